@@ -1,0 +1,73 @@
+"""The command line: dispatches on the first word and imports only that command's module."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+from pydantic import ValidationError
+from rich.console import Console
+
+from pinxit import __version__
+from pinxit.errors import UserError
+from pinxit.settings import explain
+
+COMMANDS = {
+    "demo": "Train a GAN on handwritten digits in a few minutes and judge it: the main job, end to end.",
+    "train": "Train a model on your own pictures.",
+    "resume": "Go on with a stopped run, bit for bit.",
+    "sample": "Draw new pictures from a run.",
+    "evaluate": "Compare two sets of pictures, with the protocol beside every score.",
+    "data": "Check, fetch, import and pack picture sets.",
+    "runs": "List and show runs.",
+    "doctor": "What this machine can do: versions, device, speed, disk, extras.",
+}
+
+
+def build() -> App:
+    """Return the application; the commands' modules are imported when they are called."""
+    app = App(
+        name="pinxit",
+        version=__version__,
+        help="Train image generators on your own pictures, and judge them honestly.",
+        help_format="plaintext",
+        result_action="return_value",
+    )
+    for name, summary in COMMANDS.items():
+        app.command(f"pinxit.commands.{name}:app", name=name, help=summary)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; return its exit code. Errors become one line on stderr."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    try:
+        build()(arguments, exit_on_error=False, print_error=False, error_console=console)
+    except ValidationError as error:
+        return _fail(f"--{explain(error).replace('_', '-')}", 2)
+    except CycloptsError as error:
+        cause = error.__cause__
+        line = explain(cause) if isinstance(cause, ValidationError) else " ".join(str(error).split())
+        return _fail(line, 2)
+    except UserError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("stopped", 130)
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+def _fail(line: str, code: int) -> int:
+    sys.stderr.write(f"pinxit: {line}\n")
+    return code

@@ -1,0 +1,57 @@
+"""`pinxit sample`: draw new pictures from a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+app = App(name="sample", help="Draw new pictures from a run.")
+
+
+@app.default
+def sample(
+    folder: Annotated[Path, Parameter(name="RUN")],
+    /,
+    *,
+    n: Annotated[int, Parameter(name="-n", validator=Number(gte=1))] = 64,
+    out: Annotated[Path | None, Parameter(name=["-o", "--out"])] = None,
+    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    label: str | None = None,
+    truncation: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    interpolate: Annotated[int | None, Parameter(validator=Number(gte=2))] = None,
+) -> None:
+    """Draw new pictures from a run. Picture i is what seed + i gives, however many are drawn.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    n
+        Number of pictures; with --interpolate, number of ways.
+    out
+        An .npz (key `images`, uint8, N H W C), a sheet (.png, .jpg, .webp), or a folder for single files; by default
+        the sheet sample.png in the run.
+    seed
+        Seed of the first picture.
+    label
+        Draw this class only, from a conditional run; by default every class in turn.
+    truncation
+        Cut the latents' normal distribution off at this many standard deviations: likelier pictures, less diverse.
+    interpolate
+        Draw ways of this many pictures from one latent to the next, a row each.
+    """
+    from pinxit.images import grid, save_image
+    from pinxit.sampling import load, save_samples
+
+    model = load(folder)
+    out = out or folder / "sample.png"
+    if interpolate:
+        ways = model.interpolate(n, interpolate, seed, label, truncation)
+        save_image(out, grid(ways.reshape(-1, *ways.shape[2:]), columns=interpolate))
+    else:
+        images, labels = model.sample(n, seed, label, truncation)
+        save_samples(out, images, labels, names=[f"{seed + i:06d}" for i in range(n)])
+    print(out)

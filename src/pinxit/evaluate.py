@@ -1,0 +1,158 @@
+"""An honest score: generated pictures against a reference, each number beside its protocol and three anchors.
+
+The scale of a score belongs to its extractor and to N, so no value is told alone. Beside it stands what the same metric
+says of real pictures (the floor) and of the reference's own pictures, spoiled in two ways that anyone can imagine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pinxit import __version__
+from pinxit.data import ImageSet
+from pinxit.errors import DataError, UsageError
+from pinxit.metrics.features import EXTRACTORS, Extractor
+from pinxit.metrics.sets import SETS, class_entropy
+from pinxit.progress import track
+from pinxit.settings import did_you_mean
+
+# Half of them, against the other half, must still have a spread.
+FEWEST_PICTURES = 4
+PIXELS_AT_ONCE = 2**22
+
+
+def evaluate(
+    generated: ImageSet,
+    reference: ImageSet,
+    *,
+    real: ImageSet | None = None,
+    extractors: Sequence[str] = ("digits-v1",),
+    n: int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compare generated pictures with a reference and return a JSON-able document.
+
+    `n` pictures of each side are drawn by `seed`, by default as many as the smaller side has. `real` is a second set of
+    real pictures, apart from the reference, for the floor; without it the floor is one half of the reference against
+    the other. In the document `scores["fd[digits-v1]"]` holds the `value`, its protocol (`extractor`, `sha256`, `n`,
+    `seed` and all else that must be equal for two values to be comparable) and `rows`: the value again and its anchors,
+    each with its name, what it is, its N, its value and, for a distance, the ratio to the blur's value.
+    """
+    known = [_extractor(name) for name in extractors]
+    n = _count(generated, reference, n)
+    protocol = {
+        "n": n,
+        "seed": seed,
+        "generated": _identity(generated),
+        "reference": _identity(reference),
+        "versions": {"pinxit": __version__, "torch": torch.__version__},
+    }
+    scores = {}
+    for extractor in known:
+        rows = list(_rows(extractor, generated, reference, real, n, seed))
+        values = {name: [metric(row.features, row.target) for row in rows] for name, metric in SETS.items()}
+        values["class entropy"] = [class_entropy(row.posteriors) for row in rows]
+        for name, column in values.items():
+            scale = column[-1] if name in SETS else None
+            scores[f"{name}[{extractor.name}]"] = {
+                "value": column[0],
+                **extractor.protocol(),
+                **protocol,
+                "rows": [row.told(value, scale) for row, value in zip(rows, column, strict=True)],
+            }
+    return {"scores": scores}
+
+
+def noise(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Add Gaussian noise of 25 grey levels to pictures in [0, 1], then clip and round to 8 bit."""
+    return _eight_bit(images + 25 / 255 * torch.randn(images.shape, generator=rng))
+
+
+def blur(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Take the mean of each 3x3 neighbourhood, edges repeated, rounded to 8 bit; nothing is drawn from `rng`."""
+    return _eight_bit(F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1))
+
+
+def _eight_bit(images: Tensor) -> Tensor:
+    return images.clamp(0, 1).mul(255).round().div(255)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A set of pictures as the extractor sees it, beside the reference: features (N, D), posteriors (N, K)."""
+
+    name: str
+    about: str
+    features: Tensor
+    posteriors: Tensor
+    target: Tensor
+
+    def told(self, value: float, scale: float | None) -> dict[str, Any]:
+        ratio = value / scale if scale and scale > 0 else None
+        return {"name": self.name, "about": self.about, "n": len(self.features), "value": value, "ratio": ratio}
+
+
+def _rows(
+    extractor: Extractor, generated: ImageSet, reference: ImageSet, real: ImageSet | None, n: int, seed: int
+) -> Iterator[_Row]:
+    """Yield the generated pictures, the floor, the noise and, last, the blur."""
+
+    def see(
+        images: ImageSet, spoil: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        rng = torch.Generator().manual_seed(seed)
+        chosen = torch.randperm(len(images), generator=rng)[:n].tolist()
+        pictures = (images[index] for index in track(chosen, f"{extractor.name} looks at {images.name}", len(chosen)))
+        seen = [extractor.features(spoil(batch, rng) if spoil else batch) for batch in _batches(pictures)]
+        features, posteriors = zip(*seen, strict=True)
+        return torch.cat(features), torch.cat(posteriors)
+
+    target, posteriors = see(reference)
+    yield _Row("generated", generated.name, *see(generated), target)
+    if real:
+        features, posteriors = see(real)
+        yield _Row("floor", real.name, features, posteriors, target[: len(features)])
+    else:
+        half = n // 2
+        halves = "one half of the reference against the other"
+        yield _Row("floor", halves, target[:half], posteriors[:half], target[half:])
+    yield _Row("noise", "the reference with noise of 25 grey levels", *see(reference, noise), target)
+    yield _Row("blur", "the reference through a 3x3 box blur", *see(reference, blur), target)
+
+
+def _batches(pictures: Iterable[np.ndarray[Any, Any]]) -> Iterator[Tensor]:
+    """Yield pictures (H, W, C), uint8 or uint16, as float32 (N, C, H, W) in [0, 1], runs of equal shape together."""
+    for (shape, dtype), run in groupby(pictures, key=lambda picture: (picture.shape, picture.dtype)):
+        while batch := list(islice(run, max(1, PIXELS_AT_ONCE // (shape[0] * shape[1])))):
+            stacked = torch.from_numpy(np.stack(batch).astype(np.float32) / np.iinfo(dtype).max)
+            yield stacked.permute(0, 3, 1, 2)
+
+
+def _extractor(name: str) -> Extractor:
+    if name not in EXTRACTORS:
+        raise UsageError(f"unknown extractor {name!r}{did_you_mean(name, EXTRACTORS)}")
+    return EXTRACTORS[name]
+
+
+def _count(generated: ImageSet, reference: ImageSet, n: int | None) -> int:
+    """Return how many pictures of each side to compare, or raise if there are not so many."""
+    smaller = min(generated, reference, key=len)
+    if len(smaller) < FEWEST_PICTURES:
+        raise DataError(f"{smaller.name} has {len(smaller)} pictures; a score needs {FEWEST_PICTURES} on each side")
+    if n is None:
+        return len(smaller)
+    if not FEWEST_PICTURES <= n <= len(smaller):
+        raise UsageError(f"n must be {FEWEST_PICTURES} to {len(smaller)}, all that {smaller.name} has, not {n}")
+    return n
+
+
+def _identity(images: ImageSet) -> dict[str, Any]:
+    return {"name": images.name, "fingerprint": images.fingerprint, "pictures": len(images)}

@@ -1,0 +1,1 @@
+"""Losses: functions of tensors to one number to be lowered, written as their papers' equations."""

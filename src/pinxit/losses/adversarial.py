@@ -1,0 +1,68 @@
+"""Adversarial losses: what the discriminator and the generator lower, as functions of the scores of real and fake.
+
+Scores are (N,), unbounded, positive for 'real'; each loss is one number. The table needs no torch to be read, so that
+`pinxit train gan --help` can list it: the losses are written with the tensors' own methods. A new loss is one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Loss = Callable[["Tensor", "Tensor"], "Tensor"]
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """A pair of losses of (real_scores, fake_scores).
+
+    `paired` says that the generator's loss reads the real scores too; otherwise they are not computed for it.
+    """
+
+    discriminator: Loss
+    generator: Loss
+    paired: bool = False
+
+
+def softplus(x: Tensor) -> Tensor:
+    """Return log(1 + e^x), which is -log of the sigmoid of -x, without overflow."""
+    return x.logaddexp(x.new_zeros(()))
+
+
+ADVERSARIAL = {
+    # Goodfellow et al., 2014, eq. 1: the generator lowers log(1 - D(fake)).
+    "saturating": Adversarial(
+        discriminator=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
+        generator=lambda real, fake: -softplus(fake).mean(),
+    ),
+    # Goodfellow et al., 2014, section 3: the generator raises log D(fake).
+    "non-saturating": Adversarial(
+        discriminator=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
+        generator=lambda real, fake: softplus(-fake).mean(),
+    ),
+    # Mao et al., 2017, eq. 9, with the labels 0 and 1.
+    "least-squares": Adversarial(
+        discriminator=lambda real, fake: ((real - 1).square().mean() + fake.square().mean()) / 2,
+        generator=lambda real, fake: (fake - 1).square().mean() / 2,
+    ),
+    # Lim and Ye, 2017.
+    "hinge": Adversarial(
+        discriminator=lambda real, fake: (1 - real).relu().mean() + (1 + fake).relu().mean(),
+        generator=lambda real, fake: -fake.mean(),
+    ),
+    # Arjovsky et al., 2017, eq. 2; wants `--weight-clip 0.01` or `--gradient-penalty 10`.
+    "wasserstein": Adversarial(
+        discriminator=lambda real, fake: fake.mean() - real.mean(),
+        generator=lambda real, fake: -fake.mean(),
+    ),
+    # Jolicoeur-Martineau, 2019, RpGAN; Huang et al., 2024, eq. 2: every real is paired with a fake.
+    "relativistic": Adversarial(
+        discriminator=lambda real, fake: softplus(fake - real).mean(),
+        generator=lambda real, fake: softplus(real - fake).mean(),
+        paired=True,
+    ),
+}

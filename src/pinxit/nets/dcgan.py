@@ -1,0 +1,72 @@
+"""DCGAN (Radford, Metz and Chintala, 2016): strided convolutions, batch normalisation, ReLU and leaky ReLU.
+
+Differs from the paper: any side from 16 to 256 (the maps are the rounded-up halves of the next, 64 gives the paper's
+four levels); the picture is given in [0, 1] instead of [-1, 1]; the first and last layers are linear on a channels_last
+view, which is the paper's convolution over the whole smallest map; the discriminator's batch normalisation can be left
+out, as penalties on its gradient need; classes by embedding and projection (Miyato and Koyama, 2018).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pinxit.nets.shapes import ClassScore, LabelledLatent, PictureShape, crop, size_ladder, to_flat, to_map, widths
+
+SMALLEST = 6
+
+
+class Generator(nn.Module):
+    """Latents (N, latent) to pictures (N, C, size, size) in [0, 1]; `channels` is the width at half the side."""
+
+    def __init__(self, shape: PictureShape, latent: int, channels: int) -> None:
+        super().__init__()
+        self.sides = size_ladder(shape.size, SMALLEST)
+        width = widths(channels, len(self.sides) - 1)
+        self.latent = LabelledLatent(latent, shape.classes)
+        self.project = nn.Linear(self.latent.features, width[0] * self.sides[0] ** 2, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in width)
+        self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in pairwise(width))
+        self.picture = nn.ConvTranspose2d(width[-1], shape.channels, 4, 2, 1)
+        self.apply(initialise)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return pictures (N, C, size, size) in [0, 1]."""
+        x = F.relu(self.norms[0](to_map(self.project(self.latent(latent, label)), self.sides[0])))
+        for up, norm, side in zip(self.ups, self.norms[1:], self.sides[1:], strict=False):
+            x = F.relu(norm(crop(up(x), side)))
+        return crop(self.picture(x), self.sides[-1]).sigmoid()
+
+
+class Discriminator(nn.Module):
+    """Pictures (N, C, size, size) in [0, 1] to scores (N,); `channels` is the width at half the picture's side."""
+
+    def __init__(self, shape: PictureShape, channels: int, batch_norm: bool = True) -> None:
+        super().__init__()
+        sides = size_ladder(shape.size, SMALLEST)
+        width = [shape.channels, *reversed(widths(channels, len(sides) - 1))]
+        # An even side halves with padding 1; an odd one needs one row more to give the rounded-up half.
+        self.downs = nn.ModuleList(
+            nn.Conv2d(a, b, 4, 2, 1 + side % 2, bias=not batch_norm or a == shape.channels)
+            for (a, b), side in zip(pairwise(width), reversed(sides), strict=False)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c) if batch_norm else nn.Identity() for c in width[2:])
+        self.score = ClassScore(width[-1] * sides[0] ** 2, shape.classes)
+        self.apply(initialise)
+
+    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return scores (N,), positive for 'real'."""
+        x = F.leaky_relu(self.downs[0](2 * image - 1), 0.2)
+        for down, norm in zip(self.downs[1:], self.norms, strict=True):
+            x = F.leaky_relu(norm(down(x)), 0.2)
+        return self.score(to_flat(x), label)
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw a layer's weights from N(0, 0.02^2), a batch norm's scale from N(1, 0.02^2): the paper's section 4."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)

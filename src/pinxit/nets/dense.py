@@ -1,0 +1,52 @@
+"""The fully connected pair of the first GAN (Goodfellow et al., 2014, section 5): ReLU generator, maxout discriminator.
+
+Differs from the paper: two pieces a maxout unit instead of five, and no dropout, so that a step is a function of
+(weights, batch) alone; `channels` sets the hidden width, eight units a channel.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pinxit.nets.shapes import ClassScore, LabelledLatent, PictureShape
+
+UNITS_PER_CHANNEL = 8
+PIECES = 2
+
+
+class Generator(nn.Module):
+    """Latents (N, latent) to pictures (N, C, size, size) in [0, 1]."""
+
+    def __init__(self, shape: PictureShape, latent: int, channels: int) -> None:
+        super().__init__()
+        self.shape, hidden = shape, UNITS_PER_CHANNEL * channels
+        self.latent = LabelledLatent(latent, shape.classes)
+        self.first = nn.Linear(self.latent.features, hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.picture = nn.Linear(hidden, shape.channels * shape.size**2)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return pictures (N, C, size, size) in [0, 1]."""
+        x = F.relu(self.second(F.relu(self.first(self.latent(latent, label)))))
+        return self.picture(x).sigmoid().unflatten(1, (self.shape.channels, self.shape.size, self.shape.size))
+
+
+class Discriminator(nn.Module):
+    """Pictures (N, C, size, size) in [0, 1] to scores (N,)."""
+
+    def __init__(self, shape: PictureShape, channels: int) -> None:
+        super().__init__()
+        hidden = UNITS_PER_CHANNEL * channels
+        self.first = nn.Linear(shape.channels * shape.size**2, PIECES * hidden)
+        self.second = nn.Linear(hidden, PIECES * hidden)
+        self.score = ClassScore(hidden, shape.classes)
+
+    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return scores (N,), positive for 'real'."""
+        return self.score(maxout(self.second(maxout(self.first(image.flatten(1))))), label)
+
+
+def maxout(x: Tensor) -> Tensor:
+    """Return the larger of each unit's pieces (Goodfellow et al., 2013): (N, pieces * units) to (N, units)."""
+    return x.unflatten(1, (PIECES, -1)).amax(1)

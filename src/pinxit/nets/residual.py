@@ -1,0 +1,93 @@
+"""Residual generator and discriminator (Gulrajani et al., 2017, appendix F; Miyato et al., 2018, table 4).
+
+Differs from them: any side from 16 to 256; pictures in [0, 1]; the width doubles towards the small maps, at most
+8-fold; the discriminator has no normalisation, so that penalties on its gradient keep their meaning; `skip=False` takes
+the skip connections away and leaves the rest as it is, to see what they are worth.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pinxit.nets.shapes import ClassScore, LabelledLatent, PictureShape, crop, size_ladder, to_map, widths
+
+SMALLEST = 4
+
+
+class Generator(nn.Module):
+    """Latents (N, latent) to pictures (N, C, size, size) in [0, 1]; `channels` is the width at the picture's side."""
+
+    def __init__(self, shape: PictureShape, latent: int, channels: int, skip: bool = True) -> None:
+        super().__init__()
+        self.sides = size_ladder(shape.size, SMALLEST)
+        width = widths(channels, len(self.sides))
+        self.latent = LabelledLatent(latent, shape.classes)
+        self.project = nn.Linear(self.latent.features, width[0] * self.sides[0] ** 2)
+        self.ups = nn.ModuleList(UpBlock(a, b, skip) for a, b in pairwise(width))
+        self.norm = nn.BatchNorm2d(width[-1])
+        self.picture = nn.Conv2d(width[-1], shape.channels, 3, padding=1)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return pictures (N, C, size, size) in [0, 1]."""
+        x = to_map(self.project(self.latent(latent, label)), self.sides[0])
+        for up, side in zip(self.ups, self.sides[1:], strict=True):
+            x = up(x, side)
+        return self.picture(F.relu(self.norm(x))).sigmoid()
+
+
+class Discriminator(nn.Module):
+    """Pictures (N, C, size, size) in [0, 1] to scores (N,); `channels` is the width at the picture's side."""
+
+    def __init__(self, shape: PictureShape, channels: int, skip: bool = True) -> None:
+        super().__init__()
+        width = [*reversed(widths(channels, len(size_ladder(shape.size, SMALLEST))))]
+        self.picture = nn.Conv2d(shape.channels, width[0], 3, padding=1)
+        self.downs = nn.ModuleList(DownBlock(a, b, skip) for a, b in pairwise(width))
+        self.score = ClassScore(width[-1], shape.classes)
+
+    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return scores (N,), positive for 'real'."""
+        x = self.picture(2 * image - 1)
+        for down in self.downs:
+            x = down(x)
+        return self.score(F.leaky_relu(x, 0.2).mean((2, 3)), label)
+
+
+class UpBlock(nn.Module):
+    """Norm, ReLU, double the side, convolve; norm, ReLU, convolve; plus the doubled input."""
+
+    def __init__(self, inputs: int, outputs: int, skip: bool) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(outputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.skip = nn.Conv2d(inputs, outputs, 1, bias=False) if skip else None
+
+    def forward(self, x: Tensor, side: int) -> Tensor:
+        """Return (N, outputs, side, side) of (N, inputs, side / 2, side / 2), rounded up."""
+        y = self.conv1(crop(F.interpolate(F.relu(self.norm1(x)), scale_factor=2), side))
+        y = self.conv2(F.relu(self.norm2(y)))
+        return y if self.skip is None else y + crop(F.interpolate(self.skip(x), scale_factor=2), side)
+
+
+class DownBlock(nn.Module):
+    """Leaky ReLU, convolve, leaky ReLU, convolve, halve the side; plus the halved input."""
+
+    def __init__(self, inputs: int, outputs: int, skip: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, inputs, 3, padding=1)
+        self.conv2 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.skip = nn.Conv2d(inputs, outputs, 1, bias=False) if skip else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, outputs, side / 2, side / 2), rounded up, of (N, inputs, side, side)."""
+        y = halve(self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(x, 0.2)), 0.2)))
+        return y if self.skip is None else y + self.skip(halve(x))
+
+
+def halve(x: Tensor) -> Tensor:
+    """Return the means of 2 x 2 pixels; an odd last row or column is averaged alone."""
+    return F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)

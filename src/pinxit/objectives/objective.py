@@ -1,0 +1,66 @@
+"""An objective is a game: networks, and one or more players who each lower a loss of their own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from pinxit.data import Batch
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a player lowers (the sum of `terms`) and what is only recorded (`readings`); all are single numbers."""
+
+    terms: Mapping[str, Tensor]
+    readings: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Player:
+    """A network that moves: every `every` steps its parameters, and no others, go down the gradient of its loss."""
+
+    name: str
+    module: nn.Module
+    loss: Callable[[Batch, Any], Loss]
+    every: int = 1
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A reading on held-out pictures that says which checkpoint is best."""
+
+    name: str
+    best: Literal["lowest", "highest"]
+    read: Callable[[Batch], float]
+
+
+class Objective(ABC):
+    """What is learned. It owns networks and mathematics, but no optimiser, no device, no file and no log."""
+
+    networks: nn.ModuleDict
+    """Everything a checkpoint must hold."""
+
+    model: tuple[str, ...]
+    """The names of the networks one needs to use the trained model; their weights are averaged."""
+
+    judgement: Judgement | None = None
+
+    @abstractmethod
+    def players(self) -> tuple[Player, ...]:
+        """Return the players in the order in which they move."""
+
+    @abstractmethod
+    def draw(self, batch: Batch) -> Any:
+        """Return what all players share in a step, such as latents and the fakes made from them."""
+
+    @abstractmethod
+    def preview(self, batch: Batch) -> Tensor:
+        """Return pictures (N, C, H, W) in [0, 1] by which a person can judge the networks as they are."""
+
+    def after_step(self, batch: Batch) -> None:  # noqa: B027
+        """Make the closed-form updates that follow an accepted step, such as clipping weights."""

@@ -1,0 +1,70 @@
+"""The settings of every objective. No torch here, so that help and forms cost nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from pinxit.errors import DataError, UsageError
+from pinxit.losses.adversarial import ADVERSARIAL
+from pinxit.settings import Settings
+
+if TYPE_CHECKING:
+    from pinxit.nets.shapes import PictureShape
+    from pinxit.objectives.gan import GAN
+    from pinxit.objectives.objective import Objective
+
+
+class ObjectiveSettings(Settings):
+    """What every objective has: a step size, and a way to build it."""
+
+    learning_rate: float = Field(2e-4, gt=0, le=1, description="Adam's step size at its highest.")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the gradient's running mean, a step.")
+    beta2: float = Field(0.99, ge=0, lt=1, description="Adam's decay of the squared gradient's running mean, a step.")
+
+    def build(self, shape: PictureShape) -> Objective:
+        """Return the objective for pictures of this shape."""
+        raise NotImplementedError
+
+
+class GANSettings(ObjectiveSettings):
+    """A generator against a discriminator."""
+
+    network: Literal["dcgan", "residual", "plain", "dense"] = Field(
+        "dcgan",
+        description="Networks: strided convolutions (Radford 2016), residual blocks, the same without their skip "
+        "connections, or the fully connected pair of Goodfellow 2014.",
+    )
+    loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
+        "non-saturating", description="Adversarial loss, of the scores of real and fake."
+    )
+    channels: int = Field(32, ge=1, le=1024, description="Width of the networks at the largest map, in channels.")
+    latent: int = Field(64, ge=1, le=4096, description="Length of the latent vector.")
+    conditional: bool = Field(False, description="Learn the data's classes, so that one can be asked for.")
+    discriminator_norm: Literal["batch", "none"] = Field(
+        "batch", description="Normalisation in the discriminator of the network 'dcgan'; the others have none."
+    )
+    discriminator_steps: int = Field(1, ge=1, le=100, description="Discriminator steps for each generator step.")
+    r1: float = Field(0.0, ge=0, description="Weight gamma of the squared gradient at real pictures, times 1/2.")
+    r2: float = Field(0.0, ge=0, description="Weight gamma of the squared gradient at fakes, times 1/2.")
+    gradient_penalty: float = Field(0.0, ge=0, description="Weight of WGAN-GP's penalty between real and fake.")
+    latent_gradient: float = Field(
+        0.0, ge=0, description="Weight of ||dG/dz||^2 a pixel, an estimate of the squared norm of G's Jacobian."
+    )
+    weight_clip: float = Field(0.0, ge=0, description="Largest weight of the discriminator, 0 for no limit (WGAN).")
+
+    def build(self, shape: PictureShape) -> GAN:
+        """Return the GAN for pictures of this shape."""
+        from pinxit.objectives.gan import GAN
+
+        if not 16 <= shape.size <= 256:
+            raise UsageError(f"--size {shape.size}: a GAN is built for 16 to 256 pixels a side")
+        if self.conditional and shape.classes < 2:
+            raise DataError("--conditional needs classes: put each class's pictures in a folder of its own")
+        if self.gradient_penalty and self.network == "dcgan" and self.discriminator_norm == "batch":
+            raise UsageError(
+                "--gradient-penalty looks at single pictures and batch normalisation mixes them; "
+                "add --discriminator-norm none"
+            )
+        return GAN(self, shape)

@@ -1,0 +1,151 @@
+"""Drawing new pictures from a trained run: each picture has a seed of its own, so it is the same in any company."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pinxit.data import draws
+from pinxit.data.batch import to_uint8
+from pinxit.errors import DataError, UsageError
+from pinxit.files import whole_file
+from pinxit.images import grid, save_image
+from pinxit.objectives.gan import GAN
+from pinxit.progress import track
+from pinxit.settings import did_you_mean
+from pinxit.training.recipes import Recipe
+from pinxit.training.run import Run
+from pinxit.training.store import read_tensors
+from pinxit.training.train import build
+
+AT_ONCE = 64
+"""Pictures are always computed this many at a time, so that no picture's bits depend on how many were asked for."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained run, ready to draw from, on the processor in float32."""
+
+    recipe: Recipe
+    objective: GAN
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names one can ask for, if the run is conditional."""
+        return self.recipe.data.classes if self.objective.settings.conditional else ()
+
+    def latents(self, n: int, seed: int = 0, truncation: float | None = None) -> Tensor:
+        """Return latents (n, latent): row i is a function of seed + i alone.
+
+        With `truncation` t every number is drawn from a normal that is cut off at -t and t, which gives likelier and
+        less diverse pictures (Brock et al., 2019, section 3.1; drawn by the inverse distribution instead of rejection).
+        """
+        keys = np.concatenate([draws.row_keys(seed + i, 0, np.arange(1), "sample") for i in range(n)])
+        length = self.objective.settings.latent
+        if truncation is None:
+            return torch.from_numpy(draws.normal(keys, length))
+        inside = math.erf(truncation / math.sqrt(2))
+        position = torch.from_numpy(draws.uniform(keys, length)).double() * 2 - 1
+        return (torch.erfinv(position * inside) * math.sqrt(2)).float()
+
+    def labels(self, n: int, label: str | None = None) -> Tensor | None:
+        """Return labels (n,): all of the class `label`, or every class in turn; None for a run without classes."""
+        if label is not None and label not in self.classes:
+            raise UsageError(
+                f"--label {label}: no such class{did_you_mean(label, self.classes)}"
+                if self.classes
+                else f"--label {label}: this run knows no classes; train it with --conditional"
+            )
+        if not self.classes:
+            return None
+        return torch.arange(n) % len(self.classes) if label is None else torch.full((n,), self.classes.index(label))
+
+    def draw(self, latents: Tensor, labels: Tensor | None = None) -> np.ndarray:
+        """Return pictures (N, H, W, C) uint8 of latents (N, latent) and labels (N,)."""
+        rows = len(latents)
+        padding = -rows % AT_ONCE
+        latents = torch.nn.functional.pad(latents, (0, 0, 0, padding))
+        parts = latents.split(AT_ONCE)
+        label_parts = (
+            [None] * len(parts) if labels is None else torch.nn.functional.pad(labels, (0, padding)).split(AT_ONCE)
+        )
+        with torch.no_grad():
+            pictures = [
+                to_uint8(self.objective.sample(part, label))
+                for part, label in track(zip(parts, label_parts, strict=True), "drawing", len(parts))
+            ]
+        return np.concatenate(pictures)[:rows]
+
+    def sample(
+        self, n: int, seed: int = 0, label: str | None = None, truncation: float | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return n pictures (n, H, W, C) uint8 and their labels (n,), or None where there are no classes.
+
+        Picture i is what seed + i gives, whatever n is.
+        """
+        labels = self.labels(n, label)
+        return self.draw(self.latents(n, seed, truncation), labels), None if labels is None else labels.numpy()
+
+    def interpolate(
+        self, n: int, between: int, seed: int = 0, label: str | None = None, truncation: float | None = None
+    ) -> np.ndarray:
+        """Return (n, between, H, W, C) uint8: n ways of pictures from one latent to the next, on the sphere."""
+        if n < 1 or between < 2:
+            raise UsageError("an interpolation needs at least one way and two pictures on it")
+        ends = self.latents(n + 1, seed, truncation)
+        ways = torch.stack([slerp(ends[:-1], ends[1:], place) for place in torch.linspace(0, 1, between)], dim=1)
+        labels = self.labels(n, label)
+        pictures = self.draw(ways.flatten(0, 1), None if labels is None else labels.repeat_interleave(between))
+        return pictures.reshape(n, between, *pictures.shape[1:])
+
+
+def load(folder: Path) -> Model:
+    """Return the model of a run folder, with its averaged weights."""
+    run = Run.open(folder)
+    if not run.weights.exists():
+        raise DataError(f"{folder} has no weights yet; `pinxit resume {folder}` goes on with its training")
+    objective = build(run.recipe)
+    if not isinstance(objective, GAN):
+        raise UsageError(f"{folder}: one cannot draw pictures from a run of '{run.recipe.objective}'")
+    tensors = read_tensors(run.weights)
+    model = torch.nn.ModuleDict({name: objective.networks[name] for name in objective.model})
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise DataError(f"{run.weights} does not fit the network of {run.folder / 'recipe.json'}") from error
+    objective.networks.eval().requires_grad_(False)
+    return Model(run.recipe, objective)
+
+
+def slerp(start: Tensor, end: Tensor, place: Tensor) -> Tensor:
+    """Return the points at `place` in [0, 1] on the arcs from rows of `start` to rows of `end` (Shoemake, 1985)."""
+    cosine = torch.nn.functional.cosine_similarity(start, end, dim=1).clamp(-1, 1)[:, None]
+    angle = cosine.acos()
+    straight = angle.sin() < 1e-4
+    sine = torch.where(straight, torch.ones_like(angle), angle.sin())
+    arc = (((1 - place) * angle).sin() * start + (place * angle).sin() * end) / sine
+    return torch.where(straight, torch.lerp(start, end, place), arc)
+
+
+def save_samples(out: Path, images: np.ndarray, labels: np.ndarray | None = None, names: Sequence[str] = ()) -> None:
+    """Write pictures (N, H, W, C) uint8 as `out` says: an .npz, a sheet (.png, .jpg, .webp), or a folder of PNG files.
+
+    `names` are the stems of the files in a folder; by default they are numbered.
+    """
+    if out.suffix == ".npz":
+        with whole_file(out) as temporary, temporary.open("wb") as file:
+            if labels is None:
+                np.savez(file, images=images)
+            else:
+                np.savez(file, images=images, labels=labels)
+    elif out.suffix:
+        save_image(out, grid(images))
+    else:
+        for number, image in enumerate(images):
+            save_image(out / f"{names[number] if names else f'{number:06d}'}.png", image)

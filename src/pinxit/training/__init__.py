@@ -1,0 +1,1 @@
+"""Training: the trainer, the run folder, recipes, and the reports a person reads."""

@@ -1,0 +1,477 @@
+"""The report of a run: one page that needs nothing outside itself, for the person who asked for the run.
+
+It is made from the run folder alone, so it can be made again at any time, and the same folder gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shlex
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib import style
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+from matplotlib.ticker import EngFormatter, LogFormatter
+
+from pinxit.files import write_whole
+from pinxit.images import load_image
+from pinxit.progress import duration
+from pinxit.settings import Settings
+from pinxit.training.recipes import Recipe
+from pinxit.training.run import LOG, Run
+
+PAGE = "report.html"
+FRAMES, FRAME_WIDTH = 24, 320
+SHEET_WIDTH = 720
+POINTS = 600
+
+COLOURS = {1: "grey", 3: "colour", 4: "colour with alpha"}
+
+# The panels whose meaning does not depend on the objective: title, how to read it. Other terms go by their own name.
+PANELS = {
+    "adversarial": ("Adversarial loss", "What each player lowers. In a balanced game neither line runs away."),
+    "score": ("Scores", "What the discriminator gives. The nearer real and fake, the harder they are to tell apart."),
+    "gradient_norm": ("Gradient norm", "On a log scale. A sudden jump, or a fall towards zero, means trouble."),
+}
+
+
+class Curve(NamedTuple):
+    """What the log says of one name: the steps (n,) that tell it, in order, and its values (n,), both float64."""
+
+    steps: np.ndarray[Any, Any]
+    values: np.ndarray[Any, Any]
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` into the run's folder, whole or not at all, and return its path.
+
+    A run may be at any point of its life: what is not there yet is left out, or told how to get. Raises `DataError` if
+    the folder is no run, `DiskError` if the page cannot be written.
+    """
+    run = Run.open(folder)
+    facts, sheets = run.facts(), _sheets(run)
+    sections = (
+        _header(run, facts),
+        _newest(sheets),
+        _section("Score", _scores(run, facts.get("evaluation"))),
+        _section("Curves", _curves(run)),
+        _section("From the same latents, step by step", _filmstrip(sheets)),
+        _section("What was asked", _asked(run.recipe)),
+        _section("Machine and time", _machine(facts)),
+        _section("How to go on", _next(run)),
+    )
+    title = f"{run.recipe.objective} on {run.recipe.data.name} · pinxit"
+    write_whole(folder / PAGE, HTML.format(title=escape(title), style=CSS, body="\n".join(filter(None, sections))))
+    return folder / PAGE
+
+
+def read_log(path: Path) -> dict[str, Curve]:
+    """Return the curves of a `log.jsonl` by name; none if there is no log. A line that was cut short is left out."""
+    steps: dict[str, array[float]] = defaultdict(lambda: array("d"))
+    values: dict[str, array[float]] = defaultdict(lambda: array("d"))
+    with suppress(FileNotFoundError), path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            step = record.pop("step")
+            for name, value in record.items():
+                steps[name].append(step)
+                values[name].append(value)
+    return {name: Curve(np.asarray(steps[name]), np.asarray(values[name])) for name in steps}
+
+
+def thin(curve: Curve, points: int = POINTS) -> Curve:
+    """Return the curve in at most `points` points, each the mean of a stretch of it."""
+    count = len(curve.steps)
+    edges = np.linspace(0, count, min(count, points) + 1).astype(int)
+    return Curve(*(np.add.reduceat(numbers, edges[:-1]) / np.diff(edges) for numbers in curve))
+
+
+def smooth(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return values (n,) smoothed by a Hann window as wide as a twelfth of them; at the ends, by the part that fits."""
+    window = np.hanning(2 * (len(values) // 24) + 3)
+    weight = np.convolve(np.ones(len(values)), window)
+    inside = slice(len(window) // 2, len(window) // 2 + len(values))
+    return np.convolve(values, window)[inside] / weight[inside]
+
+
+def draw(lines: Iterable[tuple[int, Curve]], logarithmic: bool = False) -> str:
+    """Return an inline SVG of curves over pictures seen, each with its colour's number: smoothed, the raw line behind.
+
+    Colours are the page's own (`--line-0` to `--line-3`), so that one drawing serves light and dark.
+    """
+    with style.context(["default", CHART]):
+        figure = Figure(figsize=(5, 2.2), layout="constrained")
+        axes = figure.add_subplot(xlabel="pictures seen")
+        if logarithmic:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(LogFormatter())
+            axes.yaxis.set_minor_formatter(LogFormatter())
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        for colour, (seen, values) in lines:
+            axes.plot(seen, values, color=LINES[colour], alpha=0.3, linewidth=0.8)
+            axes.plot(seen, smooth(values), color=LINES[colour], marker="" if len(seen) > 1 else "o")
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    svg = re.sub(r' id="\w+_\d+"', "", file.getvalue()[file.getvalue().index("<svg") :])
+    return re.sub("|".join(PAINT), lambda found: f"var(--{PAINT[found[0]]})", svg)
+
+
+def _header(run: Run, facts: Mapping[str, Any]) -> str:
+    recipe, steps = run.recipe, run.recipe.training.steps or 0
+    what = " ".join((type(recipe.settings).__doc__ or recipe.objective).split("\n")[0].split()).rstrip(".")
+    side, colour = recipe.data.size, COLOURS[recipe.data.channels]
+    asked = (
+        f"{what}, trained on {recipe.data.name} for {steps:,} steps of {recipe.training.batch_size:,} pictures, "
+        f"{side}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{side} in {colour}, with seed {recipe.training.seed}."
+    )
+    done = "No step is saved yet."
+    if "steps" in facts:
+        state = "Finished" if facts["finished"] else f"Stopped after {facts['steps']:,} of {steps:,} steps"
+        done = f"{state}: {facts['images']:,} pictures seen in {duration(facts['seconds'])}."
+    return (
+        f'<header><p class="sign">pinxit · {escape(recipe.objective)} · {escape(run.folder.resolve().name)}</p>'
+        f"<h1>{escape(asked)}</h1><p>{escape(done)}</p></header>"
+    )
+
+
+def _section(heading: str, content: str) -> str:
+    return content and f"<section><h2>{escape(heading)}</h2>\n{content}</section>"
+
+
+def _sheets(run: Run) -> list[tuple[int, Path]]:
+    """Return the sample sheets with their steps, in order."""
+    return sorted((int(path.stem), path) for path in run.samples.glob("*.png") if path.stem.isdecimal())
+
+
+def _newest(sheets: list[tuple[int, Path]]) -> str:
+    """Return the newest sheet, a whole number of screen pixels to a pixel where there is room."""
+    if not sheets:
+        return ""
+    step, path = sheets[-1]
+    width = load_image(path).shape[1]
+    shown = width * max(1, SHEET_WIDTH // width)
+    caption = f"Samples after {step:,} steps, from latents fixed at the start"
+    return f'<div class="sheet">{_figure(path.read_bytes(), step, caption, shown)}</div>'
+
+
+def _filmstrip(sheets: list[tuple[int, Path]]) -> str:
+    chosen = sorted({round(place) for place in np.linspace(0, len(sheets) - 1, min(len(sheets), FRAMES))})
+    frames = "".join(
+        _figure(_frame(path), step, f"{step:,}", FRAME_WIDTH) for step, path in (sheets[i] for i in chosen)
+    )
+    return frames and f'<div class="strip">\n{frames}</div>'
+
+
+def _frame(path: Path) -> bytes:
+    """Return the sheet as a PNG of at most `FRAME_WIDTH` pixels across, by means over blocks."""
+    pixels = load_image(path)
+    side = -(-pixels.shape[1] // FRAME_WIDTH)
+    if side == 1:
+        return path.read_bytes()
+    height, width = (length // side for length in pixels.shape[:2])
+    blocks = pixels[: height * side, : width * side].reshape(height, side, width, side, -1)
+    small = np.rint(blocks.mean((1, 3))).astype(np.uint8)
+    file = io.BytesIO()
+    imsave(file, small if small.shape[2] > 1 else small.repeat(3, 2), format="png", metadata={"Software": "pinxit"})
+    return file.getvalue()
+
+
+def _figure(png: bytes, step: int, caption: str, width: int) -> str:
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return (
+        f'<figure><img src="{source}" width="{width}" alt="Samples after {step:,} steps">'
+        f"<figcaption>{caption}</figcaption></figure>\n"
+    )
+
+
+def _curves(run: Run) -> str:
+    """Return a panel for each family of terms, or nothing if no step is logged."""
+    curves = {name: thin(curve) for name, curve in read_log(run.folder / LOG).items()}
+    players = list(dict.fromkeys(name.partition("/")[0] for name in curves))
+    families: dict[str, list[str]] = {family: [] for family in PANELS}
+    for name in curves:
+        families.setdefault(_family(name), []).append(name)
+    panels = "".join(_panel(family, names, curves, players, run) for family, names in families.items() if names)
+    return panels and f'<div class="panels">\n{panels}</div>'
+
+
+def _family(name: str) -> str:
+    term = name.rpartition("/")[2]
+    return "score" if term.endswith("_score") else term
+
+
+def _panel(family: str, names: list[str], curves: Mapping[str, Curve], players: list[str], run: Run) -> str:
+    title, about = PANELS.get(family, (family.replace("_", " ").capitalize(), ""))
+    lines, labels = [], []
+    for place, name in enumerate(names):
+        player, _, term = name.partition("/")
+        by_player = term == family
+        colour = (players.index(player) if by_player else place) % len(LINES)
+        steps, values = curves[name]
+        lines.append((colour, Curve(steps * run.recipe.training.batch_size, values)))
+        label = player if by_player else term.replace("_", " ")
+        labels.append(f'<span class="key line-{colour}">{escape(label)} {_number(smooth(values)[-1])}</span>')
+    logarithmic = family == "gradient_norm" and all((curves[name].values > 0).all() for name in names)
+    return (
+        f"<figure><figcaption><h3>{escape(title)}</h3>{' '.join(labels)}<p>{escape(about)}</p></figcaption>"
+        f"{draw(lines, logarithmic)}</figure>\n"
+    )
+
+
+def _scores(run: Run, evaluation: Mapping[str, Any] | None) -> str:
+    """Return each score in words, its table beside the anchors, and its protocol; or how to get one."""
+    if not evaluation:
+        return f"<p>Not judged yet. This does it:</p>\n{_command(*_evaluate(run))}"
+    scores: dict[str, dict[str, Any]] = evaluation["scores"]
+    words = "".join(f"<li>{_in_words(name, score)}</li>\n" for name, score in scores.items())
+    heads = "".join(f'<th scope="col">{escape(name).replace("[", "<wbr>[")}</th>' for name in scores)
+    rows = "".join(_score_row(row) for row in zip(*(score["rows"] for score in scores.values()), strict=True))
+    protocols = "".join(_protocol(name, score) for name, score in scores.items())
+    return (
+        f'<ul class="words">\n{words}</ul>\n'
+        f'<div class="wide"><table class="scores">\n<tr><td></td>{heads}</tr>\n{rows}</table></div>\n'
+        "<p><small>Beneath a value: its ratio to the blur row.</small></p>\n"
+        f"<details><summary>The protocol in full</summary>\n{protocols}</details>"
+    )
+
+
+def _in_words(name: str, score: Mapping[str, Any]) -> str:
+    ratio = score["rows"][0]["ratio"]
+    words = f"at N = {score['n']:,} against {score['reference']['name']}"
+    words += "" if ratio is None else f"; {_number(ratio)} of the 3x3-blur row"
+    return f"<b>{escape(name)} {_number(score['value'])}</b> {escape(words)}"
+
+
+def _score_row(row: tuple[Mapping[str, Any], ...]) -> str:
+    """Return one row of every score: the generated pictures, or an anchor."""
+    name, about = escape(row[0]["name"]), escape(f"{row[0]['about']}, N = {row[0]['n']:,}")
+    cells = "".join(f"<td>{_number(entry['value'])}{_bar(entry['ratio'])}</td>" for entry in row)
+    return f'<tr class="{name}"><th scope="row">{name}<small>{about}</small></th>{cells}</tr>\n'
+
+
+def _bar(ratio: float | None) -> str:
+    """Return the ratio to the blur row as a bar, which the blur row fills."""
+    if ratio is None:
+        return ""
+    return f'<i style="width:{100 * min(max(ratio, 0), 1):.1f}%"></i><small>{_number(ratio)}</small>'
+
+
+def _protocol(name: str, score: Mapping[str, Any]) -> str:
+    rows = ((key, value, "") for key, value in score.items() if key not in ("value", "rows"))
+    return f"<h3>{escape(name)}</h3>{_table(rows)}"
+
+
+def _asked(recipe: Recipe) -> str:
+    """Return the recipe's tables; what differs from the default stands out."""
+    parts: dict[str, Settings] = {
+        recipe.objective: recipe.settings,
+        "pictures": recipe.data,
+        "training": recipe.training,
+        "hardware": recipe.hardware,
+    }
+    return "".join(f"<h3>{escape(name)}</h3>{_table(_fields(part))}" for name, part in parts.items())
+
+
+def _fields(settings: Settings) -> Iterator[tuple[str, Any, str]]:
+    for name, field in type(settings).model_fields.items():
+        yield name, getattr(settings, name), field.description or ""
+
+
+def _table(rows: Iterable[tuple[str, Any, str]]) -> str:
+    """Return a table of names, values and what they mean."""
+    lines = "".join(
+        f'<tr><th scope="row">{escape(name.replace("_", " "))}</th>'
+        f"<td>{escape(_plain(value))}</td><td>{escape(about)}</td></tr>\n"
+        for name, value, about in rows
+    )
+    return f'<table class="facts">\n{lines}</table>\n'
+
+
+def _machine(facts: Mapping[str, Any]) -> str:
+    """Return what computed, and how fast, or nothing before the first checkpoint."""
+    if "machine" not in facts:
+        return ""
+    spent = {"time": duration(facts["seconds"]), "speed": f"{facts['images_per_second']:,.0f} pictures a second"}
+    return _table((name, value, "") for name, value in (spent | facts["machine"]).items())
+
+
+def _next(run: Run) -> str:
+    folder = shlex.quote(str(run.folder))
+    commands = (
+        (f"pinxit resume {folder}", "If it was stopped: go on from the newest checkpoint, as if nothing had happened."),
+        (f"pinxit sample {folder} -n 64 --seed 1 -o samples.png", "Draw new pictures; another seed gives others."),
+        _evaluate(run),
+    )
+    return "".join(_command(*command) for command in commands)
+
+
+def _evaluate(run: Run) -> tuple[str, str]:
+    source = run.recipe.data.source.removesuffix(":train")
+    return (
+        f"pinxit evaluate {shlex.quote(str(run.folder))} {shlex.quote(f'{source}:test')}",
+        "Compare its pictures with real ones that it has never seen.",
+    )
+
+
+def _command(command: str, about: str) -> str:
+    return f"<p>{escape(about)}</p>\n<pre><code>{escape(command)}</code></pre>\n"
+
+
+def _plain(value: Any) -> str:
+    """Return a setting or a fact as a person writes it."""
+    match value:
+        case None:
+            return "not given"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case dict():
+            return ", ".join(f"{name} {_plain(entry)}" for name, entry in value.items())
+        case list() | tuple():
+            return ", ".join(map(_plain, value)) or "none"
+        case _:
+            return str(value)
+
+
+def _number(value: float) -> str:
+    """Return three digits of a measured number, all of those before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+# Stand-ins that matplotlib draws with and `draw` turns into the page's colours.
+LINES = ("#000001", "#000002", "#000003", "#000004")
+INK, RULE = "#000005", "#000006"
+PAINT = {colour: f"line-{number}" for number, colour in enumerate(LINES)} | {INK: "soft", RULE: "rule"}
+
+CHART = {
+    "svg.hashsalt": "pinxit",
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": INK,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.xmargin": 0.02,
+    "grid.color": RULE,
+    "lines.markersize": 4,
+    "xtick.color": RULE,
+    "xtick.labelcolor": INK,
+    "ytick.color": RULE,
+    "ytick.labelcolor": INK,
+    "ytick.major.size": 0,
+    "ytick.minor.size": 0,
+}
+
+HTML = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+CSS = """
+:root {
+  --paper: #faf8f4; --mat: #fff; --ink: #24211d; --soft: #6b665e; --rule: #ddd7cc;
+  --line-0: #2b6592; --line-1: #bf4a2c; --line-2: #5c7f3b; --line-3: #80609f;
+  --serif: ui-serif, "Iowan Old Style", Palatino, Georgia, serif;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --paper: #171512; --mat: #211f1b; --ink: #ebe6dd; --soft: #a39c90; --rule: #3a362f;
+    --line-0: #82b6dd; --line-1: #ee8a67; --line-2: #a3c37d; --line-3: #c0a3dc;
+  }
+}
+* { box-sizing: border-box; margin: 0; }
+body {
+  max-width: 64rem; margin: auto; padding: clamp(1.25rem, 4vw, 3.5rem);
+  background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif;
+  font-variant-numeric: tabular-nums; overflow-wrap: anywhere;
+}
+h1 { font: 500 clamp(1.35rem, 3.6vw, 2.1rem)/1.25 var(--serif); margin: .4em 0 .5em; text-wrap: balance; }
+h2 { font: 500 1.4rem/1.3 var(--serif); margin: 3.5rem 0 1rem; padding-top: .9rem; border-top: 1px solid var(--rule); }
+h3 { font-size: 1rem; font-weight: 600; }
+header p, figcaption, small, summary { color: var(--soft); font-size: .875rem; }
+.sign { color: var(--line-1); letter-spacing: .04em; }
+small { display: block; font-weight: 400; }
+img { display: block; max-width: 100%; height: auto; image-rendering: pixelated; }
+.sheet { display: flex; justify-content: center; margin-top: 2.5rem; }
+.sheet img {
+  --margin: clamp(.6rem, 3vw, 2rem);
+  box-sizing: content-box; max-width: calc(100% - 2 * var(--margin) - 2px);
+  padding: var(--margin); background: var(--mat); border: 1px solid var(--rule);
+}
+.sheet figcaption { margin-top: .6rem; text-align: center; font-family: var(--serif); font-style: italic; }
+.words { padding: 0; list-style: none; margin-bottom: 1.25rem; }
+.wide { overflow-x: auto; overflow-wrap: normal; }
+table { border-collapse: collapse; width: 100%; }
+th { text-align: left; font-weight: 400; }
+td, th { padding: .45rem 1rem .45rem 0; vertical-align: top; border-bottom: 1px solid var(--rule); }
+.scores td, .scores th { min-width: 6rem; }
+.scores th[scope=row] { min-width: 9rem; }
+.scores i { display: block; height: 3px; min-width: 1px; margin: .2rem 0; background: var(--soft); }
+.scores .generated { font-weight: 600; }
+.scores .generated th { font-weight: 600; }
+.scores .generated i { background: var(--line-1); }
+details { margin-top: 1rem; }
+summary { cursor: pointer; }
+.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 2rem 2.5rem; }
+.panels figure { display: flex; flex-direction: column; justify-content: space-between; }
+.panels h3 { color: var(--ink); }
+.panels svg { width: 100%; height: auto; margin-top: .5rem; }
+.panels text { font-family: inherit !important; }
+.key { margin-right: 1rem; white-space: nowrap; }
+.key::before {
+  content: ""; display: inline-block; width: 1.1em; height: 3px; margin-right: .4em; vertical-align: middle;
+  background: currentColor;
+}
+.line-0 { color: var(--line-0); }
+.line-1 { color: var(--line-1); }
+.line-2 { color: var(--line-2); }
+.line-3 { color: var(--line-3); }
+.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: 1.25rem 1rem; }
+.strip img { width: 100%; border: 1px solid var(--rule); }
+.facts { margin: .25rem 0 1.75rem; font-size: .875rem; }
+.facts th { width: 11rem; color: var(--soft); }
+.facts td:nth-child(3) { width: 55%; padding-right: 0; color: var(--soft); }
+.facts td:empty { display: none; }
+pre {
+  margin: .35rem 0 1.25rem; padding: .7rem .9rem; overflow-x: auto;
+  background: var(--mat); border: 1px solid var(--rule); border-radius: 4px;
+}
+code { font: .875rem/1.5 ui-monospace, Menlo, Consolas, monospace; }
+@media (max-width: 40rem) {
+  .facts tr { display: grid; grid-template-columns: 2fr 3fr; border-bottom: 1px solid var(--rule); padding: .4rem 0; }
+  .facts td, .facts th { width: auto !important; padding: 0 .5rem 0 0; border: 0; }
+  .facts td:nth-child(3) { grid-column: 1 / -1; }
+}
+@media print { body { max-width: none; padding: 0; } }
+"""

@@ -1,0 +1,142 @@
+"""The run folder: one place that can be moved, with all that a training was asked, did and made."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pinxit import __version__
+from pinxit.errors import BusyError, DataError, UsageError
+from pinxit.files import disk_errors, write_json
+from pinxit.training.recipes import Recipe
+
+RECIPE, WEIGHTS, LOG, REPORT = "recipe.json", "weights.safetensors", "log.jsonl", "report.json"
+
+
+class Run:
+    """A run's folder: `recipe.json`, `weights.safetensors`, `checkpoints/`, `log.jsonl`, `samples/`, the report."""
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        self.folder, self.recipe = folder, recipe
+
+    @classmethod
+    def create(cls, folder: Path, recipe: Recipe) -> Run:
+        """Make the folder and write the recipe; refuses a folder that already holds something."""
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            hint = f"`pinxit resume {folder}` goes on with it, or " if (folder / RECIPE).exists() else ""
+            raise UsageError(f"{folder} is not empty; {hint}choose another --out")
+        write_json(folder / RECIPE, recipe.model_dump(mode="json"))
+        return cls(folder, recipe)
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """Open an existing run; raises `DataError` with one line if it is none."""
+        path = folder / RECIPE
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise DataError(f"{folder} is not a run: it has no readable {RECIPE}") from error
+        except ValueError as error:
+            raise DataError(f"{path} is not JSON ({error})") from error
+        try:
+            return cls(folder, Recipe.parse(values))
+        except UsageError as error:
+            raise DataError(f"{path}: {error}") from error
+
+    @property
+    def weights(self) -> Path:
+        """The averaged weights: all one needs, beside the recipe, to use the model."""
+        return self.folder / WEIGHTS
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        """The folder of sample sheets, named by step."""
+        return self.folder / "samples"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run against a second trainer; the lock of a dead process does not count."""
+        with disk_errors(self.folder):
+            lock = FileLock(self.folder / ".lock", timeout=0)
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise BusyError(f"{self.folder} is being trained by another process; wait for it or stop it") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def facts(self) -> dict[str, Any]:
+        """Return `report.json`: what the training did so far, or nothing yet."""
+        try:
+            facts: dict[str, Any] = json.loads((self.folder / REPORT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return facts
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to `report.json`."""
+        write_json(self.folder / REPORT, self.facts() | facts)
+
+
+class Log:
+    """`log.jsonl`, a line a step. A resumed run first cuts off what came after its checkpoint."""
+
+    def __init__(self, path: Path, keep_bytes: int) -> None:
+        with disk_errors(path):
+            self.file = path.open("ab")
+            self.file.truncate(keep_bytes)
+            self.file.seek(0, os.SEEK_END)
+        self.path = path
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Add one step's values, six digits each."""
+        line = {"step": step} | {name: float(f"{value:.6g}") for name, value in values.items()}
+        with disk_errors(self.path):
+            self.file.write((json.dumps(line) + "\n").encode())
+
+    def sync(self) -> int:
+        """Make the lines so far durable; return their length in bytes."""
+        with disk_errors(self.path):
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        return self.file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+def machine() -> dict[str, Any]:
+    """Return what this machine is, without its name."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "pinxit": __version__,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

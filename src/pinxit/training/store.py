@@ -1,0 +1,116 @@
+"""Checkpoints that are whole or do not count: safetensors and JSON, valid by a marker with the hash of each file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from pinxit.errors import DataError, DivergedError
+from pinxit.files import sha256, write_json, write_whole
+from pinxit.progress import say
+
+MARKER = "complete.json"
+STATE = "state.safetensors"
+FACTS = "facts.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified checkpoint: the named tensors and the facts that were saved with them."""
+
+    step: int
+    state: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of a run, a folder each by step; the newest `keep` stay, and the best if there is a judgement."""
+
+    def __init__(self, folder: Path, keep: int = 3) -> None:
+        self.folder, self.keep = folder, keep
+
+    def save(self, step: int, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Write a checkpoint; only when it is durable are older ones removed.
+
+        Raises `DivergedError`, and writes nothing, if a tensor holds a value that is not finite.
+        """
+        for name, value in state.items():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                raise DivergedError(
+                    f"step {step}: {name} is no longer finite; nothing saved, the last checkpoint is good"
+                )
+        place = self.folder / f"{step:08d}"
+        (place / MARKER).unlink(missing_ok=True)
+        write_tensors(place / STATE, state)
+        write_json(place / FACTS, dict(facts))
+        write_json(place / MARKER, {"step": step, "sha256": {name: sha256(place / name) for name in (STATE, FACTS)}})
+        self._prune()
+
+    def newest(self) -> Checkpoint | None:
+        """Return the newest checkpoint whose files are what its marker says, or None; tell of each that is not."""
+        for step in reversed(self.steps()):
+            place = self.folder / f"{step:08d}"
+            try:
+                return _read(place)
+            except (OSError, ValueError, KeyError, SafetensorError) as error:
+                say(f"checkpoint {place.name} is damaged ({error}); trying the one before")
+        return None
+
+    def steps(self) -> list[int]:
+        """Return the steps of the checkpoints that have a marker, in order."""
+        return sorted(int(marker.parent.name) for marker in self.folder.glob(f"[0-9]*/{MARKER}"))
+
+    def sweep(self) -> None:
+        """Remove what killed savers left: folders without a marker and temporary files. Call it holding the lock."""
+        for place in self.folder.glob("[0-9]*"):
+            if not (place / MARKER).exists():
+                shutil.rmtree(place, ignore_errors=True)
+        for leftover in self.folder.parent.rglob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+
+    def _prune(self) -> None:
+        steps = self.steps()
+        for step in set(steps) - set(steps[-self.keep :]) - {self.best()}:
+            place = self.folder / f"{step:08d}"
+            (place / MARKER).unlink(missing_ok=True)
+            shutil.rmtree(place, ignore_errors=True)
+
+    def best(self) -> int | None:
+        """Return the step of the checkpoint with the best judgement, or None where there is none."""
+        rated = []
+        for step in self.steps():
+            judgement = json.loads((self.folder / f"{step:08d}" / FACTS).read_text()).get("judgement")
+            if judgement:
+                rated.append((judgement["value"] * (1 if judgement["best"] == "lowest" else -1), step))
+        return min(rated)[1] if rated else None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: str | None = None) -> None:
+    """Write tensors as safetensors, whole or not at all; the same tensors and `about` give the same bytes."""
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_whole(path, save(plain, {"pinxit": about} if about else None))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file; raises `DataError` with one line if it is none."""
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+def _read(place: Path) -> Checkpoint:
+    marker = json.loads((place / MARKER).read_text())
+    for name, expected in marker["sha256"].items():
+        if sha256(place / name) != expected:
+            raise ValueError(f"{name} is not what was saved")
+    return Checkpoint(marker["step"], load_file(place / STATE), json.loads((place / FACTS).read_text()))

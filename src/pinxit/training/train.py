@@ -1,0 +1,267 @@
+"""Training a run and going on with it: the plain loop that asks the trainer for steps, logs, saves and shows."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from pinxit.data import Batch, DataSet, ImageSet, batch_at, open_data, open_packed
+from pinxit.data.batch import to_uint8
+from pinxit.data.pack import pack_path
+from pinxit.data.settings import DataSettings
+from pinxit.errors import DataError, StoppedError
+from pinxit.images import grid, save_image
+from pinxit.nets.shapes import PictureShape
+from pinxit.objectives import OBJECTIVES
+from pinxit.objectives.objective import Objective
+from pinxit.objectives.settings import ObjectiveSettings
+from pinxit.progress import Line, duration, say
+from pinxit.training import hardware
+from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
+from pinxit.training.report import write_report
+from pinxit.training.run import LOG, Log, Run, machine
+from pinxit.training.settings import TrainingSettings
+from pinxit.training.store import Checkpoints, write_tensors
+from pinxit.training.trainer import Trainer
+
+STEPS = 20_000
+SECONDS_BETWEEN_CHECKPOINTS = 25.0
+SHEETS = 16
+SHEET_PICTURES = 64
+TIMED_STEPS, WARMING_STEPS = 30, 5
+
+
+def train(
+    settings: ObjectiveSettings,
+    source: str,
+    out: Path,
+    data: DataSettings | None = None,
+    training: TrainingSettings | None = None,
+) -> Run:
+    """Train a new run in the folder `out` on the pictures of `source`, and return it when it is finished.
+
+    Everything open in the settings is chosen, said, and written into the recipe before the first step. Raises
+    `UsageError`, `DataError`, `DiskError`, `DivergedError`, `BusyError`, or `StoppedError` after a signal.
+    """
+    pictures = open_data(source, (data or DataSettings()).holdout)
+    for remark in pictures.notes:
+        say(remark)
+    recipe = plan(settings, source, pictures, data or DataSettings(), training or TrainingSettings())
+    run = Run.create(out, recipe)
+    _fit(run, pictures)
+    return run
+
+
+def resume(out: Path) -> Run:
+    """Go on with the run in the folder `out` from its newest good checkpoint, or from the start if it has none."""
+    run = Run.open(out)
+    _fit(run, _pictures_of(run.recipe))
+    return run
+
+
+def plan(
+    settings: ObjectiveSettings, source: str, pictures: DataSet, data: DataSettings, training: TrainingSettings
+) -> Recipe:
+    """Return the recipe with every choice made: picture size, channels, hardware and the number of steps."""
+    images = pictures.train
+    chosen = hardware.choose(training.device, training.precision, training.threads)
+    where = Path(source).expanduser()
+    recipe = Recipe(
+        objective=next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind)),
+        settings=settings,
+        data=DataRecipe(
+            **data.model_dump(exclude={"size"}),
+            size=data.side(images),
+            source=str(where.resolve()) if where.exists() else source,
+            name=images.name,
+            fingerprint=images.fingerprint,
+            channels=images.channels,
+            classes=images.classes,
+        ),
+        training=training,
+        hardware=HardwareRecipe(
+            device=str(chosen.device), precision=chosen.precision, threads=chosen.threads, reason=chosen.reason
+        ),
+    )
+    say(f"drawn at {recipe.data.size} x {recipe.data.size} pixels")
+    say(f"computing on {chosen.describe()}")
+    seconds = _seconds_a_step(recipe, images)
+    steps = training.steps if training.minutes is None else max(1, round(training.minutes * 60 / seconds))
+    steps = STEPS if steps is None else steps
+    say(f"{steps:,} steps of {training.batch_size} pictures, about {duration(steps * seconds)}")
+    return recipe.changed(training=training.changed(steps=steps))
+
+
+def build(recipe: Recipe) -> Objective:
+    """Return the recipe's objective with the weights that its seed gives."""
+    shape = PictureShape(recipe.data.size or 0, recipe.data.channels, len(recipe.data.classes))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.training.seed)
+        return recipe.settings.build(shape)
+
+
+def _fit(run: Run, pictures: DataSet) -> None:
+    """Train `run` to its last step: the plain loop."""
+    with run.lock(), _signals() as received:
+        session = Session(run, pictures)
+        line = Line("step", session.last, session.trainer.step)
+        for record in session.trainer:
+            session.log.write(record.step, record.values)
+            line.update(record.step, _losses(record.values))
+            if record.step in session.sheets:
+                session.show()
+            if received or session.due():
+                session.save()
+            if received and record.step < session.last:
+                line.close()
+                raise StoppedError(
+                    received[0], f"stopped after step {record.step:,}, all saved; `pinxit resume {run.folder}` goes on"
+                )
+        line.close()
+        session.finish()
+    write_report(run.folder)
+
+
+class Session:
+    """A run being trained in this process: its trainer, its log, and what is written when."""
+
+    def __init__(self, run: Run, pictures: DataSet) -> None:
+        self.run, self.pictures = run, pictures
+        self.checkpoints = Checkpoints(run.checkpoints)
+        self.checkpoints.sweep()
+        self.trainer = _trainer(run.recipe, pictures.train)
+        self.last = run.recipe.training.steps or 0
+        self.sheets = sheet_steps(self.last)
+        found = self.checkpoints.newest()
+        if found:
+            self.trainer.load(found.state, found.step)
+            say(f"going on from step {found.step:,}")
+        facts: dict[str, Any] = found.facts if found else {"log_bytes": 0, "seconds": 0.0}
+        self.log = Log(run.folder / LOG, facts["log_bytes"])
+        self.started = time.monotonic() - facts["seconds"]
+        self.saved = time.monotonic()
+
+    def due(self) -> bool:
+        """Say whether it is time for a checkpoint: at the last step, and some seconds after the one before."""
+        return self.trainer.step == self.last or time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS
+
+    def save(self) -> None:
+        """Write a checkpoint, then the weights a user needs and what is known of the run so far."""
+        seconds = round(time.monotonic() - self.started, 3)
+        facts = {"log_bytes": self.log.sync(), "seconds": seconds} | self._judgement()
+        self.checkpoints.save(self.trainer.step, self.trainer.state(), facts)
+        self._write_weights()
+        images = self.trainer.step * self.run.recipe.training.batch_size
+        self.run.note(
+            steps=self.trainer.step,
+            images=images,
+            seconds=seconds,
+            images_per_second=round(images / max(seconds, 1e-9), 1),
+            finished=self.trainer.step == self.last,
+            machine=machine(),
+        )
+        self.saved = time.monotonic()
+
+    def show(self) -> None:
+        """Write a sheet of what the averaged model makes of the same latents and pictures as ever."""
+        batch = _batch(self.run.recipe, self.pictures.train, step=0, size=SHEET_PICTURES)
+        with self.trainer.averaged() as objective:
+            images = objective.preview(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
+        save_image(self.run.samples / f"{self.trainer.step:07d}.png", grid(to_uint8(images)))
+
+    def finish(self) -> None:
+        """Close the log; a run of no steps, or one that was killed after its last checkpoint, gets its weights too."""
+        self.log.close()
+        self._write_weights()
+
+    def _write_weights(self) -> None:
+        about = self.run.recipe.model_dump_json(include={"objective", "settings", "data"}, exclude={"data": {"source"}})
+        write_tensors(self.run.weights, self.trainer.average.state_dict(), about)
+
+    def _judgement(self) -> dict[str, Any]:
+        judgement = self.trainer.objective.judgement
+        if judgement is None or not len(self.pictures.held_out):
+            return {}
+        batch = _batch(self.run.recipe, self.pictures.held_out, step=0, size=len(self.pictures.held_out))
+        with self.trainer.averaged():
+            value = judgement.read(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
+        return {"judgement": {"name": judgement.name, "best": judgement.best, "value": value}}
+
+
+def sheet_steps(last: int) -> set[int]:
+    """Return the steps after which a sheet is made: closer together at the start, where more changes."""
+    return {max(1, round(last * (part / SHEETS) ** 2)) for part in range(1, SHEETS + 1)}
+
+
+def _trainer(recipe: Recipe, images: ImageSet) -> Trainer:
+    computing = recipe.hardware
+    chosen = hardware.choose(computing.device, computing.precision, computing.threads)
+    chosen.apply()
+    batches = partial(_batch, recipe, images, size=recipe.training.batch_size)
+    return Trainer(build(recipe), batches, recipe.training, recipe.settings, chosen)
+
+
+def _batch(recipe: Recipe, images: ImageSet, step: int, size: int) -> Batch:
+    data = recipe.data
+    return batch_at(images, step, size, recipe.training.seed, size=data.side(images), fit=data.fit, augment=data)
+
+
+def _seconds_a_step(recipe: Recipe, images: ImageSet) -> float:
+    """Return the seconds a step takes, timed on a trainer that is thrown away."""
+    trainer = _trainer(recipe, images)
+    for _ in range(WARMING_STEPS):
+        trainer.advance()
+    started = time.perf_counter()
+    for _ in range(TIMED_STEPS - WARMING_STEPS):
+        trainer.advance()
+    return (time.perf_counter() - started) / (TIMED_STEPS - WARMING_STEPS)
+
+
+def _pictures_of(recipe: Recipe) -> DataSet:
+    """Return the very pictures the recipe names: from the cache by fingerprint, else read again and compared."""
+    data = recipe.data
+    if pack_path(data.fingerprint).exists():
+        return open_packed(data.fingerprint, data.source, data.holdout)
+    pictures = open_data(data.source, data.holdout)
+    if pictures.train.fingerprint != data.fingerprint:
+        raise DataError(f"{data.source} is no longer what the run was trained on; start a new run with `pinxit train`")
+    return pictures
+
+
+def _losses(values: dict[str, float]) -> str:
+    return "  ".join(
+        f"{name.partition('/')[0]} {value:.3f}" for name, value in values.items() if name.endswith("/adversarial")
+    )
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect the signals that ask for a stop; a second interrupt stops at once. Only the main thread can do that."""
+    received: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if number in received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    names = ("SIGINT", "SIGTERM", "SIGUSR1")
+    before = {
+        number: signal.signal(number, ask) for number in (getattr(signal, n) for n in names if hasattr(signal, n))
+    }
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,199 @@
+"""The trainer: an iterator of records that moves an objective's players. It knows no mathematics of any method."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from pinxit.data import Batch
+from pinxit.errors import DivergedError
+from pinxit.objectives.objective import Loss, Objective, Player
+from pinxit.objectives.settings import ObjectiveSettings
+from pinxit.training.hardware import Hardware
+from pinxit.training.settings import TrainingSettings
+
+AVERAGE_WARMUP = 10.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one step did: every term and reading by 'player/name', with the norm of each player's gradient."""
+
+    step: int
+    values: dict[str, float]
+
+
+class Trainer:
+    """Moves an objective's players, a step an iteration, until `settings.steps`.
+
+    A step is a function of (state, step number): batches come from `batches(step)`, noise from the batch, and nothing
+    from a global generator. So `state` and `load` make a stopped run go on bit for bit on the same processor type
+    with the same threads.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        batches: Callable[[int], Batch],
+        training: TrainingSettings,
+        optimiser: ObjectiveSettings,
+        hardware: Hardware,
+    ) -> None:
+        self.objective, self.batches, self.settings, self.hardware = objective, batches, training, hardware
+        self.rate = optimiser.learning_rate
+        self.step = 0
+        objective.networks.to(hardware.device, memory_format=hardware.memory_format)  # type: ignore[call-overload]
+        self.players = objective.players()
+        self.optimisers = {
+            player.name: torch.optim.Adam(
+                player.module.parameters(),
+                betas=(optimiser.beta1, optimiser.beta2),
+                fused=hardware.device.type in ("cpu", "cuda"),
+            )
+            for player in self.players
+        }
+        self.average = nn.ModuleDict({name: objective.networks[name] for name in objective.model})
+        self.average = copy.deepcopy(self.average).requires_grad_(False).eval()
+
+    def __iter__(self) -> Iterator[Record]:
+        """Yield a record after each step until the last."""
+        while self.step < (self.settings.steps or 0):
+            yield self.advance()
+
+    def advance(self) -> Record:
+        """Make one step: every player whose turn it is moves, in order; then the closed-form updates and the average.
+
+        Raises `DivergedError`, before the player moves, at a term or gradient that is not finite.
+        """
+        self.objective.networks.train()
+        batch = self.batches(self.step).to(self.hardware.device, self.hardware.memory_format)
+        parts = split(batch, self.settings.accumulate)
+        shared = self._draw(batch) if len(parts) == 1 else None
+        values: dict[str, float] = {}
+        for player in self.players:
+            if self.step % player.every == 0:
+                losses = [self._backward(player, part, shared, len(parts)) for part in parts]
+                values |= self._move(player, losses)
+        self.objective.after_step(batch)
+        self._update_average()
+        self.step += 1
+        return Record(self.step, values)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything a resumed run needs, beside the number of steps, as named tensors."""
+        state = {f"networks.{name}": value for name, value in self.objective.networks.state_dict().items()}
+        state |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
+        for player, optimiser in self.optimisers.items():
+            for index, values in optimiser.state_dict()["state"].items():
+                state |= {f"optimiser.{player}.{index}.{name}": value for name, value in values.items()}
+        return state
+
+    def load(self, state: dict[str, Tensor], step: int) -> None:
+        """Go on from `state` after `step` steps; raises `KeyError` or `RuntimeError` if it is another network's."""
+        self.objective.networks.load_state_dict(_below(state, "networks."))
+        self.average.load_state_dict(_below(state, "average."))
+        for player, optimiser in self.optimisers.items():
+            weights = optimiser.param_groups[0]["params"]
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, value in _below(state, f"optimiser.{player}.").items():
+                index, _, name = key.partition(".")
+                moments.setdefault(int(index), {})[name] = like(weights[int(index)], value)
+            optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+        self.step = step
+
+    @contextmanager
+    def averaged(self) -> Iterator[Objective]:
+        """Give the objective with its averaged weights in place, for looking at it without training it."""
+        networks, average = self.objective.networks, self.average
+        kept = {name: networks[name] for name in average}
+        networks.eval().update(dict(average.items()))
+        try:
+            with torch.no_grad(), self.hardware.autocast():
+                yield self.objective
+        finally:
+            networks.update(kept)
+
+    def _draw(self, batch: Batch) -> Any:
+        with self.hardware.autocast():
+            return self.objective.draw(batch)
+
+    def _backward(self, player: Player, part: Batch, shared: Any, parts: int) -> Loss:
+        drawn = self._draw(part) if shared is None else shared
+        with self.hardware.autocast():
+            loss = player.loss(part, drawn)
+        total = torch.stack([term.float() for term in loss.terms.values()]).sum() / parts
+        total.backward(inputs=list(player.module.parameters()))
+        return loss
+
+    def _move(self, player: Player, losses: list[Loss]) -> dict[str, float]:
+        optimiser = self.optimisers[player.name]
+        parameters = [weight for weight in player.module.parameters() if weight.grad is not None]
+        norm = torch.nn.utils.get_total_norm([weight.grad for weight in parameters if weight.grad is not None])
+        values = self._read(player, losses, norm)
+        if self.settings.clip > 0:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip, norm)
+        optimiser.param_groups[0]["lr"] = self.rate * schedule(self.settings, self.step)
+        optimiser.step()
+        optimiser.zero_grad()
+        return values
+
+    def _read(self, player: Player, losses: list[Loss], norm: Tensor) -> dict[str, float]:
+        """Return terms, readings and gradient norm as numbers, with one transfer; refuse what is not finite."""
+        named: dict[str, Tensor] = {}
+        for name in (*losses[0].terms, *losses[0].readings):
+            found = [(loss.terms | loss.readings)[name] for loss in losses]  # type: ignore[operator]
+            named[name] = torch.stack(found).float().mean().detach()
+        named["gradient_norm"] = norm
+        values = dict(zip(named, torch.stack(list(named.values())).tolist(), strict=True))
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise DivergedError(
+                    f"step {self.step + 1}: the {player.name}'s {name.replace('_', ' ')} is {value}; "
+                    "the last checkpoint is good: try a smaller --learning-rate, or --clip 1"
+                )
+        return {f"{player.name}/{name}": value for name, value in values.items()}
+
+    def _update_average(self) -> None:
+        """Move the average towards the weights: average <- d average + (1 - d) weights, with a smaller d at first."""
+        decay = min(self.settings.average, (1 + self.step) / (AVERAGE_WARMUP + self.step))
+        current = nn.ModuleDict({name: self.objective.networks[name] for name in self.average})
+        pairs = list(zip(self.average.state_dict().values(), current.state_dict().values(), strict=True))
+        floating = [pair for pair in pairs if pair[0].is_floating_point()]
+        averages, weights = zip(*floating, strict=True)
+        get_ema_multi_avg_fn(decay)(list(averages), list(weights), None)
+        for average, count in pairs:
+            if not average.is_floating_point():
+                average.copy_(count)
+
+
+def schedule(settings: TrainingSettings, step: int) -> float:
+    """Return the step size at `step` as a share of the highest: a rise over `warmup`, then the asked shape."""
+    if step < settings.warmup:
+        return (step + 1) / settings.warmup
+    done = (step - settings.warmup) / max(1, (settings.steps or 0) - settings.warmup)
+    shapes = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
+    return shapes[settings.schedule]
+
+
+def like(weight: Tensor, value: Tensor) -> Tensor:
+    """Return `value` laid out in memory as `weight` is, which the fused optimiser needs; single numbers as they are."""
+    return torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """Return the batch as `parts` batches of equal size but for the last; every row keeps its randomness."""
+    rows = len(batch.image)
+    size = math.ceil(rows / parts)
+    return [batch.rows(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}

@@ -1,0 +1,101 @@
+"""Laws over the table of adversarial losses and over the penalties."""
+
+import pytest
+import torch
+
+from pinxit.losses import penalties
+from pinxit.losses.adversarial import ADVERSARIAL, softplus
+
+LOSSES = pytest.mark.parametrize("name", ADVERSARIAL)
+
+
+def scores(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    real, fake = (torch.randn(16, generator=rng, dtype=torch.float64).requires_grad_() for _ in range(2))
+    return real, fake
+
+
+@LOSSES
+def test_the_discriminator_raises_real_scores_and_lowers_fake_ones(name: str) -> None:
+    real, fake = scores(name)
+    ADVERSARIAL[name].discriminator(real, fake).backward()
+    if name == "least-squares":  # it pulls scores to 1 and 0, from either side
+        assert torch.equal(real.grad.sign(), (real - 1).sign())
+        assert torch.equal(fake.grad.sign(), fake.sign())
+    else:
+        assert (real.grad <= 0).all()
+        assert (fake.grad >= 0).all()
+        assert real.grad.min() < 0 < fake.grad.max()
+
+
+@LOSSES
+def test_the_generator_raises_fake_scores(name: str) -> None:
+    real, fake = scores(name)
+    ADVERSARIAL[name].generator(real.detach(), fake).backward()
+    down = (fake - 1).sign() if name == "least-squares" else -torch.ones(16, dtype=torch.float64)
+    assert torch.equal(fake.grad.sign(), down)
+
+
+@LOSSES
+def test_only_a_paired_loss_lets_the_generator_read_real_scores(name: str) -> None:
+    real, fake = (score.detach() for score in scores(name))
+    moved = ADVERSARIAL[name].generator(real + 1, fake) != ADVERSARIAL[name].generator(real, fake)
+    assert bool(moved) == ADVERSARIAL[name].paired
+
+
+@LOSSES
+def test_losses_are_finite_single_numbers_at_any_score(name: str) -> None:
+    for size in (1e-30, 1.0, 1e4):
+        for sign in (-1, 1):
+            real, fake = torch.full((4,), sign * size), torch.full((4,), -sign * size)
+            for loss in (ADVERSARIAL[name].discriminator, ADVERSARIAL[name].generator):
+                value = loss(real, fake)
+                assert value.shape == ()
+                assert torch.isfinite(value)
+
+
+def test_values_at_zero_scores_are_the_papers() -> None:
+    zero = torch.zeros(8)
+    expected = {"saturating": 2 * 0.6931472, "non-saturating": 2 * 0.6931472, "least-squares": 0.5, "hinge": 2.0}
+    expected |= {"wasserstein": 0.0, "relativistic": 0.6931472}
+    assert {name: loss.discriminator(zero, zero).item() for name, loss in ADVERSARIAL.items()} == pytest.approx(expected)
+
+
+def test_softplus_is_torchs_with_the_right_slope_at_zero() -> None:
+    x = torch.linspace(-50, 50, 1001, dtype=torch.float64).requires_grad_()
+    (slope,) = torch.autograd.grad(softplus(x).sum(), x)
+    assert torch.allclose(softplus(x), torch.nn.functional.softplus(x), atol=1e-12)
+    assert torch.allclose(slope, x.sigmoid(), atol=1e-12)
+
+
+def linear(image: torch.Tensor) -> torch.Tensor:
+    """A score whose gradient is 3 in each of 4 pixels: norm 6, squared 36."""
+    return 3 * image.flatten(1).sum(1)
+
+
+def test_the_penalties_of_a_linear_score_are_known() -> None:
+    real = torch.rand(5, 1, 2, 2).requires_grad_()
+    fake = torch.rand(5, 1, 2, 2)
+    assert penalties.squared_gradient(linear(real), real).item() == pytest.approx(36)
+    position = torch.rand(5, 1, 1, 1)
+    assert penalties.gradient_penalty(linear, real, fake, position).item() == pytest.approx(25, rel=1e-5)
+
+
+def test_the_penalties_have_gradients_of_their_own() -> None:
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.Softplus(), torch.nn.Linear(3, 1))
+    score = lambda image: net(image).squeeze(1)  # noqa: E731
+    real = torch.rand(5, 1, 2, 2).requires_grad_()
+    penalties.squared_gradient(score(real), real).backward()
+    assert net[1].weight.grad.abs().sum() > 0
+    net.zero_grad()
+    penalties.gradient_penalty(score, real, real + 1, torch.rand(5, 1, 1, 1)).backward()
+    assert net[1].weight.grad.abs().sum() > 0
+
+
+def test_the_latent_gradient_estimates_the_squared_norm_of_the_jacobian() -> None:
+    rng = torch.Generator().manual_seed(0)
+    jacobian = torch.randn(9, 6, generator=rng)
+    latent = torch.zeros(20_000, 6).requires_grad_()
+    fake = (latent @ jacobian.T).view(-1, 1, 3, 3)
+    estimate = penalties.latent_gradient(fake, latent, torch.randn(fake.shape, generator=rng))
+    assert estimate.item() == pytest.approx(jacobian.square().sum().item() / 9, rel=0.05)
