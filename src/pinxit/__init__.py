@@ -1,3 +1,47 @@
-"""pinxit: train image generators on your own pictures, edit with deep networks, and trust what comes out."""
+"""pinxit: train image generators on your own pictures, edit with deep networks, and trust what comes out.
+
+The names below are imported when first used, so that `import pinxit` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pinxit.data.settings import DataSettings
+    from pinxit.evaluation import evaluate
+    from pinxit.objectives import OBJECTIVES
+    from pinxit.objectives.settings import GANSettings
+    from pinxit.sampling import load
+    from pinxit.training.settings import TrainingSettings
+    from pinxit.training.train import resume, train
+
+_HOMES = {
+    "OBJECTIVES": "objectives",
+    "DataSettings": "data.settings",
+    "GANSettings": "objectives.settings",
+    "TrainingSettings": "training.settings",
+    "evaluate": "evaluation",
+    "load": "sampling",
+    "resume": "training.train",
+    "train": "training.train",
+}
+
+__all__ = [
+    "OBJECTIVES",
+    "DataSettings",
+    "GANSettings",
+    "TrainingSettings",
+    "evaluate",
+    "load",
+    "resume",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import one of the public names from its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pinxit' has no attribute {name!r}")
+    return getattr(import_module(f"pinxit.{_HOMES[name]}"), name)

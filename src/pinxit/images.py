@@ -27,7 +27,7 @@ SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().it
 
 _SAVED = ("AVIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")  # the others drop alpha or colours without a word
 _GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
-_DEEP_READ = ("PNG", "TIFF")
+_DEEP_FORMATS = ("PNG", "TIFF")
 _BGR_TO_RGB = {3: [2, 1, 0], 4: [2, 1, 0, 3]}
 
 # Pillow raises all of these for malformed files (20,000 mutants showed so); struct, zlib and EOF come from its parsers.
@@ -111,10 +111,12 @@ def save_image(path: Path, image: np.ndarray) -> None:
         if not np.isfinite(image).all():
             raise UsageError(f"{path.name}: the picture has values that are not finite; nothing was saved")
         image = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    if image.dtype == np.uint16 and kind not in _DEEP_FORMATS:
+        raise UsageError(f"{path.name}: {kind} cannot hold 16 bits; .png works")
     with whole_file(path) as temporary:
         try:
             if image.dtype == np.uint16 and image.shape[2] > 1:
-                temporary.write_bytes(_encode_deep(image, path, kind))
+                temporary.write_bytes(_encode_deep(image, path))
             else:
                 _as_pillow(image).save(temporary, kind, quality=95)
         except (OSError, ValueError) as error:
@@ -182,7 +184,7 @@ def _decode(file: BinaryIO, name: str) -> Picture:
         deep, turn = _is_deep(image), _orientation(image)  # in this order: asking a PNG for its Exif loads it
         image.load()
         later = _orientation(image)
-        if deep and image.format in _DEEP_READ and reads_deep():
+        if deep and image.format in _DEEP_FORMATS and reads_deep():
             pixels, turn = _decode_deep(file), max(turn, later)  # a TIFF tells it before loading, some PNGs after
         else:
             pixels, turn = _pixels(image, name, lost), later
@@ -246,16 +248,17 @@ def _decode_deep(file: BinaryIO) -> np.ndarray:
     import cv2
 
     file.seek(0)
-    pixels: Any = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        pixels: Any = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise ValueError(error) from error
     if pixels is None:
         raise ValueError("the 16-bit reader gave up")
     rgb: np.ndarray = pixels[..., _BGR_TO_RGB[pixels.shape[2]]]
     return rgb
 
 
-def _encode_deep(image: np.ndarray, path: Path, kind: str) -> bytes:
-    if kind not in _DEEP_READ:
-        raise UsageError(f"{path.name}: {kind} cannot hold 16-bit colour; .png works")
+def _encode_deep(image: np.ndarray, path: Path) -> bytes:
     if not reads_deep():
         raise DataError(f"{path.name}: 16-bit colour needs the extra: pip install 'pinxit[deep]'")
     import cv2

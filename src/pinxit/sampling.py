@@ -105,9 +105,9 @@ class Model:
         return pictures.reshape(n, between, *pictures.shape[1:])
 
 
-def load(folder: Path) -> Model:
+def load(folder: str | Path) -> Model:
     """Return the model of a run folder, with its averaged weights."""
-    run = Run.open(folder)
+    run = Run.open(Path(folder))
     if not run.weights.exists():
         raise DataError(f"{folder} has no weights yet; `pinxit resume {folder}` goes on with its training")
     objective = build(run.recipe)

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from pinxit.progress import say
 
 if TYPE_CHECKING:
     from pinxit.data import ImageSet
 
-app = App(name="evaluate")
+app = App(name="evaluate", help="Compare two sets of pictures, with the protocol beside every score.")
 
+EXTRACTORS = ("digits-v1",)
 PARTS = ("train", "test")
 
 
 @app.default
 def evaluate(
-    generated: str,
-    reference: str,
+    generated: Annotated[str, Parameter(name="GENERATED")],
+    reference: Annotated[str, Parameter(name="REFERENCE")],
     /,
     *,
-    extractor: tuple[str, ...] = ("digits-v1",),
-    n: Annotated[int | None, Parameter(name=["-n", "--n"])] = None,
-    seed: int = 0,
+    extractor: Annotated[tuple[str, ...], Parameter(negative=())] = EXTRACTORS,
+    n: Annotated[int | None, Parameter(name=["-n", "--n"], validator=Number(gte=4))] = None,
+    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
-    """Compare two sets of pictures.
+    """Compare two sets of pictures, with the protocol beside every score.
 
     Beside each score stand three anchors: the floor (real pictures against real ones), the reference with noise of 25
     grey levels, and the reference through a 3x3 box blur. Scores of another extractor or another N are not comparable.
@@ -37,24 +40,45 @@ def evaluate(
     Parameters
     ----------
     generated
-        The pictures to judge: a folder, a zip, an npz, IDX files or a named set.
+        The pictures to judge: a run, a folder, a zip, an npz, IDX files or a named set. A run draws new pictures, and
+        the scores go into its report.
     reference
-        The real pictures, named likewise, such as mnist:test. Where the set has another part, the floor comes from it.
+        The real pictures, such as mnist:test. Where their set has another part, the floor comes from it.
     extractor
         The network in whose eyes to compare, digits-v1 or digits-v2; may be given more than once.
     n
-        Pictures to draw from each side; by default as many as the smaller side has.
+        Pictures of each side; by default as many as the smaller side has.
     seed
-        Draws the pictures and the noise.
+        Decides every random draw: of pictures and of noise.
     as_json
         Print one JSON document, with each score under scores["fd[digits-v1]"]["value"] beside its protocol.
     """
-    from pinxit.evaluate import evaluate
+    document = _document(generated, reference, extractor, n, seed)
+    print(json.dumps(document, indent=2, ensure_ascii=False) if as_json else _table(document["scores"]))
 
-    judged, _ = _parts(generated)
+
+def judge(run: Path, reference: str, n: int) -> str:
+    """Evaluate a run as the command does and return the table."""
+    return _table(_document(str(run), reference, EXTRACTORS, n, seed=0)["scores"])
+
+
+def _document(generated: str, reference: str, extractors: tuple[str, ...], n: int | None, seed: int) -> dict[str, Any]:
+    """Return what `pinxit.evaluation.evaluate` says; of a run it is noted in the run's report too."""
+    from pinxit.evaluation import Drawn, evaluate
+    from pinxit.sampling import load
+    from pinxit.training.report import write_report
+    from pinxit.training.run import RECIPE, Run
+
     target, real = _parts(reference)
-    document = evaluate(judged, target, real=real, extractors=extractor, n=n, seed=seed)
-    print(json.dumps(document, indent=2, ensure_ascii=False) if as_json else "\n".join(_lines(document["scores"])))
+    if not Path(generated, RECIPE).is_file():
+        judged, _ = _parts(generated)
+        return evaluate(judged, target, real=real, extractors=extractors, n=n, seed=seed)
+    folder = Path(generated)
+    images, _ = load(folder).sample(min(n or len(target), len(target)), seed)
+    document = evaluate(Drawn(folder.resolve().name, images), target, real=real, extractors=extractors, n=n, seed=seed)
+    Run.open(folder).note(evaluation=document)
+    write_report(folder)
+    return document
 
 
 def _parts(spec: str) -> tuple[ImageSet, ImageSet | None]:
@@ -71,6 +95,10 @@ def _parts(spec: str) -> tuple[ImageSet, ImageSet | None]:
     if part == "train" or not opened.held_out:
         return opened.train, opened.held_out or None
     return opened.held_out, opened.train
+
+
+def _table(scores: dict[str, Any]) -> str:
+    return "\n".join(_lines(scores))
 
 
 def _lines(scores: dict[str, Any]) -> Iterator[str]:

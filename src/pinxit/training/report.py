@@ -22,7 +22,7 @@ import numpy as np
 from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
-from matplotlib.ticker import EngFormatter, LogFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from pinxit.files import write_whole
 from pinxit.images import load_image
@@ -46,11 +46,14 @@ PANELS = {
 }
 
 
-class Curve(NamedTuple):
-    """What the log says of one name: the steps (n,) that tell it, in order, and its values (n,), both float64."""
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
-    steps: np.ndarray[Any, Any]
-    values: np.ndarray[Any, Any]
+
+class Curve(NamedTuple):
+    """A course of numbers, both (n,) float64: where each was read, in steps or in pictures seen, and its value."""
+
+    at: Numbers
+    values: Numbers
 
 
 def write_report(folder: Path) -> Path:
@@ -77,7 +80,7 @@ def write_report(folder: Path) -> Path:
 
 
 def read_log(path: Path) -> dict[str, Curve]:
-    """Return the curves of a `log.jsonl` by name; none if there is no log. A line that was cut short is left out."""
+    """Return the curves of a `log.jsonl` by name, over steps. A log or a line that is not there yet is no error."""
     steps: dict[str, array[float]] = defaultdict(lambda: array("d"))
     values: dict[str, array[float]] = defaultdict(lambda: array("d"))
     with suppress(FileNotFoundError), path.open(encoding="utf-8", errors="replace") as lines:
@@ -95,12 +98,12 @@ def read_log(path: Path) -> dict[str, Curve]:
 
 def thin(curve: Curve, points: int = POINTS) -> Curve:
     """Return the curve in at most `points` points, each the mean of a stretch of it."""
-    count = len(curve.steps)
+    count = len(curve.at)
     edges = np.linspace(0, count, min(count, points) + 1).astype(int)
     return Curve(*(np.add.reduceat(numbers, edges[:-1]) / np.diff(edges) for numbers in curve))
 
 
-def smooth(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def smooth(values: Numbers) -> Numbers:
     """Return values (n,) smoothed by a Hann window as wide as a twelfth of them; at the ends, by the part that fits."""
     window = np.hanning(2 * (len(values) // 24) + 3)
     weight = np.convolve(np.ones(len(values)), window)
@@ -108,7 +111,7 @@ def smooth(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.convolve(values, window)[inside] / weight[inside]
 
 
-def draw(lines: Iterable[tuple[int, Curve]], logarithmic: bool = False) -> str:
+def draw(title: str, lines: Iterable[tuple[int, Curve]], logarithmic: bool = False) -> str:
     """Return an inline SVG of curves over pictures seen, each with its colour's number: smoothed, the raw line behind.
 
     Colours are the page's own (`--line-0` to `--line-3`), so that one drawing serves light and dark.
@@ -118,15 +121,17 @@ def draw(lines: Iterable[tuple[int, Curve]], logarithmic: bool = False) -> str:
         axes = figure.add_subplot(xlabel="pictures seen")
         if logarithmic:
             axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(LogFormatter())
-            axes.yaxis.set_minor_formatter(LogFormatter())
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         for colour, (seen, values) in lines:
             axes.plot(seen, values, color=LINES[colour], alpha=0.3, linewidth=0.8)
             axes.plot(seen, smooth(values), color=LINES[colour], marker="" if len(seen) > 1 else "o")
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    svg = re.sub(r' id="\w+_\d+"', "", file.getvalue()[file.getvalue().index("<svg") :])
+    svg = f'<svg role="img" aria-label="{escape(title)}"{file.getvalue().partition("<svg")[2]}'
+    svg = re.sub(r' (id="\w+_\d+"|xmlns(:\w+)?="[^"]*")', "", svg)
     return re.sub("|".join(PAINT), lambda found: f"var(--{PAINT[found[0]]})", svg)
 
 
@@ -140,7 +145,7 @@ def _header(run: Run, facts: Mapping[str, Any]) -> str:
     )
     done = "No step is saved yet."
     if "steps" in facts:
-        state = "Finished" if facts["finished"] else f"Stopped after {facts['steps']:,} of {steps:,} steps"
+        state = "Finished" if facts["finished"] else f"{facts['steps']:,} of {steps:,} steps done"
         done = f"{state}: {facts['images']:,} pictures seen in {duration(facts['seconds'])}."
     return (
         f'<header><p class="sign">pinxit · {escape(recipe.objective)} · {escape(run.folder.resolve().name)}</p>'
@@ -149,7 +154,7 @@ def _header(run: Run, facts: Mapping[str, Any]) -> str:
 
 
 def _section(heading: str, content: str) -> str:
-    return content and f"<section><h2>{escape(heading)}</h2>\n{content}</section>"
+    return content and f"<section><h2>{heading}</h2>\n{content}</section>"
 
 
 def _sheets(run: Run) -> list[tuple[int, Path]]:
@@ -171,7 +176,7 @@ def _newest(sheets: list[tuple[int, Path]]) -> str:
 def _filmstrip(sheets: list[tuple[int, Path]]) -> str:
     chosen = sorted({round(place) for place in np.linspace(0, len(sheets) - 1, min(len(sheets), FRAMES))})
     frames = "".join(
-        _figure(_frame(path), step, f"{step:,}", FRAME_WIDTH) for step, path in (sheets[i] for i in chosen)
+        _figure(_frame(path), step, f"step {step:,}", FRAME_WIDTH) for step, path in (sheets[i] for i in chosen)
     )
     return frames and f'<div class="strip">\n{frames}</div>'
 
@@ -200,12 +205,12 @@ def _figure(png: bytes, step: int, caption: str, width: int) -> str:
 
 def _curves(run: Run) -> str:
     """Return a panel for each family of terms, or nothing if no step is logged."""
-    curves = {name: thin(curve) for name, curve in read_log(run.folder / LOG).items()}
-    players = list(dict.fromkeys(name.partition("/")[0] for name in curves))
+    log = {name: thin(curve) for name, curve in read_log(run.folder / LOG).items()}
+    curves = {name: Curve(at * run.recipe.training.batch_size, values) for name, (at, values) in log.items()}
     families: dict[str, list[str]] = {family: [] for family in PANELS}
     for name in curves:
         families.setdefault(_family(name), []).append(name)
-    panels = "".join(_panel(family, names, curves, players, run) for family, names in families.items() if names)
+    panels = "".join(_panel(family, names, curves) for family, names in families.items() if names)
     return panels and f'<div class="panels">\n{panels}</div>'
 
 
@@ -214,38 +219,43 @@ def _family(name: str) -> str:
     return "score" if term.endswith("_score") else term
 
 
-def _panel(family: str, names: list[str], curves: Mapping[str, Curve], players: list[str], run: Run) -> str:
+def _panel(family: str, names: list[str], curves: Mapping[str, Curve]) -> str:
+    """Return a drawing with its key; a player keeps its colour wherever the lines of a panel are players."""
     title, about = PANELS.get(family, (family.replace("_", " ").capitalize(), ""))
-    lines, labels = [], []
+    players = list(dict.fromkeys(name.partition("/")[0] for name in curves))
+    lines, keys = [], ""
     for place, name in enumerate(names):
         player, _, term = name.partition("/")
-        by_player = term == family
-        colour = (players.index(player) if by_player else place) % len(LINES)
-        steps, values = curves[name]
-        lines.append((colour, Curve(steps * run.recipe.training.batch_size, values)))
-        label = player if by_player else term.replace("_", " ")
-        labels.append(f'<span class="key line-{colour}">{escape(label)} {_number(smooth(values)[-1])}</span>')
-    logarithmic = family == "gradient_norm" and all((curves[name].values > 0).all() for name in names)
+        label, colour = (player, players.index(player)) if term == family else (term.replace("_", " "), place)
+        colour %= len(LINES)
+        lines.append((colour, curves[name]))
+        latest = _number(smooth(curves[name].values)[-1])
+        keys += f'<span class="key line-{colour}">{escape(label)} {latest}</span> '
+    logarithmic = family == "gradient_norm" and all((curve.values > 0).all() for _, curve in lines)
     return (
-        f"<figure><figcaption><h3>{escape(title)}</h3>{' '.join(labels)}<p>{escape(about)}</p></figcaption>"
-        f"{draw(lines, logarithmic)}</figure>\n"
+        f"<figure><figcaption><h3>{escape(title)}</h3>{keys}<p>{escape(about)}</p></figcaption>"
+        f"{draw(title, lines, logarithmic)}</figure>\n"
     )
 
 
 def _scores(run: Run, evaluation: Mapping[str, Any] | None) -> str:
     """Return each score in words, its table beside the anchors, and its protocol; or how to get one."""
     if not evaluation:
-        return f"<p>Not judged yet. This does it:</p>\n{_command(*_evaluate(run))}"
+        command, about = _evaluate(run)
+        return _command(command, f"Not judged yet. {about}")
     scores: dict[str, dict[str, Any]] = evaluation["scores"]
     words = "".join(f"<li>{_in_words(name, score)}</li>\n" for name, score in scores.items())
-    heads = "".join(f'<th scope="col">{escape(name).replace("[", "<wbr>[")}</th>' for name in scores)
+    heads = "".join(f'<th scope="col">{escape(name).replace("[", "<small>[")}</small></th>' for name in scores)
     rows = "".join(_score_row(row) for row in zip(*(score["rows"] for score in scores.values()), strict=True))
-    protocols = "".join(_protocol(name, score) for name, score in scores.items())
+    protocols: dict[str, list[str]] = {}
+    for name, score in scores.items():
+        protocols.setdefault(_protocol(score), []).append(name)
+    told = "".join(f"<h3>{escape(', '.join(names))}</h3>{table}" for table, names in protocols.items())
     return (
         f'<ul class="words">\n{words}</ul>\n'
         f'<div class="wide"><table class="scores">\n<tr><td></td>{heads}</tr>\n{rows}</table></div>\n'
         "<p><small>Beneath a value: its ratio to the blur row.</small></p>\n"
-        f"<details><summary>The protocol in full</summary>\n{protocols}</details>"
+        f"<details><summary>The protocol in full</summary>\n{told}</details>"
     )
 
 
@@ -270,13 +280,12 @@ def _bar(ratio: float | None) -> str:
     return f'<i style="width:{100 * min(max(ratio, 0), 1):.1f}%"></i><small>{_number(ratio)}</small>'
 
 
-def _protocol(name: str, score: Mapping[str, Any]) -> str:
-    rows = ((key, value, "") for key, value in score.items() if key not in ("value", "rows"))
-    return f"<h3>{escape(name)}</h3>{_table(rows)}"
+def _protocol(score: Mapping[str, Any]) -> str:
+    return _table((key, value, "") for key, value in score.items() if key not in ("value", "rows"))
 
 
 def _asked(recipe: Recipe) -> str:
-    """Return the recipe's tables; what differs from the default stands out."""
+    """Return the recipe's tables; a default is told where it was not taken."""
     parts: dict[str, Settings] = {
         recipe.objective: recipe.settings,
         "pictures": recipe.data,
@@ -288,7 +297,10 @@ def _asked(recipe: Recipe) -> str:
 
 def _fields(settings: Settings) -> Iterator[tuple[str, Any, str]]:
     for name, field in type(settings).model_fields.items():
-        yield name, getattr(settings, name), field.description or ""
+        value, about = getattr(settings, name), field.description or ""
+        if not field.is_required() and field.default not in (None, (), value):
+            about += f" Default: {_plain(field.default)}."
+        yield name, value, about
 
 
 def _table(rows: Iterable[tuple[str, Any, str]]) -> str:
@@ -418,6 +430,7 @@ body {
 }
 h1 { font: 500 clamp(1.35rem, 3.6vw, 2.1rem)/1.25 var(--serif); margin: .4em 0 .5em; text-wrap: balance; }
 h2 { font: 500 1.4rem/1.3 var(--serif); margin: 3.5rem 0 1rem; padding-top: .9rem; border-top: 1px solid var(--rule); }
+p { text-wrap: pretty; }
 h3 { font-size: 1rem; font-weight: 600; }
 header p, figcaption, small, summary { color: var(--soft); font-size: .875rem; }
 .sign { color: var(--line-1); letter-spacing: .04em; }
@@ -434,16 +447,18 @@ img { display: block; max-width: 100%; height: auto; image-rendering: pixelated;
 .wide { overflow-x: auto; overflow-wrap: normal; }
 table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: 400; }
-td, th { padding: .45rem 1rem .45rem 0; vertical-align: top; border-bottom: 1px solid var(--rule); }
+td, th { padding: .35rem 1rem .35rem 0; vertical-align: top; border-bottom: 1px solid var(--rule); }
 .scores td, .scores th { min-width: 6rem; }
 .scores th[scope=row] { min-width: 9rem; }
+.scores th[scope=col] { white-space: nowrap; }
+.wide + p { margin-top: .5rem; }
 .scores i { display: block; height: 3px; min-width: 1px; margin: .2rem 0; background: var(--soft); }
 .scores .generated { font-weight: 600; }
 .scores .generated th { font-weight: 600; }
 .scores .generated i { background: var(--line-1); }
 details { margin-top: 1rem; }
-summary { cursor: pointer; }
-.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 2rem 2.5rem; }
+summary { cursor: pointer; margin-bottom: .75rem; }
+.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 2rem 2.5rem; }
 .panels figure { display: flex; flex-direction: column; justify-content: space-between; }
 .panels h3 { color: var(--ink); }
 .panels svg { width: 100%; height: auto; margin-top: .5rem; }

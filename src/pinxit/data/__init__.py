@@ -1,0 +1,23 @@
+"""Where pictures come from: named sets, folders, zips, npz and IDX files, packed once, drawn as batches.
+
+The names below are imported when first used, so that settings and `--help` never load numpy or torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pinxit.data.batch import Batch, batch_at
+    from pinxit.data.sets import DataSet, ImageSet, open_data, open_packed
+
+__all__ = ["Batch", "DataSet", "ImageSet", "batch_at", "open_data", "open_packed"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import one of the names above from its module."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "batch" if name in ("Batch", "batch_at") else "sets"
+    return getattr(import_module(f"{__name__}.{home}"), name)

@@ -1,0 +1,163 @@
+"""A look at a set before training on it: what it holds, what is broken, double or uneven, and a sheet to see it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pinxit.data import mnist
+from pinxit.data.pack import none_readable, read_all
+from pinxit.data.render import fitted, with_channels
+from pinxit.data.sets import open_data, parse_spec
+from pinxit.data.settings import USUAL_SIZE
+from pinxit.data.sources import Source, open_source
+from pinxit.errors import DataError
+from pinxit.images import Picture, grid
+from pinxit.progress import track
+
+SHEET_COUNT, SHEET_SIDE = 64, 64
+FEW_PICTURES = 1000
+UNEVEN_RATIO = 3
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found in a set; `sheet` is an RGB or RGBA contact sheet (H, W, C) uint8 of pictures from all over it.
+
+    `sizes` are (width, height) of the good pictures, `kinds` counts "JPEG RGB" and the like, `duplicates` groups the
+    names of pictures with equal pixels, `classes` counts by class, `lost` says what of which files is not used.
+    """
+
+    name: str
+    sizes: list[tuple[int, int]]
+    bad: list[str]
+    kinds: Counter[str]
+    depths: Counter[int]
+    duplicates: list[list[str]]
+    classes: Counter[str]
+    lost: dict[str, list[str]]
+    notes: tuple[str, ...]
+    sheet: np.ndarray = field(repr=False)
+
+    def suggestions(self) -> list[str]:
+        """Return what a person might do about it, one sentence each."""
+        copies = sum(len(names) - 1 for names in self.duplicates)
+        smallest = min(min(size) for size in self.sizes)
+        counts = self.classes.values()
+        advice = [
+            (self.bad, f"repair or remove the {len(self.bad)} files that cannot be read"),
+            (copies, f"remove the {copies} copies: a copy in the held-out part flatters the score"),
+            (
+                smallest < USUAL_SIZE,
+                f"the smallest side is {smallest} pixels: --size above it only enlarges such pictures",
+            ),
+            (
+                len(self.sizes) < FEW_PICTURES,
+                f"{len(self.sizes)} pictures are few: --shift 0.05, --rotate 5 or --flip may help",
+            ),
+            (
+                counts and max(counts) > UNEVEN_RATIO * min(counts),
+                f"the largest class is over {UNEVEN_RATIO} times the smallest: rare classes are learned less well",
+            ),
+        ]
+        return [sentence for holds, sentence in advice if holds]
+
+    def document(self) -> dict[str, object]:
+        """Return the report as plain values for JSON."""
+        widths, heights = zip(*self.sizes, strict=True)
+        return {
+            "name": self.name,
+            "pictures": len(self.sizes),
+            "bad": self.bad,
+            "width": _spread(widths),
+            "height": _spread(heights),
+            "kinds": dict(self.kinds.most_common()),
+            "bits": {str(bits): count for bits, count in sorted(self.depths.items())},
+            "classes": dict(self.classes.most_common()),
+            "duplicates": self.duplicates,
+            "lost": self.lost,
+            "notes": list(self.notes),
+            "suggestions": self.suggestions(),
+        }
+
+
+def check(spec: str) -> Report:
+    """Read every picture of a set anew (no cache) and report; `DataError` if none can be read."""
+    source = _source(spec)
+    bad: list[DataError] = []
+    sizes, thumbnails = [], []
+    kinds, depths, classes = Counter[str](), Counter[int](), Counter[str]()
+    same, lost = defaultdict[bytes, list[str]](list), defaultdict[str, list[str]](list)
+    for number, picture in _tracked(source):
+        if isinstance(picture, DataError):
+            bad.append(picture)
+            continue
+        name, pixels = source.names[number], picture.pixels
+        sizes.append((pixels.shape[1], pixels.shape[0]))
+        kinds[f"{picture.format} {picture.mode}"] += 1
+        depths[8 * pixels.itemsize] += 1
+        same[hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode() + pixels.tobytes()).digest()].append(name)
+        classes.update([source.labels[number]] if source.labels else [])
+        for what in picture.lost:
+            lost[what].append(name)
+        if number % max(1, len(source.names) // SHEET_COUNT) == 0:
+            thumbnails.append(_thumbnail(pixels))
+    if not sizes:
+        raise none_readable(source, bad)
+    return Report(
+        name=source.name,
+        sizes=sizes,
+        bad=[str(error) for error in bad],
+        kinds=kinds,
+        depths=depths,
+        duplicates=[names for names in same.values() if len(names) > 1],
+        classes=classes,
+        lost=dict(lost),
+        notes=source.notes,
+        sheet=_sheet(thumbnails),
+    )
+
+
+def _source(spec: str) -> Source:
+    """Return a path's own source, or for named sets and parts (which are packed) one that reads the pack."""
+    base, part = parse_spec(spec)
+    if base != mnist.NAME and not part:
+        return open_source(Path(base))
+    data = open_data(spec)
+    places = [(images, number) for images in (data.train, data.held_out) for number in range(len(images))]
+
+    def read(number: int) -> Picture:
+        images, place = places[number]
+        return Picture(images[place], "packed", str(images[place].dtype))
+
+    return Source(
+        name=spec,
+        key="",
+        names=[*data.train.names, *data.held_out.names],
+        read=read,
+        labels=[images.classes[images.labels[place]] for images, place in places if images.labels is not None] or None,
+    )
+
+
+def _tracked(source: Source) -> Iterator[tuple[int, Picture | DataError]]:
+    return enumerate(track(read_all(source), f"checking {source.name}", len(source.names)))
+
+
+def _thumbnail(pixels: np.ndarray) -> np.ndarray:
+    small = fitted(pixels, (SHEET_SIDE, SHEET_SIDE), "crop")
+    return small if small.dtype == np.uint8 else (small >> 8).astype(np.uint8)
+
+
+def _sheet(thumbnails: list[np.ndarray]) -> np.ndarray:
+    shown = thumbnails[:SHEET_COUNT]
+    channels = max(3, *(thumbnail.shape[2] for thumbnail in shown))
+    return grid(np.stack([with_channels(thumbnail, channels) for thumbnail in shown]))
+
+
+def _spread(values: tuple[int, ...]) -> dict[str, int]:
+    return {"min": min(values), "median": int(np.median(values)), "max": max(values)}

@@ -1,0 +1,54 @@
+"""Random numbers as a function of where they are used: the same on every machine, at any batch size, in any order.
+
+A row's key is a hash of (seed, step, stream) and the row's index; its numbers are SplitMix64 outputs counted from that
+key (Steele, Lea and Flood, 2014), all rows at once. Nothing is carried from one draw to the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import numpy as np
+
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+
+
+def row_keys(seed: int, step: int, rows: np.ndarray, stream: str) -> np.ndarray:
+    """Return one uint64 key for each row index (n,) of a step; each `stream` name gives independent keys."""
+    digest = hashlib.blake2b(f"{seed} {step} {stream}".encode(), digest_size=8).digest()
+    return _mixed(np.uint64(int.from_bytes(digest, "little")) + rows.astype(np.uint64) * _GAMMA)
+
+
+def words(keys: np.ndarray, count: int) -> np.ndarray:
+    """Return `count` random 64-bit words for each key: (n, count) uint64."""
+    return _mixed(keys[:, None] + np.arange(1, count + 1, dtype=np.uint64) * _GAMMA)
+
+
+def uniform(keys: np.ndarray, count: int) -> np.ndarray:
+    """Return `count` numbers for each key, uniform in [0, 1): (n, count) float32 of 24 bits each."""
+    return (words(keys, count) >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
+
+
+def normal(keys: np.ndarray, count: int) -> np.ndarray:
+    """Return `count` standard normal numbers for each key: (n, count) float32 (Box and Muller, 1958)."""
+    drawn = words(keys, (count + 1) // 2)
+    radius = np.sqrt(-2 * np.log(((drawn >> np.uint64(32)).astype(np.float64) + 1) * 2**-32))
+    angle = (drawn & np.uint64(0xFFFFFFFF)).astype(np.float64) * (2 * math.pi * 2**-32)
+    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    return pairs.reshape(len(keys), -1)[:, :count].astype(np.float32)
+
+
+def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
+    """Return a random order of `count` things: (count,) int64, a function of (seed, epoch)."""
+    (key,) = row_keys(seed, epoch, np.arange(1), "permutation")
+    order: np.ndarray = np.argsort(words(np.array([key]), count)[0], kind="stable")
+    return order
+
+
+def _mixed(state: np.ndarray) -> np.ndarray:
+    """Return the finaliser of SplitMix64, which turns a counter into noise."""
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: np.ndarray = state ^ (state >> np.uint64(31))
+    return mixed

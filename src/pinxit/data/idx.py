@@ -1,0 +1,52 @@
+"""IDX files, the format of MNIST: a magic number, big-endian sizes, then bytes (LeCun, Cortes and Burges, 1998)."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+import struct
+import zlib
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from pinxit.errors import DataError
+
+BYTE_CEILING = 4 << 30
+IMAGES = re.compile(r"(.*?)-?images[-.]idx3-ubyte(\.gz)?")
+
+
+def is_images(path: Path) -> bool:
+    """Return whether a file is named like the images of an IDX pair, such as `train-images-idx3-ubyte.gz`."""
+    return IMAGES.fullmatch(path.name) is not None
+
+
+def labels_beside(images: Path) -> Path | None:
+    """Return the label file that goes by the usual name with an image file, zipped or not, if it is there."""
+    plain = images.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
+    return next((path for path in (images.with_name(plain), images.with_name(plain + ".gz")) if path.is_file()), None)
+
+
+def load(path: Path, dimensions: int) -> np.ndarray:
+    """Return the uint8 array of an IDX file, plain or gzip; any defect is a `DataError`."""
+    try:
+        opened: IO[bytes] = gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[assignment]
+        with opened as file:
+            return _parse(file, path.name, dimensions)
+    except (OSError, EOFError, zlib.error, struct.error) as error:
+        raise DataError(f"{path.name}: cannot be read as an IDX file ({error})") from error
+
+
+def _parse(file: IO[bytes], name: str, dimensions: int) -> np.ndarray:
+    if file.read(4) != bytes((0, 0, 8, dimensions)):
+        raise DataError(f"{name}: not an IDX file of bytes in {dimensions} dimensions")
+    shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
+    size = math.prod(shape)
+    if size > BYTE_CEILING:
+        raise DataError(f"{name}: says it holds {size:,} bytes; at most {BYTE_CEILING:,} are read")
+    content = file.read(size + 1)
+    if len(content) != size:
+        raise DataError(f"{name}: holds {'more' if len(content) > size else 'fewer'} bytes than its header says")
+    return np.frombuffer(content, np.uint8).reshape(shape)

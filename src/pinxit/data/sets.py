@@ -1,0 +1,143 @@
+"""Sets of pictures opened by one word: a name, a folder, a zip, an npz or IDX files; a part is held out to judge by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pinxit.data import mnist
+from pinxit.data.pack import PARTS, Pack, pack, pack_path
+from pinxit.data.render import Renderer
+from pinxit.data.settings import LARGEST, SMALLEST, Fit
+from pinxit.data.sources import open_source
+from pinxit.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ImageSet:
+    """Some pictures of a packed set, in a fixed order; they stay on the disk until asked for.
+
+    `name` is the set's and the part's ("mnist:test"), `fingerprint` the whole pack's SHA-256. `channels` is 1 if all
+    the pack's pictures are grey, 4 if the alpha of any is not opaque, else 3. `labels` is (n,) int64 into `classes`, or
+    None; `shapes` is (n, 2): height, width.
+    """
+
+    def __init__(self, pack: Pack, indices: np.ndarray, name: str) -> None:
+        self.name = name
+        self.fingerprint = pack.fingerprint
+        self.classes = pack.classes
+        self.channels = int(pack.shapes[:, 2].max())
+        self.labels: np.ndarray | None = None if pack.labels is None else pack.labels[indices]
+        self.shapes: np.ndarray = pack.shapes[indices, :2]
+        self._pack, self._indices = pack, indices
+        self._renderers: dict[tuple[int, int, Fit], Renderer] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The pictures' names in their source: relative paths, or numbers in arrays."""
+        return [self._pack.names[index] for index in self._indices]
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        """Return picture `number` (H, W, C) as it was stored, uint8 or uint16, read-only."""
+        return self._pack[int(self._indices[number])]
+
+    @cached_property
+    def own_size(self) -> int | None:
+        """The side in pixels if all pictures of the pack are equal squares of a size one can train at, else None."""
+        (height, width, _), *_ = self._pack.shapes
+        equal = height == width and (self._pack.shapes[:, :2] == height).all()
+        return int(height) if equal and SMALLEST <= height <= LARGEST else None
+
+    def rows(self, numbers: np.ndarray, size: tuple[int, int], fit: Fit = "crop") -> np.ndarray:
+        """Return pictures as (n, H, W, channels) at a size, uint8 or uint16 as the set is (16 bit if any of it is)."""
+        equal = self._pack.equal
+        if equal is not None and equal.shape[1:] == (*size, self.channels):
+            rows: np.ndarray = equal[self._indices[numbers]]
+            return rows
+        if (*size, fit) not in self._renderers:
+            depth = np.dtype(f"u{self._pack.depths.max()}")
+            self._renderers[*size, fit] = Renderer(self, size, fit, self.channels, depth)
+        return self._renderers[*size, fit].rows(numbers)
+
+    def tensor(self, size: int | tuple[int, int], fit: Fit = "crop", start: int = 0, stop: int | None = None) -> Tensor:
+        """Return pictures in order, float32 (N, C, H, W) in [0, 1]; `size` is the side or (height, width)."""
+        from pinxit.data.batch import to_float
+
+        both = (size, size) if isinstance(size, int) else size
+        return to_float(self.rows(np.arange(len(self))[start:stop], both, fit))
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What to train on, what is held out for judging, and what a person should be told about both."""
+
+    train: ImageSet
+    held_out: ImageSet
+    notes: tuple[str, ...] = ()
+
+
+def open_data(spec: str, holdout: float = 0.1) -> DataSet:
+    """Open "mnist", a folder, a zip, an npz or IDX files; ":train" or ":test" after it picks that part alone.
+
+    Named and MNIST-like sets keep their official split; of others the share `holdout` is held out by a hash of the file
+    name, so a picture stays on its side when others come. `DataError` if nothing can be read.
+    """
+    base, part = parse_spec(spec)
+    opened, notes = mnist.open_pack() if base == mnist.NAME else pack(open_source(Path(base)))
+    return _divide(opened, base, part, holdout, notes)
+
+
+def open_packed(fingerprint: str, spec: str, holdout: float = 0.1) -> DataSet:
+    """Open a set that was packed here before by its fingerprint, whatever has become of the source `spec`."""
+    return _divide(Pack(pack_path(fingerprint)), *parse_spec(spec), holdout, ())
+
+
+def parse_spec(spec: str) -> tuple[str, str]:
+    """Return the set and its part that are asked for: ("mnist", "test") for "mnist:test", else (spec, "")."""
+    base, _, part = spec.rpartition(":")
+    return (base, part) if base and part in PARTS[1:] else (spec, "")
+
+
+def _divide(opened: Pack, base: str, part: str, holdout: float, notes: Sequence[str]) -> DataSet:
+    held = opened.parts == PARTS.index("test") if opened.parts.any() else _held_out(opened.names, holdout)
+    name = Path(base).resolve().name
+    parts = {
+        "train": ImageSet(opened, np.flatnonzero(~held), f"{name}:train"),
+        "test": ImageSet(opened, np.flatnonzero(held), f"{name}:test"),
+    }
+    if part and not len(parts[part]):
+        raise DataError(f"{base}: nothing is in its {part} part; hold more out, or leave out ':{part}'")
+    nothing = ImageSet(opened, np.arange(0), f"{name}:nothing")
+    train, rest = (parts[part], nothing) if part else (parts["train"], parts["test"])
+    return DataSet(train, rest, (_summary(opened, name, train, rest), *notes))
+
+
+def _held_out(names: Sequence[str], holdout: float) -> np.ndarray:
+    digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
+    places = np.array([int.from_bytes(digest, "big") for digest in digests], np.float64) / 2**64
+    held = places < holdout
+    held[places.argmax()] = False  # something is left to train on, however few there are
+    return held
+
+
+def _summary(opened: Pack, name: str, train: ImageSet, rest: ImageSet) -> str:
+    (least_high, least_wide), (most_high, most_wide) = opened.shapes[:, :2].min(0), opened.shapes[:, :2].max(0)
+    sizes = f"{least_wide} x {least_high}"
+    if (least_high, least_wide) != (most_high, most_wide):
+        sizes += f" to {most_wide} x {most_high}"
+    colours = {1: "grey (1 channel)", 3: "colour (3 channels)", 4: "colour with transparency (4 channels)"}[
+        train.channels
+    ]
+    classes = f", {len(train.classes)} classes" if train.classes else ""
+    return f"{name}: {len(train):,} pictures to train on, {len(rest):,} held out; {sizes} pixels, {colours}{classes}"

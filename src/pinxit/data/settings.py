@@ -1,0 +1,53 @@
+"""What a user can choose about the pictures a model sees. No torch here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from pinxit.settings import Settings
+
+if TYPE_CHECKING:
+    from pinxit.data.sets import ImageSet
+
+Fit = Literal["crop", "pad", "stretch"]
+
+SMALLEST, LARGEST = 16, 1024
+USUAL_SIZE = 64
+
+
+class Augment(Settings):
+    """Random changes, drawn anew for every row from (seed, step, row); all off by default."""
+
+    flip: bool = Field(False, description="Mirror left and right with probability one half.")
+    shift: float = Field(0.0, ge=0, le=0.5, description="Largest shift in each direction, as a fraction of the side.")
+    rotate: float = Field(0.0, ge=0, le=180, description="Largest rotation either way, in degrees.")
+    scale: float = Field(
+        0.0, ge=0, le=0.5, description="Largest zoom in or out, as a fraction: 0.1 is 0.9 to 1.1 times."
+    )
+
+
+class DataSettings(Augment):
+    """How pictures are fitted, held out and augmented; is an `Augment` itself."""
+
+    size: int | None = Field(
+        None,
+        ge=SMALLEST,
+        le=LARGEST,
+        description="Side of the square pictures in pixels; by default the set's own if all its pictures are equal "
+        f"squares, else {USUAL_SIZE}.",
+    )
+    fit: Fit = Field(
+        "crop", description="How a picture becomes square: crop its centre, pad it with black, or stretch it."
+    )
+    holdout: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of the files held out for judging, chosen by file name; named sets keep their own.",
+    )
+
+    def side(self, images: ImageSet) -> int:
+        """Return the side in pixels at which `images` are to be drawn."""
+        return self.size or images.own_size or USUAL_SIZE

@@ -1,0 +1,227 @@
+"""Pictures where they lie: a folder, a zip, an npz or IDX files, listed but not yet decoded."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import lzma
+import os
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from pinxit.data import idx
+from pinxit.errors import DataError
+from pinxit.images import SUFFIXES, Picture, read_picture, reads_deep
+
+MEMBER_CEILING = 512 << 20
+ZIP_RATIO_CEILING, ZIP_SMALL = 100, 64 << 20
+THREADS = min(8, os.cpu_count() or 1)
+
+_BAD_ZIP = (OSError, RuntimeError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pictures that `read(i)` decodes (or refuses with a `DataError`), with their names and perhaps classes and parts.
+
+    `key` changes whenever anything in the source does; `labels` are class names; `parts` says "train" or "test" where
+    the makers of the set did; `notes` tells what was passed over; `threads` is how many may usefully read at once.
+    """
+
+    name: str
+    key: str
+    names: Sequence[str]
+    read: Callable[[int], Picture]
+    labels: Sequence[str] | None = None
+    parts: Sequence[str] | None = None
+    notes: tuple[str, ...] = ()
+    threads: int = 1
+
+
+def open_source(path: Path) -> Source:
+    """List the pictures at a path; `DataError` where there is nothing to read."""
+    try:
+        return _open(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def mnist_like(name: str, key: str, pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Source:
+    """Return labelled pictures (N, H, W) uint8 in official parts: {"train": (images, labels), "test": ...}."""
+    parts = [part for part, (_, labels) in pairs.items() for _ in labels]
+    if any(len(images) != len(labels) for images, labels in pairs.values()):
+        raise DataError(f"{name}: there must be one label a picture")
+    return Source(
+        name=name,
+        key=key,
+        names=[f"{part}/{number:05d}" for part, (_, labels) in pairs.items() for number in range(len(labels))],
+        read=_reader([image[..., None] for images, _ in pairs.values() for image in images]),
+        labels=[str(label) for _, labels in pairs.values() for label in labels],
+        parts=parts,
+    )
+
+
+def _open(path: Path) -> Source:
+    if path.is_dir():
+        return _idx_folder(path) if any(map(idx.is_images, path.iterdir())) else _folder(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file or folder, and not the name of a set (mnist)")
+    if idx.is_images(path):
+        labels = idx.labels_beside(path)
+        return _arrays(path, idx.load(path, 3)[..., None], None if labels is None else idx.load(labels, 1))
+    if path.suffix.lower() == ".npz":
+        return _npz(path)
+    if zipfile.is_zipfile(path):
+        return _zip(path)
+    raise DataError(f"{path.name}: not a set of pictures; a folder, a zip, an npz or IDX files would do")
+
+
+def _folder(folder: Path) -> Source:
+    notes: list[str] = []
+    found = [
+        (Path(root) / file).relative_to(folder).as_posix()
+        for root, _, files in os.walk(folder, onerror=lambda error: notes.append(f"{error.filename}: {error.strerror}"))
+        for file in files
+    ]
+    paths, passed = _pictures_among(found)
+    names = [path.encode(errors="backslashreplace").decode() for path in paths]  # a name on disk may not be UTF-8
+    return Source(
+        name=folder.resolve().name,
+        key=_key("folder", str(folder.resolve()), [(path, *_facts(folder / path)) for path in paths]),
+        names=names,
+        read=lambda number: read_picture(folder / paths[number], names[number]),
+        labels=_labels(names),
+        notes=(*notes, *passed),
+        threads=THREADS,
+    )
+
+
+def _zip(path: Path) -> Source:
+    try:
+        archive = zipfile.ZipFile(path)
+    except _BAD_ZIP as error:
+        raise DataError(f"{path.name}: broken zip ({error})") from error
+    members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
+    unpacked = sum(info.file_size for info in members.values())
+    if unpacked > max(ZIP_SMALL, ZIP_RATIO_CEILING * path.stat().st_size):
+        raise DataError(
+            f"{path.name}: unpacks to {unpacked:,} bytes, over {ZIP_RATIO_CEILING} times its size: a zip bomb?"
+        )
+    names, passed = _pictures_among(members)
+
+    def read(number: int) -> Picture:
+        info = members[names[number]]
+        if info.file_size > MEMBER_CEILING:
+            raise DataError(f"{info.filename}: {info.file_size:,} bytes; at most {MEMBER_CEILING:,} are read")
+        try:
+            content = archive.read(info)
+        except _BAD_ZIP as error:
+            raise DataError(f"{info.filename}: cannot be read from the zip ({error})") from error
+        return read_picture(io.BytesIO(content), info.filename)
+
+    roots = {name.partition("/")[0] for name in names}
+    wrapped = len(roots) == 1 and all("/" in name for name in names)
+    return Source(
+        name=path.name,
+        key=_key("zip", str(path.resolve()), _facts(path)),
+        names=names,
+        read=read,
+        labels=_labels([name.partition("/")[2] for name in names] if wrapped else names),
+        notes=passed,
+        threads=THREADS,
+    )
+
+
+def _npz(path: Path) -> Source:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = max(archive.getinfo("images.npy").file_size, *(info.file_size for info in archive.infolist()))
+        if size > idx.BYTE_CEILING:
+            raise DataError(f"{path.name}: an array of {size:,} bytes; at most {idx.BYTE_CEILING:,} are read")
+        with np.load(path, allow_pickle=False) as arrays:
+            images, labels = arrays["images"], arrays.get("labels")
+    except KeyError as error:
+        raise DataError(f"{path.name}: holds no array called images (uint8 or uint16, N H W C or N H W)") from error
+    except (*_BAD_ZIP, MemoryError, SyntaxError) as error:
+        raise DataError(f"{path.name}: cannot be read as npz ({error})") from error
+    return _arrays(path, images[..., None] if images.ndim == 3 else images, labels)
+
+
+def _idx_folder(folder: Path) -> Source:
+    found = sorted(filter(idx.is_images, folder.iterdir()))
+    pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for images in found:
+        part = "train" if "train" in images.name else "test"
+        labels = idx.labels_beside(images)
+        if labels is None or part in pairs:
+            raise DataError(f"{folder.name}: IDX images need one label file a part; name one file to use it alone")
+        pairs[part] = idx.load(images, 3), idx.load(labels, 1)
+    key = _key("idx", [(str(path.resolve()), _facts(path)) for path in found])
+    return mnist_like(folder.resolve().name, key, dict(sorted(pairs.items(), reverse=True)))  # train, then test
+
+
+def _arrays(path: Path, images: np.ndarray, labels: np.ndarray | None) -> Source:
+    if (
+        images.ndim != 4
+        or images.dtype not in (np.uint8, np.uint16)
+        or images.shape[3] not in (1, 3, 4)
+        or 0 in images.shape
+    ):
+        raise DataError(
+            f"{path.name}: images are {images.dtype} {images.shape}; "
+            "uint8 or uint16 (N, H, W, C) with 1, 3 or 4 channels needed"
+        )
+    if labels is not None and (labels.shape != images.shape[:1] or labels.dtype.kind not in "iuU"):
+        raise DataError(
+            f"{path.name}: labels are {labels.dtype} {labels.shape}; one whole number or name a picture needed"
+        )
+    return Source(
+        name=path.name,
+        key=_key("array", str(path.resolve()), _facts(path)),
+        names=[f"{number:05d}" for number in range(len(images))],
+        read=_reader(images),
+        labels=None if labels is None else [str(label) for label in labels],
+    )
+
+
+def _reader(images: Sequence[np.ndarray] | np.ndarray) -> Callable[[int], Picture]:
+    return lambda number: Picture(images[number], "array", str(images[number].dtype))
+
+
+def _pictures_among(found: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the names that look like pictures, sorted, and a note about the others."""
+    seen = [name for name in found if not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)]
+    others = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in seen if not _like_picture(name))
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
+    return sorted(filter(_like_picture, seen)), (f"passed over, not named like pictures: {kinds}",) if others else ()
+
+
+def _like_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def _labels(names: Sequence[str]) -> list[str] | None:
+    """Return the first-level folder of each name if every picture lies in one and there are at least two."""
+    folders = [name.partition("/")[0] if "/" in name else None for name in names]
+    labels = [folder for folder in folders if folder is not None]
+    return labels if len(labels) == len(names) and len(set(labels)) > 1 else None
+
+
+def _facts(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
+
+
+def _key(*facts: Any) -> str:
+    return hashlib.sha256(json.dumps([*facts, reads_deep()]).encode()).hexdigest()

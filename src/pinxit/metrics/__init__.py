@@ -1,0 +1,1 @@
+"""How pictures are judged: functions of two feature matrices, and the networks that see the features."""

@@ -1,0 +1,201 @@
+"""Laws over the table of objectives: who moves, what repeats, what accumulation and a stop change (nothing)."""
+
+import copy
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from pinxit.data import Batch
+from pinxit.errors import DivergedError
+from pinxit.nets.shapes import PictureShape
+from pinxit.objectives import OBJECTIVES
+from pinxit.objectives.objective import Loss, Objective, Player
+from pinxit.objectives.settings import GANSettings, ObjectiveSettings
+from pinxit.training import hardware
+from pinxit.training.settings import TrainingSettings
+from pinxit.training.trainer import Trainer, schedule
+
+GAN = partial(GANSettings, channels=4, latent=6)
+CASES = {
+    "dcgan": GAN(),
+    "dcgan conditional": GAN(conditional=True),
+    "residual": GAN(network="residual"),
+    "plain": GAN(network="plain", loss="hinge"),
+    "dense": GAN(network="dense", loss="least-squares"),
+    "wgan": GAN(loss="wasserstein", weight_clip=0.01, discriminator_steps=2, discriminator_norm="none"),
+    "wgan-gp": GAN(loss="wasserstein", gradient_penalty=10, discriminator_norm="none"),
+    "r1 r2": GAN(loss="relativistic", r1=1, r2=1, discriminator_norm="none"),
+    "dense r1 r2 latent": GAN(network="dense", loss="relativistic", r1=1, r2=1, latent_gradient=1),
+}
+EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
+
+
+def batch(step: int, rows: int = 6, size: int = 20, channels: int = 3) -> Batch:
+    rng = np.random.default_rng(step)
+    image = torch.from_numpy(rng.random((rows, channels, size, size), dtype=np.float32))
+    return Batch(image=image, label=torch.arange(rows) % 3, seed=1, step=step)
+
+
+def trainer(settings: ObjectiveSettings, precision: str = "float32", **training: object) -> Trainer:
+    torch.manual_seed(0)
+    objective = settings.build(PictureShape(20, 3, 3))
+    asked = TrainingSettings(**({"steps": 4, "batch_size": 6} | training))
+    return Trainer(objective, batch, asked, settings, hardware.choose("cpu", precision, threads=1))
+
+
+def snapshot(objective: Objective) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in objective.networks.named_parameters()}
+
+
+def test_every_objective_has_a_case() -> None:
+    assert {type(settings) for settings in CASES.values()} == set(OBJECTIVES.values())
+
+
+@EVERY_CASE
+def test_every_player_moves_all_of_its_parameters_and_no_others(settings: ObjectiveSettings) -> None:
+    machine = trainer(settings)
+    for player in machine.players:
+        loss = machine._backward(player, batch(0), None, 1)
+        own = {id(weight) for weight in player.module.parameters()}
+        for name, weight in machine.objective.networks.named_parameters():
+            if id(weight) in own:
+                assert weight.grad is not None, f"{player.name} leaves {name} alone"
+            else:
+                assert weight.grad is None, f"{player.name} moves {name}"
+        before = snapshot(machine.objective)
+        machine._move(player, [loss])
+        for name, weight in machine.objective.networks.named_parameters():
+            moved = not torch.equal(weight, before[name])
+            # A bias before a normalisation has no gradient; everything with one must move.
+            assert moved <= (id(weight) in own), f"{player.name} moved {name}"
+        assert any(
+            not torch.equal(weight, before[name]) for name, weight in machine.objective.networks.named_parameters()
+        )
+
+
+@EVERY_CASE
+def test_a_stopped_run_goes_on_bit_for_bit(settings: ObjectiveSettings) -> None:
+    whole = trainer(settings)
+    records = [record.values for record in whole]
+    first, second = trainer(settings), trainer(settings.model_copy())
+    first.advance(), first.advance()
+    second.load({name: value.clone() for name, value in first.state().items()}, first.step)
+    assert [record.values for record in second] == records[2:]
+    assert all(torch.equal(value, second.state()[name]) for name, value in whole.state().items())
+
+
+@EVERY_CASE
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_terms_are_finite_and_the_average_is_of_the_weights(settings: ObjectiveSettings, precision: str) -> None:
+    machine = trainer(settings, precision, average=0.0)
+    for record in machine:
+        assert record.values
+    for name, value in machine.average.state_dict().items():
+        assert torch.equal(value, machine.objective.networks.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("name", ["dense r1 r2 latent", "dense"])
+def test_accumulation_changes_nothing_but_rounding(name: str) -> None:
+    whole, parts = trainer(CASES[name]), trainer(CASES[name], accumulate=3)
+    for one, other in zip(whole, parts, strict=True):
+        assert one.values == pytest.approx(other.values, rel=2e-3, abs=1e-5)
+
+
+def test_a_player_moves_on_every_nth_step_only() -> None:
+    machine = trainer(CASES["wgan"])
+    moved = [any(name.startswith("generator/") for name in record.values) for record in machine]
+    assert moved == [True, False, True, False]
+
+
+def test_weights_are_clipped_where_asked() -> None:
+    machine = trainer(CASES["wgan"])
+    machine.advance()
+    assert all(weight.abs().max() <= 0.01 for weight in machine.objective.networks["discriminator"].parameters())
+
+
+class Exploding(Objective):
+    """One weight whose loss is as asked."""
+
+    def __init__(self, term: str) -> None:
+        self.networks = torch.nn.ModuleDict({"net": torch.nn.Linear(1, 1)})
+        self.model, self.term = ("net",), term
+
+    def players(self) -> tuple[Player, ...]:
+        return (Player("net", self.networks["net"], self.loss),)
+
+    def draw(self, batch: Batch) -> None:
+        return None
+
+    def loss(self, batch: Batch, drawn: None) -> Loss:
+        value = self.networks["net"](torch.ones(1, 1)).sum()
+        good = {"fine": value**2}
+        if self.term == "gradient":
+            return Loss(good | {"root": (value - value.detach()).abs().sqrt()})
+        return Loss(good | {self.term: value * float("nan")}) if self.term else Loss(good)
+
+    def preview(self, batch: Batch) -> torch.Tensor:
+        return batch.image
+
+
+@pytest.mark.parametrize(("term", "named"), [("kl", "net's kl is nan"), ("gradient", "net's gradient norm is nan")])
+def test_what_is_not_finite_is_named_and_nothing_moves(term: str, named: str) -> None:
+    objective = Exploding(term)
+    machine = Trainer(objective, batch, TrainingSettings(steps=3), GANSettings(), hardware.choose("cpu", threads=1))
+    before = copy.deepcopy(machine.state())
+    with pytest.raises(DivergedError, match=f"step 1: the {named}"):
+        machine.advance()
+    assert all(torch.equal(value, before[name]) for name, value in machine.state().items())
+
+
+def test_clipping_bounds_the_gradient_and_reports_its_norm_before() -> None:
+    machine = trainer(GAN(network="dense"), clip=1e-3)
+    seen = []
+    for player in machine.players:
+        weights = list(player.module.parameters())
+        machine.optimisers[player.name].step = lambda weights=weights: seen.append(
+            torch.nn.utils.get_total_norm([weight.grad for weight in weights]).item()
+        )
+    values = machine.advance().values
+    assert seen == pytest.approx([1e-3, 1e-3], rel=1e-2)
+    assert values["generator/gradient_norm"] > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("shape", "shares"),
+    [("constant", [0.5, 1, 1, 1]), ("linear", [0.5, 1, 1, 1 / 2]), ("cosine", [0.5, 1, 1, 0.5])],
+)
+def test_schedules_rise_and_fall_as_they_say(shape: str, shares: list[float]) -> None:
+    settings = TrainingSettings(steps=6, warmup=2, schedule=shape)
+    assert [schedule(settings, step) for step in (0, 1, 2, 4)] == pytest.approx(shares)
+    assert schedule(settings, 6) == pytest.approx(1 if shape == "constant" else 0)
+
+
+def test_the_average_follows_its_equation() -> None:
+    machine = trainer(GAN(network="dense"), average=0.5)
+    name = "generator.picture.bias"
+    expected = machine.average.state_dict()[name].clone()
+    for step in range(4):
+        machine.advance()
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * machine.objective.networks.state_dict()[name]
+        assert torch.allclose(machine.average.state_dict()[name], expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("network", ["dcgan", "residual", "plain", "dense"])
+@pytest.mark.parametrize("size", [16, 17, 28, 33, 64])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_networks_fit_any_size_and_channels(network: str, size: int, channels: int) -> None:
+    objective = GAN(network=network, channels=2).build(PictureShape(size, channels))
+    fake = objective.sample(torch.randn(2, 6))
+    assert fake.shape == (2, channels, size, size)
+    assert 0 <= fake.min() <= fake.max() <= 1
+    assert objective.score(fake, None).shape == (2,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["dcgan", "residual", "plain", "dense"])
+@pytest.mark.parametrize("size", [100, 128, 255, 256])
+def test_networks_fit_large_pictures(network: str, size: int) -> None:
+    test_networks_fit_any_size_and_channels(network, size, 3)
