@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from pinxit import __version__
-from pinxit.errors import UserError
+from pinxit.errors import MemoryLimitError, UserError
 from pinxit.settings import explain
 
 COMMANDS = {
@@ -61,10 +61,16 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("stopped", 130)
+    except MemoryError:
+        return _fail("out of memory", MemoryLimitError.exit_code)
     except BrokenPipeError:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except Exception as error:
+        if os.environ.get("PINXIT_DEBUG"):
+            raise
+        return _fail(f"our fault: {type(error).__name__}: {error} (PINXIT_DEBUG=1 shows where; please report it)", 1)
     return 0
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from pinxit.commands import Json
+
 if TYPE_CHECKING:
     from pinxit.data.check import Report
     from pinxit.data.sets import DataSet
@@ -25,7 +27,7 @@ def check(
     /,
     *,
     out: Annotated[Path, Parameter(name=["-o", "--out"])] = Path(),
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    as_json: Json = False,
 ) -> None:
     """Report sizes, modes, broken and duplicate files and class balance; write a contact sheet, check.png.
 
@@ -35,8 +37,6 @@ def check(
         A name (mnist), a folder, a zip, an npz or IDX files; ":train" or ":test" after it picks a part.
     out
         Folder for check.png; by default the one you are in.
-    as_json
-        Print one JSON document instead of text.
     """
     from pinxit.data.check import check as check_pictures
     from pinxit.images import save_image

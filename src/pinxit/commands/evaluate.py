@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from pinxit.commands import Json
 from pinxit.progress import say
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def evaluate(
     extractor: Annotated[tuple[str, ...], Parameter(negative=())] = EXTRACTORS,
     n: Annotated[int | None, Parameter(name=["-n", "--n"], validator=Number(gte=4))] = None,
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    as_json: Json = False,
 ) -> None:
     """Compare two sets of pictures, with the protocol beside every score.
 
@@ -50,8 +51,6 @@ def evaluate(
         Pictures of each side; by default as many as the smaller side has.
     seed
         Decides every random draw: of pictures and of noise.
-    as_json
-        Print one JSON document, with each score under scores["fd[digits-v1]"]["value"] beside its protocol.
     """
     document = _document(generated, reference, extractor, n, seed)
     print(json.dumps(document, indent=2, ensure_ascii=False) if as_json else _table(document["scores"]))

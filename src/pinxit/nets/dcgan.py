@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from pinxit.nets.shapes import ClassScore, LabelledLatent, PictureShape, crop, size_ladder, to_flat, to_map, widths
 
-SMALLEST = 6
+SMALLEST = 4
 
 
 class Generator(nn.Module):

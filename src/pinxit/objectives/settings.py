@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class ObjectiveSettings(Settings):
     """What every objective has: a step size, and a way to build it."""
 
-    learning_rate: float = Field(2e-4, gt=0, le=1, description="Adam's step size at its highest.")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Adam's step size at its highest.")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the gradient's running mean, a step.")
-    beta2: float = Field(0.99, ge=0, lt=1, description="Adam's decay of the squared gradient's running mean, a step.")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient's running mean, a step.")
 
     def build(self, shape: PictureShape) -> Objective:
         """Return the objective for pictures of this shape."""

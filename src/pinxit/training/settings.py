@@ -18,7 +18,7 @@ class TrainingSettings(Settings):
     minutes: float | None = Field(
         None, gt=0, description="Train for about this long: thirty steps are timed and turned into a number of steps."
     )
-    batch_size: int = Field(128, ge=1, le=65536, description="Pictures a step.")
+    batch_size: int = Field(64, ge=1, le=65536, description="Pictures a step.")
     accumulate: int = Field(1, ge=1, le=1024, description="Parts a step's batch is split into, to save memory.")
     seed: int = Field(0, ge=0, lt=2**63, description="Decides every random draw of the run.")
     schedule: Literal["constant", "linear", "cosine"] = Field(

@@ -37,6 +37,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 25.0
 SHEETS = 16
 SHEET_PICTURES = 64
 TIMED_STEPS, WARMING_STEPS = 30, 5
+LESS_MEMORY = "--accumulate 2, or a smaller --batch-size, --size or --channels, needs less"
 
 
 def train(
@@ -94,7 +95,8 @@ def plan(
     )
     say(f"drawn at {recipe.data.size} x {recipe.data.size} pixels")
     say(f"computing on {chosen.describe()}")
-    seconds = _seconds_a_step(recipe, images)
+    with hardware.memory_errors(LESS_MEMORY):
+        seconds = _seconds_a_step(recipe, images)
     steps = training.steps if training.minutes is None else max(1, round(training.minutes * 60 / seconds))
     steps = STEPS if steps is None else steps
     say(f"{steps:,} steps of {training.batch_size} pictures, about {duration(steps * seconds)}")
@@ -111,7 +113,7 @@ def build(recipe: Recipe) -> Objective:
 
 def _fit(run: Run, pictures: DataSet) -> None:
     """Train `run` to its last step: the plain loop."""
-    with run.lock(), _signals() as received:
+    with run.lock(), hardware.memory_errors(LESS_MEMORY), _signals() as received:
         session = Session(run, pictures)
         line = Line("step", session.last, session.trainer.step)
         for record in session.trainer:

@@ -1,0 +1,94 @@
+"""Which loss at equal numbers of pictures? MNIST, the default recipe but for what the row names.
+
+    python benchmarks/quality/gan_losses.py [--steps 2500] [--seeds 0] --out benchmarks/results/gan_losses.json
+
+Every row sees the same number of real pictures, in the same order, with the same networks and seed; the time it took is
+printed beside it. A row's settings are its paper's usual ones and were not tuned here, so the table says what the losses
+do in this recipe, not which loss is best. The scores are those of `pinxit evaluate` at N = 10,000.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+
+import pinxit
+from pinxit.data import open_data
+from pinxit.errors import DivergedError
+from pinxit.evaluation import Drawn
+
+ROWS = {
+    "non-saturating (default)": {},
+    "saturating": {"loss": "saturating"},
+    "least-squares": {"loss": "least-squares"},
+    "hinge": {"loss": "hinge"},
+    "relativistic": {"loss": "relativistic"},
+    "relativistic, R1 + R2": {
+        "loss": "relativistic", "discriminator_norm": "none", "r1": 1.0, "r2": 1.0, "learning_rate": 1e-3
+    },
+    "non-saturating, R1": {"discriminator_norm": "none", "r1": 1.0, "learning_rate": 1e-3},
+    "wasserstein, clipping": {
+        "loss": "wasserstein", "discriminator_norm": "none", "weight_clip": 0.01, "discriminator_steps": 5,
+        "learning_rate": 2e-4,
+    },
+    "wasserstein, gradient penalty": {
+        "loss": "wasserstein", "discriminator_norm": "none", "gradient_penalty": 10.0, "discriminator_steps": 5,
+        "learning_rate": 2e-4,
+    },
+}  # fmt: skip
+
+
+def measure(change: dict[str, object], steps: int, seed: int) -> dict[str, object]:
+    """Train one row and return its scores."""
+    with tempfile.TemporaryDirectory() as folder:
+        training = pinxit.TrainingSettings(steps=steps, seed=seed)
+        try:
+            run = pinxit.train(pinxit.GANSettings(**change), "mnist", Path(folder) / "run", training=training)
+        except DivergedError as error:
+            return {"diverged": str(error)}
+        images, _ = pinxit.load(run.folder).sample(10_000, seed=1)
+        digits = open_data("mnist")
+        found = pinxit.evaluate(
+            Drawn("run", images), digits.held_out, real=digits.train, extractors=("digits-v1", "digits-v2")
+        )
+        return {
+            "images": run.facts()["images"],
+            "seconds": run.facts()["seconds"],
+            "scores": {name: score["value"] for name, score in found["scores"].items()},
+            "ratio to blur": {
+                name: score["rows"][0]["ratio"] for name, score in found["scores"].items() if name.startswith("fd")
+            },
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--out", type=Path, required=True)
+    asked = parser.parse_args()
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    result = {
+        "protocol": "MNIST, equal numbers of real pictures, N = 10,000 against mnist:test, sample seed 1",
+        "steps": asked.steps,
+        "commit": commit.strip(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "rows": [],
+    }
+    for name, change in ROWS.items():
+        for seed in asked.seeds:
+            row = {"name": name, "seed": seed, "settings": change} | measure(change, asked.steps, seed)
+            result["rows"].append(row)
+            asked.out.write_text(json.dumps(result, indent=2) + "\n")
+            print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Laws of sampling: a picture is a function of its seed, whatever else is drawn and however."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import pinxit
+from pinxit.errors import DataError, UsageError
+from pinxit.sampling import Model, load, slerp
+
+NETWORKS = ["dcgan", "residual", "plain", "dense"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A run of each network, two steps long; 'dcgan' is conditional."""
+    place = tmp_path_factory.mktemp("runs")
+    images = np.random.default_rng(0).integers(0, 256, (12, 20, 20, 3), np.uint8)
+    np.savez(place / "pictures.npz", images=images, labels=np.arange(12) % 3)
+    training = pinxit.TrainingSettings(steps=2, batch_size=4, threads=1)
+    for network in NETWORKS:
+        settings = pinxit.GANSettings(network=network, channels=4, latent=6, conditional=network == "dcgan")
+        pinxit.train(settings, place / "pictures.npz", place / network, training=training)
+    return {network: place / network for network in NETWORKS}
+
+
+@pytest.fixture(params=NETWORKS)
+def model(request: pytest.FixtureRequest, runs: dict[str, Path]) -> Model:
+    return load(runs[request.param])
+
+
+def test_a_picture_depends_on_its_seed_alone(model: Model) -> None:
+    images, _ = model.sample(70, seed=3)
+    for start, count in ((0, 1), (5, 2), (17, 1), (63, 3), (69, 1)):
+        alone, _ = model.sample(count, seed=3 + start, label=None if not model.classes else None)
+        expected = images[start : start + count]
+        if not model.classes:  # with classes the class depends on the place in the row
+            assert np.array_equal(alone, expected), (start, count)
+    assert len(np.unique(images.reshape(70, -1), axis=0)) == 70
+
+
+def test_a_conditional_picture_depends_on_its_seed_and_class_alone(runs: dict[str, Path]) -> None:
+    model = load(runs["dcgan"])
+    images, labels = model.sample(66, seed=1, label="2")
+    assert labels.tolist() == [2] * 66
+    assert np.array_equal(model.sample(1, seed=66, label="2")[0][0], images[65])
+    assert not np.array_equal(model.sample(1, seed=66, label="1")[0][0], images[65])
+    assert model.sample(5)[1].tolist() == [0, 1, 2, 0, 1]
+
+
+def test_samples_are_eight_bit_pictures_of_the_runs_size(model: Model) -> None:
+    images, _ = model.sample(3)
+    assert images.shape == (3, 20, 20, 3)
+    assert images.dtype == np.uint8
+
+
+def test_latents_are_normal_and_truncation_cuts_their_tails(model: Model) -> None:
+    free, cut = model.latents(4000), model.latents(4000, truncation=0.5)
+    assert free.mean().abs() < 0.03
+    assert free.std() == pytest.approx(1, abs=0.03)
+    assert free.abs().max() > 3
+    assert cut.abs().max() <= 0.5
+    assert cut.std() == pytest.approx(0.2815, abs=0.01)  # of a standard normal between -0.5 and 0.5
+
+
+def test_a_way_goes_from_picture_to_picture(model: Model) -> None:
+    ways = model.interpolate(2, 5, seed=4)
+    ends = model.draw(model.latents(3, seed=4), None if not model.classes else model.labels(3))
+    assert ways.shape == (2, 5, 20, 20, 3)
+    assert np.array_equal(ways[0, 0], ends[0])
+    if not model.classes:
+        assert np.array_equal(ways[0, -1], ways[1, 0])
+        assert np.array_equal(ways[1, -1], ends[2])
+    steps = np.abs(np.diff(ways.astype(int), axis=1)).mean(axis=(2, 3, 4))
+    assert steps.max() < np.abs(ways[:, 0].astype(int) - ways[:, -1]).mean(axis=(1, 2, 3)).max()
+
+
+def test_slerp_keeps_the_norm_and_reaches_both_ends() -> None:
+    rng = torch.Generator().manual_seed(0)
+    start, end = (torch.nn.functional.normalize(torch.randn(5, 8, generator=rng), dim=1) * 3 for _ in range(2))
+    for place in torch.linspace(0, 1, 7):
+        assert torch.allclose(slerp(start, end, place).norm(dim=1), torch.full((5,), 3.0), atol=1e-5)
+    assert torch.allclose(slerp(start, end, torch.tensor(0.0)), start, atol=1e-6)
+    assert torch.allclose(slerp(start, end, torch.tensor(1.0)), end, atol=1e-6)
+    assert torch.allclose(slerp(start, start, torch.tensor(0.3)), start, atol=1e-5)
+
+
+def test_what_cannot_be_drawn_is_said(runs: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="knows no classes"):
+        load(runs["dense"]).sample(1, label="2")
+    with pytest.raises(UsageError, match="no such class"):
+        load(runs["dcgan"]).sample(1, label="7")
+    with pytest.raises(DataError, match="is not a run"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["empty", "garbage", "other network", "flipped length"])
+def test_damaged_weights_are_one_line(runs: dict[str, Path], tmp_path: Path, damage: str) -> None:
+    (tmp_path / "recipe.json").write_bytes((runs["dense"] / "recipe.json").read_bytes())
+    good = (runs["dense"] / "weights.safetensors").read_bytes()
+    content = {
+        "empty": b"",
+        "garbage": b"\x80\x04garbage" * 100,
+        "other network": (runs["residual"] / "weights.safetensors").read_bytes(),
+        "flipped length": b"\xff" * 8 + good[8:],
+    }[damage]
+    (tmp_path / "weights.safetensors").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        load(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert "weights.safetensors" in str(caught.value)
