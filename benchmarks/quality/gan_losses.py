@@ -2,8 +2,8 @@
 
     python benchmarks/quality/gan_losses.py [--steps 2500] [--seeds 0] --out benchmarks/results/gan_losses.json
 
-Every row sees the same number of real pictures, in the same order, with the same networks and seed; the time it took is
-printed beside it. A row's settings are its paper's usual ones and were not tuned here, so the table says what the losses
+Every row sees the same number of real pictures, in the same order, with the same networks and seed; the time it took
+is printed beside it. A row's settings are its paper's usual ones and were not tuned here, so the table says what the losses
 do in this recipe, not which loss is best. The scores are those of `pinxit evaluate` at N = 10,000.
 """
 
@@ -19,9 +19,7 @@ from pathlib import Path
 import torch
 
 import pinxit
-from pinxit.data import open_data
 from pinxit.errors import DivergedError
-from pinxit.evaluation import Drawn
 
 ROWS = {
     "non-saturating (default)": {},
@@ -52,11 +50,7 @@ def measure(change: dict[str, object], steps: int, seed: int) -> dict[str, objec
             run = pinxit.train(pinxit.GANSettings(**change), "mnist", Path(folder) / "run", training=training)
         except DivergedError as error:
             return {"diverged": str(error)}
-        images, _ = pinxit.load(run.folder).sample(10_000, seed=1)
-        digits = open_data("mnist")
-        found = pinxit.evaluate(
-            Drawn("run", images), digits.held_out, real=digits.train, extractors=("digits-v1", "digits-v2")
-        )
+        found = pinxit.evaluate(run.folder, "mnist:test", extractors=("digits-v1", "digits-v2"), seed=1)
         return {
             "images": run.facts()["images"],
             "seconds": run.facts()["seconds"],

@@ -2,7 +2,7 @@
 
     python benchmarks/speed/gan_step.py [--rounds 9] [--steps 8] [--out results.json]
 
-Both arms: DCGAN of 64 channels at 28 x 28, batch 128, non-saturating loss, Adam, two threads, alternating in one process.
+Both arms: DCGAN of 64 channels at 28 x 28, batch 128, non-saturating loss, Adam, two threads, in turn in one process.
 The plain arm is written as the example is: float32, NCHW, a DataLoader, fakes drawn once and detached for the
 discriminator, two backward passes into it, nothing frozen, so the generator's backward fills the discriminator's
 gradients too. Ours is `Trainer.advance` with everything it does: batch, finiteness, gradient norms, weight average.
@@ -93,14 +93,16 @@ def seconds(step: Callable[[], object], steps: int) -> float:
     return (time.perf_counter() - started) / steps
 
 
-def alternate(one: Callable[[], object], other: Callable[[], object], rounds: int, steps: int) -> list[tuple[float, float]]:
+def alternate(
+    one: Callable[[], object], other: Callable[[], object], rounds: int, steps: int
+) -> list[tuple[float, float]]:
     """Time both in turn, after a warm-up, and return the seconds a step of each round."""
     seconds(one, 3), seconds(other, 3)
     return [(seconds(one, steps), seconds(other, steps)) for _ in range(rounds)]
 
 
 def peak() -> dict[str, float]:
-    """Return this machine's bf16 convolution rate in GFLOP/s (a multiply-add is two) for each shape of a printed list."""
+    """Return this machine's bf16 convolution rate in GFLOP/s (a multiply-add is two) for each shape of the list."""
     rates = {}
     for maps, inside, outside, side, kernel in SHAPES:
         layer = nn.Conv2d(inside, outside, kernel, padding=kernel // 2, bias=False, dtype=torch.bfloat16)
@@ -109,7 +111,9 @@ def peak() -> dict[str, float]:
         with torch.no_grad():
             layer(x)
             fastest = min(seconds(lambda layer=layer, x=x: layer(x), 3) for _ in range(5))
-        rates[f"{maps}x{inside}->{outside} {side}px k{kernel}"] = 2 * maps * side**2 * outside * inside * kernel**2 / fastest / 1e9
+        rates[f"{maps}x{inside}->{outside} {side}px k{kernel}"] = (
+            2 * maps * side**2 * outside * inside * kernel**2 / fastest / 1e9
+        )
     return rates
 
 
@@ -178,7 +182,9 @@ def main() -> None:
         asked.out.write_text(json.dumps(result, indent=2) + "\n")
     for name, rate in result["bf16_convolution_gflops"].items():
         print(f"bf16 convolution {name}: {rate:,.0f} GFLOP/s")
-    print(f"plain {result['plain_images_per_second']:,.0f}, ours {result['our_images_per_second']:,.0f} pictures a second")
+    print(
+        f"plain {result['plain_images_per_second']:,.0f}, ours {result['our_images_per_second']:,.0f} pictures a second"
+    )
     print(f"our step: {result['our_gflop_per_step']:.1f} GFLOP at {result['our_gflops']:,.0f} GFLOP/s")
     print(f"share of this machine's best bf16 convolution: {result['share_of_peak']:.2f}")
     print(f"default recipe against its own float32 NCHW form: {result['default_recipe_ratio_to_float32_nchw']:.2f}")

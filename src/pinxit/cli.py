@@ -27,6 +27,12 @@ COMMANDS = {
 }
 
 
+TORCHS_WORDS_FOR_MEMORY = ("out of memory", "can't allocate memory")
+LESS_MEMORY = (
+    "out of memory; smaller pictures, networks or batches (--size, --channels, --batch-size, --accumulate) help"
+)
+
+
 def build() -> App:
     """Return the application; the commands' modules are imported when they are called."""
     app = App(
@@ -52,17 +58,15 @@ def run(arguments: Sequence[str]) -> int:
     try:
         build()(arguments, exit_on_error=False, print_error=False, error_console=console)
     except ValidationError as error:
-        return _fail(f"--{explain(error).replace('_', '-')}", 2)
+        return _fail(_as_flag(error), 2)
     except CycloptsError as error:
         cause = error.__cause__
-        line = explain(cause) if isinstance(cause, ValidationError) else " ".join(str(error).split())
+        line = _as_flag(cause) if isinstance(cause, ValidationError) else " ".join(str(error).split())
         return _fail(line, 2)
     except UserError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("stopped", 130)
-    except MemoryError:
-        return _fail("out of memory", MemoryLimitError.exit_code)
     except BrokenPipeError:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,8 +74,17 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("PINXIT_DEBUG"):
             raise
-        return _fail(f"our fault: {type(error).__name__}: {error} (PINXIT_DEBUG=1 shows where; please report it)", 1)
+        line = " ".join(str(error).split())
+        if isinstance(error, MemoryError) or any(words in line for words in TORCHS_WORDS_FOR_MEMORY):
+            return _fail(LESS_MEMORY, MemoryLimitError.exit_code)
+        return _fail(f"our fault: {type(error).__name__}: {line} (PINXIT_DEBUG=1 shows where; please report it)", 1)
     return 0
+
+
+def _as_flag(error: ValidationError) -> str:
+    """Return what is wrong with a setting, under the name it has on the command line."""
+    name, colon, reason = explain(error).partition(": ")
+    return f"--{name.replace('_', '-')}: {reason}" if colon and name.isidentifier() else name + colon + reason
 
 
 def _fail(line: str, code: int) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pinxit import __version__
-from pinxit.data import ImageSet
+from pinxit.data import ImageSet, open_data
+from pinxit.data.sets import parse_spec
+from pinxit.data.settings import HOLDOUT
 from pinxit.errors import DataError, UsageError
+from pinxit.files import sha256, write_json
+from pinxit.metrics import DEFAULT_EXTRACTORS
 from pinxit.metrics.features import EXTRACTORS, Extractor
 from pinxit.metrics.sets import SETS, class_entropy
-from pinxit.progress import track
+from pinxit.progress import say, track
+from pinxit.sampling import load
 from pinxit.settings import did_you_mean
+from pinxit.training.report import write_report
+from pinxit.training.run import EVALUATION, RECIPE, Run
 
 FEWEST_PICTURES = 4
 """Half of the reference, against the other half, must still have a spread."""
@@ -62,11 +70,41 @@ Spoil = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def evaluate(
+    generated: str | Path,
+    reference: str,
+    *,
+    extractors: Sequence[str] = DEFAULT_EXTRACTORS,
+    n: int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compare what a run, a folder, a file or a named set holds with a reference, and return what `score` does.
+
+    A run draws `n` new pictures; what comes out is kept in the run, with the weights' hash, for its report. The
+    reference is any DATA argument: of a set with an official split its test part, unless told otherwise, and the rest
+    is the floor. For a run on a folder, "FOLDER:test" is the very part that was held out from it.
+    """
+    run = Run.open(Path(generated)) if Path(generated, RECIPE).is_file() else None
+    holdout = run.recipe.data.holdout if run else HOLDOUT
+    for name in extractors:
+        _extractor(name)
+    target, real = _parts(reference, holdout)
+    if run is None:
+        judged, _ = _parts(str(generated), holdout)
+        return score(judged, target, real=real, extractors=extractors, n=n, seed=seed)
+    images, _ = load(run.folder).sample(_count(target, target, n), seed)
+    drawn = Drawn(run.folder.resolve().name, images)
+    document = score(drawn, target, real=real, extractors=extractors, n=n, seed=seed)
+    write_json(run.folder / EVALUATION, {"weights": sha256(run.weights)} | document)
+    write_report(run.folder)
+    return document
+
+
+def score(
     generated: Pictures,
     reference: Pictures,
     *,
     real: Pictures | None = None,
-    extractors: Sequence[str] = ("digits-v1",),
+    extractors: Sequence[str] = DEFAULT_EXTRACTORS,
     n: int | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -93,7 +131,7 @@ def evaluate(
     scores = {}
     for extractor in known:
         rows = list(_rows(extractor, generated, reference, real, n, seed))
-        values = {name: [metric(row.features, row.target) for row in rows] for name, metric in SETS.items()}
+        values = {name: [metric(row.features, row.target, seed) for row in rows] for name, metric in SETS.items()}
         values["class entropy"] = [class_entropy(row.posteriors) for row in rows]
         for name, column in values.items():
             scale = column[-1] if name in SETS else None
@@ -104,6 +142,22 @@ def evaluate(
                 "rows": [row.told(value, scale) for row, value in zip(rows, column, strict=True)],
             }
     return {"scores": scores}
+
+
+def _parts(spec: str, holdout: float) -> tuple[ImageSet, ImageSet | None]:
+    """Return the pictures a person means, and the other part of their set where it has one.
+
+    A set with an official split means its test part unless told otherwise; other sets mean all of their pictures.
+    """
+    base, part = parse_spec(spec)
+    if Path(base, RECIPE).is_file():
+        raise UsageError(f"{base} is a run and can only be judged; `pinxit sample {base} -o X.npz` makes a set of it")
+    opened = open_data(base, holdout) if part else open_data(base, holdout=0)
+    for note in opened.notes:
+        say(note)
+    if part == "train" or not opened.held_out:
+        return opened.train, opened.held_out or None
+    return opened.held_out, opened.train
 
 
 def noise(images: Tensor, rng: torch.Generator) -> Tensor:

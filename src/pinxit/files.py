@@ -55,7 +55,7 @@ def write_json(path: Path, content: Any) -> None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn the system's errors about a full or unwritable disk into one line about `path`."""
+    """Turn the system's errors about a disk that is full or cannot be written into one line about `path`."""
     try:
         yield
     except OSError as error:
@@ -67,9 +67,10 @@ def disk_errors(path: Path) -> Iterator[None]:
             errno.EPERM: "not permitted",
             errno.EFBIG: "the file would be larger than is allowed",
         }
-        if error.errno not in reasons:
+        if error.errno is None:
             raise
-        raise DiskError(f"cannot write {path}: {reasons[error.errno]}{_space_left(path)}") from error
+        reason = reasons.get(error.errno, error.strerror)
+        raise DiskError(f"cannot write {path}: {reason}{_space_left(path)}") from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -90,5 +91,5 @@ def sha256(path: Path) -> str:
 
 def _space_left(path: Path) -> str:
     with suppress(OSError):
-        return f" ({shutil.disk_usage(path.parent).free / 1e6:.0f} MB free); free some space and go on"
+        return f" ({shutil.disk_usage(path.parent).free / 1e6:,.0f} MB free there)"
     return ""

@@ -30,7 +30,7 @@ class Settings(BaseModel):
 
     def changed(self, **values: Any) -> Self:
         """Return a copy with some values changed, checked like any other."""
-        return self.parse(self.model_dump() | values)
+        return self.parse(self.model_dump(exclude_unset=True) | values)
 
 
 def explain(error: ValidationError, names: Iterable[str] = ()) -> str:

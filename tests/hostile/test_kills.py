@@ -128,7 +128,9 @@ def test_a_polite_stop_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     np.savez(pictures, images=np.zeros((8, 16, 16), np.uint8))
     run = new_run(tmp_path / "run", pictures)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        command = DRIVER.replace("train.resume(Path(sys.argv[1]))", "from pinxit.cli import main; main(['resume', sys.argv[1]])")
+        command = DRIVER.replace(
+            "train.resume(Path(sys.argv[1]))", "from pinxit.cli import main; main(['resume', sys.argv[1]])"
+        )
         process = subprocess.Popen(
             [sys.executable, "-c", command, str(run.folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -1,23 +1,31 @@
 """Laws over the table of adversarial losses and over the penalties."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
 from pinxit.losses import penalties
-from pinxit.losses.adversarial import ADVERSARIAL, softplus
+from pinxit.losses.adversarial import ADVERSARIAL, Adversarial, softplus
 
 LOSSES = pytest.mark.parametrize("name", ADVERSARIAL)
 
 
-def scores(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+BOTH_ORDERS = pytest.mark.parametrize("apart", [0.5, -0.5], ids=["real is ahead", "fake is ahead"])
+
+
+def scores(apart: float = 0.5) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random scores, the real ones higher by `apart` on the whole."""
     rng = torch.Generator().manual_seed(0)
-    real, fake = (torch.randn(16, generator=rng, dtype=torch.float64).requires_grad_() for _ in range(2))
-    return real, fake
+    real, fake = torch.randn(2, 16, generator=rng, dtype=torch.float64)
+    return (real + apart).requires_grad_(), fake.requires_grad_()
 
 
 @LOSSES
-def test_the_discriminator_raises_real_scores_and_lowers_fake_ones(name: str) -> None:
-    real, fake = scores(name)
+@BOTH_ORDERS
+def test_the_discriminator_raises_real_scores_and_lowers_fake_ones(name: str, apart: float) -> None:
+    real, fake = scores(apart)
     ADVERSARIAL[name].discriminator(real, fake).backward()
     if name == "least-squares":  # it pulls scores to 1 and 0, from either side
         assert torch.equal(real.grad.sign(), (real - 1).sign())
@@ -29,8 +37,9 @@ def test_the_discriminator_raises_real_scores_and_lowers_fake_ones(name: str) ->
 
 
 @LOSSES
-def test_the_generator_raises_fake_scores(name: str) -> None:
-    real, fake = scores(name)
+@BOTH_ORDERS
+def test_the_generator_raises_fake_scores(name: str, apart: float) -> None:
+    real, fake = scores(apart)
     ADVERSARIAL[name].generator(real.detach(), fake).backward()
     down = (fake - 1).sign() if name == "least-squares" else -torch.ones(16, dtype=torch.float64)
     assert torch.equal(fake.grad.sign(), down)
@@ -38,7 +47,7 @@ def test_the_generator_raises_fake_scores(name: str) -> None:
 
 @LOSSES
 def test_only_a_paired_loss_lets_the_generator_read_real_scores(name: str) -> None:
-    real, fake = (score.detach() for score in scores(name))
+    real, fake = (score.detach() for score in scores())
     moved = ADVERSARIAL[name].generator(real + 1, fake) != ADVERSARIAL[name].generator(real, fake)
     assert bool(moved) == ADVERSARIAL[name].paired
 
@@ -58,7 +67,8 @@ def test_values_at_zero_scores_are_the_papers() -> None:
     zero = torch.zeros(8)
     expected = {"saturating": 2 * 0.6931472, "non-saturating": 2 * 0.6931472, "least-squares": 0.5, "hinge": 2.0}
     expected |= {"wasserstein": 0.0, "relativistic": 0.6931472}
-    assert {name: loss.discriminator(zero, zero).item() for name, loss in ADVERSARIAL.items()} == pytest.approx(expected)
+    found = {name: ADVERSARIAL[name].discriminator(zero, zero).item() for name in expected}
+    assert found == pytest.approx(expected)
 
 
 def test_softplus_is_torchs_with_the_right_slope_at_zero() -> None:
@@ -99,3 +109,16 @@ def test_the_latent_gradient_estimates_the_squared_norm_of_the_jacobian() -> Non
     fake = (latent @ jacobian.T).view(-1, 1, 3, 3)
     estimate = penalties.latent_gradient(fake, latent, torch.randn(fake.shape, generator=rng))
     assert estimate.item() == pytest.approx(jacobian.square().sum().item() / 9, rel=0.05)
+
+
+def test_the_row_that_contributing_shows_is_a_lawful_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len([line for line in block.splitlines() if not line.strip().startswith("#")]) <= 4
+    (row,) = eval("{" + block + "}", {"Adversarial": Adversarial}).items()
+    monkeypatch.setitem(ADVERSARIAL, *row)
+    for apart in (0.5, -0.5):
+        test_the_discriminator_raises_real_scores_and_lowers_fake_ones(row[0], apart)
+        test_the_generator_raises_fake_scores(row[0], apart)
+    test_only_a_paired_loss_lets_the_generator_read_real_scores(row[0])
+    test_losses_are_finite_single_numbers_at_any_score(row[0])

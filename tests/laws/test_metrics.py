@@ -1,4 +1,4 @@
-"""Laws over the tables of set metrics and extractors, and over every score that `evaluate` tells."""
+"""Laws over the tables of set metrics and extractors, and over every score that `score` tells."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from pinxit.data import DataSet, ImageSet, open_data
 from pinxit.errors import DataError, UsageError
-from pinxit.evaluation import Drawn, blur, evaluate, noise
+from pinxit.evaluation import Drawn, blur, noise, score
 from pinxit.metrics import sets
 from pinxit.metrics.features import EXTRACTORS, Extractor
 from pinxit.metrics.sets import SETS, kernel_distance
@@ -182,7 +182,7 @@ def test_weights_are_those_of_the_stated_hash(extractor: Extractor) -> None:
         replace(extractor, sha256="0" * 64).features(pictures())
 
 
-# --- evaluate ---
+# --- score ---
 
 
 def _value(document: dict[str, Any], score: str = "fd[digits-v1]") -> float:
@@ -204,39 +204,39 @@ def sheet(tmp_path: Path) -> Callable[..., ImageSet]:
 def test_pictures_in_memory_score_as_those_on_the_disk(sheet: Callable[..., ImageSet]) -> None:
     one, other = sheet("one"), sheet("other", seed=1)
     drawn = Drawn("one", np.stack([one[i] for i in range(len(one))]))
-    assert _value(evaluate(drawn, other)) == _value(evaluate(one, other))
+    assert _value(score(drawn, other)) == _value(score(one, other))
     assert drawn.fingerprint == Drawn("another", drawn.images.copy()).fingerprint
     assert drawn.fingerprint != Drawn("one", 255 - drawn.images).fingerprint
 
 
 def test_every_score_stands_beside_its_protocol_and_anchors(sheet: Callable[..., ImageSet]) -> None:
     one, other = sheet("one"), sheet("other", n=50, seed=1)
-    document = evaluate(one, other, extractors=tuple(EXTRACTORS), n=30, seed=4)
+    document = score(one, other, extractors=tuple(EXTRACTORS), n=30, seed=4)
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert set(document["scores"]) == {
         f"{metric}[{name}]" for metric in (*SETS, "class entropy") for name in EXTRACTORS
     }
-    for name, score in document["scores"].items():
-        extractor = EXTRACTORS[score["extractor"]]
+    for name, told in document["scores"].items():
+        extractor = EXTRACTORS[told["extractor"]]
         assert name.endswith(f"[{extractor.name}]")
-        assert extractor.protocol().items() <= score.items()
-        assert (score["n"], score["seed"]) == (30, 4)
-        assert score["generated"] == {"name": one.name, "fingerprint": one.fingerprint, "pictures": 40}
-        assert score["reference"] == {"name": other.name, "fingerprint": other.fingerprint, "pictures": 50}
-        assert [row["name"] for row in score["rows"]] == ["generated", "floor", "noise", "blur"]
-        assert score["rows"][0]["value"] == score["value"]
-        assert score["rows"][-1]["ratio"] == (1.0 if name.partition("[")[0] in SETS else None)
+        assert extractor.protocol().items() <= told.items()
+        assert (told["n"], told["seed"]) == (30, 4)
+        assert told["generated"] == {"name": one.name, "fingerprint": one.fingerprint, "pictures": 40}
+        assert told["reference"] == {"name": other.name, "fingerprint": other.fingerprint, "pictures": 50}
+        assert [row["name"] for row in told["rows"]] == ["generated", "floor", "noise", "blur"]
+        assert told["rows"][0]["value"] == told["value"]
+        assert told["rows"][-1]["ratio"] == (1.0 if name.partition("[")[0] in SETS else None)
 
 
 def test_the_seed_alone_decides(sheet: Callable[..., ImageSet]) -> None:
     one, other = sheet("one"), sheet("other", seed=1)
-    assert evaluate(one, other, n=20, seed=1) == evaluate(one, other, n=20, seed=1)
-    assert len({_value(evaluate(one, other, n=20, seed=seed)) for seed in (1, 2)}) == 2
+    assert score(one, other, n=20, seed=1) == score(one, other, n=20, seed=1)
+    assert len({_value(score(one, other, n=20, seed=seed)) for seed in (1, 2)}) == 2
 
 
 def test_16_bit_pictures_score_as_their_8_bit_equals(sheet: Callable[..., ImageSet]) -> None:
     eight, sixteen = sheet("eight"), sheet("sixteen", dtype=np.uint16)
-    assert _value(evaluate(sixteen, eight)) == pytest.approx(0, abs=1e-6)
+    assert _value(score(sixteen, eight)) == pytest.approx(0, abs=1e-6)
 
 
 def test_pictures_of_many_sizes_and_colours_are_judged_one_by_one(
@@ -247,29 +247,29 @@ def test_pictures_of_many_sizes_and_colours_are_judged_one_by_one(
             tmp_path / f"{number}.png"
         )
     mixed = open_data(str(tmp_path), holdout=0).train
-    scores = evaluate(mixed, sheet("plain"))["scores"]
+    scores = score(mixed, sheet("plain"))["scores"]
     assert scores["fd[digits-v1]"]["n"] == 4
     assert scores["fd[digits-v1]"]["value"] > 0
 
 
 def test_the_floor_comes_from_other_real_pictures_or_from_halves(sheet: Callable[..., ImageSet]) -> None:
     one, other, real = sheet("one"), sheet("other", seed=1), sheet("real", n=25, seed=2)
-    floor = evaluate(one, other, real=real)["scores"]["fd[digits-v1]"]["rows"][1]
+    floor = score(one, other, real=real)["scores"]["fd[digits-v1]"]["rows"][1]
     assert (floor["about"], floor["n"]) == (real.name, 25)
-    assert floor["value"] == _value(evaluate(real, other, n=25))
-    assert evaluate(one, other)["scores"]["fd[digits-v1]"]["rows"][1]["n"] == 20
+    assert floor["value"] == _value(score(real, other, n=25))
+    assert score(one, other)["scores"]["fd[digits-v1]"]["rows"][1]["n"] == 20
 
 
 def test_too_few_pictures_are_refused(sheet: Callable[..., ImageSet]) -> None:
     one, three = sheet("one"), sheet("three", n=3)
     for pair in ((one, three), (three, one)):
         with pytest.raises(DataError, match=r"three.* has 3 pictures"):
-            evaluate(*pair)
+            score(*pair)
     for n in (-1, 0, 3, 41):
         with pytest.raises(UsageError, match="n must be 4 to 40"):
-            evaluate(one, sheet("other", n=50), n=n)
+            score(one, sheet("other", n=50), n=n)
     with pytest.raises(UsageError, match="did you mean 'digits-v1'"):
-        evaluate(one, one, extractors=["digit-v1"])
+        score(one, one, extractors=["digit-v1"])
 
 
 def test_noise_is_25_grey_levels_and_blur_the_mean_of_nine() -> None:
@@ -286,7 +286,7 @@ def test_noise_is_25_grey_levels_and_blur_the_mean_of_nine() -> None:
 
 @every_extractor
 def test_floor_noise_and_blur_of_real_digits_are_in_order(extractor: Extractor, mnist: DataSet) -> None:
-    scores = evaluate(mnist.held_out, mnist.held_out, real=mnist.train, extractors=[extractor.name], n=2000)["scores"]
+    scores = score(mnist.held_out, mnist.held_out, real=mnist.train, extractors=[extractor.name], n=2000)["scores"]
     for metric in SETS:
         generated, floor, spoiled, blurred = (row["value"] for row in scores[f"{metric}[{extractor.name}]"]["rows"])
         assert generated <= 1e-6

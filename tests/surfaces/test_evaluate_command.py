@@ -14,6 +14,8 @@ from pinxit.cli import run
 from pinxit.commands.evaluate import judge
 from pinxit.data import open_data
 from pinxit.evaluation import evaluate
+from pinxit.files import sha256
+from pinxit.training.run import Run
 
 
 @pytest.fixture
@@ -41,8 +43,7 @@ def test_the_table_has_a_row_an_anchor_for_each_extractor(
 
 def test_json_is_the_one_document_python_gives(two: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", *two, "--n", "20", "--seed", "3", "--json"]) == 0
-    fakes, real = (open_data(spec, holdout=0).train for spec in two)
-    assert json.loads(capsys.readouterr().out) == evaluate(fakes, real, n=20, seed=3)
+    assert json.loads(capsys.readouterr().out) == evaluate(*two, n=20, seed=3)
 
 
 def test_a_part_of_a_set_takes_its_floor_from_the_other_part(
@@ -65,8 +66,17 @@ def test_a_run_is_judged_by_new_pictures_and_keeps_its_scores(
     document = json.loads(capsys.readouterr().out)
     score = document["scores"]["fd[digits-v1]"]
     assert (score["n"], score["generated"]["name"]) == (40, "run")
-    assert json.loads((folder / "report.json").read_text())["evaluation"] == document
+    kept = json.loads((folder / "evaluation.json").read_text())
+    assert kept == {"weights": sha256(folder / "weights.safetensors")} | document
     assert "fd[digits-v1]" in (folder / "report.html").read_text().replace("<wbr>", "")
+    assert Run.open(folder).evaluation() == kept
+    (folder / "weights.safetensors").write_bytes(b"other weights")
+    assert Run.open(folder).evaluation() is None
+
+
+def test_a_judged_run_is_told_as_a_table(two: tuple[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert run(["train", "gan", two[1], "--network", "dense", "--steps", "1", "--out", str(folder)]) == 0
     assert judge(folder, two[1], n=25).startswith("25 pictures of run against 25 of real.npz")
 
 

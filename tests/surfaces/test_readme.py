@@ -30,7 +30,9 @@ def quick(line: str) -> str:
 
 
 @pytest.fixture
-def desk(photos: Callable[..., Path], mnist: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def desk(
+    photos: Callable[..., Path], mnist: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """A working folder with a folder `photos` in it, and MNIST in the cache."""
     photos(12, size=(80, 70), classes=("cats", "dogs"))
     monkeypatch.chdir(tmp_path)
@@ -56,7 +58,9 @@ def test_the_chinese_readme_has_the_same_commands() -> None:
 def test_every_command_runs_with_twenty_steps(desk: Path) -> None:
     for line in commands():
         if line.startswith("make "):
-            dry = subprocess.run(["make", "--dry-run", "-C", ROOT, *shlex.split(line)[1:]], capture_output=True, check=False)
+            dry = subprocess.run(
+                ["make", "--dry-run", "-C", ROOT, *shlex.split(line)[1:]], capture_output=True, check=False
+            )
             assert dry.returncode == 0, line
         else:
             carry_out(quick(line))
@@ -69,7 +73,7 @@ def test_every_command_runs_with_twenty_steps(desk: Path) -> None:
 
 def test_the_python_runs(desk: Path) -> None:
     for block in blocks("python"):
-        exec(block.replace("minutes=10", "steps=20, batch_size=4"), {})  # noqa: S102
+        exec(block.replace("minutes=10", "steps=20, batch_size=4"), {})
 
 
 @pytest.mark.slow

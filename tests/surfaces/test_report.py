@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from pinxit.errors import DataError
+from pinxit.files import sha256
 from pinxit.images import grid, load_image, save_image
 from pinxit.objectives import OBJECTIVES
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
@@ -90,7 +91,12 @@ def make(tmp_path: Path) -> Make:
         for step in sheets:
             save_image(folder / "samples" / f"{step:07d}.png", grid(pictures(size, channels, step)))
         if facts is not None:
-            (folder / "report.json").write_text(json.dumps(facts))
+            told = dict(facts)
+            if evaluation := told.pop("evaluation", None):
+                (folder / "weights.safetensors").write_bytes(b"weights")
+                evaluation = {"weights": sha256(folder / "weights.safetensors")} | evaluation
+                (folder / "evaluation.json").write_text(json.dumps(evaluation))
+            (folder / "report.json").write_text(json.dumps(told))
         return folder
 
     return run

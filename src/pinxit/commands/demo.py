@@ -49,7 +49,9 @@ def demo(
     if (out / RECIPE).exists():
         run = resume(out)
     else:
-        budget = TrainingSettings(seed=seed, steps=steps, minutes=None if steps is not None else minutes)
+        budget = (
+            TrainingSettings(seed=seed, minutes=minutes) if steps is None else TrainingSettings(seed=seed, steps=steps)
+        )
         run = train(GANSettings(), "mnist", out, training=budget)
     sheet = out / "digits.png"
     save_image(sheet, grid(load(out).sample(100)[0]))

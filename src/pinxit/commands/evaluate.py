@@ -5,30 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from pinxit.commands import Json
-from pinxit.progress import say
-
-if TYPE_CHECKING:
-    from pinxit.data import ImageSet
+from pinxit.metrics import DEFAULT_EXTRACTORS
 
 app = App(name="evaluate", help="Compare two sets of pictures, with the protocol beside every score.")
 
-EXTRACTORS = ("digits-v1",)
-PARTS = ("train", "test")
-
 
 @app.default
-def evaluate(
+def command(
     generated: Annotated[str, Parameter(name="GENERATED")],
     reference: Annotated[str, Parameter(name="REFERENCE")],
     /,
     *,
-    extractor: Annotated[tuple[str, ...], Parameter(negative=())] = EXTRACTORS,
+    extractor: Annotated[tuple[str, ...], Parameter(negative=())] = DEFAULT_EXTRACTORS,
     n: Annotated[int | None, Parameter(name=["-n", "--n"], validator=Number(gte=4))] = None,
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
     as_json: Json = False,
@@ -52,51 +46,21 @@ def evaluate(
     seed
         Decides every random draw: of pictures and of noise.
     """
-    document = _document(generated, reference, extractor, n, seed)
-    print(json.dumps(document, indent=2, ensure_ascii=False) if as_json else _table(document["scores"]))
+    from pinxit.evaluation import evaluate
+
+    document = evaluate(generated, reference, extractors=extractor, n=n, seed=seed)
+    print(json.dumps(document, indent=2, ensure_ascii=False) if as_json else table(document["scores"]))
 
 
 def judge(run: Path, reference: str, n: int) -> str:
     """Evaluate a run as the command does and return the table."""
-    return _table(_document(str(run), reference, EXTRACTORS, n, seed=0)["scores"])
+    from pinxit.evaluation import evaluate
+
+    return table(evaluate(run, reference, n=n)["scores"])
 
 
-def _document(generated: str, reference: str, extractors: tuple[str, ...], n: int | None, seed: int) -> dict[str, Any]:
-    """Return what `pinxit.evaluation.evaluate` says; of a run it is noted in the run's report too."""
-    from pinxit.evaluation import Drawn, evaluate
-    from pinxit.sampling import load
-    from pinxit.training.report import write_report
-    from pinxit.training.run import RECIPE, Run
-
-    target, real = _parts(reference)
-    if not Path(generated, RECIPE).is_file():
-        judged, _ = _parts(generated)
-        return evaluate(judged, target, real=real, extractors=extractors, n=n, seed=seed)
-    folder = Path(generated)
-    images, _ = load(folder).sample(min(n or len(target), len(target)), seed)
-    document = evaluate(Drawn(folder.resolve().name, images), target, real=real, extractors=extractors, n=n, seed=seed)
-    Run.open(folder).note(evaluation=document)
-    write_report(folder)
-    return document
-
-
-def _parts(spec: str) -> tuple[ImageSet, ImageSet | None]:
-    """Return the pictures a person means, and the other part of their set where it has one.
-
-    A set with an official split means its test part unless told otherwise; other sets mean all of their pictures.
-    """
-    from pinxit.data import open_data
-
-    base, _, part = spec.rpartition(":")
-    opened = open_data(base) if base and part in PARTS else open_data(spec, holdout=0)
-    for note in opened.notes:
-        say(note)
-    if part == "train" or not opened.held_out:
-        return opened.train, opened.held_out or None
-    return opened.held_out, opened.train
-
-
-def _table(scores: dict[str, Any]) -> str:
+def table(scores: dict[str, Any]) -> str:
+    """Return scores as aligned text, with their anchors."""
     return "\n".join(_lines(scores))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import struct
 import time
 import zipfile
@@ -139,7 +140,7 @@ def _write(source: Source) -> tuple[str, list[str]]:
     bad: list[DataError] = []
     lost: dict[str, list[str]] = defaultdict(list)
     digest = hashlib.sha256()
-    unnamed = pack_path(source.key)
+    unnamed = pack_path(f"{source.key}-{os.getpid()}")
     with whole_file(unnamed) as temporary, temporary.open("wb") as file:
         file.write(MAGIC)
         for number, picture in enumerate(track(read_all(source), f"packing {source.name}", len(source.names))):
@@ -209,7 +210,7 @@ def _about_lost(lost: dict[str, list[str]]) -> list[str]:
 
 def _sweep() -> None:
     """Remove what a packing killed at least a day ago left behind."""
-    for leftover in pack_folder().glob(".*.tmp"):
+    for leftover in [*pack_folder().glob(".*.tmp"), *pack_folder().glob("*-*.pack")]:
         with suppress(OSError):
             if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
                 leftover.unlink()

@@ -14,7 +14,7 @@ import numpy as np
 from pinxit.data import mnist
 from pinxit.data.pack import PARTS, Pack, pack, pack_path
 from pinxit.data.render import Renderer
-from pinxit.data.settings import LARGEST, SMALLEST, Fit
+from pinxit.data.settings import HOLDOUT, LARGEST, SMALLEST, Fit
 from pinxit.data.sources import open_source
 from pinxit.errors import DataError
 
@@ -87,7 +87,7 @@ class DataSet:
     notes: tuple[str, ...] = ()
 
 
-def open_data(spec: str, holdout: float = 0.1) -> DataSet:
+def open_data(spec: str, holdout: float = HOLDOUT) -> DataSet:
     """Open "mnist", a folder, a zip, an npz or IDX files; ":train" or ":test" after it picks that part alone.
 
     Named and MNIST-like sets keep their official split; of others the share `holdout` is held out by a hash of the file
@@ -98,7 +98,7 @@ def open_data(spec: str, holdout: float = 0.1) -> DataSet:
     return _divide(opened, base, part, holdout, notes)
 
 
-def open_packed(fingerprint: str, spec: str, holdout: float = 0.1) -> DataSet:
+def open_packed(fingerprint: str, spec: str, holdout: float = HOLDOUT) -> DataSet:
     """Open a set that was packed here before by its fingerprint, whatever has become of the source `spec`."""
     return _divide(Pack(pack_path(fingerprint)), *parse_spec(spec), holdout, ())
 
@@ -118,6 +118,8 @@ def _divide(opened: Pack, base: str, part: str, holdout: float, notes: Sequence[
     }
     if part and not len(parts[part]):
         raise DataError(f"{base}: nothing is in its {part} part; hold more out, or leave out ':{part}'")
+    if not part and not len(parts["train"]):
+        part = "test"  # a set that is its official test part and nothing else
     nothing = ImageSet(opened, np.arange(0), f"{name}:nothing")
     train, rest = (parts[part], nothing) if part else (parts["train"], parts["test"])
     return DataSet(train, rest, (_summary(opened, name, train, rest), *notes))

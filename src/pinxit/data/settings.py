@@ -15,6 +15,8 @@ Fit = Literal["crop", "pad", "stretch"]
 
 SMALLEST, LARGEST = 16, 1024
 USUAL_SIZE = 64
+HOLDOUT = 0.1
+LARGEST_OWN_SIZE = 128
 
 
 class Augment(Settings):
@@ -42,12 +44,16 @@ class DataSettings(Augment):
         "crop", description="How a picture becomes square: crop its centre, pad it with black, or stretch it."
     )
     holdout: float = Field(
-        0.1,
+        HOLDOUT,
         ge=0,
         lt=1,
         description="Share of the files held out for judging, chosen by file name; named sets keep their own.",
     )
 
-    def side(self, images: ImageSet) -> int:
-        """Return the side in pixels at which `images` are to be drawn."""
-        return self.size or images.own_size or USUAL_SIZE
+    def side(self, images: ImageSet) -> tuple[int, str]:
+        """Return the side in pixels at which `images` are to be drawn, and why."""
+        if self.size:
+            return self.size, "as asked"
+        if images.own_size and images.own_size <= LARGEST_OWN_SIZE:
+            return images.own_size, "their own size"
+        return USUAL_SIZE, "the usual size; --size chooses another"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,8 +16,8 @@ from pinxit.data import Batch
 class Loss:
     """What a player lowers (the sum of `terms`) and what is only recorded (`readings`); all are single numbers."""
 
-    terms: Mapping[str, Tensor]
-    readings: Mapping[str, Tensor] = field(default_factory=dict)
+    terms: dict[str, Tensor]
+    readings: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
-from pinxit.errors import MemoryLimitError, UsageError
+from pinxit.errors import UsageError
 
 Precision = Literal["bf16", "float32"]
 
@@ -43,18 +42,6 @@ class Hardware:
     def describe(self) -> str:
         """Return the choice in words."""
         return f"{self.device}, {self.precision}, channels_last, {self.threads} threads: {self.reason}"
-
-
-@contextmanager
-def memory_errors(remedy: str) -> Iterator[None]:
-    """Turn torch's several ways of saying that memory ran out into one line with a remedy."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        told = ("out of memory", "allocate memory")
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in told):
-            raise MemoryLimitError(f"out of memory; {remedy}") from error
-        raise
 
 
 def choose(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Hardware:

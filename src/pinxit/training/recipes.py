@@ -1,4 +1,4 @@
-"""Recipes: everything that decides a run, as one checked JSON document, and the ones we measured. No torch here."""
+"""Recipes: everything that decides a run, as one checked JSON document. No torch here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from pinxit import __version__
-from pinxit.data.settings import DataSettings
+from pinxit.data.settings import LARGEST, SMALLEST, DataSettings
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.settings import ObjectiveSettings
 from pinxit.settings import Settings, did_you_mean
@@ -17,6 +17,7 @@ from pinxit.training.settings import TrainingSettings
 class DataRecipe(DataSettings):
     """Which pictures, by name and fingerprint, and how they are drawn."""
 
+    size: int = Field(ge=SMALLEST, le=LARGEST, description="Side of the square pictures in pixels.")
     source: str = Field(description="The DATA argument.")
     name: str = Field(description="The set and its part.")
     fingerprint: str = Field(description="SHA-256 of the packed pixels, shapes and labels.")

@@ -67,7 +67,7 @@ def write_report(folder: Path) -> Path:
     sections = (
         _header(run, facts),
         _newest(sheets),
-        _section("Score", _scores(run, facts.get("evaluation"))),
+        _section("Score", _scores(run, run.evaluation())),
         _section("Curves", _curves(run)),
         _section("From the same latents, step by step", _filmstrip(sheets)),
         _section("What was asked", _asked(run.recipe)),
@@ -136,7 +136,7 @@ def draw(title: str, lines: Iterable[tuple[int, Curve]], logarithmic: bool = Fal
 
 
 def _header(run: Run, facts: Mapping[str, Any]) -> str:
-    recipe, steps = run.recipe, run.recipe.training.steps or 0
+    recipe, steps = run.recipe, run.recipe.training.steps
     what = " ".join((type(recipe.settings).__doc__ or recipe.objective).split("\n")[0].split()).rstrip(".")
     side, colour = recipe.data.size, COLOURS[recipe.data.channels]
     asked = (

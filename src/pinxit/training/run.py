@@ -15,10 +15,11 @@ from filelock import FileLock, Timeout
 
 from pinxit import __version__
 from pinxit.errors import BusyError, DataError, UsageError
-from pinxit.files import disk_errors, write_json
+from pinxit.files import disk_errors, sha256, write_json
 from pinxit.training.recipes import Recipe
 
-RECIPE, WEIGHTS, LOG, REPORT = "recipe.json", "weights.safetensors", "log.jsonl", "report.json"
+RECIPE, WEIGHTS, LOG = "recipe.json", "weights.safetensors", "log.jsonl"
+REPORT, EVALUATION = "report.json", "evaluation.json"
 
 
 class Run:
@@ -30,11 +31,16 @@ class Run:
     @classmethod
     def create(cls, folder: Path, recipe: Recipe) -> Run:
         """Make the folder and write the recipe; refuses a folder that already holds something."""
+        cls.refuse_used(folder)
+        write_json(folder / RECIPE, recipe.model_dump(mode="json"))
+        return cls(folder, recipe)
+
+    @staticmethod
+    def refuse_used(folder: Path) -> None:
+        """Raise `UsageError` if a new run cannot be made in the folder because something is there."""
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             hint = f"`pinxit resume {folder}` goes on with it, or " if (folder / RECIPE).exists() else ""
             raise UsageError(f"{folder} is not empty; {hint}choose another --out")
-        write_json(folder / RECIPE, recipe.model_dump(mode="json"))
-        return cls(folder, recipe)
 
     @classmethod
     def open(cls, folder: Path) -> Run:
@@ -89,8 +95,18 @@ class Run:
         return facts
 
     def note(self, **facts: Any) -> None:
-        """Add facts to `report.json`."""
-        write_json(self.folder / REPORT, self.facts() | facts)
+        """Write `report.json`."""
+        write_json(self.folder / REPORT, facts)
+
+    def evaluation(self) -> dict[str, Any] | None:
+        """Return the last evaluation if it is of the weights as they are now, else None."""
+        try:
+            kept = json.loads((self.folder / EVALUATION).read_text(encoding="utf-8"))
+            current = sha256(self.weights)
+        except (OSError, ValueError):
+            return None
+        evaluation: dict[str, Any] | None = kept if kept.get("weights") == current else None
+        return evaluation
 
 
 class Log:
@@ -99,7 +115,7 @@ class Log:
     def __init__(self, path: Path, keep_bytes: int) -> None:
         with disk_errors(path):
             self.file = path.open("ab")
-            self.file.truncate(keep_bytes)
+            self.file.truncate(min(keep_bytes, path.stat().st_size))
             self.file.seek(0, os.SEEK_END)
         self.path = path
 

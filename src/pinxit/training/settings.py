@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from pinxit.settings import Settings
 
@@ -12,11 +13,9 @@ from pinxit.settings import Settings
 class TrainingSettings(Settings):
     """How long, how fast, how exactly; the same for every objective."""
 
-    steps: int | None = Field(
-        None, ge=0, description="Optimiser steps to train for; 20,000 if neither steps nor minutes are given."
-    )
+    steps: int = Field(20_000, ge=0, description="Optimiser steps to train for.")
     minutes: float | None = Field(
-        None, gt=0, description="Train for about this long: thirty steps are timed and turned into a number of steps."
+        None, gt=0, description="Instead of steps: thirty are timed, and this long is turned into a number of steps."
     )
     batch_size: int = Field(64, ge=1, le=65536, description="Pictures a step.")
     accumulate: int = Field(1, ge=1, le=1024, description="Parts a step's batch is split into, to save memory.")
@@ -27,10 +26,23 @@ class TrainingSettings(Settings):
     warmup: int = Field(0, ge=0, description="Steps over which the step size rises from zero.")
     clip: float = Field(0.0, ge=0, description="Largest norm of a player's gradient, 0 for no limit.")
     average: float = Field(0.999, ge=0, lt=1, description="Decay of the running average of the weights, a step.")
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
     precision: Literal["auto", "bf16", "float32"] = Field(
         "auto", description="Number format of convolutions; auto takes bf16 where the processor computes in it."
     )
     threads: int | None = Field(
         None, ge=1, le=1024, description="Processor threads; the cores this process may use if not given."
     )
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if self.minutes is not None and "steps" in self.model_fields_set:
+            raise ValueError("give steps or minutes, not both")
+        return self
+
+    @field_validator("device")
+    @classmethod
+    def _a_device(cls, name: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+            raise ValueError("should be auto, cpu, cuda, cuda:N or mps")
+        return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pinxit.errors import DataError, DivergedError
-from pinxit.files import sha256, write_json, write_whole
+from pinxit.files import sha256, sync_folder, write_json, write_whole
 from pinxit.progress import say
 
 MARKER = "complete.json"
@@ -53,16 +54,18 @@ class Checkpoints:
         write_tensors(place / STATE, state)
         write_json(place / FACTS, dict(facts))
         write_json(place / MARKER, {"step": step, "sha256": {name: sha256(place / name) for name in (STATE, FACTS)}})
+        sync_folder(self.folder)
         self._prune()
 
     def newest(self) -> Checkpoint | None:
-        """Return the newest checkpoint whose files are what its marker says, or None; tell of each that is not."""
+        """Return the newest checkpoint whose files are what its marker says, or None; set aside each that is not."""
         for step in reversed(self.steps()):
             place = self.folder / f"{step:08d}"
             try:
                 return _read(place)
             except (OSError, ValueError, KeyError, SafetensorError) as error:
                 say(f"checkpoint {place.name} is damaged ({error}); trying the one before")
+                place.rename(self.folder / f"damaged-{place.name}-{secrets.token_hex(2)}")
         return None
 
     def steps(self) -> list[int]:

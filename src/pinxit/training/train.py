@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -27,17 +27,16 @@ from pinxit.objectives.settings import ObjectiveSettings
 from pinxit.progress import Line, duration, say
 from pinxit.training import hardware
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
-from pinxit.training.run import LOG, Log, Run, machine
+from pinxit.training.run import LOG, RECIPE, Log, Run, machine
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.store import Checkpoints, write_tensors
 from pinxit.training.trainer import Trainer
 
-STEPS = 20_000
 SECONDS_BETWEEN_CHECKPOINTS = 25.0
 SHEETS = 16
 SHEET_PICTURES = 64
+JUDGED = 256
 TIMED_STEPS, WARMING_STEPS = 30, 5
-LESS_MEMORY = "--accumulate 2, or a smaller --batch-size, --size or --channels, needs less"
 
 
 def train(
@@ -53,6 +52,7 @@ def train(
     `UsageError`, `DataError`, `DiskError`, `DivergedError`, `BusyError`, or `StoppedError` after a signal.
     """
     source, out = str(source), Path(out)
+    Run.refuse_used(out)
     pictures = open_data(source, (data or DataSettings()).holdout)
     for remark in pictures.notes:
         say(remark)
@@ -74,6 +74,8 @@ def plan(
 ) -> Recipe:
     """Return the recipe with every choice made: picture size, channels, hardware and the number of steps."""
     images = pictures.train
+    size, why = data.side(images)
+    say(f"drawn at {size} x {size} pixels, {why}")
     chosen = hardware.choose(training.device, training.precision, training.threads)
     where = Path(source).expanduser()
     recipe = Recipe(
@@ -81,7 +83,7 @@ def plan(
         settings=settings,
         data=DataRecipe(
             **data.model_dump(exclude={"size"}),
-            size=data.side(images),
+            size=size,
             source=str(where.resolve()) if where.exists() else source,
             name=images.name,
             fingerprint=images.fingerprint,
@@ -93,19 +95,17 @@ def plan(
             device=str(chosen.device), precision=chosen.precision, threads=chosen.threads, reason=chosen.reason
         ),
     )
-    say(f"drawn at {recipe.data.size} x {recipe.data.size} pixels")
     say(f"computing on {chosen.describe()}")
-    with hardware.memory_errors(LESS_MEMORY):
+    if training.minutes is not None:
         seconds = _seconds_a_step(recipe, images)
-    steps = training.steps if training.minutes is None else max(1, round(training.minutes * 60 / seconds))
-    steps = STEPS if steps is None else steps
-    say(f"{steps:,} steps of {training.batch_size} pictures, about {duration(steps * seconds)}")
-    return recipe.changed(training=training.changed(steps=steps))
+        training = training.changed(minutes=None, steps=max(1, round(training.minutes * 60 / seconds)))
+        say(f"{training.steps:,} steps of {training.batch_size} pictures, about {duration(training.steps * seconds)}")
+    return recipe.changed(training=training)
 
 
 def build(recipe: Recipe) -> Objective:
     """Return the recipe's objective with the weights that its seed gives."""
-    shape = PictureShape(recipe.data.size or 0, recipe.data.channels, len(recipe.data.classes))
+    shape = PictureShape(recipe.data.size, recipe.data.channels, len(recipe.data.classes))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
         return recipe.settings.build(shape)
@@ -113,23 +113,25 @@ def build(recipe: Recipe) -> Objective:
 
 def _fit(run: Run, pictures: DataSet) -> None:
     """Train `run` to its last step: the plain loop."""
-    with run.lock(), hardware.memory_errors(LESS_MEMORY), _signals() as received:
+    with run.lock(), _signals() as received:
         session = Session(run, pictures)
         line = Line("step", session.last, session.trainer.step)
-        for record in session.trainer:
-            session.log.write(record.step, record.values)
-            line.update(record.step, _losses(record.values))
-            if record.step in session.sheets:
-                session.show()
-            if received or session.due():
-                session.save()
-            if received and record.step < session.last:
-                line.close()
-                raise StoppedError(
-                    received[0], f"stopped after step {record.step:,}, all saved; `pinxit resume {run.folder}` goes on"
-                )
-        line.close()
-        session.finish()
+        with closing(line), closing(session.log):
+            for record in session.trainer:
+                session.log.write(record.step, record.values)
+                line.update(record.step, _losses(record.values))
+                if record.step in session.sheets:
+                    session.show()
+                asked_to_stop = bool(received)
+                if asked_to_stop or session.due():
+                    session.save()
+                if asked_to_stop and record.step < session.last:
+                    line.close()
+                    raise StoppedError(
+                        received[0],
+                        f"stopped after step {record.step:,}, all saved; `pinxit resume {run.folder}` goes on",
+                    )
+        session.publish()
     from pinxit.training.report import write_report  # after the work, for it brings matplotlib
 
     write_report(run.folder)
@@ -143,16 +145,27 @@ class Session:
         self.checkpoints = Checkpoints(run.checkpoints)
         self.checkpoints.sweep()
         self.trainer = _trainer(run.recipe, pictures.train)
-        self.last = run.recipe.training.steps or 0
+        self.last = run.recipe.training.steps
         self.sheets = sheet_steps(self.last)
-        found = self.checkpoints.newest()
-        if found:
-            self.trainer.load(found.state, found.step)
-            say(f"going on from step {found.step:,}")
-        facts: dict[str, Any] = found.facts if found else {"log_bytes": 0, "seconds": 0.0}
+        facts = self._go_on()
         self.log = Log(run.folder / LOG, facts["log_bytes"])
-        self.started = time.monotonic() - facts["seconds"]
+        self.seconds: float = facts["seconds"]
         self.saved = time.monotonic()
+        self.started = self.saved - self.seconds
+
+    def _go_on(self) -> dict[str, Any]:
+        """Load the newest checkpoint into the trainer and return its facts; without one, those of the start."""
+        found = self.checkpoints.newest()
+        if found is None:
+            return {"log_bytes": 0, "seconds": 0.0}
+        try:
+            self.trainer.load(found.state, found.step)
+        except (KeyError, IndexError, RuntimeError) as error:
+            raise DataError(
+                f"{self.run.folder}: the checkpoint of step {found.step} is of another network than {RECIPE} asks for"
+            ) from error
+        say(f"going on from step {found.step:,}")
+        return found.facts
 
     def due(self) -> bool:
         """Say whether it is time for a checkpoint: at the last step, and some seconds after the one before."""
@@ -163,17 +176,24 @@ class Session:
         seconds = round(time.monotonic() - self.started, 3)
         facts = {"log_bytes": self.log.sync(), "seconds": seconds} | self._judgement()
         self.checkpoints.save(self.trainer.step, self.trainer.state(), facts)
-        self._write_weights()
-        images = self.trainer.step * self.run.recipe.training.batch_size
+        self.seconds = seconds
+        self.publish()
+        self.saved = time.monotonic()
+
+    def publish(self) -> None:
+        """Write the weights a user needs and what is known of the run so far."""
+        recipe = self.run.recipe
+        about = recipe.model_dump_json(include={"objective", "settings", "data"}, exclude={"data": {"source"}})
+        write_tensors(self.run.weights, self.trainer.average.state_dict(), about)
+        images = self.trainer.step * recipe.training.batch_size
         self.run.note(
             steps=self.trainer.step,
             images=images,
-            seconds=seconds,
-            images_per_second=round(images / max(seconds, 1e-9), 1),
+            seconds=self.seconds,
+            images_per_second=round(images / max(self.seconds, 1e-9), 1),
             finished=self.trainer.step == self.last,
             machine=machine(),
         )
-        self.saved = time.monotonic()
 
     def show(self) -> None:
         """Write a sheet of what the averaged model makes of the same latents and pictures as ever."""
@@ -182,20 +202,11 @@ class Session:
             images = objective.preview(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
         save_image(self.run.samples / f"{self.trainer.step:07d}.png", grid(to_uint8(images)))
 
-    def finish(self) -> None:
-        """Close the log; a run of no steps, or one that was killed after its last checkpoint, gets its weights too."""
-        self.log.close()
-        self._write_weights()
-
-    def _write_weights(self) -> None:
-        about = self.run.recipe.model_dump_json(include={"objective", "settings", "data"}, exclude={"data": {"source"}})
-        write_tensors(self.run.weights, self.trainer.average.state_dict(), about)
-
     def _judgement(self) -> dict[str, Any]:
         judgement = self.trainer.objective.judgement
         if judgement is None or not len(self.pictures.held_out):
             return {}
-        batch = _batch(self.run.recipe, self.pictures.held_out, step=0, size=len(self.pictures.held_out))
+        batch = _batch(self.run.recipe, self.pictures.held_out, step=0, size=min(JUDGED, len(self.pictures.held_out)))
         with self.trainer.averaged():
             value = judgement.read(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
         return {"judgement": {"name": judgement.name, "best": judgement.best, "value": value}}
@@ -216,12 +227,18 @@ def _trainer(recipe: Recipe, images: ImageSet) -> Trainer:
 
 def _batch(recipe: Recipe, images: ImageSet, step: int, size: int) -> Batch:
     data = recipe.data
-    return batch_at(images, step, size, recipe.training.seed, size=data.side(images), fit=data.fit, augment=data)
+    return batch_at(images, step, size, recipe.training.seed, size=data.size, fit=data.fit, augment=data)
 
 
 def _seconds_a_step(recipe: Recipe, images: ImageSet) -> float:
-    """Return the seconds a step takes, timed on a trainer that is thrown away."""
+    """Return the seconds a step takes, timed on a trainer that is thrown away.
+
+    The batches are drawn once before: a folder's pictures are fitted when first drawn and kept, so that the first epoch
+    would tell nothing about the others.
+    """
     trainer = _trainer(recipe, images)
+    for step in range(TIMED_STEPS):
+        trainer.batches(step)
     for _ in range(WARMING_STEPS):
         trainer.advance()
     started = time.perf_counter()

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pinxit.data import Batch
 from pinxit.errors import DivergedError
-from pinxit.objectives.objective import Loss, Objective, Player
+from pinxit.objectives.objective import Objective, Player
 from pinxit.objectives.settings import ObjectiveSettings
 from pinxit.training.hardware import Hardware
 from pinxit.training.settings import TrainingSettings
@@ -65,7 +65,7 @@ class Trainer:
 
     def __iter__(self) -> Iterator[Record]:
         """Yield a record after each step until the last."""
-        while self.step < (self.settings.steps or 0):
+        while self.step < self.settings.steps:
             yield self.advance()
 
     def advance(self) -> Record:
@@ -80,8 +80,8 @@ class Trainer:
         values: dict[str, float] = {}
         for player in self.players:
             if self.step % player.every == 0:
-                losses = [self._backward(player, part, shared, len(parts)) for part in parts]
-                values |= self._move(player, losses)
+                seen = [self._backward(player, part, shared, len(part) / len(batch)) for part in parts]
+                values |= self._move(player, seen)
         self.objective.after_step(batch)
         self._update_average()
         self.step += 1
@@ -125,41 +125,37 @@ class Trainer:
         with self.hardware.autocast():
             return self.objective.draw(batch)
 
-    def _backward(self, player: Player, part: Batch, shared: Any, parts: int) -> Loss:
+    def _backward(self, player: Player, part: Batch, shared: Any, share: float) -> dict[str, Tensor]:
+        """Add the player's gradient on a part of the batch, by its share; return terms and readings by their share."""
         drawn = self._draw(part) if shared is None else shared
         with self.hardware.autocast():
             loss = player.loss(part, drawn)
-        total = torch.stack([term.float() for term in loss.terms.values()]).sum() / parts
+        total = torch.stack([term.float() for term in loss.terms.values()]).sum() * share
         total.backward(inputs=list(player.module.parameters()))
-        return loss
+        return {name: value.detach().float() * share for name, value in (loss.terms | loss.readings).items()}
 
-    def _move(self, player: Player, losses: list[Loss]) -> dict[str, float]:
+    def _move(self, player: Player, parts: list[dict[str, Tensor]]) -> dict[str, float]:
+        """Clip the gradient and step, unless something is not finite; return what was seen, with one transfer."""
         optimiser = self.optimisers[player.name]
-        parameters = [weight for weight in player.module.parameters() if weight.grad is not None]
-        norm = torch.nn.utils.get_total_norm([weight.grad for weight in parameters if weight.grad is not None])
-        values = self._read(player, losses, norm)
+        gradients = [weight.grad for weight in player.module.parameters() if weight.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        seen = {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]} | {"gradient_norm": norm}
+        values = dict(zip(seen, torch.stack(list(seen.values())).tolist(), strict=True))
+        self._refuse_non_finite(player, values)
         if self.settings.clip > 0:
-            torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip, norm)
+            torch.nn.utils.clip_grads_with_norm_(player.module.parameters(), self.settings.clip, norm)
         optimiser.param_groups[0]["lr"] = self.rate * schedule(self.settings, self.step)
         optimiser.step()
         optimiser.zero_grad()
-        return values
+        return {f"{player.name}/{name}": value for name, value in values.items()}
 
-    def _read(self, player: Player, losses: list[Loss], norm: Tensor) -> dict[str, float]:
-        """Return terms, readings and gradient norm as numbers, with one transfer; refuse what is not finite."""
-        named: dict[str, Tensor] = {}
-        for name in (*losses[0].terms, *losses[0].readings):
-            found = [(loss.terms | loss.readings)[name] for loss in losses]  # type: ignore[operator]
-            named[name] = torch.stack(found).float().mean().detach()
-        named["gradient_norm"] = norm
-        values = dict(zip(named, torch.stack(list(named.values())).tolist(), strict=True))
+    def _refuse_non_finite(self, player: Player, values: dict[str, float]) -> None:
         for name, value in values.items():
             if not math.isfinite(value):
                 raise DivergedError(
-                    f"step {self.step + 1}: the {player.name}'s {name.replace('_', ' ')} is {value}; "
-                    "the last checkpoint is good: try a smaller --learning-rate, or --clip 1"
+                    f"step {self.step + 1}: the {player.name}'s {name.replace('_', ' ')} is {value}; checkpoints made "
+                    "before are good, but start a new run with a smaller --learning-rate, or with --clip 1"
                 )
-        return {f"{player.name}/{name}": value for name, value in values.items()}
 
     def _update_average(self) -> None:
         """Move the average towards the weights: average <- d average + (1 - d) weights, with a smaller d at first."""
@@ -178,7 +174,7 @@ def schedule(settings: TrainingSettings, step: int) -> float:
     """Return the step size at `step` as a share of the highest: a rise over `warmup`, then the asked shape."""
     if step < settings.warmup:
         return (step + 1) / settings.warmup
-    done = (step - settings.warmup) / max(1, (settings.steps or 0) - settings.warmup)
+    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
     shapes = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
     return shapes[settings.schedule]
 
