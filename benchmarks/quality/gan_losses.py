@@ -3,8 +3,8 @@
     python benchmarks/quality/gan_losses.py [--steps 2500] [--seeds 0] --out benchmarks/results/gan_losses.json
 
 Every row sees the same number of real pictures, in the same order, with the same networks and seed; the time it took
-is printed beside it. A row's settings are its paper's usual ones and were not tuned here, so the table says what the losses
-do in this recipe, not which loss is best. The scores are those of `pinxit evaluate` at N = 10,000.
+is printed beside it. A row's settings are its paper's usual ones and were not tuned here, so the table says what the
+losses do in this recipe, not which loss is best. The scores are those of `pinxit evaluate` at N = 10,000.
 """
 
 from __future__ import annotations

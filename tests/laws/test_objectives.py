@@ -2,19 +2,24 @@
 
 import copy
 from functools import partial
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
-from pinxit.data import Batch
+from pinxit.data import Batch, open_data
+from pinxit.data.settings import DataSettings
 from pinxit.errors import DivergedError
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives import OBJECTIVES
-from pinxit.objectives.objective import Loss, Objective, Player
+from pinxit.objectives.objective import Judgement, Loss, Objective, Player
 from pinxit.objectives.settings import GANSettings, ObjectiveSettings
 from pinxit.training import hardware
+from pinxit.training import train as train_module
 from pinxit.training.settings import TrainingSettings
+from pinxit.training.store import Checkpoints
 from pinxit.training.trainer import Trainer, schedule
 
 GAN = partial(GANSettings, channels=4, latent=6)
@@ -199,3 +204,26 @@ def test_networks_fit_any_size_and_channels(network: str, size: int, channels: i
 @pytest.mark.parametrize("size", [100, 128, 255, 256])
 def test_networks_fit_large_pictures(network: str, size: int) -> None:
     test_networks_fit_any_size_and_channels(network, size, 3)
+
+
+class Judged(Exploding):
+    """The weight's bias is what is judged, on the held-out pictures as they are."""
+
+    seen: ClassVar[list[torch.Tensor]] = []
+    judgement = Judgement("bias", "highest", lambda batch: Judged.seen.append(batch.image) or float(len(Judged.seen)))
+
+
+def test_the_best_checkpoint_by_a_judgement_on_held_out_pictures_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(tmp_path / "pictures.npz", images=np.random.default_rng(0).integers(0, 256, (60, 16, 16), np.uint8))
+    monkeypatch.setattr(train_module, "build", lambda recipe: Judged(""))
+    monkeypatch.setattr(train_module, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+    data = DataSettings(flip=True, holdout=0.2)
+    training = TrainingSettings(steps=6, batch_size=4, threads=1)
+    run = train_module.train(GAN(), tmp_path / "pictures.npz", tmp_path / "run", data=data, training=training)
+    assert len(Judged.seen) == 6
+    held_out = open_data(str(tmp_path / "pictures.npz"), 0.2).held_out.tensor(16)
+    expected = sorted(image.flatten().tolist() for image in held_out)
+    assert all(sorted(image.flatten().tolist() for image in seen) == expected for seen in Judged.seen)
+    assert Checkpoints(run.checkpoints).best() == 6

@@ -15,11 +15,11 @@ NETWORKS = ["dcgan", "residual", "plain", "dense"]
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A run of each network, two steps long; 'dcgan' is conditional."""
+    """A run of each network, forty steps long; 'dcgan' is conditional."""
     place = tmp_path_factory.mktemp("runs")
     images = np.random.default_rng(0).integers(0, 256, (12, 20, 20, 3), np.uint8)
     np.savez(place / "pictures.npz", images=images, labels=np.arange(12) % 3)
-    training = pinxit.TrainingSettings(steps=2, batch_size=4, threads=1)
+    training = pinxit.TrainingSettings(steps=40, batch_size=4, threads=1)
     for network in NETWORKS:
         settings = pinxit.GANSettings(network=network, channels=4, latent=6, conditional=network == "dcgan")
         pinxit.train(settings, place / "pictures.npz", place / network, training=training)

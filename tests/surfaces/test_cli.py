@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -167,14 +168,14 @@ def test_a_run_can_be_moved_and_its_pictures_too(pictures: str, tmp_path: Path) 
 
 
 def test_changed_pictures_are_refused(
-    photos: Callable[..., Path], tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+    photos: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("PINXIT_CACHE", str(tmp_path / "cache"))
     folder = photos(12, mode="L", size=(16, 16))
     assert (
         run(["train", "gan", str(folder), "--size", "16", "--steps", "2", "--out", str(tmp_path / "run"), *TINY]) == 0
     )
-    for kept in (cache / "packs").iterdir():
-        kept.unlink()
+    shutil.rmtree(tmp_path / "cache")
     next(iter(sorted(folder.rglob("*.png")))).unlink()
     assert run(["resume", str(tmp_path / "run")]) == 3
     assert "no longer what the run was trained on" in capsys.readouterr().err

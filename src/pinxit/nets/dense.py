@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pinxit.nets.shapes import ClassScore, LabelledLatent, PictureShape
+from pinxit.nets.shapes import ClassScore, LabelledLatent, PictureShape, keep_variance
 
 UNITS_PER_CHANNEL = 8
 PIECES = 2
@@ -25,6 +25,7 @@ class Generator(nn.Module):
         self.first = nn.Linear(self.latent.features, hidden)
         self.second = nn.Linear(hidden, hidden)
         self.picture = nn.Linear(hidden, shape.channels * shape.size**2)
+        self.apply(keep_variance)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Return pictures (N, C, size, size) in [0, 1]."""
@@ -41,6 +42,7 @@ class Discriminator(nn.Module):
         self.first = nn.Linear(shape.channels * shape.size**2, PIECES * hidden)
         self.second = nn.Linear(hidden, PIECES * hidden)
         self.score = ClassScore(hidden, shape.classes)
+        self.apply(keep_variance)
 
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Return scores (N,), positive for 'real'."""

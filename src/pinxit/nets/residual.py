@@ -12,7 +12,16 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pinxit.nets.shapes import ClassScore, LabelledLatent, PictureShape, crop, size_ladder, to_map, widths
+from pinxit.nets.shapes import (
+    ClassScore,
+    LabelledLatent,
+    PictureShape,
+    crop,
+    keep_variance,
+    size_ladder,
+    to_map,
+    widths,
+)
 
 SMALLEST = 4
 
@@ -29,6 +38,7 @@ class Generator(nn.Module):
         self.ups = nn.ModuleList(UpBlock(a, b, skip) for a, b in pairwise(width))
         self.norm = nn.BatchNorm2d(width[-1])
         self.picture = nn.Conv2d(width[-1], shape.channels, 3, padding=1)
+        self.apply(keep_variance)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Return pictures (N, C, size, size) in [0, 1]."""
@@ -47,6 +57,7 @@ class Discriminator(nn.Module):
         self.picture = nn.Conv2d(shape.channels, width[0], 3, padding=1)
         self.downs = nn.ModuleList(DownBlock(a, b, skip) for a, b in pairwise(width))
         self.score = ClassScore(width[-1], shape.classes)
+        self.apply(keep_variance)
 
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Return scores (N,), positive for 'real'."""

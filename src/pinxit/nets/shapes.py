@@ -47,6 +47,14 @@ def crop(image: Tensor, side: int) -> Tensor:
     return image if image.shape[-1] == side else image[..., :side, :side]
 
 
+def keep_variance(module: nn.Module) -> None:
+    """Draw a layer's weights so that ReLU layers keep the variance of their input (He et al., 2015), biases zero."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
 class ClassScore(nn.Module):
     """A discriminator's last layer: one score a picture, with the inner product of a class embedding when conditional.
 

@@ -206,7 +206,8 @@ class Session:
         judgement = self.trainer.objective.judgement
         if judgement is None or not len(self.pictures.held_out):
             return {}
-        batch = _batch(self.run.recipe, self.pictures.held_out, step=0, size=min(JUDGED, len(self.pictures.held_out)))
+        plain = self.run.recipe.changed(data=self.run.recipe.data.changed(flip=False, shift=0.0, rotate=0.0, scale=0.0))
+        batch = _batch(plain, self.pictures.held_out, step=0, size=min(JUDGED, len(self.pictures.held_out)))
         with self.trainer.averaged():
             value = judgement.read(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
         return {"judgement": {"name": judgement.name, "best": judgement.best, "value": value}}
