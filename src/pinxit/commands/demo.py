@@ -9,7 +9,6 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from pinxit.commands.evaluate import judge
-from pinxit.objectives.settings import GANSettings
 from pinxit.training.settings import TrainingSettings
 
 app = App(name="demo", help="Train a GAN on handwritten digits in a few minutes and judge it.")
@@ -19,7 +18,7 @@ app = App(name="demo", help="Train a GAN on handwritten digits in a few minutes 
 def demo(
     *,
     out: Path = Path("runs/demo"),
-    minutes: Annotated[float, Parameter(validator=Number(gt=0))] = 3.0,
+    minutes: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     steps: Annotated[int | None, Parameter(validator=Number(gte=0))] = None,
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
     n: Annotated[int, Parameter(name="-n", validator=Number(gte=4))] = 10_000,
@@ -33,7 +32,7 @@ def demo(
     out
         The run's folder.
     minutes
-        Time to train for.
+        Time to train for; 3 if neither minutes nor steps are given.
     steps
         Optimiser steps to train for, instead of minutes.
     seed
@@ -43,16 +42,17 @@ def demo(
     """
     from pinxit.images import grid, save_image
     from pinxit.sampling import load
+    from pinxit.training.recipes import GOLDEN
     from pinxit.training.run import RECIPE
     from pinxit.training.train import resume, train
 
     if (out / RECIPE).exists():
         run = resume(out)
     else:
-        budget = (
-            TrainingSettings(seed=seed, minutes=minutes) if steps is None else TrainingSettings(seed=seed, steps=steps)
-        )
-        run = train(GANSettings(), "mnist", out, training=budget)
+        settings, golden = GOLDEN["digits"]
+        asked = {name: value for name, value in (("minutes", minutes), ("steps", steps)) if value is not None}
+        training = TrainingSettings.parse({"seed": seed} | (asked or golden.model_dump(exclude_unset=True)))
+        run = train(settings, "mnist", out, training=training)
     sheet = out / "digits.png"
     save_image(sheet, grid(load(out).sample(100)[0]))
     print(judge(out, "mnist:test", n=n))

@@ -1,4 +1,4 @@
-"""Recipes: everything that decides a run, as one checked JSON document. No torch here."""
+"""Recipes: everything that decides a run, as one checked JSON document, and the ones we measured. No torch here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from pinxit import __version__
 from pinxit.data.settings import LARGEST, SMALLEST, DataSettings
 from pinxit.objectives import OBJECTIVES
-from pinxit.objectives.settings import ObjectiveSettings
+from pinxit.objectives.settings import GANSettings, ObjectiveSettings
 from pinxit.settings import Settings, did_you_mean
 from pinxit.training.settings import TrainingSettings
 
@@ -58,3 +58,10 @@ class Recipe(Settings):
             return values
         kind = OBJECTIVES.get(str(values.get("objective")))
         return values | {"settings": kind.parse(values["settings"])} if kind else values
+
+
+GOLDEN: dict[str, tuple[ObjectiveSettings, TrainingSettings]] = {
+    # MNIST; what it reaches in how many minutes stands in docs/results.md. The settings are every GAN's defaults.
+    "digits": (GANSettings(), TrainingSettings(minutes=3)),
+}
+"""Settings that were measured to work, by the data they were measured on."""
