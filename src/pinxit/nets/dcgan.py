@@ -1,9 +1,10 @@
 """DCGAN (Radford, Metz and Chintala, 2016): strided convolutions, batch normalisation, ReLU and leaky ReLU.
 
 Differs from the paper: any side from 16 to 256 (the maps are the rounded-up halves of the next, 64 gives the paper's
-four levels); the picture is given in [0, 1] instead of [-1, 1]; the first and last layers are linear on a channels_last
-view, which is the paper's convolution over the whole smallest map; the discriminator's batch normalisation can be left
-out, as penalties on its gradient need; classes by embedding and projection (Miyato and Koyama, 2018).
+four levels; an odd side takes one pixel more of padding, there and back); the picture is given in [0, 1] instead of
+[-1, 1]; the first and last layers are linear on a channels_last view, which is the paper's convolution over the whole
+smallest map; the discriminator's batch normalisation can be left out, as penalties on its gradient need; classes by
+embedding and projection (Miyato and Koyama, 2018).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pinxit.nets.shapes import ClassScore, LabelledLatent, PictureShape, crop, size_ladder, to_flat, to_map, widths
+from pinxit.nets.shapes import ClassScore, LabelledLatent, PictureShape, size_ladder, to_flat, to_map, widths
 
 SMALLEST = 4
 
@@ -28,16 +29,20 @@ class Generator(nn.Module):
         self.latent = LabelledLatent(latent, shape.classes)
         self.project = nn.Linear(self.latent.features, width[0] * self.sides[0] ** 2, bias=False)
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in width)
-        self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in pairwise(width))
-        self.picture = nn.ConvTranspose2d(width[-1], shape.channels, 4, 2, 1)
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose2d(a, b, 4, 2, 1 + side % 2, side % 2, bias=False)
+            for (a, b), side in zip(pairwise(width), self.sides[1:], strict=False)
+        )
+        odd = shape.size % 2
+        self.picture = nn.ConvTranspose2d(width[-1], shape.channels, 4, 2, 1 + odd, odd)
         self.apply(initialise)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Return pictures (N, C, size, size) in [0, 1]."""
         x = F.relu(self.norms[0](to_map(self.project(self.latent(latent, label)), self.sides[0])))
-        for up, norm, side in zip(self.ups, self.norms[1:], self.sides[1:], strict=False):
-            x = F.relu(norm(crop(up(x), side)))
-        return crop(self.picture(x), self.sides[-1]).sigmoid()
+        for up, norm in zip(self.ups, self.norms[1:], strict=True):
+            x = F.relu(norm(up(x)))
+        return self.picture(x).sigmoid()
 
 
 class Discriminator(nn.Module):
@@ -47,7 +52,6 @@ class Discriminator(nn.Module):
         super().__init__()
         sides = size_ladder(shape.size, SMALLEST)
         width = [shape.channels, *reversed(widths(channels, len(sides) - 1))]
-        # An even side halves with padding 1; an odd one needs one row more to give the rounded-up half.
         self.downs = nn.ModuleList(
             nn.Conv2d(a, b, 4, 2, 1 + side % 2, bias=not batch_norm or a == shape.channels)
             for (a, b), side in zip(pairwise(width), reversed(sides), strict=False)
