@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pinxit import __version__
-from pinxit.data import ImageSet, open_data
+from pinxit.data import ImageSet, mnist, open_data
 from pinxit.data.sets import parse_spec
 from pinxit.data.settings import HOLDOUT
 from pinxit.errors import DataError, UsageError
@@ -88,6 +88,8 @@ def evaluate(
     for name in extractors:
         _extractor(name)
     target, real = _parts(reference, holdout)
+    if target.fingerprint != mnist.FINGERPRINT:
+        say(f"{', '.join(extractors)}: knows handwritten digits only; of other pictures its distances say little")
     if run is None:
         judged, _ = _parts(str(generated), holdout)
         return score(judged, target, real=real, extractors=extractors, n=n, seed=seed)

@@ -19,10 +19,10 @@ from pinxit.images import grid, save_image
 from pinxit.objectives.gan import GAN
 from pinxit.progress import track
 from pinxit.settings import did_you_mean
+from pinxit.training.plan import build
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import Run
 from pinxit.training.store import read_tensors
-from pinxit.training.train import build
 
 AT_ONCE = 64
 """Pictures are always computed this many at a time, so that no picture's bits depend on how many were asked for."""
@@ -41,17 +41,19 @@ class Model:
         return self.recipe.data.classes if self.objective.settings.conditional else ()
 
     def latents(self, n: int, seed: int = 0, truncation: float | None = None) -> Tensor:
-        """Return latents (n, latent): row i is a function of seed + i alone.
+        """Return latents (n, latent), n >= 1: row i is a function of seed + i alone.
 
         With `truncation` t every number is drawn from a normal that is cut off at -t and t, which gives likelier and
         less diverse pictures (Brock et al., 2019, section 3.1; drawn by the inverse distribution instead of rejection).
         """
+        if n < 1:
+            raise UsageError(f"{n} pictures cannot be drawn; ask for 1 or more")
         keys = np.concatenate([draws.row_keys(seed + i, 0, np.arange(1), "sample") for i in range(n)])
         length = self.objective.settings.latent
         if truncation is None:
             return torch.from_numpy(draws.normal(keys, length))
         inside = math.erf(truncation / math.sqrt(2))
-        position = torch.from_numpy(draws.uniform(keys, length)).double() * 2 - 1
+        position = (torch.from_numpy(draws.uniform(keys, length)).double() + 2**-25) * 2 - 1  # never -1 itself
         return (torch.erfinv(position * inside) * math.sqrt(2)).float()
 
     def labels(self, n: int, label: str | None = None) -> Tensor | None:
@@ -133,10 +135,16 @@ def slerp(start: Tensor, end: Tensor, place: Tensor) -> Tensor:
     return torch.where(straight, torch.lerp(start, end, place), arc)
 
 
-def save_samples(out: Path, images: np.ndarray, labels: np.ndarray | None = None, names: Sequence[str] = ()) -> None:
+def save_samples(
+    out: Path,
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+    names: Sequence[str] = (),
+    columns: int | None = None,
+) -> None:
     """Write pictures (N, H, W, C) uint8 as `out` says: an .npz, a sheet (.png, .jpg, .webp), or a folder of PNG files.
 
-    `names` are the stems of the files in a folder; by default they are numbered.
+    `names` are the stems of the files in a folder, by default numbers; a sheet has `columns`, or is nearly square.
     """
     if out.suffix == ".npz":
         with whole_file(out) as temporary, temporary.open("wb") as file:
@@ -145,7 +153,7 @@ def save_samples(out: Path, images: np.ndarray, labels: np.ndarray | None = None
             else:
                 np.savez(file, images=images, labels=labels)
     elif out.suffix:
-        save_image(out, grid(images))
+        save_image(out, grid(images, columns))
     else:
         for number, image in enumerate(images):
             save_image(out / f"{names[number] if names else f'{number:06d}'}.png", image)

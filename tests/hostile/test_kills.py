@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from pinxit.data import open_data
 from pinxit.data.settings import DataSettings
 from pinxit.files import sha256
 from pinxit.objectives.settings import GANSettings
+from pinxit.training.plan import plan
 from pinxit.training.run import Run
 from pinxit.training.settings import TrainingSettings
-from pinxit.training.train import open_data, plan, resume
+from pinxit.training.train import resume
 
 STEPS = 4000
 

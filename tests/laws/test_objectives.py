@@ -17,6 +17,7 @@ from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
 from pinxit.objectives.settings import GANSettings, ObjectiveSettings
 from pinxit.training import hardware
+from pinxit.training import plan as plan_module
 from pinxit.training import train as train_module
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.store import Checkpoints
@@ -217,7 +218,7 @@ def test_the_best_checkpoint_by_a_judgement_on_held_out_pictures_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     np.savez(tmp_path / "pictures.npz", images=np.random.default_rng(0).integers(0, 256, (60, 16, 16), np.uint8))
-    monkeypatch.setattr(train_module, "build", lambda recipe: Judged(""))
+    monkeypatch.setattr(plan_module, "build", lambda recipe: Judged(""))
     monkeypatch.setattr(train_module, "SECONDS_BETWEEN_CHECKPOINTS", -1)
     data = DataSettings(flip=True, holdout=0.2)
     training = TrainingSettings(steps=6, batch_size=4, threads=1)

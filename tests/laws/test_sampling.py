@@ -62,6 +62,7 @@ def test_latents_are_normal_and_truncation_cuts_their_tails(model: Model) -> Non
     assert free.std() == pytest.approx(1, abs=0.03)
     assert free.abs().max() > 3
     assert cut.abs().max() <= 0.5
+    assert model.latents(4000, truncation=50).isfinite().all()
     assert cut.std() == pytest.approx(0.2815, abs=0.01)  # of a standard normal between -0.5 and 0.5
 
 
@@ -90,6 +91,8 @@ def test_slerp_keeps_the_norm_and_reaches_both_ends() -> None:
 def test_what_cannot_be_drawn_is_said(runs: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="knows no classes"):
         load(runs["dense"]).sample(1, label="2")
+    with pytest.raises(UsageError, match="ask for 1 or more"):
+        load(runs["dense"]).sample(0)
     with pytest.raises(UsageError, match="no such class"):
         load(runs["dcgan"]).sample(1, label="7")
     with pytest.raises(DataError, match="is not a run"):

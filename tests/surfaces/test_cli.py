@@ -127,8 +127,12 @@ def test_train_sample_resume_and_show(pictures: str, tmp_path: Path, capsys: pyt
     assert sha256(folder / "weights.safetensors") == before
     assert run(["train", "gan", pictures, "--out", str(folder)]) == 2
     assert "`pinxit resume" in capsys.readouterr().err
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "recipe.json").write_text('{"objective": "gam"}')
     assert run(["runs", "list", str(tmp_path)]) == 0
-    assert "step 6 of 6" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "step 6 of 6" in told.out
+    assert "did you mean 'gan'" in told.err
 
     for out in ("all.npz", "sheet.png", "files"):
         assert run(["sample", str(folder), "-n", "5", "-o", str(tmp_path / out), "--label", "1"]) == 0
@@ -138,6 +142,8 @@ def test_train_sample_resume_and_show(pictures: str, tmp_path: Path, capsys: pyt
     assert kept["labels"].tolist() == [1] * 5
     assert [path.name for path in sorted((tmp_path / "files").iterdir())] == [f"{i:06d}.png" for i in range(5)]
     assert run(["sample", str(folder), "--interpolate", "4", "-n", "2", "-o", str(tmp_path / "ways.png")]) == 0
+    assert run(["sample", str(folder), "--interpolate", "3", "-n", "2", "-o", str(tmp_path / "ways.npz")]) == 0
+    assert np.load(tmp_path / "ways.npz")["images"].shape == (6, 16, 16, 1)
     assert run(["sample", str(folder), "--label", "9"]) == 2
 
 

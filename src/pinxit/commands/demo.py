@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from pinxit.commands.evaluate import judge
+from pinxit.progress import say
 from pinxit.training.settings import TrainingSettings
 
 app = App(name="demo", help="Train a GAN on handwritten digits in a few minutes and judge it.")
@@ -47,6 +48,7 @@ def demo(
     from pinxit.training.train import resume, train
 
     if (out / RECIPE).exists():
+        say(f"{out} is there already; going on with it as it was asked then (another --out starts anew)")
         run = resume(out)
     else:
         settings, golden = GOLDEN["digits"]

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from pinxit.commands import Json
 from pinxit.errors import DataError
-from pinxit.progress import duration
+from pinxit.progress import duration, say
 
 if TYPE_CHECKING:
     from pinxit.training.run import Run
@@ -29,7 +29,12 @@ def list_runs(folder: Annotated[Path, Parameter(name="FOLDER")] = Path("runs"), 
     """
     from pinxit.training.run import RECIPE, Run
 
-    found = [facts(Run.open(recipe.parent)) for recipe in sorted(folder.glob(f"*/{RECIPE}"))]
+    found = []
+    for recipe in sorted(folder.glob(f"*/{RECIPE}")):
+        try:
+            found.append(facts(Run.open(recipe.parent)))
+        except DataError as error:
+            say(str(error))
     if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     elif not found:
@@ -75,7 +80,7 @@ def describe(known: dict[str, Any]) -> str:
     """Return a run's facts in one line."""
     recipe = known["recipe"]
     done, last = known.get("steps", 0), recipe["training"]["steps"]
-    state = "finished" if known.get("finished") else f"stopped, `pinxit resume {known['folder']}` goes on"
+    state = "finished" if known.get("finished") else f"not finished; `pinxit resume {known['folder']}` goes on"
     return (
         f"{recipe['objective']} on {recipe['data']['name']}, step {done:,} of {last:,} "
         f"({known.get('images', 0):,} pictures in {duration(known.get('seconds', 0))}), {state}"

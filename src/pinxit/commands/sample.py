@@ -43,14 +43,13 @@ def sample(
     interpolate
         Draw ways of this many pictures from one latent to the next, a row each.
     """
-    from pinxit.images import grid, save_image
     from pinxit.sampling import load, save_samples
 
     model = load(folder)
     out = out or folder / "sample.png"
     if interpolate:
         ways = model.interpolate(n, interpolate, seed, label, truncation)
-        save_image(out, grid(ways.reshape(-1, *ways.shape[2:]), columns=interpolate))
+        save_samples(out, ways.reshape(-1, *ways.shape[2:]), columns=interpolate)
     else:
         images, labels = model.sample(n, seed, label, truncation)
         save_samples(out, images, labels, names=[f"{seed + i:06d}" for i in range(n)])

@@ -7,36 +7,26 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
-
-from pinxit.data import Batch, DataSet, ImageSet, batch_at, open_data, open_packed
+from pinxit.data import DataSet, open_data
 from pinxit.data.batch import to_uint8
-from pinxit.data.pack import pack_path
 from pinxit.data.settings import DataSettings
-from pinxit.errors import DataError, StoppedError
+from pinxit.errors import DataError, DivergedError, StoppedError
 from pinxit.images import grid, save_image
-from pinxit.nets.shapes import PictureShape
-from pinxit.objectives import OBJECTIVES
-from pinxit.objectives.objective import Objective
 from pinxit.objectives.settings import ObjectiveSettings
-from pinxit.progress import Line, duration, say
-from pinxit.training import hardware
-from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
+from pinxit.progress import Line, say
+from pinxit.training.plan import batch_of, build_trainer, pictures_of, plan
 from pinxit.training.run import LOG, RECIPE, Log, Run, machine
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.store import Checkpoints, write_tensors
-from pinxit.training.trainer import Trainer
 
 SECONDS_BETWEEN_CHECKPOINTS = 25.0
 SHEETS = 16
 SHEET_PICTURES = 64
 JUDGED = 256
-TIMED_STEPS, WARMING_STEPS = 30, 5
 
 
 def train(
@@ -65,73 +55,42 @@ def train(
 def resume(out: str | Path) -> Run:
     """Go on with the run in the folder `out` from its newest good checkpoint, or from the start if it has none."""
     run = Run.open(Path(out))
-    _fit(run, _pictures_of(run.recipe))
+    _fit(run, pictures_of(run.recipe))
     return run
 
 
-def plan(
-    settings: ObjectiveSettings, source: str, pictures: DataSet, data: DataSettings, training: TrainingSettings
-) -> Recipe:
-    """Return the recipe with every choice made: picture size, channels, hardware and the number of steps."""
-    images = pictures.train
-    size, why = data.side(images)
-    say(f"drawn at {size} x {size} pixels, {why}")
-    chosen = hardware.choose(training.device, training.precision, training.threads)
-    where = Path(source).expanduser()
-    recipe = Recipe(
-        objective=next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind)),
-        settings=settings,
-        data=DataRecipe(
-            **data.model_dump(exclude={"size"}),
-            size=size,
-            source=str(where.resolve()) if where.exists() else source,
-            name=images.name,
-            fingerprint=images.fingerprint,
-            channels=images.channels,
-            classes=images.classes,
-        ),
-        training=training,
-        hardware=HardwareRecipe(
-            device=str(chosen.device), precision=chosen.precision, threads=chosen.threads, reason=chosen.reason
-        ),
-    )
-    say(f"computing on {chosen.describe()}")
-    if training.minutes is not None:
-        seconds = _seconds_a_step(recipe, images)
-        training = training.changed(minutes=None, steps=max(1, round(training.minutes * 60 / seconds)))
-        say(f"{training.steps:,} steps of {training.batch_size} pictures, about {duration(training.steps * seconds)}")
-    return recipe.changed(training=training)
-
-
-def build(recipe: Recipe) -> Objective:
-    """Return the recipe's objective with the weights that its seed gives."""
-    shape = PictureShape(recipe.data.size, recipe.data.channels, len(recipe.data.classes))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.training.seed)
-        return recipe.settings.build(shape)
-
-
 def _fit(run: Run, pictures: DataSet) -> None:
-    """Train `run` to its last step: the plain loop."""
-    with run.lock(), _signals() as received:
-        session = Session(run, pictures)
-        line = Line("step", session.last, session.trainer.step)
-        with closing(line), closing(session.log):
-            for record in session.trainer:
-                session.log.write(record.step, record.values)
-                line.update(record.step, _losses(record.values))
-                if record.step in session.sheets:
-                    session.show()
-                asked_to_stop = bool(received)
-                if asked_to_stop or session.due():
-                    session.save()
-                if asked_to_stop and record.step < session.last:
-                    line.close()
-                    raise StoppedError(
-                        received[0],
-                        f"stopped after step {record.step:,}, all saved; `pinxit resume {run.folder}` goes on",
-                    )
-        session.publish()
+    """Train `run` to its last step, and tell its story however it ends."""
+    try:
+        with run.lock(), _signals() as received:
+            _loop(Session(run, pictures), received)
+    except (StoppedError, DivergedError):
+        _report(run)
+        raise
+    _report(run)
+
+
+def _loop(session: Session, received: list[int]) -> None:
+    """Ask for steps until the last, or until a signal is received: log each, show some, save now and then."""
+    line = Line("step", session.last, session.trainer.step)
+    with closing(line), closing(session.log):
+        for record in session.trainer:
+            session.log.write(record.step, record.values)
+            line.update(record.step, _losses(record.values))
+            if record.step in session.sheets:
+                session.show()
+            asked_to_stop = bool(received)
+            if asked_to_stop or session.due():
+                session.save()
+            if asked_to_stop and record.step < session.last:
+                folder = session.run.folder
+                raise StoppedError(
+                    received[0], f"stopped after step {record.step:,}, all saved; `pinxit resume {folder}` goes on"
+                )
+    session.publish()
+
+
+def _report(run: Run) -> None:
     from pinxit.training.report import write_report  # after the work, for it brings matplotlib
 
     write_report(run.folder)
@@ -144,7 +103,7 @@ class Session:
         self.run, self.pictures = run, pictures
         self.checkpoints = Checkpoints(run.checkpoints)
         self.checkpoints.sweep()
-        self.trainer = _trainer(run.recipe, pictures.train)
+        self.trainer = build_trainer(run.recipe, pictures.train)
         self.last = run.recipe.training.steps
         self.sheets = sheet_steps(self.last)
         facts = self._go_on()
@@ -197,7 +156,7 @@ class Session:
 
     def show(self) -> None:
         """Write a sheet of what the averaged model makes of the same latents and pictures as ever."""
-        batch = _batch(self.run.recipe, self.pictures.train, step=0, size=SHEET_PICTURES)
+        batch = batch_of(self.run.recipe, self.pictures.train, step=0, size=SHEET_PICTURES)
         with self.trainer.averaged() as objective:
             images = objective.preview(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
         save_image(self.run.samples / f"{self.trainer.step:07d}.png", grid(to_uint8(images)))
@@ -207,7 +166,7 @@ class Session:
         if judgement is None or not len(self.pictures.held_out):
             return {}
         plain = self.run.recipe.changed(data=self.run.recipe.data.changed(flip=False, shift=0.0, rotate=0.0, scale=0.0))
-        batch = _batch(plain, self.pictures.held_out, step=0, size=min(JUDGED, len(self.pictures.held_out)))
+        batch = batch_of(plain, self.pictures.held_out, step=0, size=min(JUDGED, len(self.pictures.held_out)))
         with self.trainer.averaged():
             value = judgement.read(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
         return {"judgement": {"name": judgement.name, "best": judgement.best, "value": value}}
@@ -216,47 +175,6 @@ class Session:
 def sheet_steps(last: int) -> set[int]:
     """Return the steps after which a sheet is made: closer together at the start, where more changes."""
     return {max(1, round(last * (part / SHEETS) ** 2)) for part in range(1, SHEETS + 1)}
-
-
-def _trainer(recipe: Recipe, images: ImageSet) -> Trainer:
-    computing = recipe.hardware
-    chosen = hardware.choose(computing.device, computing.precision, computing.threads)
-    chosen.apply()
-    batches = partial(_batch, recipe, images, size=recipe.training.batch_size)
-    return Trainer(build(recipe), batches, recipe.training, recipe.settings, chosen)
-
-
-def _batch(recipe: Recipe, images: ImageSet, step: int, size: int) -> Batch:
-    data = recipe.data
-    return batch_at(images, step, size, recipe.training.seed, size=data.size, fit=data.fit, augment=data)
-
-
-def _seconds_a_step(recipe: Recipe, images: ImageSet) -> float:
-    """Return the seconds a step takes, timed on a trainer that is thrown away.
-
-    The batches are drawn once before: a folder's pictures are fitted when first drawn and kept, so that the first epoch
-    would tell nothing about the others.
-    """
-    trainer = _trainer(recipe, images)
-    for step in range(TIMED_STEPS):
-        trainer.batches(step)
-    for _ in range(WARMING_STEPS):
-        trainer.advance()
-    started = time.perf_counter()
-    for _ in range(TIMED_STEPS - WARMING_STEPS):
-        trainer.advance()
-    return (time.perf_counter() - started) / (TIMED_STEPS - WARMING_STEPS)
-
-
-def _pictures_of(recipe: Recipe) -> DataSet:
-    """Return the very pictures the recipe names: from the cache by fingerprint, else read again and compared."""
-    data = recipe.data
-    if pack_path(data.fingerprint).exists():
-        return open_packed(data.fingerprint, data.source, data.holdout)
-    pictures = open_data(data.source, data.holdout)
-    if pictures.train.fingerprint != data.fingerprint:
-        raise DataError(f"{data.source} is no longer what the run was trained on; start a new run with `pinxit train`")
-    return pictures
 
 
 def _losses(values: dict[str, float]) -> str:
