@@ -3,8 +3,9 @@
 Differs from the paper: any side from 16 to 256 (the maps are the rounded-up halves of the next, 64 gives the paper's
 four levels; an odd side takes one pixel more of padding, there and back); the picture is given in [0, 1] instead of
 [-1, 1]; the first and last layers are linear on a channels_last view, which is the paper's convolution over the whole
-smallest map; the discriminator's batch normalisation can be left out, as penalties on its gradient need; classes by
-embedding and projection (Miyato and Koyama, 2018).
+smallest map; the discriminator's batch normalisation can be left out, as penalties on its gradient need, and then its
+weights start as He et al. (2015) say, for small ones would let the signal vanish; classes by embedding and projection
+(Miyato and Koyama, 2018).
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pinxit.nets.shapes import ClassScore, LabelledLatent, PictureShape, size_ladder, to_flat, to_map, widths
+from pinxit.nets.shapes import (
+    ClassScore,
+    LabelledLatent,
+    PictureShape,
+    keep_variance,
+    size_ladder,
+    to_flat,
+    to_map,
+    widths,
+)
 
 SMALLEST = 4
 
@@ -58,7 +68,7 @@ class Discriminator(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) if batch_norm else nn.Identity() for c in width[2:])
         self.score = ClassScore(width[-1] * sides[0] ** 2, shape.classes)
-        self.apply(initialise)
+        self.apply(initialise if batch_norm else keep_variance)
 
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Return scores (N,), positive for 'real'."""
