@@ -2,10 +2,10 @@
 
     python benchmarks/quality/gan_losses.py [--steps 2500] [--seeds 0] --out benchmarks/results/gan_losses.json
 
-Every row sees the same number of real pictures, in the same order, with the same networks and seed; the time it took
-is printed beside it. Penalties and clipping want a discriminator without batch normalisation; those rows take half the
-step size, and Wasserstein's critics five steps for one of the generator's. Nothing else was tuned, so the table says what
-the losses do in this recipe, not which loss is best. The scores are those of `pinxit evaluate` at N = 10,000.
+Every row sees the same number of real pictures, in the same order, with the same networks and seed; its time is printed
+beside it. Penalties and clipping want a discriminator without batch normalisation; those rows take half the step size,
+and Wasserstein's critics five steps for one of the generator's. Nothing else was tuned, so the table says what the
+losses do in this recipe, not which loss is best. The scores are those of `pinxit evaluate` at N = 10,000.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def test_every_command_runs_with_twenty_steps(desk: Path) -> None:
 
 def test_the_python_runs(desk: Path) -> None:
     for block in blocks("python"):
-        exec(block.replace("minutes=10", "steps=20, batch_size=4"), {})
+        exec(block.replace("minutes=2", "steps=20, batch_size=4"), {})
 
 
 @pytest.mark.slow
