@@ -12,16 +12,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pinxit.nets.shapes import (
-    ClassScore,
-    LabelledLatent,
-    PictureShape,
-    crop,
-    keep_variance,
-    size_ladder,
-    to_map,
-    widths,
-)
+from pinxit.nets.shapes import ClassScore, LabelledLatent, PictureShape, keep_variance, size_ladder, to_map, widths
 
 SMALLEST = 4
 
@@ -68,7 +59,7 @@ class Discriminator(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Norm, ReLU, double the side, convolve; norm, ReLU, convolve; plus the doubled input."""
+    """Norm, ReLU, enlarge to about twice the side, convolve; norm, ReLU, convolve; plus the enlarged input."""
 
     def __init__(self, inputs: int, outputs: int, skip: bool) -> None:
         super().__init__()
@@ -79,9 +70,9 @@ class UpBlock(nn.Module):
 
     def forward(self, x: Tensor, side: int) -> Tensor:
         """Return (N, outputs, side, side) of (N, inputs, side / 2, side / 2), rounded up."""
-        y = self.conv1(crop(F.interpolate(F.relu(self.norm1(x)), scale_factor=2), side))
+        y = self.conv1(F.interpolate(F.relu(self.norm1(x)), size=side))
         y = self.conv2(F.relu(self.norm2(y)))
-        return y if self.skip is None else y + crop(F.interpolate(self.skip(x), scale_factor=2), side)
+        return y if self.skip is None else y + F.interpolate(self.skip(x), size=side)
 
 
 class DownBlock(nn.Module):

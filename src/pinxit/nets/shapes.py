@@ -42,11 +42,6 @@ def to_flat(image_map: Tensor) -> Tensor:
     return image_map.permute(0, 2, 3, 1).flatten(1)
 
 
-def crop(image: Tensor, side: int) -> Tensor:
-    """Return the top left `side` x `side` of a map that may be one pixel larger."""
-    return image if image.shape[-1] == side else image[..., :side, :side]
-
-
 def keep_variance(module: nn.Module) -> None:
     """Draw a layer's weights so that ReLU layers keep the variance of their input (He et al., 2015), biases zero."""
     if isinstance(module, nn.Conv2d | nn.Linear):
