@@ -14,7 +14,7 @@ from pinxit.training.store import Checkpoints, read_tensors, write_tensors
 
 
 def state(value: float) -> dict[str, torch.Tensor]:
-    return {"weight": torch.full((3, 2), value), "count": torch.tensor(7)}
+    return {"weight": torch.full((64, 64), value), "count": torch.tensor(7)}
 
 
 def damage(path: Path, how: str) -> None:
@@ -45,7 +45,7 @@ def test_the_newest_good_one_is_found_and_saving_goes_on(
 ) -> None:
     store = Checkpoints(tmp_path)
     for step in (10, 20, 30):
-        store.save(step, state(step), {})
+        store.save(step, state(step), {"log_bytes": 123_456_789_012_345})
     damage(tmp_path / "00000030" / name, how)
     if (
         name == "complete.json" and how == "one bit"

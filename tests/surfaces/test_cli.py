@@ -15,6 +15,7 @@ import pytest
 import pinxit
 from pinxit.cli import COMMANDS, run
 from pinxit.files import sha256
+from pinxit.training import plan
 
 TINY = ["--network", "dense", "--channels", "2", "--latent", "4", "--batch-size", "8", "--threads", "1"]
 
@@ -159,11 +160,15 @@ def test_the_same_request_gives_the_same_bytes_from_python(pictures: str, tmp_pa
     assert str(tmp_path).encode() not in other.weights.read_bytes()
 
 
-def test_minutes_become_steps_that_stand_in_the_recipe(pictures: str, tmp_path: Path) -> None:
+def test_minutes_become_steps_that_stand_in_the_recipe(
+    pictures: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = plan._seconds_a_step
+    monkeypatch.setattr(plan, "_seconds_a_step", lambda *arguments: timed(*arguments) and 0.05)
     run(["train", "gan", pictures, "--minutes", "0.02", "--out", str(tmp_path / "run"), *TINY])
     recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
     assert recipe["training"]["minutes"] is None
-    assert recipe["training"]["steps"] == len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) >= 1
+    assert recipe["training"]["steps"] == len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 24
 
 
 def test_a_run_can_be_moved_and_its_pictures_too(pictures: str, tmp_path: Path) -> None:
