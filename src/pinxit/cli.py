@@ -41,6 +41,7 @@ def build() -> App:
         help="Train image generators on your own pictures, and judge them honestly.",
         help_format="plaintext",
         result_action="return_value",
+        suppress_keyboard_interrupt=False,
     )
     for name, summary in COMMANDS.items():
         app.command(f"pinxit.commands.{name}:app", name=name, help=summary)
@@ -57,8 +58,6 @@ def run(arguments: Sequence[str]) -> int:
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         build()(arguments, exit_on_error=False, print_error=False, error_console=console)
-    except ValidationError as error:
-        return _fail(_as_flag(error), 2)
     except CycloptsError as error:
         cause = error.__cause__
         line = _as_flag(cause) if isinstance(cause, ValidationError) else " ".join(str(error).split())

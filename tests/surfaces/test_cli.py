@@ -207,3 +207,30 @@ def test_nothing_that_ships_in_a_run_names_the_computer(pictures: str, tmp_path:
     content = (tmp_path / "run" / "weights.safetensors").read_bytes()
     for private in (platform.node(), getpass.getuser(), str(Path.home()), str(tmp_path)):
         assert private.encode() not in content
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried\nto"),
+            5,
+            "out of memory; ",
+        ),
+        (MemoryError(), 5, "out of memory; "),
+        (ZeroDivisionError("one\ntwo"), 1, "our fault: ZeroDivisionError: one two"),
+        (KeyboardInterrupt(), 130, "stopped"),
+    ],
+    ids=["torch's memory", "memory", "our fault", "interrupt"],
+)
+def test_what_nobody_foresaw_is_one_line_too(
+    error: BaseException, code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pinxit.training.run.machine", fails)
+    assert run(["doctor"]) == code
+    told = capsys.readouterr().err
+    assert told.startswith(f"pinxit: {line}")
+    assert told.count("\n") == 1
