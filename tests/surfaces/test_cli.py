@@ -234,3 +234,15 @@ def test_what_nobody_foresaw_is_one_line_too(
     told = capsys.readouterr().err
     assert told.startswith(f"pinxit: {line}")
     assert told.count("\n") == 1
+
+
+def test_a_run_finds_its_folder_again_from_anywhere(
+    photos: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos(8, mode="L", size=(16, 16))
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", "gan", "photos", "--steps", "2", "--out", str(tmp_path / "run"), *TINY]) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("PINXIT_CACHE", str(tmp_path / "new cache"))
+    assert run(["resume", str(tmp_path / "run")]) == 0
