@@ -26,15 +26,13 @@ from pinxit.nets.shapes import (
     widths,
 )
 
-SMALLEST = 4
-
 
 class Generator(nn.Module):
     """Latents (N, latent) to pictures (N, C, size, size) in [0, 1]; `channels` is the width at half the side."""
 
     def __init__(self, shape: PictureShape, latent: int, channels: int) -> None:
         super().__init__()
-        self.sides = size_ladder(shape.size, SMALLEST)
+        self.sides = size_ladder(shape.size)
         width = widths(channels, len(self.sides) - 1)
         self.latent = LabelledLatent(latent, shape.classes)
         self.project = nn.Linear(self.latent.features, width[0] * self.sides[0] ** 2, bias=False)
@@ -60,7 +58,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, shape: PictureShape, channels: int, batch_norm: bool = True) -> None:
         super().__init__()
-        sides = size_ladder(shape.size, SMALLEST)
+        sides = size_ladder(shape.size)
         width = [shape.channels, *reversed(widths(channels, len(sides) - 1))]
         self.downs = nn.ModuleList(
             nn.Conv2d(a, b, 4, 2, 1 + side % 2, bias=not batch_norm or a == shape.channels)

@@ -14,15 +14,13 @@ from torch.nn import functional as F
 
 from pinxit.nets.shapes import ClassScore, LabelledLatent, PictureShape, keep_variance, size_ladder, to_map, widths
 
-SMALLEST = 4
-
 
 class Generator(nn.Module):
     """Latents (N, latent) to pictures (N, C, size, size) in [0, 1]; `channels` is the width at the picture's side."""
 
     def __init__(self, shape: PictureShape, latent: int, channels: int, skip: bool = True) -> None:
         super().__init__()
-        self.sides = size_ladder(shape.size, SMALLEST)
+        self.sides = size_ladder(shape.size)
         width = widths(channels, len(self.sides))
         self.latent = LabelledLatent(latent, shape.classes)
         self.project = nn.Linear(self.latent.features, width[0] * self.sides[0] ** 2)
@@ -44,7 +42,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, shape: PictureShape, channels: int, skip: bool = True) -> None:
         super().__init__()
-        width = [*reversed(widths(channels, len(size_ladder(shape.size, SMALLEST))))]
+        width = [*reversed(widths(channels, len(size_ladder(shape.size))))]
         self.picture = nn.Conv2d(shape.channels, width[0], 3, padding=1)
         self.downs = nn.ModuleList(DownBlock(a, b, skip) for a, b in pairwise(width))
         self.score = ClassScore(width[-1], shape.classes)

@@ -16,13 +16,16 @@ class PictureShape(NamedTuple):
     classes: int = 0
 
 
-def size_ladder(size: int, smallest: int = 4) -> list[int]:
+SMALLEST_MAP = 4
+
+
+def size_ladder(size: int) -> list[int]:
     """Return the sides of the maps from small to large, each the rounded-up half of the next: 28 gives [4, 7, 14, 28].
 
-    Halving stops before a side would fall below `smallest`, so any size from 16 up is reached exactly.
+    Halving stops before a side would fall below `SMALLEST_MAP`, so any size from 16 up is reached exactly.
     """
     sides = [size]
-    while (half := (sides[0] + 1) // 2) >= smallest:
+    while (half := (sides[0] + 1) // 2) >= SMALLEST_MAP:
         sides.insert(0, half)
     return sides
 

@@ -61,7 +61,9 @@ class Trainer:
             for player in self.players
         }
         self.average = nn.ModuleDict({name: objective.networks[name] for name in objective.model})
+        current = self.average.state_dict().values()
         self.average = copy.deepcopy(self.average).requires_grad_(False).eval()
+        self.pairs = list(zip(self.average.state_dict().values(), current, strict=True))
 
     def __iter__(self) -> Iterator[Record]:
         """Yield a record after each step until the last."""
@@ -73,7 +75,6 @@ class Trainer:
 
         Raises `DivergedError`, before the player moves, at a term or gradient that is not finite.
         """
-        self.objective.networks.train()
         batch = self.batches(self.step).to(self.hardware.device, self.hardware.memory_format)
         parts = split(batch, self.settings.accumulate)
         shared = self._draw(batch) if len(parts) == 1 else None
@@ -120,6 +121,7 @@ class Trainer:
                 yield self.objective
         finally:
             networks.update(kept)
+            networks.train()
 
     def _draw(self, batch: Batch) -> Any:
         with self.hardware.autocast():
@@ -160,12 +162,9 @@ class Trainer:
     def _update_average(self) -> None:
         """Move the average towards the weights: average <- d average + (1 - d) weights, with a smaller d at first."""
         decay = min(self.settings.average, (1 + self.step) / (AVERAGE_WARMUP + self.step))
-        current = nn.ModuleDict({name: self.objective.networks[name] for name in self.average})
-        pairs = list(zip(self.average.state_dict().values(), current.state_dict().values(), strict=True))
-        floating = [pair for pair in pairs if pair[0].is_floating_point()]
-        averages, weights = zip(*floating, strict=True)
+        averages, weights = zip(*(pair for pair in self.pairs if pair[0].is_floating_point()), strict=True)
         get_ema_multi_avg_fn(decay)(list(averages), list(weights), None)
-        for average, count in pairs:
+        for average, count in self.pairs:
             if not average.is_floating_point():
                 average.copy_(count)
 
