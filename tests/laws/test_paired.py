@@ -194,6 +194,8 @@ def test_noise_that_is_not_clipped_has_a_psnr_but_no_row() -> None:
             PAIRED["psnr"].measure(*bad)
     with pytest.raises(DataError, match=r"in \[0, 1\]"):
         psnr(grey, unclipped)
+    with pytest.raises(DataError, match="equal shapes"):
+        psnr(unclipped[..., :1], grey)
 
 
 def test_a_grey_picture_keeps_its_values_and_would_gain_as_luma() -> None:
@@ -223,3 +225,14 @@ def test_a_border_is_left_out_on_every_side() -> None:
     for border in (-1, 4, 100):
         with pytest.raises(UsageError, match="use 0 to 3"):
             crop(images, border)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_white_stays_within_range_in_every_channel(dtype: torch.dtype) -> None:
+    white = torch.ones(2, 3, 33, 65, dtype=dtype)
+    assert as_channels(white, "rgb") is white
+    for channels, value in (("y", 235 / 255), ("grey", 1.0)):
+        turned = as_channels(white, channels)
+        assert turned.shape == (2, 1, 33, 65)
+        assert float(turned.max()) == pytest.approx(value, abs=1e-6)
+        assert float(turned.max()) <= 1

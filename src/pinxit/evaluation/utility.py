@@ -33,8 +33,8 @@ from pinxit.training.trainer import Trainer
 
 MOST_PICTURES = 20_000
 SMALLEST, LARGEST = 16, 64
-TRAINING = TrainingSettings(steps=800, batch_size=128, schedule="cosine", warmup=50, average=0.99)
-OPTIMISER = ObjectiveSettings(learning_rate=3e-3)
+TRAINING = TrainingSettings(steps=500, batch_size=128, schedule="cosine", warmup=25, average=0.99)
+OPTIMISER = ObjectiveSettings(learning_rate=2e-3)
 ROWS = 500
 
 
@@ -66,9 +66,9 @@ def utility(
     """Return how well a classifier, learned from scratch on each, knows the classes of `test`, with 95 % intervals.
 
     Classes are matched by name; only those that all three sets have count. Equally many pictures are drawn of `real`
-    and of `synthetic`, at most 20,000; "both" has all of them, twice as many, and the same number of steps. Pictures are
-    cropped to squares of the real pictures' own side, 16 to 64. An interval is about the test pictures; another `seed`
-    says how much the learning itself varies. A set without labels, or fewer than two classes in common, is a
+    and of `synthetic`, at most 20,000; "both" has all of them, twice as many, and the same number of steps. Pictures
+    are cropped to squares of the real pictures' own side, 16 to 64. An interval is about the test pictures; another
+    `seed` says how much the learning itself varies. A set without labels, or fewer than two classes in common, is a
     `DataError`.
     """
     classes = _common(real, synthetic, test)
@@ -89,7 +89,7 @@ def utility(
     }
     protocol = {
         "score": "accuracy on real test pictures (classification accuracy score; Ravuri and Vinyals, 2019)",
-        "classifier": "four 3x3 convolutions of 16, 32, 64, 128 channels, from scratch, averaged weights",
+        "classifier": "three 3x3 convolutions of 32, 64, 128 channels, stride 2, from scratch, averaged weights",
         "input": f"8 bit, cropped to squares of {shape.size} pixels, {shape.channels} channels",
         "training": settings.model_dump(include={"steps", "batch_size", "schedule", "warmup", "average"})
         | {"learning_rate": OPTIMISER.learning_rate, "precision": computing.precision},
@@ -114,8 +114,8 @@ def _common(*sets: Pictures) -> tuple[str, ...]:
 def _labels(images: Pictures) -> np.ndarray:
     if images.labels is None:
         raise DataError(
-            f"{images.name} has no labels, so nothing can be learned from it; put each class in a folder of its own, or "
-            "draw from a run that was trained with --conditional"
+            f"{images.name} has no labels, so nothing can be learned from it; put each class in a folder of its own, "
+            "or draw from a run that was trained with --conditional"
         )
     return images.labels
 

@@ -41,7 +41,7 @@ class Extractor:
 
     It works on the CPU and always on `rows` pictures at once, the last ones beside empty ones, so that what it sees in
     a picture does not depend on how many are given. In float64 no machine changes the sixth digit; float32 is for large
-    networks, and there another type of processor may change the fifth.
+    networks, and there another processor or number of threads may change the fifth.
     """
 
     name: str
@@ -92,21 +92,27 @@ class Extractor:
         pictures = _grey(pictures) if self.channels == 1 else pictures.expand(-1, 3, -1, -1)
         if pictures.shape[-2:] == (self.side, self.side):
             return pictures
-        return F.interpolate(pictures, (self.side, self.side), mode="bilinear", antialias=True, align_corners=False)
+        resized = F.interpolate(pictures, (self.side, self.side), mode="bilinear", antialias=True, align_corners=False)
+        return resized.clamp(0, 1)  # rounding may go beyond 1
 
     def _see(self, fitted: Tensor) -> tuple[Tensor, Tensor]:
         full = F.pad(fitted, (0, 0, 0, 0, 0, 0, 0, self.rows - len(fitted)))
         features, logits = self._network(full.contiguous(memory_format=torch.channels_last))
         return features[: len(fitted)].float(), logits[: len(fitted)].softmax(1).float()
 
+    def _empty(self) -> nn.Module:
+        """Return the network without memory for its tensors, and without drawing random ones."""
+        with torch.device("meta"):
+            return self.network()
+
     @cached_property
     def _network(self) -> nn.Module:
         path = self.weights()
         tensors = read_weights(path, self.sha256)
-        network = self.network()
+        network = self._empty()
         if misfit := _misfit(network, {name: tuple(tensor.shape) for name, tensor in tensors.items()}):
             raise DataError(f"{path}: not the weights of {self.name} ({misfit})")
-        network.load_state_dict(tensors, strict=False)
+        network.load_state_dict(tensors, strict=False, assign=True)
         network.to(self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network.eval().requires_grad_(False)
 
@@ -120,9 +126,7 @@ def import_weights(path: Path) -> str:
     misfits = {}
     for extractor in EXTRACTORS.values():
         if extractor.known_sha256 is None:
-            with torch.device("meta"):
-                network = extractor.network()
-            misfits[extractor.name] = _misfit(network, shapes)
+            misfits[extractor.name] = _misfit(extractor._empty(), shapes)
     name = next((name for name, misfit in misfits.items() if misfit is None), None)
     if name is None:
         told = "; ".join(f"not {name}, {misfit}" for name, misfit in misfits.items())

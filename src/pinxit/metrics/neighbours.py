@@ -49,8 +49,9 @@ def squared_distances(one: Tensor, other: Tensor) -> Tensor:
 def near_in_parts(points: Tensor, part: Tensor, k: int) -> Tensor:
     """Return the squared distances (N, P, k) to the k nearest others of each part 0 .. P - 1, rounded up.
 
-    `part` (N,) says of which part each point is. Where a part has fewer than k others the rest is infinite. Rounded up,
-    so that what lies exactly at a distance, or at the point itself, is not outside by a rounding error.
+    `part` (N,) says of which part each point is; it is fastest where parts lie together. Where a part has fewer than k
+    others the rest is infinite. Rounded up, so that what lies exactly at a distance, or at the point itself, is not
+    outside by a rounding error.
     """
     near = torch.full((len(points), int(part.max()) + 1, k), torch.inf, dtype=torch.float64)
     blocks = list(zip(points.split(ROWS), part.split(ROWS), near.split(ROWS), strict=True))
@@ -60,7 +61,7 @@ def near_in_parts(points: Tensor, part: Tensor, k: int) -> Tensor:
         for later, other, near_other in blocks[number + 1 :]:
             squares = squared_distances(block.double(), later.double())
             _keep_nearest(near_own, squares, other)
-            _keep_nearest(near_other, squares.T, own)
+            _keep_nearest(near_other, squares.T.contiguous(), own)
     norms = torch.cat([block.double().square().sum(1) for block in points.split(ROWS)])
     return near.mul_(1 + ROUNDING).add_(ROUNDING * norms[:, None, None])
 
@@ -96,11 +97,12 @@ class Balls:
 
 
 def _keep_nearest(near: Tensor, squares: Tensor, part: Tensor) -> None:
-    """Keep in near (N, P, k) the smallest of what is there and of squared distances to points of the given parts."""
-    k = near.shape[2]
-    for each in range(near.shape[1]):
-        found = torch.cat([near[:, each], squares[:, part == each]], 1)
-        near[:, each] = found.topk(k, largest=False).values
+    """Keep in near (N, P, k) the smallest of what is there and of squared distances (N, M) to points of parts (M,)."""
+    k, start = near.shape[2], 0
+    for each, length in zip(*(runs.tolist() for runs in part.unique_consecutive(return_counts=True)), strict=True):
+        nearer = squares[:, start : start + length].topk(min(k, length), largest=False).values
+        near[:, each] = torch.cat([near[:, each], nearer], 1).topk(k, largest=False).values
+        start += length
 
 
 def _kth(near: Tensor, k: int, without: list[int]) -> Tensor:

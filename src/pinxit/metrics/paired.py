@@ -27,9 +27,7 @@ PSNR_CEILING = 100.0
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-
-SSIM_SIDE = _WINDOW
-MS_SSIM_SIDE = _WINDOW * 2 ** (len(_SCALE_WEIGHTS) - 1)
+_MS_SSIM_SIDE = _WINDOW * 2 ** (len(_SCALE_WEIGHTS) - 1)
 
 # Linear sRGB to XYZ (ITU-R BT.709 primaries), and the white D65 of the 2 degree observer.
 _XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
@@ -103,7 +101,7 @@ def ssim(images: Tensor, reference: Tensor) -> Tensor:
     K1 = 0.01, K2 = 0.03; the mean over pixels and channels. Unlike Wang's program, large pictures are not first made
     smaller. Sides below 11 are refused.
     """
-    images, reference = at_least(SSIM_SIDE, "SSIM", *checked_pair(images, reference))
+    images, reference = at_least(_WINDOW, "SSIM", *checked_pair(images, reference))
     luminance, contrast = _similarities(images.double(), reference.double())
     return (luminance * contrast).mean((1, 2, 3))
 
@@ -116,7 +114,7 @@ def ms_ssim(images: Tensor, reference: Tensor) -> Tensor:
     whose last scale would be smaller than the window, are refused. torchmetrics 1.9 departs from the paper at the
     last scale, where it lets the window reach over the border.
     """
-    one, other = at_least(MS_SSIM_SIDE, "MS-SSIM", *checked_pair(images, reference))
+    one, other = at_least(_MS_SSIM_SIDE, "MS-SSIM", *checked_pair(images, reference))
     one, other = one.double(), other.double()
     result = one.new_ones(len(one))
     for weight in _SCALE_WEIGHTS[:-1]:
@@ -158,7 +156,8 @@ def lab(images: Tensor) -> Tensor:
 def ciede2000(one: Tensor, other: Tensor) -> Tensor:
     """Return the colour difference of L*a*b* maps (N, 3, H, W) as (N, H, W) (Sharma et al., 2005, eq. 2-22).
 
-    Weights kL = kC = kH = 1. Hues are angles in radians, not degrees.
+    Weights kL = kC = kH = 1. Hues are in radians; that of a colour without chroma, which the paper sets by rule, stays
+    what it is, for the hues' difference then counts nothing.
     """
     (l1, a1, b1), (l2, a2, b2) = one.unbind(1), other.unbind(1)
     g = 0.5 * (1 - _saturation((torch.hypot(a1, b1) + torch.hypot(a2, b2)) / 2))
@@ -166,11 +165,10 @@ def ciede2000(one: Tensor, other: Tensor) -> Tensor:
     c1, c2 = torch.hypot(a1, b1), torch.hypot(a2, b2)
     h1, h2 = torch.atan2(b1, a1) % (2 * pi), torch.atan2(b2, a2) % (2 * pi)
 
-    coloured = c1 * c2 > 0
-    turn = torch.where(coloured, (h2 - h1) - 2 * pi * ((h2 - h1) / (2 * pi)).round(), 0.0)
+    turn = (h2 - h1) - 2 * pi * ((h2 - h1) / (2 * pi)).round()
     hue_difference = 2 * (c1 * c2).sqrt() * torch.sin(turn / 2)
     lightness, chroma = (l1 + l2) / 2, (c1 + c2) / 2
-    hue = torch.where(coloured, h1 + turn / 2, h1 + h2)
+    hue = h1 + turn / 2
 
     t = (
         1
@@ -202,7 +200,7 @@ PAIRED: dict[str, PairedMetric] = {
         definition="Wang 2004: Gaussian window 11, sigma 1.5, inside the picture; K 0.01, 0.03; mean over channels",
         better="larger",
         headline=True,
-        smallest_side=SSIM_SIDE,
+        smallest_side=_WINDOW,
     ),
     "ms-ssim": PairedMetric(
         measure=ms_ssim,
@@ -210,7 +208,7 @@ PAIRED: dict[str, PairedMetric] = {
         "mean over channels at each scale",
         better="larger",
         headline=True,
-        smallest_side=MS_SSIM_SIDE,
+        smallest_side=_MS_SSIM_SIDE,
     ),
     "edge error": PairedMetric(
         measure=edge_error,

@@ -92,7 +92,8 @@ def _unit(maps: Tensor) -> Tensor:
 def _alexnet() -> ShiftTolerantAlexNet:
     network = ShiftTolerantAlexNet()
     network.load_state_dict(stlpips_weights())
-    return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # half the time
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # takes half the time
+    return network.eval().requires_grad_(False)
 
 
 @cache

@@ -80,10 +80,9 @@ def gaussian_distance(one: Gaussian, other: Gaussian) -> float:
 def fitted(features: Tensor) -> Gaussian:
     """Return the Gaussian with the mean and unbiased covariance of features (N, D)."""
     n, dimensions = features.shape
-    if n <= dimensions:
-        mean = features.double().mean(0)
-        return Gaussian(mean, (features.double() - mean) / (n - 1) ** 0.5)
     mean = features.mean(0, dtype=torch.float64)
+    if n <= dimensions:
+        return Gaussian(mean, (features - mean) / (n - 1) ** 0.5)
     return Gaussian(mean, factor(scatter(features, mean) / (n - 1)))
 
 
@@ -196,7 +195,10 @@ def neighbour_metrics(
     part 0, 1, ... of both sides, the same as of the plain functions on what is left.
     """
     check(generated, reference, least=COVERAGE_K + 1)
-    one, other = parts or (_whole(generated), _whole(reference))
+    (generated, one), (reference, other) = (
+        (features[part.argsort()], part.sort().values)
+        for features, part in zip((generated, reference), parts or (_whole(generated), _whole(reference)), strict=True)
+    )
     n, m = (_left(part, parts is not None) for part in (one, other))
     if min(n.min(), m.min()) <= COVERAGE_K:
         raise DataError(f"too few pictures for {COVERAGE_K} neighbours with a part left out; give at least 8 a side")

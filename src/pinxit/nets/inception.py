@@ -3,8 +3,8 @@
 Its modules have the names of the well-known PyTorch port of TensorFlow's file of 2015-12-05, pytorch-fid's, so that the
 port's tensors fit ("Mixed_5b.branch1x1.bn.bias"). As in that file, and unlike the paper and the later ImageNet network
 of the same name: average pools do not count their padding, the last block's pool takes the maximum, and there are 1008
-classes. Differs from the port: the logits have no bias, as in the script of Salimans et al. (2016), so `fc.bias` is read
-and not used. Not yet run on real weights.
+classes. Differs from the port: the logits have no bias, as in the script of Salimans et al. (2016), so `fc.bias` stays
+unused. Not yet run on real weights.
 """
 
 from __future__ import annotations

@@ -58,12 +58,12 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, image: Tensor) -> Reading:
         """Read pictures (N, 3, H, W) in [0, 1]."""
-        features = F.relu6(self.top(self.stages(image)[-1])).mean((2, 3))
+        features = F.relu6(self.top(self.stages(image)[-1]), inplace=True).mean((2, 3))
         return Reading(features, self.head(features))
 
     def stages(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the map after the stem and after each of the 16 blocks, 17 in all, from fine to coarse."""
-        maps = [F.relu6(self.stem((255 * image - 127) / 128))]
+        maps = [F.relu6(self.stem((255 * image - 127) / 128), inplace=True)]
         for block in self.blocks:
             maps.append(block(maps[-1]))
         return tuple(maps)
@@ -81,8 +81,8 @@ class _Block(nn.Module):
         self.fits = stride == 1 and inputs == width
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(inner)))
+        inner = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.depthwise(inner), inplace=True))
         return x + y if self.fits else y
 
 
