@@ -115,7 +115,7 @@ def test_a_share_has_wilsons_interval(hits: int, of: int) -> None:
 def cards(count: int, seed: int, channels: int = 1, dtype: type = np.uint8) -> Drawn:
     """Smooth random pictures, all different."""
     rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (count, 7, 7, channels))
+    coarse = rng.integers(0, np.iinfo(dtype).max + 1, (count, 7, 7, channels))
     return Drawn(f"cards {seed}", np.kron(coarse, np.ones((1, 4, 4, 1))).astype(dtype))
 
 
@@ -161,6 +161,14 @@ def test_an_audit_says_so_when_only_a_few_are_copies() -> None:
     found = audit(some, training, cards(400, 1), EYES)
     assert found.verdict.startswith("some copies: 20.0 %")
     assert {pair.generated for pair in found.nearest} <= set(range(160, 200))
+
+
+def test_an_audit_says_so_when_few_are_surely_copies_but_all_are_too_near() -> None:
+    training = cards(500, 0)
+    blends = Drawn("blends", training.images[:200] // 20 * 12 + cards(200, 3).images // 20 * 8)
+    found = audit(blends, training, cards(400, 1), EYES)
+    assert found.verdict.startswith("too near as a whole: ")
+    assert f"C_T = {found.copying_z:.1f}" in found.verdict
 
 
 def test_an_audit_gives_no_verdict_from_too_few_held_out_pictures() -> None:

@@ -24,7 +24,9 @@ from pinxit.evaluation.certificate import (
 )
 
 
-def document(value: float = 10.0, half: float = 1.0, better: str = "smaller", name: str = "fd[lite0]") -> dict[str, Any]:
+def document(
+    value: float = 10.0, half: float = 1.0, better: str = "smaller", name: str = "fd[lite0]"
+) -> dict[str, Any]:
     pictures = {
         "name": "some", "fingerprint": "f" * 64, "selection": "s" * 64, "pictures": 500, "width": [64, 64],
         "height": [64, 64], "channels": 3, "formats": {"png": 500}, "lossy": "no",
@@ -168,7 +170,9 @@ def test_the_command_compares_or_refuses(
 
 def test_comparing_needs_no_torch(written: Callable[[str, Any], Path]) -> None:
     one = str(written("one.json", document()))
-    code = f"import sys; from pinxit.cli import run; run(['compare', {one!r}, {one!r}]); sys.exit('torch' in sys.modules)"
+    code = (
+        f"import sys; from pinxit.cli import run; run(['compare', {one!r}, {one!r}]); sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 

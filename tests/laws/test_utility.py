@@ -52,6 +52,20 @@ def test_noise_with_random_labels_teaches_nothing_but_spoils_little() -> None:
     assert found.both.value > 0.8
 
 
+def test_both_helps_where_the_real_pictures_are_bad() -> None:
+    found = utility(noise(300), bars(300, 2), bars(300, 3), training=SHORT)
+    assert found.real.value < 0.55
+    assert found.both.value > 0.8
+
+
+def test_of_a_larger_set_pictures_are_drawn_at_random() -> None:
+    """The first half of these are all of one class."""
+    ordered = bars(300, 1)
+    order = np.argsort(ordered.labels, kind="stable")
+    ordered = Drawn("ordered", ordered.images[order], ordered.labels[order], NAMES)
+    assert utility(ordered, bars(100, 2), bars(300, 3), training=SHORT).real.value > 0.85
+
+
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others() -> None:
     hard = SHORT.changed(steps=8)
     once, again, other = (utility(bars(90, 1), bars(90, 2), bars(200, 3), seed, hard) for seed in (0, 0, 1))
@@ -69,8 +83,9 @@ def test_classes_are_matched_by_name_and_those_not_in_common_are_left_out() -> N
 
 def test_grey_and_colour_of_other_sizes_and_depths_meet() -> None:
     colour = bars(120, 2, channels=3, side=40)
-    deep = Drawn("deep", bars(120, 3).images.astype(np.uint16) * 257, bars(120, 3).labels, NAMES)
-    found = utility(bars(120, 1), colour, deep, training=SHORT.changed(steps=3))
+    deep = Drawn("deep", bars(120, 3).images.astype(np.uint16) << 8, bars(120, 3).labels, NAMES)
+    found = utility(bars(120, 1), colour, deep, training=SHORT)
+    assert found.real.value > 0.9
     assert "16 pixels, 3 channels" in found.protocol["input"]
 
 

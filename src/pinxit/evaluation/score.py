@@ -54,10 +54,12 @@ def score(
 
     `n` pictures of each side are drawn by `seed`, by default as many as the smaller side has. `real` is a second set of
     real pictures, apart from the reference, for the floor; without it, or if it is too small, the floor is one half of
-    the reference against the other. Without `metrics` all are told that n allows. In the document `scores["fd[digits-v1]"]` holds the
-    `value`, its 95 % `interval`, its protocol (`extractor`, `sha256`, `n`, `seed` and all else that must be equal for
-    two values to be comparable) and `rows`: the value again and its anchors, each with its name, what it is, its N, its
-    value and, where smaller is better, the ratio to the blur's value. `remarks` tells what the numbers suffer from.
+    the reference against the other. Without `metrics` all are told that n allows.
+
+    In the document `scores["fd[digits-v1]"]` holds the `value`, its 95 % `interval`, its protocol (`extractor`,
+    `sha256`, `n`, `seed` and all else that must be equal for two values to be comparable) and `rows`: the value again
+    and its anchors, each with its name, what it is, its N, its value and, where smaller is better, the ratio to the
+    blur's value. `remarks` tells what the numbers suffer from.
 
     Too few pictures are a `DataError`; an unknown extractor or metric, and an `n` that a side does not have, a
     `UsageError`.

@@ -1,4 +1,4 @@
-"""Showing pictures to an extractor: in batches of equal shape, and a reference only once, for it is kept in the cache."""
+"""Showing pictures to an extractor; what it sees in a reference is kept in the cache."""
 
 from __future__ import annotations
 
