@@ -180,9 +180,12 @@ def test_an_audit_gives_no_verdict_from_too_few_held_out_pictures() -> None:
     json.dumps(found.document())
 
 
-def test_an_audit_of_nothing_is_refused() -> None:
+@pytest.mark.parametrize("empty", range(3))
+def test_an_audit_of_nothing_or_against_nothing_is_refused(empty: int) -> None:
+    sets = [cards(20, 2), cards(20, 0), cards(20, 1)]
+    sets[empty] = Drawn("nothing", np.zeros((0, 28, 28, 1), np.uint8))
     with pytest.raises(DataError, match="nothing holds no pictures"):
-        audit(Drawn("nothing", np.zeros((0, 28, 28, 1), np.uint8)), cards(20, 0), cards(20, 1), EYES)
+        audit(*sets, EYES)
 
 
 def test_the_sheet_shows_pairs_of_any_kind_side_by_side() -> None:

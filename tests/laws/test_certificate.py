@@ -24,16 +24,14 @@ from pinxit.evaluation.certificate import (
 )
 
 
-def document(
-    value: float = 10.0, half: float = 1.0, better: str = "smaller", name: str = "fd[lite0]"
-) -> dict[str, Any]:
+def document(value: float = 10.0, better: str = "smaller", name: str = "fd[lite0]") -> dict[str, Any]:
     pictures = {
         "name": "some", "fingerprint": "f" * 64, "selection": "s" * 64, "pictures": 500, "width": [64, 64],
         "height": [64, 64], "channels": 3, "formats": {"png": 500}, "lossy": "no",
     }  # fmt: skip
     told = {
         "value": value,
-        "interval": {"low": value - half, "high": value + half, "level": 0.95, "method": "jackknife"},
+        "interval": {"low": value - 1, "high": value + 1, "level": 0.95, "method": "jackknife"},
         "better": better,
         "headline": True,
         "metric": "a formula",
@@ -77,7 +75,7 @@ def test_each_inequality_of_protocol_is_refused_with_its_reason(path: str) -> No
 def test_all_differences_are_named_at_once() -> None:
     other = changed("n", 400)
     other["scores"]["fd[lite0]"]["seed"] = 7
-    with pytest.raises(DataError, match="n is 500 against 400.*seed is 0 against 7"):
+    with pytest.raises(DataError, match=r"n is 500 against 400.*seed is 0 against 7"):
         compare(document(), other)
 
 

@@ -222,9 +222,7 @@ def test_what_users_write_stays_text(make: Make) -> None:
 def test_a_score_is_told_with_its_protocol_and_its_anchors(make: Make) -> None:
     page = Page(write_report(make(facts=facts(evaluation=evaluation()))))
     words = re.sub(r"<[^>]*>", "", page.text)
-    assert (
-        "fd[digits-v1] 12.3 (11.3 to 13.3) at N = 10,000 against mnist:test, smaller is better; 0.065 of the" in words
-    )
+    assert "fd[digits-v1] 12.3 (11.3 to 13.3) at N = 10,000 against mnist:test, smaller is better; 0.065 of" in words
     assert "entropy[digits-v1] 3.31 (2.31 to 4.31) at N = 10,000 against mnist:test, best near the floor\n" in words
     assert "how fd[digits-v1] is computed" in words
     assert "what to know of mnist:test" in words

@@ -26,8 +26,8 @@ class ImageSet:
     """Some pictures of a packed set, in a fixed order; they stay on the disk until asked for.
 
     `name` is the set's and, where it is divided, the part's ("mnist:test"), `fingerprint` the whole pack's SHA-256.
-    `channels` is 1 if all the pack's pictures are grey, 4 if the alpha of any is not opaque, else 3. `labels` is (n,) int64 into `classes`, or
-    None; `shapes` is (n, 2): height, width.
+    `channels` is 1 if all the pack's pictures are grey, 4 if the alpha of any is not opaque, else 3.
+    `labels` is (n,) int64 into `classes`, or None; `shapes` is (n, 2): height, width.
     """
 
     def __init__(self, pack: Pack, indices: np.ndarray, name: str) -> None:

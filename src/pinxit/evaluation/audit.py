@@ -72,7 +72,7 @@ def audit(generated: Pictures, training: Pictures, held_out: Pictures, extractor
     What it cannot see: a copy that is shifted, turned or scaled by more than a little, a copy of a part, and whatever
     the extractor is blind to. No sign of copying is no proof that there is none.
     """
-    for pictures in (generated, held_out):
+    for pictures in (generated, training, held_out):
         if not len(pictures):
             raise DataError(f"{pictures.name} holds no pictures, so nothing can be said of copies")
     made = F.normalize(see(extractor, generated, range(len(generated))).features)

@@ -47,9 +47,18 @@ class Utility:
     both: Estimate
     protocol: dict[str, Any]
 
+    @property
+    def verdict(self) -> str:
+        """The three accuracies in words."""
+        told = (
+            f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%}) from {name}"
+            for name, estimate in (("real", self.real), ("generated", self.synthetic), ("both", self.both))
+        )
+        return f"of {self.protocol['n']['test']:,} real pictures a classifier knows {', '.join(told)}"
+
     def document(self) -> dict[str, Any]:
         """Return all of it, JSON-able."""
-        return asdict(self)
+        return {"verdict": self.verdict, **asdict(self)}
 
 
 @dataclass(frozen=True)
