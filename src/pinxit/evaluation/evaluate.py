@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pinxit.data import ImageSet, mnist, open_packed
+from pinxit.data import DataSet, ImageSet, mnist
+from pinxit.data.sets import parse_spec
 from pinxit.data.settings import HOLDOUT
 from pinxit.errors import DataError, UsageError
 from pinxit.evaluation.audit import audit, sheet
 from pinxit.evaluation.certificate import Document
-from pinxit.evaluation.pictures import Drawn, Pictures, parts
-from pinxit.evaluation.score import count, score
-from pinxit.evaluation.utility import utility
+from pinxit.evaluation.pictures import Drawn, parts
+from pinxit.evaluation.score import count, extractor_of, score
+from pinxit.evaluation.utility import check_classes, utility
 from pinxit.files import sha256, write_json
 from pinxit.images import save_image
 from pinxit.metrics.features import EXTRACTORS
 from pinxit.sampling import load
+from pinxit.training.plan import pictures_of
 from pinxit.training.report import write_report
 from pinxit.training.run import EVALUATION, RECIPE, Run
 
@@ -43,22 +45,26 @@ def evaluate(
 
     With `audit_sheet`, a path, the document's `audit` tells whether training pictures were copied, and the nearest
     pairs are drawn there; `with_utility` adds how well a classifier learns from the generated pictures (`utility`).
-    Both take the reference as held out and the other part of its set as the training pictures.
+    Both take a run's own training and held-out pictures; of other pictures the reference must be a part of a set, held
+    out while the rest was trained on. What cannot be audited or used is refused before the long work.
     """
     run = Run.open(Path(generated)) if Path(generated, RECIPE).is_file() else None
     target, real = _reference(reference, run)
-    eyes = extractors or (DIGITS if target.fingerprint == mnist.FINGERPRINT else ANY_PICTURE,)
     judged = _drawn(run, count(target, target, n), seed) if run else parts(str(generated), HOLDOUT)[0]
-    document = score(judged, target, real=real, extractors=eyes, metrics=metrics, n=n, seed=seed)
-    for name in eyes:
-        if name.startswith("digits") and target.fingerprint != mnist.FINGERPRINT:
-            document["remarks"].append(f"{name} knows {EXTRACTORS[name].knows}")
-    if audit_sheet:
-        found = audit(judged, _training(real, target), target, EXTRACTORS[eyes[0]], seed)
-        save_image(audit_sheet, sheet(found, judged, _training(real, target)))
-        document["audit"] = found.document() | {"sheet": audit_sheet.name}
-    if with_utility:
-        document["utility"] = utility(_training(real, target), judged, target, seed).document()
+    eyes = extractors or (DIGITS if target.fingerprint == mnist.FINGERPRINT else ANY_PICTURE,)
+    found: Document = {}
+    if audit_sheet or with_utility:
+        training, held_out = _own(run) if run else _divided(str(reference), target, real)
+        if with_utility:
+            check_classes(training, judged, held_out)
+        if audit_sheet:
+            copies = audit(judged, training, held_out, extractor_of(eyes[0]), seed)
+            save_image(audit_sheet, sheet(copies, judged, training))
+            found["audit"] = copies.document() | {"sheet": audit_sheet.name}
+        if with_utility:
+            found["utility"] = utility(training, judged, held_out, seed).document()
+    document = score(judged, target, real=real, extractors=eyes, metrics=metrics, n=n, seed=seed) | found
+    document["remarks"] += _about_eyes(eyes, target) + _about_training(run, target)
     if run:
         write_json(run.folder / EVALUATION, {"weights": sha256(run.weights)} | document)
         write_report(run.folder)
@@ -71,23 +77,51 @@ def _reference(reference: str | None, run: Run | None) -> tuple[ImageSet, ImageS
         return parts(reference, run.recipe.data.holdout if run else HOLDOUT)
     if run is None:
         raise UsageError("name a reference, such as mnist:test or a folder of real pictures; only a run has its own")
-    data = run.recipe.data
-    opened = open_packed(data.fingerprint, data.source.removesuffix(":train"), data.holdout)
+    training, held_out = _own(run)
+    return held_out, training
+
+
+def _own(run: Run) -> tuple[ImageSet, ImageSet]:
+    """Return what a run was trained on, and what was held out from it."""
+    opened = _opened(run)
     if not opened.held_out:
-        raise DataError(f"{run.folder} has trained on all of {data.name}; name a reference of other real pictures")
-    return opened.held_out, opened.train
+        raise DataError(f"{run.folder} has trained on all of {opened.train.name}; name a reference of other pictures")
+    return opened.train, opened.held_out
+
+
+def _opened(run: Run) -> DataSet:
+    data = run.recipe.data
+    return pictures_of(run.recipe.changed(data=data.changed(source=data.source.removesuffix(":train"))))
+
+
+def _divided(reference: str, target: ImageSet, real: ImageSet | None) -> tuple[ImageSet, ImageSet]:
+    """Return the training and the held-out pictures that a reference such as mnist:test implies."""
+    if real is None or parse_spec(reference)[1] == "train":
+        raise DataError(
+            f"{target.name} is not what was held out from a training; name the held-out part of a set, such as "
+            "mnist:test or FOLDER:test, whose other part was trained on"
+        )
+    return real, target
 
 
 def _drawn(run: Run, n: int, seed: int) -> Drawn:
+    """Return pictures of the run, other ones for every seed."""
     model = load(run.folder)
-    images, labels = model.sample(n, seed)
+    images, labels = model.sample(n, seed << 32)
     return Drawn(run.folder.resolve().name, images, labels, model.classes)
 
 
-def _training(real: Pictures | None, target: Pictures) -> Pictures:
-    if real is None:
-        raise DataError(
-            f"{target.name} has no second part to take as the training pictures; name a part of a set, such as "
-            "mnist:test or FOLDER:test, whose other part was trained on"
-        )
-    return real
+def _about_eyes(eyes: Sequence[str], target: ImageSet) -> list[str]:
+    """Return a remark for every extractor that was not made for these pictures."""
+    if target.fingerprint == mnist.FINGERPRINT:
+        return []
+    return [f"{name} knows {EXTRACTORS[name].knows}" for name in eyes if name.startswith("digits")]
+
+
+def _about_training(run: Run | None, target: ImageSet) -> list[str]:
+    """Return a remark if the reference holds pictures that the run was trained on."""
+    if run is None or run.recipe.data.fingerprint != target.fingerprint:
+        return []
+    if target.selection == _opened(run).held_out.selection:
+        return []
+    return [f"{target.name} holds pictures that {run.folder.name} was trained on, so a copyist would score well"]

@@ -17,8 +17,10 @@ from pinxit.errors import UsageError
 from pinxit.progress import say
 from pinxit.training.run import RECIPE
 
-LOSSY = {"jpg": "yes", "jpeg": "yes", "webp": "perhaps", "avif": "perhaps", "jp2": "perhaps", "j2k": "perhaps"}
-"""Whether a format loses detail, by the suffix of the file; what is not listed loses none."""
+LOSSY = dict.fromkeys(("jpg", "jpeg", "jpe", "jfif", "mpo"), "yes") | dict.fromkeys(
+    ("webp", "avif", "avifs", "jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "tif", "tiff", "gif"), "perhaps"
+)
+"""Whether a format loses detail, by the suffix of the file; others, and arrays, lose none."""
 
 
 @dataclass(frozen=True)
@@ -99,5 +101,5 @@ def identity(images: Pictures) -> dict[str, Any]:
         "height": [least_high, most_high],
         "channels": images.channels,
         "formats": dict(formats.most_common()),
-        "lossy": next(answer for answer in ("yes", "perhaps", "no") if answer in losses),
+        "lossy": losses.pop() if len(losses) == 1 else "some",
     }

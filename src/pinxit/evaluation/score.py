@@ -6,7 +6,7 @@ says of real pictures (the floor) and of the reference's own pictures, spoiled i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,11 @@ from torch.nn import functional as F
 from pinxit.errors import DataError, UsageError
 from pinxit.evaluation.certificate import made_by
 from pinxit.evaluation.pictures import Pictures, identity
-from pinxit.evaluation.seeing import choose, see, see_once
+from pinxit.evaluation.seeing import choose, see_once
 from pinxit.metrics.features import EXTRACTORS, Extractor
 from pinxit.metrics.intervals import estimates, values
 from pinxit.metrics.seen import Seen
-from pinxit.metrics.sets import SETS
+from pinxit.metrics.sets import SETS, SetMetric
 from pinxit.settings import did_you_mean
 
 FEWEST_PICTURES = 12
@@ -30,9 +30,6 @@ FEWEST_PICTURES = 12
 FRECHET_FROM = 2048
 """Pictures of each side from which a Frechet distance is told unasked: its bias grows as N falls, and below its
 dimensions (2,048 in the network that made it famous) the covariances it compares are singular."""
-
-STANDARD_NAMES = {("fd", "inception-2015"): "fid", ("kd", "inception-2015"): "kid"}
-"""The plain names belong to the Inception network of 2015 alone."""
 
 ANCHORS = {
     "noise": "the reference's pictures, plus Gaussian noise of 25 grey levels, clipped, rounded to 8 bit",
@@ -54,7 +51,8 @@ def score(
 
     `n` pictures of each side are drawn by `seed`, by default as many as the smaller side has. `real` is a second set of
     real pictures, apart from the reference, for the floor; without it, or if it is too small, the floor is one half of
-    the reference against the other. Without `metrics` all are told that n allows.
+    the reference against the other. Of a metric without a better side the floor is the reference's own value. Without
+    `metrics` all are told that n allows.
 
     In the document `scores["fd[digits-v1]"]` holds the `value`, its 95 % `interval`, its protocol (`extractor`,
     `sha256`, `n`, `seed` and all else that must be equal for two values to be comparable) and `rows`: the value again
@@ -64,10 +62,9 @@ def score(
     Too few pictures are a `DataError`; an unknown extractor or metric, and an `n` that a side does not have, a
     `UsageError`.
     """
-    known = [_known(name, EXTRACTORS, "extractor") for name in extractors]
+    known = [extractor_of(name) for name in extractors]
     n = count(generated, reference, n)
-    names = [name for name in SETS if name != "fd" or n >= FRECHET_FROM] if metrics is None else list(metrics)
-    asked = {name: _known(name, SETS, "metric") for name in names}
+    asked = {name: _known(name, SETS, "metric") for name in metrics or _sensible(n)}
     protocol = {
         "n": n,
         "seed": seed,
@@ -75,27 +72,22 @@ def score(
         "reference": identity(reference),
         "anchors": ANCHORS,
     }
-    scores = {}
+    scores: dict[str, Any] = {}
     for extractor in known:
         rows = list(_rows(extractor, generated, reference, real, n, seed))
-        told = estimates(rows[0].seen, rows[0].target, names, seed)
-        columns = [values(row.seen, row.target, names) for row in rows[1:]]
-        for name, metric in asked.items():
-            estimate = told[name]
-            column = [estimate.value, *(values[name] for values in columns)]
-            scale = column[-1] if metric.better == "smaller" else None
-            scores[STANDARD_NAMES.get((name, extractor.name), f"{name}[{extractor.name}]")] = {
-                "value": estimate.value,
-                "interval": {"low": estimate.low, "high": estimate.high, "level": 0.95, "method": estimate.method},
-                "better": metric.better,
-                "headline": metric.headline,
-                "metric": metric.definition,
-                **extractor.protocol(),
-                **protocol,
-                "rows": [row.told(value, scale) for row, value in zip(rows, column, strict=True)],
-            }
-    remarks = [*_about_sets(generated, reference, n), *_about_metrics(known, n, metrics)]
+        scores |= {name: {**told, **protocol} for name, told in _scores(extractor, rows, asked, seed)}
+    remarks = [
+        *_about_sets(generated, reference, n),
+        *_about_metrics(known, n, asked, unasked=metrics is None),
+        *_about_floor(rows[1], n),
+    ]
     return {"scores": scores, "remarks": remarks, "made_by": made_by()}
+
+
+def extractor_of(name: str) -> Extractor:
+    """Return a row of `EXTRACTORS`, or raise `UsageError`."""
+    extractor: Extractor = _known(name, EXTRACTORS, "extractor")
+    return extractor
 
 
 def count(generated: Pictures, reference: Pictures, n: int | None) -> int:
@@ -138,15 +130,43 @@ class _Row:
         return {"name": self.name, "about": self.about, "n": len(self.seen.features), "value": value, "ratio": ratio}
 
 
+def _scores(
+    extractor: Extractor, rows: Sequence[_Row], asked: Mapping[str, SetMetric], seed: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name of each score and what is told of it: first those that compare, then those of one set alone."""
+    generated, floor, *spoiled = rows
+    itself = _Row("floor", "the reference itself", generated.target, generated.target)
+    for alone in (False, True):
+        names = [name for name, metric in asked.items() if (metric.better == "as real") is alone]
+        beside = [generated, itself if alone else floor, *spoiled]
+        estimated = estimates(generated.seen, generated.target, names, seed)
+        columns = [values(row.seen, row.target, names) for row in beside[1:]]
+        for name in names:
+            column = [estimated[name].value, *(found[name] for found in columns)]
+            scale = column[-1] if asked[name].better == "smaller" else None
+            yield (
+                f"{name}[{extractor.name}]",
+                {
+                    "value": estimated[name].value,
+                    "interval": estimated[name].interval(),
+                    "better": asked[name].better,
+                    "headline": asked[name].headline,
+                    "metric": asked[name].definition,
+                    **extractor.protocol(),
+                    "rows": [row.told(value, scale) for row, value in zip(beside, column, strict=True)],
+                },
+            )
+
+
 def _rows(
     extractor: Extractor, generated: Pictures, reference: Pictures, real: Pictures | None, n: int, seed: int
 ) -> Iterator[_Row]:
     """Yield the generated pictures, the floor, the noise and, last, the blur."""
-    chosen = choose(reference, n, seed)
+    chosen = choose(reference, n, 2 * seed)
     target = see_once(extractor, reference, chosen)
-    yield _Row("generated", generated.name, see(extractor, generated, choose(generated, n, seed)), target)
+    yield _Row("generated", generated.name, see_once(extractor, generated, choose(generated, n, 2 * seed + 1)), target)
     if real and len(real) >= FEWEST_PICTURES:
-        seen = see_once(extractor, real, choose(real, n, seed))
+        seen = see_once(extractor, real, choose(real, n, 2 * seed + 1))
         yield _Row("floor", real.name, seen, _some(target, slice(len(seen.features))))
     else:
         halves = "one half of the reference against the other"
@@ -162,6 +182,8 @@ def _some(seen: Seen, rows: slice) -> Seen:
 def _about_sets(generated: Pictures, reference: Pictures, n: int) -> Iterator[str]:
     """Yield what the two sets' differences do to the numbers."""
     one, other = identity(generated), identity(reference)
+    if (one["fingerprint"], one["selection"]) == (other["fingerprint"], other["selection"]):
+        yield "both sides are the very same pictures: no score can be better, and none says anything"
     if len(generated) != len(reference):
         yield (
             f"{one['name']} has {len(generated):,} pictures and {other['name']} {len(reference):,}: {n:,} of each are "
@@ -190,19 +212,32 @@ def _sides(told: dict[str, Any]) -> str:
     return least if least == most else f"{least} to {most}"
 
 
-def _about_metrics(extractors: Sequence[Extractor], n: int, metrics: Sequence[str] | None) -> Iterator[str]:
+def _about_floor(floor: _Row, n: int) -> Iterator[str]:
+    if len(floor.seen.features) < n:
+        yield (
+            f"the floor compares {len(floor.seen.features):,} real pictures with as many: of {n:,} its distances would "
+            "be smaller"
+        )
+
+
+def _about_metrics(extractors: Sequence[Extractor], n: int, metrics: Container[str], unasked: bool) -> Iterator[str]:
     """Yield what is left out, and why, and what is too bold."""
-    if metrics is None and n < FRECHET_FROM:
+    if unasked and n < FRECHET_FROM:
         yield (
             f"with {n:,} pictures (fewer than {FRECHET_FROM:,}) the kernel distance is told instead of the Frechet "
             "distance: it is unbiased at any N; --metrics fd tells the Frechet distance all the same"
         )
     for extractor in extractors:
-        if "fd" in (metrics or ()) and n <= extractor.dimensions:
+        if "fd" in metrics and n <= extractor.dimensions:
             yield (
                 f"fd[{extractor.name}]: {n:,} pictures cannot fill {extractor.dimensions:,} dimensions, so its "
                 "covariances are singular and the distance is mostly bias"
             )
+
+
+def _sensible(n: int) -> list[str]:
+    """Return the metrics that are told unasked."""
+    return [name for name in SETS if name != "fd" or n >= FRECHET_FROM]
 
 
 def _known(name: str, table: dict[str, Any], what: str) -> Any:

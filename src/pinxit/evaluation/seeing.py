@@ -16,11 +16,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pinxit.errors import DiskError
 from pinxit.evaluation.pictures import Pictures
 from pinxit.files import cache_folder, whole_file
-from pinxit.metrics.features import Extractor
+from pinxit.metrics.features import Extractor, over_black
 from pinxit.metrics.seen import Seen
-from pinxit.progress import track
+from pinxit.progress import say, track
 
 PIXELS_AT_ONCE = 2**22
 
@@ -31,7 +32,9 @@ Spoil = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def choose(images: Pictures, n: int, seed: int) -> list[int]:
-    """Return the numbers of n pictures of a set, by a random permutation."""
+    """Return the numbers of n pictures of a set: all in order, or those that a random permutation puts first."""
+    if n >= len(images):
+        return list(range(len(images)))
     return torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:n].tolist()
 
 
@@ -41,7 +44,7 @@ def see(
     """Return what an extractor sees in the chosen pictures, spoiled first if that is asked for."""
     rng = torch.Generator().manual_seed(seed)
     pictures = (images[number] for number in track(chosen, f"{extractor.name} looks at {images.name}", len(chosen)))
-    fitted = (extractor.fit(spoil(batch, rng) if spoil else batch) for batch in batches(pictures))
+    fitted = (extractor.fit(spoil(over_black(batch), rng) if spoil else batch) for batch in batches(pictures))
     features, posteriors = zip(*map(extractor.see, _gathered(fitted, extractor.rows)), strict=True)
     return Seen(torch.cat(features), torch.cat(posteriors))
 
@@ -49,15 +52,19 @@ def see(
 def see_once(
     extractor: Extractor, images: Pictures, chosen: Sequence[int], spoil: Spoil | None = None, seed: int = 0
 ) -> Seen:
-    """Return what `see` does, from the cache if the same was seen before."""
+    """Return what `see` does, from the cache if the same was seen before; a cache one cannot write to is no error."""
     path = _cached(extractor, images, chosen, spoil, seed)
     with suppress(OSError, SafetensorError, KeyError):
         tensors = load_file(path)
-        path.touch()
+        with suppress(OSError):
+            path.touch()
         return Seen(tensors["features"], tensors["posteriors"])
     seen = see(extractor, images, chosen, spoil, seed)
-    with whole_file(path) as temporary:
-        save_file(seen._asdict(), temporary)
+    try:
+        with whole_file(path) as temporary:
+            save_file(seen._asdict(), temporary)
+    except DiskError as error:
+        say(f"not kept for the next time: {error}")
     _prune(path.parent)
     return seen
 
@@ -97,8 +104,13 @@ def _cached(extractor: Extractor, images: Pictures, chosen: Sequence[int], spoil
 
 def _prune(folder: Path) -> None:
     """Remove the features that were not used for longest, until the rest is below the ceiling."""
+    files = []
+    for path in folder.glob("*.safetensors"):
+        with suppress(OSError):  # another process may prune too
+            files.append((path.stat().st_mtime_ns, path.stat().st_size, path))
     kept = 0
-    for path in sorted(folder.glob("*.safetensors"), key=lambda path: -path.stat().st_mtime):
-        kept += path.stat().st_size
+    for _, size, path in sorted(files, reverse=True):
+        kept += size
         if kept > CACHE_CEILING:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()

@@ -86,9 +86,7 @@ class Extractor:
         faster than to see them one by one. Raises as `see`.
         """
         _check(images)
-        pictures = images.to(self.dtype)
-        if pictures.shape[1] == 4:
-            pictures = pictures[:, :3] * pictures[:, 3:]
+        pictures = over_black(images.to(self.dtype))
         pictures = _grey(pictures) if self.channels == 1 else pictures.expand(-1, 3, -1, -1)
         if pictures.shape[-2:] == (self.side, self.side):
             return pictures
@@ -115,6 +113,11 @@ class Extractor:
         network.load_state_dict(tensors, strict=False, assign=True)
         network.to(self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network.eval().requires_grad_(False)
+
+
+def over_black(images: Tensor) -> Tensor:
+    """Return pictures (N, 1, 3 or 4, H, W) without alpha, laid over black where they have it."""
+    return images[:, :3] * images[:, 3:] if images.shape[1] == 4 else images
 
 
 def import_weights(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The Inception network (Szegedy et al., 2016) in whose features `fid` and `kid` are told (Heusel et al., 2017).
+"""The Inception network (Szegedy et al., 2016) in whose features FID and KID are told (Heusel et al., 2017).
 
 Its modules have the names of the well-known PyTorch port of TensorFlow's file of 2015-12-05, pytorch-fid's, so that the
 port's tensors fit ("Mixed_5b.branch1x1.bn.bias"). As in that file, and unlike the paper and the later ImageNet network
@@ -10,20 +10,14 @@ unused. Not yet run on real weights.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pinxit.nets.shapes import Reading
+
 BATCH_NORM_EPS = 1e-3
-
-
-class Reading(NamedTuple):
-    """What the network sees in N pictures: `features` (N, 2048), never negative, and class `logits` (N, 1008)."""
-
-    features: Tensor
-    logits: Tensor
 
 
 class Inception2015(nn.Module):

@@ -8,10 +8,10 @@ dropout and stochastic depth, which do nothing at rest, are left out.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from pinxit.nets.shapes import Reading
 
 # Width, number, kernel, stride of the first, and expansion of the blocks of each stage (Tan and Le, 2019, table 1).
 STAGES = (
@@ -26,15 +26,8 @@ STAGES = (
 STEM_WIDTH = 32
 
 
-class Reading(NamedTuple):
-    """What the network sees in N pictures: `features` (N, 1280) in [0, 6], and class `logits` (N, 1000)."""
-
-    features: Tensor
-    logits: Tensor
-
-
 class EfficientNetLite0(nn.Module):
-    """Pictures (N, 3, H, W) in [0, 1] to features and the logits of ImageNet's 1000 classes; 4,631,000 parameters.
+    """Pictures (N, 3, H, W) in [0, 1] to features (N, 1280) in [0, 6] and the logits of ImageNet's 1000 classes.
 
     Trained at 224 x 224; other sizes of at least 32 work as well.
     """

@@ -7,20 +7,13 @@ after ReLU, where some ports take them before. Not yet run on real weights.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor, nn
+
+from pinxit.nets.shapes import Reading
 
 # Widths of the 3x3 convolutions, block by block; a pool follows each block.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-class Reading(NamedTuple):
-    """What the network sees in N pictures: `features` (N, 4096), never negative, and class `logits` (N, 1000)."""
-
-    features: Tensor
-    logits: Tensor
 
 
 class VGG16(nn.Module):
