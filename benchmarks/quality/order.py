@@ -5,7 +5,7 @@
 n pictures of MNIST's training part, spoiled, against n of its test part. Noise: Gaussian of 8 to 64 grey levels,
 clipped. Blur: Gaussian of 0.5 to 2 pixels. Dropped classes: n different training pictures without 2 to 8 of the ten
 digits. Collapse: all n are copies of 400 to 4 different pictures. Each way must be ranked strictly by fd and kd, from
-the clean pictures on. Last, what no headline may call good: uniform noise and black pictures must be worse, by every
+the clean pictures on. Last, what no headline may call good: uniform noise and black pictures must not be better, by any
 headline, than the second strength of noise, of blur and of collapse; otherwise it ends with exit code 1.
 
 The last line of stdout is `monotone X of Y, nothing called good: True`.
@@ -91,7 +91,7 @@ def main() -> None:
         empty = {what: judge(what, images) for what, images in nothing.items()}
         bars = [rows_of[f"{way}, {ways[way][1][0]}"] for way in ("noise", "blur", "collapse")]
         good += [
-            f"{key}[{name}] of {what}" for what, row in empty.items() for key in NAMES if not worse(key, row, bars)
+            f"{key}[{name}] of {what}" for what, row in empty.items() for key in NAMES if not no_better(key, row, bars)
         ]
         told[name] = rows_of | empty
     if asked.out:
@@ -104,10 +104,10 @@ def main() -> None:
     sys.exit(right < of or bool(good))
 
 
-def worse(metric: str, row: dict[str, float], bars: list[dict[str, float]]) -> bool:
-    """Return whether a row is worse by a metric than every bar."""
+def no_better(metric: str, row: dict[str, float], bars: list[dict[str, float]]) -> bool:
+    """Return whether a row is better by a metric than none of the bars."""
     sign = 1 if SETS[metric].better == "smaller" else -1
-    return all(sign * row[metric] > sign * bar[metric] for bar in bars)
+    return all(sign * row[metric] >= sign * bar[metric] for bar in bars)
 
 
 def _eight_bit(images: np.ndarray) -> np.ndarray:

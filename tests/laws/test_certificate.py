@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pinxit.cli import run
+from pinxit.data import open_data
 from pinxit.errors import DataError
 from pinxit.evaluation.certificate import (
     MUST_BE_EQUAL,
@@ -22,6 +25,8 @@ from pinxit.evaluation.certificate import (
     refuse_other_files,
     write_certificate,
 )
+from pinxit.evaluation.pairs import evaluate_pairs
+from pinxit.evaluation.score import score
 
 
 def document(value: float = 10.0, better: str = "smaller", name: str = "fd[lite0]") -> dict[str, Any]:
@@ -47,6 +52,21 @@ def document(value: float = 10.0, better: str = "smaller", name: str = "fd[lite0
     return {"scores": {name: told}, "remarks": [], "made_by": {"pinxit": "0"}}
 
 
+def within(low: float, value: float, high: float, better: str = "smaller") -> dict[str, Any]:
+    """A certificate with this interval."""
+    made = document(value, better)
+    made["scores"]["fd[lite0]"]["interval"] |= {"low": low, "high": high}
+    return made
+
+
+def paired(each: list[float], better: str = "larger") -> dict[str, Any]:
+    """A certificate of pairs with these values, whose own interval is far too wide to tell anything."""
+    value = float(np.mean(each))
+    made = within(value - 100, value, value + 100, better)
+    made["scores"]["fd[lite0]"] |= {"each": each, "n": len(each), "pairs": "p" * 64}
+    return made
+
+
 def changed(path: str, value: Any) -> dict[str, Any]:
     other = copy.deepcopy(document())
     place = other["scores"]["fd[lite0]"]
@@ -59,12 +79,12 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 OTHERS = {
     "extractor": "lite1", "sha256": "b" * 64, "input": "299x299", "metric": "another formula", "n": 400, "seed": 1,
-    "channels": "y", "border": 4, "reference.fingerprint": "0" * 64, "reference.selection": "0" * 64,
+    "channels": "y", "border": 4, "pairs": "0" * 64, "reference.fingerprint": "0" * 64, "reference.selection": "0" * 64,
     "generated.lossy": "yes", "generated.width": [64, 128], "generated.height": [32, 64], "generated.channels": 1,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", MUST_BE_EQUAL)
+@pytest.mark.parametrize("path", sorted(OTHERS.keys() | MUST_BE_EQUAL.keys()))
 def test_each_inequality_of_protocol_is_refused_with_its_reason(path: str) -> None:
     with pytest.raises(DataError, match="not comparable") as refused:
         compare(document(), changed(path, OTHERS[path]))
@@ -110,6 +130,7 @@ def test_other_versions_are_told_not_refused() -> None:
         ("larger", 12.0, 10.0, "the first is better"),
         ("as real", 10.0, 5.0, "the second is better"),  # the floor is 2
         ("as real", -3.0, 1.0, "the second is better"),
+        ("as real", 3.0, 7.0, "the first is better"),
         ("smaller", 10.0, 11.3, "cannot be told apart"),  # 1 and 1 make 1.41
         ("smaller", 10.0, 11.5, "the first is better"),
     ],
@@ -117,7 +138,86 @@ def test_other_versions_are_told_not_refused() -> None:
 def test_the_verdict_follows_direction_and_intervals(better: str, one: float, other: float, verdict: str) -> None:
     (row,), _ = compare(document(one, better=better), document(other, better=better))
     assert row.verdict == verdict
-    assert (row.one, row.other, row.one_half, row.other_half) == (one, other, 1, 1)
+    assert [(told["value"], told["interval"]["low"], told["interval"]["high"]) for told in (row.one, row.other)] == [
+        (one, one - 1, one + 1),
+        (other, other - 1, other + 1),
+    ]
+    assert row.difference is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "apart"),
+    [
+        (within(0, 0, 0.3), within(0.1, 0.2, 0.3), False),  # half widths would make 0.18
+        (within(0.1, 0.5, 0.5), within(0.6, 0.7, 0.8), True),  # and here 0.22
+        (within(0.4, 0.5, 0.5), within(0.7, 0.7, 1.0), True),
+        (within(0.5, 0.5, 0.8), within(0.3, 0.9, 0.9), False),
+    ],
+)
+def test_the_sides_that_face_each_other_decide(one: dict[str, Any], other: dict[str, Any], apart: bool) -> None:
+    for pair, better in (((one, other), "the first is better"), ((other, one), "the second is better")):
+        (row,), _ = compare(*pair)
+        assert row.verdict == (better if apart else "cannot be told apart")
+
+
+def test_equal_pairs_are_judged_by_their_differences() -> None:
+    hard = np.random.default_rng(0).normal(25, 5, 40)  # pictures differ by 5 dB among themselves
+    noise = np.random.default_rng(1).normal(0, 0.2, 40)
+    (row,), _ = compare(paired(hard.tolist()), paired((hard + 0.3 + noise).tolist()))
+    assert row.verdict == "the second is better"
+    assert row.difference is not None
+    differences = 0.3 + noise
+    half = 2.022690920036762 * differences.std(ddof=1) / 40**0.5  # scipy.stats.t.ppf(0.975, 39)
+    assert row.difference["value"] == pytest.approx(differences.mean())
+    assert row.difference["interval"]["low"] == pytest.approx(differences.mean() - half)
+    assert row.difference["interval"]["high"] == pytest.approx(differences.mean() + half)
+    for better, verdict in (("larger", "the first is better"), ("smaller", "the second is better")):
+        (row,), _ = compare(paired((hard + 0.3).tolist(), better), paired(hard.tolist(), better))
+        assert row.verdict == verdict
+    (row,), _ = compare(paired(hard.tolist()), paired((hard + 0.01 + noise - noise.mean()).tolist()))
+    assert row.verdict == "cannot be told apart"
+    assert compare(paired(hard.tolist()), paired(hard.tolist()))[0][0].verdict == "cannot be told apart"
+
+
+def test_what_is_no_headline_is_not_judged_alone() -> None:
+    pair = document(10), document(20)
+    for told in pair:
+        told["scores"]["fd[lite0]"]["headline"] = False
+    assert compare(*pair)[0][0].verdict == "not judged alone"
+
+
+SET, PAIRS = {"extractor", "sha256", "input"}, {"channels", "border", "pairs"}
+
+
+def real_document(kind: set[str], folder: Path) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    for name in ("one", "other"):
+        np.savez(folder / f"{name}.npz", images=rng.integers(0, 256, (24, 28, 28), np.uint8))
+    one, other = (str(folder / f"{name}.npz") for name in ("one", "other"))
+    if kind is PAIRS:
+        return evaluate_pairs(one, other, metrics=["psnr", "edge error"])
+    sets = (open_data(spec, holdout=0).train for spec in (one, other))
+    return score(*sets, extractors=["digits-v1"], metrics=["kd", "coverage", "class entropy"])
+
+
+@pytest.mark.parametrize(("kind", "absent"), [(SET, PAIRS), (PAIRS, SET)], ids=["sets", "pairs"])
+def test_real_certificates_have_every_field_that_must_be_equal(
+    kind: set[str], absent: set[str], tmp_path: Path
+) -> None:
+    made = real_document(kind, tmp_path)
+    write_certificate(tmp_path / "real.json", made)
+    assert read_certificate(tmp_path / "real.json") == made
+    assert [row.name for row in compare(made, made)[0]] == list(made["scores"])
+    for name, told in made["scores"].items():
+        for path in OTHERS.keys() - absent:
+            changed, *way = copy.deepcopy(made), *path.split(".")
+            place = changed["scores"][name]
+            for key in way[:-1]:
+                place = place[key]
+            assert place.pop(way[-1]) is not None, f"{name} does not tell {path}"
+            with pytest.raises(DataError, match=f"{path.replace('.', ' ')} is .* against None"):
+                compare(made, changed)
+        assert not absent & told.keys()
 
 
 @pytest.fixture
@@ -130,9 +230,29 @@ def written(tmp_path: Path) -> Callable[[str, Any], Path]:
     return write
 
 
+def spoiled(**fields: Any) -> str:
+    """A certificate, but for these fields of its score."""
+    made = document(better="as real")
+    made["scores"]["fd[lite0]"] |= fields
+    return json.dumps(made)
+
+
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"scores": []}', '{"scores": {"fd": 3}}', '{"scores": {"fd": {"value": 1}}}', "\x00"]
-)
+    "content",
+    [
+        "", "[]", "{}", "\x00", "[" * 100_000, '{"scores": []}', '{"scores": {}}', '{"scores": {"fd": 3}}',
+        '{"scores": {"fd": {"value": 1}}}', spoiled(value=None), spoiled(value="10"),
+        spoiled(value=True, interval={"low": 0, "high": 2}),
+
+        spoiled(value=float("nan")), spoiled(interval={"low": 9, "high": 10**400}),
+        spoiled(value=12), spoiled(value=8), spoiled(interval=3),
+        spoiled(interval={"low": 9}), spoiled(interval={"low": 9, "high": float("inf")}), spoiled(headline="yes"),
+        spoiled(better="nicer"), spoiled(better=[]), spoiled(rows=[]), spoiled(rows=3), spoiled(rows=[{}, {}]),
+        spoiled(rows=[{"value": 1}]), spoiled(rows=[{"value": 1}, {"value": float("nan")}]), spoiled(rows=[1, 2]),
+        spoiled(each=3), spoiled(each=[1] * 3, n=3), spoiled(each=[1] * 3, n=4, pairs="p"),
+        spoiled(each=[1], n=1, pairs="p"), spoiled(each=[1, None], n=2, pairs="p"),
+    ],
+)  # fmt: skip
 def test_other_files_are_no_certificates_and_are_never_overwritten(
     written: Callable[[str, Any], Path], content: str
 ) -> None:
@@ -145,10 +265,32 @@ def test_other_files_are_no_certificates_and_are_never_overwritten(
     assert path.read_text() == content
 
 
+def test_what_is_spoiled_above_is_a_certificate_otherwise(written: Callable[[str, Any], Path]) -> None:
+    for content in (spoiled(), spoiled(each=[1, 2.5], n=2, pairs="p"), spoiled(rows=[], better="larger")):
+        assert read_certificate(written("fine.json", content)) == json.loads(content)
+
+
+def test_a_sheet_is_replaced_with_its_own_certificate_alone(tmp_path: Path) -> None:
+    path, sheet = tmp_path / "a.json", tmp_path / "a.audit.png"
+    refuse_other_files(path, sheet)
+    sheet.write_bytes(b"mine")
+    with pytest.raises(DataError, match=r"a\.audit\.png is there and does not belong to"):
+        refuse_other_files(path, sheet)
+    write_certificate(path, document())
+    with pytest.raises(DataError, match=r"a\.audit\.png"):
+        refuse_other_files(path, sheet)
+    write_certificate(path, document() | {"audit": {"sheet": sheet.name}})
+    refuse_other_files(path, sheet)
+
+
 def test_a_certificate_may_replace_a_certificate(tmp_path: Path) -> None:
     for value in (1.0, 2.0):
         write_certificate(tmp_path / "a.json", document(value))
         assert read_certificate(tmp_path / "a.json") == document(value)
+
+
+def cells(line: str) -> list[str]:
+    return re.split(" {3,}", line.strip())
 
 
 def test_the_command_compares_or_refuses(
@@ -157,13 +299,36 @@ def test_the_command_compares_or_refuses(
     one, other = str(written("one.json", document(10))), str(written("other.json", document(20)))
     assert run(["compare", one, other]) == 0
     head, row = capsys.readouterr().out.splitlines()
-    assert head.split() == ["one", "+-", "other", "+-"]
-    assert row.split() == ["fd[lite0]", "the", "first", "is", "better", "10", "1", "20", "1"]
+    assert cells(head) == ["one", "95 % interval", "other", "95 % interval"]
+    assert cells(row) == ["fd[lite0]", "the first is better", "10", "9 to 11", "20", "19 to 21"]
     assert run(["compare", one, other, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["verdict"] == "the first is better"
     assert run(["compare", one, str(written("third.json", changed("n", 3)))]) == 3
     assert "n is 500 against 3" in capsys.readouterr().err
     assert run(["compare", one, "nowhere.json"]) == 3
+
+
+def test_certificates_of_one_stem_are_called_by_their_paths(
+    written: Callable[[str, Any], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("a", "b"):
+        written("x.json", document()).parent.joinpath(folder).mkdir()
+    one, other = (str(written(f"{folder}/x.json", document())) for folder in ("a", "b"))
+    assert run(["compare", one, other]) == 0
+    assert cells(capsys.readouterr().out.splitlines()[0])[::2] == [one, other]
+
+
+def test_the_difference_of_pairs_has_a_column(
+    written: Callable[[str, Any], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = (str(written(f"{name}.json", paired([name, name + 1.0, name]))) for name in (1, 3))
+    assert run(["compare", one, other]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert cells(head)[-2:] == ["difference", "95 % interval"]
+    assert cells(row)[:2] == ["fd[lite0]", "the second is better"]
+    assert cells(row)[-2:] == ["2", "2 to 2"]
+    assert run(["compare", one, other, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["difference"]["value"] == 2
 
 
 def test_comparing_needs_no_torch(written: Callable[[str, Any], Path]) -> None:

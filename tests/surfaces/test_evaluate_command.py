@@ -132,8 +132,14 @@ def test_a_judged_run_is_told_as_a_table(two: tuple[str, str], trained: Path) ->
         (["--sed", "3"], 2, "--seed"),
         (["--paired", "--metrics", "psnrs"], 2, "did you mean 'psnr'"),
         (["--paired", "--channels", "blue"], 2, "blue"),
-        ([*EYES, "--audit"], 3, "no second part"),
-        ([*EYES, "--utility"], 3, "no second part"),
+        ([*EYES, "--audit"], 3, "mnist:test or FOLDER:test"),
+        ([*EYES, "--utility"], 3, "mnist:test or FOLDER:test"),
+        (["--seed", str(2**31)], 2, "--seed"),
+        (["--channels", "rgb"], 2, "--channels can only go with --paired"),
+        (["--channels", "y", "--border", "0"], 2, "--channels and --border can only go with --paired"),
+        (["--paired", *EYES], 2, "leave out --extractor"),
+        (["--paired", "-n", "20"], 2, "leave out -n"),
+        (["--paired", "--audit", "--utility"], 2, "leave out --audit and --utility"),
     ],
 )
 def test_a_bad_request_is_one_line(
@@ -143,6 +149,58 @@ def test_a_bad_request_is_one_line(
     captured = capsys.readouterr()
     assert reason in captured.err.splitlines()[-1]
     assert captured.out == ""
+
+
+def test_pairs_need_a_reference(two: tuple[str, str], capsys: Captured) -> None:
+    assert run(["evaluate", two[0], "--paired"]) == 2
+    assert "--paired needs a REFERENCE" in capsys.readouterr().err
+
+
+def test_the_largest_seed_is_taken(two: tuple[str, str], capsys: Captured) -> None:
+    assert run(["evaluate", *two, *EYES, "--seed", str(2**31 - 1), "--metrics", "kd", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["scores"]["kd[digits-v1]"]["seed"] == 2**31 - 1
+
+
+def test_the_usual_name_never_replaces_anything(two: tuple[str, str], capsys: Captured) -> None:
+    def names(*arguments: str) -> str:
+        assert run(["evaluate", two[0], two[0], "--paired", "--metrics", "psnr", *arguments]) == 0
+        return capsys.readouterr().out.split("certificate: ")[-1].strip()
+
+    assert names() == names() == "fakes.npz-fakes.npz.json"  # the same content has its place
+    first = Path("fakes.npz-fakes.npz.json").read_text()
+    assert names("--seed", "1") == names("--seed", "1") == "fakes.npz-fakes.npz-2.json"
+    Path("fakes.npz-fakes.npz-3.json").write_text("mine")
+    Path("fakes.npz-fakes.npz-4.json").mkdir()
+    assert names("--seed", "2") == "fakes.npz-fakes.npz-5.json"
+    assert names() == "fakes.npz-fakes.npz.json"
+    assert Path("fakes.npz-fakes.npz.json").read_text() == first
+    assert Path("fakes.npz-fakes.npz-3.json").read_text() == "mine"
+    assert names("--seed", "3", "-o", "fakes.npz-fakes.npz.json") == "fakes.npz-fakes.npz.json"
+    assert Path("fakes.npz-fakes.npz.json").read_text() != first
+
+
+def test_no_sheet_of_an_audit_is_replaced_by_another(
+    two: tuple[str, str], capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def audited(*_: object, audit_sheet: Path, **__: object) -> dict[str, object]:
+        audit_sheet.write_bytes(b"a sheet")
+        kept = json.loads(Path("kept.json").read_text())
+        return kept | {"audit": {"sheet": audit_sheet.name, "verdict": "fine"}}
+
+    assert run(["evaluate", *two, *EYES, "--metrics", "kd", "-o", "kept.json"]) == 0
+    monkeypatch.setattr("pinxit.evaluation.evaluate.evaluate", audited)
+    for arguments in (["--json"], [], []):
+        assert run(["evaluate", *two, "--audit", *arguments]) == 0
+    usual = "fakes.npz-real.npz"
+    assert {path.name for path in Path().glob(f"{usual}*")} == {
+        f"{usual}.audit.png", f"{usual}-2.json", f"{usual}-2.audit.png", f"{usual}-3.json", f"{usual}-3.audit.png",
+    }  # fmt: skip
+    assert json.loads(Path(f"{usual}-3.json").read_text())["audit"]["sheet"] == f"{usual}-3.audit.png"
+    Path("kept.audit.png").write_bytes(b"mine")
+    capsys.readouterr()
+    assert run(["evaluate", *two, "--audit", "-o", "kept.json"]) == 3
+    assert "kept.audit.png is there and does not belong to kept.json" in capsys.readouterr().err
+    assert Path("kept.audit.png").read_bytes() == b"mine"
 
 
 def test_a_missing_set_is_one_line(two: tuple[str, str], capsys: Captured) -> None:

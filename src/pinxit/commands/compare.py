@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cyclopts import App
 
 from pinxit.commands import Json
-from pinxit.commands.evaluate import aligned, number
+from pinxit.commands.evaluate import aligned, with_interval
+
+if TYPE_CHECKING:
+    from pinxit.evaluation.certificate import Comparison
 
 app = App(name="compare", help="Put two certificates beside each other, if their protocols are equal.")
 
@@ -34,6 +38,13 @@ def command(one: Path, other: Path, /, *, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
         return
-    head = ["", "", one.stem, "+-", other.stem, "+-"]
-    cells = ([row.name, row.verdict, *map(number, (row.one, row.one_half, row.other, row.other_half))] for row in rows)
-    print("\n".join(aligned([head, *cells])))
+    names = [one.stem, other.stem] if one.stem != other.stem else [str(one), str(other)]
+    if any(row.difference for row in rows):
+        names.append("difference")
+    head = ["", "", *(cell for name in names for cell in (name, "95 % interval"))]
+    print("\n".join(aligned([head, *(_cells(row, len(names)) for row in rows)])))
+
+
+def _cells(row: Comparison, columns: int) -> list[str]:
+    told = (row.one, row.other, row.difference)[:columns]
+    return [row.name, row.verdict, *(cell for each in told for cell in (with_interval(each) if each else ("", "")))]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +13,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from pinxit.commands import Json
+from pinxit.errors import DataError, UsageError
 
 app = App(name="evaluate", help="Judge pictures by others: scores with interval, protocol and anchors.")
 
@@ -26,12 +29,12 @@ def command(
     extractor: Names = (),
     metrics: Names = (),
     n: Annotated[int | None, Parameter(name=["-n", "--n"], validator=Number(gte=12))] = None,
-    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    seed: Annotated[int, Parameter(validator=Number(gte=0, lt=2**31))] = 0,
     audit: Annotated[bool, Parameter(negative=())] = False,
     utility: Annotated[bool, Parameter(negative=())] = False,
     paired: Annotated[bool, Parameter(negative=())] = False,
-    channels: Literal["rgb", "y", "grey"] = "rgb",
-    border: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    channels: Literal["rgb", "y", "grey"] | None = None,
+    border: Annotated[int | None, Parameter(validator=Number(gte=0))] = None,
     out: Annotated[Path | None, Parameter(name=["-o", "--out"])] = None,
     as_json: Json = False,
 ) -> None:
@@ -67,35 +70,46 @@ def command(
     paired
         Compare picture with picture of the same name instead: a restored one with its original.
     channels
-        With --paired: compare in colour, in the brightness Y of BT.601 as papers on super-resolution do, or in grey.
+        With --paired: compare in colour (by default), in the brightness Y of BT.601 as papers on super-resolution do,
+        or in grey.
     border
-        With --paired: pixels cut off at each side first; super-resolution papers cut as many as the scale.
+        With --paired: pixels cut off at each side first, by default none; super-resolution papers cut as many as the
+        scale.
     out
-        The certificate; by default GENERATED-REFERENCE.json here, and evaluation.json in a run.
+        The certificate, which may replace another; by default a new GENERATED-REFERENCE.json here, and evaluation.json
+        in a run.
     """
     from pinxit.evaluation.certificate import refuse_other_files, write_certificate
     from pinxit.training.run import EVALUATION, RECIPE
 
+    if paired:
+        sets_only = {"--extractor": bool(extractor), "-n": n is not None, "--audit": audit, "--utility": utility}
+        _refuse(sets_only, "--paired compares picture with picture: leave out {}")
+    else:
+        _refuse({"--channels": channels is not None, "--border": border is not None}, "{} can only go with --paired")
     is_run = Path(generated, RECIPE).is_file()
-    path = out or (Path(generated, EVALUATION) if is_run else Path(f"{_word(generated)}-{_word(reference)}.json"))
-    writes = out is not None or not (as_json or is_run)
-    if writes:
-        refuse_other_files(path)
+    usual = Path(f"{_word(generated)}-{_word(reference)}.json")
+    path = out or (Path(generated, EVALUATION) if is_run else _free(usual))
+    sheet = (path.with_name("audit.png") if is_run and not out else _sheet(path)) if audit else None
+    if out:
+        refuse_other_files(out, sheet)
     if paired:
         from pinxit.evaluation.pairs import evaluate_pairs
 
+        if reference is None:
+            raise UsageError("--paired needs a REFERENCE: the pictures that those of the same names should be")
         document = evaluate_pairs(
-            generated, reference or "", metrics=metrics, channels=channels, border=border, seed=seed
+            generated, reference, metrics=metrics, channels=channels or "rgb", border=border or 0, seed=seed
         )
     else:
         from pinxit.evaluation.evaluate import evaluate
 
-        sheet = path.with_name("audit.png" if is_run and not out else f"{path.stem}.audit.png") if audit else None
         document = evaluate(
             generated, reference, extractors=extractor, metrics=metrics or None, n=n, seed=seed,
             audit_sheet=sheet, with_utility=utility,
         )  # fmt: skip
-    if writes:
+    if out or not (as_json or is_run):
+        path = path if out or audit else _free(usual, document)
         write_certificate(path, document)
     print(
         json.dumps(document, indent=2, ensure_ascii=False) if as_json else f"{table(document)}\n\ncertificate: {path}"
@@ -119,7 +133,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     first = next(iter(scores.values()))
     n, one, other = f"{first['n']:,}", first["generated"]["name"], first["reference"]["name"]
     yield f"{n} pictures of {one} against {n} of {other}, seed {first['seed']}"
-    for group, about in ((True, ""), (False, "for the whole picture; none of these is told alone")):
+    for group, about in ((True, ""), (False, "beside them, none to be told alone:")):
         own = {name: score for name, score in scores.items() if score["headline"] is group}
         if own:
             yield ""
@@ -139,12 +153,11 @@ def _rows(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[list[str]]:
     anchors = [row["name"] for row in next(iter(scores.values())).get("rows", ())[1:]]
     yield ["", "", "value", "95 % interval", *(["/ blur"] if anchors else []), *anchors]
     for name, score in scores.items():
-        interval, rows = score["interval"], score.get("rows", ())
+        rows = score.get("rows", ())
         ratio = [number(rows[0]["ratio"])] if rows else []
-        between = f"{number(interval['low'])} to {number(interval['high'])}"
         yield [
             name, f"{score['better']} is better" if score["better"] != "as real" else "best near the floor",
-            number(score["value"]), between, *ratio, *(number(row["value"]) for row in rows[1:]),
+            *with_interval(score), *ratio, *(number(row["value"]) for row in rows[1:]),
         ]  # fmt: skip
 
 
@@ -159,9 +172,37 @@ def aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
     yield from map("   ".join, zip(*padded, strict=True))
 
 
+def with_interval(told: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a value and its interval as two cells."""
+    return number(told["value"]), f"{number(told['interval']['low'])} to {number(told['interval']['high'])}"
+
+
 def number(value: float | None) -> str:
     """Return a value at four digits, or nothing."""
     return "" if value is None else f"{value:.4g}"
+
+
+def _refuse(given: Mapping[str, bool], why: str) -> None:
+    if names := [name for name, is_given in given.items() if is_given]:
+        raise UsageError(why.format(" and ".join(names)))
+
+
+def _free(usual: Path, document: Mapping[str, Any] | None = None) -> Path:
+    """Return the first of X.json, X-2.json, X-3.json ... that is free, with its sheet, or holds this very document."""
+    names = chain([usual], (usual.with_stem(f"{usual.stem}-{number}") for number in count(2)))
+    return next(path for path in names if not (path.exists() or _sheet(path).exists()) or _holds(path, document))
+
+
+def _holds(path: Path, document: Mapping[str, Any] | None) -> bool:
+    from pinxit.evaluation.certificate import read_certificate
+
+    with suppress(DataError):
+        return read_certificate(path) == document
+    return False
+
+
+def _sheet(certificate: Path) -> Path:
+    return certificate.with_suffix(".audit.png")
 
 
 def _word(spec: str | None) -> str:

@@ -6,12 +6,16 @@ import json
 import math
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
 
 from pinxit import __version__
 from pinxit.errors import DataError
@@ -28,6 +32,7 @@ MUST_BE_EQUAL = {
     "seed": "other pictures and other noise were drawn",
     "channels": "other colours were compared",
     "border": "another border was cut off",
+    "pairs": "other pairs were compared",
     "reference.fingerprint": "the reference holds other pictures",
     "reference.selection": "another part of the reference was taken",
     "generated.lossy": "lossy compression moves the value",
@@ -54,13 +59,16 @@ def write_certificate(path: Path, document: Document) -> None:
     write_json(path, document)
 
 
-def refuse_other_files(path: Path) -> None:
-    """Raise `DataError` if something else than a certificate would be overwritten."""
+def refuse_other_files(path: Path, sheet: Path | None = None) -> None:
+    """Raise `DataError` if something else than a certificate, or a picture that is not its sheet, would be replaced."""
+    there: Document = {}
     if path.exists():
         try:
-            read_certificate(path)
+            there = read_certificate(path)
         except DataError as error:
             raise DataError(f"{path} is there and is not a certificate; choose another -o") from error
+    if sheet and sheet.exists() and _at(there, "audit.sheet") != sheet.name:
+        raise DataError(f"{sheet} is there and does not belong to {path}; choose another -o")
 
 
 def read_certificate(path: Path) -> Document:
@@ -69,30 +77,34 @@ def read_certificate(path: Path) -> Document:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a certificate of `pinxit evaluate` (not JSON)") from error
     scores = document.get("scores") if isinstance(document, dict) else None
-    if not (isinstance(scores, dict) and all(map(_is_score, scores.values()))):
+    if not (isinstance(scores, dict) and scores and all(map(_is_score, scores.values()))):
         raise DataError(f"{path}: not a certificate of `pinxit evaluate` (no scores with value and interval)")
     return dict(document)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One score of two certificates: values, half widths of their 95 % intervals, and what follows."""
+    """One score of two certificates and what follows; each side is a `value` with its `interval`, as certificates have.
+
+    Of the same pairs there is also the `difference`, the mean of the other's values less the one's.
+    """
 
     name: str
-    one: float
-    other: float
-    one_half: float
-    other_half: float
+    one: Mapping[str, Any]
+    other: Mapping[str, Any]
+    difference: Mapping[str, Any] | None
     verdict: str
 
 
 def compare(one: Document, other: Document) -> tuple[list[Comparison], list[str]]:
     """Return what two certificates say beside each other, and remarks; `DataError` if their protocols are unequal.
 
-    Two values count as different if they lie further apart than the root of the sum of their squared half intervals.
+    Two values count as different if they lie further apart than the root of the sum of squares of the sides of their
+    intervals that face each other; of the same pairs, if the 95 % interval of the mean difference (t) leaves out 0.
+    Only headline scores are judged.
     """
     shared = [name for name in one["scores"] if name in other["scores"]]
     if not shared:
@@ -118,17 +130,44 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[s
 
 
 def _beside(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Comparison:
-    halves = [(score["interval"]["high"] - score["interval"]["low"]) / 2 for score in (one, other)]
-    worth = [_worth(score) for score in (one, other)]
-    if abs(one["value"] - other["value"]) <= math.hypot(*halves):
-        verdict = "cannot be told apart"
-    else:
-        verdict = "the first is better" if worth[0] > worth[1] else "the second is better"
-    return Comparison(name, one["value"], other["value"], halves[0], halves[1], verdict)
+    difference = _mean_difference(one["each"], other["each"]) if "each" in one and "each" in other else None
+    return Comparison(name, _told(one), _told(other), difference, _verdict(one, other, difference))
+
+
+def _told(score: Mapping[str, Any]) -> dict[str, Any]:
+    return {"value": score["value"], "interval": score["interval"]}
+
+
+def _verdict(one: Mapping[str, Any], other: Mapping[str, Any], difference: Mapping[str, Any] | None) -> str:
+    if not one["headline"]:
+        return "not judged alone"
+    if not (_leaves_out_zero(difference["interval"]) if difference else _apart(one, other)):
+        return "cannot be told apart"
+    return "the first is better" if _worth(one) > _worth(other) else "the second is better"
+
+
+def _mean_difference(one: Sequence[float], other: Sequence[float]) -> dict[str, Any]:
+    """Return the mean of the other's values less the one's with its t interval."""
+    differences = np.subtract(other, one, dtype=np.float64)
+    value, n = float(differences.mean()), len(differences)
+    half = float(stdtrit(n - 1, 0.975) * differences.std(ddof=1)) / math.sqrt(n)
+    method = f"mean of {n} pairs' differences, t"
+    return {"value": value, "interval": {"low": value - half, "high": value + half, "level": 0.95, "method": method}}
+
+
+def _leaves_out_zero(interval: Mapping[str, Any]) -> bool:
+    return not interval["low"] <= 0 <= interval["high"]
+
+
+def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two values lie further apart than the sides of their intervals between them account for."""
+    low, high = sorted((one, other), key=lambda score: float(score["value"]))
+    facing = math.hypot(low["interval"]["high"] - low["value"], high["value"] - high["interval"]["low"])
+    return bool(high["value"] - low["value"] > facing)
 
 
 def _worth(score: Mapping[str, Any]) -> float:
-    """Return how good a value is, more being better: nearer to the floor's where a metric has no direction."""
+    """Return how good a value is, more being better: nearer to the reference's own where a metric has no direction."""
     value: float = score["value"]
     if score["better"] == "as real":
         return -abs(value - score["rows"][1]["value"])
@@ -148,7 +187,36 @@ def _short(value: Any) -> str:
 
 
 def _is_score(score: Any) -> bool:
-    return isinstance(score, dict) and {"value", "interval", "better"} <= score.keys()
+    """Return whether all that `compare` reckons with is there and makes sense."""
+    if not isinstance(score, dict):
+        return False
+    ends = [_at(score, "interval.low"), score.get("value"), _at(score, "interval.high")]
+    if not (_are_numbers(ends) and ends == sorted(ends) and isinstance(score.get("headline"), bool)):
+        return False
+    if "each" in score and not (
+        _are_numbers(score["each"])
+        and 2 <= len(score["each"]) == score.get("n")
+        and isinstance(score.get("pairs"), str)
+    ):
+        return False
+    return score.get("better") in ("smaller", "larger") or (score.get("better") == "as real" and _has_rows(score))
+
+
+def _has_rows(score: Mapping[str, Any]) -> bool:
+    rows = score.get("rows")
+    return (
+        isinstance(rows, list)
+        and len(rows) > 1
+        and _are_numbers([row.get("value") if isinstance(row, dict) else None for row in rows])
+    )
+
+
+def _are_numbers(values: Any) -> bool:
+    """Return whether this is a list of finite numbers; JSON as Python reads it has NaN and integers of any size."""
+    return isinstance(values, list) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+        for value in values
+    )
 
 
 def _commit() -> str | None:

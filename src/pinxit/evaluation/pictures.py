@@ -78,7 +78,7 @@ def parts(spec: str, holdout: float) -> tuple[ImageSet, ImageSet | None]:
     """
     base, part = parse_spec(spec)
     if Path(base, RECIPE).is_file():
-        raise UsageError(f"{base} is a run and can only be judged; `pinxit sample {base} -o X.npz` makes a set of it")
+        raise UsageError(f"{base} is a run, not a set of pictures; `pinxit sample {base} -o X.npz` makes a set of it")
     opened = open_data(base, holdout) if part else open_data(base, holdout=0)
     for note in opened.notes:
         say(note)

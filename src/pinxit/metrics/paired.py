@@ -39,7 +39,7 @@ class PairedMetric:
     """A number a picture. `definition` is part of the protocol: two scores compare only where it is equal.
 
     A metric that is no headline looks at one side of a picture only, and may stand beside the others, not for them.
-    Pictures with sides below `smallest_side` are refused.
+    Pictures with sides below `smallest_side` are refused. Where `of_colour`, there is nothing to tell without colour.
     """
 
     measure: Callable[[Tensor, Tensor], Tensor]
@@ -47,6 +47,7 @@ class PairedMetric:
     better: Literal["smaller", "larger"]
     headline: bool
     smallest_side: int = 1
+    of_colour: bool = False
 
 
 def as_channels(images: Tensor, channels: Channels) -> Tensor:
@@ -221,6 +222,7 @@ PAIRED: dict[str, PairedMetric] = {
         definition="mean CIEDE2000 over pixels, sRGB, D65, kL = kC = kH = 1",
         better="smaller",
         headline=False,
+        of_colour=True,
     ),
 }
 
