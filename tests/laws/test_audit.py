@@ -1,14 +1,15 @@
 """Laws of the copy measures and the audit: what is a copy, how near is near, and that nothing is told from nothing."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binomtest, mannwhitneyu
+from scipy.stats import mannwhitneyu
 
 from pinxit.errors import DataError
-from pinxit.evaluation.audit import SHOWN, audit, share, sheet
+from pinxit.evaluation.audit import SHOWN, audit, sheet
 from pinxit.evaluation.pictures import Drawn
 from pinxit.metrics.copying import authenticity, closeness, copying_z, threshold
 from pinxit.metrics.features import EXTRACTORS
@@ -103,15 +104,6 @@ def test_measures_refuse_what_they_cannot_tell() -> None:
         authenticity(OTHER / 0, TRAINING)
 
 
-@pytest.mark.parametrize(("hits", "of"), [(0, 50), (1, 50), (37, 120), (50, 50)])
-def test_a_share_has_wilsons_interval(hits: int, of: int) -> None:
-    """scipy.stats.binomtest(hits, of).proportion_ci(method="wilson")."""
-    found = share(torch.arange(of) < hits)
-    expected = binomtest(hits, of).proportion_ci(method="wilson")
-    assert (found.value, found.low, found.high) == pytest.approx((hits / of, expected.low, expected.high), abs=1e-6)
-    assert found.low <= found.value <= found.high
-
-
 def cards(count: int, seed: int, channels: int = 1, dtype: type = np.uint8) -> Drawn:
     """Smooth random pictures, all different."""
     rng = np.random.default_rng(seed)
@@ -134,7 +126,10 @@ def test_an_audit_finds_copies_and_names_their_originals() -> None:
     assert [pair.name for pair in found.nearest] == [f"{pair.training:05d}" for pair in found.nearest]
     ratios = [pair.ratio for pair in found.nearest]
     assert ratios == sorted(ratios)
-    json.dumps(found.document())
+    told = json.loads(json.dumps(found.document()))
+    assert told["verdict"] == found.verdict
+    assert told["flagged"] == {"value": found.flagged.value, "interval": found.flagged.interval()}
+    assert told["false_flags"]["interval"]["level"] == 0.95
 
 
 def test_an_audit_finds_nothing_in_other_real_pictures_and_repeats_itself() -> None:
@@ -155,6 +150,61 @@ def test_false_flags_are_counted_where_the_threshold_was_not_made() -> None:
     assert len({audit(*sets, EYES, seed).false_flags for seed in range(4)}) > 1
 
 
+def test_a_verdict_tells_the_false_flags_beside_the_flagged() -> None:
+    found = audit(cards(200, 2), cards(500, 0), cards(400, 1), EYES)
+    (flagged, first), (false_flags, second) = (
+        (f"{100 * share.value:.1f} % (95 % interval {100 * share.low:.1f} % to {100 * share.high:.1f} %)", share.value)
+        for share in (found.flagged, found.false_flags)
+    )
+    assert first != second
+    assert found.verdict.startswith(f"no sign of copying: {flagged} of 200 pictures lie as near")
+    assert found.verdict.endswith(f"of other real held-out pictures {false_flags} do")
+
+
+def test_held_out_pictures_that_are_training_pictures_do_not_disarm_the_audit() -> None:
+    training, fresh = cards(500, 0), cards(290, 1).images
+    mixed = Drawn("mixed", np.concatenate([training.images[490:], fresh]))
+    replay = Drawn(
+        "replay",
+        (training.images[:300] + np.random.default_rng(0).normal(0, 5, (300, 28, 28, 1))).clip(0, 255).astype(np.uint8),
+    )
+    found, clean = (audit(replay, training, held_out, EYES) for held_out in (mixed, Drawn("fresh", fresh)))
+    assert found.flagged.value >= 0.95
+    assert found.verdict.startswith("copies: ")
+    assert found.verdict.endswith("; 10 held-out pictures are training pictures too and were left out")
+    assert (found.duplicates, clean.duplicates) == (10, 0)
+    for name in ("threshold", "flagged", "false_flags", "copying_z", "authenticity_of_real"):
+        assert getattr(found, name) == getattr(clean, name)
+
+
+def test_held_out_pictures_a_grey_level_away_are_not_left_out() -> None:
+    training = cards(50, 0)
+    almost = training.images.copy()
+    almost[:, 14, 14] ^= 1
+    assert audit(training, training, Drawn("almost", almost), EYES).duplicates == 0
+
+
+def test_an_audit_against_the_training_pictures_alone_is_refused() -> None:
+    with pytest.raises(DataError, match="every picture of cards 0 is a training picture too"):
+        audit(cards(20, 2), cards(300, 0), cards(300, 0), EYES)
+
+
+def test_one_new_picture_many_times_is_not_too_near_as_a_whole() -> None:
+    fresh, sets = cards(1, 2).images, (cards(500, 0), cards(400, 1))
+    found = audit(Drawn("again", fresh.repeat(300, 0)), *sets, EYES)
+    assert (found.distinct, found.copying_z) == (1, None)
+    assert found.verdict.startswith("no sign of copying: ")
+    assert found.verdict.endswith("; distinct among the generated pictures are 1")
+
+
+def test_repeats_do_not_strengthen_the_copying_test() -> None:
+    some, sets = cards(100, 2), (cards(500, 0), cards(400, 1))
+    once, often = (audit(Drawn("some", some.images.repeat(times, 0)), *sets, EYES) for times in (1, 5))
+    assert once.distinct == often.distinct == 100
+    assert often.copying_z == pytest.approx(once.copying_z, abs=1e-9)
+    assert "distinct" not in once.verdict
+
+
 def test_an_audit_says_so_when_only_a_few_are_copies() -> None:
     training = cards(500, 0)
     some = Drawn("some", np.concatenate([cards(160, 3).images, training.images[:40]]))
@@ -168,13 +218,13 @@ def test_an_audit_says_so_when_few_are_surely_copies_but_all_are_too_near() -> N
     blends = Drawn("blends", training.images[:200] // 20 * 12 + cards(200, 3).images // 20 * 8)
     found = audit(blends, training, cards(400, 1), EYES)
     assert found.verdict.startswith("too near as a whole: ")
-    assert f"C_T = {found.copying_z:.1f}" in found.verdict
+    assert f"(C_T = {found.copying_z:.1f}), by copying or by little variety" in found.verdict
 
 
 def test_an_audit_gives_no_verdict_from_too_few_held_out_pictures() -> None:
     training = cards(50, 0)
     found = audit(training, training, cards(199, 1), EYES)
-    assert found.verdict.startswith("no verdict: cards 1 has 199 pictures, and 200 are needed")
+    assert found.verdict.startswith("no verdict: cards 1 has 199 pictures that are no training pictures, and 200 are")
     assert (found.flagged, found.false_flags, found.threshold, found.copying_z) == (None, None, None, None)
     assert len(found.nearest) == SHOWN
     json.dumps(found.document())
@@ -198,3 +248,16 @@ def test_the_sheet_shows_pairs_of_any_kind_side_by_side() -> None:
     first = found.nearest[0]
     assert (drawn[4:32, 4:32] == generated[first.generated]).all()
     assert (drawn[4:32, 32:60] == training[first.training] // 257).all()
+
+
+def test_too_few_held_out_pictures_are_counted_without_duplicates() -> None:
+    training = cards(50, 0)
+    mixed = Drawn("mixed", np.concatenate([training.images[:10], cards(195, 1).images]))
+    assert "mixed has 195 pictures" in audit(training, training, mixed, EYES).verdict
+
+
+def test_an_empty_cell_of_the_training_set_is_no_trouble() -> None:
+    training = torch.cat([torch.zeros(380, 4), torch.eye(4).repeat(5, 1)])
+    rng = torch.Generator().manual_seed(0)
+    generated, held_out = (torch.rand(400, 4, generator=rng) for _ in range(2))
+    assert math.isfinite(copying_z(generated, training, held_out))

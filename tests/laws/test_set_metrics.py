@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,15 +13,16 @@ import scipy.stats
 import torch
 
 from pinxit.data import DataSet
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import DataError
 from pinxit.metrics import neighbours, sets
 from pinxit.metrics.features import EXTRACTORS
-from pinxit.metrics.intervals import _bounded, _parts, estimates, mean_estimate, values
-from pinxit.metrics.neighbours import nearest, nearest_others
+from pinxit.metrics.intervals import LEVEL, _bounded, _parts, estimates, mean_estimate, share_estimate, values
+from pinxit.metrics.neighbours import nearest
 from pinxit.metrics.seen import Seen
 from pinxit.metrics.sets import SETS, kernel_distance, vendi_score
 
 DISTANCES = ("fd", "kd")
+SHARES = ("precision", "recall", "coverage")
 TWO_SIDED = ("fd", "kd", "precision", "recall", "density", "coverage")
 
 every_metric = pytest.mark.parametrize("name", SETS)
@@ -70,10 +72,6 @@ def test_the_nearest_are_those_of_the_whole_matrix(small_blocks: None, k: int) -
     expected = distances(one, other).topk(k, largest=False)
     torch.testing.assert_close(found, expected.values, rtol=1e-12, atol=0)
     assert torch.equal(where, expected.indices)
-    found, where = nearest_others(one, k)
-    expected = distances(one, one).fill_diagonal_(math.inf).topk(k, largest=False)
-    torch.testing.assert_close(found, expected.values, rtol=1e-12, atol=0)
-    assert torch.equal(where, expected.indices)
 
 
 def test_a_copy_is_found_at_exactly_nothing_far_from_the_origin() -> None:
@@ -81,19 +79,13 @@ def test_a_copy_is_found_at_exactly_nothing_far_from_the_origin() -> None:
     found, where = nearest(one.flip(0), one)
     assert not found.any()
     assert torch.equal(where[:, 0], torch.arange(50).flip(0))
-    twice = torch.cat([one, one[:1]])
-    assert nearest_others(twice)[0][0] == 0
-    assert (nearest_others(one)[0] > 0).all()
 
 
 def test_one_query_is_enough_but_points_must_be_as_many_as_asked_for() -> None:
     assert nearest(features(0, 1), features(1, 3), 3)[0].shape == (1, 3)
-    for search in (partial(nearest, features(0)), nearest_others):
-        for k in (0, 4):
-            with pytest.raises(DataError, match="k must be 1 to"):
-                search(features(1, 3), k=k)
-    with pytest.raises(DataError, match="k must be 1 to 2 here"):
-        nearest_others(features(1, 3), k=3)
+    for k in (0, 4):
+        with pytest.raises(DataError, match="k must be 1 to 3 here"):
+            nearest(features(0), features(1, 3), k=k)
     with pytest.raises(DataError, match="at least 1"):
         nearest(features(0, 0), features(1))
     with pytest.raises(DataError, match="one extractor"):
@@ -261,6 +253,12 @@ def test_vendi_score_counts_kinds(dimensions: int) -> None:
 # --- intervals ---
 
 
+def wilson(value: float, n: int) -> tuple[float, float]:
+    """scipy.stats.binomtest(hits, n).proportion_ci(method="wilson")."""
+    found = scipy.stats.binomtest(round(value * n), n).proportion_ci(method="wilson")
+    return found.low, found.high
+
+
 def jackknife(name: str, sides: tuple[Seen, Seen], parts: tuple[torch.Tensor, torch.Tensor]) -> tuple[float, float]:
     """The value and the half width, by leaving groups out indeed."""
     groups = int(parts[0].max()) + 1
@@ -286,10 +284,35 @@ def test_leaving_out_by_subtraction_is_leaving_out(n: int, m: int, dimensions: i
         if name != "kd":
             value, half = jackknife(name, sides, parts)
             least, most = SETS[name].bounds
+            low, high = max(value - half, least), min(value + half, most)
+            if name in SHARES:
+                widest = wilson(value, {"precision": n}.get(name, m))
+                low, high = min(low, widest[0]), max(high, widest[1])
             assert found[name].value == pytest.approx(value, rel=1e-9)
-            assert found[name].low == pytest.approx(max(value - half, least), rel=1e-9, abs=1e-9)
-            assert found[name].high == pytest.approx(min(value + half, most), rel=1e-9, abs=1e-9)
+            assert found[name].low == pytest.approx(low, rel=1e-9, abs=1e-9)
+            assert found[name].high == pytest.approx(high, rel=1e-9, abs=1e-9)
+            assert found[name].method.endswith("united with Wilson's score interval") == (name in SHARES)
             assert f"{groups} groups" in found[name].method
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_a_share_of_nothing_or_all_is_not_certain(name: str) -> None:
+    one = seen(0, 40)
+    everything, nothing = (estimates(one, other, [name])[name] for other in (one, seen(1, 60, shift=100)))
+    assert (everything.value, everything.high, nothing.value, nothing.low) == (1, 1, 0, 0)
+    assert everything.low <= wilson(1, 40)[0] + 1e-12
+    assert nothing.high == pytest.approx(wilson(0, 40 if name == "precision" else 60)[1])
+
+
+@pytest.mark.parametrize(("hits", "of"), [(0, 50), (1, 50), (37, 120), (50, 50)])
+def test_a_share_has_wilsons_interval(hits: int, of: int) -> None:
+    found = share_estimate(torch.arange(of) < hits)
+    assert (found.value, found.low, found.high) == pytest.approx((hits / of, *wilson(hits / of, of)), abs=1e-9)
+    assert found.low <= found.value <= found.high
+    assert found.document() == {
+        "value": found.value,
+        "interval": {"low": found.low, "high": found.high, "level": LEVEL, "method": "Wilson's score interval"},
+    }
 
 
 def test_singular_covariances_leave_out_as_well() -> None:
@@ -361,7 +384,7 @@ def test_the_kernel_interval_is_of_disjoint_blocks() -> None:
 
 
 def test_the_interval_is_of_the_seed_and_the_value_is_not() -> None:
-    found = [estimates(seen(0, 60), seen(1, 60), list(SETS), seed=seed) for seed in (0, 0, 1)]
+    found = [estimates(seen(0, 60), seen(1, 60, shift=1), list(SETS), seed=seed) for seed in (0, 0, 1)]
     assert found[0] == found[1]
     for name in SETS:
         assert found[0][name].value == found[2][name].value
@@ -369,10 +392,6 @@ def test_the_interval_is_of_the_seed_and_the_value_is_not() -> None:
 
 
 def test_what_intervals_need_is_said() -> None:
-    with pytest.raises(UsageError, match="no set metric 'fid'"):
-        estimates(seen(0), seen(1), ["fid"])
-    with pytest.raises(UsageError, match="no set metric 'fid'"):
-        values(seen(0), seen(1), ["fid"])
     assert set(estimates(seen(0, 4), seen(1, 4), ["fd", "kd", "vendi"])) == {"fd", "kd", "vendi"}
     with pytest.raises(DataError, match="at least 4"):
         estimates(seen(0), seen(1, 3), ["fd"])
@@ -417,3 +436,14 @@ def test_no_headline_takes_noise_or_black_for_pictures(mnist: DataSet) -> None:
                 assert found[name] > blur[name] > 4 * abs(floor[name])
             else:
                 assert found[name] < min(blur[name], 0.1 * floor[name])
+
+
+def test_a_new_row_of_the_table_gets_its_interval_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(generated: Seen, reference: Seen) -> float:
+        return sets.frechet_distance(generated.features, reference.features)
+
+    monkeypatch.setitem(SETS, "again", replace(SETS["fd"], measure=measure))
+    one, other = (torch.randn(90, 5, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    told = estimates(Seen(one, one.softmax(1)), Seen(other, other.softmax(1)), ["fd", "again"])
+    for part in ("value", "low", "high"):
+        assert getattr(told["again"], part) == pytest.approx(getattr(told["fd"], part), rel=1e-9)

@@ -1,15 +1,17 @@
 """Laws of the classification accuracy score, on a set of bars that a classifier learns within seconds."""
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 import pinxit
 from pinxit.data import DataSet
 from pinxit.errors import DataError
 from pinxit.evaluation.pictures import Drawn
-from pinxit.evaluation.utility import utility
+from pinxit.evaluation.utility import check_classes, utility
 
 SHORT = pinxit.TrainingSettings(steps=60, batch_size=32, schedule="cosine", average=0.9, threads=1)
 NAMES = ("across", "down", "plain")
@@ -43,7 +45,19 @@ def test_real_pictures_teach_as_much_as_other_real_pictures() -> None:
     for estimate in (found.real, found.synthetic, found.both):
         assert estimate.low <= estimate.value <= estimate.high
     assert found.protocol["n"] == {"real": 300, "synthetic": 300, "both": 600, "test": 300}
-    json.dumps(found.document())
+    told = json.loads(json.dumps(found.document()))
+    assert told["synthetic"] == {"value": found.synthetic.value, "interval": found.synthetic.interval()}
+    assert told["verdict"] == found.verdict
+
+
+def test_an_accuracy_has_wilsons_interval() -> None:
+    """scipy.stats.binomtest(hits, n).proportion_ci(method="wilson")."""
+    found = utility(bars(300, 1), noise(300), bars(120, 3), training=SHORT)
+    assert found.real.value == 1
+    for estimate in (found.real, found.synthetic):
+        expected = binomtest(round(estimate.value * 120), 120).proportion_ci(method="wilson")
+        assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert found.real.low < 0.98
 
 
 def test_noise_with_random_labels_teaches_nothing_but_spoils_little() -> None:
@@ -89,11 +103,12 @@ def test_grey_and_colour_of_other_sizes_and_depths_meet() -> None:
     assert "16 pixels, 3 channels" in found.protocol["input"]
 
 
-def test_sets_without_labels_or_common_classes_are_refused() -> None:
+@pytest.mark.parametrize("ask", [utility, check_classes])
+def test_sets_without_labels_or_common_classes_are_refused(ask: Callable[..., object]) -> None:
     with pytest.raises(DataError, match="bare has no labels"):
-        utility(bars(30, 1), Drawn("bare", bars(30, 2).images), bars(30, 3))
+        ask(bars(30, 1), Drawn("bare", bars(30, 2).images), bars(30, 3))
     with pytest.raises(DataError, match="fewer than two classes in common"):
-        utility(bars(30, 1), bars(30, 2, names=("plain", "x")), bars(30, 3))
+        ask(bars(30, 1), bars(30, 2, names=("plain", "x")), bars(30, 3))
 
 
 @pytest.mark.slow

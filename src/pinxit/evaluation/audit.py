@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,9 @@ from pinxit.errors import DataError
 from pinxit.evaluation.pictures import Pictures, identity
 from pinxit.evaluation.seeing import see, see_once
 from pinxit.images import grid
-from pinxit.metrics.copying import FALSE_FLAGS, FEWEST_HELD_OUT, closeness, copying_z, threshold
+from pinxit.metrics.copying import FALSE_FLAGS, FEWEST_HELD_OUT, Closeness, closeness, copying_z, threshold
 from pinxit.metrics.features import Extractor
-from pinxit.metrics.intervals import Estimate
+from pinxit.metrics.intervals import Estimate, share_estimate
 
 SHOWN = 20
 PAIRS_A_ROW = 4
@@ -26,10 +25,14 @@ LARGEST_SHOWN = 128
 AS_A_WHOLE = -3.0
 """A C_T of this or less is no accident."""
 
+SAME = 1e-5
+"""How far directions of features of one picture may lie apart, by rounding; a pixel one grey level off is farther."""
+
 STATISTIC = (
     "distance to the nearest training picture over the mean distance from that one to its own 5 nearest, between the "
     "directions of features (each divided by its length); flagged at or below the nearest 1 % of one half of the "
-    "held-out pictures; false flags among the other half"
+    "held-out pictures; false flags among the other half; held-out pictures that are training pictures are left out, "
+    "and C_T is of distinct generated pictures"
 )
 
 
@@ -45,29 +48,64 @@ class Pair:
 
 @dataclass(frozen=True)
 class Audit:
-    """What `audit` found. `flagged`, `false_flags`, `threshold` and `copying_z` are None where none could be told."""
+    """What `audit` found. `flagged`, `false_flags`, `threshold` and `copying_z` are None where none could be told.
 
-    verdict: str
+    `distinct` is how many different pictures the generated ones are, and `duplicates` how many held-out pictures are
+    training pictures too and were left out.
+    """
+
     flagged: Estimate | None
     false_flags: Estimate | None
     threshold: float | None
     copying_z: float | None
     authenticity: float
     authenticity_of_real: float
+    distinct: int
+    duplicates: int
     nearest: tuple[Pair, ...]
     protocol: dict[str, Any]
 
+    @property
+    def verdict(self) -> str:
+        """What was found, in words."""
+        generated, held_out = self.protocol["generated"], self.protocol["held_out"]
+        if self.flagged is None or self.false_flags is None:
+            return (
+                f"no verdict: {held_out['name']} has {held_out['pictures'] - self.duplicates} pictures that are no "
+                f"training pictures, and {FEWEST_HELD_OUT} are needed to say how near real pictures come; hold out "
+                "more, or look at the nearest pairs"
+            )
+        too_near = self.copying_z is not None and self.copying_z <= AS_A_WHOLE
+        told = [
+            f"{_told(self.flagged)} of {generated['pictures']:,} pictures lie as near to a training picture as the "
+            f"nearest {100 * FALSE_FLAGS:.0f} % of real held-out pictures do",
+            f"of other real held-out pictures {_told(self.false_flags)} do",
+        ]
+        if too_near:
+            told.append(
+                f"all in all they lie nearer than real ones do (C_T = {self.copying_z:.1f}), by copying or by little "
+                "variety"
+            )
+        if self.distinct < generated["pictures"]:
+            told.append(f"distinct among the generated pictures are {self.distinct:,}")
+        if self.duplicates:
+            told.append(f"{self.duplicates:,} held-out pictures are training pictures too and were left out")
+        return f"{_judged(self.flagged, self.false_flags, too_near)}: {'; '.join(told)}"
+
     def document(self) -> dict[str, Any]:
         """Return all of it, JSON-able."""
-        return asdict(self)
+        told = {"flagged": self.flagged, "false_flags": self.false_flags}
+        estimates = {name: estimate and estimate.document() for name, estimate in told.items()}
+        return {"verdict": self.verdict, **asdict(self), **estimates}
 
 
 def audit(generated: Pictures, training: Pictures, held_out: Pictures, extractor: Extractor, seed: int = 0) -> Audit:
     """Return how many generated pictures are copies of training pictures, in the eyes of an extractor.
 
     The directions of its features are compared, not the features, for so a copy that is darker or noisier than its
-    original is found too. With fewer than 200 held-out pictures there is no threshold and no verdict, but the nearest
-    pairs are there to look at. Fewer than 6 training pictures, or no generated or held-out ones, are a `DataError`.
+    original is found too. Held-out pictures that are training pictures too say nothing of how near others come; they
+    are left out. With fewer than 200 held-out pictures there is no threshold and no verdict, but the nearest pairs are
+    there to look at. Fewer than 6 training pictures, or no generated or held-out ones, are a `DataError`.
 
     What it cannot see: a copy that is shifted, turned or scaled by more than a little, a copy of a part, and whatever
     the extractor is blind to. No sign of copying is no proof that there is none.
@@ -80,15 +118,20 @@ def audit(generated: Pictures, training: Pictures, held_out: Pictures, extractor
         F.normalize(see_once(extractor, pictures, range(len(pictures))).features) for pictures in (training, held_out)
     )
     near, far = closeness(made, known), closeness(real, known)
+    apart = far.distance > SAME
+    if not apart.any():
+        raise DataError(f"every picture of {held_out.name} is a training picture too, so nothing can be said of copies")
+    real, far = real[apart], Closeness(*(column[apart] for column in far))
+    distinct = made.unique(dim=0)
     found = Audit(
-        verdict=f"no verdict: {held_out.name} has {len(real)} pictures, and {FEWEST_HELD_OUT} are needed to say how "
-        "near real pictures come; hold out more, or look at the nearest pairs",
         flagged=None,
         false_flags=None,
         threshold=None,
         copying_z=None,
         authenticity=_mean(near.authentic),
         authenticity_of_real=_mean(far.authentic),
+        distinct=len(distinct),
+        duplicates=int((~apart).sum()),
         nearest=_nearest(near.row, near.ratio, training),
         protocol={
             "statistic": STATISTIC,
@@ -104,18 +147,9 @@ def audit(generated: Pictures, training: Pictures, held_out: Pictures, extractor
     order = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))
     ours, others = far.ratio[order].tensor_split(2)
     limit = threshold(ours)
-    flagged, false_flags = share(near.ratio <= limit), share(others <= limit)
-    z = _copying_z(made, known, real, seed)
-    verdict = _verdict(flagged, false_flags, z, len(made))
-    return replace(found, verdict=verdict, flagged=flagged, false_flags=false_flags, threshold=limit, copying_z=z)
-
-
-def share(hits: Tensor) -> Estimate:
-    """Return the share of True in (N,) with its 95 % score interval (Wilson, 1927), which holds at 0 and 1 too."""
-    n, value, z = len(hits), _mean(hits), 1.959964
-    centre, half = value + z**2 / (2 * n), z * sqrt(value * (1 - value) / n + (z / (2 * n)) ** 2)
-    low, high = ((centre + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
-    return Estimate(value, min(max(low, 0), value), max(min(high, 1), value), "Wilson's score interval")
+    flagged, false_flags = share_estimate(near.ratio <= limit), share_estimate(others <= limit)
+    z = _copying_z(distinct, known, real, seed)
+    return replace(found, flagged=flagged, false_flags=false_flags, threshold=limit, copying_z=z)
 
 
 def sheet(found: Audit, generated: Pictures, training: Pictures) -> np.ndarray:
@@ -130,17 +164,15 @@ def sheet(found: Audit, generated: Pictures, training: Pictures) -> np.ndarray:
     return grid(np.stack(drawn), columns=PAIRS_A_ROW, gap=4)
 
 
-def _verdict(flagged: Estimate, false_flags: Estimate, z: float | None, n: int) -> str:
-    value, low, high = (f"{100 * share:.1f} %" for share in (flagged.value, flagged.low, flagged.high))
-    told = (
-        f"{value} of {n:,} pictures (95 % interval {low} to {high}) lie as near to a training picture as the nearest "
-        f"{100 * FALSE_FLAGS:.0f} % of real held-out pictures do"
-    )
+def _judged(flagged: Estimate, false_flags: Estimate, too_near: bool) -> str:
     if flagged.low > false_flags.high:
-        return f"{'copies' if flagged.value > 0.5 else 'some copies'}: {told}"
-    if z is not None and z <= AS_A_WHOLE:
-        return f"too near as a whole: {told}, but all in all they lie nearer than real ones do (C_T = {z:.1f})"
-    return f"no sign of copying: {told}"
+        return "copies" if flagged.value > 0.5 else "some copies"
+    return "too near as a whole" if too_near else "no sign of copying"
+
+
+def _told(share: Estimate) -> str:
+    value, low, high = (f"{100 * share:.1f} %" for share in (share.value, share.low, share.high))
+    return f"{value} (95 % interval {low} to {high})"
 
 
 def _copying_z(made: Tensor, known: Tensor, real: Tensor, seed: int) -> float | None:

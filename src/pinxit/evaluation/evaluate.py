@@ -11,7 +11,7 @@ from pinxit.data.settings import HOLDOUT
 from pinxit.errors import DataError, UsageError
 from pinxit.evaluation.audit import audit, sheet
 from pinxit.evaluation.certificate import Document
-from pinxit.evaluation.pictures import Drawn, parts
+from pinxit.evaluation.pictures import Drawn, Pictures, parts
 from pinxit.evaluation.score import count, extractor_of, score
 from pinxit.evaluation.utility import check_classes, utility
 from pinxit.files import sha256, write_json
@@ -52,18 +52,16 @@ def evaluate(
     target, real = _reference(reference, run)
     judged = _drawn(run, count(target, target, n), seed) if run else parts(str(generated), HOLDOUT)[0]
     eyes = extractors or (DIGITS if target.fingerprint == mnist.FINGERPRINT else ANY_PICTURE,)
-    found: Document = {}
+    beside: Document = {}
     if audit_sheet or with_utility:
         training, held_out = _own(run) if run else _divided(str(reference), target, real)
         if with_utility:
             check_classes(training, judged, held_out)
         if audit_sheet:
-            copies = audit(judged, training, held_out, extractor_of(eyes[0]), seed)
-            save_image(audit_sheet, sheet(copies, judged, training))
-            found["audit"] = copies.document() | {"sheet": audit_sheet.name}
+            beside["audit"] = _audit(judged, training, held_out, eyes[0], seed, audit_sheet)
         if with_utility:
-            found["utility"] = utility(training, judged, held_out, seed).document()
-    document = score(judged, target, real=real, extractors=eyes, metrics=metrics, n=n, seed=seed) | found
+            beside["utility"] = utility(training, judged, held_out, seed).document()
+    document = score(judged, target, real=real, extractors=eyes, metrics=metrics, n=n, seed=seed) | beside
     document["remarks"] += _about_eyes(eyes, target) + _about_training(run, target)
     if run:
         write_json(run.folder / EVALUATION, {"weights": sha256(run.weights)} | document)
@@ -102,6 +100,13 @@ def _divided(reference: str, target: ImageSet, real: ImageSet | None) -> tuple[I
             "mnist:test or FOLDER:test, whose other part was trained on"
         )
     return real, target
+
+
+def _audit(judged: Pictures, training: ImageSet, held_out: ImageSet, eyes: str, seed: int, drawn_to: Path) -> Document:
+    """Return what the audit tells, after drawing its sheet."""
+    found = audit(judged, training, held_out, extractor_of(eyes), seed)
+    save_image(drawn_to, sheet(found, judged, training))
+    return found.document() | {"sheet": drawn_to.name}
 
 
 def _drawn(run: Run, n: int, seed: int) -> Drawn:

@@ -7,7 +7,7 @@ ResNet-50, with equal steps on real and generated pictures, and a third one that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from typing import Any
@@ -21,7 +21,7 @@ from pinxit.data.batch import to_float
 from pinxit.data.render import fitted, with_channels
 from pinxit.errors import DataError
 from pinxit.evaluation.pictures import Pictures, identity
-from pinxit.metrics.intervals import Estimate, mean_estimate
+from pinxit.metrics.intervals import Estimate, share_estimate
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.recognition import Recognition
 from pinxit.objectives.settings import ObjectiveSettings
@@ -58,7 +58,12 @@ class Utility:
 
     def document(self) -> dict[str, Any]:
         """Return all of it, JSON-able."""
-        return {"verdict": self.verdict, **asdict(self)}
+        told = {"real": self.real, "synthetic": self.synthetic, "both": self.both}
+        return {
+            "verdict": self.verdict,
+            **{name: estimate.document() for name, estimate in told.items()},
+            "protocol": self.protocol,
+        }
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ def utility(
     `seed` says how much the learning itself varies. A set without labels, or fewer than two classes in common, is a
     `DataError`.
     """
-    classes = _common(real, synthetic, test)
+    classes = check_classes(real, synthetic, test)
     shape = PictureShape(_side(real), max(images.channels for images in (real, synthetic, test)), len(classes))
     chosen = [_of_classes(images, classes) for images in (real, synthetic)]
     n = min(MOST_PICTURES, *map(len, chosen))
@@ -93,7 +98,7 @@ def utility(
     computing = hardware.choose(training.device, training.precision, training.threads)
     settings = training.changed(seed=seed)
     accuracies = {
-        name: _accuracy(_learned(lessons, name, shape, settings, computing), judge, computing, seed)
+        name: _accuracy(_learned(lessons, name, shape, settings, computing), judge, computing)
         for name, lessons in (("real", one), ("synthetic", other), ("both", both))
     }
     protocol = {
@@ -110,8 +115,11 @@ def utility(
     return Utility(**accuracies, protocol=protocol)
 
 
-def _common(*sets: Pictures) -> tuple[str, ...]:
-    """Return the classes of which every set has pictures, in the order of the first set."""
+def check_classes(*sets: Pictures) -> tuple[str, ...]:
+    """Return the classes of which every set has pictures, in the order of the first set.
+
+    A set without labels, or fewer than two classes in common, is a `DataError`.
+    """
     present = [{images.classes[place] for place in np.unique(_labels(images))} for images in sets]
     common = tuple(name for name in sets[0].classes if all(name in names for names in present))
     if len(common) < 2:
@@ -173,7 +181,7 @@ def _batch(lessons: _Labelled, order: np.ndarray, training: TrainingSettings, st
     return Batch(image=to_float(lessons.rows[numbers]), label=lessons.labels[numbers], seed=training.seed, step=step)
 
 
-def _accuracy(trainer: Trainer, judge: _Labelled, computing: Hardware, seed: int) -> Estimate:
+def _accuracy(trainer: Trainer, judge: _Labelled, computing: Hardware) -> Estimate:
     """Return the share of the judging pictures whose class the averaged classifier names."""
     with trainer.averaged() as objective:
         assert isinstance(objective, Recognition)
@@ -181,4 +189,4 @@ def _accuracy(trainer: Trainer, judge: _Labelled, computing: Hardware, seed: int
             objective.logits(to_float(judge.rows[start : start + ROWS]).to(computing.device)).argmax(1).cpu()
             for start in range(0, len(judge.labels), ROWS)
         ]
-    return mean_estimate((torch.cat(found) == judge.labels).double(), seed)
+    return share_estimate(torch.cat(found) == judge.labels)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import sqrt
+from typing import Any
 
 import torch
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
-from pinxit.errors import UsageError
 from pinxit.metrics import sets
 from pinxit.metrics.seen import Seen, check
 from pinxit.metrics.sets import SETS, Gaussian
@@ -23,6 +24,7 @@ BLOCKS = 10
 BLOCK_ROWS = 1000
 RESAMPLES = 2000
 LEVEL = 0.95
+WILSON = "Wilson's score interval"
 
 # Of which group each picture of each side is.
 Parts = tuple[Tensor, Tensor]
@@ -37,10 +39,17 @@ class Estimate:
     high: float
     method: str
 
+    def interval(self) -> dict[str, float | str]:
+        """Return the interval as a document tells it, with its level."""
+        return {"low": self.low, "high": self.high, "level": LEVEL, "method": self.method}
+
+    def document(self) -> dict[str, Any]:
+        """Return the value and its interval, as a score has them."""
+        return {"value": self.value, "interval": self.interval()}
+
 
 def values(generated: Seen, reference: Seen, names: Sequence[str]) -> dict[str, float]:
-    """Return the named metrics of `SETS` alone, sharing work among them. An unknown name is a `UsageError`."""
-    _check_names(names)
+    """Return the named metrics of `SETS` alone, sharing work among them."""
     found = {}
     if _NEIGHBOURS & set(names):
         shared = sets.neighbour_metrics(generated.features, reference.features)
@@ -60,10 +69,10 @@ def estimates(generated: Seen, reference: Seen, names: Sequence[str], seed: int 
     half width is its root x t of g - 1 degrees. Without replacement: a bootstrap of a Frechet distance knows repeated
     pictures only, and misses the value altogether. Values with a group left out are exact, not approximations.
 
-    Both are centred on the value and end at the metric's own bounds. At least 4 pictures a side, and 8 for the metrics
-    of 5 neighbours; fewer are a `DataError`, an unknown name is a `UsageError`.
+    Both are centred on the value and end at the metric's own bounds. At 0 and 1 no group makes a difference to a share
+    (precision, recall, coverage), so its interval reaches at least as far as Wilson's for the same share of as many
+    independent pictures. At least 4 pictures a side, and 8 for the metrics of 5 neighbours; fewer are a `DataError`.
     """
-    _check_names(names)
     check(generated.features, reference.features, least=4)
     rng = torch.Generator().manual_seed(seed)
     n = min(len(generated.features), len(reference.features))
@@ -75,9 +84,27 @@ def estimates(generated: Seen, reference: Seen, names: Sequence[str], seed: int 
         if family & set(names):
             for name, column in replicates(generated, reference, parts).items():
                 found[name] = _bounded(name, float(column[0]), _jackknife(column[1:]), method)
+                if name in _SHARES:
+                    found[name] = _widened(found[name], len((generated, reference)[_SHARES[name]].features))
+    for name in set(names) - found.keys() - {"kd"}:
+        found[name] = _bounded(name, *_plainly(SETS[name].measure, generated, reference, parts), method)
     if "kd" in names:
         found["kd"] = _kernel_estimate(generated, reference, min(max(BLOCKS, n // BLOCK_ROWS), n // 2), seed)
     return {name: found[name] for name in names}
+
+
+def _plainly(
+    measure: Callable[[Seen, Seen], float], generated: Seen, reference: Seen, parts: Parts
+) -> tuple[float, float]:
+    """Return a metric that shares no work, and its half width, by measuring anew without each group."""
+    one, other = parts
+    groups = range(int(one.max()) + 1)
+    left_out = [measure(_without(generated, one == group), _without(reference, other == group)) for group in groups]
+    return measure(generated, reference), _jackknife(torch.tensor(left_out, dtype=torch.float64))
+
+
+def _without(seen: Seen, rows: Tensor) -> Seen:
+    return Seen(seen.features[~rows], seen.posteriors[~rows])
 
 
 def mean_estimate(samples: Tensor, seed: int = 0) -> Estimate:
@@ -98,10 +125,27 @@ def mean_estimate(samples: Tensor, seed: int = 0) -> Estimate:
     )
 
 
-def _check_names(names: Sequence[str]) -> None:
-    for name in names:
-        if name not in SETS:
-            raise UsageError(f"there is no set metric {name!r}; there are {', '.join(SETS)}")
+def share_estimate(hits: Tensor) -> Estimate:
+    """Return the share of True in (N,), at least one, with its score interval (Wilson, 1927), which holds at 0 and 1.
+
+    The rows must be independent of each other.
+    """
+    value = float(hits.double().mean())
+    return Estimate(value, *_wilson(value, len(hits)), WILSON)
+
+
+def _wilson(value: float, n: int) -> tuple[float, float]:
+    """Return the ends of the interval of a share of n."""
+    z = float(ndtri((1 + LEVEL) / 2))
+    centre, half = value + z**2 / (2 * n), z * sqrt(value * (1 - value) / n + (z / (2 * n)) ** 2)
+    low, high = ((centre + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
+    return min(max(low, 0), value), max(min(high, 1), value)
+
+
+def _widened(share: Estimate, n: int) -> Estimate:
+    """Return a share of n pictures with an interval that takes in Wilson's."""
+    low, high = _wilson(share.value, n)
+    return Estimate(share.value, min(share.low, low), max(share.high, high), f"{share.method}, united with {WILSON}")
 
 
 def _parts(seen: Seen, count: int, rng: torch.Generator) -> Tensor:
@@ -188,6 +232,8 @@ def _classes(generated: Seen, reference: Seen, parts: Parts) -> dict[str, Tensor
     return {"class entropy": bits, "class score": score}
 
 
+# The side whose pictures each share counts: 0 the generated, 1 the reference.
+_SHARES = {"precision": 0, "recall": 1, "coverage": 1}
 _NEIGHBOURS = {"precision", "recall", "density", "coverage"}
 _REPLICATES: tuple[tuple[set[str], Callable[[Seen, Seen, Parts], dict[str, Tensor]]], ...] = (
     ({"fd"}, _frechet),

@@ -29,12 +29,12 @@ def nearest(queries: Tensor, points: Tensor, k: int = 1) -> tuple[Tensor, Tensor
     They are float64 and taken from the differences, so a query that is one of the points finds it at exactly 0.
     `DataError` if there are fewer than k points, or features are not finite or of unequal D.
     """
-    return _nearest(queries, points, k, others=False)
-
-
-def nearest_others(points: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
-    """Return what `nearest` gives for points among themselves, where none is its own neighbour but its equal is."""
-    return _nearest(points, points, k, others=True)
+    check(queries, points, least=1)
+    if not 1 <= k <= len(points):
+        raise DataError(f"k must be 1 to {len(points)} here, not {k}")
+    found = [_of_block(block, points, k) for block in queries.split(ROWS)]
+    distances, rows = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return distances, rows
 
 
 def squared_distances(one: Tensor, other: Tensor) -> Tensor:
@@ -111,26 +111,13 @@ def _kth(near: Tensor, k: int, without: list[int]) -> Tensor:
     return kept.flatten(1).kthvalue(k).values
 
 
-def _nearest(queries: Tensor, points: Tensor, k: int, others: bool) -> tuple[Tensor, Tensor]:
-    check(queries, points, least=1)
-    if not 1 <= k <= len(points) - others:
-        raise DataError(f"k must be 1 to {len(points) - others} here, not {k}")
-    found = [
-        _of_block(block, points, k, number if others else None) for number, block in enumerate(queries.split(ROWS))
-    ]
-    distances, rows = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return distances, rows
-
-
-def _of_block(block: Tensor, points: Tensor, k: int, own: int | None) -> tuple[Tensor, Tensor]:
-    """Return distances and rows of the k nearest points of one block of queries, which is block `own` of the points."""
+def _of_block(block: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return distances and rows of the k nearest points of one block of queries."""
     block = block.double()
     squares = block.new_empty(len(block), 0)
     rows = torch.empty(len(block), 0, dtype=torch.long)
     for number, part in enumerate(points.split(ROWS)):
         further = squared_distances(block, part.double())
-        if number == own:
-            further.fill_diagonal_(torch.inf)
         nearer, where = further.topk(min(k, len(part)), largest=False)
         squares, order = torch.cat([squares, nearer], 1).sort(1)
         rows = torch.cat([rows, where + number * ROWS], 1).gather(1, order)
