@@ -107,11 +107,21 @@ def test_the_floor_comes_from_other_real_pictures_or_from_halves(sheet: Callable
     document = score(one, other, real=real, extractors=EYES)
     floor = told(document)["rows"][1]
     assert (floor["about"], floor["n"]) == (real.name, 25)
-    first = Drawn("first", np.stack([other[i] for i in range(25)]))
-    assert floor["value"] == pytest.approx(value(score(real, first, extractors=EYES)))
+    some = Drawn("some", np.stack([other[i] for i in torch.randperm(40, generator=rng(0))[:25].tolist()]))
+    assert floor["value"] == pytest.approx(value(score(real, some, extractors=EYES)))
     assert any("the floor compares 25 real pictures" in remark for remark in document["remarks"])
     for too_few in (None, sheet("few", n=11)):
         assert told(score(one, other, real=too_few, extractors=EYES))["rows"][1]["n"] == 20
+
+
+def test_the_halves_of_a_sorted_reference_are_mixed(sheet: Callable[..., ImageSet]) -> None:
+    dark, light = (np.full((30, 28, 28, 1), level, np.uint8) for level in (20, 220))
+    grain = np.random.default_rng(0).integers(0, 20, (60, 28, 28, 1), np.uint8)
+    ordered = Drawn("ordered", np.concatenate([dark, light]) + grain)
+    rows = told(score(sheet("one", 60), ordered, extractors=EYES, metrics=["fd"]), "fd[digits-v1]")["rows"]
+    apart = value(score(Drawn("dark", ordered.images[:30]), Drawn("light", ordered.images[30:]), extractors=EYES,
+                        metrics=["fd"]), "fd[digits-v1]")  # fmt: skip
+    assert rows[1]["value"] < apart / 10
 
 
 @pytest.mark.parametrize("name", [name for name, metric in SETS.items() if metric.better == "as real"])

@@ -10,6 +10,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -30,6 +31,9 @@ FEWEST_PICTURES = 12
 FRECHET_FROM = 2048
 """Pictures of each side from which a Frechet distance is told unasked: its bias grows as N falls, and below its
 dimensions (2,048 in the network that made it famous) the covariances it compares are singular."""
+
+MUCH_LARGER = 1.1
+"""Sides this many times as long hold detail that the others cannot have."""
 
 ANCHORS = {
     "noise": "the reference's pictures, plus Gaussian noise of 25 grey levels, clipped, rounded to 8 bit",
@@ -165,17 +169,18 @@ def _rows(
     chosen = choose(reference, n, 2 * seed)
     target = see_once(extractor, reference, chosen)
     yield _Row("generated", generated.name, see_once(extractor, generated, choose(generated, n, 2 * seed + 1)), target)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     if real and len(real) >= FEWEST_PICTURES:
         seen = see_once(extractor, real, choose(real, n, 2 * seed + 1))
-        yield _Row("floor", real.name, seen, _some(target, slice(len(seen.features))))
+        yield _Row("floor", real.name, seen, _some(target, order[: len(seen.features)]))
     else:
-        halves = "one half of the reference against the other"
-        yield _Row("floor", halves, _some(target, slice(n // 2)), _some(target, slice(n // 2, n)))
+        one, other = (_some(target, half) for half in order[: n // 2 * 2].chunk(2))
+        yield _Row("floor", "one half of the reference against the other", one, other)
     for spoil, about in ((noise, "the reference with noise of 25 grey levels"), (blur, "the reference, 3x3 box blur")):
         yield _Row(spoil.__name__, about, see_once(extractor, reference, chosen, spoil, seed), target)
 
 
-def _some(seen: Seen, rows: slice) -> Seen:
+def _some(seen: Seen, rows: Tensor) -> Seen:
     return Seen(seen.features[rows], seen.posteriors[rows])
 
 
@@ -195,7 +200,7 @@ def _about_sets(generated: Pictures, reference: Pictures, n: int) -> Iterator[st
             f"{kinds}: what lossy compression does to a picture is counted as a difference "
             "(a published FID went from 24.8 to 30.7 by saving as JPEG alone); save both without loss"
         )
-    if (one["width"], one["height"]) != (other["width"], other["height"]):
+    if not 1 / MUCH_LARGER < _side(generated) / _side(reference) < MUCH_LARGER:
         sizes = " and ".join(f"{told['name']} of {_sides(told)} pixels" for told in (one, other))
         yield (
             f"{sizes} are brought to one size for the extractor: detail that the larger ones have and the smaller ones "
@@ -204,6 +209,11 @@ def _about_sets(generated: Pictures, reference: Pictures, n: int) -> Iterator[st
     if one["channels"] != other["channels"]:
         kinds = " and ".join(f"{told['name']} has {told['channels']}" for told in (one, other))
         yield f"channels: {kinds}; an extractor counts missing colour or transparency as a difference"
+
+
+def _side(images: Pictures) -> float:
+    """Return the root of the median area, in pixels."""
+    return float(np.median(images.shapes.prod(1))) ** 0.5
 
 
 def _sides(told: dict[str, Any]) -> str:
