@@ -1,5 +1,10 @@
 """What is learned: the table of objectives, by the name that `pinxit train` takes."""
 
-from pinxit.objectives.settings import GANSettings, ObjectiveSettings
+from pinxit.objectives.settings import GANSettings, ObjectiveSettings, VAESettings
 
-OBJECTIVES: dict[str, type[ObjectiveSettings]] = {"gan": GANSettings}
+OBJECTIVES: dict[str, type[ObjectiveSettings]] = {
+    # The generative adversarial network (Goodfellow et al., 2014): a generator plays against a discriminator.
+    "gan": GANSettings,
+    # The variational autoencoder (Kingma and Welling, 2014) and its kin: one player, pictures to codes and back.
+    "vae": VAESettings,
+}

@@ -1,0 +1,262 @@
+"""Autoencoders: pictures to codes and back, by any likelihood and any penalty on the codes.
+
+One class holds the plain and the regularised autoencoder, the VAE with its beta, free bits, total correlation, classes,
+importance-weighted bound and VampPrior, the InfoVAE and the Wasserstein autoencoder: they differ by a row of
+`PENALTIES`, a row of `LIKELIHOODS` and a few weights. A second player (VAE-GAN) would read `Drawn.logits`, and a
+perceptual term stand beside the reconstruction in `VAE.loss`.
+
+To make a new picture a code is drawn from a sampler and decoded; the encoder takes no part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pinxit.data import Batch
+from pinxit.losses import penalties
+from pinxit.losses.latent import PENALTIES, Codes, free_bits, kl_to_normal, log_mean_exp, log_normal
+from pinxit.losses.likelihood import LIKELIHOODS, log_likelihood
+from pinxit.nets import dcgan, dense, residual
+from pinxit.nets.shapes import PictureShape
+from pinxit.objectives.mixture import BY_CLASS, Mixture, fit_classes, fit_mixture
+from pinxit.objectives.objective import Generative, Judgement, Loss, Player
+from pinxit.objectives.settings import VAESettings
+
+Encoder = dcgan.Encoder | residual.Encoder | dense.Encoder
+
+FIRST_NOISE = 0.1
+ACTIVE_VARIANCE = 0.01
+
+
+class Posterior(nn.Module):
+    """What a picture's features say of its code: mean and log-variance, (N, latent) each, shifted by its class.
+
+    Of a point the variance is zero, its logarithm -inf.
+    """
+
+    def __init__(self, features: int, latent: int, classes: int, gaussian: bool) -> None:
+        super().__init__()
+        self.head = nn.Linear(features, latent * (2 if gaussian else 1))
+        nn.init.normal_(self.head.weight, 0.0, 0.1 / math.sqrt(features))
+        nn.init.zeros_(self.head.bias)
+        self.embedding = nn.Embedding(classes, self.head.out_features) if classes else None
+        self.gaussian = gaussian
+
+    def forward(self, features: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance in float32, whatever the precision inside."""
+        code = self.head(features).float()
+        if self.embedding is not None:
+            code = code + self.embedding(label)
+        if not self.gaussian:
+            return code, torch.full_like(code, -math.inf)
+        mean, log_variance = code.chunk(2, dim=1)
+        return mean, log_variance
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One step: pictures as the likelihood sees them, their posteriors (N, D), K latents of each and their logits.
+
+    `latent` is (N * K, D), `logits` (N * K, C, H, W), the K of a picture side by side.
+    """
+
+    image: Tensor
+    mean: Tensor
+    log_variance: Tensor
+    latent: Tensor
+    logits: Tensor
+
+
+class VAE(Generative):
+    """An encoder to a distribution of codes, a decoder to a distribution of pictures (Kingma and Welling, 2014)."""
+
+    def __init__(self, settings: VAESettings, shape: PictureShape) -> None:
+        self.settings, self.latent = settings, settings.latent
+        self.classes = shape.classes
+        self.shape = shape if settings.conditional else shape._replace(classes=0)
+        self.penalty = PENALTIES[settings.penalty]
+        self.weight = self.penalty.weight if settings.beta is None else settings.beta
+        self.sampler = self.penalty.sampler
+        self.gaussian = self.penalty.posterior == "gaussian"
+        encoder, decoder = build(settings, self.shape)
+        posterior = Posterior(encoder.features, self.latent, self.shape.classes, self.gaussian)
+        self.networks = nn.ModuleDict({"encoder": encoder, "posterior": posterior, "decoder": decoder})
+        if LIKELIHOODS[settings.likelihood].noisy and settings.noise is None:
+            self.networks["noise"] = nn.ParameterDict({"log": torch.tensor(math.log(FIRST_NOISE))})
+        if settings.pseudo_inputs:
+            pseudo = torch.randn(settings.pseudo_inputs, shape.channels, shape.size, shape.size)
+            self.networks["prior"] = nn.ParameterDict({"pseudo_inputs": pseudo})
+        self.model = tuple(self.networks)
+        self.judgement = Judgement("negative_elbo" if self.gaussian else "distortion", "lowest", self.judge)
+
+    @property
+    def decoder(self) -> nn.Module:
+        """Latents to logits."""
+        return self.networks["decoder"]
+
+    @property
+    def log_noise(self) -> Tensor:
+        """The logarithm of the likelihood's noise, learned or fixed; of no meaning where the likelihood has none."""
+        if "noise" in self.networks:
+            return self.networks["noise"].get_parameter("log")
+        return torch.tensor(math.log(self.settings.noise or 1.0))
+
+    def players(self) -> tuple[Player, ...]:
+        """Return the one player, all networks together."""
+        return (Player("autoencoder", self.networks, self.loss),)
+
+    def draw(self, batch: Batch) -> Drawn:
+        """Return the pictures' posteriors, latents from these and what the decoder makes of them."""
+        return self.reconstruct(batch, self.settings.importance)
+
+    def reconstruct(self, batch: Batch, samples: int = 1) -> Drawn:
+        """Return what `samples` latents from each picture's posterior become."""
+        image, label = self.target(batch), self.label(batch)
+        mean, log_variance = self.encode(image, label)
+        noise = batch.normal(samples, self.latent)
+        latent = (mean[:, None] + (log_variance / 2).exp()[:, None] * noise).flatten(0, 1)
+        logits = self.decoder(latent, None if label is None else label.repeat_interleave(samples))
+        return Drawn(image, mean, log_variance, latent, logits.float())
+
+    def loss(self, batch: Batch, drawn: Drawn) -> Loss:
+        """Return distortion and weighted penalty, or the importance-weighted bound; what is read is in nats."""
+        distortion = -self.log_likelihood(drawn)
+        if self.settings.importance > 1:
+            divergence = self.divergence(drawn)
+            rate = divergence.mean()
+            terms = {"bound": -log_mean_exp(-distortion - divergence).mean()}
+        else:
+            rate = self.rate(drawn)
+            terms = {"reconstruction": distortion.mean()}
+            if self.weight:
+                warm = min(1.0, (batch.step + 1) / max(1, self.settings.beta_warmup))
+                terms[self.settings.penalty] = warm * self.penalty.value(self.codes(batch, drawn, rate), self.weight)
+        terms |= self.decoder_terms(batch, drawn)
+        readings = {"distortion": distortion.mean(), "active_units": active_units(drawn.mean)}
+        return Loss(terms, readings | ({"rate": rate} if self.gaussian else {}))
+
+    def decoder_terms(self, batch: Batch, drawn: Drawn) -> dict[str, Tensor]:
+        """Return what keeps the decoder smooth, by the names of its settings (Ghosh et al., 2020, section 3.1)."""
+        terms = {}
+        if weight := self.settings.decoder_l2:
+            squares = torch.stack([part.square().sum() for part in self.decoder.parameters()])
+            terms["decoder_l2"] = weight / 2 * squares.sum()
+        if weight := self.settings.latent_gradient:
+            direction = batch.normal(*drawn.logits.shape[1:], stream="direction")
+            penalty = penalties.latent_gradient(drawn.logits.sigmoid(), drawn.latent, direction)
+            terms["latent_gradient"] = weight * penalty
+        return terms
+
+    def codes(self, batch: Batch, drawn: Drawn, rate: Tensor) -> Codes:
+        """Return the batch's codes as a penalty sees them."""
+        if nats := self.settings.free_bits:
+            rate = free_bits(kl_to_normal(drawn.mean, drawn.log_variance), nats)
+        return Codes(drawn.mean, drawn.log_variance, drawn.latent, batch.normal(self.latent, stream="prior"), rate)
+
+    def rate(self, drawn: Drawn) -> Tensor:
+        """Return KL(posterior || prior) in nats a picture: in closed form for N(0, I), else by the latents drawn."""
+        if "prior" in self.networks:
+            return self.divergence(drawn).mean()
+        return kl_to_normal(drawn.mean, drawn.log_variance).sum(1).mean()
+
+    def divergence(self, drawn: Drawn) -> Tensor:
+        """Return log q(z | x) - log p(z) of every latent drawn, (N, K)."""
+        latent = drawn.latent.view(len(drawn.mean), -1, self.latent)
+        log_posterior = log_normal(latent, drawn.mean[:, None], drawn.log_variance[:, None]).sum(2)
+        return log_posterior - self.log_prior(drawn.latent).view_as(log_posterior)
+
+    def bound(self, drawn: Drawn) -> Tensor:
+        """Return the importance-weighted bound of log p(x) in nats, (N,), by the K latents of each picture."""
+        return log_mean_exp(self.log_likelihood(drawn) - self.divergence(drawn))
+
+    def log_likelihood(self, drawn: Drawn) -> Tensor:
+        """Return log p(x | z) in nats of every latent drawn, (N, K)."""
+        samples = len(drawn.latent) // len(drawn.mean)
+        image = drawn.image.repeat_interleave(samples, dim=0)
+        log_p = log_likelihood(self.settings.likelihood, image, drawn.logits, self.log_noise)
+        return log_p.view(-1, samples)
+
+    def log_prior(self, latent: Tensor) -> Tensor:
+        """Return log p(z) of latents (N, D), (N,): of N(0, I) or the VampPrior (Tomczak and Welling, 2018, eq. 9)."""
+        if "prior" not in self.networks:
+            return log_normal(latent, torch.zeros_like(latent), torch.zeros_like(latent)).sum(1)
+        mean, log_variance = self.pseudo_posteriors()
+        return log_mean_exp(log_normal(latent[:, None], mean, log_variance).sum(2))
+
+    def pseudo_posteriors(self) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance of the pseudo-inputs' posteriors, (K, D) each."""
+        return self.encode(self.networks["prior"].get_parameter("pseudo_inputs").sigmoid(), None)
+
+    def judge(self, batch: Batch) -> float:
+        """Return -ELBO in nats a picture, whatever the weight of KL in training; of points, the distortion alone."""
+        drawn = self.reconstruct(batch)
+        distortion = -self.log_likelihood(drawn).mean()
+        return float(distortion + self.rate(drawn) if self.gaussian else distortion)
+
+    def preview(self, batch: Batch) -> Tensor:
+        """Return pictures each beside its reconstruction, and as many new ones where the prior is what codes follow."""
+        drawn = self.reconstruct(batch)
+        pairs = torch.stack([drawn.image, self.sample(drawn.mean, self.label(batch))], dim=1).flatten(0, 1)
+        if self.sampler != "prior":
+            return pairs[: len(batch)]
+        noise, place = batch.normal(self.latent, stream="preview").cpu(), batch.uniform(stream="preview").cpu()
+        latent = self.prior().latents(noise, place).to(batch.image.device)
+        half = len(batch) // 4 * 2
+        return torch.cat([pairs[:half], self.sample(latent, self.label(batch))[: len(batch) - half]])
+
+    def sample(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the means (N, C, H, W) in [0, 1] of the pictures that latents (N, latent) stand for."""
+        logits: Tensor = self.decoder(latent, label)
+        return logits.float().sigmoid()
+
+    def prior(self) -> Mixture:
+        """Return N(0, I), or the VampPrior as the mixture it is."""
+        if "prior" not in self.networks:
+            return super().prior()
+        mean, log_variance = (part.detach().cpu() for part in self.pseudo_posteriors())
+        return Mixture(torch.full((len(mean),), 1 / len(mean)), mean, (log_variance / 2).exp())
+
+    def fit_samplers(self, batches: Iterable[Batch]) -> dict[str, Mixture]:
+        """Return mixtures fitted to the posterior means of training pictures (Ghosh et al., 2020, section 4)."""
+        seen = [(self.encode(self.target(batch), self.label(batch))[0].cpu(), batch.label) for batch in batches]
+        codes = torch.cat([code for code, _ in seen])
+        labels = [label.cpu() for _, label in seen if label is not None]
+        fitted = {"gmm": fit_mixture(codes)}
+        return fitted | ({BY_CLASS: fit_classes(codes, torch.cat(labels), self.classes)} if labels else {})
+
+    def encode(self, image: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance (N, latent) of the posteriors of pictures (N, C, H, W) in [0, 1]."""
+        mean, log_variance = self.networks["posterior"](self.networks["encoder"](image), label)
+        return mean, log_variance
+
+    def target(self, batch: Batch) -> Tensor:
+        """Return the batch's pictures, as black and white drawn anew by their greys where asked."""
+        if not self.settings.binarise:
+            return batch.image
+        return (batch.uniform(*batch.image.shape[1:], stream="binarise") < batch.image).float()
+
+    def label(self, batch: Batch) -> Tensor | None:
+        """Return the batch's labels if the model is conditional."""
+        return batch.label if self.settings.conditional else None
+
+
+def active_units(mean: Tensor) -> Tensor:
+    """Return how many dimensions' posterior means (N, D) vary by more than 0.01 (Burda et al., 2016, section 5.2)."""
+    return (mean.detach().var(0, correction=0) > ACTIVE_VARIANCE).sum().float()
+
+
+def build(settings: VAESettings, shape: PictureShape) -> tuple[Encoder, nn.Module]:
+    """Return the encoder and the decoder that the settings ask for."""
+    latent, channels = settings.latent, settings.channels
+    match settings.network:
+        case "convolutional":
+            return dcgan.Encoder(shape, channels), dcgan.Decoder(shape, latent, channels, batch_norm=False)
+        case "residual":
+            return residual.Encoder(shape, channels), residual.Decoder(shape, latent, channels, batch_norm=False)
+        case "dense":
+            return dense.Encoder(shape, channels), dense.Decoder(shape, latent, channels)
