@@ -1,6 +1,7 @@
 """Laws over the table of objectives: who moves, what repeats, what accumulation and a stop change (nothing)."""
 
 import copy
+import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -11,11 +12,12 @@ import torch
 
 from pinxit.data import Batch, open_data
 from pinxit.data.settings import DataSettings
-from pinxit.errors import DivergedError
+from pinxit.errors import DivergedError, UserError
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
 from pinxit.objectives.settings import GANSettings, ObjectiveSettings, VAESettings
+from pinxit.objectives.vae import active_units
 from pinxit.training import hardware
 from pinxit.training import plan as plan_module
 from pinxit.training import train as train_module
@@ -47,6 +49,7 @@ CASES = {
     "wae": VAE(penalty="mmd"),
     "rae": VAE(penalty="l2", decoder_l2=1e-3),
     "rae-gp": VAE(penalty="l2", latent_gradient=0.1),
+    "rae-sn": VAE(penalty="l2", spectral_norm=True),
     "ae": VAE(penalty="none", likelihood="bernoulli"),
 }
 EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
@@ -247,3 +250,145 @@ def test_the_best_checkpoint_by_a_judgement_on_held_out_pictures_stays(
     expected = sorted(image.flatten().tolist() for image in held_out)
     assert all(sorted(image.flatten().tolist() for image in seen) == expected for seen in Judged.seen)
     assert Checkpoints(run.checkpoints).best() == 6
+
+
+AUTOENCODERS = {name: settings for name, settings in CASES.items() if isinstance(settings, VAESettings)}
+
+
+@pytest.mark.parametrize("network", ["convolutional", "residual", "dense"])
+@pytest.mark.parametrize("size", [16, 17, 28, 33, 64])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_autoencoders_fit_any_size_and_channels(network: str, size: int, channels: int) -> None:
+    objective = VAE(network=network, channels=2).build(PictureShape(size, channels))
+    objective.loss(batch(0, 2, size, channels), objective.draw(batch(0, 2, size, channels)))
+    image = objective.sample(objective.encode(batch(0, 2, size, channels).image, None)[0])
+    assert image.shape == (2, channels, size, size)
+    assert 0 <= image.min() <= image.max() <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["convolutional", "residual", "dense"])
+@pytest.mark.parametrize("size", [32, 100, 128, 255, 256])
+def test_autoencoders_fit_large_pictures(network: str, size: int) -> None:
+    test_autoencoders_fit_any_size_and_channels(network, size, 3)
+
+
+@pytest.mark.parametrize("settings", AUTOENCODERS.values(), ids=AUTOENCODERS)
+def test_an_autoencoder_looks_at_each_picture_alone(settings: VAESettings) -> None:
+    torch.manual_seed(0)
+    objective = settings.build(PictureShape(20, 3, 3))
+    whole, part = objective.reconstruct(batch(0), 2), objective.reconstruct(batch(0).rows(2, 4), 2)
+    assert torch.allclose(whole.mean[2:4], part.mean, atol=1e-5)
+    assert torch.allclose(whole.latent[4:8], part.latent, atol=1e-5)
+    assert torch.allclose(whole.logits[4:8], part.logits, atol=1e-4)
+    assert torch.equal(whole.latent.view(6, 2, 6)[:, 0], whole.mean) == (not objective.gaussian)
+
+
+def test_terms_and_readings_are_the_equations() -> None:
+    torch.manual_seed(0)
+    for settings in (VAE(), VAE(pseudo_inputs=4), VAE(importance=5)):
+        objective = settings.build(PictureShape(20, 3))
+        drawn = objective.draw(batch(0))
+        values = objective.loss(batch(0), drawn)
+        samples = settings.importance
+        q = torch.distributions.Normal(drawn.mean, (drawn.log_variance / 2).exp())
+        log_q = q.log_prob(drawn.latent.view(6, samples, 6).movedim(1, 0)).sum(2).T
+        prior = objective.prior()
+        parts = torch.distributions.Independent(torch.distributions.Normal(prior.means, prior.factors), 1)
+        mixture = torch.distributions.MixtureSameFamily(torch.distributions.Categorical(prior.weights), parts)
+        log_p = mixture.log_prob(drawn.latent).view(6, samples)
+        noise = torch.distributions.Normal(drawn.logits.sigmoid(), 0.1)
+        image = batch(0).image.repeat_interleave(samples, 0)
+        log_x = noise.log_prob(image).sum((1, 2, 3)).view(6, samples)
+        assert torch.allclose(objective.divergence(drawn), log_q - log_p, atol=1e-3)
+        assert values.readings["distortion"].item() == pytest.approx(-log_x.mean().item(), rel=1e-5)
+        if samples > 1:
+            bound = (log_x + log_p - log_q).logsumexp(1) - np.log(samples)
+            assert torch.allclose(objective.bound(drawn), bound, rtol=1e-4)
+            assert values.terms["bound"].item() == pytest.approx(-bound.mean().item(), rel=1e-4)
+        elif settings.pseudo_inputs:
+            assert values.terms["kl"].item() == pytest.approx((log_q - log_p).mean().item(), rel=1e-3)
+        else:
+            expected = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).sum(1).mean().item()
+            assert [values.terms["kl"].item(), values.readings["rate"].item()] == pytest.approx(
+                [expected] * 2, rel=1e-4
+            )
+            with torch.no_grad():
+                assert objective.judge(batch(0)) == pytest.approx(expected - log_x.mean().item(), rel=1e-4)
+
+
+def test_the_penaltys_weight_warms_up_and_readings_do_not() -> None:
+    torch.manual_seed(0)
+    objective = VAE(beta=3, beta_warmup=4).build(PictureShape(20, 3))
+    for step, share in ((0, 0.25), (2, 0.75), (3, 1), (9, 1)):
+        loss = objective.loss(batch(step), objective.draw(batch(step)))
+        assert loss.terms["kl"].item() == pytest.approx(3 * share * loss.readings["rate"].item(), rel=1e-5)
+    free = VAE(free_bits=2.0).build(PictureShape(20, 3))
+    loss = free.loss(batch(0), free.draw(batch(0)))
+    assert loss.terms["kl"].item() == pytest.approx(12) != pytest.approx(loss.readings["rate"].item())
+
+
+def test_the_decoders_terms_are_their_equations() -> None:
+    torch.manual_seed(0)
+    objective = VAE(penalty="none", decoder_l2=0.5, network="dense").build(PictureShape(20, 3))
+    terms = objective.loss(batch(0), objective.draw(batch(0))).terms
+    squares = sum((part**2).sum().item() for part in objective.decoder.parameters())
+    assert terms["decoder_l2"].item() == pytest.approx(0.25 * squares, rel=1e-4)
+    assert set(terms) == {"reconstruction", "decoder_l2"}
+
+
+def test_spectral_norm_keeps_layers_from_stretching() -> None:
+    machine = trainer(VAE(network="dense", penalty="l2", spectral_norm=True), average=0.9, steps=30)
+    assert list(machine)
+    for decoder in (machine.objective.decoder, machine.average["decoder"]):
+        for layer in (decoder.first, decoder.second, decoder.picture):
+            assert torch.linalg.matrix_norm(layer.weight, 2).item() == pytest.approx(1, abs=0.1)
+
+
+def test_binarised_pictures_are_drawn_anew_each_step_with_the_greys_as_odds() -> None:
+    objective = VAE(network="dense", likelihood="bernoulli", binarise=True).build(PictureShape(20, 1))
+    grey = Batch(image=torch.full((400, 1, 20, 20), 0.3), seed=0, step=0)
+    first, second = objective.target(grey), objective.target(dataclasses.replace(grey, step=1))
+    assert set(first.unique().tolist()) == {0.0, 1.0}
+    assert first.mean() == pytest.approx(0.3, abs=0.01)
+    assert not torch.equal(first, second)
+    assert torch.equal(first, objective.target(grey))
+    for edge in (0.0, 1.0):
+        assert (objective.target(dataclasses.replace(grey, image=torch.full((2, 1, 20, 20), edge))) == edge).all()
+
+
+def test_active_units_are_dimensions_whose_means_vary() -> None:
+    mean = torch.tensor([[0.0, 1.0, 0.09], [0.0, -1.0, -0.09], [0.0, 0.0, 0.0]])
+    assert active_units(mean) == 1
+    assert active_units(2 * mean) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape", "line"),
+    [
+        (VAE(binarise=True), PictureShape(20, 1), "--likelihood bernoulli"),
+        (VAE(binarise=True, likelihood="bernoulli"), PictureShape(20, 3), "grey"),
+        (VAE(noise=0.1, likelihood="bernoulli"), PictureShape(20, 3), "--noise"),
+        (VAE(importance=5, beta=2), PictureShape(20, 3), "--importance"),
+        (VAE(importance=5, penalty="mmd"), PictureShape(20, 3), "--importance"),
+        (VAE(pseudo_inputs=5, penalty="tc"), PictureShape(20, 3), "--pseudo-inputs"),
+        (VAE(pseudo_inputs=5, conditional=True), PictureShape(20, 3, 2), "--conditional"),
+        (VAE(free_bits=1, penalty="l2"), PictureShape(20, 3), "--free-bits"),
+        (VAE(conditional=True), PictureShape(20, 3), "needs classes"),
+        (VAE(), PictureShape(300, 3), "16 to 256"),
+    ],
+)
+def test_an_autoencoder_that_makes_no_sense_is_refused(settings: VAESettings, shape: PictureShape, line: str) -> None:
+    with pytest.raises(UserError, match=line):
+        settings.build(shape)
+
+
+@pytest.mark.parametrize("name", ["vae", "vampprior", "rae"])
+def test_the_preview_has_pictures_reconstructions_and_where_sensible_new_ones(name: str) -> None:
+    objective = CASES[name].build(PictureShape(20, 3))
+    with torch.no_grad():
+        sheet = objective.preview(batch(0, rows=8))
+    assert sheet.shape == (8, 3, 20, 20)
+    assert torch.equal(sheet[[0, 2]], batch(0, rows=8).image[:2])
+    assert 0 <= sheet.min() <= sheet.max() <= 1
+    assert torch.equal(sheet[6], batch(0, rows=8).image[3]) == (name == "rae")

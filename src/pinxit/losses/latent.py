@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pinxit.errors import UsageError
 
@@ -89,15 +89,11 @@ def mmd(latent: Tensor, prior: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Penalty:
-    """A penalty of (codes, weight), its usual weight, and what codes it is made for.
-
-    `posterior` says whether a picture's code is a Gaussian or a point; `sampler` names what new latents are drawn from.
-    """
+    """A penalty of (codes, weight), its usual weight, and whether the codes it is for are Gaussians or points."""
 
     value: Callable[[Codes, float], Tensor]
     weight: float
-    posterior: str = "gaussian"
-    sampler: str = "prior"
+    posterior: Literal["gaussian", "point"] = "gaussian"
 
 
 PENALTIES = {
@@ -113,7 +109,7 @@ PENALTIES = {
     # Tolstikhin et al., 2018, algorithm 2: codes are points, spread like the prior.
     "mmd": Penalty(lambda codes, weight: weight * mmd(codes.latent, codes.prior), 100.0, "point"),
     # Ghosh et al., 2020, eq. 11: codes are points near zero; their distribution is fitted afterwards.
-    "l2": Penalty(lambda codes, weight: weight * codes.mean.square().sum(1).mean() / 2, 1.0, "point", "gmm"),
+    "l2": Penalty(lambda codes, weight: weight * codes.mean.square().sum(1).mean() / 2, 1.0, "point"),
     # The plain autoencoder.
-    "none": Penalty(lambda codes, weight: codes.mean.new_zeros(()), 0.0, "point", "gmm"),
+    "none": Penalty(lambda codes, weight: codes.mean.new_zeros(()), 0.0, "point"),
 }

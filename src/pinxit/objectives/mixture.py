@@ -14,7 +14,7 @@ from pinxit.data import draws
 COMPONENTS = 10
 ROUNDS = 40
 LEAST_VARIANCE = 1e-6
-BY_CLASS = "class-gaussian"
+MIXTURE, BY_CLASS = "gmm", "class-gaussian"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def fit_classes(codes: Tensor, labels: Tensor, classes: int) -> Mixture:
 def _maximised(codes: Tensor, share: Tensor) -> Mixture:
     """Return the likeliest mixture if `share` (N, K) says how much of each code (N, D) belongs to each Gaussian.
 
-    Every covariance is drawn towards that of all codes as if D codes had it, so that few codes still give a Gaussian.
+    Every Gaussian is drawn towards that of all codes, its mean as if by one code and its covariance as if by D more, so
+    that few codes still give one.
     """
     dimensions = codes.shape[1]
     count = share.sum(0)

@@ -118,6 +118,7 @@ class VAESettings(ObjectiveSettings):
     latent_gradient: float = Field(
         0.0, ge=0, description="Weight of ||dx/dz||^2 a pixel, an estimate of the decoder's squared Jacobian (RAE-GP)."
     )
+    spectral_norm: bool = Field(False, description="Keep every layer of the decoder from stretching (RAE-SN).")
 
     def build(self, shape: PictureShape) -> VAE:
         """Return the autoencoder for pictures of this shape."""
