@@ -300,7 +300,7 @@ def test_terms_and_readings_are_the_equations() -> None:
         noise = torch.distributions.Normal(drawn.logits.sigmoid(), 0.1)
         image = batch(0).image.repeat_interleave(samples, 0)
         log_x = noise.log_prob(image).sum((1, 2, 3)).view(6, samples)
-        assert torch.allclose(objective.divergence(drawn), log_q - log_p, atol=1e-3)
+        assert torch.allclose(objective.log_ratio(drawn), log_q - log_p, atol=1e-3)
         assert values.readings["distortion"].item() == pytest.approx(-log_x.mean().item(), rel=1e-5)
         if samples > 1:
             bound = (log_x + log_p - log_q).logsumexp(1) - np.log(samples)

@@ -163,6 +163,9 @@ def test_a_mixtures_draws_have_its_moments(numbers: torch.Generator) -> None:
     spread = (mixture.factors @ mixture.factors.mT + mixture.means[:, :, None] * mixture.means[:, None]).mT
     expected = torch.einsum("k,kij->ij", mixture.weights, spread) - mean[:, None] * mean
     assert torch.allclose(drawn.mT.cov(), expected, atol=0.05 * expected.abs().max())
+    assert torch.allclose(mixture.moments()[0], mean)
+    assert torch.allclose(mixture.moments()[1], expected.diagonal().sqrt(), rtol=1e-4)
+    assert torch.equal(torch.stack(Mixture.normal(3).moments()), torch.tensor([[0.0] * 3, [1.0] * 3]))
     chosen = mixture.latents(torch.zeros(4, 2), torch.zeros(4), torch.tensor([2, 0, 1, 1]))
     assert torch.equal(chosen, mixture.means[[2, 0, 1, 1]])
     diagonal = Mixture(torch.ones(1), torch.ones(1, 2), torch.tensor([[2.0, 3.0]]))

@@ -56,6 +56,12 @@ class Mixture:
         constant = self.means.shape[1] / 2 * math.log(2 * math.pi)
         return (self.weights.log() - volume - constant) - whitened.square().sum(1).mT / 2
 
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Return the mean and the standard deviation of every dimension, (D,) each."""
+        within = self.factors.square() if self.factors.ndim == 2 else self.factors.square().sum(2)
+        mean = self.weights @ self.means
+        return mean, (self.weights @ (within + (self.means - mean).square())).sqrt()
+
     def tensors(self) -> dict[str, Tensor]:
         """Return what `Mixture(**tensors)` is made of."""
         return {"weights": self.weights, "means": self.means, "factors": self.factors}

@@ -132,11 +132,11 @@ class VAE(Generative):
         """Return distortion and weighted penalty, or the importance-weighted bound; what is read is in nats."""
         distortion = -self.log_likelihood(drawn)
         if self.settings.importance > 1:
-            divergence = self.divergence(drawn)
-            rate = divergence.mean()
-            terms = {"bound": -log_mean_exp(-distortion - divergence).mean()}
+            log_ratio = self.log_ratio(drawn)
+            rate = log_ratio.mean()
+            terms = {"bound": -log_mean_exp(-distortion - log_ratio).mean()}
         else:
-            rate = self.rate(drawn)
+            rate = self.kl(drawn).mean()
             terms = {"reconstruction": distortion.mean()}
             if self.weight:
                 warm = min(1.0, (batch.step + 1) / max(1, self.settings.beta_warmup))
@@ -163,13 +163,13 @@ class VAE(Generative):
             rate = free_bits(kl_to_normal(drawn.mean, drawn.log_variance), nats)
         return Codes(drawn.mean, drawn.log_variance, drawn.latent, batch.normal(self.latent, stream="prior"), rate)
 
-    def rate(self, drawn: Drawn) -> Tensor:
-        """Return KL(posterior || prior) in nats a picture: in closed form for N(0, I), else by the latents drawn."""
+    def kl(self, drawn: Drawn) -> Tensor:
+        """Return KL(posterior || prior) in nats, (N,): in closed form for N(0, I), else by the latents drawn."""
         if "prior" in self.networks:
-            return self.divergence(drawn).mean()
-        return kl_to_normal(drawn.mean, drawn.log_variance).sum(1).mean()
+            return self.log_ratio(drawn).mean(1)
+        return kl_to_normal(drawn.mean, drawn.log_variance).sum(1)
 
-    def divergence(self, drawn: Drawn) -> Tensor:
+    def log_ratio(self, drawn: Drawn) -> Tensor:
         """Return log q(z | x) - log p(z) of every latent drawn, (N, K)."""
         latent = drawn.latent.view(len(drawn.mean), -1, self.latent)
         log_posterior = log_normal(latent, drawn.mean[:, None], drawn.log_variance[:, None]).sum(2)
@@ -177,7 +177,7 @@ class VAE(Generative):
 
     def bound(self, drawn: Drawn) -> Tensor:
         """Return the importance-weighted bound of log p(x) in nats, (N,), by the K latents of each picture."""
-        return log_mean_exp(self.log_likelihood(drawn) - self.divergence(drawn))
+        return log_mean_exp(self.log_likelihood(drawn) - self.log_ratio(drawn))
 
     def log_likelihood(self, drawn: Drawn) -> Tensor:
         """Return log p(x | z) in nats of every latent drawn, (N, K)."""
@@ -197,11 +197,14 @@ class VAE(Generative):
         """Return mean and log-variance of the pseudo-inputs' posteriors, (K, D) each."""
         return self.encode(self.networks["prior"].get_parameter("pseudo_inputs").sigmoid(), None)
 
+    def elbo(self, drawn: Drawn) -> Tensor:
+        """Return the evidence lower bound of log p(x) in nats, (N,); of points, that of the likelihood alone."""
+        evidence = self.log_likelihood(drawn).mean(1)
+        return evidence - self.kl(drawn) if self.gaussian else evidence
+
     def judge(self, batch: Batch) -> float:
-        """Return -ELBO in nats a picture, whatever the weight of KL in training; of points, the distortion alone."""
-        drawn = self.reconstruct(batch)
-        distortion = -self.log_likelihood(drawn).mean()
-        return float(distortion + self.rate(drawn) if self.gaussian else distortion)
+        """Return -ELBO in nats a picture, whatever the weight of KL in training."""
+        return -float(self.elbo(self.reconstruct(batch)).mean())
 
     def preview(self, batch: Batch) -> Tensor:
         """Return pictures each beside its reconstruction, and as many new ones where codes have a prior."""
