@@ -38,8 +38,9 @@ def test_kl_and_log_normal_are_torchs(numbers: torch.Generator) -> None:
 
 
 def test_free_bits_are_free_below_and_full_above() -> None:
-    kl = torch.tensor([[0.1, 1.0], [0.3, 2.0]])
-    assert free_bits(kl, 0.5) == pytest.approx(0.5 + 1.5)
+    kl = torch.tensor([[0.1, 1.0], [0.9, 2.0]])  # 0.5 and 1.5 in the batch's mean, whatever each picture's
+    assert free_bits(kl, 0.4) == pytest.approx(0.5 + 1.5)
+    assert free_bits(kl, 0.7) == pytest.approx(0.7 + 1.5)
     assert free_bits(kl, 0.0) == pytest.approx(kl.sum(1).mean())
 
 

@@ -244,9 +244,7 @@ class VAE(Generative):
 
     def target(self, batch: Batch) -> Tensor:
         """Return the batch's pictures, as black and white drawn anew by their greys where asked."""
-        if not self.settings.binarise:
-            return batch.image
-        return (batch.uniform(*batch.image.shape[1:], stream="binarise") < batch.image).float()
+        return batch.coins(batch.image, stream="binarise") if self.settings.binarise else batch.image
 
     def label(self, batch: Batch) -> Tensor | None:
         """Return the batch's labels if the model is conditional."""
