@@ -25,6 +25,7 @@ from pinxit.sampling import Model
 
 SAMPLES = 16
 DEVIATIONS = 2.5
+SCORE = "-ELBO in nats, of codes that are points the distortion alone; the strangest first"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def given(model: Model, source: str, n: int | None = None) -> Given:
 
 def reconstruct(model: Model, pictures: Given) -> np.ndarray:
     """Return what is left of pictures after a way through their codes, (N, H, W, C) uint8."""
-    objective = _autoencoder(model)
+    objective = model.autoencoder
     with torch.no_grad():
         return np.concatenate([to_uint8(_restored(objective, one)) for one in pictures.alone("reconstructing")])
 
@@ -116,7 +117,7 @@ class Anomaly:
 
 def anomalies(model: Model, pictures: Given) -> list[Anomaly]:
     """Return each picture's anomaly, in their order; a score is the mean over 16 latents of the posterior."""
-    objective = _autoencoder(model)
+    objective = model.autoencoder
     with torch.no_grad():
         return [
             _anomaly(objective, name, one) for name, one in zip(pictures.names, pictures.alone("looking"), strict=True)
@@ -136,7 +137,7 @@ def save_anomalies(out: Path, pictures: Given, found: Sequence[Anomaly]) -> dict
         sheet = f"{number:06d}-{Path(one.name).stem}.png"
         save_image(out / sheet, grid(np.stack([*parts, colours]), columns=3))
         entries.append({"name": one.name, "score": one.score, "error": float(one.error.mean()), "sheet": sheet})
-    document = {"score": "-ELBO in nats, the strangest first", "pictures": sorted(entries, key=_strangest)}
+    document = {"score": SCORE, "pictures": sorted(entries, key=_strangest)}
     write_json(out / "anomaly.json", document)
     return document
 
@@ -155,12 +156,6 @@ def _anomaly(objective: VAE, name: str, one: Batch) -> Anomaly:
 def _restored(objective: VAE, one: Batch) -> Tensor:
     mean, _ = objective.encode(one.image, one.label)
     return objective.sample(mean, one.label)
-
-
-def _autoencoder(model: Model) -> VAE:
-    if not isinstance(model.objective, VAE):
-        raise UsageError(f"a run of '{model.recipe.objective}' has no encoder; one of `pinxit train vae` has")
-    return model.objective
 
 
 def _labels(model: Model, images: ImageSet, count: int) -> Tensor | None:

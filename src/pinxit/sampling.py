@@ -77,17 +77,20 @@ class Model:
             return None
         return torch.arange(n) % len(self.classes) if label is None else torch.full((n,), self.classes.index(label))
 
+    @property
+    def autoencoder(self) -> VAE:
+        """The objective, if it has an encoder; else raises `UsageError`."""
+        if not isinstance(self.objective, VAE):
+            raise UsageError(f"a run of '{self.recipe.objective}' has no encoder; one of `pinxit train vae` has")
+        return self.objective
+
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the codes (N, latent) of pictures (N, C, H, W) in [0, 1], the means of their posteriors.
 
         Raises `UsageError` if the run is of something that has no encoder.
         """
-        if not isinstance(self.objective, VAE):
-            raise UsageError(
-                f"a run of '{self.recipe.objective}' has no encoder; `pinxit train vae` makes one that has"
-            )
         with torch.no_grad():
-            return self.objective.encode(images, labels)[0]
+            return self.autoencoder.encode(images, labels)[0]
 
     def draw(self, latents: Tensor, labels: Tensor | None = None) -> np.ndarray:
         """Return pictures (N, H, W, C) uint8 of latents (N, latent) and labels (N,)."""
@@ -146,11 +149,11 @@ def load(folder: str | Path) -> Model:
     samplers = {"prior": objective.prior()}
     if run.samplers.exists():
         try:
-            samplers |= unflattened(read_tensors(run.samplers))
-        except TypeError as error:
-            raise DataError(
-                f"{run.samplers} does not hold samplers; `pinxit resume {folder}` makes them anew"
-            ) from error
+            samplers |= unflattened(read_tensors(run.samplers), objective.latent)
+            if BY_CLASS in samplers and len(samplers[BY_CLASS].weights) != len(run.recipe.data.classes):
+                raise ValueError(f"{BY_CLASS!r} is not of the run's classes")
+        except ValueError as error:
+            raise DataError(f"{run.samplers}: {error}; `pinxit resume {folder}` makes it anew") from error
     sampler = objective.sampler
     if sampler not in samplers:
         say(f"its latents' sampler {sampler!r} is not fitted before training has ended: drawing from the prior")

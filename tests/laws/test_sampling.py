@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save
 
 import pinxit
 from pinxit import sampling
@@ -168,7 +169,19 @@ def test_an_unfitted_or_damaged_sampler_is_one_line(
         (tmp_path / name).write_bytes((runs["rae"] / name).read_bytes())
     assert load(tmp_path).sampler == "prior"
     assert "'gmm' is not fitted" in capsys.readouterr().err
-    for content in (b"garbage", (runs["rae"] / "weights.safetensors").read_bytes()):
+    good = load_file(runs["rae"] / "samplers.safetensors")
+    hostile = [
+        b"garbage",
+        (runs["rae"] / "weights.safetensors").read_bytes(),
+        save({name: value for name, value in good.items() if name != "gmm.weights"}),
+        save(good | {"gmm.means": torch.zeros(10, 7)}),
+        save(good | {"gmm.weights": good["gmm.weights"] * torch.nan}),
+        save(good | {"gmm.more": torch.zeros(1)}),
+        save(good | {"gmm.weights": torch.tensor(1.0)}),
+        save(good | {"class-gaussian.weights": torch.zeros(0)}),
+        save(good | {name.replace("gmm", "class-gaussian"): value for name, value in good.items() if "gmm" in name}),
+    ]
+    for content in hostile:
         (tmp_path / "samplers.safetensors").write_bytes(content)
         with pytest.raises(DataError, match=r"samplers\.safetensors"):
             load(tmp_path)

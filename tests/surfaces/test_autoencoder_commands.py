@@ -118,7 +118,11 @@ def test_the_strange_one_has_the_highest_score_and_a_map_of_where(
     first = document["pictures"][0]
     assert first["name"] == "00002"
     assert first["error"] > 1.3 * document["pictures"][1]["error"]
-    assert load_image(tmp_path / "found" / first["sheet"]).shape == (20, 56, 3)
+    hot, cooler = (load_image(tmp_path / "found" / entry["sheet"]) for entry in document["pictures"][:2])
+    assert hot.shape == (20, 56, 3)
+    brightest = [sheet[2:18, 38:54].sum(2).max() for sheet in (hot, cooler)]
+    assert brightest[0] == 252 + 254 + 164  # the hottest colour of the map
+    assert 0 < brightest[1] < 252 + 254 + 164
     model = load(runs["vae"])
     (one,) = coding.anomalies(model, coding.given(model, str(tmp_path / "odd.npz"), 1))
     assert one.score == pytest.approx(next(e["score"] for e in document["pictures"] if e["name"] == "00000"), rel=1e-6)

@@ -116,10 +116,16 @@ def flattened(samplers: Mapping[str, Mixture]) -> dict[str, Tensor]:
     return {f"{name}.{part}": value for name, mixture in samplers.items() for part, value in mixture.tensors().items()}
 
 
-def unflattened(tensors: Mapping[str, Tensor]) -> dict[str, Mixture]:
-    """Return the samplers whose tensors a file keeps; raises `TypeError` if a part is missing or unknown."""
+def unflattened(tensors: Mapping[str, Tensor], dimensions: int) -> dict[str, Mixture]:
+    """Return the samplers of latents of so many dimensions whose tensors a file keeps; `ValueError` if it does not."""
     parts: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
-        name, _, part = key.partition(".")
-        parts.setdefault(name, {})[part] = value
-    return {name: Mixture(**part) for name, part in parts.items()}
+        name, _, field = key.partition(".")
+        parts.setdefault(name, {})[field] = value
+    for name, fields in parts.items():
+        count = fields["weights"].numel() if "weights" in fields else 0
+        expected = {"weights": (count,), "means": (count, dimensions), "factors": (count, dimensions, dimensions)}
+        shapes = {field: tuple(value.shape) for field, value in fields.items()}
+        if not count or shapes != expected or not all(value.isfinite().all() for value in fields.values()):
+            raise ValueError(f"{name!r} is no mixture of Gaussians in {dimensions} dimensions")
+    return {name: Mixture(**fields) for name, fields in parts.items()}
