@@ -13,7 +13,7 @@ import torch
 from pinxit.data import Batch, open_data
 from pinxit.data.settings import DataSettings
 from pinxit.errors import DivergedError, UserError
-from pinxit.nets.shapes import PictureShape
+from pinxit.nets.shapes import PictureShape, keep_variance
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
 from pinxit.objectives.settings import GANSettings, ObjectiveSettings, VAESettings
@@ -252,6 +252,26 @@ def test_the_best_checkpoint_by_a_judgement_on_held_out_pictures_stays(
     expected = sorted(image.flatten().tolist() for image in held_out)
     assert all(sorted(image.flatten().tolist() for image in seen) == expected for seen in Judged.seen)
     assert Checkpoints(run.checkpoints).best() == 6
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        torch.nn.Linear(256, 256),
+        torch.nn.Conv2d(64, 64, 3, padding=1),
+        torch.nn.Conv2d(64, 64, 4, 2, 1),
+        torch.nn.ConvTranspose2d(64, 64, 4, 2, 1),
+    ],
+    ids=str,
+)
+def test_layers_start_with_the_variance_of_what_they_read(layer: torch.nn.Module) -> None:
+    torch.manual_seed(0)
+    keep_variance(layer)
+    read = torch.randn(2000, 256) if isinstance(layer, torch.nn.Linear) else torch.randn(40, 64, 16, 16)
+    given = layer(read.relu())
+    inside = given if given.ndim == 2 else given[..., 2:-2, 2:-2]
+    assert inside.var().item() == pytest.approx(1, abs=0.15)
+    assert not layer.bias.any()
 
 
 AUTOENCODERS = {name: settings for name, settings in CASES.items() if isinstance(settings, VAESettings)}

@@ -179,7 +179,10 @@ def test_an_unfitted_or_damaged_sampler_is_one_line(
         save(good | {"gmm.more": torch.zeros(1)}),
         save(good | {"gmm.weights": torch.tensor(1.0)}),
         save(good | {"class-gaussian.weights": torch.zeros(0)}),
-        save(good | {name.replace("gmm", "class-gaussian"): value for name, value in good.items() if "gmm" in name}),
+        save(
+            good
+            | {name.replace("gmm", "class-gaussian"): value.clone() for name, value in good.items() if "gmm" in name}
+        ),
     ]
     for content in hostile:
         (tmp_path / "samplers.safetensors").write_bytes(content)
