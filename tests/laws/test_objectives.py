@@ -361,6 +361,12 @@ def test_the_decoders_terms_are_their_equations() -> None:
     squares = sum((part**2).sum().item() for part in objective.decoder.parameters())
     assert terms["decoder_l2"].item() == pytest.approx(0.25 * squares, rel=1e-4)
     assert set(terms) == {"reconstruction", "decoder_l2"}
+    objective = VAE(penalty="none", latent_gradient=0.5, network="dense").build(PictureShape(20, 3))
+    terms = objective.loss(batch(0), objective.draw(batch(0))).terms
+    latent = objective.encode(batch(0).image, None)[0].detach().requires_grad_()
+    along = (objective.decoder(latent).sigmoid() * batch(0).normal(3, 20, 20, stream="direction")).sum()
+    (gradient,) = torch.autograd.grad(along, latent)
+    assert terms["latent_gradient"].item() == pytest.approx(0.5 * gradient.square().sum().item() / 6 / 1200, rel=1e-4)
 
 
 def test_spectral_norm_keeps_layers_from_stretching() -> None:
@@ -418,3 +424,8 @@ def test_the_preview_has_pictures_reconstructions_and_where_sensible_new_ones(na
     assert torch.equal(sheet[[0, 2]], batch(0, rows=8).image[:2])
     assert 0 <= sheet.min() <= sheet.max() <= 1
     assert torch.equal(sheet[6], batch(0, rows=8).image[3]) == (name == "rae")
+
+
+def test_the_progress_line_tells_each_players_first_term() -> None:
+    values = {"critic/adversarial": 1.0, "critic/r1": 2.0, "painter/reconstruction": 3.0, "painter/gradient_norm": 4.0}
+    assert train_module._losses(values) == "critic 1.000  painter 3.000"

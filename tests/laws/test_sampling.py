@@ -170,6 +170,7 @@ def test_an_unfitted_or_damaged_sampler_is_one_line(
     assert load(tmp_path).sampler == "prior"
     assert "'gmm' is not fitted" in capsys.readouterr().err
     good = load_file(runs["rae"] / "samplers.safetensors")
+    too_many = {f"class-gaussian.{part}": good[f"gmm.{part}"].clone() for part in ("weights", "means", "factors")}
     hostile = [
         b"garbage",
         (runs["rae"] / "weights.safetensors").read_bytes(),
@@ -179,10 +180,8 @@ def test_an_unfitted_or_damaged_sampler_is_one_line(
         save(good | {"gmm.more": torch.zeros(1)}),
         save(good | {"gmm.weights": torch.tensor(1.0)}),
         save(good | {"class-gaussian.weights": torch.zeros(0)}),
-        save(
-            good
-            | {name.replace("gmm", "class-gaussian"): value.clone() for name, value in good.items() if "gmm" in name}
-        ),
+        save(good | too_many),
+        save({"gmm.weights": torch.zeros(0), "gmm.means": torch.zeros(0, 6), "gmm.factors": torch.zeros(0, 6, 6)}),
     ]
     for content in hostile:
         (tmp_path / "samplers.safetensors").write_bytes(content)
