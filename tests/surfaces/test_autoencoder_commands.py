@@ -1,6 +1,7 @@
 """The autoencoder from the command line: train, sample by any sampler, reconstruct, traverse, look for the strange."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pinxit.errors import DataError
 from pinxit.images import load_image
 from pinxit.sampling import load
 
+ROOT = Path(__file__).parents[2]
 TINY = ["--network", "dense", "--channels", "8", "--latent", "4", "--batch-size", "16", "--threads", "1"]
 
 
@@ -157,3 +159,18 @@ def test_pictures_of_any_size_and_fewer_colours_are_fitted_to_the_run(
     seen = coding.given(model, str(photos(2, mode="L", size=(50, 30), name="grey")))
     assert seen.images.shape == (2, 3, 16, 16)
     assert coding.reconstruct(model, seen).shape == (2, 16, 16, 3)
+
+
+DOCUMENTED = re.findall(r"^\|.*\| `(--.*)` \|$", (ROOT / "docs" / "autoencoders.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("flags", DOCUMENTED)
+def test_every_documented_method_trains(flags: str, runs: dict[str, Path], tmp_path: Path) -> None:
+    source = str(runs["vae"].parent / "cards.npz")
+    asked = [*flags.split(), "--steps", "2", "--out", str(tmp_path / "run"), *TINY]
+    assert run(["train", "vae", source, *asked]) == 0
+    assert load(tmp_path / "run").sample(2)[0].shape == (2, 16, 16, 1)
+
+
+def test_the_documented_methods_are_found() -> None:
+    assert len(DOCUMENTED) == 13
