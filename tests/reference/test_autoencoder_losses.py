@@ -1,6 +1,8 @@
 """Likelihoods, divergences and mixtures against torch.distributions, plain loops and cases one can count."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from pinxit.losses.latent import (
     PENALTIES,
     SCALES,
     Codes,
+    Penalty,
     free_bits,
     kl_to_normal,
     log_mean_exp,
@@ -205,3 +208,15 @@ def test_a_class_gets_its_own_moments_and_few_codes_still_a_gaussian(numbers: to
     independent = Independent(Normal(torch.zeros(2), torch.ones(2)), 1)
     standard = Mixture(torch.ones(1), torch.zeros(1, 2), torch.eye(2)[None])
     assert torch.allclose(standard.log_joint(codes[:5])[:, 0], independent.log_prob(codes[:5]), atol=1e-4)
+
+
+def test_the_row_that_contributing_shows_is_its_equation(numbers: torch.Generator) -> None:
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    _, block = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(block.splitlines()) <= 4
+    ((name, row),) = eval("{" + block + "}", {"Penalty": Penalty}).items()
+    mean = torch.randn(50, 3, generator=numbers)
+    codes = Codes(mean, mean, mean, mean, torch.tensor(5.0))
+    assert name == "dip"
+    expected = 5 + 2 * torch.dist(torch.cov(mean.T), torch.eye(3)).square()
+    assert row.value(codes, 2.0).item() == pytest.approx(expected.item(), rel=1e-4)
