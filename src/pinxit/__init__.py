@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pinxit.data.settings import DataSettings
-    from pinxit.evaluation import evaluate
+    from pinxit.evaluation.evaluate import evaluate
     from pinxit.objectives import OBJECTIVES
     from pinxit.objectives.settings import GANSettings, VAESettings
     from pinxit.sampling import load
@@ -23,7 +23,7 @@ _HOMES = {
     "GANSettings": "objectives.settings",
     "TrainingSettings": "training.settings",
     "VAESettings": "objectives.settings",
-    "evaluate": "evaluation",
+    "evaluate": "evaluation.evaluate",
     "load": "sampling",
     "resume": "training.train",
     "train": "training.train",

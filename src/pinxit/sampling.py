@@ -184,6 +184,13 @@ def slerp(start: Tensor, end: Tensor, place: Tensor) -> Tensor:
     return torch.where(straight, torch.lerp(start, end, place), arc)
 
 
+def named(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Return labels (N,) that are places in `classes` as the classes' names; as numbers where all names are numbers."""
+    numbers = all(name.isdecimal() and str(int(name)) == name for name in classes)
+    found: np.ndarray = np.array([int(name) for name in classes] if numbers else list(classes))[labels]
+    return found
+
+
 def save_samples(
     out: Path,
     images: np.ndarray,
@@ -193,7 +200,8 @@ def save_samples(
 ) -> None:
     """Write pictures (N, H, W, C) uint8 as `out` says: an .npz, a sheet (.png, .jpg, .webp), or a folder of PNG files.
 
-    `names` are the stems of the files in a folder, by default numbers; a sheet has `columns`, or is nearly square.
+    An .npz holds the `labels` too, (N,) numbers or names. `names` are the stems of the files in a folder, by default
+    numbers; a sheet has `columns`, or is nearly square.
     """
     if out.suffix == ".npz":
         with whole_file(out) as temporary, temporary.open("wb") as file:

@@ -7,7 +7,8 @@ import pytest
 
 import pinxit
 from pinxit.data import DataSet
-from pinxit.evaluation import Drawn, score
+from pinxit.evaluation.pictures import Drawn
+from pinxit.evaluation.score import score
 
 CONVOLUTIONAL = {
     "dcgan": (pinxit.GANSettings(network="dcgan", channels=8, latent=8), 150),
@@ -39,6 +40,7 @@ def test_the_fully_connected_pair_comes_nearer_to_digits(mnist: DataSet, tmp_pat
 
     def distance(steps: int) -> float:
         images = train(settings, "mnist", tmp_path / f"{steps}", steps, average=0.97)
-        return score(Drawn("run", images), mnist.held_out, n=500)["scores"]["fd[digits-v1]"]["value"]
+        document = score(Drawn("run", images), mnist.held_out, extractors=["digits-v1"], metrics=["fd"], n=500)
+        return document["scores"]["fd[digits-v1]"]["value"]
 
     assert distance(600) < distance(0) / 2

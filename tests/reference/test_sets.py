@@ -7,10 +7,23 @@ import math
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.spatial
 import torch
-from torchmetrics.image.kid import poly_mmd
+from torchmetrics.image.inception import InceptionScore
+from torchmetrics.image.kid import KernelInceptionDistance
 
-from pinxit.metrics.sets import class_entropy, frechet_distance, kernel_distance
+from pinxit.metrics.sets import (
+    class_entropy,
+    class_score,
+    coverage,
+    density,
+    frechet_distance,
+    frechet_of_moments,
+    kernel_distance,
+    precision,
+    recall,
+    vendi_score,
+)
 
 
 def gaussian(n: int, mean: torch.Tensor, covariance: torch.Tensor, seed: int) -> torch.Tensor:
@@ -37,6 +50,16 @@ def test_frechet_distance_is_the_closed_form_for_diagonal_gaussians(n: int, dime
     assert frechet_distance(one, other) == pytest.approx(float(expected), rel=1e-8)
 
 
+@pytest.mark.parametrize("dimensions", [1, 16, 300])
+def test_frechet_of_moments_is_the_closed_form_for_diagonal_gaussians(dimensions: int) -> None:
+    mean1, mean2 = random(0, dimensions), random(1, dimensions)
+    spread1, spread2 = (10 ** random(seed, dimensions) for seed in (2, 3))  # variances over ten orders of magnitude
+    spread1[::5] = 0
+    expected = ((mean1 - mean2) ** 2).sum() + ((spread1 - spread2) ** 2).sum()
+    found = frechet_of_moments(mean1, (spread1**2).diag(), mean2, (spread2**2).diag())
+    assert found == pytest.approx(float(expected), rel=1e-8)
+
+
 @pytest.mark.parametrize("dimensions", [2, 17, 64])
 def test_frechet_distance_is_the_one_by_a_general_matrix_root(dimensions: int) -> None:
     one = random(0, 400, dimensions) @ random(1, dimensions, dimensions)
@@ -61,14 +84,79 @@ def kernel_by_hand(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 def test_kernel_distance_is_the_double_sum() -> None:
-    one, other = random(0, 24, 5), random(1, 24, 5) + 0.3
+    one, other = random(0, 24, 5), random(1, 17, 5) + 0.3
     assert kernel_distance(one, other) == pytest.approx(kernel_by_hand(one, other), rel=1e-12)
 
 
-@pytest.mark.parametrize("n", [50, 999, 1400])
-def test_kernel_distance_of_one_block_is_that_of_torchmetrics(n: int) -> None:
+class Passing(torch.nn.Module):
+    """An extractor that gives what it is given."""
+
+    num_features = 32
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images
+
+
+@pytest.mark.filterwarnings("ignore:Metric `Kernel")
+@pytest.mark.parametrize("n", [50, 999, 2500])
+def test_kernel_distance_is_that_of_torchmetrics(n: int) -> None:
     one, other = random(0, n, 32), random(1, n, 32) + 0.2
-    assert kernel_distance(one, other) == pytest.approx(float(poly_mmd(one, other)), rel=1e-10)
+    theirs = KernelInceptionDistance(feature=Passing(), subsets=1, subset_size=n).set_dtype(torch.float64)
+    theirs.update(one, real=False)
+    theirs.update(other, real=True)
+    assert kernel_distance(one, other) == pytest.approx(float(theirs.compute()[0]), rel=1e-4)
+
+
+def dense(real: np.ndarray, fake: np.ndarray, k: int) -> dict[str, float]:
+    """Precision, recall, density and coverage as the package prdc has them, on whole matrices."""
+
+    def radii(x: np.ndarray) -> np.ndarray:
+        return np.sort(scipy.spatial.distance.cdist(x, x), axis=1)[:, k]  # the first is the point itself
+
+    across, of_real, of_fake = scipy.spatial.distance.cdist(real, fake), radii(real), radii(fake)
+    return {
+        "precision": (across < of_real[:, None]).any(0).mean(),
+        "recall": (across < of_fake[None]).any(1).mean(),
+        "density": (across < of_real[:, None]).sum(0).mean() / k,
+        "coverage": (across.min(1) < of_real).mean(),
+    }
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize("shift", [0.0, 0.4])
+def test_balls_are_those_of_whole_matrices(k: int, shift: float) -> None:
+    real, fake = random(0, 400, 6), random(1, 300, 6) * 1.2 + shift
+    for name, expected in dense(real.numpy(), fake.numpy(), k).items():
+        found = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}[name]
+        assert found(fake, real, k) == pytest.approx(expected, rel=1e-12), name
+
+
+@pytest.mark.slow
+def test_balls_of_two_equal_normal_sets_are_as_published() -> None:
+    fake, real = random(0, 10_000, 1000).float(), random(1, 10_000, 1000).float()
+    assert precision(fake, real, 5) == pytest.approx(0.4772, abs=0.03)
+    assert recall(fake, real, 5) == pytest.approx(0.4705, abs=0.03)
+    assert density(fake, real) == pytest.approx(1.0555, abs=0.15)  # few hubs carry it: its own 95 % interval
+    assert coverage(fake, real) == pytest.approx(0.9735, abs=0.01)
+
+
+@pytest.mark.parametrize(("n", "dimensions"), [(40, 7), (20, 33)])
+def test_vendi_score_is_that_of_the_whole_cosine_matrix(n: int, dimensions: int) -> None:
+    features = random(0, n, dimensions) + 0.5
+    units = features.numpy() / np.linalg.norm(features.numpy(), axis=1, keepdims=True)
+    kernel = units @ units.T / n
+    expected = math.exp(-np.trace(kernel @ scipy.linalg.logm(kernel + 1e-14 * np.eye(n)).real))
+    assert vendi_score(features) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:Metric `InceptionScore", "ignore:std")
+def test_class_score_is_the_inception_score_of_torchmetrics() -> None:
+    logits = 3 * random(0, 200, 10)
+    theirs = InceptionScore(feature=Passing(), splits=1).set_dtype(torch.float64)
+    theirs.update(logits)
+    assert class_score(logits.softmax(1)) == pytest.approx(float(theirs.compute()[0]), rel=1e-6)
+    assert class_score(torch.eye(10)) == pytest.approx(10)
+    assert class_score(torch.full((7, 8), 1 / 8)) == 1
 
 
 @pytest.mark.parametrize(

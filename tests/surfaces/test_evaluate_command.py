@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,94 +14,153 @@ import pytest
 from pinxit.cli import run
 from pinxit.commands.evaluate import judge
 from pinxit.data import open_data
-from pinxit.evaluation import evaluate
+from pinxit.evaluation.evaluate import evaluate
 from pinxit.files import sha256
 from pinxit.training.run import Run
 
+EYES = ["--extractor", "digits-v1"]
+Captured = pytest.CaptureFixture[str]
+
 
 @pytest.fixture
-def two(tmp_path: Path) -> tuple[str, str]:
-    """Two npz files of 30 and 40 random pictures."""
-    for name, n in (("fakes", 30), ("real", 40)):
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """Two npz files of 30 and 160 random pictures in four classes; the working folder is where they are."""
+    monkeypatch.chdir(tmp_path)
+    for name, n in (("fakes", 30), ("real", 160)):
         images = np.random.default_rng(n).integers(0, 256, (n, 28, 28), np.uint8)
-        np.savez(tmp_path / f"{name}.npz", images=images)
+        np.savez(tmp_path / f"{name}.npz", images=images, labels=np.arange(n) % 4)
     return str(tmp_path / "fakes.npz"), str(tmp_path / "real.npz")
 
 
-def test_the_table_has_a_row_an_anchor_for_each_extractor(
-    two: tuple[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(["evaluate", *two, "--extractor", "digits-v1", "--extractor", "digits-v2", "-n", "25"]) == 0
-    said, *tables = capsys.readouterr().out.split("\n\n")
-    assert said.startswith("25 pictures of fakes.npz")
-    assert len(tables) == 2
-    for table, extractor in zip(tables, ("digits-v1", "digits-v2"), strict=True):
-        head, *rows = table.splitlines()
-        assert head.split() == [extractor, "fd", "/", "blur", "kd", "/", "blur", "class", "entropy"]
-        assert [row.partition(":")[0] for row in rows] == ["generated", "floor", "noise", "blur"]
-        assert len({len(line) for line in (head, *rows)}) == 1
+@pytest.fixture
+def trained(two: tuple[str, str], tmp_path: Path, capsys: Captured) -> Path:
+    folder = tmp_path / "run"
+    assert run(["train", "gan", two[1], "--network", "dense", "--steps", "1", "--out", str(folder)]) == 0
+    capsys.readouterr()
+    return folder
 
 
-def test_json_is_the_one_document_python_gives(two: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["evaluate", *two, "--n", "20", "--seed", "3", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == evaluate(*two, n=20, seed=3)
+def test_it_ends_with_a_table_an_interval_and_one_certificate(two: tuple[str, str], capsys: Captured) -> None:
+    asked = [*EYES, "--extractor", "digits-v2", "-n", "25", "--seed", "3"]
+    assert run(["evaluate", *two, *asked]) == 0
+    said, headlines, others, remarks, last = capsys.readouterr().out.split("\n\n")
+    assert said == "25 pictures of fakes.npz against 25 of real.npz, seed 3"
+    assert headlines.splitlines()[0].split("   ")[-3:] != []
+    assert headlines.splitlines()[0].split() == ["value", "95", "%", "interval", "/", "blur", "floor", "noise", "blur"]
+    rows = [line.split("  ")[0] for line in headlines.splitlines()[1:]]
+    assert rows == ["kd[digits-v1]", "coverage[digits-v1]", "kd[digits-v2]", "coverage[digits-v2]"]
+    assert all(" to " in line for line in headlines.splitlines()[1:])
+    assert "precision[digits-v1]" in others
+    assert "25 of each are compared" in remarks
+    assert "kernel distance is told instead" in remarks
+    assert last == "certificate: fakes.npz-real.npz.json\n"
+    kept = json.loads(Path("fakes.npz-real.npz.json").read_text())
+    assert kept == evaluate(*two, extractors=["digits-v1", "digits-v2"], n=25, seed=3)
 
 
-def test_a_part_of_a_set_takes_its_floor_from_the_other_part(
-    two: tuple[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_is_the_one_document_python_gives(two: tuple[str, str], capsys: Captured) -> None:
+    before = sorted(Path().iterdir())
+    assert run(["evaluate", *two, *EYES, "--n", "20", "--seed", "3", "--metrics", "fd", "kd", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == evaluate(*two, extractors=["digits-v1"], metrics=["fd", "kd"], n=20, seed=3)
+    assert list(document["scores"]) == ["fd[digits-v1]", "kd[digits-v1]"]
+    assert sorted(Path().iterdir()) == before
+    assert run(["evaluate", *two, *EYES, "--n", "20", "--json", "-o", "scores.json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(Path("scores.json").read_text())
+
+
+def test_a_file_that_is_no_certificate_stops_it_before_it_begins(two: tuple[str, str], capsys: Captured) -> None:
+    Path("notes.json").write_text("mine")
+    assert run(["evaluate", *two, *EYES, "-o", "notes.json"]) == 3
+    assert "notes.json is there and is not a certificate" in capsys.readouterr().err
+    assert Path("notes.json").read_text() == "mine"
+
+
+def test_a_part_of_a_set_takes_its_floor_from_the_other_part(two: tuple[str, str], capsys: Captured) -> None:
     data = open_data(two[1])
-    assert run(["evaluate", two[0], f"{two[1]}:train", "--json"]) == 0
-    score = json.loads(capsys.readouterr().out)["scores"]["fd[digits-v1]"]
+    assert run(["evaluate", two[0], f"{two[1]}:train", *EYES, "--json"]) == 0
+    score = json.loads(capsys.readouterr().out)["scores"]["kd[digits-v1]"]
     assert score["reference"]["name"] == data.train.name
     assert score["rows"][1]["about"] == data.held_out.name
 
 
 def test_a_run_is_judged_by_new_pictures_and_keeps_its_scores(
-    two: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    two: tuple[str, str], trained: Path, capsys: Captured
 ) -> None:
-    folder = tmp_path / "run"
-    assert run(["train", "gan", two[1], "--network", "dense", "--steps", "1", "--out", str(folder)]) == 0
-    capsys.readouterr()
-    assert run(["evaluate", str(folder), two[1], "--json"]) == 0
+    assert run(["evaluate", str(trained), two[1], *EYES, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    score = document["scores"]["fd[digits-v1]"]
-    assert (score["n"], score["generated"]["name"]) == (40, "run")
-    kept = json.loads((folder / "evaluation.json").read_text())
-    assert kept == {"weights": sha256(folder / "weights.safetensors")} | document
-    assert "fd[digits-v1]" in (folder / "report.html").read_text().replace("<wbr>", "")
-    assert Run.open(folder).evaluation() == kept
-    (folder / "weights.safetensors").write_bytes(b"other weights")
-    assert Run.open(folder).evaluation() is None
+    score = document["scores"]["kd[digits-v1]"]
+    assert (score["n"], score["generated"]["name"]) == (160, "run")
+    kept = json.loads((trained / "evaluation.json").read_text())
+    assert kept == {"weights": sha256(trained / "weights.safetensors")} | document
+    assert "kd[digits-v1]" in (trained / "report.html").read_text().replace("<wbr>", "")
+    assert Run.open(trained).evaluation() == kept
+    (trained / "weights.safetensors").write_bytes(b"other weights")
+    assert Run.open(trained).evaluation() is None
 
 
-def test_a_judged_run_is_told_as_a_table(two: tuple[str, str], tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    assert run(["train", "gan", two[1], "--network", "dense", "--steps", "1", "--out", str(folder)]) == 0
-    assert judge(folder, two[1], n=25).startswith("25 pictures of run against 25 of real.npz")
+def test_a_run_alone_is_judged_by_what_was_held_out_from_it(
+    photos: Callable[..., Path], tmp_path: Path, capsys: Captured
+) -> None:
+    folder, out = photos(150, mode="L", size=(16, 16)), tmp_path / "own"
+    assert run(["train", "gan", str(folder), "--network", "dense", "--steps", "1", "--out", str(out)]) == 0
+    held_out = open_data(str(folder)).held_out
+    capsys.readouterr()
+    assert run(["evaluate", str(out), *EYES, "--json"]) == 0
+    score = json.loads(capsys.readouterr().out)["scores"]["kd[digits-v1]"]
+    assert score["reference"]["selection"] == held_out.selection
+    assert score["reference"]["fingerprint"] == held_out.fingerprint
+    assert score["rows"][1]["about"] == "photos:train"
+
+
+def test_a_set_alone_needs_a_reference(two: tuple[str, str], capsys: Captured) -> None:
+    assert run(["evaluate", two[0]]) == 2
+    assert "name a reference" in capsys.readouterr().err
+
+
+def test_a_judged_run_is_told_as_a_table(two: tuple[str, str], trained: Path) -> None:
+    assert judge(trained, two[1], n=25).startswith("25 pictures of run against 25 of real.npz")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "reason"),
+    ("arguments", "code", "reason"),
     [
-        (["--extractor", "digits-v3"], "did you mean"),
-        (["-n", "31"], "n must be 4 to 30"),
-        (["-n", "3"], ">= 4"),
-        (["--sed", "3"], "--seed"),
+        (["--extractor", "digits-v3"], 2, "did you mean"),
+        (["--metrics", "coverag"], 2, "did you mean 'coverage'"),
+        ([*EYES, "-n", "31"], 2, "n must be 12 to 30"),
+        ([*EYES, "-n", "11"], 2, ">= 12"),
+        (["--sed", "3"], 2, "--seed"),
+        (["--paired", "--metrics", "psnrs"], 2, "did you mean 'psnr'"),
+        (["--paired", "--channels", "blue"], 2, "blue"),
+        ([*EYES, "--audit"], 3, "no second part"),
+        ([*EYES, "--utility"], 3, "no second part"),
     ],
 )
 def test_a_bad_request_is_one_line(
-    two: tuple[str, str], capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+    two: tuple[str, str], capsys: Captured, arguments: list[str], code: int, reason: str
 ) -> None:
-    assert run(["evaluate", *two, *arguments]) == 2
+    assert run(["evaluate", *two, *arguments]) == code
     captured = capsys.readouterr()
     assert reason in captured.err.splitlines()[-1]
     assert captured.out == ""
 
 
-def test_a_missing_set_is_one_line(two: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert run(["evaluate", str(tmp_path / "nowhere"), two[1]]) == 3
+def test_a_missing_set_is_one_line(two: tuple[str, str], capsys: Captured) -> None:
+    assert run(["evaluate", "nowhere", two[1]]) == 3
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_bad_files_are_named_and_the_rest_is_judged(
+    photos: Callable[..., Path], two: tuple[str, str], capsys: Captured
+) -> None:
+    folder = photos(30, size=(28, 28))
+    (folder / "cut.png").write_bytes((folder / "000.png").read_bytes()[:100])
+    (folder / "text.jpg").write_text("not a picture")
+    assert run(["evaluate", str(folder), two[1], *EYES, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "cut.png" in captured.err
+    assert "text.jpg" in captured.err
+    assert json.loads(captured.out)["scores"]["kd[digits-v1]"]["n"] == 30
 
 
 def test_help_needs_no_torch() -> None:

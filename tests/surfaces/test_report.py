@@ -145,6 +145,10 @@ def evaluation(reference: str = "mnist:test") -> dict[str, object]:
         "scores": {
             name: {
                 "value": values[0],
+                "interval": {"low": values[0] - 1, "high": values[0] + 1},
+                "better": "as real" if "entropy" in name else "smaller",
+                "headline": True,
+                "metric": f"how {name} is computed",
                 "extractor": "digits-v1",
                 "sha256": "5d93",
                 "n": 10000,
@@ -161,7 +165,10 @@ def evaluation(reference: str = "mnist:test") -> dict[str, object]:
                 ],
             }
             for name, values in columns.items()
-        }
+        },
+        "made_by": {"pinxit": "0"},
+        "remarks": [f"what to know of {reference}"],
+        "audit": {"verdict": f"no copies of {reference}"},
     }
 
 
@@ -215,8 +222,11 @@ def test_what_users_write_stays_text(make: Make) -> None:
 def test_a_score_is_told_with_its_protocol_and_its_anchors(make: Make) -> None:
     page = Page(write_report(make(facts=facts(evaluation=evaluation()))))
     words = re.sub(r"<[^>]*>", "", page.text)
-    assert "fd[digits-v1] 12.3 at N = 10,000 against mnist:test; 0.065 of the 3x3-blur row" in words
-    assert "class entropy[digits-v1] 3.31 at N = 10,000 against mnist:test\n" in words
+    assert "fd[digits-v1] 12.3 (11.3 to 13.3) at N = 10,000 against mnist:test, smaller is better; 0.065 of" in words
+    assert "entropy[digits-v1] 3.31 (2.31 to 4.31) at N = 10,000 against mnist:test, best near the floor\n" in words
+    assert "how fd[digits-v1] is computed" in words
+    assert "what to know of mnist:test" in words
+    assert "no copies of mnist:test" in words
     for anchor, value in (("floor", "2.3"), ("noise", "18.6"), ("blur", "190")):
         assert f"what {anchor} is, N = 10,000{value}" in words
     assert "fd[digits-v1], kd[digits-v1], class entropy[digits-v1]" in page.texts["h3"]

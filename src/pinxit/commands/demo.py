@@ -22,7 +22,7 @@ def demo(
     minutes: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     steps: Annotated[int | None, Parameter(validator=Number(gte=0))] = None,
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
-    n: Annotated[int, Parameter(name="-n", validator=Number(gte=4))] = 10_000,
+    n: Annotated[int, Parameter(name="-n", validator=Number(gte=12))] = 10_000,
 ) -> None:
     """Train a GAN on MNIST, draw digits that no one wrote, and score them beside real ones.
 

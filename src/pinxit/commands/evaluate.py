@@ -1,36 +1,45 @@
-"""`pinxit evaluate A B`: how far pictures lie from a reference, with three anchors beside every score."""
+"""`pinxit evaluate A B`: how far pictures lie from a reference, each score with an interval and three anchors."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from pinxit.commands import Json
-from pinxit.metrics import DEFAULT_EXTRACTORS
 
-app = App(name="evaluate", help="Compare two sets of pictures, with the protocol beside every score.")
+app = App(name="evaluate", help="Judge pictures by others: scores with interval, protocol and anchors.")
+
+Names = Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=True)]
 
 
 @app.default
 def command(
     generated: Annotated[str, Parameter(name="GENERATED")],
-    reference: Annotated[str, Parameter(name="REFERENCE")],
+    reference: Annotated[str | None, Parameter(name="REFERENCE")] = None,
     /,
     *,
-    extractor: Annotated[tuple[str, ...], Parameter(negative=())] = DEFAULT_EXTRACTORS,
-    n: Annotated[int | None, Parameter(name=["-n", "--n"], validator=Number(gte=4))] = None,
+    extractor: Names = (),
+    metrics: Names = (),
+    n: Annotated[int | None, Parameter(name=["-n", "--n"], validator=Number(gte=12))] = None,
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    audit: Annotated[bool, Parameter(negative=())] = False,
+    utility: Annotated[bool, Parameter(negative=())] = False,
+    paired: Annotated[bool, Parameter(negative=())] = False,
+    channels: Literal["rgb", "y", "grey"] = "rgb",
+    border: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    out: Annotated[Path | None, Parameter(name=["-o", "--out"])] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare two sets of pictures, with the protocol beside every score.
+    """Judge pictures by others: scores with interval, protocol and anchors.
 
-    Beside each score stand three anchors: the floor (real pictures against real ones), the reference with noise of 25
-    grey levels, and the reference through a 3x3 box blur. Scores of another extractor or another N are not comparable.
+    Ends with a table and a certificate, a JSON file that `pinxit compare` reads. Beside each score stand three anchors:
+    the floor (real pictures against real ones), the reference with noise of 25 grey levels, and the reference through a
+    3x3 box blur. Scores of another extractor, another N or another reference are not comparable.
 
     Parameters
     ----------
@@ -38,52 +47,123 @@ def command(
         The pictures to judge: a run, a folder, a zip, an npz, IDX files or a named set. A run draws new pictures, and
         the scores go into its report.
     reference
-        The real pictures, such as mnist:test. Where their set has another part, the floor comes from it.
+        The real pictures, such as mnist:test. Where their set has another part, the floor comes from it. A run may go
+        without: then the pictures held out from its training are the reference.
     extractor
-        The network in whose eyes to compare, digits-v1 or digits-v2; may be given more than once.
+        The network in whose eyes to compare: digits-v1 or digits-v2 for MNIST, lite0 for any picture, inception-2015 or
+        vgg16 from a file of yours. May be given more than once; by default digits-v1 for MNIST and lite0 for the rest.
+    metrics
+        fd, kd, precision, recall, density, coverage, vendi, "class score", "class entropy"; with --paired psnr, ssim
+        and others. By default those that make sense at this N.
     n
         Pictures of each side; by default as many as the smaller side has.
     seed
-        Decides every random draw: of pictures and of noise.
+        Decides every random draw: of pictures, of noise and of intervals.
+    audit
+        Say also whether training pictures were copied, and draw the twenty nearest pairs. The reference must be held
+        out from the training, and the other part of its set be what was trained on.
+    utility
+        Say also how well a classifier learns from the generated pictures, tested on real ones (both need classes).
+    paired
+        Compare picture with picture of the same name instead: a restored one with its original.
+    channels
+        With --paired: compare in colour, in the brightness Y of BT.601 as papers on super-resolution do, or in grey.
+    border
+        With --paired: pixels cut off at each side first; super-resolution papers cut as many as the scale.
+    out
+        The certificate; by default GENERATED-REFERENCE.json here, and evaluation.json in a run.
     """
-    from pinxit.evaluation import evaluate
+    from pinxit.evaluation.certificate import refuse_other_files, write_certificate
+    from pinxit.training.run import EVALUATION, RECIPE
 
-    document = evaluate(generated, reference, extractors=extractor, n=n, seed=seed)
-    print(json.dumps(document, indent=2, ensure_ascii=False) if as_json else table(document["scores"]))
+    is_run = Path(generated, RECIPE).is_file()
+    path = out or (Path(generated, EVALUATION) if is_run else Path(f"{_word(generated)}-{_word(reference)}.json"))
+    writes = out is not None or not (as_json or is_run)
+    if writes:
+        refuse_other_files(path)
+    if paired:
+        from pinxit.evaluation.pairs import evaluate_pairs
+
+        document = evaluate_pairs(
+            generated, reference or "", metrics=metrics, channels=channels, border=border, seed=seed
+        )
+    else:
+        from pinxit.evaluation.evaluate import evaluate
+
+        sheet = path.with_name("audit.png" if is_run and not out else f"{path.stem}.audit.png") if audit else None
+        document = evaluate(
+            generated, reference, extractors=extractor, metrics=metrics or None, n=n, seed=seed,
+            audit_sheet=sheet, with_utility=utility,
+        )  # fmt: skip
+    if writes:
+        write_certificate(path, document)
+    print(
+        json.dumps(document, indent=2, ensure_ascii=False) if as_json else f"{table(document)}\n\ncertificate: {path}"
+    )
 
 
 def judge(run: Path, reference: str, n: int) -> str:
     """Evaluate a run as the command does and return the table."""
-    from pinxit.evaluation import evaluate
+    from pinxit.evaluation.evaluate import evaluate
 
-    return table(evaluate(run, reference, n=n)["scores"])
-
-
-def table(scores: dict[str, Any]) -> str:
-    """Return scores as aligned text, with their anchors."""
-    return "\n".join(_lines(scores))
+    return table(evaluate(run, reference, n=n))
 
 
-def _lines(scores: dict[str, Any]) -> Iterator[str]:
-    """Yield one table an extractor: a row for the generated pictures and each anchor, a column for each score."""
+def table(document: Mapping[str, Any]) -> str:
+    """Return a certificate as aligned text: what was compared, scores with interval and anchors, remarks."""
+    return "\n".join(_lines(document))
+
+
+def _lines(document: Mapping[str, Any]) -> Iterator[str]:
+    scores = document["scores"]
     first = next(iter(scores.values()))
     n, one, other = f"{first['n']:,}", first["generated"]["name"], first["reference"]["name"]
-    yield f"{n} pictures of {one} against {n} of {other}, seed {first['seed']}; for fd and kd smaller is nearer"
-    for extractor in dict.fromkeys(score["extractor"] for score in scores.values()):
+    yield f"{n} pictures of {one} against {n} of {other}, seed {first['seed']}"
+    for group, about in ((True, ""), (False, "for the whole picture; none of these is told alone")):
+        own = {name: score for name, score in scores.items() if score["headline"] is group}
+        if own:
+            yield ""
+            yield from [about] if about else []
+            yield from aligned(_rows(own))
+    if "audit" in document:
+        yield f"\naudit: {document['audit']['verdict']}"
+    if "utility" in document:
+        yield f"\nutility: {document['utility']['verdict']}"
+    if document["remarks"]:
         yield ""
-        yield from map("   ".join, zip(*_columns(extractor, scores), strict=True))
+        yield from (f"- {remark}" for remark in document["remarks"])
 
 
-def _columns(extractor: str, scores: dict[str, Any]) -> Iterator[list[str]]:
-    """Yield the columns of an extractor's table, head first: what each row is, each score, its ratio to the blur."""
-    own = {name.partition("[")[0]: score["rows"] for name, score in scores.items() if score["extractor"] == extractor}
-    yield _padded([extractor, *(f"{row['name']}: {row['about']}" for row in next(iter(own.values())))], str.ljust)
-    for name, rows in own.items():
-        yield _padded([name, *(f"{row['value']:.4g}" for row in rows)], str.rjust)
-        if rows[-1]["ratio"]:
-            yield _padded(["/ blur", *(f"{row['ratio']:.4f}" for row in rows)], str.rjust)
+def _rows(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[list[str]]:
+    """Yield the cells of a table, head first: a row a score, with its interval and its anchors."""
+    anchors = [row["name"] for row in next(iter(scores.values())).get("rows", ())[1:]]
+    yield ["", "", "value", "95 % interval", *(["/ blur"] if anchors else []), *anchors]
+    for name, score in scores.items():
+        interval, rows = score["interval"], score.get("rows", ())
+        ratio = [number(rows[0]["ratio"])] if rows else []
+        between = f"{number(interval['low'])} to {number(interval['high'])}"
+        yield [
+            name, f"{score['better']} is better" if score["better"] != "as real" else "best near the floor",
+            number(score["value"]), between, *ratio, *(number(row["value"]) for row in rows[1:]),
+        ]  # fmt: skip
 
 
-def _padded(cells: list[str], pad: Callable[[str, int], str]) -> list[str]:
-    width = max(map(len, cells))
-    return [pad(cell, width) for cell in cells]
+def aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield lines: the first two columns to the left, numbers to the right."""
+    columns = list(zip(*rows, strict=True))
+    padded = [
+        [cell.ljust(width) if place < 2 else cell.rjust(width) for cell in column]
+        for place, column in enumerate(columns)
+        if (width := max(map(len, column)))
+    ]
+    yield from map("   ".join, zip(*padded, strict=True))
+
+
+def number(value: float | None) -> str:
+    """Return a value at four digits, or nothing."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def _word(spec: str | None) -> str:
+    """Return a DATA argument as a part of a file name."""
+    return Path(spec or "").name.replace(":", "-") or "set"

@@ -48,7 +48,7 @@ def sample(
         Draw ways of this many pictures from one latent to the next, a row each.
     """
     from pinxit.progress import say
-    from pinxit.sampling import load, save_samples
+    from pinxit.sampling import load, named, save_samples
 
     model = load(folder)
     if sampler:
@@ -61,5 +61,6 @@ def sample(
         save_samples(out, ways.reshape(-1, *ways.shape[2:]), columns=interpolate)
     else:
         images, labels = model.sample(n, seed, label, truncation)
-        save_samples(out, images, labels, names=[f"{seed + i:06d}" for i in range(n)])
+        kept = None if labels is None else named(labels, model.classes)
+        save_samples(out, images, kept, names=[f"{seed + i:06d}" for i in range(n)])
     print(out)

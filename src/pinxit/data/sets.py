@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class ImageSet:
     """Some pictures of a packed set, in a fixed order; they stay on the disk until asked for.
 
-    `name` is the set's and the part's ("mnist:test"), `fingerprint` the whole pack's SHA-256. `channels` is 1 if all
-    the pack's pictures are grey, 4 if the alpha of any is not opaque, else 3. `labels` is (n,) int64 into `classes`, or
-    None; `shapes` is (n, 2): height, width.
+    `name` is the set's and, where it is divided, the part's ("mnist:test"), `fingerprint` the whole pack's SHA-256.
+    `channels` is 1 if all the pack's pictures are grey, 4 if the alpha of any is not opaque, else 3.
+    `labels` is (n,) int64 into `classes`, or None; `shapes` is (n, 2): height, width.
     """
 
     def __init__(self, pack: Pack, indices: np.ndarray, name: str) -> None:
@@ -44,6 +44,11 @@ class ImageSet:
     def names(self) -> list[str]:
         """The pictures' names in their source: relative paths, or numbers in arrays."""
         return [self._pack.names[index] for index in self._indices]
+
+    @cached_property
+    def selection(self) -> str:
+        """The SHA-256 of which of the pack's pictures these are."""
+        return hashlib.sha256(self._indices.astype("<i8").tobytes()).hexdigest()
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -112,9 +117,10 @@ def parse_spec(spec: str) -> tuple[str, str]:
 def _divide(opened: Pack, base: str, part: str, holdout: float, notes: Sequence[str]) -> DataSet:
     held = opened.parts == PARTS.index("test") if opened.parts.any() else _held_out(opened.names, holdout)
     name = Path(base).resolve().name
+    divided = held.any() and not held.all()
     parts = {
-        "train": ImageSet(opened, np.flatnonzero(~held), f"{name}:train"),
-        "test": ImageSet(opened, np.flatnonzero(held), f"{name}:test"),
+        "train": ImageSet(opened, np.flatnonzero(~held), f"{name}:train" if divided else name),
+        "test": ImageSet(opened, np.flatnonzero(held), f"{name}:test" if divided else name),
     }
     if part and not len(parts[part]):
         raise DataError(f"{base}: nothing is in its {part} part; hold more out, or leave out ':{part}'")

@@ -1,3 +1,1 @@
-"""How pictures are judged: functions of two feature matrices, and the networks that see the features."""
-
-DEFAULT_EXTRACTORS = ("digits-v1",)
+"""How pictures are judged: functions of two feature matrices or of picture pairs, and the networks that see."""

@@ -1,54 +1,294 @@
-"""How far apart two sets of pictures lie: functions of two feature matrices (N, D), one row a picture.
+"""How two sets of pictures compare: functions of two feature matrices (N, D) and (M, D), one row a picture.
 
-Smaller is nearer. The scale of a value belongs to the extractor of the features and to N: it says something only beside
-other values of the same extractor at the same N. All arithmetic is in float64.
+The generated set comes first, the reference second. The scale of a value belongs to the extractor of the features and
+to N: it says something only beside other values of the same extractor at the same N. All arithmetic is in float64, in
+blocks of rows, so that memory does not grow with N x M. No value depends on the order of rows, but in its last digits.
+Sets of fewer than 2 pictures, of features that are not finite, or of unequal D are a `DataError`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import log
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import exp, inf, log
+from typing import Literal, NamedTuple
 
 import torch
+from scipy.linalg import lapack
 from torch import Tensor
 
 from pinxit.errors import DataError
+from pinxit.metrics.neighbours import ROWS, Balls, near_in_parts, squared_distances
+from pinxit.metrics.seen import Seen, check
 
-KERNEL_BLOCK = 1000
+# Neighbours that make a ball: Kynkaanniemi et al. use 3 for precision and recall, Naeem et al. 5.
+PRECISION_K = 3
+COVERAGE_K = 5
 
 
-def frechet_distance(one: Tensor, other: Tensor) -> float:
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Decompose on one thread: two are hardly faster on a free machine, and ten times slower where another job runs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+# --- Frechet distance ---
+
+
+class Gaussian(NamedTuple):
+    """A Gaussian: its mean (D,) and a factor A (R, D) of its covariance A^T A."""
+
+    mean: Tensor
+    factor: Tensor
+
+
+def frechet_distance(generated: Tensor, reference: Tensor) -> float:
     """Return the squared Frechet distance of the Gaussians fitted to features (N, D) and (M, D), never below 0.
 
         |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2)        (Heusel et al., 2017, eq. 6)
 
-    with unbiased covariances S. The last trace is the sum of the square roots of the eigenvalues of the symmetric
-    S1^(1/2) S2 S1^(1/2), taken as the singular values of S1^(1/2) S2^(1/2): no general matrix root, and no digits lost
-    where N is below D and the covariances are singular. The value falls with N towards its limit.
+    with unbiased covariances S. The last trace is the sum of the singular values of A1 A2^T, for any factors S = A^T A:
+    no general matrix root, and no digits lost where N is below D and the covariances are singular. The value falls with
+    N towards its limit.
     """
-    (mean1, covariance1), (mean2, covariance2) = (_moments(features) for features in _checked(one, other))
-    cross = torch.linalg.svdvals(_root(covariance1) @ _root(covariance2)).sum()
-    distance = (mean1 - mean2).square().sum() + covariance1.trace() + covariance2.trace() - 2 * cross
-    return float(distance.clamp(min=0))
+    check(generated, reference)
+    return gaussian_distance(fitted(generated), fitted(reference))
 
 
-def kernel_distance(one: Tensor, other: Tensor, seed: int = 0) -> float:
+def frechet_of_moments(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tensor) -> float:
+    """Return the squared Frechet distance of two Gaussians given by means (D,) and covariances (D, D)."""
+    return gaussian_distance(
+        Gaussian(mean1.double(), factor(covariance1)), Gaussian(mean2.double(), factor(covariance2))
+    )
+
+
+def gaussian_distance(one: Gaussian, other: Gaussian) -> float:
+    """Return the squared Frechet distance of two Gaussians."""
+    product = one.factor @ other.factor.T
+    with _one_thread():
+        cross = torch.linalg.svdvals(product).sum()
+    distance = (one.mean - other.mean).square().sum() + one.factor.square().sum() + other.factor.square().sum()
+    return float((distance - 2 * cross).clamp(min=0))
+
+
+def fitted(features: Tensor) -> Gaussian:
+    """Return the Gaussian with the mean and unbiased covariance of features (N, D)."""
+    n, dimensions = features.shape
+    mean = features.mean(0, dtype=torch.float64)
+    if n <= dimensions:
+        return Gaussian(mean, (features - mean) / (n - 1) ** 0.5)
+    return Gaussian(mean, factor(scatter(features, mean) / (n - 1)))
+
+
+def scatter(features: Tensor, centre: Tensor) -> Tensor:
+    """Return the sum (D, D) of the squares x^T x of the rows (N, D) about a centre (D,), in float64."""
+    total = torch.zeros(len(centre), len(centre), dtype=torch.float64)
+    for block in features.split(ROWS):
+        centred = block.double() - centre
+        total.addmm_(centred.T, centred)
+    return total
+
+
+def factor(covariance: Tensor) -> Tensor:
+    """Return a factor (R, D) of a covariance (D, D) by Cholesky's decomposition, pivoted where it is singular.
+
+    Then R is the rank: directions with less than D x 1e-16 of the largest variance count as none.
+    """
+    with _one_thread():
+        upper, failed = torch.linalg.cholesky_ex(covariance.double(), upper=True)
+    if not failed:
+        return upper
+    packed, order, rank, _ = lapack.dpstrf(covariance.double().numpy())
+    found = torch.zeros(rank, len(covariance), dtype=torch.float64)
+    found[:, torch.from_numpy(order).long() - 1] = torch.from_numpy(packed).triu()[:rank]
+    return found
+
+
+# --- kernel distance ---
+
+
+def kernel_distance(generated: Tensor, reference: Tensor) -> float:
     """Return the squared maximum mean discrepancy of features (N, D) and (M, D), unbiased, so it may fall below 0.
 
         E k(x, x') + E k(y, y') - 2 E k(x, y),   k(x, y) = (x.y / D + 1)^3        (Binkowski et al., 2018, eq. 3-4)
 
-    in the kernel's own scale: papers often print it times 1,000. It is the mean over disjoint blocks of 1,000 to 1,999
-    pictures of each side, drawn by a random permutation, so that memory does not grow with N; the paper's blocks
-    overlap, using some pictures often and others never. Of the larger side min(N, M) pictures are used.
+    in the kernel's own scale: papers often print it times 1,000. The means are over all pairs of different pictures;
+    the paper, to save time, averages over random subsets of 1,000, which gives the same in expectation and adds chance.
     """
-    rng = torch.Generator().manual_seed(seed)
-    n = min(len(one), len(other))
-    blocks = (
-        features[torch.randperm(len(features), generator=rng)[:n]].tensor_split(max(1, n // KERNEL_BLOCK))
-        for features in _checked(one, other)
+    check(generated, reference)
+    return _mean_within(generated) + _mean_within(reference) - 2 * _mean_across(generated, reference)
+
+
+def _kernel(one: Tensor, other: Tensor) -> Tensor:
+    return (one.double() @ other.double().T).div_(one.shape[1]).add_(1).pow_(3)
+
+
+def _mean_across(one: Tensor, other: Tensor) -> float:
+    total = sum(float(_kernel(x, y).sum()) for x in one.split(ROWS) for y in other.split(ROWS))
+    return total / (len(one) * len(other))
+
+
+def _mean_within(features: Tensor) -> float:
+    """Return the mean of k(x, x') over all pairs of different rows, each made once."""
+    blocks = features.split(ROWS)
+    total = 0.0
+    for number, block in enumerate(blocks):
+        square = _kernel(block, block)
+        total += float(square.sum() - square.trace())
+        total += 2 * sum(float(_kernel(block, later).sum()) for later in blocks[number + 1 :])
+    return total / (len(features) * (len(features) - 1))
+
+
+# --- balls of nearest neighbours ---
+
+
+def precision(generated: Tensor, reference: Tensor, k: int = PRECISION_K) -> float:
+    """Return the share of generated features (N, D) that lie in a ball of the reference (M, D), from 0 to 1.
+
+    The ball of a picture reaches to its k-th nearest other picture of the same set (Kynkaanniemi et al., 2019, eq. 1-2;
+    the surface belongs to it). All pictures are taken, where the paper draws equally many of both. A few stray
+    pictures of the reference have balls that take in anything, even noise: it is no headline. k must be below M.
+    """
+    around = _balls(generated, reference, k).around
+    return float((around > 0).double().mean())
+
+
+def recall(generated: Tensor, reference: Tensor, k: int = PRECISION_K) -> float:
+    """Return the share of reference features (M, D) that lie in a ball of the generated (N, D), from 0 to 1.
+
+    It is the precision with the sides exchanged (Kynkaanniemi et al., 2019, eq. 1-2). k must be below N.
+    """
+    return precision(reference, generated, k)
+
+
+def density(generated: Tensor, reference: Tensor, k: int = COVERAGE_K) -> float:
+    """Return in how many balls of the reference (M, D) a generated picture (N, D) lies on average, over k.
+
+    About 1 for equal distributions, and it may be more (Naeem et al., 2020, eq. 3; there the ball is open, which
+    differs only where distances are equal). k must be below M.
+    """
+    return float(_balls(generated, reference, k).around.sum()) / (k * len(generated))
+
+
+def coverage(generated: Tensor, reference: Tensor, k: int = COVERAGE_K) -> float:
+    """Return the share of balls of the reference (M, D) in which a generated picture (N, D) lies, from 0 to 1.
+
+    For equal distributions and N = M it is 1 - (N - 1)...(N - k) / ((2N - 1)...(2N - k)) in expectation, which nears
+    1 - 2^-k (Naeem et al., 2020, eq. 4 and 7; there the ball is open). It grows with N / M. k must be below M.
+    """
+    inside = _balls(generated, reference, k).inside
+    return float((inside > 0).double().mean())
+
+
+def neighbour_metrics(
+    generated: Tensor, reference: Tensor, parts: tuple[Tensor, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """Return precision, recall, density and coverage from one pass over the distances, each a vector (1,) or (1 + P,).
+
+    `parts` says for both sides of which part 0 .. P - 1 each picture is: then the value is followed by those without
+    part 0, 1, ... of both sides, the same as of the plain functions on what is left.
+    """
+    check(generated, reference, least=COVERAGE_K + 1)
+    (generated, one), (reference, other) = (
+        (features[part.argsort()], part.sort().values)
+        for features, part in zip((generated, reference), parts or (_whole(generated), _whole(reference)), strict=True)
     )
-    values = [_discrepancy(x, y) for x, y in zip(*blocks, strict=True)]
-    return sum(values) / len(values)
+    n, m = (_left(part, parts is not None) for part in (one, other))
+    if min(n.min(), m.min()) <= COVERAGE_K:
+        raise DataError(f"too few pictures for {COVERAGE_K} neighbours with a part left out; give at least 8 a side")
+    near = near_in_parts(reference, other, COVERAGE_K)
+    wide, narrow = (Balls(near, k, other, one, parts is not None) for k in (COVERAGE_K, PRECISION_K))
+    near = near_in_parts(generated, one, PRECISION_K)
+    own = Balls(near, PRECISION_K, one, other, parts is not None)
+    _meet(generated, reference, (wide, narrow), (own,))
+    return {
+        "precision": (narrow.around > 0).sum(0) / n,
+        "recall": (own.around > 0).sum(0) / m,
+        "density": wide.around.sum(0) / (COVERAGE_K * n),
+        "coverage": (wide.inside > 0).sum(0) / m,
+    }
+
+
+def _balls(queries: Tensor, points: Tensor, k: int) -> Balls:
+    """Return the balls of the points (M, D), with the queries (N, D) counted."""
+    check(queries, points, least=k + 1)
+    part = _whole(points)
+    balls = Balls(near_in_parts(points, part, k), k, part, _whole(queries), leave_out=False)
+    _meet(queries, points, (balls,), ())
+    return balls
+
+
+def _meet(generated: Tensor, reference: Tensor, of_reference: Sequence[Balls], of_generated: Sequence[Balls]) -> None:
+    """Count the pictures of each side in the balls of the other."""
+    for row in range(0, len(generated), ROWS):
+        block = generated[row : row + ROWS].double()
+        for column in range(0, len(reference), ROWS):
+            squares = squared_distances(block, reference[column : column + ROWS].double())
+            for balls in of_reference:
+                balls.count(squares, row, column)
+            for balls in of_generated:
+                balls.count(squares.T, column, row)
+
+
+def _whole(features: Tensor) -> Tensor:
+    return torch.zeros(len(features), dtype=torch.long)
+
+
+def _left(part: Tensor, leave_out: bool) -> Tensor:
+    """Return the number of pictures in all and, with `leave_out`, without each part, float64."""
+    without = len(part) - part.bincount()
+    return torch.cat([torch.tensor([len(part)]), without[: len(without) * leave_out]]).double()
+
+
+# --- one set by itself ---
+
+
+def vendi_score(features: Tensor) -> float:
+    """Return the effective number of different pictures of features (N, D): 1 if all are alike, N if all orthogonal.
+
+        exp(-sum l log l), l the eigenvalues of K / N, K the cosines        (Friedman and Dieng, 2023, def. 3.1)
+
+    through the D x D matrix of the same eigenvalues where D is below N. Noise may score high: judge it beside the
+    reference's own value at the same N, with which it grows. Features that are all 0 count as equal to one another and
+    orthogonal to the rest.
+    """
+    check(features)
+    return effective_number(cosine_matrix(features), len(features))
+
+
+def cosine_matrix(features: Tensor) -> Tensor:
+    """Return U U^T or, where D is below N, U^T U, of the rows U of features (N, D) brought to length 1."""
+    if len(features) <= features.shape[1]:
+        units = _units(features)
+        return units @ units.T
+    return cosine_scatter(features)
+
+
+def cosine_scatter(features: Tensor) -> Tensor:
+    """Return U^T U (D, D) of the rows U of features (N, D) brought to length 1."""
+    total = torch.zeros(features.shape[1], features.shape[1], dtype=torch.float64)
+    for block in features.split(ROWS):
+        units = _units(block)
+        total.addmm_(units.T, units)
+    return total
+
+
+def effective_number(cosines: Tensor, n: int) -> float:
+    """Return the Vendi score of n pictures from their `cosine_matrix`."""
+    with _one_thread():
+        values = torch.linalg.eigvalsh(cosines / n).clamp(min=0)
+    empty = (1 - values.sum()).clamp(min=0)
+    return exp(float(torch.special.entr(values).sum() + torch.special.entr(empty)))
+
+
+def _units(features: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(features.double(), dim=1)
 
 
 def class_entropy(posteriors: Tensor) -> float:
@@ -56,52 +296,115 @@ def class_entropy(posteriors: Tensor) -> float:
 
     It is the marginal's part of the Inception score (Salimans et al., 2016); 0 means one class alone.
     """
-    return float(torch.special.entr(posteriors.double().mean(0)).sum()) / log(2)
+    check(posteriors)
+    return float(class_entropies(*class_sums(posteriors))[0])
+
+
+def class_score(posteriors: Tensor) -> float:
+    """Return exp of the mean KL(p(y|x) || p(y)) of class posteriors (N, K), p(y) their mean: from 1 to K.
+
+    The formula of the Inception score (Salimans et al., 2016), over all pictures at once; the paper averages over ten
+    splits, which lowers it. Sure posteriors of many classes score high, whatever the pictures look like.
+    """
+    check(posteriors)
+    return float(class_entropies(*class_sums(posteriors))[1])
+
+
+def class_sums(posteriors: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Return the sum (K,) of class posteriors (N, K), the sum of their entropies in nats, and N."""
+    doubled = [block.double() for block in posteriors.split(ROWS)]
+    entropy = torch.stack([torch.special.entr(block).sum() for block in doubled]).sum()
+    return torch.stack([block.sum(0) for block in doubled]).sum(0), entropy, len(posteriors)
+
+
+def class_entropies(total: Tensor, entropy: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Return class entropy and class score from `class_sums`."""
+    of_mean = torch.special.entr(total / n).sum()
+    return of_mean / log(2), (of_mean - entropy / n).exp().clamp(min=1)
+
+
+# --- the table ---
+
+
+@dataclass(frozen=True)
+class SetMetric:
+    """A measure of a generated set beside a reference, and what there is to know for reading it.
+
+    `definition` belongs to the protocol: two values compare only where it is equal. Better is a `smaller` or a `larger`
+    value or, `as real`, one near the reference's own. Only a `headline` may stand in the first table: what noise and
+    black pictures cannot win. `bounds` are the least and the greatest value there can be.
+    """
+
+    measure: Callable[[Seen, Seen], float]
+    definition: str
+    better: Literal["smaller", "larger", "as real"]
+    headline: bool
+    bounds: tuple[float, float]
 
 
 # The name of a score is this key with the extractor in brackets, such as "fd[digits-v1]".
-SETS: dict[str, Callable[..., float]] = {
-    "fd": lambda one, other, seed=0: frechet_distance(one, other),
-    "kd": kernel_distance,
+SETS: dict[str, SetMetric] = {
+    "fd": SetMetric(
+        lambda generated, reference: frechet_distance(generated.features, reference.features),
+        "|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), unbiased covariances",
+        "smaller",
+        headline=True,
+        bounds=(0, inf),
+    ),
+    "kd": SetMetric(
+        lambda generated, reference: kernel_distance(generated.features, reference.features),
+        "MMD^2 with k(x, y) = (x.y / D + 1)^3, U-statistic over all pairs, not times 1000",
+        "smaller",
+        headline=True,
+        bounds=(-inf, inf),
+    ),
+    "precision": SetMetric(
+        lambda generated, reference: precision(generated.features, reference.features),
+        f"share of generated in a ball of the reference, k = {PRECISION_K}, closed balls",
+        "larger",
+        headline=False,
+        bounds=(0, 1),
+    ),
+    "recall": SetMetric(
+        lambda generated, reference: recall(generated.features, reference.features),
+        f"share of the reference in a ball of the generated, k = {PRECISION_K}, closed balls",
+        "larger",
+        headline=False,
+        bounds=(0, 1),
+    ),
+    "density": SetMetric(
+        lambda generated, reference: density(generated.features, reference.features),
+        f"balls of the reference about a generated picture, over k, k = {COVERAGE_K}, closed balls",
+        "larger",
+        headline=False,
+        bounds=(0, inf),
+    ),
+    "coverage": SetMetric(
+        lambda generated, reference: coverage(generated.features, reference.features),
+        f"share of balls of the reference with a generated picture in them, k = {COVERAGE_K}, closed balls",
+        "larger",
+        headline=True,
+        bounds=(0, 1),
+    ),
+    "vendi": SetMetric(
+        lambda generated, reference: vendi_score(generated.features),
+        "exp of the entropy of the eigenvalues of the cosine matrix / N, of the generated alone",
+        "as real",
+        headline=False,
+        bounds=(1, inf),
+    ),
+    "class score": SetMetric(
+        lambda generated, reference: class_score(generated.posteriors),
+        "exp of mean KL(p(y|x) || p(y)), no splits, of the generated alone",
+        "as real",
+        headline=False,
+        bounds=(1, inf),
+    ),
+    "class entropy": SetMetric(
+        lambda generated, reference: class_entropy(generated.posteriors),
+        "entropy of the mean class posterior in bits, of the generated alone",
+        "as real",
+        headline=False,
+        bounds=(0, inf),
+    ),
 }
-
-
-def _checked(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both feature matrices in float64, or raise `DataError` if no distance between them can be told."""
-    for features in (one, other):
-        if len(features) < 2:
-            raise DataError(f"a set of {len(features)} pictures has no spread to compare; give at least 2")
-        if not features.isfinite().all():
-            raise DataError("features are not finite, so no distance can be told; look for NaN in the pictures")
-    if one.shape[1] != other.shape[1]:
-        raise DataError(f"features of {one.shape[1]} and {other.shape[1]} dimensions; use one extractor for both sets")
-    return one.double(), other.double()
-
-
-def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean (D,) and the unbiased covariance (D, D)."""
-    mean = features.mean(0)
-    centred = features - mean
-    return mean, centred.T @ centred / (len(features) - 1)
-
-
-def _root(covariance: Tensor) -> Tensor:
-    """Return the symmetric root; eigenvalues that rounding left below zero count as zero."""
-    values, vectors = torch.linalg.eigh(covariance)
-    return vectors * values.clamp(min=0).sqrt() @ vectors.T
-
-
-def _discrepancy(one: Tensor, other: Tensor) -> float:
-    """Return the unbiased estimate of the squared discrepancy between two blocks (N, D) of equal N."""
-    across = _kernel(one, other).mean()
-    return float(_mean_off_diagonal(_kernel(one, one)) + _mean_off_diagonal(_kernel(other, other)) - 2 * across)
-
-
-def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    kernel: Tensor = (x @ y.T / x.shape[1] + 1) ** 3
-    return kernel
-
-
-def _mean_off_diagonal(square: Tensor) -> Tensor:
-    n = len(square)
-    return (square.sum() - square.trace()) / (n * (n - 1))

@@ -6,16 +6,9 @@ max pooling and ReLU, and a plain linear output of ten logits.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor, nn
 
-
-class Reading(NamedTuple):
-    """What LeNet sees in N pictures: `features` (N, 128), never negative, and class `logits` (N, 10)."""
-
-    features: Tensor
-    logits: Tensor
+from pinxit.nets.shapes import Reading
 
 
 class LeNet(nn.Module):

@@ -17,6 +17,13 @@ class PictureShape(NamedTuple):
     classes: int = 0
 
 
+class Reading(NamedTuple):
+    """What a network that recognises sees in N pictures: `features` (N, D), and `logits` (N, K) of its classes."""
+
+    features: Tensor
+    logits: Tensor
+
+
 SMALLEST_MAP = 4
 
 

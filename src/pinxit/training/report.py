@@ -243,27 +243,41 @@ def _scores(run: Run, evaluation: Mapping[str, Any] | None) -> str:
     if not evaluation:
         command, about = _evaluate(run)
         return _command(command, f"Not judged yet. {about}")
-    scores: dict[str, dict[str, Any]] = evaluation["scores"]
+    scores = {name: score for name, score in evaluation["scores"].items() if score["headline"]}
     words = "".join(f"<li>{_in_words(name, score)}</li>\n" for name, score in scores.items())
     heads = "".join(f'<th scope="col">{escape(name).replace("[", "<small>[")}</small></th>' for name in scores)
     rows = "".join(_score_row(row) for row in zip(*(score["rows"] for score in scores.values()), strict=True))
     protocols: dict[str, list[str]] = {}
     for name, score in scores.items():
         protocols.setdefault(_protocol(score), []).append(name)
-    told = "".join(f"<h3>{escape(', '.join(names))}</h3>{table}" for table, names in protocols.items())
+    told = _table((name, score["metric"], "") for name, score in scores.items())
+    told += "".join(f"<h3>{escape(', '.join(names))}</h3>{table}" for table, names in protocols.items())
     return (
         f'<ul class="words">\n{words}</ul>\n'
         f'<div class="wide"><table class="scores">\n<tr><td></td>{heads}</tr>\n{rows}</table></div>\n'
         "<p><small>Beneath a value: its ratio to the blur row.</small></p>\n"
+        f"{_remarks(evaluation)}"
         f"<details><summary>The protocol in full</summary>\n{told}</details>"
     )
 
 
 def _in_words(name: str, score: Mapping[str, Any]) -> str:
-    ratio = score["rows"][0]["ratio"]
-    words = f"at N = {score['n']:,} against {score['reference']['name']}"
+    ratio, interval = score["rows"][0]["ratio"], score["interval"]
+    words = f"({_number(interval['low'])} to {_number(interval['high'])}) "
+    words += f"at N = {score['n']:,} against {score['reference']['name']}, {_direction(score)}"
     words += "" if ratio is None else f"; {_number(ratio)} of the 3x3-blur row"
     return f"<b>{escape(name)} {_number(score['value'])}</b> {escape(words)}"
+
+
+def _direction(score: Mapping[str, Any]) -> str:
+    return f"{score['better']} is better" if score["better"] != "as real" else "best near the floor"
+
+
+def _remarks(evaluation: Mapping[str, Any]) -> str:
+    """Return what was found beside the numbers: copies, and what the numbers suffer from."""
+    told = [evaluation[part]["verdict"] for part in ("audit", "utility") if part in evaluation]
+    lines = "".join(f"<li>{escape(line)}</li>\n" for line in [*told, *evaluation["remarks"]])
+    return f"<ul>\n{lines}</ul>\n" if lines else ""
 
 
 def _score_row(row: tuple[Mapping[str, Any], ...]) -> str:
@@ -281,7 +295,8 @@ def _bar(ratio: float | None) -> str:
 
 
 def _protocol(score: Mapping[str, Any]) -> str:
-    return _table((key, value, "") for key, value in score.items() if key not in ("value", "rows"))
+    own = ("value", "interval", "better", "headline", "metric", "rows")
+    return _table((key, value, "") for key, value in score.items() if key not in own)
 
 
 def _asked(recipe: Recipe) -> str:

@@ -105,13 +105,13 @@ class Run:
         write_json(self.folder / REPORT, facts)
 
     def evaluation(self) -> dict[str, Any] | None:
-        """Return the last evaluation if it is of the weights as they are now, else None."""
+        """Return the last evaluation if it is a certificate of the weights as they are now, else None."""
         try:
             kept = json.loads((self.folder / EVALUATION).read_text(encoding="utf-8"))
             current = sha256(self.weights)
         except (OSError, ValueError):
             return None
-        evaluation: dict[str, Any] | None = kept if kept.get("weights") == current else None
+        evaluation: dict[str, Any] | None = kept if kept.get("weights") == current and "made_by" in kept else None
         return evaluation
 
 

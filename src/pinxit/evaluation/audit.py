@@ -1,0 +1,168 @@
+"""The copy audit: are generated pictures copies of training pictures, told against real pictures no one trained on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from math import sqrt
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pinxit.data.render import fitted, with_channels
+from pinxit.errors import DataError
+from pinxit.evaluation.pictures import Pictures, identity
+from pinxit.evaluation.seeing import see, see_once
+from pinxit.images import grid
+from pinxit.metrics.copying import FALSE_FLAGS, FEWEST_HELD_OUT, closeness, copying_z, threshold
+from pinxit.metrics.features import Extractor
+from pinxit.metrics.intervals import Estimate
+
+SHOWN = 20
+PAIRS_A_ROW = 4
+LARGEST_SHOWN = 128
+AS_A_WHOLE = -3.0
+"""A C_T of this or less is no accident."""
+
+STATISTIC = (
+    "distance to the nearest training picture over the mean distance from that one to its own 5 nearest, between the "
+    "directions of features (each divided by its length); flagged at or below the nearest 1 % of one half of the "
+    "held-out pictures; false flags among the other half"
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Generated picture number `generated` beside its nearest training picture, `ratio` spacings away."""
+
+    generated: int
+    training: int
+    name: str
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What `audit` found. `flagged`, `false_flags`, `threshold` and `copying_z` are None where none could be told."""
+
+    verdict: str
+    flagged: Estimate | None
+    false_flags: Estimate | None
+    threshold: float | None
+    copying_z: float | None
+    authenticity: float
+    authenticity_of_real: float
+    nearest: tuple[Pair, ...]
+    protocol: dict[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it, JSON-able."""
+        return asdict(self)
+
+
+def audit(generated: Pictures, training: Pictures, held_out: Pictures, extractor: Extractor, seed: int = 0) -> Audit:
+    """Return how many generated pictures are copies of training pictures, in the eyes of an extractor.
+
+    The directions of its features are compared, not the features, for so a copy that is darker or noisier than its
+    original is found too. With fewer than 200 held-out pictures there is no threshold and no verdict, but the nearest
+    pairs are there to look at. Fewer than 6 training pictures, or no generated or held-out ones, are a `DataError`.
+
+    What it cannot see: a copy that is shifted, turned or scaled by more than a little, a copy of a part, and whatever
+    the extractor is blind to. No sign of copying is no proof that there is none.
+    """
+    for pictures in (generated, training, held_out):
+        if not len(pictures):
+            raise DataError(f"{pictures.name} holds no pictures, so nothing can be said of copies")
+    made = F.normalize(see(extractor, generated, range(len(generated))).features)
+    known, real = (
+        F.normalize(see_once(extractor, pictures, range(len(pictures))).features) for pictures in (training, held_out)
+    )
+    near, far = closeness(made, known), closeness(real, known)
+    found = Audit(
+        verdict=f"no verdict: {held_out.name} has {len(real)} pictures, and {FEWEST_HELD_OUT} are needed to say how "
+        "near real pictures come; hold out more, or look at the nearest pairs",
+        flagged=None,
+        false_flags=None,
+        threshold=None,
+        copying_z=None,
+        authenticity=_mean(near.authentic),
+        authenticity_of_real=_mean(far.authentic),
+        nearest=_nearest(near.row, near.ratio, training),
+        protocol={
+            "statistic": STATISTIC,
+            **extractor.protocol(),
+            "seed": seed,
+            "generated": identity(generated),
+            "training": identity(training),
+            "held_out": identity(held_out),
+        },
+    )
+    if len(real) < FEWEST_HELD_OUT:
+        return found
+    order = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))
+    ours, others = far.ratio[order].tensor_split(2)
+    limit = threshold(ours)
+    flagged, false_flags = share(near.ratio <= limit), share(others <= limit)
+    z = _copying_z(made, known, real, seed)
+    verdict = _verdict(flagged, false_flags, z, len(made))
+    return replace(found, verdict=verdict, flagged=flagged, false_flags=false_flags, threshold=limit, copying_z=z)
+
+
+def share(hits: Tensor) -> Estimate:
+    """Return the share of True in (N,) with its 95 % score interval (Wilson, 1927), which holds at 0 and 1 too."""
+    n, value, z = len(hits), _mean(hits), 1.959964
+    centre, half = value + z**2 / (2 * n), z * sqrt(value * (1 - value) / n + (z / (2 * n)) ** 2)
+    low, high = ((centre + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
+    return Estimate(value, min(max(low, 0), value), max(min(high, 1), value), "Wilson's score interval")
+
+
+def sheet(found: Audit, generated: Pictures, training: Pictures) -> np.ndarray:
+    """Return the nearest pairs as one picture (H, W, C) uint8, the nearest first, each generated picture at the left.
+
+    All are shown whole, on black, at the side of the largest generated one, at most 128 pixels.
+    """
+    pairs = [(generated[pair.generated], training[pair.training]) for pair in found.nearest]
+    channels = max(picture.shape[2] for pair in pairs for picture in pair)
+    side = min(LARGEST_SHOWN, max(max(picture.shape[:2]) for picture, _ in pairs))
+    drawn = [np.concatenate([_shown(picture, side, channels) for picture in pair], axis=1) for pair in pairs]
+    return grid(np.stack(drawn), columns=PAIRS_A_ROW, gap=4)
+
+
+def _verdict(flagged: Estimate, false_flags: Estimate, z: float | None, n: int) -> str:
+    value, low, high = (f"{100 * share:.1f} %" for share in (flagged.value, flagged.low, flagged.high))
+    told = (
+        f"{value} of {n:,} pictures (95 % interval {low} to {high}) lie as near to a training picture as the nearest "
+        f"{100 * FALSE_FLAGS:.0f} % of real held-out pictures do"
+    )
+    if flagged.low > false_flags.high:
+        return f"{'copies' if flagged.value > 0.5 else 'some copies'}: {told}"
+    if z is not None and z <= AS_A_WHOLE:
+        return f"too near as a whole: {told}, but all in all they lie nearer than real ones do (C_T = {z:.1f})"
+    return f"no sign of copying: {told}"
+
+
+def _copying_z(made: Tensor, known: Tensor, real: Tensor, seed: int) -> float | None:
+    try:
+        return copying_z(made, known, real, seed)
+    except DataError:
+        return None  # too few pictures for a test, which the verdict can do without
+
+
+def _nearest(row: Tensor, ratio: Tensor, training: Pictures) -> tuple[Pair, ...]:
+    names = training.names
+    return tuple(
+        Pair(number, int(row[number]), names[int(row[number])], float(ratio[number]))
+        for number in ratio.argsort(stable=True)[:SHOWN].tolist()
+    )
+
+
+def _shown(picture: np.ndarray, side: int, channels: int) -> np.ndarray:
+    if picture.dtype == np.uint16:
+        picture = (picture // 257).astype(np.uint8)
+    return with_channels(fitted(picture, (side, side), "pad"), channels)
+
+
+def _mean(hits: Tensor) -> float:
+    return float(hits.double().mean())

@@ -1,0 +1,105 @@
+"""The pictures that are judged: what a person may name, and what must be known of them beside a score."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from pinxit.data import ImageSet, open_data
+from pinxit.data.sets import parse_spec
+from pinxit.errors import UsageError
+from pinxit.progress import say
+from pinxit.training.run import RECIPE
+
+LOSSY = dict.fromkeys(("jpg", "jpeg", "jpe", "jfif", "mpo"), "yes") | dict.fromkeys(
+    ("webp", "avif", "avifs", "jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "tif", "tiff", "gif"), "perhaps"
+)
+"""Whether a format loses detail, by the suffix of the file; others, and arrays, lose none."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Pictures in memory, such as a model draws: `images` (N, H, W, C), uint8, C in {1, 3, 4}.
+
+    `labels` (N,) int64 are places in `classes`, or None.
+    """
+
+    name: str
+    images: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any] | None = None
+    classes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, number: int) -> np.ndarray[Any, Any]:
+        picture: np.ndarray[Any, Any] = self.images[number]
+        return picture
+
+    @property
+    def channels(self) -> int:
+        """1, 3 or 4."""
+        return int(self.images.shape[3])
+
+    @property
+    def shapes(self) -> np.ndarray[Any, Any]:
+        """Height and width of each picture, (N, 2)."""
+        return np.broadcast_to(self.images.shape[1:3], (len(self), 2))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256 of their shape and pixels."""
+        return hashlib.sha256(repr(self.images.shape).encode() + self.images.tobytes()).hexdigest()
+
+    @property
+    def selection(self) -> str:
+        """All of them."""
+        return "all"
+
+    @property
+    def names(self) -> list[str]:
+        """Their numbers, for they have no files."""
+        return [f"{number:05d}" for number in range(len(self))]
+
+
+Pictures = ImageSet | Drawn
+
+
+def parts(spec: str, holdout: float) -> tuple[ImageSet, ImageSet | None]:
+    """Return the pictures a person means, and the other part of their set where it has one.
+
+    A set with an official split means its test part unless told otherwise; other sets mean all of their pictures.
+    """
+    base, part = parse_spec(spec)
+    if Path(base, RECIPE).is_file():
+        raise UsageError(f"{base} is a run and can only be judged; `pinxit sample {base} -o X.npz` makes a set of it")
+    opened = open_data(base, holdout) if part else open_data(base, holdout=0)
+    for note in opened.notes:
+        say(note)
+    if part == "train" or not opened.held_out:
+        return opened.train, opened.held_out or None
+    return opened.held_out, opened.train
+
+
+def identity(images: Pictures) -> dict[str, Any]:
+    """Return what a certificate says of a set: which pictures, of which sizes, in which formats."""
+    (least_high, least_wide), (most_high, most_wide) = images.shapes.min(0).tolist(), images.shapes.max(0).tolist()
+    formats = Counter(PurePosixPath(name).suffix.lower().lstrip(".") or "array" for name in images.names)
+    losses = {LOSSY.get(name, "no") for name in formats}
+    return {
+        "name": images.name,
+        "fingerprint": images.fingerprint,
+        "selection": images.selection,
+        "pictures": len(images),
+        "width": [least_wide, most_wide],
+        "height": [least_high, most_high],
+        "channels": images.channels,
+        "formats": dict(formats.most_common()),
+        "lossy": losses.pop() if len(losses) == 1 else "some",
+    }

@@ -1,0 +1,184 @@
+"""What generated pictures teach: a classifier learns from real ones, from generated ones, from both; real ones judge.
+
+The classification accuracy score (Ravuri and Vinyals, 2019). Differs from the paper: a small classifier instead of a
+ResNet-50, with equal steps on real and generated pictures, and a third one that learns from both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from math import ceil
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pinxit.data import Batch, draws
+from pinxit.data.batch import to_float
+from pinxit.data.render import fitted, with_channels
+from pinxit.errors import DataError
+from pinxit.evaluation.pictures import Pictures, identity
+from pinxit.metrics.intervals import Estimate, mean_estimate
+from pinxit.nets.shapes import PictureShape
+from pinxit.objectives.recognition import Recognition
+from pinxit.objectives.settings import ObjectiveSettings
+from pinxit.progress import track
+from pinxit.training import hardware
+from pinxit.training.hardware import Hardware
+from pinxit.training.settings import TrainingSettings
+from pinxit.training.trainer import Trainer
+
+MOST_PICTURES = 20_000
+SMALLEST, LARGEST = 16, 64
+TRAINING = TrainingSettings(steps=500, batch_size=128, schedule="cosine", warmup=25, average=0.99)
+OPTIMISER = ObjectiveSettings(learning_rate=2e-3)
+ROWS = 500
+
+
+@dataclass(frozen=True)
+class Utility:
+    """The accuracy on real test pictures after learning from real, from generated, and from both."""
+
+    real: Estimate
+    synthetic: Estimate
+    both: Estimate
+    protocol: dict[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        """The three accuracies in words."""
+        told = (
+            f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%}) from {name}"
+            for name, estimate in (("real", self.real), ("generated", self.synthetic), ("both", self.both))
+        )
+        return f"of {self.protocol['n']['test']:,} real pictures a classifier knows {', '.join(told)}"
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it, JSON-able."""
+        return {"verdict": self.verdict, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """Pictures of one size (N, H, W, C) uint8 and the places (N,) of their classes."""
+
+    rows: np.ndarray
+    labels: Tensor
+
+
+def utility(
+    real: Pictures, synthetic: Pictures, test: Pictures, seed: int = 0, training: TrainingSettings = TRAINING
+) -> Utility:
+    """Return how well a classifier, learned from scratch on each, knows the classes of `test`, with 95 % intervals.
+
+    Classes are matched by name; only those that all three sets have count. Equally many pictures are drawn of `real`
+    and of `synthetic`, at most 20,000; "both" has all of them, twice as many, and the same number of steps. Pictures
+    are cropped to squares of the real pictures' own side, 16 to 64. An interval is about the test pictures; another
+    `seed` says how much the learning itself varies. A set without labels, or fewer than two classes in common, is a
+    `DataError`.
+    """
+    classes = _common(real, synthetic, test)
+    shape = PictureShape(_side(real), max(images.channels for images in (real, synthetic, test)), len(classes))
+    chosen = [_of_classes(images, classes) for images in (real, synthetic)]
+    n = min(MOST_PICTURES, *map(len, chosen))
+    one, other = (
+        _labelled(images, numbers[draws.permutation(len(numbers), seed, 0)[:n]], classes, shape)
+        for images, numbers in zip((real, synthetic), chosen, strict=True)
+    )
+    judge = _labelled(test, _of_classes(test, classes), classes, shape)
+    both = _Labelled(np.concatenate([one.rows, other.rows]), torch.cat([one.labels, other.labels]))
+    computing = hardware.choose(training.device, training.precision, training.threads)
+    settings = training.changed(seed=seed)
+    accuracies = {
+        name: _accuracy(_learned(lessons, name, shape, settings, computing), judge, computing, seed)
+        for name, lessons in (("real", one), ("synthetic", other), ("both", both))
+    }
+    protocol = {
+        "score": "accuracy on real test pictures (classification accuracy score; Ravuri and Vinyals, 2019)",
+        "classifier": "three 3x3 convolutions of 32, 64, 128 channels, stride 2, from scratch, averaged weights",
+        "input": f"8 bit, cropped to squares of {shape.size} pixels, {shape.channels} channels",
+        "training": settings.model_dump(include={"steps", "batch_size", "schedule", "warmup", "average"})
+        | {"learning_rate": OPTIMISER.learning_rate, "precision": computing.precision},
+        "classes": list(classes),
+        "n": {"real": n, "synthetic": n, "both": 2 * n, "test": len(judge.labels)},
+        "seed": seed,
+        "sets": {"real": identity(real), "synthetic": identity(synthetic), "test": identity(test)},
+    }
+    return Utility(**accuracies, protocol=protocol)
+
+
+def _common(*sets: Pictures) -> tuple[str, ...]:
+    """Return the classes of which every set has pictures, in the order of the first set."""
+    present = [{images.classes[place] for place in np.unique(_labels(images))} for images in sets]
+    common = tuple(name for name in sets[0].classes if all(name in names for names in present))
+    if len(common) < 2:
+        have = "; ".join(f"{images.name} has {', '.join(images.classes[:5])}" for images in sets)
+        raise DataError(f"fewer than two classes in common ({have}); classes are matched by name")
+    return common
+
+
+def _labels(images: Pictures) -> np.ndarray:
+    if images.labels is None:
+        raise DataError(
+            f"{images.name} has no labels, so nothing can be learned from it; put each class in a folder of its own, "
+            "or draw from a run that was trained with --conditional"
+        )
+    return images.labels
+
+
+def _of_classes(images: Pictures, classes: Sequence[str]) -> np.ndarray:
+    """Return the numbers of the pictures that are of these classes."""
+    wanted = [place for place, name in enumerate(images.classes) if name in classes]
+    return np.flatnonzero(np.isin(_labels(images), wanted))
+
+
+def _side(images: Pictures) -> int:
+    return int(np.clip(images.shapes.max(), SMALLEST, LARGEST))
+
+
+def _labelled(images: Pictures, numbers: np.ndarray, classes: Sequence[str], shape: PictureShape) -> _Labelled:
+    """Return some pictures of a set as the classifier sees them."""
+    rows = [
+        with_channels(fitted(_eight_bit(images[number]), (shape.size, shape.size), "crop"), shape.channels)
+        for number in track(numbers.tolist(), f"reading {images.name}", len(numbers))
+    ]
+    places = [classes.index(images.classes[place]) for place in _labels(images)[numbers]]
+    return _Labelled(np.stack(rows), torch.tensor(places))
+
+
+def _eight_bit(picture: np.ndarray) -> np.ndarray:
+    return (picture // 257).astype(np.uint8) if picture.dtype == np.uint16 else picture
+
+
+def _learned(
+    lessons: _Labelled, name: str, shape: PictureShape, training: TrainingSettings, computing: Hardware
+) -> Trainer:
+    """Return a trainer that has taught a new classifier, the same at the start for every set of the same shape."""
+    epochs = ceil(training.steps * training.batch_size / len(lessons.labels))
+    order = np.concatenate([draws.permutation(len(lessons.labels), training.seed, epoch) for epoch in range(epochs)])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(training.seed)
+        objective = Recognition(shape)
+    trainer = Trainer(objective, partial(_batch, lessons, order, training), training, OPTIMISER, computing)
+    for _ in track(trainer, f"learning from {name} pictures", training.steps):
+        pass
+    return trainer
+
+
+def _batch(lessons: _Labelled, order: np.ndarray, training: TrainingSettings, step: int) -> Batch:
+    numbers = order[step * training.batch_size : (step + 1) * training.batch_size]
+    return Batch(image=to_float(lessons.rows[numbers]), label=lessons.labels[numbers], seed=training.seed, step=step)
+
+
+def _accuracy(trainer: Trainer, judge: _Labelled, computing: Hardware, seed: int) -> Estimate:
+    """Return the share of the judging pictures whose class the averaged classifier names."""
+    with trainer.averaged() as objective:
+        assert isinstance(objective, Recognition)
+        found = [
+            objective.logits(to_float(judge.rows[start : start + ROWS]).to(computing.device)).argmax(1).cpu()
+            for start in range(0, len(judge.labels), ROWS)
+        ]
+    return mean_estimate((torch.cat(found) == judge.labels).double(), seed)

@@ -1,0 +1,103 @@
+"""How far pictures look from the pictures they should be: distances of a network's maps, one number a picture.
+
+At every pixel of a map the channels are a vector, made of unit length. The distance of two pictures is the weighted
+squared difference of these vectors, its mean over pixels, and the sum over maps (Zhang et al., 2018, eq. 1).
+
+Functions as in `paired`: (N, C, H, W) in [0, 1], the judged first, to (N,) float64. Pictures keep their size, one
+channel stands for three equal ones, and each pair is seen alone, in float32, so that its companions change not one bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.linalg import vector_norm
+
+from pinxit.metrics.paired import PairedMetric, at_least, checked_pair
+from pinxit.nets.alexnet import ShiftTolerantAlexNet
+from pinxit.nets.lite0 import EfficientNetLite0
+from pinxit.nets.pretrained import LITE0, STLPIPS, lite0_weights, stlpips_weights
+
+# Of 17 maps of EfficientNet-Lite0 (the stem's is 0) the last of each size: sides over 2, 4, 8, 16 and 32.
+LITE0_STAGES = (1, 3, 5, 11, 16)
+LITE0_SIDE = 32
+
+
+def st_lpips(images: Tensor, reference: Tensor) -> Tensor:
+    """Return shift-tolerant LPIPS on AlexNet (Ghildyal and Liu, 2022), with its learnt weights; 0 for equal pictures.
+
+    It is what the authors' package gives for pictures in [0, 1] with `normalize=True`; without that, its default,
+    the package takes [-1, 1]. Sides below 21 are refused.
+    """
+    images, reference = at_least(ShiftTolerantAlexNet.smallest_side, "st-lpips", *checked_pair(images, reference))
+    network = _alexnet()
+    return _distances(network, list(network.heads), images, reference)
+
+
+def lpips_like(images: Tensor, reference: Tensor) -> Tensor:
+    """Return a distance of the shape of LPIPS on EfficientNet-Lite0; 0 for equal pictures.
+
+    It is not LPIPS: nobody's judgement was learnt. All channels weigh 1 in the maps after blocks 1, 3, 5, 11 and 16,
+    the last of each size. Sides below 32 are refused.
+    """
+    images, reference = at_least(LITE0_SIDE, "lpips-like", *checked_pair(images, reference))
+    network = _lite0()
+    ones = [torch.ones(1)] * len(LITE0_STAGES)
+    return _distances(lambda image: [network.stages(image)[stage] for stage in LITE0_STAGES], ones, images, reference)
+
+
+PERCEPTUAL: dict[str, PairedMetric] = {
+    "st-lpips[alex]": PairedMetric(
+        measure=st_lpips,
+        definition=f"Ghildyal 2022: five maps, learnt weights; [0, 1], own size; sha256 {STLPIPS.sha256}",
+        better="smaller",
+        headline=True,
+        smallest_side=ShiftTolerantAlexNet.smallest_side,
+    ),
+    "lpips-like[lite0]": PairedMetric(
+        measure=lpips_like,
+        definition="not LPIPS: unit channels after blocks 1, 3, 5, 11, 16, all weights 1, mean over pixels, sum over "
+        f"maps; [0, 1], own size; sha256 {LITE0.sha256}",
+        better="smaller",
+        headline=True,
+        smallest_side=LITE0_SIDE,
+    ),
+}
+
+
+@torch.no_grad()
+def _distances(
+    see: Callable[[Tensor], Sequence[Tensor]], weights: Sequence[Tensor], images: Tensor, reference: Tensor
+) -> Tensor:
+    """Return (N,) distances of the maps that `see` gives, each map with the weights (C,) of its channels."""
+    images, reference = (batch.float().expand(-1, 3, -1, -1) for batch in (images, reference))
+    pairs = zip(images.split(1), reference.split(1), strict=True)
+    return torch.stack([_distance(see(image), see(other), weights) for image, other in pairs])
+
+
+def _distance(maps: Sequence[Tensor], others: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    levels = zip(maps, others, weights, strict=True)
+    apart = [((_unit(one) - _unit(other)) ** 2 * weight[:, None, None]).sum(1).mean() for one, other, weight in levels]
+    return torch.stack(apart).double().sum()
+
+
+def _unit(maps: Tensor) -> Tensor:
+    return maps / (vector_norm(maps, dim=1, keepdim=True) + 1e-10)
+
+
+@cache
+def _alexnet() -> ShiftTolerantAlexNet:
+    network = ShiftTolerantAlexNet()
+    network.load_state_dict(stlpips_weights())
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # takes half the time
+    return network.eval().requires_grad_(False)
+
+
+@cache
+def _lite0() -> EfficientNetLite0:
+    network = EfficientNetLite0()
+    network.load_state_dict(lite0_weights())
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,35 @@
+"""A small convolutional classifier, learned from scratch to see what a set of labelled pictures teaches.
+
+Three 3x3 convolutions with batch normalisation (Ioffe and Szegedy, 2015), each of which halves the side, and one linear
+layer on the last map. It stands for the ResNet-50 of Ravuri and Vinyals (2019) where seconds must do.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pinxit.nets.shapes import PictureShape
+
+WIDTHS = (32, 64, 128)
+
+
+class Classifier(nn.Module):
+    """Pictures (N, C, size, size) in [0, 1], any size, to class logits (N, K)."""
+
+    def __init__(self, shape: PictureShape) -> None:
+        super().__init__()
+        steps = pairwise((shape.channels, *WIDTHS))
+        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False) for a, b in steps)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in WIDTHS)
+        side = -(-shape.size // 2 ** len(WIDTHS))
+        self.head = nn.Linear(WIDTHS[-1] * side**2, shape.classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits (N, K)."""
+        x = 2 * image - 1
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            x = F.relu(norm(convolution(x)))
+        return self.head(x.flatten(1))
