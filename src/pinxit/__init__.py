@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pinxit.data.settings import DataSettings
     from pinxit.evaluation.evaluate import evaluate
     from pinxit.objectives import OBJECTIVES
-    from pinxit.objectives.settings import GANSettings, VAESettings
+    from pinxit.objectives.settings import GANSettings, VAESettings, VQVAESettings
     from pinxit.sampling import load
     from pinxit.training.settings import TrainingSettings
     from pinxit.training.train import resume, train
@@ -23,6 +23,7 @@ _HOMES = {
     "GANSettings": "objectives.settings",
     "TrainingSettings": "training.settings",
     "VAESettings": "objectives.settings",
+    "VQVAESettings": "objectives.settings",
     "evaluate": "evaluation.evaluate",
     "load": "sampling",
     "resume": "training.train",
@@ -35,6 +36,7 @@ __all__ = [
     "GANSettings",
     "TrainingSettings",
     "VAESettings",
+    "VQVAESettings",
     "evaluate",
     "load",
     "resume",

@@ -19,7 +19,6 @@ from pinxit.data.sets import ImageSet, parse_spec
 from pinxit.errors import DataError, UsageError
 from pinxit.files import write_json
 from pinxit.images import grid, save_image
-from pinxit.objectives.vae import VAE
 from pinxit.progress import track
 from pinxit.sampling import Model
 
@@ -69,9 +68,8 @@ def given(model: Model, source: str, n: int | None = None) -> Given:
 
 def reconstruct(model: Model, pictures: Given) -> np.ndarray:
     """Return what is left of pictures after a way through their codes, (N, H, W, C) uint8."""
-    objective = model.autoencoder
     with torch.no_grad():
-        return np.concatenate([to_uint8(_restored(objective, one)) for one in pictures.alone("reconstructing")])
+        return np.concatenate([to_uint8(_restored(model, one)) for one in pictures.alone("reconstructing")])
 
 
 def before_and_after(model: Model, pictures: Given) -> np.ndarray:
@@ -117,11 +115,8 @@ class Anomaly:
 
 def anomalies(model: Model, pictures: Given) -> list[Anomaly]:
     """Return each picture's anomaly, in their order; a score is the mean over 16 latents of the posterior."""
-    objective = model.autoencoder
     with torch.no_grad():
-        return [
-            _anomaly(objective, name, one) for name, one in zip(pictures.names, pictures.alone("looking"), strict=True)
-        ]
+        return [_anomaly(model, name, one) for name, one in zip(pictures.names, pictures.alone("looking"), strict=True)]
 
 
 def save_anomalies(out: Path, pictures: Given, found: Sequence[Anomaly]) -> dict[str, Any]:
@@ -146,16 +141,16 @@ def _strangest(entry: dict[str, Any]) -> float:
     return -entry["score"]
 
 
-def _anomaly(objective: VAE, name: str, one: Batch) -> Anomaly:
+def _anomaly(model: Model, name: str, one: Batch) -> Anomaly:
+    objective = model.autoencoder
     score = -objective.elbo(objective.reconstruct(one, SAMPLES)).item()
-    restored = _restored(objective, one)
+    restored = _restored(model, one)
     error = (restored - one.image).square().mean(1)[0].numpy()
     return Anomaly(name, score, error, to_uint8(restored)[0])
 
 
-def _restored(objective: VAE, one: Batch) -> Tensor:
-    mean, _ = objective.encode(one.image, one.label)
-    return objective.sample(mean, one.label)
+def _restored(model: Model, one: Batch) -> Tensor:
+    return model.objective.sample(model.encode(one.image, one.label), one.label)
 
 
 def _labels(model: Model, images: ImageSet, count: int) -> Tensor | None:

@@ -19,6 +19,7 @@ from pinxit.images import grid, save_image
 from pinxit.objectives.mixture import BY_CLASS, Mixture, unflattened
 from pinxit.objectives.objective import Generative
 from pinxit.objectives.vae import VAE
+from pinxit.objectives.vq import VQVAE
 from pinxit.progress import say, track
 from pinxit.settings import did_you_mean
 from pinxit.training.plan import build
@@ -61,6 +62,8 @@ class Model:
         """
         if n < 1:
             raise UsageError(f"{n} pictures cannot be drawn; ask for 1 or more")
+        if not self.samplers:
+            raise UsageError(f"a run of '{self.recipe.objective}' has no prior to draw codes from; it can reconstruct")
         place = torch.from_numpy(draws.uniform(_keys(n, seed, "component"), 1)[:, 0])
         normal = _normal(_keys(n, seed, "sample"), self.objective.latent, truncation)
         return self.samplers[self.sampler].latents(normal, place, labels if self.sampler == BY_CLASS else None)
@@ -79,17 +82,20 @@ class Model:
 
     @property
     def autoencoder(self) -> VAE:
-        """The objective, if it has an encoder; else raises `UsageError`."""
+        """The objective, if it has an encoder to distributions of codes; else raises `UsageError`."""
         if not isinstance(self.objective, VAE):
-            raise UsageError(f"a run of '{self.recipe.objective}' has no encoder; one of `pinxit train vae` has")
+            lacks = "likelihood" if isinstance(self.objective, VQVAE) else "encoder"
+            raise UsageError(f"a run of '{self.recipe.objective}' has no {lacks}; one of `pinxit train vae` has")
         return self.objective
 
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the codes (N, latent) of pictures (N, C, H, W) in [0, 1], the means of their posteriors.
+        """Return the codes (N, latent) of pictures (N, C, H, W) in [0, 1]: posterior means, or numbers of a codebook.
 
         Raises `UsageError` if the run is of something that has no encoder.
         """
         with torch.no_grad():
+            if isinstance(self.objective, VQVAE):
+                return self.objective.encode(images)
             return self.autoencoder.encode(images, labels)[0]
 
     def draw(self, latents: Tensor, labels: Tensor | None = None) -> np.ndarray:
@@ -146,7 +152,8 @@ def load(folder: str | Path) -> Model:
     except RuntimeError as error:
         raise DataError(f"{run.weights} does not fit the network of {run.folder / 'recipe.json'}") from error
     objective.networks.eval().requires_grad_(False)
-    samplers = {"prior": objective.prior()}
+    prior = objective.prior()
+    samplers = {} if prior is None else {"prior": prior}
     if run.samplers.exists():
         try:
             samplers |= unflattened(read_tensors(run.samplers), objective.latent)
@@ -155,7 +162,7 @@ def load(folder: str | Path) -> Model:
         except ValueError as error:
             raise DataError(f"{run.samplers}: {error}; `pinxit resume {folder}` makes it anew") from error
     sampler = objective.sampler
-    if sampler not in samplers:
+    if samplers and sampler not in samplers:
         say(f"its latents' sampler {sampler!r} is not fitted before training has ended: drawing from the prior")
         sampler = "prior"
     return Model(run.recipe, objective, samplers, sampler)

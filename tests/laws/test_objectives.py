@@ -16,7 +16,7 @@ from pinxit.errors import DivergedError, UserError
 from pinxit.nets.shapes import PictureShape, keep_variance
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
-from pinxit.objectives.settings import GANSettings, ObjectiveSettings, VAESettings
+from pinxit.objectives.settings import GANSettings, ObjectiveSettings, VAESettings, VQVAESettings
 from pinxit.objectives.vae import active_units
 from pinxit.training import hardware
 from pinxit.training import plan as plan_module
@@ -27,6 +27,7 @@ from pinxit.training.trainer import Trainer, schedule
 
 GAN = partial(GANSettings, channels=4, latent=6)
 VAE = partial(VAESettings, channels=4, latent=6)
+VQ = partial(VQVAESettings, channels=4, codes=16, dimensions=4)
 CASES = {
     "dcgan": GAN(),
     "dcgan conditional": GAN(conditional=True),
@@ -51,6 +52,8 @@ CASES = {
     "rae-gp": VAE(penalty="l2", latent_gradient=0.1),
     "rae-sn": VAE(penalty="l2", spectral_norm=True),
     "ae": VAE(penalty="none", likelihood="bernoulli"),
+    "vq": VQ(),
+    "vq rotation": VQ(gradient="rotation", halvings=1),
 }
 EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 
@@ -122,7 +125,7 @@ def test_terms_are_finite_and_the_average_is_of_the_weights(settings: ObjectiveS
         assert torch.equal(value, machine.objective.networks.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("name", ["dense r1 r2 latent", "dense", "vae conditional", "iwae vampprior", "rae-gp"])
+@pytest.mark.parametrize("name", ["dense r1 r2 latent", "dense", "vae conditional", "iwae vampprior", "rae-gp", "vq"])
 def test_accumulation_changes_nothing_but_rounding(name: str) -> None:
     whole, parts = trainer(CASES[name]), trainer(CASES[name], accumulate=3)
     for one, other in zip(whole, parts, strict=True):

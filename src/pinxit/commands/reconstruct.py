@@ -25,7 +25,7 @@ def reconstruct(
     Parameters
     ----------
     folder
-        The folder of a run of `pinxit train vae`.
+        The folder of a run of `pinxit train vae` or `pinxit train vq`.
     pictures
         A name (mnist:test), a folder of pictures, a zip, an npz, or IDX files.
     n
@@ -34,9 +34,13 @@ def reconstruct(
         The sheet (.png, .jpg, .webp); by default reconstruct.png in the run.
     """
     from pinxit.coding import before_and_after, given
+    from pinxit.objectives.vq import VQVAE
+    from pinxit.progress import say
     from pinxit.sampling import load, save_samples
 
     model = load(folder)
+    if isinstance(model.objective, VQVAE):
+        say(f"codes of {model.objective.bits_per_pixel:.3g} bits a pixel")
     out = out or folder / "reconstruct.png"
     save_samples(out, before_and_after(model, given(model, pictures, n)), columns=8)
     print(out)

@@ -84,8 +84,8 @@ class Generative(Objective):
     def sample(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Return pictures (N, C, H, W) in [0, 1] of latents (N, latent), and labels (N,) if there are classes."""
 
-    def prior(self) -> Mixture:
-        """Return what latents were assumed to be drawn from while training."""
+    def prior(self) -> Mixture | None:
+        """Return what latents were assumed to be drawn from while training; None if new ones cannot be drawn."""
         return Mixture.normal(self.latent)
 
     def fit_samplers(self, batches: Iterable[Batch]) -> dict[str, Mixture]:

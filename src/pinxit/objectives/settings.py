@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pinxit.objectives.gan import GAN
     from pinxit.objectives.objective import Objective
     from pinxit.objectives.vae import VAE
+    from pinxit.objectives.vq import VQVAE
 
 
 class ObjectiveSettings(Settings):
@@ -137,6 +138,29 @@ class VAESettings(ObjectiveSettings):
         if self.free_bits and PENALTIES[self.penalty].posterior == "point":
             raise UsageError(f"--free-bits: the penalty {self.penalty} has no KL; --penalty kl has")
         return VAE(self, shape)
+
+
+class VQVAESettings(ObjectiveSettings):
+    """An encoder to a map of codes out of a learned book and a decoder back: the vector-quantised autoencoder."""
+
+    channels: int = Field(32, ge=1, le=1024, description="Width of the networks at half the picture's side.")
+    halvings: int = Field(2, ge=1, le=6, description="Times the picture's side is halved to become that of the map.")
+    codes: int = Field(512, ge=2, le=65_536, description="Size of the codebook.")
+    dimensions: int = Field(64, ge=1, le=1024, description="Length of the vector that a code stands for.")
+    commitment: float = Field(0.25, ge=0, description="Weight of the encoder's squared distance from its codes.")
+    decay: float = Field(0.99, gt=0, lt=1, description="Decay of the running averages that are the codebook, a step.")
+    gradient: Literal["straight-through", "rotation"] = Field(
+        "straight-through",
+        description="How the gradient passes the codebook: as it is (van den Oord 2017), or turned and scaled as the "
+        "output is to become its vector (Fifty 2024).",
+    )
+
+    def build(self, shape: PictureShape) -> VQVAE:
+        """Return the autoencoder for pictures of this shape."""
+        from pinxit.objectives.vq import VQVAE
+
+        check_shape(shape, conditional=False)
+        return VQVAE(self, shape)
 
 
 def check_shape(shape: PictureShape, conditional: bool) -> None:

@@ -225,7 +225,7 @@ class VAE(Generative):
     def prior(self) -> Mixture:
         """Return N(0, I), or the VampPrior as the mixture it is."""
         if "prior" not in self.networks:
-            return super().prior()
+            return Mixture.normal(self.latent)
         mean, log_variance = (part.detach().cpu() for part in self.pseudo_posteriors())
         return Mixture(torch.full((len(mean),), 1 / len(mean)), mean, (log_variance / 2).exp())
 
