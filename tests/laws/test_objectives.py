@@ -54,6 +54,11 @@ CASES = {
     "ae": VAE(penalty="none", likelihood="bernoulli"),
     "vq": VQ(),
     "vq rotation": VQ(gradient="rotation", halvings=1),
+    "ladder": VAE(network="dense", levels=3),
+    "ladder conditional": VAE(levels=2, conditional=True, importance=2),
+    "perceptual vae": VAE(perceptual=0.5),
+    "vae-gan": VAE(adversarial=0.1),
+    "vae-gan conditional": VAE(network="dense", conditional=True, adversarial=0.1, adversarial_loss="relativistic"),
 }
 EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 
@@ -303,11 +308,12 @@ def test_an_autoencoder_looks_at_each_picture_alone(settings: VAESettings) -> No
     torch.manual_seed(0)
     objective = settings.build(PictureShape(20, 3, 3))
     whole, part = objective.reconstruct(batch(0), 2), objective.reconstruct(batch(0).rows(2, 4), 2)
-    assert torch.allclose(whole.mean[2:4], part.mean, atol=1e-5)
+    assert torch.allclose(whole.mean.view(6, -1)[2:4], part.mean.view(2, -1), atol=1e-5)
     assert torch.allclose(whole.latent[4:8], part.latent, atol=1e-5)
     assert torch.allclose(whole.logits[4:8], part.logits, atol=1e-4)
     noise = batch(0).normal(2, 6) if objective.gaussian else 0
-    expected = whole.mean[:, None] + (whole.log_variance.exp().sqrt())[:, None] * noise
+    mean, deviation = (one.view(6, -1, 6) for one in (whole.mean, (whole.log_variance / 2).exp()))
+    expected = mean + deviation * noise
     assert torch.allclose(whole.latent.view(6, 2, 6), expected, atol=1e-5)
 
 
@@ -409,6 +415,11 @@ def test_active_units_are_dimensions_whose_means_vary() -> None:
         (VAE(pseudo_inputs=5, penalty="tc"), PictureShape(20, 3), "--pseudo-inputs"),
         (VAE(pseudo_inputs=5, conditional=True), PictureShape(20, 3, 2), "--conditional"),
         (VAE(free_bits=1, penalty="l2"), PictureShape(20, 3), "--free-bits"),
+        (VAE(importance=5, perceptual=1), PictureShape(20, 3), "--perceptual"),
+        (VAE(adversarial=1, adversarial_loss="wasserstein"), PictureShape(20, 3), "--adversarial-loss"),
+        (VAE(levels=2, penalty="mmd"), PictureShape(20, 3), "--levels"),
+        (VAE(levels=2, pseudo_inputs=5), PictureShape(20, 3), "--pseudo-inputs"),
+        (VAE(levels=7), PictureShape(20, 3), "--latent 6"),
         (VAE(conditional=True), PictureShape(20, 3), "needs classes"),
         (VAE(), PictureShape(300, 3), "16 to 256"),
     ],

@@ -87,6 +87,9 @@ class VAESettings(ObjectiveSettings):
         32, ge=1, le=1024, description="Width of the networks at the largest map, in channels; of dense ones times 8."
     )
     latent: int = Field(64, ge=1, le=1024, description="Length of the code.")
+    levels: int = Field(
+        1, ge=1, le=16, description="Levels of the code, each read in the light of those above it (ladder VAE)."
+    )
     conditional: bool = Field(False, description="Learn the data's classes, so that one can be asked for.")
     likelihood: Literal[*LIKELIHOODS] = Field(  # type: ignore[valid-type]
         "gaussian",
@@ -120,9 +123,21 @@ class VAESettings(ObjectiveSettings):
         0.0, ge=0, description="Weight of ||dx/dz||^2 a pixel, an estimate of the decoder's squared Jacobian (RAE-GP)."
     )
     spectral_norm: bool = Field(False, description="Keep every layer of the decoder from stretching (RAE-SN).")
+    perceptual: float = Field(
+        0.0,
+        ge=0,
+        description="Weight, in nats a pixel, of how far a reconstruction looks from its picture to the network lite0.",
+    )
+    adversarial: float = Field(
+        0.0, ge=0, description="Weight, in nats a pixel, of what a discriminator says of reconstructions (VAE-GAN)."
+    )
+    adversarial_loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
+        "hinge", description="Adversarial loss, of the scores of pictures and their reconstructions."
+    )
 
     def build(self, shape: PictureShape) -> VAE:
         """Return the autoencoder for pictures of this shape."""
+        from pinxit.objectives.ladder import Ladder
         from pinxit.objectives.vae import VAE
 
         check_shape(shape, self.conditional)
@@ -130,14 +145,28 @@ class VAESettings(ObjectiveSettings):
             raise UsageError("--binarise is for grey pictures and --likelihood bernoulli")
         if self.noise is not None and not LIKELIHOODS[self.likelihood].noisy:
             raise UsageError(f"--noise: the likelihood {self.likelihood} has none; --likelihood gaussian has")
+        if self.free_bits and PENALTIES[self.penalty].posterior == "point":
+            raise UsageError(f"--free-bits: the penalty {self.penalty} has no KL; --penalty kl has")
+        if self.adversarial_loss == "wasserstein":
+            raise UsageError(
+                "--adversarial-loss wasserstein needs a discriminator that is held, and that of an autoencoder is not"
+            )
+        self._check_bounds()
+        return (Ladder if self.levels > 1 else VAE)(self, shape)
+
+    def _check_bounds(self) -> None:
+        """Raise if two settings ask for two bounds, or two priors, at once."""
         plain = self.penalty == "kl" and not self.free_bits
         if self.importance > 1 and not (plain and self.beta in (None, 1) and not self.beta_warmup):
             raise UsageError("--importance is a bound of its own: leave --penalty, --beta and --free-bits as they are")
+        if self.importance > 1 and (self.perceptual or self.adversarial):
+            raise UsageError("--importance is a bound of its own: leave --perceptual and --adversarial away")
         if self.pseudo_inputs and (not plain or self.conditional):
             raise UsageError("--pseudo-inputs needs --penalty kl, without --free-bits and --conditional")
-        if self.free_bits and PENALTIES[self.penalty].posterior == "point":
-            raise UsageError(f"--free-bits: the penalty {self.penalty} has no KL; --penalty kl has")
-        return VAE(self, shape)
+        if self.levels > 1 and (self.penalty != "kl" or self.pseudo_inputs):
+            raise UsageError("--levels has a prior of its own: it needs --penalty kl, without --pseudo-inputs")
+        if self.latent < self.levels:
+            raise UsageError(f"--levels {self.levels}: a code of --latent {self.latent} numbers has not so many")
 
 
 class VQVAESettings(ObjectiveSettings):

@@ -2,8 +2,10 @@
 
 One class holds the plain and the regularised autoencoder, the VAE with its beta, free bits, total correlation, classes,
 importance-weighted bound and VampPrior, the InfoVAE and the Wasserstein autoencoder: they differ by a row of
-`PENALTIES`, a row of `LIKELIHOODS` and a few weights. A second player (VAE-GAN) would read `Drawn.logits`, and a
-perceptual term stand beside the reconstruction in `VAE.loss`.
+`PENALTIES`, a row of `LIKELIHOODS` and a few weights. Beside the distortion may stand how far the reconstruction looks
+from the picture to a frozen network (Hou et al., 2017), and what a discriminator says of it, the second player of the
+VAE-GAN (Larsen et al., 2016). Differs from the latter: the distortion stays that of pixels, where theirs is of the
+discriminator's features; only reconstructions are fakes; and the encoder, too, learns from what the discriminator says.
 
 To make a new picture a code is drawn from a sampler and decoded; the encoder takes no part. The usual sampler is a
 mixture fitted to the codes of training pictures: whatever the penalty, they follow it more closely than they follow
@@ -22,8 +24,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from pinxit.data import Batch
 from pinxit.losses import penalties
+from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.losses.latent import PENALTIES, Codes, free_bits, kl_to_normal, log_mean_exp, log_normal
 from pinxit.losses.likelihood import LIKELIHOODS, log_likelihood
+from pinxit.losses.perceptual import perceptual_distance
 from pinxit.nets import dcgan, dense, residual
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.mixture import BY_CLASS, MIXTURE, Mixture, fit_classes, fit_mixture
@@ -82,22 +86,28 @@ class VAE(Generative):
         self.settings, self.latent = settings, settings.latent
         self.classes = shape.classes
         self.shape = shape if settings.conditional else shape._replace(classes=0)
-        self.penalty = PENALTIES[settings.penalty]
+        self.penalty, self.adversarial = PENALTIES[settings.penalty], ADVERSARIAL[settings.adversarial_loss]
         self.weight = self.penalty.weight if settings.beta is None else settings.beta
         self.sampler = "prior" if settings.pseudo_inputs else BY_CLASS if settings.conditional else MIXTURE
         self.gaussian = self.penalty.posterior == "gaussian"
-        encoder, decoder = build(settings, self.shape)
+        self.networks = nn.ModuleDict(self.build())
         if settings.spectral_norm:
-            decoder.apply(limit_stretching)
-        posterior = Posterior(encoder.features, self.latent, self.shape.classes, self.gaussian)
-        self.networks = nn.ModuleDict({"encoder": encoder, "posterior": posterior, "decoder": decoder})
+            self.decoder.apply(limit_stretching)
         if LIKELIHOODS[settings.likelihood].noisy and settings.noise is None:
             self.networks["noise"] = nn.ParameterDict({"log": torch.tensor(math.log(FIRST_NOISE))})
         if settings.pseudo_inputs:
             pseudo = torch.randn(settings.pseudo_inputs, shape.channels, shape.size, shape.size)
             self.networks["prior"] = nn.ParameterDict({"pseudo_inputs": pseudo})
         self.model = tuple(self.networks)
+        if settings.adversarial:
+            self.networks["discriminator"] = build_discriminator(settings, self.shape)
         self.judgement = Judgement("negative_elbo" if self.gaussian else "distortion", "lowest", self.judge)
+
+    def build(self) -> dict[str, nn.Module]:
+        """Return encoder, posterior and decoder."""
+        encoder, decoder = build(self.settings, self.shape, self.latent)
+        posterior = Posterior(encoder.features, self.latent, self.shape.classes, self.gaussian)
+        return {"encoder": encoder, "posterior": posterior, "decoder": decoder}
 
     @property
     def decoder(self) -> nn.Module:
@@ -112,8 +122,12 @@ class VAE(Generative):
         return torch.tensor(math.log(self.settings.noise or 1.0))
 
     def players(self) -> tuple[Player, ...]:
-        """Return the one player, all networks together."""
-        return (Player("autoencoder", self.networks, self.loss),)
+        """Return the one player, all networks together; before it the discriminator, if there is one."""
+        own = nn.ModuleDict({name: self.networks[name] for name in self.model})
+        autoencoder = Player("autoencoder", own, self.loss)
+        if "discriminator" not in self.networks:
+            return (autoencoder,)
+        return Player("discriminator", self.networks["discriminator"], self.discriminator_loss), autoencoder
 
     def draw(self, batch: Batch) -> Drawn:
         """Return the pictures' posteriors, latents from these and what the decoder makes of them."""
@@ -141,9 +155,34 @@ class VAE(Generative):
             if self.weight:
                 warm = min(1.0, (batch.step + 1) / max(1, self.settings.beta_warmup))
                 terms[self.settings.penalty] = warm * self.penalty.value(self.codes(batch, drawn, rate), self.weight)
-        terms |= self.decoder_terms(batch, drawn)
+        terms |= self.seen_terms(batch, drawn) | self.decoder_terms(batch, drawn)
         readings = {"distortion": distortion.mean(), "active_units": active_units(drawn.mean)}
         return Loss(terms, readings | ({"rate": rate} if self.gaussian else {}))
+
+    def seen_terms(self, batch: Batch, drawn: Drawn) -> dict[str, Tensor]:
+        """Return what a frozen network and the discriminator find in the reconstructions, weighted, in nats a pixel."""
+        terms, restored, pixels = {}, drawn.logits.sigmoid(), self.shape.size**2
+        if weight := self.settings.perceptual:
+            terms["perceptual"] = weight * pixels * perceptual_distance(restored, batch.image).mean()
+        if weight := self.settings.adversarial:
+            fake_scores = self.score(batch, restored)
+            real_scores = fake_scores.detach()
+            if self.adversarial.paired:
+                with torch.no_grad():
+                    real_scores = self.score(batch, batch.image)
+            terms["adversarial"] = weight * pixels * self.adversarial.generator(real_scores, fake_scores)
+        return terms
+
+    def discriminator_loss(self, batch: Batch, drawn: Drawn) -> Loss:
+        """Return the adversarial loss of the discriminator, to which reconstructions are the fakes."""
+        real_scores, fake_scores = self.score(batch, batch.image), self.score(batch, drawn.logits.sigmoid().detach())
+        readings = {"real_score": real_scores.detach().mean(), "fake_score": fake_scores.detach().mean()}
+        return Loss({"adversarial": self.adversarial.discriminator(real_scores, fake_scores)}, readings)
+
+    def score(self, batch: Batch, image: Tensor) -> Tensor:
+        """Return the discriminator's scores (N,) of pictures of the batch's classes."""
+        scores: Tensor = self.networks["discriminator"](image, self.label(batch))
+        return scores.float()
 
     def decoder_terms(self, batch: Batch, drawn: Drawn) -> dict[str, Tensor]:
         """Return what keeps the decoder smooth, by the names of its settings (Ghosh et al., 2020, section 3.1)."""
@@ -167,12 +206,13 @@ class VAE(Generative):
         """Return KL(posterior || prior) in nats, (N,): in closed form for N(0, I), else by the latents drawn."""
         if "prior" in self.networks:
             return self.log_ratio(drawn).mean(1)
-        return kl_to_normal(drawn.mean, drawn.log_variance).sum(1)
+        return kl_to_normal(drawn.mean, drawn.log_variance).sum(1).view(len(drawn.image), -1).mean(1)
 
     def log_ratio(self, drawn: Drawn) -> Tensor:
         """Return log q(z | x) - log p(z) of every latent drawn, (N, K)."""
-        latent = drawn.latent.view(len(drawn.mean), -1, self.latent)
-        log_posterior = log_normal(latent, drawn.mean[:, None], drawn.log_variance[:, None]).sum(2)
+        parts = (drawn.latent, drawn.mean, drawn.log_variance)
+        latent, mean, log_variance = (part.view(len(drawn.image), -1, self.latent) for part in parts)
+        log_posterior = log_normal(latent, mean, log_variance).sum(2)
         return log_posterior - self.log_prior(drawn.latent).view_as(log_posterior)
 
     def bound(self, drawn: Drawn) -> Tensor:
@@ -181,7 +221,7 @@ class VAE(Generative):
 
     def log_likelihood(self, drawn: Drawn) -> Tensor:
         """Return log p(x | z) in nats of every latent drawn, (N, K)."""
-        samples = len(drawn.latent) // len(drawn.mean)
+        samples = len(drawn.latent) // len(drawn.image)
         image = drawn.image.repeat_interleave(samples, dim=0)
         log_p = log_likelihood(self.settings.likelihood, image, drawn.logits, self.log_noise)
         return log_p.view(-1, samples)
@@ -208,14 +248,14 @@ class VAE(Generative):
 
     def preview(self, batch: Batch) -> Tensor:
         """Return pictures each beside its reconstruction, and as many new ones where codes have a prior."""
-        drawn = self.reconstruct(batch)
-        pairs = torch.stack([drawn.image, self.sample(drawn.mean, self.label(batch))], dim=1).flatten(0, 1)
+        image, label = self.target(batch), self.label(batch)
+        pairs = torch.stack([image, self.sample(self.encode(image, label)[0], label)], dim=1).flatten(0, 1)
         if not self.gaussian:
             return pairs[: len(batch)]
         noise, place = batch.normal(self.latent, stream="preview").cpu(), batch.uniform(stream="preview").cpu()
         latent = self.prior().latents(noise, place).to(batch.image.device)
         half = len(batch) // 4 * 2
-        return torch.cat([pairs[:half], self.sample(latent, self.label(batch))[: len(batch) - half]])
+        return torch.cat([pairs[:half], self.sample(latent, label)[: len(batch) - half]])
 
     def sample(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Return the means (N, C, H, W) in [0, 1] of the pictures that latents (N, latent) stand for."""
@@ -265,9 +305,9 @@ def limit_stretching(module: nn.Module) -> None:
         spectral_norm(module)
 
 
-def build(settings: VAESettings, shape: PictureShape) -> tuple[Encoder, nn.Module]:
-    """Return the encoder and the decoder that the settings ask for."""
-    latent, channels = settings.latent, settings.channels
+def build(settings: VAESettings, shape: PictureShape, latent: int) -> tuple[Encoder, nn.Module]:
+    """Return the encoder and the decoder, of `latent` numbers, that the settings ask for."""
+    channels = settings.channels
     match settings.network:
         case "convolutional":
             return dcgan.Encoder(shape, channels), dcgan.Decoder(shape, latent, channels, batch_norm=False)
@@ -275,3 +315,14 @@ def build(settings: VAESettings, shape: PictureShape) -> tuple[Encoder, nn.Modul
             return residual.Encoder(shape, channels), residual.Decoder(shape, latent, channels, batch_norm=False)
         case "dense":
             return dense.Encoder(shape, channels), dense.Decoder(shape, latent, channels)
+
+
+def build_discriminator(settings: VAESettings, shape: PictureShape) -> nn.Module:
+    """Return the GAN's discriminator of the same kind, without normalisation."""
+    match settings.network:
+        case "convolutional":
+            return dcgan.Discriminator(shape, settings.channels, batch_norm=False)
+        case "residual":
+            return residual.Discriminator(shape, settings.channels)
+        case "dense":
+            return dense.Discriminator(shape, settings.channels)
