@@ -54,7 +54,9 @@ def test_each_level_sees_the_picture() -> None:
     mean = objective.descend(batch.image, None, torch.zeros(5, 7))[0]
     other = objective.descend(1 - batch.image, None, torch.zeros(5, 7))[0]
     assert (mean != other).any(0).all()
-    seen = objective.networks["posterior"](objective.networks["encoder"](batch.image))
+    posterior, features = objective.networks["posterior"], objective.networks["encoder"](batch.image)
+    seen = posterior(features)
+    assert torch.equal(seen[-1], posterior.first(features))  # the lowest level sees the most
     assert [one.shape for one in seen] == [(5, 32)] * 3
     assert not torch.equal(seen[0], seen[1])
 

@@ -104,6 +104,8 @@ def test_neither_the_frozen_network_nor_the_discriminator_is_in_the_model() -> N
     assert seen.model == plain.model
     assert [player.name for player in seen.players()] == ["discriminator", "autoencoder"]
     assert [player.name for player in plain.players()] == ["autoencoder"]
+    discriminator, autoencoder = (set(player.module.parameters()) for player in seen.players())
+    assert not discriminator & autoencoder
 
 
 def test_the_classes_reach_the_discriminator() -> None:

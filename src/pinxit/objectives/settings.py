@@ -31,6 +31,10 @@ class ObjectiveSettings(Settings):
         """Return the objective for pictures of this shape."""
         raise NotImplementedError
 
+    def sheet(self) -> str:
+        """Return what the objective's preview shows, for a caption."""
+        return "pictures, each beside its reconstruction"
+
 
 class GANSettings(ObjectiveSettings):
     """A generator against a discriminator. The defaults are what we measured to be good and fast: docs/results.md."""
@@ -74,6 +78,10 @@ class GANSettings(ObjectiveSettings):
         if self.loss == "wasserstein" and not (self.gradient_penalty or self.weight_clip):
             raise UsageError("--loss wasserstein needs --gradient-penalty 10 or --weight-clip 0.01 to mean a distance")
         return GAN(self, shape)
+
+    def sheet(self) -> str:
+        """Return what the preview shows: new pictures."""
+        return "new pictures, from latents fixed at the start"
 
 
 class VAESettings(ObjectiveSettings):
@@ -153,6 +161,12 @@ class VAESettings(ObjectiveSettings):
             )
         self._check_bounds()
         return (Ladder if self.levels > 1 else VAE)(self, shape)
+
+    def sheet(self) -> str:
+        """Return what the preview shows: reconstructions, and new pictures where codes have a prior."""
+        if PENALTIES[self.penalty].posterior == "point":
+            return super().sheet()
+        return f"{super().sheet()}, and new ones from latents fixed at the start"
 
     def _check_bounds(self) -> None:
         """Raise if two settings ask for two bounds, or two priors, at once."""
