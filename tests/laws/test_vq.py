@@ -3,6 +3,7 @@
 import copy
 import math
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -151,6 +152,18 @@ def test_the_rotated_gradient_keeps_its_angle_and_is_stretched() -> None:
         assert found @ e / (found.norm() * e.norm()) == pytest.approx(g @ q / (g.norm() * q.norm()))
 
 
+@pytest.mark.parametrize(("gradient", "through"), [("straight-through", straight_through), ("rotation", rotated)])
+def test_the_gradient_passes_as_the_setting_says(gradient: str, through: Callable[..., torch.Tensor]) -> None:
+    objective = built(gradient=gradient)
+    encoder = objective.networks["encoder"].vectors.weight
+    (found,) = torch.autograd.grad(objective.loss(batch(), objective.draw(batch())).terms["reconstruction"], encoder)
+    output = objective.networks["encoder"](batch().image)
+    image = objective.decode(through(output, objective.codebook.look_up(objective.codebook.nearest(output))))
+    (expected,) = torch.autograd.grad((image - batch().image).square().mean() / PICTURE_VARIANCE, encoder)
+    assert torch.allclose(found, expected)
+    assert expected.abs().max() > 0
+
+
 def test_rotation_is_finite_at_zero() -> None:
     output = torch.zeros(2, 3, requires_grad=True)
     (gradient,) = torch.autograd.grad(rotated(output, torch.ones(2, 3)).sum(), output)
@@ -232,6 +245,11 @@ def test_pictures_of_any_size_become_maps(size: int, halvings: int, side: int, c
     assert image.shape == images.image.shape
     assert 0 <= image.min() <= image.max() <= 1
     assert objective.bits_per_pixel == pytest.approx(side * side * 4 / size**2)
+
+
+def test_middle_grey_is_nothing_to_the_encoder() -> None:
+    """Pictures in [0, 1] outside, in [-1, 1] inside; biases start at zero."""
+    assert not built().networks["encoder"](torch.full((1, 3, 20, 20), 0.5)).any()
 
 
 def test_codes_are_where_their_pixels_are() -> None:
