@@ -1,4 +1,4 @@
-"""What an autoencoder makes of given pictures: reconstructions, ways through their codes, how strange they are."""
+"""What an autoencoder makes of given pictures: reconstructions, ways and maps of their codes, how strange they are."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from pinxit.data.sets import ImageSet, parse_spec
 from pinxit.errors import DataError, UsageError
 from pinxit.files import write_json
 from pinxit.images import grid, save_image
+from pinxit.losses.latent import kl_to_normal
+from pinxit.objectives.vae import active_units
 from pinxit.progress import track
 from pinxit.sampling import Model
 
@@ -97,6 +99,74 @@ def traverse(model: Model, rows: int, columns: int, seed: int = 0, label: str | 
     flat = ways.flatten(0, 1)
     pictures = model.draw(flat, None if labels is None else labels.expand(len(flat)))
     return pictures.reshape(len(chosen), columns, *pictures.shape[1:])
+
+
+def latent_map(model: Model, pictures: Given, columns: int) -> tuple[np.ndarray, float]:
+    """Return a square map of pictures, (columns^2, H, W, C) uint8, and the share of the codes' variance it shows.
+
+    A picture stands where its code is along the two leading principal components, the first to the right and the
+    second upwards, in one scale; each with the sign that makes its largest number positive. In a cell stands the
+    picture nearest to its middle; where there is none it is white. Raises `UsageError` for fewer than two pictures.
+    """
+    if len(pictures) < 2:
+        raise UsageError("a map needs at least two pictures")
+    codes = torch.cat([_posterior(model, one)[0] for one in pictures.alone("coding")])
+    place, share = principal_plane(codes)
+    position = (place / place.abs().amax().clamp(min=1e-12) + 1) / 2 * columns
+    cell = position.long().clamp(max=columns - 1)
+    chosen: dict[int, int] = {}
+    for picture in (position - cell - 0.5).square().sum(1).argsort(descending=True, stable=True).tolist():
+        right, up = cell[picture].tolist()
+        chosen[(columns - 1 - up) * columns + right] = picture  # the nearest comes last
+    images = to_uint8(pictures.images)
+    sheet = np.full((columns**2, *images.shape[1:]), 255, np.uint8)
+    sheet[list(chosen)] = images[list(chosen.values())]
+    return sheet, share
+
+
+def principal_plane(codes: Tensor) -> tuple[Tensor, float]:
+    """Return codes (N, D) along their two leading principal components, (N, 2), and the share of variance in these."""
+    centred = torch.nn.functional.pad(codes - codes.mean(0), (0, max(0, 2 - codes.shape[1])))
+    _, deviation, axes = torch.linalg.svd(centred.double(), full_matrices=False)
+    largest = axes[:2].gather(1, axes[:2].abs().argmax(1, keepdim=True))
+    variance = deviation.square()
+    share = variance[:2].sum() / variance.sum().clamp(min=1e-12)
+    return (centred.double() @ (axes[:2] * largest.sign()).mT), share.item()
+
+
+def read_codes(model: Model, pictures: Given) -> dict[str, Any]:
+    """Return what each number of the code does for given pictures, the busiest first, and what that amounts to.
+
+    `varies` is the variance of the number's posterior mean over the pictures; `kl` the mean divergence of its
+    posterior from N(0, 1) in nats, None where codes are points. `rate` and `distortion` are means in nats a picture, by
+    one draw each; a number is active if it varies by more than 0.01 (Burda et al., 2016, section 5.2).
+    """
+    objective = model.autoencoder
+    posteriors, evidence, rate = [], [], []
+    for one in pictures.alone("coding"):
+        posteriors.append(_posterior(model, one))
+        with torch.no_grad():
+            drawn = objective.reconstruct(one)
+            evidence.append(objective.log_likelihood(drawn).mean())
+            rate.append(objective.kl(drawn).mean() if objective.gaussian else drawn.mean.new_zeros(()))
+    mean, log_variance = (torch.cat(part) for part in zip(*posteriors, strict=True))
+    kl = kl_to_normal(mean, log_variance).mean(0)
+    varies = mean.var(0, correction=0)
+    order = (kl if objective.gaussian else varies).argsort(descending=True, stable=True).tolist()
+    return {
+        "pictures": len(pictures),
+        "rate": torch.stack(rate).mean().item() if objective.gaussian else None,
+        "distortion": -torch.stack(evidence).mean().item(),
+        "active": int(active_units(mean)),
+        "numbers": [
+            {"number": n, "kl": kl[n].item() if objective.gaussian else None, "varies": varies[n].item()} for n in order
+        ],
+    }
+
+
+def _posterior(model: Model, one: Batch) -> tuple[Tensor, Tensor]:
+    with torch.no_grad():
+        return model.autoencoder.encode(one.image, one.label)
 
 
 @dataclass(frozen=True)

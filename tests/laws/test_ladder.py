@@ -76,6 +76,21 @@ def test_a_code_is_decoded_as_it_was_drawn() -> None:
         assert not torch.equal(objective.sample(moved), objective.sample(mean))
 
 
+def test_classes_reach_both_ways() -> None:
+    torch.manual_seed(0)
+    asked = VAESettings(network="dense", channels=4, latent=4, levels=2, conditional=True)
+    objective = asked.build(PictureShape(16, 1, 3))
+    first, second = torch.tensor([0, 1, 2, 0, 1]), torch.tensor([1, 2, 0, 1, 2])
+    latent = torch.zeros(5, 4)
+    assert (objective.sample(latent, first) != objective.sample(latent, second)).flatten(1).any(1).all()
+    assert (objective.encode(some().image, first)[0] != objective.encode(some().image, second)[0]).all()
+
+
+def test_a_step_does_nothing_at_first() -> None:
+    state = torch.randn(3, 8)
+    assert torch.equal(Step(8)(state), state)
+
+
 def test_densities_are_those_of_the_code_given_the_levels_above() -> None:
     objective, batch = build(), some()
     drawn = objective.reconstruct(batch, 4)
