@@ -22,6 +22,7 @@ COMMANDS = {
     "sample": "Draw new pictures from a run.",
     "reconstruct": "Show pictures before and after a way through a model's codes.",
     "traverse": "Show what each number of a model's latents does.",
+    "morph": "Move pictures from one class towards another, by the classes' mean codes.",
     "map": "Place pictures where their codes are, on a sheet.",
     "codes": "Tell what each number of a model's codes does.",
     "anomaly": "Tell how unlike a model's training pictures others are, and where.",

@@ -20,6 +20,7 @@ from pinxit.errors import DataError, UsageError
 from pinxit.files import write_json
 from pinxit.images import grid, save_image
 from pinxit.losses.latent import kl_to_normal
+from pinxit.objectives.mixture import BY_CLASS
 from pinxit.objectives.vae import active_units
 from pinxit.progress import track
 from pinxit.sampling import Model
@@ -99,6 +100,25 @@ def traverse(model: Model, rows: int, columns: int, seed: int = 0, label: str | 
     flat = ways.flatten(0, 1)
     pictures = model.draw(flat, None if labels is None else labels.expand(len(flat)))
     return pictures.reshape(len(chosen), columns, *pictures.shape[1:])
+
+
+def morph(model: Model, pictures: Given, start: str, end: str, columns: int) -> np.ndarray:
+    """Return (N, columns, H, W, C) uint8: pictures of the class `start` on the way to what they would be in `end`.
+
+    To a code is added a growing share, from none to all, of the difference of the two classes' mean codes (the visual
+    attribute vectors of Larsen et al., 2016, with classes for attributes); the means are those of the sampler
+    'class-gaussian'. Raises `UsageError` for a class that is not known, or if the run has no such sampler or is
+    conditional, for then its codes hold no class.
+    """
+    if model.objective.shape.classes:
+        raise UsageError("the codes of a conditional run hold no class; `pinxit sample --label` asks for one")
+    by_class = model.using(BY_CLASS)
+    places = torch.linspace(0, 1, columns)[:, None]
+    first, last = (by_class.samplers[BY_CLASS].means[by_class.labels(1, name)] for name in (start, end))
+    codes = torch.cat([_posterior(model, one)[0] for one in pictures.alone("coding")])
+    ways = codes[:, None] + places * (last - first)
+    drawn = model.draw(ways.flatten(0, 1))
+    return drawn.reshape(len(pictures), columns, *drawn.shape[1:])
 
 
 def latent_map(model: Model, pictures: Given, columns: int) -> tuple[np.ndarray, float]:

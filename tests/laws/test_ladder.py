@@ -123,7 +123,7 @@ def test_the_bound_of_many_samples_is_the_likelihood_that_the_prior_gives() -> N
 
 
 def test_a_ladder_learns_digits_and_uses_its_levels(mnist: DataSet) -> None:
-    """In 400 steps below 165 nats, where a code of nothing costs 206; its bound rises with K."""
+    """In 300 steps below 175 nats, where a code of nothing costs 206; its bound rises with K."""
     settings = VAESettings(
         network="dense", channels=16, latent=12, levels=2, likelihood="bernoulli", binarise=True, learning_rate=2e-3
     )
@@ -132,7 +132,7 @@ def test_a_ladder_learns_digits_and_uses_its_levels(mnist: DataSet) -> None:
     trainer = Trainer(
         settings.build(PictureShape(28, 1)),
         lambda step: Batch(image=images[step * 64 % len(images) :][:64], seed=0, step=step),
-        TrainingSettings(steps=400, batch_size=64),
+        TrainingSettings(steps=300, batch_size=64),
         settings,
         hardware.choose("cpu", "float32", threads=1),
     )
@@ -140,7 +140,7 @@ def test_a_ladder_learns_digits_and_uses_its_levels(mnist: DataSet) -> None:
     objective, held_out = trainer.objective, Batch(image=mnist.held_out.tensor(28, stop=200), seed=0, step=0)
     assert isinstance(objective, Ladder)
     with torch.no_grad():
-        assert objective.judge(held_out) < 165
+        assert objective.judge(held_out) < 175
         bounds = [objective.bound(objective.reconstruct(held_out, samples)).mean() for samples in (1, 5, 50)]
     assert bounds[0] + 1 < bounds[1] < bounds[2] - 0.5
     assert last.values["autoencoder/rate_level_1"] > 1

@@ -17,10 +17,10 @@ FAST = {"latent": 4, "learning_rate": 5e-3, "noise": 0.1}
 SMALL = {"network": "dense", "channels": 8, **FAST}
 KINDS = {
     "vae": pinxit.VAESettings(**SMALL),
-    "wae": pinxit.VAESettings(penalty="mmd", **SMALL),
     "ae": pinxit.VAESettings(penalty="none", **SMALL),
 }
 SLOWER = {
+    "wae": pinxit.VAESettings(penalty="mmd", **SMALL),
     "beta-tc-vae": pinxit.VAESettings(penalty="tc", beta=2, **SMALL),
     "rae": pinxit.VAESettings(penalty="l2", **SMALL),
     "iwae": pinxit.VAESettings(importance=3, **SMALL),

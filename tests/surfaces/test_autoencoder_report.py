@@ -38,6 +38,7 @@ def test_a_collapsed_posterior_is_told_when_training_is_over(run: Path) -> None:
     assert "The codes have collapsed" not in told(run, active_units=1.0)
     assert "The codes have collapsed" not in told(run, finished=False, active_units=0.0)
     assert "What was found" not in told(run, active_units=1.0, rate=0.0)
+    assert "What was found" not in told(run, rate=0.0)
 
 
 def test_levels_that_say_nothing_are_named(run: Path) -> None:
