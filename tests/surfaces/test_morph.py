@@ -49,7 +49,9 @@ def test_a_picture_of_one_class_becomes_one_of_the_other(runs: Path) -> None:
 def test_the_command_writes_a_row_a_picture(runs: Path, tmp_path: Path) -> None:
     words = ["morph", str(runs / "halves"), str(runs / "left.npz"), "--start", "0", "--end", "1", "-n", "3"]
     assert run([*words, "--columns", "4", "-o", str(tmp_path / "sheet.png")]) == 0
-    assert load_image(tmp_path / "sheet.png").shape == (3 * 18 + 2, 4 * 18 + 2, 1)
+    sheet = load_image(tmp_path / "sheet.png")
+    assert sheet.shape == (3 * 18 + 2, 4 * 18 + 2, 1)
+    assert sheet[2:10, 3 * 18 + 10 : 4 * 18].mean() > 150  # the last of a row is white above on the right
     assert run(words) == 0
     assert (runs / "halves" / "morph.png").exists()
 
