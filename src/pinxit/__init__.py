@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pinxit.data.settings import DataSettings
     from pinxit.evaluation.evaluate import evaluate
     from pinxit.objectives import OBJECTIVES
-    from pinxit.objectives.settings import GANSettings
+    from pinxit.objectives.settings import GANSettings, VAESettings, VQVAESettings
     from pinxit.sampling import load
     from pinxit.training.settings import TrainingSettings
     from pinxit.training.train import resume, train
@@ -22,6 +22,8 @@ _HOMES = {
     "DataSettings": "data.settings",
     "GANSettings": "objectives.settings",
     "TrainingSettings": "training.settings",
+    "VAESettings": "objectives.settings",
+    "VQVAESettings": "objectives.settings",
     "evaluate": "evaluation.evaluate",
     "load": "sampling",
     "resume": "training.train",
@@ -33,6 +35,8 @@ __all__ = [
     "DataSettings",
     "GANSettings",
     "TrainingSettings",
+    "VAESettings",
+    "VQVAESettings",
     "evaluate",
     "load",
     "resume",

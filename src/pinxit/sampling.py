@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,11 @@ from pinxit.data.batch import to_uint8
 from pinxit.errors import DataError, UsageError
 from pinxit.files import whole_file
 from pinxit.images import grid, save_image
-from pinxit.objectives.gan import GAN
-from pinxit.progress import track
+from pinxit.objectives.mixture import BY_CLASS, Mixture, unflattened
+from pinxit.objectives.objective import Generative
+from pinxit.objectives.vae import VAE
+from pinxit.objectives.vq import VQVAE
+from pinxit.progress import say, track
 from pinxit.settings import did_you_mean
 from pinxit.training.plan import build
 from pinxit.training.recipes import Recipe
@@ -33,28 +36,37 @@ class Model:
     """A trained run, ready to draw from, on the processor in float32."""
 
     recipe: Recipe
-    objective: GAN
+    objective: Generative
+    samplers: dict[str, Mixture]
+    sampler: str
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names one can ask for, if the run is conditional."""
-        return self.recipe.data.classes if self.objective.settings.conditional else ()
+        """The names one can ask for, if the run is conditional or its latents are drawn by class."""
+        by_class = self.objective.shape.classes or self.sampler == BY_CLASS
+        return self.recipe.data.classes if by_class else ()
 
-    def latents(self, n: int, seed: int = 0, truncation: float | None = None) -> Tensor:
-        """Return latents (n, latent), n >= 1: row i is a function of seed + i alone.
+    def using(self, sampler: str) -> Model:
+        """Return the model drawing its latents from another sampler; `UsageError` if it is not fitted."""
+        if sampler not in self.samplers:
+            known = did_you_mean(sampler, self.samplers)
+            raise UsageError(f"--sampler {sampler}: not fitted in this run, which is done when training ends{known}")
+        return replace(self, sampler=sampler)
 
-        With `truncation` t every number is drawn from a normal that is cut off at -t and t, which gives likelier and
+    def latents(self, n: int, seed: int = 0, truncation: float | None = None, labels: Tensor | None = None) -> Tensor:
+        """Return latents (n, latent), n >= 1, from the model's sampler: row i is a function of seed + i alone.
+
+        With `truncation` t every number is made from a normal that is cut off at -t and t, which gives likelier and
         less diverse pictures (Brock et al., 2019, section 3.1; drawn by the inverse distribution instead of rejection).
+        `labels` (n,) choose among the Gaussians of the sampler 'class-gaussian'.
         """
         if n < 1:
             raise UsageError(f"{n} pictures cannot be drawn; ask for 1 or more")
-        keys = np.concatenate([draws.row_keys(seed + i, 0, np.arange(1), "sample") for i in range(n)])
-        length = self.objective.settings.latent
-        if truncation is None:
-            return torch.from_numpy(draws.normal(keys, length))
-        inside = math.erf(truncation / math.sqrt(2))
-        position = (torch.from_numpy(draws.uniform(keys, length)).double() + 2**-25) * 2 - 1  # never -1 itself
-        return (torch.erfinv(position * inside) * math.sqrt(2)).float()
+        if not self.samplers:
+            raise UsageError(f"a run of '{self.recipe.objective}' has no prior to draw codes from; it can reconstruct")
+        place = torch.from_numpy(draws.uniform(_keys(n, seed, "component"), 1)[:, 0])
+        normal = _normal(_keys(n, seed, "sample"), self.objective.latent, truncation)
+        return self.samplers[self.sampler].latents(normal, place, labels if self.sampler == BY_CLASS else None)
 
     def labels(self, n: int, label: str | None = None) -> Tensor | None:
         """Return labels (n,): all of the class `label`, or every class in turn; None for a run without classes."""
@@ -67,6 +79,24 @@ class Model:
         if not self.classes:
             return None
         return torch.arange(n) % len(self.classes) if label is None else torch.full((n,), self.classes.index(label))
+
+    @property
+    def autoencoder(self) -> VAE:
+        """The objective, if it has an encoder to distributions of codes; else raises `UsageError`."""
+        if not isinstance(self.objective, VAE):
+            lacks = "likelihood" if isinstance(self.objective, VQVAE) else "encoder"
+            raise UsageError(f"a run of '{self.recipe.objective}' has no {lacks}; one of `pinxit train vae` has")
+        return self.objective
+
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the codes (N, latent) of pictures (N, C, H, W) in [0, 1]: posterior means, or numbers of a codebook.
+
+        Raises `UsageError` if the run is of something that has no encoder.
+        """
+        with torch.no_grad():
+            if isinstance(self.objective, VQVAE):
+                return self.objective.encode(images)
+            return self.autoencoder.encode(images, labels)[0]
 
     def draw(self, latents: Tensor, labels: Tensor | None = None) -> np.ndarray:
         """Return pictures (N, H, W, C) uint8 of latents (N, latent) and labels (N,)."""
@@ -92,7 +122,7 @@ class Model:
         Picture i is what seed + i gives, whatever n is.
         """
         labels = self.labels(n, label)
-        return self.draw(self.latents(n, seed, truncation), labels), None if labels is None else labels.numpy()
+        return self.draw(self.latents(n, seed, truncation, labels), labels), None if labels is None else labels.numpy()
 
     def interpolate(
         self, n: int, between: int, seed: int = 0, label: str | None = None, truncation: float | None = None
@@ -100,7 +130,7 @@ class Model:
         """Return (n, between, H, W, C) uint8: n ways of pictures from one latent to the next, on the sphere."""
         if n < 1 or between < 2:
             raise UsageError("an interpolation needs at least one way and two pictures on it")
-        ends = self.latents(n + 1, seed, truncation)
+        ends = self.latents(n + 1, seed, truncation, self.labels(n + 1, label))
         ways = torch.stack([slerp(ends[:-1], ends[1:], place) for place in torch.linspace(0, 1, between)], dim=1)
         labels = self.labels(n, label)
         pictures = self.draw(ways.flatten(0, 1), None if labels is None else labels.repeat_interleave(between))
@@ -113,7 +143,7 @@ def load(folder: str | Path) -> Model:
     if not run.weights.exists():
         raise DataError(f"{folder} has no weights yet; `pinxit resume {folder}` goes on with its training")
     objective = build(run.recipe)
-    if not isinstance(objective, GAN):
+    if not isinstance(objective, Generative):
         raise UsageError(f"{folder}: one cannot draw pictures from a run of '{run.recipe.objective}'")
     tensors = read_tensors(run.weights)
     model = torch.nn.ModuleDict({name: objective.networks[name] for name in objective.model})
@@ -122,7 +152,33 @@ def load(folder: str | Path) -> Model:
     except RuntimeError as error:
         raise DataError(f"{run.weights} does not fit the network of {run.folder / 'recipe.json'}") from error
     objective.networks.eval().requires_grad_(False)
-    return Model(run.recipe, objective)
+    prior = objective.prior()
+    samplers = {} if prior is None else {"prior": prior}
+    if run.samplers.exists():
+        try:
+            samplers |= unflattened(read_tensors(run.samplers), objective.latent)
+            if BY_CLASS in samplers and len(samplers[BY_CLASS].weights) != len(run.recipe.data.classes):
+                raise ValueError(f"{BY_CLASS!r} is not of the run's classes")
+        except ValueError as error:
+            raise DataError(f"{run.samplers}: {error}; `pinxit resume {folder}` makes it anew") from error
+    sampler = objective.sampler
+    if samplers and sampler not in samplers:
+        say(f"its latents' sampler {sampler!r} is not fitted before training has ended: drawing from the prior")
+        sampler = "prior"
+    return Model(run.recipe, objective, samplers, sampler)
+
+
+def _keys(n: int, seed: int, stream: str) -> np.ndarray:
+    return np.concatenate([draws.row_keys(seed + i, 0, np.arange(1), stream) for i in range(n)])
+
+
+def _normal(keys: np.ndarray, length: int, truncation: float | None) -> Tensor:
+    """Return standard normal numbers (n, length), cut off at `truncation` either way if it is given."""
+    if truncation is None:
+        return torch.from_numpy(draws.normal(keys, length))
+    inside = math.erf(truncation / math.sqrt(2))
+    position = (torch.from_numpy(draws.uniform(keys, length)).double() + 2**-25) * 2 - 1  # never -1 itself
+    return (torch.erfinv(position * inside) * math.sqrt(2)).float()
 
 
 def slerp(start: Tensor, end: Tensor, place: Tensor) -> Tensor:

@@ -94,6 +94,22 @@ def test_noise_differs_between_rows_steps_seeds_and_streams_and_is_normal() -> N
     assert abs(uniform.var() - 1 / 12) < 0.002
 
 
+def test_coins_fall_by_their_odds_and_each_row_has_its_own() -> None:
+    many = Batch(image=torch.zeros(3000, 1, 1, 1), seed=0, step=0)
+    odds = torch.tensor([0.0, 1 / 255, 0.3, 0.5, 254 / 255, 1.0]).repeat(3000, 21)
+    coins = many.coins(odds, stream="coins")
+    assert set(coins.unique().tolist()) == {0.0, 1.0}
+    rate = coins.view(3000, 21, 6).mean((0, 1))
+    assert torch.allclose(rate, odds[0, :6], atol=0.006)
+    assert (rate[0], rate[-1]) == (0, 1)
+    assert abs(rate[1] - 1 / 255) < 0.001
+    assert torch.equal(many.rows(5, 9).coins(odds[5:9], stream="coins"), coins[5:9])
+    assert not torch.equal(many.coins(odds, stream="other"), coins)
+    fair = many.coins(torch.full((3000, 41), 0.5), stream="coins")
+    assert abs(torch.corrcoef(fair.T) - torch.eye(41)).max() < 0.1
+    assert draws.coarse(np.zeros(40_000, np.uint64) + np.arange(40_000, dtype=np.uint64), 9).min() == 0
+
+
 def test_draws_are_those_of_splitmix64() -> None:
     published = [6457827717110365317, 3203168211198807973, 9817491932198370423]  # from seed 1234567
     assert draws.words(np.array([1234567], np.uint64), 3)[0].tolist() == published

@@ -1,6 +1,7 @@
 """Laws over the table of objectives: who moves, what repeats, what accumulation and a stop change (nothing)."""
 
 import copy
+import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -11,11 +12,12 @@ import torch
 
 from pinxit.data import Batch, open_data
 from pinxit.data.settings import DataSettings
-from pinxit.errors import DivergedError
-from pinxit.nets.shapes import PictureShape
+from pinxit.errors import DivergedError, UserError
+from pinxit.nets.shapes import PictureShape, keep_variance
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
-from pinxit.objectives.settings import GANSettings, ObjectiveSettings
+from pinxit.objectives.settings import GANSettings, ObjectiveSettings, VAESettings, VQVAESettings
+from pinxit.objectives.vae import active_units
 from pinxit.training import hardware
 from pinxit.training import plan as plan_module
 from pinxit.training import train as train_module
@@ -24,6 +26,8 @@ from pinxit.training.store import Checkpoints
 from pinxit.training.trainer import Trainer, schedule
 
 GAN = partial(GANSettings, channels=4, latent=6)
+VAE = partial(VAESettings, channels=4, latent=6)
+VQ = partial(VQVAESettings, channels=4, codes=16, dimensions=4)
 CASES = {
     "dcgan": GAN(),
     "dcgan conditional": GAN(conditional=True),
@@ -34,6 +38,27 @@ CASES = {
     "wgan-gp": GAN(loss="wasserstein", gradient_penalty=10, discriminator_norm="none"),
     "r1 r2": GAN(loss="relativistic", r1=1, r2=1, discriminator_norm="none"),
     "dense r1 r2 latent": GAN(network="dense", loss="relativistic", r1=1, r2=1, latent_gradient=1),
+    "vae": VAE(),
+    "vae conditional": VAE(conditional=True, beta=4, beta_warmup=3),
+    "vae residual": VAE(network="residual", free_bits=0.1),
+    "vae dense": VAE(network="dense", likelihood="bernoulli"),
+    "beta-tc-vae": VAE(penalty="tc", likelihood="logistic"),
+    "infovae": VAE(penalty="info", noise=0.2),
+    "iwae": VAE(network="dense", importance=3),
+    "vampprior": VAE(network="dense", pseudo_inputs=5),
+    "iwae vampprior": VAE(network="dense", importance=2, pseudo_inputs=3),
+    "wae": VAE(penalty="mmd"),
+    "rae": VAE(penalty="l2", decoder_l2=1e-3),
+    "rae-gp": VAE(penalty="l2", latent_gradient=0.1),
+    "rae-sn": VAE(penalty="l2", spectral_norm=True),
+    "ae": VAE(penalty="none", likelihood="bernoulli"),
+    "vq": VQ(),
+    "vq rotation": VQ(gradient="rotation", halvings=1),
+    "ladder": VAE(network="dense", levels=3),
+    "ladder conditional": VAE(levels=2, conditional=True, importance=2),
+    "perceptual vae": VAE(perceptual=0.5),
+    "vae-gan": VAE(adversarial=0.1),
+    "vae-gan conditional": VAE(network="dense", conditional=True, adversarial=0.1, adversarial_loss="relativistic"),
 }
 EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 
@@ -105,10 +130,12 @@ def test_terms_are_finite_and_the_average_is_of_the_weights(settings: ObjectiveS
         assert torch.equal(value, machine.objective.networks.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("name", ["dense r1 r2 latent", "dense"])
+@pytest.mark.parametrize("name", ["dense r1 r2 latent", "dense", "vae conditional", "iwae vampprior", "rae-gp", "vq"])
 def test_accumulation_changes_nothing_but_rounding(name: str) -> None:
     whole, parts = trainer(CASES[name]), trainer(CASES[name], accumulate=3)
     for one, other in zip(whole, parts, strict=True):
+        for values in (one.values, other.values):
+            values.pop("autoencoder/active_units", None)  # read over the pictures at hand
         assert one.values == pytest.approx(other.values, rel=2e-3, abs=1e-5)
 
 
@@ -197,6 +224,8 @@ def test_the_average_follows_its_equation() -> None:
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_networks_fit_any_size_and_channels(network: str, size: int, channels: int) -> None:
     objective = GAN(network=network, channels=2).build(PictureShape(size, channels))
+    drawn = objective.generator(torch.randn(2, 6))
+    assert 0 <= drawn.min() <= drawn.max() <= 1
     fake = objective.sample(torch.randn(2, 6))
     assert fake.shape == (2, channels, size, size)
     assert 0 <= fake.min() <= fake.max() <= 1
@@ -231,3 +260,186 @@ def test_the_best_checkpoint_by_a_judgement_on_held_out_pictures_stays(
     expected = sorted(image.flatten().tolist() for image in held_out)
     assert all(sorted(image.flatten().tolist() for image in seen) == expected for seen in Judged.seen)
     assert Checkpoints(run.checkpoints).best() == 6
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        torch.nn.Linear(256, 256),
+        torch.nn.Conv2d(64, 64, 3, padding=1),
+        torch.nn.Conv2d(64, 64, 4, 2, 1),
+        torch.nn.ConvTranspose2d(64, 64, 4, 2, 1),
+    ],
+    ids=str,
+)
+def test_layers_start_with_the_variance_of_what_they_read(layer: torch.nn.Module) -> None:
+    torch.manual_seed(0)
+    keep_variance(layer)
+    read = torch.randn(2000, 256) if isinstance(layer, torch.nn.Linear) else torch.randn(40, 64, 16, 16)
+    given = layer(read.relu())
+    inside = given if given.ndim == 2 else given[..., 2:-2, 2:-2]
+    assert inside.var().item() == pytest.approx(1, abs=0.15)
+    assert not layer.bias.any()
+
+
+AUTOENCODERS = {name: settings for name, settings in CASES.items() if isinstance(settings, VAESettings)}
+
+
+@pytest.mark.parametrize("network", ["convolutional", "residual", "dense"])
+@pytest.mark.parametrize("size", [16, 17, 28, 33, 64])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_autoencoders_fit_any_size_and_channels(network: str, size: int, channels: int) -> None:
+    objective = VAE(network=network, channels=2).build(PictureShape(size, channels))
+    objective.loss(batch(0, 2, size, channels), objective.draw(batch(0, 2, size, channels)))
+    image = objective.sample(objective.encode(batch(0, 2, size, channels).image, None)[0])
+    assert image.shape == (2, channels, size, size)
+    assert 0 <= image.min() <= image.max() <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["convolutional", "residual", "dense"])
+@pytest.mark.parametrize("size", [32, 100, 128, 255, 256])
+def test_autoencoders_fit_large_pictures(network: str, size: int) -> None:
+    test_autoencoders_fit_any_size_and_channels(network, size, 3)
+
+
+@pytest.mark.parametrize("settings", AUTOENCODERS.values(), ids=AUTOENCODERS)
+def test_an_autoencoder_looks_at_each_picture_alone(settings: VAESettings) -> None:
+    torch.manual_seed(0)
+    objective = settings.build(PictureShape(20, 3, 3))
+    whole, part = objective.reconstruct(batch(0), 2), objective.reconstruct(batch(0).rows(2, 4), 2)
+    assert torch.allclose(whole.mean.view(6, -1)[2:4], part.mean.view(2, -1), atol=1e-5)
+    assert torch.allclose(whole.latent[4:8], part.latent, atol=1e-5)
+    assert torch.allclose(whole.logits[4:8], part.logits, atol=1e-4)
+    noise = batch(0).normal(2, 6) if objective.gaussian else 0
+    mean, deviation = (one.view(6, -1, 6) for one in (whole.mean, (whole.log_variance / 2).exp()))
+    expected = mean + deviation * noise
+    assert torch.allclose(whole.latent.view(6, 2, 6), expected, atol=1e-5)
+
+
+def test_terms_and_readings_are_the_equations() -> None:
+    torch.manual_seed(0)
+    for settings in (VAE(), VAE(pseudo_inputs=4), VAE(importance=5)):
+        objective = settings.build(PictureShape(20, 3))
+        with torch.no_grad():
+            objective.networks["posterior"].head.weight *= 20  # posteriors far enough from the prior to be told from it
+        drawn = objective.draw(batch(0))
+        values = objective.loss(batch(0), drawn)
+        samples = settings.importance
+        q = torch.distributions.Normal(drawn.mean, (drawn.log_variance / 2).exp())
+        log_q = q.log_prob(drawn.latent.view(6, samples, 6).movedim(1, 0)).sum(2).T
+        prior = objective.prior()
+        parts = torch.distributions.Independent(torch.distributions.Normal(prior.means, prior.factors), 1)
+        mixture = torch.distributions.MixtureSameFamily(torch.distributions.Categorical(prior.weights), parts)
+        log_p = mixture.log_prob(drawn.latent).view(6, samples)
+        noise = torch.distributions.Normal(drawn.logits.sigmoid(), 0.1)
+        image = batch(0).image.repeat_interleave(samples, 0)
+        log_x = noise.log_prob(image).sum((1, 2, 3)).view(6, samples)
+        assert torch.allclose(objective.log_ratio(drawn), log_q - log_p, atol=1e-3)
+        assert values.readings["distortion"].item() == pytest.approx(-log_x.mean().item(), rel=1e-5)
+        if samples > 1:
+            bound = (log_x + log_p - log_q).logsumexp(1) - np.log(samples)
+            assert torch.allclose(objective.bound(drawn), bound, rtol=1e-4)
+            assert values.terms["bound"].item() == pytest.approx(-bound.mean().item(), rel=1e-4)
+        elif settings.pseudo_inputs:
+            assert values.terms["kl"].item() == pytest.approx((log_q - log_p).mean().item(), rel=1e-3)
+        else:
+            expected = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).sum(1).mean().item()
+            assert [values.terms["kl"].item(), values.readings["rate"].item()] == pytest.approx(
+                [expected] * 2, rel=1e-4
+            )
+            with torch.no_grad():
+                assert objective.judge(batch(0)) + log_x.mean().item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_penaltys_weight_warms_up_and_readings_do_not() -> None:
+    torch.manual_seed(0)
+    objective = VAE(beta=3, beta_warmup=4).build(PictureShape(20, 3))
+    for step, share in ((0, 0.25), (2, 0.75), (3, 1), (9, 1)):
+        loss = objective.loss(batch(step), objective.draw(batch(step)))
+        assert loss.terms["kl"].item() == pytest.approx(3 * share * loss.readings["rate"].item(), rel=1e-5)
+    free = VAE(free_bits=2.0).build(PictureShape(20, 3))
+    loss = free.loss(batch(0), free.draw(batch(0)))
+    assert loss.terms["kl"].item() == pytest.approx(12) != pytest.approx(loss.readings["rate"].item())
+
+
+def test_the_decoders_terms_are_their_equations() -> None:
+    torch.manual_seed(0)
+    objective = VAE(penalty="none", decoder_l2=0.5, network="dense").build(PictureShape(20, 3))
+    terms = objective.loss(batch(0), objective.draw(batch(0))).terms
+    squares = sum((part**2).sum().item() for part in objective.decoder.parameters())
+    assert terms["decoder_l2"].item() == pytest.approx(0.25 * squares, rel=1e-4)
+    assert set(terms) == {"reconstruction", "decoder_l2"}
+    objective = VAE(penalty="none", latent_gradient=0.5, network="dense").build(PictureShape(20, 3))
+    terms = objective.loss(batch(0), objective.draw(batch(0))).terms
+    latent = objective.encode(batch(0).image, None)[0].detach().requires_grad_()
+    along = (objective.decoder(latent).sigmoid() * batch(0).normal(3, 20, 20, stream="direction")).sum()
+    (gradient,) = torch.autograd.grad(along, latent)
+    assert terms["latent_gradient"].item() == pytest.approx(0.5 * gradient.square().sum().item() / 6 / 1200, rel=1e-4)
+
+
+def test_spectral_norm_keeps_layers_from_stretching() -> None:
+    machine = trainer(VAE(network="dense", penalty="l2", spectral_norm=True), average=0.9, steps=30)
+    assert list(machine)
+    for decoder in (machine.objective.decoder, machine.average["decoder"]):
+        for layer in (decoder.first, decoder.second, decoder.picture):
+            assert torch.linalg.matrix_norm(layer.weight, 2).item() == pytest.approx(1, abs=0.1)
+
+
+def test_binarised_pictures_are_drawn_anew_each_step_with_the_greys_as_odds() -> None:
+    objective = VAE(network="dense", likelihood="bernoulli", binarise=True).build(PictureShape(20, 1))
+    grey = Batch(image=torch.full((400, 1, 20, 20), 0.3), seed=0, step=0)
+    first, second = objective.target(grey), objective.target(dataclasses.replace(grey, step=1))
+    assert set(first.unique().tolist()) == {0.0, 1.0}
+    assert first.mean() == pytest.approx(0.3, abs=0.01)
+    assert not torch.equal(first, second)
+    assert torch.equal(first, objective.target(grey))
+    for edge in (0.0, 1.0):
+        assert (objective.target(dataclasses.replace(grey, image=torch.full((2, 1, 20, 20), edge))) == edge).all()
+
+
+def test_active_units_are_dimensions_whose_means_vary() -> None:
+    mean = torch.tensor([[0.0, 1.0, 0.09], [0.0, -1.0, -0.09], [0.0, 0.0, 0.0]])
+    assert active_units(mean) == 1
+    assert active_units(2 * mean) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape", "line"),
+    [
+        (VAE(binarise=True), PictureShape(20, 1), "--likelihood bernoulli"),
+        (VAE(binarise=True, likelihood="bernoulli"), PictureShape(20, 3), "grey"),
+        (VAE(noise=0.1, likelihood="bernoulli"), PictureShape(20, 3), "--noise"),
+        (VAE(importance=5, beta=2), PictureShape(20, 3), "--importance"),
+        (VAE(importance=5, penalty="mmd"), PictureShape(20, 3), "--importance"),
+        (VAE(pseudo_inputs=5, penalty="tc"), PictureShape(20, 3), "--pseudo-inputs"),
+        (VAE(pseudo_inputs=5, conditional=True), PictureShape(20, 3, 2), "--conditional"),
+        (VAE(free_bits=1, penalty="l2"), PictureShape(20, 3), "--free-bits"),
+        (VAE(importance=5, perceptual=1), PictureShape(20, 3), "--perceptual"),
+        (VAE(adversarial=1, adversarial_loss="wasserstein"), PictureShape(20, 3), "--adversarial-loss"),
+        (VAE(levels=2, penalty="mmd"), PictureShape(20, 3), "--levels"),
+        (VAE(levels=2, pseudo_inputs=5), PictureShape(20, 3), "--pseudo-inputs"),
+        (VAE(levels=7), PictureShape(20, 3), "--latent 6"),
+        (VAE(conditional=True), PictureShape(20, 3), "needs classes"),
+        (VAE(), PictureShape(300, 3), "16 to 256"),
+    ],
+)
+def test_an_autoencoder_that_makes_no_sense_is_refused(settings: VAESettings, shape: PictureShape, line: str) -> None:
+    with pytest.raises(UserError, match=line):
+        settings.build(shape)
+
+
+@pytest.mark.parametrize("name", ["vae", "vampprior", "rae"])
+def test_the_preview_has_pictures_reconstructions_and_where_sensible_new_ones(name: str) -> None:
+    objective = CASES[name].build(PictureShape(20, 3))
+    with torch.no_grad():
+        sheet = objective.preview(batch(0, rows=8))
+    assert sheet.shape == (8, 3, 20, 20)
+    assert torch.equal(sheet[[0, 2]], batch(0, rows=8).image[:2])
+    assert 0 <= sheet.min() <= sheet.max() <= 1
+    assert torch.equal(sheet[6], batch(0, rows=8).image[3]) == (name == "rae")
+
+
+def test_the_progress_line_tells_each_players_first_term() -> None:
+    values = {"critic/adversarial": 1.0, "critic/r1": 2.0, "painter/reconstruction": 3.0, "painter/gradient_norm": 4.0}
+    assert train_module._losses(values) == "critic 1.000  painter 3.000"

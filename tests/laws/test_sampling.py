@@ -1,33 +1,45 @@
 """Laws of sampling: a picture is a function of its seed, whatever else is drawn and however."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save
 
 import pinxit
 from pinxit import sampling
+from pinxit.data import open_data
 from pinxit.errors import DataError, UsageError
+from pinxit.objectives.mixture import Mixture
 from pinxit.sampling import Model, load, slerp
 
 NETWORKS = ["dcgan", "residual", "plain", "dense"]
+SMALL = {"channels": 4, "latent": 6}
+CASES = {
+    network: pinxit.GANSettings(network=network, conditional=network == "dcgan", **SMALL) for network in NETWORKS
+} | {
+    "vae": pinxit.VAESettings(network="dense", **SMALL),
+    "cvae": pinxit.VAESettings(conditional=True, **SMALL),
+    "vampprior": pinxit.VAESettings(network="dense", pseudo_inputs=5, **SMALL),
+    "rae": pinxit.VAESettings(network="dense", penalty="l2", **SMALL),
+}
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A run of each network, forty steps long; 'dcgan' is conditional."""
+    """A run of each case, forty steps long."""
     place = tmp_path_factory.mktemp("runs")
     images = np.random.default_rng(0).integers(0, 256, (12, 20, 20, 3), np.uint8)
     np.savez(place / "pictures.npz", images=images, labels=np.arange(12) % 3)
     training = pinxit.TrainingSettings(steps=40, batch_size=4, threads=1)
-    for network in NETWORKS:
-        settings = pinxit.GANSettings(network=network, channels=4, latent=6, conditional=network == "dcgan")
-        pinxit.train(settings, place / "pictures.npz", place / network, training=training)
-    return {network: place / network for network in NETWORKS}
+    for name, settings in CASES.items():
+        pinxit.train(settings, place / "pictures.npz", place / name, training=training)
+    return {name: place / name for name in CASES}
 
 
-@pytest.fixture(params=NETWORKS)
+@pytest.fixture(params=CASES)
 def model(request: pytest.FixtureRequest, runs: dict[str, Path]) -> Model:
     return load(runs[request.param])
 
@@ -58,6 +70,7 @@ def test_samples_are_eight_bit_pictures_of_the_runs_size(model: Model) -> None:
 
 
 def test_latents_are_normal_and_truncation_cuts_their_tails(model: Model) -> None:
+    model = replace(model, samplers={"prior": Mixture.normal(6)}, sampler="prior")
     free, cut = model.latents(4000), model.latents(4000, truncation=0.5)
     assert free.mean().abs() < 0.03
     assert free.std() == pytest.approx(1, abs=0.03)
@@ -75,7 +88,7 @@ def test_the_least_number_one_can_draw_is_cut_to_a_finite_latent(
 
 def test_a_way_goes_from_picture_to_picture(model: Model) -> None:
     ways = model.interpolate(2, 5, seed=4)
-    ends = model.draw(model.latents(3, seed=4), None if not model.classes else model.labels(3))
+    ends = model.draw(model.latents(3, seed=4, labels=model.labels(3)), model.labels(3))
     assert ways.shape == (2, 5, 20, 20, 3)
     assert np.array_equal(ways[0, 0], ends[0])
     if not model.classes:
@@ -83,6 +96,97 @@ def test_a_way_goes_from_picture_to_picture(model: Model) -> None:
         assert np.array_equal(ways[1, -1], ends[2])
     steps = np.abs(np.diff(ways.astype(int), axis=1)).mean(axis=(2, 3, 4))
     assert steps.max() < np.abs(ways[:, 0].astype(int) - ways[:, -1]).mean(axis=(1, 2, 3)).max()
+
+
+SAMPLERS = [
+    ("vae", "prior"),
+    ("cvae", "gmm"),
+    ("vae", "class-gaussian"),
+    ("cvae", "class-gaussian"),
+    ("vampprior", "prior"),
+    ("rae", "gmm"),
+]
+
+
+@pytest.mark.parametrize(("name", "sampler"), SAMPLERS)
+def test_with_every_sampler_a_picture_depends_on_its_seed_and_class_alone(
+    runs: dict[str, Path], name: str, sampler: str
+) -> None:
+    model = load(runs[name]).using(sampler)
+    label = "2" if model.classes else None
+    images, _ = model.sample(70, seed=3, label=label)
+    for start in (0, 5, 64, 69):
+        assert np.array_equal(model.sample(1, seed=3 + start, label=label)[0][0], images[start])
+    assert len(np.unique(images.reshape(70, -1), axis=0)) == 70
+    if label:
+        assert not np.array_equal(model.sample(1, seed=3, label="1")[0][0], images[0])
+
+
+def test_the_usual_sampler_is_the_sensible_one_and_others_are_kept_in_the_run(runs: dict[str, Path]) -> None:
+    assert {name: load(folder).sampler for name, folder in runs.items() if name not in NETWORKS} == {
+        "vae": "gmm", "cvae": "class-gaussian", "vampprior": "prior", "rae": "gmm",
+    }  # fmt: skip
+    assert set(load(runs["vae"]).samplers) == {"prior", "gmm", "class-gaussian"}
+    assert set(load(runs["dense"]).samplers) == {"prior"}
+    assert load(runs["vae"]).classes == ()
+    assert load(runs["vae"]).using("class-gaussian").classes == ("0", "1", "2")
+    assert len(load(runs["vampprior"]).samplers["prior"].means) == 5
+    before = (runs["vae"] / "samplers.safetensors").read_bytes()
+    (runs["vae"] / "samplers.safetensors").unlink()
+    pinxit.resume(runs["vae"])
+    assert (runs["vae"] / "samplers.safetensors").read_bytes() == before
+
+
+def test_a_fitted_mixture_has_the_codes_moments(runs: dict[str, Path]) -> None:
+    model = load(runs["vae"])
+    pictures = open_data(str(runs["vae"].parent / "pictures.npz"), model.recipe.data.holdout).train
+    codes = model.encode(pictures.tensor(20))
+    found = model.samplers["gmm"]
+    assert torch.allclose(found.weights @ found.means, codes.mean(0), atol=0.15)
+    by_class = model.samplers["class-gaussian"].means
+    own = torch.stack([codes[torch.from_numpy(pictures.labels == label)].mean(0) for label in range(3)])
+    assert torch.allclose(by_class - codes.mean(0), (own - codes.mean(0)) * 0.8, atol=0.15)
+
+
+def test_codes_and_pictures_go_both_ways(runs: dict[str, Path]) -> None:
+    model = load(runs["rae"])
+    image = torch.rand(3, 3, 20, 20, generator=torch.Generator().manual_seed(0))
+    codes = model.encode(image)
+    assert codes.shape == (3, 6)
+    assert model.draw(codes).shape == (3, 20, 20, 3)
+    with pytest.raises(UsageError, match="has no encoder"):
+        load(runs["dense"]).encode(image)
+
+
+def test_an_unfitted_or_damaged_sampler_is_one_line(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UsageError, match="--sampler gmm: not fitted in this run"):
+        load(runs["dense"]).using("gmm")
+    with pytest.raises(UsageError, match="did you mean 'gmm'"):
+        load(runs["vae"]).using("gmn")
+    for name in ("recipe.json", "weights.safetensors"):
+        (tmp_path / name).write_bytes((runs["rae"] / name).read_bytes())
+    assert load(tmp_path).sampler == "prior"
+    assert "'gmm' is not fitted" in capsys.readouterr().err
+    good = load_file(runs["rae"] / "samplers.safetensors")
+    too_many = {f"class-gaussian.{part}": good[f"gmm.{part}"].clone() for part in ("weights", "means", "factors")}
+    hostile = [
+        b"garbage",
+        (runs["rae"] / "weights.safetensors").read_bytes(),
+        save({name: value for name, value in good.items() if name != "gmm.weights"}),
+        save(good | {"gmm.means": torch.zeros(10, 7)}),
+        save(good | {"gmm.weights": good["gmm.weights"] * torch.nan}),
+        save(good | {"gmm.more": torch.zeros(1)}),
+        save(good | {"gmm.weights": torch.tensor(1.0)}),
+        save(good | {"class-gaussian.weights": torch.zeros(0)}),
+        save(good | too_many),
+        save({"gmm.weights": torch.zeros(0), "gmm.means": torch.zeros(0, 6), "gmm.factors": torch.zeros(0, 6, 6)}),
+    ]
+    for content in hostile:
+        (tmp_path / "samplers.safetensors").write_bytes(content)
+        with pytest.raises(DataError, match=r"samplers\.safetensors"):
+            load(tmp_path)
 
 
 def test_slerp_keeps_the_norm_and_reaches_both_ends() -> None:

@@ -44,15 +44,18 @@ def test_help_and_version_answer_within_half_a_second(words: list[str]) -> None:
     assert min(seconds() for _ in range(5)) < 0.5
 
 
-@pytest.mark.parametrize("words", [[], ["--version"], ["train", "gan"], *([name] for name in COMMANDS)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [[], ["--version"], ["train", "gan"], ["train", "vae"], *([name] for name in COMMANDS)], ids=" ".join
+)
 def test_help_imports_no_torch(words: list[str]) -> None:
     code = f"import sys; from pinxit.cli import run; run({[*words, '--help']}); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
-def test_every_setting_has_help_with_its_default() -> None:
-    shown = " ".join(re.sub(r"[│╭╮╰╯─]", " ", command("train", "gan", "--help").stdout).split())
-    for settings in (pinxit.GANSettings, pinxit.TrainingSettings, pinxit.DataSettings):
+@pytest.mark.parametrize("objective", pinxit.OBJECTIVES)
+def test_every_setting_has_help_with_its_default(objective: str) -> None:
+    shown = " ".join(re.sub(r"[│╭╮╰╯─]", " ", command("train", objective, "--help").stdout).split())
+    for settings in (pinxit.OBJECTIVES[objective], pinxit.TrainingSettings, pinxit.DataSettings):
         for name, field in settings.model_fields.items():
             assert f"--{name.replace('_', '-')}" in shown
             assert field.description, name
@@ -67,6 +70,9 @@ def test_every_setting_has_help_with_its_default() -> None:
         (["trian"], 'Did you mean "train"'),
         (["train", "gan", "x", "--losss", "hinge"], "Did you mean --loss?"),
         (["train", "gan", "x", "--loss", "hinj"], "'hinge'"),
+        (["train", "vea", "x"], 'Did you mean "vae"'),
+        (["train", "vae", "x", "--penalty", "k"], "'kl'"),
+        (["train", "vae", "x", "--likelyhood", "gaussian"], "Did you mean --likelihood?"),
         (["train", "gan", "x", "--learning-rate", "-1"], "greater than 0"),
         (["train", "gan", "x", "--batch-size", "0"], "--batch-size: should be greater than or equal to 1"),
         (["train", "gan", "x", "--device", "gpu"], "--device: should be auto, cpu, cuda"),

@@ -26,7 +26,7 @@ from pinxit.training.settings import TrainingSettings
 HEADINGS = [
     "Score",
     "Curves",
-    "From the same latents, step by step",
+    "The same sheet, step by step",
     "What was asked",
     "Machine and time",
     "How to go on",

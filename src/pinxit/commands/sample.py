@@ -21,6 +21,7 @@ def sample(
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
     label: str | None = None,
     truncation: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    sampler: str | None = None,
     interpolate: Annotated[int | None, Parameter(validator=Number(gte=2))] = None,
 ) -> None:
     """Draw new pictures from a run. Picture i is what seed + i gives, however many are drawn.
@@ -40,12 +41,20 @@ def sample(
         Draw this class only, from a conditional run; by default every class in turn.
     truncation
         Cut the latents' normal distribution off at this many standard deviations: likelier pictures, less diverse.
+    sampler
+        What latents are drawn from: 'prior', or of an autoencoder also 'gmm' (a mixture fitted to its codes) and
+        'class-gaussian' (one for each class); by default the model's usual one.
     interpolate
         Draw ways of this many pictures from one latent to the next, a row each.
     """
+    from pinxit.progress import say
     from pinxit.sampling import load, named, save_samples
 
     model = load(folder)
+    if sampler:
+        model = model.using(sampler)
+    if len(model.samplers) > 1:
+        say(f"latents drawn from the sampler {model.sampler!r} of {', '.join(model.samplers)}")
     out = out or folder / "sample.png"
     if interpolate:
         ways = model.interpolate(n, interpolate, seed, label, truncation)

@@ -1,7 +1,7 @@
-"""`pinxit train`: train a model on your own pictures."""
+"""`pinxit train`: train a model on your own pictures; one sub-command for each row of `OBJECTIVES`."""
 
-from __future__ import annotations
-
+# Annotations are read when a command is made, for its settings class is known only then: no `annotations` import here.
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,36 +10,39 @@ from cyclopts import App, Parameter
 from pinxit.commands import Json
 from pinxit.commands.runs import show_run
 from pinxit.data.settings import DataSettings
-from pinxit.objectives.settings import GANSettings
+from pinxit.objectives import OBJECTIVES
+from pinxit.objectives.settings import ObjectiveSettings
 from pinxit.training.settings import TrainingSettings
 
 app = App(name="train", help="Train a model on your own pictures.")
 
 
-@app.command
-def gan(
-    source: Annotated[str, Parameter(name="DATA")],
-    /,
-    *,
-    out: Path | None = None,
-    settings: Annotated[GANSettings, Parameter(name="*", group="The game")] = GANSettings(),
-    data: Annotated[DataSettings, Parameter(name="*", group="The pictures")] = DataSettings(),
-    training: Annotated[TrainingSettings, Parameter(name="*", group="The training")] = TrainingSettings(),
-    as_json: Json = False,
-) -> None:
-    """Train a generative adversarial network: new pictures like those of DATA.
+def command(objective: str, kind: type[ObjectiveSettings]) -> Callable[..., None]:
+    """Return the command that trains `objective`, whose flags are the fields of its settings."""
 
-    Parameters
-    ----------
-    source
-        A name (mnist), a folder of pictures, a zip, an npz, or IDX files.
-    out
-        The run's folder; by default a new one in runs/.
-    """
-    from pinxit.training.train import train
+    def train(
+        source: Annotated[
+            str,
+            Parameter(name="DATA", help="A name (mnist), a folder of pictures, a zip, an npz, or IDX files."),
+        ],
+        /,
+        *,
+        out: Annotated[Path | None, Parameter(help="The run's folder; by default a new one in runs/.")] = None,
+        settings: Annotated[kind, Parameter(name="*", group="The model")] = kind(),  # type: ignore[valid-type]  # noqa: B008
+        data: Annotated[DataSettings, Parameter(name="*", group="The pictures")] = DataSettings(),
+        training: Annotated[TrainingSettings, Parameter(name="*", group="The training")] = TrainingSettings(),
+        as_json: Json = False,
+    ) -> None:
+        from pinxit.training.train import train
 
-    run = train(settings, source, out or new_folder("gan", source), data, training)
-    show_run(run, as_json)
+        run = train(settings, source, out or new_folder(objective, source), data, training)
+        show_run(run, as_json)
+
+    return train
+
+
+for name, kind in OBJECTIVES.items():
+    app.command(command(name, kind), name=name, help=kind.__doc__)
 
 
 def new_folder(objective: str, source: str) -> Path:

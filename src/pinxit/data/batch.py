@@ -46,6 +46,10 @@ class Batch:
         """Return float32 (N, *shape) uniform in [0, 1), on the device of the images; each row has its own."""
         return self._drawn(draws.uniform, shape, stream)
 
+    def coins(self, odds: Tensor, stream: str) -> Tensor:
+        """Return float32 of ones with the probabilities `odds` (N, ...), else zeros; each row has its own draws."""
+        return (self._drawn(draws.coarse, tuple(odds.shape[1:]), stream) < odds).float()
+
     def rows(self, start: int, stop: int) -> Batch:
         """Return rows `start` to `stop` as a batch of their own, in which each row draws what it drew here."""
         cut: dict[str, Any] = {name: tensor[start:stop] for name, tensor in self._tensors().items()}

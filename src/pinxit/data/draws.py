@@ -30,6 +30,15 @@ def uniform(keys: np.ndarray, count: int) -> np.ndarray:
     return (words(keys, count) >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
 
 
+def coarse(keys: np.ndarray, count: int) -> np.ndarray:
+    """Return `count` numbers for each key, uniform in [0, 1): (n, count) float32 of 16 bits, in a quarter of the time.
+
+    They suit comparisons with a probability, which they miss by less than 2^-16.
+    """
+    quarters = words(keys, (count + 3) // 4).astype("<u8", copy=False).view("<u2")[:, :count]
+    return quarters.astype(np.float32) * np.float32(2**-16)
+
+
 def normal(keys: np.ndarray, count: int) -> np.ndarray:
     """Return `count` standard normal numbers for each key: (n, count) float32 (Box and Muller, 1958)."""
     drawn = words(keys, (count + 1) // 2)

@@ -5,7 +5,7 @@ four levels; an odd side takes one pixel more of padding, there and back); the p
 [-1, 1]; the first and last layers are linear on a channels_last view, which is the paper's convolution over the whole
 smallest map; the discriminator's batch normalisation can be left out, as penalties on its gradient need, and then its
 weights start as He et al. (2015) say, for small ones would let the signal vanish; classes by embedding and projection
-(Miyato and Koyama, 2018).
+(Miyato and Koyama, 2018). An autoencoder's encoder and decoder are the same layers, without normalisation.
 """
 
 from __future__ import annotations
@@ -27,36 +27,44 @@ from pinxit.nets.shapes import (
 )
 
 
-class Generator(nn.Module):
-    """Latents (N, latent) to pictures (N, C, size, size) in [0, 1]; `channels` is the width at half the side."""
+class Decoder(nn.Module):
+    """Latents (N, latent) to logits (N, C, size, size), unbounded; `channels` is the width at half the side."""
 
-    def __init__(self, shape: PictureShape, latent: int, channels: int) -> None:
+    def __init__(self, shape: PictureShape, latent: int, channels: int, batch_norm: bool = True) -> None:
         super().__init__()
         self.sides = size_ladder(shape.size)
         width = widths(channels, len(self.sides) - 1)
         self.latent = LabelledLatent(latent, shape.classes)
-        self.project = nn.Linear(self.latent.features, width[0] * self.sides[0] ** 2, bias=False)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in width)
+        self.project = nn.Linear(self.latent.features, width[0] * self.sides[0] ** 2, bias=not batch_norm)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c) if batch_norm else nn.Identity() for c in width)
         self.ups = nn.ModuleList(
-            nn.ConvTranspose2d(a, b, 4, 2, 1 + side % 2, side % 2, bias=False)
+            nn.ConvTranspose2d(a, b, 4, 2, 1 + side % 2, side % 2, bias=not batch_norm)
             for (a, b), side in zip(pairwise(width), self.sides[1:], strict=False)
         )
         odd = shape.size % 2
         self.picture = nn.ConvTranspose2d(width[-1], shape.channels, 4, 2, 1 + odd, odd)
-        self.apply(initialise)
+        self.apply(initialise if batch_norm else keep_variance)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return pictures (N, C, size, size) in [0, 1]."""
+        """Return logits (N, C, size, size)."""
         x = F.relu(self.norms[0](to_map(self.project(self.latent(latent, label)), self.sides[0])))
         for up, norm in zip(self.ups, self.norms[1:], strict=True):
             x = F.relu(norm(up(x)))
-        return self.picture(x).sigmoid()
+        return self.picture(x)
 
 
-class Discriminator(nn.Module):
-    """Pictures (N, C, size, size) in [0, 1] to scores (N,); `channels` is the width at half the picture's side."""
+class Generator(Decoder):
+    """Latents (N, latent) to pictures (N, C, size, size) in [0, 1]."""
 
-    def __init__(self, shape: PictureShape, channels: int, batch_norm: bool = True) -> None:
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return pictures (N, C, size, size) in [0, 1]."""
+        return super().forward(latent, label).sigmoid()
+
+
+class Encoder(nn.Module):
+    """Pictures (N, C, size, size) in [0, 1] to (N, features); `channels` is the width at half the picture's side."""
+
+    def __init__(self, shape: PictureShape, channels: int, batch_norm: bool = False) -> None:
         super().__init__()
         sides = size_ladder(shape.size)
         width = [shape.channels, *reversed(widths(channels, len(sides) - 1))]
@@ -65,15 +73,28 @@ class Discriminator(nn.Module):
             for (a, b), side in zip(pairwise(width), reversed(sides), strict=False)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) if batch_norm else nn.Identity() for c in width[2:])
-        self.score = ClassScore(width[-1] * sides[0] ** 2, shape.classes)
+        self.features = width[-1] * sides[0] ** 2
         self.apply(initialise if batch_norm else keep_variance)
 
-    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return scores (N,), positive for 'real'."""
+    def forward(self, image: Tensor) -> Tensor:
+        """Return what the smallest map holds, (N, features)."""
         x = F.leaky_relu(self.downs[0](2 * image - 1), 0.2)
         for down, norm in zip(self.downs[1:], self.norms, strict=True):
             x = F.leaky_relu(norm(down(x)), 0.2)
-        return self.score(to_flat(x), label)
+        return to_flat(x)
+
+
+class Discriminator(Encoder):
+    """Pictures (N, C, size, size) in [0, 1] to scores (N,): the encoder, and a score of what it sees."""
+
+    def __init__(self, shape: PictureShape, channels: int, batch_norm: bool = True) -> None:
+        super().__init__(shape, channels, batch_norm)
+        self.score = ClassScore(self.features, shape.classes)
+        self.score.apply(initialise if batch_norm else keep_variance)
+
+    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return scores (N,), positive for 'real'."""
+        return self.score(super().forward(image), label)
 
 
 def initialise(module: nn.Module) -> None:

@@ -1,7 +1,8 @@
 """The fully connected pair of the first GAN (Goodfellow et al., 2014, section 5): ReLU generator, maxout discriminator.
 
 Differs from the paper: two pieces a maxout unit instead of five, and no dropout, so that a step is a function of
-(weights, batch) alone; `channels` sets the hidden width, eight units a channel.
+(weights, batch) alone; `channels` sets the hidden width, eight units a channel. The autoencoder is the
+usual one of two hidden layers a side (Burda et al., 2016, appendix C, with ReLU for tanh).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ UNITS_PER_CHANNEL = 8
 PIECES = 2
 
 
-class Generator(nn.Module):
-    """Latents (N, latent) to pictures (N, C, size, size) in [0, 1]."""
+class Decoder(nn.Module):
+    """Latents (N, latent) to logits (N, C, size, size), unbounded."""
 
     def __init__(self, shape: PictureShape, latent: int, channels: int) -> None:
         super().__init__()
@@ -28,9 +29,32 @@ class Generator(nn.Module):
         self.apply(keep_variance)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return pictures (N, C, size, size) in [0, 1]."""
+        """Return logits (N, C, size, size)."""
         x = F.relu(self.second(F.relu(self.first(self.latent(latent, label)))))
-        return self.picture(x).sigmoid().unflatten(1, (self.shape.channels, self.shape.size, self.shape.size))
+        return self.picture(x).unflatten(1, (self.shape.channels, self.shape.size, self.shape.size))
+
+
+class Generator(Decoder):
+    """Latents (N, latent) to pictures (N, C, size, size) in [0, 1]."""
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return pictures (N, C, size, size) in [0, 1]."""
+        return super().forward(latent, label).sigmoid()
+
+
+class Encoder(nn.Module):
+    """Pictures (N, C, size, size) in [0, 1] to (N, features): the decoder's mirror, ReLU throughout."""
+
+    def __init__(self, shape: PictureShape, channels: int) -> None:
+        super().__init__()
+        self.features = UNITS_PER_CHANNEL * channels
+        self.first = nn.Linear(shape.channels * shape.size**2, self.features)
+        self.second = nn.Linear(self.features, self.features)
+        self.apply(keep_variance)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the second hidden layer, (N, features)."""
+        return F.relu(self.second(F.relu(self.first(image.flatten(1)))))
 
 
 class Discriminator(nn.Module):

@@ -2,7 +2,8 @@
 
 Differs from them: any side from 16 to 256; pictures in [0, 1]; the width doubles towards the small maps, at most
 8-fold; the discriminator has no normalisation, so that penalties on its gradient keep their meaning; `skip=False` takes
-the skip connections away and leaves the rest as it is, to see what they are worth.
+the skip connections away and leaves the rest as it is, to see what they are worth. An
+autoencoder's encoder and decoder are the same blocks, without normalisation.
 """
 
 from __future__ import annotations
@@ -12,57 +13,94 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pinxit.nets.shapes import ClassScore, LabelledLatent, PictureShape, keep_variance, size_ladder, to_map, widths
+from pinxit.nets.shapes import (
+    ClassScore,
+    LabelledLatent,
+    PictureShape,
+    keep_variance,
+    size_ladder,
+    to_flat,
+    to_map,
+    widths,
+)
 
 
-class Generator(nn.Module):
-    """Latents (N, latent) to pictures (N, C, size, size) in [0, 1]; `channels` is the width at the picture's side."""
+class Decoder(nn.Module):
+    """Latents (N, latent) to logits (N, C, size, size), unbounded; `channels` is the width at the picture's side."""
 
-    def __init__(self, shape: PictureShape, latent: int, channels: int, skip: bool = True) -> None:
+    def __init__(
+        self, shape: PictureShape, latent: int, channels: int, skip: bool = True, batch_norm: bool = True
+    ) -> None:
         super().__init__()
         self.sides = size_ladder(shape.size)
         width = widths(channels, len(self.sides))
         self.latent = LabelledLatent(latent, shape.classes)
         self.project = nn.Linear(self.latent.features, width[0] * self.sides[0] ** 2)
-        self.ups = nn.ModuleList(UpBlock(a, b, skip) for a, b in pairwise(width))
-        self.norm = nn.BatchNorm2d(width[-1])
+        self.ups = nn.ModuleList(UpBlock(a, b, skip, batch_norm) for a, b in pairwise(width))
+        self.norm = nn.BatchNorm2d(width[-1]) if batch_norm else nn.Identity()
         self.picture = nn.Conv2d(width[-1], shape.channels, 3, padding=1)
         self.apply(keep_variance)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return pictures (N, C, size, size) in [0, 1]."""
+        """Return logits (N, C, size, size)."""
         x = to_map(self.project(self.latent(latent, label)), self.sides[0])
         for up, side in zip(self.ups, self.sides[1:], strict=True):
             x = up(x, side)
-        return self.picture(F.relu(self.norm(x))).sigmoid()
+        return self.picture(F.relu(self.norm(x)))
 
 
-class Discriminator(nn.Module):
-    """Pictures (N, C, size, size) in [0, 1] to scores (N,); `channels` is the width at the picture's side."""
+class Generator(Decoder):
+    """Latents (N, latent) to pictures (N, C, size, size) in [0, 1]."""
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return pictures (N, C, size, size) in [0, 1]."""
+        return super().forward(latent, label).sigmoid()
+
+
+class Encoder(nn.Module):
+    """Pictures (N, C, size, size) in [0, 1] to (N, features); `channels` is the width at the picture's side."""
 
     def __init__(self, shape: PictureShape, channels: int, skip: bool = True) -> None:
         super().__init__()
-        width = [*reversed(widths(channels, len(size_ladder(shape.size))))]
+        sides = size_ladder(shape.size)
+        width = [*reversed(widths(channels, len(sides)))]
         self.picture = nn.Conv2d(shape.channels, width[0], 3, padding=1)
         self.downs = nn.ModuleList(DownBlock(a, b, skip) for a, b in pairwise(width))
-        self.score = ClassScore(width[-1], shape.classes)
+        self.channels, self.features = width[-1], width[-1] * sides[0] ** 2
         self.apply(keep_variance)
 
-    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return scores (N,), positive for 'real'."""
+    def smallest_map(self, image: Tensor) -> Tensor:
+        """Return the smallest map (N, channels, side, side)."""
         x = self.picture(2 * image - 1)
         for down in self.downs:
             x = down(x)
-        return self.score(F.leaky_relu(x, 0.2).mean((2, 3)), label)
+        return F.leaky_relu(x, 0.2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return what the smallest map holds, (N, features): unlike its mean, it tells where things are."""
+        return to_flat(self.smallest_map(image))
+
+
+class Discriminator(Encoder):
+    """Pictures (N, C, size, size) in [0, 1] to scores (N,): the encoder, and a score of its smallest map's mean."""
+
+    def __init__(self, shape: PictureShape, channels: int, skip: bool = True) -> None:
+        super().__init__(shape, channels, skip)
+        self.score = ClassScore(self.channels, shape.classes)
+        self.score.apply(keep_variance)
+
+    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return scores (N,), positive for 'real'."""
+        return self.score(self.smallest_map(image).mean((2, 3)), label)
 
 
 class UpBlock(nn.Module):
     """Norm, ReLU, enlarge to about twice the side, convolve; norm, ReLU, convolve; plus the enlarged input."""
 
-    def __init__(self, inputs: int, outputs: int, skip: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, skip: bool, batch_norm: bool) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(outputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.norm1, self.norm2 = (nn.BatchNorm2d(c) if batch_norm else nn.Identity() for c in (inputs, outputs))
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=not batch_norm)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1, bias=False) if skip else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -54,10 +55,15 @@ def to_flat(image_map: Tensor) -> Tensor:
 
 def keep_variance(module: nn.Module) -> None:
     """Draw a layer's weights so that ReLU layers keep the variance of their input (He et al., 2015), biases zero."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
+    if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        return
+    if isinstance(module, nn.ConvTranspose2d):  # a pixel gathers from every stride-th place of the kernel
+        gathered = module.weight[:, 0].numel() / math.prod(module.stride)
+        nn.init.normal_(module.weight, 0.0, math.sqrt(2 / gathered))
+    else:
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
 
 
 class ClassScore(nn.Module):

@@ -1,5 +1,12 @@
 """What is learned: the table of objectives, by the name that `pinxit train` takes."""
 
-from pinxit.objectives.settings import GANSettings, ObjectiveSettings
+from pinxit.objectives.settings import GANSettings, ObjectiveSettings, VAESettings, VQVAESettings
 
-OBJECTIVES: dict[str, type[ObjectiveSettings]] = {"gan": GANSettings}
+OBJECTIVES: dict[str, type[ObjectiveSettings]] = {
+    # The generative adversarial network (Goodfellow et al., 2014): a generator plays against a discriminator.
+    "gan": GANSettings,
+    # The variational autoencoder (Kingma and Welling, 2014) and its kin: one player, pictures to codes and back.
+    "vae": VAESettings,
+    # The vector-quantised autoencoder (van den Oord et al., 2017): one player, and a codebook that follows it.
+    "vq": VQVAESettings,
+}

@@ -12,7 +12,7 @@ from pinxit.losses import penalties
 from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.nets import dcgan, dense, residual
 from pinxit.nets.shapes import PictureShape
-from pinxit.objectives.objective import Loss, Objective, Player
+from pinxit.objectives.objective import Generative, Loss, Player
 from pinxit.objectives.settings import GANSettings
 
 
@@ -24,11 +24,11 @@ class Drawn:
     fake: Tensor
 
 
-class GAN(Objective):
+class GAN(Generative):
     """Generator against discriminator, by any loss of `ADVERSARIAL` and any penalties."""
 
     def __init__(self, settings: GANSettings, shape: PictureShape) -> None:
-        self.settings = settings
+        self.settings, self.latent = settings, settings.latent
         self.shape = shape if settings.conditional else shape._replace(classes=0)
         self.adversarial = ADVERSARIAL[settings.loss]
         generator, discriminator = build(settings, self.shape)
@@ -55,7 +55,7 @@ class GAN(Objective):
     def draw(self, batch: Batch) -> Drawn:
         """Return latents and fakes, with the fakes' graph on the steps on which the generator moves."""
         moves = batch.step % self.settings.discriminator_steps == 0
-        latent = batch.normal(self.settings.latent).requires_grad_(moves and self.settings.latent_gradient > 0)
+        latent = batch.normal(self.latent).requires_grad_(moves and self.settings.latent_gradient > 0)
         with torch.set_grad_enabled(moves):
             return Drawn(latent, self.generator(latent, self.label(batch)))
 
@@ -99,7 +99,7 @@ class GAN(Objective):
 
     def preview(self, batch: Batch) -> Tensor:
         """Return the generator's pictures of the batch's latents and labels."""
-        return self.sample(batch.normal(self.settings.latent), self.label(batch))
+        return self.sample(batch.normal(self.latent), self.label(batch))
 
     def sample(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Return pictures (N, C, H, W) in [0, 1] of latents (N, latent), and labels (N,) if conditional."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from pinxit.data import Batch
+from pinxit.nets.shapes import PictureShape
+from pinxit.objectives.mixture import Mixture
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,28 @@ class Objective(ABC):
 
     def after_step(self, batch: Batch) -> None:  # noqa: B027
         """Make the closed-form updates that follow an accepted step, such as clipping weights."""
+
+
+class Generative(Objective):
+    """An objective whose networks make pictures of latents, which is what sampling draws from."""
+
+    latent: int
+    """Length of a latent vector."""
+
+    shape: PictureShape
+    """The pictures it makes; `classes` is 0 unless one can ask for a class."""
+
+    sampler: str = "prior"
+    """The sampler to draw latents from unless another is asked for."""
+
+    @abstractmethod
+    def sample(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return pictures (N, C, H, W) in [0, 1] of latents (N, latent), and labels (N,) if there are classes."""
+
+    def prior(self) -> Mixture | None:
+        """Return what latents were assumed to be drawn from while training; None if new ones cannot be drawn."""
+        return Mixture.normal(self.latent)
+
+    def fit_samplers(self, batches: Iterable[Batch]) -> dict[str, Mixture]:
+        """Return other distributions of latents by name, fitted to training pictures when training is over."""
+        return {}

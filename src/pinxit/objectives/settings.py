@@ -8,12 +8,16 @@ from pydantic import Field
 
 from pinxit.errors import DataError, UsageError
 from pinxit.losses.adversarial import ADVERSARIAL
+from pinxit.losses.latent import PENALTIES
+from pinxit.losses.likelihood import LIKELIHOODS
 from pinxit.settings import Settings
 
 if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
     from pinxit.objectives.gan import GAN
     from pinxit.objectives.objective import Objective
+    from pinxit.objectives.vae import VAE
+    from pinxit.objectives.vq import VQVAE
 
 
 class ObjectiveSettings(Settings):
@@ -26,6 +30,10 @@ class ObjectiveSettings(Settings):
     def build(self, shape: PictureShape) -> Objective:
         """Return the objective for pictures of this shape."""
         raise NotImplementedError
+
+    def sheet(self) -> str:
+        """Return what the objective's preview shows, for a caption."""
+        return "pictures, each beside its reconstruction"
 
 
 class GANSettings(ObjectiveSettings):
@@ -60,10 +68,7 @@ class GANSettings(ObjectiveSettings):
         """Return the GAN for pictures of this shape."""
         from pinxit.objectives.gan import GAN
 
-        if not 16 <= shape.size <= 256:
-            raise UsageError(f"--size {shape.size}: a GAN is built for 16 to 256 pixels a side")
-        if self.conditional and shape.classes < 2:
-            raise DataError("--conditional needs classes: put each class's pictures in a folder of its own")
+        check_shape(shape, self.conditional)
         penalised = self.r1 or self.r2 or self.gradient_penalty
         if penalised and self.network == "dcgan" and self.discriminator_norm == "batch":
             raise UsageError(
@@ -73,3 +78,137 @@ class GANSettings(ObjectiveSettings):
         if self.loss == "wasserstein" and not (self.gradient_penalty or self.weight_clip):
             raise UsageError("--loss wasserstein needs --gradient-penalty 10 or --weight-clip 0.01 to mean a distance")
         return GAN(self, shape)
+
+    def sheet(self) -> str:
+        """Return what the preview shows: new pictures."""
+        return "new pictures, from latents fixed at the start"
+
+
+class VAESettings(ObjectiveSettings):
+    """An encoder to short codes and a decoder back to pictures: the variational autoencoder and its kin."""
+
+    network: Literal["convolutional", "residual", "dense"] = Field(
+        "convolutional",
+        description="Networks: strided convolutions, residual blocks, or fully connected layers for small pictures.",
+    )
+    channels: int = Field(
+        32, ge=1, le=1024, description="Width of the networks at the largest map, in channels; of dense ones times 8."
+    )
+    latent: int = Field(64, ge=1, le=1024, description="Length of the code.")
+    levels: int = Field(
+        1, ge=1, le=16, description="Levels of the code, each read in the light of those above it (ladder VAE)."
+    )
+    conditional: bool = Field(False, description="Learn the data's classes, so that one can be asked for.")
+    likelihood: Literal[*LIKELIHOODS] = Field(  # type: ignore[valid-type]
+        "gaussian",
+        description="What a picture is given its code: black and white by chance, with Gaussian noise, or one of 256 "
+        "levels.",
+    )
+    noise: float | None = Field(
+        None, gt=0, le=1, description="Noise of the likelihood in units of the image range; learned if not given."
+    )
+    binarise: bool = Field(False, description="Draw grey pictures anew as black and white in every step.")
+    penalty: Literal[*PENALTIES] = Field(  # type: ignore[valid-type]
+        "kl",
+        description="What keeps the codes together: KL (VAE), total correlation (beta-TC-VAE), KL and MMD (InfoVAE); "
+        "for codes that are points, MMD (WAE), their squared length (RAE), or nothing.",
+    )
+    beta: float | None = Field(
+        None,
+        ge=0,
+        description="Weight of the penalty; if not given, "
+        + ", ".join(f"{row.weight:g} for {name}" for name, row in PENALTIES.items())
+        + ".",
+    )
+    beta_warmup: int = Field(0, ge=0, description="Steps over which the weight rises from zero.")
+    free_bits: float = Field(0.0, ge=0, description="Nats of KL a dimension that cost nothing.")
+    importance: int = Field(1, ge=1, le=1000, description="Latents a picture in the importance-weighted bound (IWAE).")
+    pseudo_inputs: int = Field(
+        0, ge=0, le=10_000, description="Pictures learned to make up the prior (VampPrior); 0 for a normal one."
+    )
+    decoder_l2: float = Field(0.0, ge=0, description="Weight of the decoder's squared weights, times 1/2 (RAE-L2).")
+    latent_gradient: float = Field(
+        0.0, ge=0, description="Weight of ||dx/dz||^2 a pixel, an estimate of the decoder's squared Jacobian (RAE-GP)."
+    )
+    spectral_norm: bool = Field(False, description="Keep every layer of the decoder from stretching (RAE-SN).")
+    perceptual: float = Field(
+        0.0,
+        ge=0,
+        description="Weight, in nats a pixel, of how far a reconstruction looks from its picture to the network lite0.",
+    )
+    adversarial: float = Field(
+        0.0, ge=0, description="Weight, in nats a pixel, of what a discriminator says of reconstructions (VAE-GAN)."
+    )
+    adversarial_loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
+        "hinge", description="Adversarial loss, of the scores of pictures and their reconstructions."
+    )
+
+    def build(self, shape: PictureShape) -> VAE:
+        """Return the autoencoder for pictures of this shape."""
+        from pinxit.objectives.ladder import Ladder
+        from pinxit.objectives.vae import VAE
+
+        check_shape(shape, self.conditional)
+        if self.binarise and (shape.channels != 1 or self.likelihood != "bernoulli"):
+            raise UsageError("--binarise is for grey pictures and --likelihood bernoulli")
+        if self.noise is not None and not LIKELIHOODS[self.likelihood].noisy:
+            raise UsageError(f"--noise: the likelihood {self.likelihood} has none; --likelihood gaussian has")
+        if self.free_bits and PENALTIES[self.penalty].posterior == "point":
+            raise UsageError(f"--free-bits: the penalty {self.penalty} has no KL; --penalty kl has")
+        if self.adversarial_loss == "wasserstein":
+            raise UsageError(
+                "--adversarial-loss wasserstein needs a discriminator that is held, and that of an autoencoder is not"
+            )
+        self._check_bounds()
+        return (Ladder if self.levels > 1 else VAE)(self, shape)
+
+    def sheet(self) -> str:
+        """Return what the preview shows: reconstructions, and new pictures where codes have a prior."""
+        if PENALTIES[self.penalty].posterior == "point":
+            return super().sheet()
+        return f"{super().sheet()}, and new ones from latents fixed at the start"
+
+    def _check_bounds(self) -> None:
+        """Raise if two settings ask for two bounds, or two priors, at once."""
+        plain = self.penalty == "kl" and not self.free_bits
+        if self.importance > 1 and not (plain and self.beta in (None, 1) and not self.beta_warmup):
+            raise UsageError("--importance is a bound of its own: leave --penalty, --beta and --free-bits as they are")
+        if self.importance > 1 and (self.perceptual or self.adversarial):
+            raise UsageError("--importance is a bound of its own: leave --perceptual and --adversarial away")
+        if self.pseudo_inputs and (not plain or self.conditional):
+            raise UsageError("--pseudo-inputs needs --penalty kl, without --free-bits and --conditional")
+        if self.levels > 1 and (self.penalty != "kl" or self.pseudo_inputs):
+            raise UsageError("--levels has a prior of its own: it needs --penalty kl, without --pseudo-inputs")
+        if self.latent < self.levels:
+            raise UsageError(f"--levels {self.levels}: a code of --latent {self.latent} numbers has not so many")
+
+
+class VQVAESettings(ObjectiveSettings):
+    """An encoder to a map of codes out of a learned book and a decoder back: the vector-quantised autoencoder."""
+
+    channels: int = Field(32, ge=1, le=1024, description="Width of the networks at half the picture's side.")
+    halvings: int = Field(2, ge=1, le=6, description="Times the picture's side is halved to become that of the map.")
+    codes: int = Field(512, ge=2, le=65_536, description="Size of the codebook.")
+    dimensions: int = Field(64, ge=1, le=1024, description="Length of the vector that a code stands for.")
+    commitment: float = Field(0.25, ge=0, description="Weight of the encoder's squared distance from its codes.")
+    decay: float = Field(0.99, gt=0, lt=1, description="Decay of the running averages that are the codebook, a step.")
+    gradient: Literal["straight-through", "rotation"] = Field(
+        "straight-through",
+        description="How the gradient passes the codebook: as it is (van den Oord 2017), or turned and scaled as the "
+        "output is to become its vector (Fifty 2024).",
+    )
+
+    def build(self, shape: PictureShape) -> VQVAE:
+        """Return the autoencoder for pictures of this shape."""
+        from pinxit.objectives.vq import VQVAE
+
+        check_shape(shape, conditional=False)
+        return VQVAE(self, shape)
+
+
+def check_shape(shape: PictureShape, conditional: bool) -> None:
+    """Raise what must be said of pictures for which no networks can be built."""
+    if not 16 <= shape.size <= 256:
+        raise UsageError(f"--size {shape.size}: networks are built for 16 to 256 pixels a side")
+    if conditional and shape.classes < 2:
+        raise DataError("--conditional needs classes: put each class's pictures in a folder of its own")

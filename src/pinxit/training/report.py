@@ -45,6 +45,11 @@ PANELS = {
     "gradient_norm": ("Gradient norm", "On a log scale. A sudden jump, or a fall towards zero, means trouble."),
 }
 
+COLLAPSED = (
+    "The codes have collapsed: they hardly differ from picture to picture, and the decoder does without them. A "
+    "smaller --beta, or --beta-warmup, or --free-bits helps."
+)
+LEVEL, SILENT = "rate_level_", 0.01  # the reading of a ladder's level, and the nats a picture below which it is idle
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -66,10 +71,11 @@ def write_report(folder: Path) -> Path:
     facts, sheets = run.facts(), _sheets(run)
     sections = (
         _header(run, facts),
-        _newest(sheets),
+        _newest(sheets, run.recipe.settings.sheet()),
+        _section("What was found", _findings(run, facts)),
         _section("Score", _scores(run, run.evaluation())),
         _section("Curves", _curves(run)),
-        _section("From the same latents, step by step", _filmstrip(sheets)),
+        _section("The same sheet, step by step", _filmstrip(sheets)),
         _section("What was asked", _asked(run.recipe)),
         _section("Machine and time", _machine(facts)),
         _section("How to go on", _next(run)),
@@ -162,15 +168,15 @@ def _sheets(run: Run) -> list[tuple[int, Path]]:
     return sorted((int(path.stem), path) for path in run.samples.glob("*.png") if path.stem.isdecimal())
 
 
-def _newest(sheets: list[tuple[int, Path]]) -> str:
-    """Return the newest sheet, a whole number of screen pixels to a pixel where there is room."""
+def _newest(sheets: list[tuple[int, Path]], shown: str) -> str:
+    """Return the newest sheet, a whole number of screen pixels to a pixel where there is room, and what it shows."""
     if not sheets:
         return ""
     step, path = sheets[-1]
     width = load_image(path).shape[1]
-    shown = width * max(1, SHEET_WIDTH // width)
-    caption = f"Samples after {step:,} steps, from latents fixed at the start"
-    return f'<div class="sheet">{_figure(path.read_bytes(), step, caption, shown)}</div>'
+    caption = f"After {step:,} steps: {shown}"
+    enlarged = width * max(1, SHEET_WIDTH // width)
+    return f'<div class="sheet">{_figure(path.read_bytes(), step, caption, enlarged)}</div>'
 
 
 def _filmstrip(sheets: list[tuple[int, Path]]) -> str:
@@ -201,6 +207,19 @@ def _figure(png: bytes, step: int, caption: str, width: int) -> str:
         f'<figure><img src="{source}" width="{width}" alt="Samples after {step:,} steps">'
         f"<figcaption>{caption}</figcaption></figure>\n"
     )
+
+
+def _findings(run: Run, facts: Mapping[str, Any]) -> str:
+    """Return what the readings of a finished run say is wrong, in sentences; nothing if nothing is."""
+    if not facts.get("finished"):
+        return ""
+    last = {name.rpartition("/")[2]: smooth(values)[-1] for name, (_, values) in read_log(run.folder / LOG).items()}
+    told = [COLLAPSED] if last.get("active_units", 1) < 0.5 else []
+    idle = [name.removeprefix(LEVEL) for name, rate in last.items() if name.startswith(LEVEL) and rate < SILENT]
+    if idle:
+        told.append(f"Of the ladder's levels, the top one being 1, these say nothing: {', '.join(idle)}.")
+    lines = "".join(f"<li>{escape(sentence)}</li>\n" for sentence in told)
+    return lines and f"<ul>\n{lines}</ul>\n"
 
 
 def _curves(run: Run) -> str:

@@ -20,6 +20,7 @@ from pinxit.training.recipes import Recipe
 
 RECIPE, WEIGHTS, LOG = "recipe.json", "weights.safetensors", "log.jsonl"
 REPORT, EVALUATION = "report.json", "evaluation.json"
+SAMPLERS = "samplers.safetensors"
 
 
 class Run:
@@ -61,6 +62,11 @@ class Run:
     def weights(self) -> Path:
         """The averaged weights: all one needs, beside the recipe, to use the model."""
         return self.folder / WEIGHTS
+
+    @property
+    def samplers(self) -> Path:
+        """The samplers fitted to the finished model's codes; there is no such file where there are none."""
+        return self.folder / SAMPLERS
 
     @property
     def checkpoints(self) -> Path:

@@ -11,11 +11,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pinxit.data import DataSet, open_data
+from pinxit.data import Batch, DataSet, ImageSet, open_data
 from pinxit.data.batch import to_uint8
 from pinxit.data.settings import DataSettings
 from pinxit.errors import DataError, DivergedError, StoppedError
 from pinxit.images import grid, save_image
+from pinxit.objectives.mixture import flattened
+from pinxit.objectives.objective import Generative
 from pinxit.objectives.settings import ObjectiveSettings
 from pinxit.progress import Line, say
 from pinxit.training.plan import batch_of, build_trainer, pictures_of, plan
@@ -27,6 +29,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 25.0
 SHEETS = 16
 SHEET_PICTURES = 64
 JUDGED = 256
+CODED = 10_000
 
 
 def train(
@@ -88,6 +91,7 @@ def _loop(session: Session, received: list[int]) -> None:
                     received[0], f"stopped after step {record.step:,}, all saved; `pinxit resume {folder}` goes on"
                 )
     session.publish()
+    session.fit_samplers()
 
 
 def _report(run: Run) -> None:
@@ -161,15 +165,35 @@ class Session:
             images = objective.preview(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
         save_image(self.run.samples / f"{self.trainer.step:07d}.png", grid(to_uint8(images)))
 
+    def fit_samplers(self) -> None:
+        """Write what other samplers of latents the finished model gives, fitted to at most `CODED` training pictures.
+
+        Each picture is seen once, as it is; equal weights give equal bytes.
+        """
+        if not isinstance(self.trainer.objective, Generative):
+            return
+        with self.trainer.averaged():
+            size = self.run.recipe.training.batch_size
+            steps = range(max(1, min(CODED, len(self.pictures.train)) // size))
+            batches = (self._plain(self.pictures.train, step, size) for step in steps)
+            fitted = self.trainer.objective.fit_samplers(batches)
+        if fitted:
+            write_tensors(self.run.samplers, flattened(fitted))
+
     def _judgement(self) -> dict[str, Any]:
         judgement = self.trainer.objective.judgement
         if judgement is None or not len(self.pictures.held_out):
             return {}
-        plain = self.run.recipe.changed(data=self.run.recipe.data.changed(flip=False, shift=0.0, rotate=0.0, scale=0.0))
-        batch = batch_of(plain, self.pictures.held_out, step=0, size=min(JUDGED, len(self.pictures.held_out)))
+        batch = self._plain(self.pictures.held_out, 0, min(JUDGED, len(self.pictures.held_out)))
         with self.trainer.averaged():
-            value = judgement.read(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
+            value = judgement.read(batch)
         return {"judgement": {"name": judgement.name, "best": judgement.best, "value": value}}
+
+    def _plain(self, images: ImageSet, step: int, size: int) -> Batch:
+        """Return rows of a step as the pictures are, without augmentation, where the networks are."""
+        plain = self.run.recipe.changed(data=self.run.recipe.data.changed(flip=False, shift=0.0, rotate=0.0, scale=0.0))
+        batch = batch_of(plain, images, step, size)
+        return batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format)
 
 
 def sheet_steps(last: int) -> set[int]:
@@ -178,9 +202,9 @@ def sheet_steps(last: int) -> set[int]:
 
 
 def _losses(values: dict[str, float]) -> str:
-    return "  ".join(
-        f"{name.partition('/')[0]} {value:.3f}" for name, value in values.items() if name.endswith("/adversarial")
-    )
+    """Return each player's first term."""
+    players = {name.partition("/")[0]: name for name in reversed(values)}
+    return "  ".join(f"{player} {values[players[player]]:.3f}" for player in reversed(players))
 
 
 @contextmanager

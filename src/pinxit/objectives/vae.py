@@ -1,0 +1,328 @@
+"""Autoencoders: pictures to codes and back, by any likelihood and any penalty on the codes.
+
+One class holds the plain and the regularised autoencoder, the VAE with its beta, free bits, total correlation, classes,
+importance-weighted bound and VampPrior, the InfoVAE and the Wasserstein autoencoder: they differ by a row of
+`PENALTIES`, a row of `LIKELIHOODS` and a few weights. Beside the distortion may stand how far the reconstruction looks
+from the picture to a frozen network (Hou et al., 2017), and what a discriminator says of it, the second player of the
+VAE-GAN (Larsen et al., 2016). Differs from the latter: the distortion stays that of pixels, where theirs is of the
+discriminator's features; only reconstructions are fakes; and the encoder, too, learns from what the discriminator says.
+
+To make a new picture a code is drawn from a sampler and decoded; the encoder takes no part. The usual sampler is a
+mixture fitted to the codes of training pictures: whatever the penalty, they follow it more closely than they follow
+N(0, I), and the pictures are better for it (Ghosh et al., 2020, table 1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from pinxit.data import Batch
+from pinxit.losses import penalties
+from pinxit.losses.adversarial import ADVERSARIAL
+from pinxit.losses.latent import PENALTIES, Codes, free_bits, kl_to_normal, log_mean_exp, log_normal
+from pinxit.losses.likelihood import LIKELIHOODS, log_likelihood
+from pinxit.losses.perceptual import perceptual_distance
+from pinxit.nets import dcgan, dense, residual
+from pinxit.nets.shapes import PictureShape
+from pinxit.objectives.mixture import BY_CLASS, MIXTURE, Mixture, fit_classes, fit_mixture
+from pinxit.objectives.objective import Generative, Judgement, Loss, Player
+from pinxit.objectives.settings import VAESettings
+
+Encoder = dcgan.Encoder | residual.Encoder | dense.Encoder
+
+FIRST_NOISE = 0.1
+ACTIVE_VARIANCE = 0.01
+
+
+class Posterior(nn.Module):
+    """What a picture's features say of its code: mean and log-variance, (N, latent) each, shifted by its class.
+
+    Of a point the variance is zero, its logarithm -inf.
+    """
+
+    def __init__(self, features: int, latent: int, classes: int, gaussian: bool) -> None:
+        super().__init__()
+        self.head = nn.Linear(features, latent * (2 if gaussian else 1))
+        nn.init.normal_(self.head.weight, 0.0, 0.1 / math.sqrt(features))
+        nn.init.zeros_(self.head.bias)
+        self.embedding = nn.Embedding(classes, self.head.out_features) if classes else None
+        self.gaussian = gaussian
+
+    def forward(self, features: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance in float32, whatever the precision inside."""
+        code = self.head(features).float()
+        if self.embedding is not None:
+            code = code + self.embedding(label)
+        if not self.gaussian:
+            return code, torch.full_like(code, -math.inf)
+        mean, log_variance = code.chunk(2, dim=1)
+        return mean, log_variance
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One step: pictures as the likelihood sees them, their posteriors (N, D), K latents of each and their logits.
+
+    `latent` is (N * K, D), `logits` (N * K, C, H, W), the K of a picture side by side.
+    """
+
+    image: Tensor
+    mean: Tensor
+    log_variance: Tensor
+    latent: Tensor
+    logits: Tensor
+
+
+class VAE(Generative):
+    """An encoder to a distribution of codes, a decoder to a distribution of pictures (Kingma and Welling, 2014)."""
+
+    def __init__(self, settings: VAESettings, shape: PictureShape) -> None:
+        self.settings, self.latent = settings, settings.latent
+        self.classes = shape.classes
+        self.shape = shape if settings.conditional else shape._replace(classes=0)
+        self.penalty, self.adversarial = PENALTIES[settings.penalty], ADVERSARIAL[settings.adversarial_loss]
+        self.weight = self.penalty.weight if settings.beta is None else settings.beta
+        self.sampler = "prior" if settings.pseudo_inputs else BY_CLASS if settings.conditional else MIXTURE
+        self.gaussian = self.penalty.posterior == "gaussian"
+        self.networks = nn.ModuleDict(self.build())
+        if settings.spectral_norm:
+            self.decoder.apply(limit_stretching)
+        if LIKELIHOODS[settings.likelihood].noisy and settings.noise is None:
+            self.networks["noise"] = nn.ParameterDict({"log": torch.tensor(math.log(FIRST_NOISE))})
+        if settings.pseudo_inputs:
+            pseudo = torch.randn(settings.pseudo_inputs, shape.channels, shape.size, shape.size)
+            self.networks["prior"] = nn.ParameterDict({"pseudo_inputs": pseudo})
+        self.model = tuple(self.networks)
+        if settings.adversarial:
+            self.networks["discriminator"] = build_discriminator(settings, self.shape)
+        self.judgement = Judgement("negative_elbo" if self.gaussian else "distortion", "lowest", self.judge)
+
+    def build(self) -> dict[str, nn.Module]:
+        """Return encoder, posterior and decoder."""
+        encoder, decoder = build(self.settings, self.shape, self.latent)
+        posterior = Posterior(encoder.features, self.latent, self.shape.classes, self.gaussian)
+        return {"encoder": encoder, "posterior": posterior, "decoder": decoder}
+
+    @property
+    def decoder(self) -> nn.Module:
+        """Latents to logits."""
+        return self.networks["decoder"]
+
+    @property
+    def log_noise(self) -> Tensor:
+        """The logarithm of the likelihood's noise, learned or fixed; of no meaning where the likelihood has none."""
+        if "noise" in self.networks:
+            return self.networks["noise"].get_parameter("log")
+        return torch.tensor(math.log(self.settings.noise or 1.0))
+
+    def players(self) -> tuple[Player, ...]:
+        """Return the one player, all networks together; before it the discriminator, if there is one."""
+        own = nn.ModuleDict({name: self.networks[name] for name in self.model})
+        autoencoder = Player("autoencoder", own, self.loss)
+        if "discriminator" not in self.networks:
+            return (autoencoder,)
+        return Player("discriminator", self.networks["discriminator"], self.discriminator_loss), autoencoder
+
+    def draw(self, batch: Batch) -> Drawn:
+        """Return the pictures' posteriors, latents from these and what the decoder makes of them."""
+        return self.reconstruct(batch, self.settings.importance)
+
+    def reconstruct(self, batch: Batch, samples: int = 1) -> Drawn:
+        """Return what `samples` latents from each picture's posterior become."""
+        image, label = self.target(batch), self.label(batch)
+        mean, log_variance = self.encode(image, label)
+        noise = batch.normal(samples, self.latent)
+        latent = (mean[:, None] + (log_variance / 2).exp()[:, None] * noise).flatten(0, 1)
+        logits = self.decoder(latent, None if label is None else label.repeat_interleave(samples))
+        return Drawn(image, mean, log_variance, latent, logits.float())
+
+    def loss(self, batch: Batch, drawn: Drawn) -> Loss:
+        """Return distortion and weighted penalty, or the importance-weighted bound; what is read is in nats."""
+        distortion = -self.log_likelihood(drawn)
+        if self.settings.importance > 1:
+            log_ratio = self.log_ratio(drawn)
+            rate = log_ratio.mean()
+            terms = {"bound": -log_mean_exp(-distortion - log_ratio).mean()}
+        else:
+            rate = self.kl(drawn).mean()
+            terms = {"reconstruction": distortion.mean()}
+            if self.weight:
+                warm = min(1.0, (batch.step + 1) / max(1, self.settings.beta_warmup))
+                terms[self.settings.penalty] = warm * self.penalty.value(self.codes(batch, drawn, rate), self.weight)
+        terms |= self.seen_terms(batch, drawn) | self.decoder_terms(batch, drawn)
+        readings = {"distortion": distortion.mean(), "active_units": active_units(drawn.mean)}
+        return Loss(terms, readings | ({"rate": rate} if self.gaussian else {}))
+
+    def seen_terms(self, batch: Batch, drawn: Drawn) -> dict[str, Tensor]:
+        """Return what a frozen network and the discriminator find in the reconstructions, weighted, in nats a pixel."""
+        terms, restored, pixels = {}, drawn.logits.sigmoid(), self.shape.size**2
+        if weight := self.settings.perceptual:
+            terms["perceptual"] = weight * pixels * perceptual_distance(restored, batch.image).mean()
+        if weight := self.settings.adversarial:
+            fake_scores = self.score(batch, restored)
+            real_scores = fake_scores.detach()
+            if self.adversarial.paired:
+                with torch.no_grad():
+                    real_scores = self.score(batch, batch.image)
+            terms["adversarial"] = weight * pixels * self.adversarial.generator(real_scores, fake_scores)
+        return terms
+
+    def discriminator_loss(self, batch: Batch, drawn: Drawn) -> Loss:
+        """Return the adversarial loss of the discriminator, to which reconstructions are the fakes."""
+        real_scores, fake_scores = self.score(batch, batch.image), self.score(batch, drawn.logits.sigmoid().detach())
+        readings = {"real_score": real_scores.detach().mean(), "fake_score": fake_scores.detach().mean()}
+        return Loss({"adversarial": self.adversarial.discriminator(real_scores, fake_scores)}, readings)
+
+    def score(self, batch: Batch, image: Tensor) -> Tensor:
+        """Return the discriminator's scores (N,) of pictures of the batch's classes."""
+        scores: Tensor = self.networks["discriminator"](image, self.label(batch))
+        return scores.float()
+
+    def decoder_terms(self, batch: Batch, drawn: Drawn) -> dict[str, Tensor]:
+        """Return what keeps the decoder smooth, by the names of its settings (Ghosh et al., 2020, section 3.1)."""
+        terms = {}
+        if weight := self.settings.decoder_l2:
+            squares = torch.stack([part.square().sum() for part in self.decoder.parameters()])
+            terms["decoder_l2"] = weight / 2 * squares.sum()
+        if weight := self.settings.latent_gradient:
+            direction = batch.normal(*drawn.logits.shape[1:], stream="direction")
+            penalty = penalties.latent_gradient(drawn.logits.sigmoid(), drawn.latent, direction)
+            terms["latent_gradient"] = weight * penalty
+        return terms
+
+    def codes(self, batch: Batch, drawn: Drawn, rate: Tensor) -> Codes:
+        """Return the batch's codes as a penalty sees them."""
+        if nats := self.settings.free_bits:
+            rate = free_bits(kl_to_normal(drawn.mean, drawn.log_variance), nats)
+        return Codes(drawn.mean, drawn.log_variance, drawn.latent, batch.normal(self.latent, stream="prior"), rate)
+
+    def kl(self, drawn: Drawn) -> Tensor:
+        """Return KL(posterior || prior) in nats, (N,): in closed form for N(0, I), else by the latents drawn."""
+        if "prior" in self.networks:
+            return self.log_ratio(drawn).mean(1)
+        return kl_to_normal(drawn.mean, drawn.log_variance).sum(1).view(len(drawn.image), -1).mean(1)
+
+    def log_ratio(self, drawn: Drawn) -> Tensor:
+        """Return log q(z | x) - log p(z) of every latent drawn, (N, K)."""
+        parts = (drawn.latent, drawn.mean, drawn.log_variance)
+        latent, mean, log_variance = (part.view(len(drawn.image), -1, self.latent) for part in parts)
+        log_posterior = log_normal(latent, mean, log_variance).sum(2)
+        return log_posterior - self.log_prior(drawn.latent).view_as(log_posterior)
+
+    def bound(self, drawn: Drawn) -> Tensor:
+        """Return the importance-weighted bound of log p(x) in nats, (N,), by the K latents of each picture."""
+        return log_mean_exp(self.log_likelihood(drawn) - self.log_ratio(drawn))
+
+    def log_likelihood(self, drawn: Drawn) -> Tensor:
+        """Return log p(x | z) in nats of every latent drawn, (N, K)."""
+        samples = len(drawn.latent) // len(drawn.image)
+        image = drawn.image.repeat_interleave(samples, dim=0)
+        log_p = log_likelihood(self.settings.likelihood, image, drawn.logits, self.log_noise)
+        return log_p.view(-1, samples)
+
+    def log_prior(self, latent: Tensor) -> Tensor:
+        """Return log p(z) of latents (N, D), (N,): of N(0, I) or the VampPrior (Tomczak and Welling, 2018, eq. 9)."""
+        if "prior" not in self.networks:
+            return log_normal(latent, torch.zeros_like(latent), torch.zeros_like(latent)).sum(1)
+        mean, log_variance = self.pseudo_posteriors()
+        return log_mean_exp(log_normal(latent[:, None], mean, log_variance).sum(2))
+
+    def pseudo_posteriors(self) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance of the pseudo-inputs' posteriors, (K, D) each."""
+        return self.encode(self.networks["prior"].get_parameter("pseudo_inputs").sigmoid(), None)
+
+    def elbo(self, drawn: Drawn) -> Tensor:
+        """Return the evidence lower bound of log p(x) in nats, (N,); of points, that of the likelihood alone."""
+        evidence = self.log_likelihood(drawn).mean(1)
+        return evidence - self.kl(drawn) if self.gaussian else evidence
+
+    def judge(self, batch: Batch) -> float:
+        """Return -ELBO in nats a picture, whatever the weight of KL in training."""
+        return -float(self.elbo(self.reconstruct(batch)).mean())
+
+    def preview(self, batch: Batch) -> Tensor:
+        """Return pictures each beside its reconstruction, and as many new ones where codes have a prior."""
+        image, label = self.target(batch), self.label(batch)
+        pairs = torch.stack([image, self.sample(self.encode(image, label)[0], label)], dim=1).flatten(0, 1)
+        if not self.gaussian:
+            return pairs[: len(batch)]
+        noise, place = batch.normal(self.latent, stream="preview").cpu(), batch.uniform(stream="preview").cpu()
+        latent = self.prior().latents(noise, place).to(batch.image.device)
+        half = len(batch) // 4 * 2
+        return torch.cat([pairs[:half], self.sample(latent, label)[: len(batch) - half]])
+
+    def sample(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the means (N, C, H, W) in [0, 1] of the pictures that latents (N, latent) stand for."""
+        logits: Tensor = self.decoder(latent, label)
+        return logits.float().sigmoid()
+
+    def prior(self) -> Mixture:
+        """Return N(0, I), or the VampPrior as the mixture it is."""
+        if "prior" not in self.networks:
+            return Mixture.normal(self.latent)
+        mean, log_variance = (part.detach().cpu() for part in self.pseudo_posteriors())
+        return Mixture(torch.full((len(mean),), 1 / len(mean)), mean, (log_variance / 2).exp())
+
+    def fit_samplers(self, batches: Iterable[Batch]) -> dict[str, Mixture]:
+        """Return mixtures fitted to the posterior means of training pictures (Ghosh et al., 2020, section 4)."""
+        seen = [(self.encode(self.target(batch), self.label(batch))[0].cpu(), batch.label) for batch in batches]
+        codes = torch.cat([code for code, _ in seen])
+        labels = [label.cpu() for _, label in seen if label is not None]
+        fitted = {MIXTURE: fit_mixture(codes)}
+        return fitted | ({BY_CLASS: fit_classes(codes, torch.cat(labels), self.classes)} if labels else {})
+
+    def encode(self, image: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance (N, latent) of the posteriors of pictures (N, C, H, W) in [0, 1]."""
+        mean, log_variance = self.networks["posterior"](self.networks["encoder"](image), label)
+        return mean, log_variance
+
+    def target(self, batch: Batch) -> Tensor:
+        """Return the batch's pictures, as black and white drawn anew by their greys where asked."""
+        return batch.coins(batch.image, stream="binarise") if self.settings.binarise else batch.image
+
+    def label(self, batch: Batch) -> Tensor | None:
+        """Return the batch's labels if the model is conditional."""
+        return batch.label if self.settings.conditional else None
+
+
+def active_units(mean: Tensor) -> Tensor:
+    """Return how many dimensions' posterior means (N, D) vary by more than 0.01 (Burda et al., 2016, section 5.2)."""
+    return (mean.detach().var(0, correction=0) > ACTIVE_VARIANCE).sum().float()
+
+
+def limit_stretching(module: nn.Module) -> None:
+    """Divide a layer's weights by their largest singular value, estimated a little better in every training step.
+
+    Miyato et al., 2018, eq. 8; Ghosh et al., 2020, section 3.1, for decoders.
+    """
+    if isinstance(module, nn.Linear | nn.ConvTranspose2d | nn.Conv2d):
+        spectral_norm(module)
+
+
+def build(settings: VAESettings, shape: PictureShape, latent: int) -> tuple[Encoder, nn.Module]:
+    """Return the encoder and the decoder, of `latent` numbers, that the settings ask for."""
+    channels = settings.channels
+    match settings.network:
+        case "convolutional":
+            return dcgan.Encoder(shape, channels), dcgan.Decoder(shape, latent, channels, batch_norm=False)
+        case "residual":
+            return residual.Encoder(shape, channels), residual.Decoder(shape, latent, channels, batch_norm=False)
+        case "dense":
+            return dense.Encoder(shape, channels), dense.Decoder(shape, latent, channels)
+
+
+def build_discriminator(settings: VAESettings, shape: PictureShape) -> nn.Module:
+    """Return the GAN's discriminator of the same kind, without normalisation."""
+    match settings.network:
+        case "convolutional":
+            return dcgan.Discriminator(shape, settings.channels, batch_norm=False)
+        case "residual":
+            return residual.Discriminator(shape, settings.channels)
+        case "dense":
+            return dense.Discriminator(shape, settings.channels)

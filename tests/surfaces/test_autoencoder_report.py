@@ -1,0 +1,65 @@
+"""The report of an autoencoder's run: what its sheet shows, and what its readings say is wrong."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pinxit
+from pinxit.objectives.settings import ObjectiveSettings
+from pinxit.training.report import write_report
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ladder's run of two steps."""
+    place = tmp_path_factory.mktemp("runs")
+    np.savez(place / "noise.npz", images=np.random.default_rng(0).integers(0, 256, (20, 16, 16), np.uint8))
+    settings = pinxit.VAESettings(network="dense", channels=2, latent=4, levels=2)
+    training = pinxit.TrainingSettings(steps=2, batch_size=4, threads=1)
+    return pinxit.train(settings, place / "noise.npz", place / "run", training=training).folder
+
+
+def told(run: Path, finished: bool = True, **readings: float) -> str:
+    """The report if these were the readings of every step."""
+    (run / "log.jsonl").write_text(
+        "".join(
+            json.dumps({"step": step} | {f"autoencoder/{k}": v for k, v in readings.items()}) + "\n" for step in (1, 2)
+        )
+    )
+    facts = json.loads((run / "report.json").read_text()) | {"finished": finished}
+    (run / "report.json").write_text(json.dumps(facts))
+    return write_report(run).read_text()
+
+
+def test_a_collapsed_posterior_is_told_when_training_is_over(run: Path) -> None:
+    assert "The codes have collapsed" in told(run, active_units=0.0)
+    assert "The codes have collapsed" not in told(run, active_units=1.0)
+    assert "The codes have collapsed" not in told(run, finished=False, active_units=0.0)
+    assert "What was found" not in told(run, active_units=1.0, rate=0.0)
+    assert "What was found" not in told(run, rate=0.0)
+
+
+def test_levels_that_say_nothing_are_named(run: Path) -> None:
+    page = told(run, active_units=3.0, rate_level_1=2.0, rate_level_2=0.001, rate_level_3=0.0)
+    assert "these say nothing: 2, 3." in page
+    assert "these say nothing" not in told(run, active_units=3.0, rate_level_1=2.0, rate_level_2=0.02)
+
+
+def test_the_caption_says_what_the_sheet_shows(run: Path) -> None:
+    shown = "After 2 steps: pictures, each beside its reconstruction, and new ones from latents fixed at the start"
+    assert shown in write_report(run).read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "new", "pairs"),
+    [
+        (pinxit.VAESettings(), True, True),
+        (pinxit.VAESettings(penalty="l2"), False, True),
+        (pinxit.GANSettings(), True, False),
+    ],
+)
+def test_each_kind_says_what_its_preview_holds(settings: ObjectiveSettings, new: bool, pairs: bool) -> None:
+    assert ("new" in settings.sheet()) == new
+    assert ("reconstruction" in settings.sheet()) == pairs
