@@ -99,6 +99,22 @@ def test_a_run_is_judged_by_new_pictures_and_keeps_its_scores(
     assert Run.open(trained).evaluation() is None
 
 
+def test_what_an_autoencoder_drew_from_is_told(two: tuple[str, str], tmp_path: Path, capsys: Captured) -> None:
+    folder = str(tmp_path / "codes")
+    assert run(["train", "vae", two[1], "--network", "dense", "--latent", "4", "--steps", "2", "--out", folder]) == 0
+    values = {}
+    for sampler in ("gmm", "prior"):
+        capsys.readouterr()
+        assert run(["evaluate", folder, two[1], *EYES, "--sampler", sampler, "--json"]) == 0
+        score = json.loads(capsys.readouterr().out)["scores"]["kd[digits-v1]"]
+        assert score["generated"]["sampler"] == sampler
+        values[sampler] = score["value"]
+    assert values["gmm"] != values["prior"]
+    assert run(["evaluate", folder, two[1], *EYES, "--sampler", "prio"]) == 2
+    assert run(["evaluate", *two, *EYES, "--sampler", "prior"]) == 2
+    assert "is not a run" in capsys.readouterr().err
+
+
 def test_a_run_alone_is_judged_by_what_was_held_out_from_it(
     photos: Callable[..., Path], tmp_path: Path, capsys: Captured
 ) -> None:

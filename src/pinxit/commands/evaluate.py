@@ -30,6 +30,7 @@ def command(
     metrics: Names = (),
     n: Annotated[int | None, Parameter(name=["-n", "--n"], validator=Number(gte=12))] = None,
     seed: Annotated[int, Parameter(validator=Number(gte=0, lt=2**31))] = 0,
+    sampler: str = "",
     audit: Annotated[bool, Parameter(negative=())] = False,
     utility: Annotated[bool, Parameter(negative=())] = False,
     paired: Annotated[bool, Parameter(negative=())] = False,
@@ -62,6 +63,8 @@ def command(
         Pictures of each side; by default as many as the smaller side has.
     seed
         Decides every random draw: of pictures, of noise and of intervals.
+    sampler
+        What an autoencoder's run draws its codes from; by default its usual one. It stands in the certificate.
     audit
         Say also whether training pictures were copied, and draw the twenty nearest pairs. The reference must be held
         out from the training, and the other part of its set be what was trained on.
@@ -83,7 +86,8 @@ def command(
     from pinxit.training.run import EVALUATION, RECIPE
 
     if paired:
-        sets_only = {"--extractor": bool(extractor), "-n": n is not None, "--audit": audit, "--utility": utility}
+        sets_only = {"--extractor": bool(extractor), "-n": n is not None, "--sampler": bool(sampler)}
+        sets_only |= {"--audit": audit, "--utility": utility}
         _refuse(sets_only, "--paired compares picture with picture: leave out {}")
     else:
         _refuse({"--channels": channels is not None, "--border": border is not None}, "{} can only go with --paired")
@@ -106,7 +110,7 @@ def command(
 
         document = evaluate(
             generated, reference, extractors=extractor, metrics=metrics or None, n=n, seed=seed,
-            audit_sheet=sheet, with_utility=utility,
+            sampler=sampler, audit_sheet=sheet, with_utility=utility,
         )  # fmt: skip
     if out or not (as_json or is_run):
         path = path if out or audit else _free(usual, document)

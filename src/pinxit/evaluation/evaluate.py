@@ -33,15 +33,17 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     n: int | None = None,
     seed: int = 0,
+    sampler: str = "",
     audit_sheet: Path | None = None,
     with_utility: bool = False,
 ) -> Document:
     """Compare what a run, a folder, a file or a named set holds with a reference, and return what `score` does.
 
-    A run draws `n` new pictures; what comes out is kept in the run, with the weights' hash, for its report. The
-    reference is any DATA argument: of a set with an official split its test part, unless told otherwise, and the rest
-    is the floor. For a run on a folder "FOLDER:test" is the very part that was held out from it; a run without a
-    reference is judged by that part. Without `extractors` the eyes are digits-v1 for MNIST and lite0 for all else.
+    A run draws `n` new pictures, from its usual `sampler` unless another is named; what comes out is kept in the run,
+    with the weights' hash, for its report. The reference is any DATA argument: of a set with an official split its test
+    part, unless told otherwise, and the rest is the floor. For a run on a folder "FOLDER:test" is the very part that was
+    held out from it; a run without a reference is judged by that part. Without `extractors` the eyes are digits-v1 for
+    MNIST and lite0 for all else.
 
     With `audit_sheet`, a path, the document's `audit` tells whether training pictures were copied, and the nearest
     pairs are drawn there; `with_utility` adds how well a classifier learns from the generated pictures (`utility`).
@@ -49,8 +51,10 @@ def evaluate(
     out while the rest was trained on. What cannot be audited or used is refused before the long work.
     """
     run = Run.open(Path(generated)) if Path(generated, RECIPE).is_file() else None
+    if sampler and run is None:
+        raise UsageError(f"--sampler {sampler}: {generated} is not a run, and only a run has samplers")
     target, real = _reference(reference, run)
-    judged = _drawn(run, count(target, target, n), seed) if run else parts(str(generated), HOLDOUT)[0]
+    judged = _drawn(run, count(target, target, n), seed, sampler) if run else parts(str(generated), HOLDOUT)[0]
     eyes = extractors or (DIGITS if target.fingerprint == mnist.FINGERPRINT else ANY_PICTURE,)
     beside: Document = {}
     if audit_sheet or with_utility:
@@ -109,11 +113,12 @@ def _audit(judged: Pictures, training: ImageSet, held_out: ImageSet, eyes: str, 
     return found.document() | {"sheet": drawn_to.name}
 
 
-def _drawn(run: Run, n: int, seed: int) -> Drawn:
+def _drawn(run: Run, n: int, seed: int, sampler: str) -> Drawn:
     """Return pictures of the run, other ones for every seed."""
     model = load(run.folder)
+    model = model.using(sampler) if sampler else model
     images, labels = model.sample(n, seed << 32)
-    return Drawn(run.folder.resolve().name, images, labels, model.classes)
+    return Drawn(run.folder.resolve().name, images, labels, model.classes, model.sampler)
 
 
 def _about_eyes(eyes: Sequence[str], target: ImageSet) -> list[str]:

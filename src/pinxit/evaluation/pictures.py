@@ -27,13 +27,14 @@ LOSSY = dict.fromkeys(("jpg", "jpeg", "jpe", "jfif", "mpo"), "yes") | dict.fromk
 class Drawn:
     """Pictures in memory, such as a model draws: `images` (N, H, W, C), uint8, C in {1, 3, 4}.
 
-    `labels` (N,) int64 are places in `classes`, or None.
+    `labels` (N,) int64 are places in `classes`, or None. `sampler` is what a run drew its latents from.
     """
 
     name: str
     images: np.ndarray[Any, Any]
     labels: np.ndarray[Any, Any] | None = None
     classes: tuple[str, ...] = ()
+    sampler: str = ""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -102,4 +103,4 @@ def identity(images: Pictures) -> dict[str, Any]:
         "channels": images.channels,
         "formats": dict(formats.most_common()),
         "lossy": losses.pop() if len(losses) == 1 else "some",
-    }
+    } | ({"sampler": images.sampler} if isinstance(images, Drawn) and images.sampler else {})
