@@ -41,9 +41,9 @@ def evaluate(
 
     A run draws `n` new pictures, from its usual `sampler` unless another is named; what comes out is kept in the run,
     with the weights' hash, for its report. The reference is any DATA argument: of a set with an official split its test
-    part, unless told otherwise, and the rest is the floor. For a run on a folder "FOLDER:test" is the very part that was
-    held out from it; a run without a reference is judged by that part. Without `extractors` the eyes are digits-v1 for
-    MNIST and lite0 for all else.
+    part, unless told otherwise, and the rest is the floor. For a run on a folder "FOLDER:test" is the very part that
+    was held out from it; a run without a reference is judged by that part. Without `extractors` the eyes are digits-v1
+    for MNIST and lite0 for all else.
 
     With `audit_sheet`, a path, the document's `audit` tells whether training pictures were copied, and the nearest
     pairs are drawn there; `with_utility` adds how well a classifier learns from the generated pictures (`utility`).
