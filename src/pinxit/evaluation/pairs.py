@@ -18,10 +18,10 @@ from pinxit.data.settings import HOLDOUT
 from pinxit.errors import DataError, UsageError
 from pinxit.evaluation.certificate import Document, made_by
 from pinxit.evaluation.pictures import identity, parts
-from pinxit.metrics.features import over_black
 from pinxit.metrics.intervals import mean_estimate
 from pinxit.metrics.paired import PAIRED, Channels, PairedMetric, as_channels, crop
 from pinxit.metrics.perceptual import PERCEPTUAL
+from pinxit.nets.shapes import over_black
 from pinxit.progress import track
 from pinxit.settings import did_you_mean
 

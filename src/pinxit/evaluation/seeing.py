@@ -19,8 +19,9 @@ from torch import Tensor
 from pinxit.errors import DiskError
 from pinxit.evaluation.pictures import Pictures
 from pinxit.files import cache_folder, whole_file
-from pinxit.metrics.features import Extractor, over_black
+from pinxit.metrics.features import Extractor
 from pinxit.metrics.seen import Seen
+from pinxit.nets.shapes import over_black
 from pinxit.progress import say, track
 
 PIXELS_AT_ONCE = 2**22

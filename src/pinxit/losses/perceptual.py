@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from pinxit.nets.lite0 import EfficientNetLite0
 from pinxit.nets.pretrained import lite0_weights
+from pinxit.nets.shapes import over_black
 
 # Of 17 maps of EfficientNet-Lite0 (the stem's is 0) the last of each size: sides over 2, 4, 8, 16 and 32.
 STAGES = (1, 3, 5, 11, 16)
@@ -39,7 +40,7 @@ def perceived(images: Tensor) -> list[Tensor]:
 
 
 def _fitted(images: Tensor) -> Tensor:
-    colours = images[:, :3] * images[:, 3:] if images.shape[1] == 4 else images.expand(-1, 3, -1, -1)
+    colours = over_black(images).expand(-1, 3, -1, -1)
     side = min(colours.shape[-2:])
     if side >= LEAST_SIDE:
         return colours

@@ -26,6 +26,7 @@ from pinxit.nets.inception import Inception2015
 from pinxit.nets.lenet import LeNet
 from pinxit.nets.lite0 import EfficientNetLite0
 from pinxit.nets.pretrained import LITE0, converted, read_weights, weights_file
+from pinxit.nets.shapes import over_black
 from pinxit.nets.vgg import VGG16
 
 # What the `channels` of an extractor are, as its protocol says it.
@@ -113,11 +114,6 @@ class Extractor:
         network.load_state_dict(tensors, strict=False, assign=True)
         network.to(self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network.eval().requires_grad_(False)
-
-
-def over_black(images: Tensor) -> Tensor:
-    """Return pictures (N, 1, 3 or 4, H, W) without alpha, laid over black where they have it."""
-    return images[:, :3] * images[:, 3:] if images.shape[1] == 4 else images
 
 
 def import_weights(path: Path) -> str:

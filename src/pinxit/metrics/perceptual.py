@@ -9,23 +9,19 @@ channel stands for three equal ones, and each pair is seen alone, in float32, so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from pinxit.losses.perceptual import LEAST_SIDE, perceptual_distance
 from pinxit.metrics.paired import PairedMetric, at_least, checked_pair
 from pinxit.nets.alexnet import ShiftTolerantAlexNet
-from pinxit.nets.lite0 import EfficientNetLite0
-from pinxit.nets.pretrained import LITE0, STLPIPS, lite0_weights, stlpips_weights
-
-# Of 17 maps of EfficientNet-Lite0 (the stem's is 0) the last of each size: sides over 2, 4, 8, 16 and 32.
-LITE0_STAGES = (1, 3, 5, 11, 16)
-LITE0_SIDE = 32
+from pinxit.nets.pretrained import LITE0, STLPIPS, stlpips_weights
 
 
+@torch.no_grad()
 def st_lpips(images: Tensor, reference: Tensor) -> Tensor:
     """Return shift-tolerant LPIPS on AlexNet (Ghildyal and Liu, 2022), with its learnt weights; 0 for equal pictures.
 
@@ -33,20 +29,21 @@ def st_lpips(images: Tensor, reference: Tensor) -> Tensor:
     the package takes [-1, 1]. Sides below 21 are refused.
     """
     images, reference = at_least(ShiftTolerantAlexNet.smallest_side, "st-lpips", *checked_pair(images, reference))
-    network = _alexnet()
-    return _distances(network, list(network.heads), images, reference)
+    images, reference = (batch.float().expand(-1, 3, -1, -1) for batch in (images, reference))
+    pairs = zip(images.split(1), reference.split(1), strict=True)
+    return torch.stack([_distance(_alexnet(), *pair) for pair in pairs])
 
 
+@torch.no_grad()
 def lpips_like(images: Tensor, reference: Tensor) -> Tensor:
-    """Return a distance of the shape of LPIPS on EfficientNet-Lite0; 0 for equal pictures.
+    """Return `perceptual_distance`, of the shape of LPIPS on EfficientNet-Lite0; 0 for equal pictures.
 
     It is not LPIPS: nobody's judgement was learnt. All channels weigh 1 in the maps after blocks 1, 3, 5, 11 and 16,
     the last of each size. Sides below 32 are refused.
     """
-    images, reference = at_least(LITE0_SIDE, "lpips-like", *checked_pair(images, reference))
-    network = _lite0()
-    ones = [torch.ones(1)] * len(LITE0_STAGES)
-    return _distances(lambda image: [network.stages(image)[stage] for stage in LITE0_STAGES], ones, images, reference)
+    images, reference = at_least(LEAST_SIDE, "lpips-like", *checked_pair(images, reference))
+    pairs = zip(images.float().split(1), reference.float().split(1), strict=True)
+    return torch.cat([perceptual_distance(*pair) for pair in pairs]).double()
 
 
 PERCEPTUAL: dict[str, PairedMetric] = {
@@ -63,24 +60,14 @@ PERCEPTUAL: dict[str, PairedMetric] = {
         f"maps; [0, 1], own size; sha256 {LITE0.sha256}",
         better="smaller",
         headline=True,
-        smallest_side=LITE0_SIDE,
+        smallest_side=LEAST_SIDE,
     ),
 }
 
 
-@torch.no_grad()
-def _distances(
-    see: Callable[[Tensor], Sequence[Tensor]], weights: Sequence[Tensor], images: Tensor, reference: Tensor
-) -> Tensor:
-    """Return (N,) distances of the maps that `see` gives, each map with the weights (C,) of its channels."""
-    images, reference = (batch.float().expand(-1, 3, -1, -1) for batch in (images, reference))
-    pairs = zip(images.split(1), reference.split(1), strict=True)
-    return torch.stack([_distance(see(image), see(other), weights) for image, other in pairs])
-
-
-def _distance(maps: Sequence[Tensor], others: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    levels = zip(maps, others, weights, strict=True)
-    apart = [((_unit(one) - _unit(other)) ** 2 * weight[:, None, None]).sum(1).mean() for one, other, weight in levels]
+def _distance(network: ShiftTolerantAlexNet, image: Tensor, other: Tensor) -> Tensor:
+    levels = zip(network(image), network(other), network.heads, strict=True)
+    apart = [((_unit(one) - _unit(two)) ** 2 * weight[:, None, None]).sum(1).mean() for one, two, weight in levels]
     return torch.stack(apart).double().sum()
 
 
@@ -93,11 +80,4 @@ def _alexnet() -> ShiftTolerantAlexNet:
     network = ShiftTolerantAlexNet()
     network.load_state_dict(stlpips_weights())
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # takes half the time
-    return network.eval().requires_grad_(False)
-
-
-@cache
-def _lite0() -> EfficientNetLite0:
-    network = EfficientNetLite0()
-    network.load_state_dict(lite0_weights())
     return network.eval().requires_grad_(False)

@@ -53,6 +53,11 @@ def to_flat(image_map: Tensor) -> Tensor:
     return image_map.permute(0, 2, 3, 1).flatten(1)
 
 
+def over_black(images: Tensor) -> Tensor:
+    """Return pictures (N, 1, 3 or 4, H, W) without alpha, laid over black where they have it."""
+    return images[:, :3] * images[:, 3:] if images.shape[1] == 4 else images
+
+
 def keep_variance(module: nn.Module) -> None:
     """Draw a layer's weights so that ReLU layers keep the variance of their input (He et al., 2015), biases zero."""
     if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
