@@ -15,7 +15,9 @@ from pinxit.cli import run
 from pinxit.commands.evaluate import judge
 from pinxit.data import open_data
 from pinxit.evaluation.evaluate import evaluate
+from pinxit.evaluation.pictures import Drawn
 from pinxit.files import sha256
+from pinxit.sampling import load
 from pinxit.training.run import Run
 
 EYES = ["--extractor", "digits-v1"]
@@ -113,6 +115,44 @@ def test_what_an_autoencoder_drew_from_is_told(two: tuple[str, str], tmp_path: P
     assert run(["evaluate", folder, two[1], *EYES, "--sampler", "prio"]) == 2
     assert run(["evaluate", *two, *EYES, "--sampler", "prior"]) == 2
     assert "is not a run" in capsys.readouterr().err
+
+
+def test_another_seed_judges_pictures_of_which_none_were_judged_before(two: tuple[str, str], trained: Path) -> None:
+    drawn = []
+    for seed in (0, 1):
+        score = evaluate(trained, two[1], extractors=["digits-v1"], metrics=["kd"], seed=seed)["scores"][
+            "kd[digits-v1]"
+        ]
+        images, _ = load(trained).sample(160, seed << 32)
+        assert score["generated"]["fingerprint"] == Drawn("run", images).fingerprint
+        drawn.append({image.tobytes() for image in images})
+    assert not drawn[0] & drawn[1]
+
+
+def test_a_run_is_audited_by_its_own_pictures(photos: Callable[..., Path], tmp_path: Path, capsys: Captured) -> None:
+    folder, out = photos(150, mode="L", size=(16, 16)), tmp_path / "own"
+    assert run(["train", "gan", str(folder), "--network", "dense", "--steps", "1", "--out", str(out)]) == 0
+    data = open_data(str(folder))
+    for reference in (f"{folder}:train", f"{folder}:test"):
+        capsys.readouterr()
+        assert run(["evaluate", str(out), reference, *EYES, "-n", "12", "--audit", "--json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        protocol = document["audit"]["protocol"]
+        assert protocol["training"]["selection"] == data.train.selection
+        assert protocol["held_out"]["selection"] == data.held_out.selection
+        warned = any("was trained on, so a copyist would score well" in remark for remark in document["remarks"])
+        assert warned == reference.endswith(":train")
+
+
+def test_a_training_part_is_no_reference_for_an_audit(two: tuple[str, str], capsys: Captured) -> None:
+    assert run(["evaluate", two[0], f"{two[1]}:train", *EYES, "--audit"]) == 3
+    assert "not what was held out" in capsys.readouterr().err
+
+
+def test_any_picture_but_a_digit_is_seen_by_lite0(photos: Callable[..., Path], capsys: Captured) -> None:
+    folder = str(photos(12, size=(40, 30)))
+    assert run(["evaluate", folder, folder, "--metrics", "kd", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["scores"]) == ["kd[lite0]"]
 
 
 def test_a_run_alone_is_judged_by_what_was_held_out_from_it(

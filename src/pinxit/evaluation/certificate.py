@@ -182,7 +182,7 @@ def _at(score: Mapping[str, Any], path: str) -> Any:
 
 
 def _short(value: Any) -> str:
-    text = "-".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = " to ".join(map(str, dict.fromkeys(value))) if isinstance(value, list) else str(value)
     return text if len(text) <= 60 else f"{text[:12]}..."
 
 
