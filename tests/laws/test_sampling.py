@@ -13,7 +13,7 @@ from pinxit import sampling
 from pinxit.data import open_data
 from pinxit.errors import DataError, UsageError
 from pinxit.objectives.mixture import Mixture
-from pinxit.sampling import Model, load, slerp
+from pinxit.sampling import Model, load, named, slerp
 
 NETWORKS = ["dcgan", "residual", "plain", "dense"]
 SMALL = {"channels": 4, "latent": 6}
@@ -225,3 +225,10 @@ def test_damaged_weights_are_one_line(runs: dict[str, Path], tmp_path: Path, dam
         load(tmp_path)
     assert "\n" not in str(caught.value)
     assert "weights.safetensors" in str(caught.value)
+
+
+def test_labels_are_kept_as_the_names_of_their_classes() -> None:
+    labels = np.array([1, 0, 1])
+    assert named(labels, ("1", "2")).tolist() == [2, 1, 2]
+    assert named(labels, ("cats", "dogs")).tolist() == ["dogs", "cats", "dogs"]
+    assert named(labels, ("01", "1")).tolist() == ["1", "01", "1"]
