@@ -162,6 +162,11 @@ def resize(
     return np.rint(values).clip(0, 65535).astype(np.uint16)
 
 
+def eight_bit(image: np.ndarray) -> np.ndarray:
+    """Return (H, W, C) uint8 or uint16 as uint8, 65535 becoming 255."""
+    return (image // 257).astype(np.uint8) if image.dtype == np.uint16 else image
+
+
 def reads_deep() -> bool:
     """Return whether 16-bit colour can be read exactly here (the extra `pinxit[deep]`)."""
     return importlib.util.find_spec("cv2") is not None

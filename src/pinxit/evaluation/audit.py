@@ -14,7 +14,7 @@ from pinxit.data.render import fitted, with_channels
 from pinxit.errors import DataError
 from pinxit.evaluation.pictures import Pictures, identity
 from pinxit.evaluation.seeing import see, see_once
-from pinxit.images import grid
+from pinxit.images import eight_bit, grid
 from pinxit.metrics.copying import FALSE_FLAGS, FEWEST_HELD_OUT, Closeness, closeness, copying_z, threshold
 from pinxit.metrics.features import Extractor
 from pinxit.metrics.intervals import Estimate, share_estimate
@@ -191,9 +191,7 @@ def _nearest(row: Tensor, ratio: Tensor, training: Pictures) -> tuple[Pair, ...]
 
 
 def _shown(picture: np.ndarray, side: int, channels: int) -> np.ndarray:
-    if picture.dtype == np.uint16:
-        picture = (picture // 257).astype(np.uint8)
-    return with_channels(fitted(picture, (side, side), "pad"), channels)
+    return with_channels(fitted(eight_bit(picture), (side, side), "pad"), channels)
 
 
 def _mean(hits: Tensor) -> float:

@@ -21,6 +21,7 @@ from pinxit.data.batch import to_float
 from pinxit.data.render import fitted, with_channels
 from pinxit.errors import DataError
 from pinxit.evaluation.pictures import Pictures, identity
+from pinxit.images import eight_bit
 from pinxit.metrics.intervals import Estimate, share_estimate
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.recognition import Recognition
@@ -150,15 +151,11 @@ def _side(images: Pictures) -> int:
 def _labelled(images: Pictures, numbers: np.ndarray, classes: Sequence[str], shape: PictureShape) -> _Labelled:
     """Return some pictures of a set as the classifier sees them."""
     rows = [
-        with_channels(fitted(_eight_bit(images[number]), (shape.size, shape.size), "crop"), shape.channels)
+        with_channels(fitted(eight_bit(images[number]), (shape.size, shape.size), "crop"), shape.channels)
         for number in track(numbers.tolist(), f"reading {images.name}", len(numbers))
     ]
     places = [classes.index(images.classes[place]) for place in _labels(images)[numbers]]
     return _Labelled(np.stack(rows), torch.tensor(places))
-
-
-def _eight_bit(picture: np.ndarray) -> np.ndarray:
-    return (picture // 257).astype(np.uint8) if picture.dtype == np.uint16 else picture
 
 
 def _learned(
