@@ -19,7 +19,7 @@ FLOORS = {
     "images": 1, "degradations": 1.1, "data": 1.1, "nets": 1, "losses": 1.1,
     "objectives": 2, "metrics": 2,
     "training": 3,
-    "editors": 4, "sampling": 4, "coding": 4.1, "evaluation": 4.1, "explain": 4, "export": 4,
+    "editors": 4, "sampling": 4, "coding": 4.1, "compression": 4.2, "evaluation": 4.1, "explain": 4, "export": 4,
     "cli": 5, "commands": 5, "studio": 5, "__main__": 5.1,
 }  # fmt: skip
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

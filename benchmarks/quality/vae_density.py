@@ -1,6 +1,7 @@
 """How well do autoencoders know digits? Binarised MNIST, an equal time of training for every row.
 
-    python benchmarks/quality/vae_density.py [--minutes 10] [--seed 0] [--n 10000] [--samples 500] --out results.json
+    python benchmarks/quality/vae_density.py [--minutes 10] [--seed 0] [--n 10000] [--samples 500] [--threads 2]
+        [--rows NAME ...] --out results.json
 
 Training binarises anew in every step (each pixel white with its grey as the odds); the test set is binarised once, by
 NumPy's Philox with seed 0. All rows are the dense networks of 784-512-512-40, batch 128, and only differ in
@@ -31,11 +32,11 @@ from pinxit.progress import track
 COMMON = {"network": "dense", "channels": 64, "latent": 40, "likelihood": "bernoulli", "binarise": True}
 ROWS: dict[str, dict[str, object]] = {
     "VAE": {},
-    "VAE, warm-up": {"beta_warmup": 5000},
     "IWAE, K = 5": {"importance": 5},
-    "VampPrior, 500": {"pseudo_inputs": 500},
+    "VampPrior, 100": {"pseudo_inputs": 100},
     "ladder, 3 levels, warm-up": {"levels": 3, "beta_warmup": 5000},
 }
+PROTOCOL = ("minutes", "seed", "n", "samples", "threads")
 AT_ONCE = 5000  # latents decoded together
 
 
@@ -99,21 +100,25 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--n", type=int, default=10_000)
     parser.add_argument("--samples", type=int, default=500)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="processor cores for every row")
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
     images = test_pictures(asked.n)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
     document = {
         "commit": commit.strip(),
-        "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
-        "protocol": {name: getattr(asked, name) for name in ("minutes", "seed", "n", "samples")} | {"about": __doc__},
+        "machine": {"processor": platform.processor() or platform.machine()},
+        "protocol": {name: getattr(asked, name) for name in PROTOCOL} | {"about": __doc__},
         "a code of nothing": nothing(images),
         "rows": {},
     }
     for name in asked.rows:
         settings = pinxit.VAESettings.parse(COMMON | ROWS[name])
-        training = pinxit.TrainingSettings(minutes=asked.minutes, batch_size=128, seed=asked.seed)
+        training = pinxit.TrainingSettings(
+            minutes=asked.minutes, batch_size=128, seed=asked.seed, threads=asked.threads
+        )
         document["rows"][name] = measure(settings, training, images, asked.samples)
         print(name, json.dumps(document["rows"][name]), flush=True)
         asked.out.write_text(json.dumps(document, indent=2) + "\n")

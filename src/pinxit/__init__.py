@@ -12,15 +12,16 @@ if TYPE_CHECKING:
     from pinxit.data.settings import DataSettings
     from pinxit.evaluation.evaluate import evaluate
     from pinxit.objectives import OBJECTIVES
-    from pinxit.objectives.settings import GANSettings, VAESettings, VQVAESettings
+    from pinxit.objectives.settings import GANSettings, PriorSettings, VAESettings, VQVAESettings
     from pinxit.sampling import load
     from pinxit.training.settings import TrainingSettings
-    from pinxit.training.train import resume, train
+    from pinxit.training.train import resume, train, train_prior
 
 _HOMES = {
     "OBJECTIVES": "objectives",
     "DataSettings": "data.settings",
     "GANSettings": "objectives.settings",
+    "PriorSettings": "objectives.settings",
     "TrainingSettings": "training.settings",
     "VAESettings": "objectives.settings",
     "VQVAESettings": "objectives.settings",
@@ -28,12 +29,14 @@ _HOMES = {
     "load": "sampling",
     "resume": "training.train",
     "train": "training.train",
+    "train_prior": "training.train",
 }
 
 __all__ = [
     "OBJECTIVES",
     "DataSettings",
     "GANSettings",
+    "PriorSettings",
     "TrainingSettings",
     "VAESettings",
     "VQVAESettings",
@@ -41,6 +44,7 @@ __all__ = [
     "load",
     "resume",
     "train",
+    "train_prior",
 ]
 
 

@@ -26,6 +26,8 @@ COMMANDS = {
     "map": "Place pictures where their codes are, on a sheet.",
     "codes": "Tell what each number of a model's codes does.",
     "anomaly": "Tell how unlike a model's training pictures others are, and where.",
+    "compress": "Write pictures as a model's codes of them, in few bits.",
+    "decompress": "Make pictures again of the codes that `pinxit compress` wrote.",
     "evaluate": "Judge pictures by others: scores with interval, protocol and anchors.",
     "compare": "Put two certificates beside each other, if their protocols are equal.",
     "data": "Check, fetch, import and pack picture sets.",

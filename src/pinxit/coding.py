@@ -24,6 +24,7 @@ from pinxit.objectives.mixture import BY_CLASS
 from pinxit.objectives.vae import active_units
 from pinxit.progress import track
 from pinxit.sampling import Model
+from pinxit.settings import did_you_mean
 
 SAMPLES = 16
 DEVIATIONS = 2.5
@@ -51,22 +52,25 @@ class Given:
         return track(rows, what, len(self))
 
 
-def given(model: Model, source: str, n: int | None = None) -> Given:
+def given(model: Model, source: str, n: int | None = None, only: str | None = None) -> Given:
     """Return the first `n` pictures of any DATA argument, all if not given, at the size and in the colours of the run.
 
-    Raises `DataError` if a picture has colours the model does not know, or no class where the model needs one.
+    Of pictures with classes those of the class `only`, if it is given. Raises `DataError` if a picture has colours the
+    model does not know, or no class where the model needs one; `UsageError` if none is of the class.
     """
     recipe = model.recipe.data
     base, part = parse_spec(source)
     images = open_data(source, recipe.holdout if part else 0).train
-    numbers = range(len(images))[:n]
+    numbers = (np.arange(len(images)) if only is None else _of_class(images, only, base))[:n]
     size = (recipe.size, recipe.size)
     pixels = [with_channels(fitted(images[number], size, recipe.fit), recipe.channels) for number in numbers]
-    for name, picture in zip(images.names, pixels, strict=False):
+    every = images.names
+    names = [every[number] for number in numbers]
+    for name, picture in zip(names, pixels, strict=True):
         if picture.shape[2] != recipe.channels:
             raise DataError(f"{base}: {name} has {picture.shape[2]} channels and the model {recipe.channels}")
     floats = torch.cat([to_float(picture[None].copy()) for picture in pixels])
-    return Given(images.names[:n], floats, _labels(model, images, len(numbers)))
+    return Given(names, floats, _labels(model, images, numbers))
 
 
 def reconstruct(model: Model, pictures: Given) -> np.ndarray:
@@ -114,7 +118,9 @@ def morph(model: Model, pictures: Given, start: str, end: str, columns: int) -> 
         raise UsageError("the codes of a conditional run hold no class; `pinxit sample --label` asks for one")
     by_class = model.using(BY_CLASS)
     places = torch.linspace(0, 1, columns)[:, None]
-    first, last = (by_class.samplers[BY_CLASS].means[by_class.labels(1, name)] for name in (start, end))
+    still = torch.zeros(1, model.objective.latent)  # without noise a latent is its class's mean
+    labels = [by_class.labels(1, name) for name in (start, end)]
+    first, last = (by_class.samplers[BY_CLASS].latents(still, still[:, :1], label) for label in labels)
     codes = torch.cat([_posterior(model, one)[0] for one in pictures.alone("coding")])
     ways = codes[:, None] + places * (last - first)
     drawn = model.draw(ways.flatten(0, 1))
@@ -243,11 +249,21 @@ def _restored(model: Model, one: Batch) -> Tensor:
     return model.objective.sample(model.encode(one.image, one.label), one.label)
 
 
-def _labels(model: Model, images: ImageSet, count: int) -> Tensor | None:
-    """Return the labels of the first pictures in the order of the model's classes, if it is conditional."""
+def _of_class(images: ImageSet, name: str, source: str) -> np.ndarray:
+    """Return which pictures are of a class: all, where pictures have none."""
+    if images.labels is None:
+        return np.arange(len(images))
+    there = [images.classes[label] for label in np.unique(images.labels)]
+    if name not in there:
+        raise UsageError(f"{source}: there is no such class as {name}{did_you_mean(name, there)}")
+    return np.flatnonzero(images.labels == images.classes.index(name))
+
+
+def _labels(model: Model, images: ImageSet, numbers: np.ndarray) -> Tensor | None:
+    """Return the labels of some pictures in the order of the model's classes, if it is conditional."""
     if not model.objective.shape.classes:
         return None
     known = model.recipe.data.classes
     if images.labels is None or not set(images.classes) <= set(known):
         raise DataError(f"the model needs each picture's class: folders (or labels) named {', '.join(known)}")
-    return torch.tensor([known.index(images.classes[label]) for label in images.labels[:count]])
+    return torch.tensor([known.index(images.classes[label]) for label in images.labels[numbers]])

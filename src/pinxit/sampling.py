@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +14,18 @@ from torch import Tensor
 from pinxit.data import draws
 from pinxit.data.batch import to_uint8
 from pinxit.errors import DataError, UsageError
-from pinxit.files import whole_file
+from pinxit.files import sha256, whole_file
 from pinxit.images import grid, save_image
-from pinxit.objectives.mixture import BY_CLASS, Mixture, unflattened
+from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
 from pinxit.objectives.objective import Generative
+from pinxit.objectives.prior import Prior
 from pinxit.objectives.vae import VAE
 from pinxit.objectives.vq import VQVAE
 from pinxit.progress import say, track
 from pinxit.settings import did_you_mean
-from pinxit.training.plan import build
+from pinxit.training.plan import autoencoder_of, build, load_weights, trained
 from pinxit.training.recipes import Recipe
-from pinxit.training.run import Run
+from pinxit.training.run import RECIPE, Run
 from pinxit.training.store import read_tensors
 
 AT_ONCE = 64
@@ -37,20 +38,25 @@ class Model:
 
     recipe: Recipe
     objective: Generative
-    samplers: dict[str, Mixture]
+    samplers: Mapping[str, Sampler]
     sampler: str
+    learned: Mapping[str, str] = field(default_factory=dict)
+    """The SHA-256 of the weights of samplers that are runs of their own, by name."""
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The names one can ask for, if the run is conditional or its latents are drawn by class."""
-        by_class = self.objective.shape.classes or self.sampler == BY_CLASS
-        return self.recipe.data.classes if by_class else ()
+        by_class = self.sampler in self.samplers and self.samplers[self.sampler].by_class
+        return self.recipe.data.classes if self.objective.shape.classes or by_class else ()
 
     def using(self, sampler: str) -> Model:
         """Return the model drawing its latents from another sampler; `UsageError` if it is not fitted."""
         if sampler not in self.samplers:
             known = did_you_mean(sampler, self.samplers)
-            raise UsageError(f"--sampler {sampler}: not fitted in this run, which is done when training ends{known}")
+            raise UsageError(
+                f"--sampler {sampler}: not fitted in this run, which is done when training ends, or by "
+                f"`pinxit train prior`{known}"
+            )
         return replace(self, sampler=sampler)
 
     def latents(self, n: int, seed: int = 0, truncation: float | None = None, labels: Tensor | None = None) -> Tensor:
@@ -58,15 +64,21 @@ class Model:
 
         With `truncation` t every number is made from a normal that is cut off at -t and t, which gives likelier and
         less diverse pictures (Brock et al., 2019, section 3.1; drawn by the inverse distribution instead of rejection).
-        `labels` (n,) choose among the Gaussians of the sampler 'class-gaussian'.
+        `labels` (n,) say of which classes, where the sampler knows them.
         """
         if n < 1:
             raise UsageError(f"{n} pictures cannot be drawn; ask for 1 or more")
         if not self.samplers:
-            raise UsageError(f"a run of '{self.recipe.objective}' has no prior to draw codes from; it can reconstruct")
-        place = torch.from_numpy(draws.uniform(_keys(n, seed, "component"), 1)[:, 0])
-        normal = _normal(_keys(n, seed, "sample"), self.objective.latent, truncation)
-        return self.samplers[self.sampler].latents(normal, place, labels if self.sampler == BY_CLASS else None)
+            raise UsageError(
+                f"a run of '{self.recipe.objective}' has no prior to draw codes from before `pinxit train prior RUN`; "
+                "it can reconstruct"
+            )
+        sampler = self.samplers[self.sampler]
+        if truncation is not None and not sampler.normals:
+            raise UsageError("--truncation: codes out of a book have no tails to cut off")
+        uniform = torch.from_numpy(draws.uniform(_keys(n, seed, "component"), sampler.uniforms))
+        normal = _normal(_keys(n, seed, "sample"), sampler.normals, truncation)
+        return _in_parts(sampler.latents, "drawing codes", normal, uniform, labels if sampler.by_class else None)
 
     def labels(self, n: int, label: str | None = None) -> Tensor | None:
         """Return labels (n,): all of the class `label`, or every class in turn; None for a run without classes."""
@@ -100,19 +112,11 @@ class Model:
 
     def draw(self, latents: Tensor, labels: Tensor | None = None) -> np.ndarray:
         """Return pictures (N, H, W, C) uint8 of latents (N, latent) and labels (N,)."""
-        rows = len(latents)
-        padding = -rows % AT_ONCE
-        latents = torch.nn.functional.pad(latents, (0, 0, 0, padding))
-        parts = latents.split(AT_ONCE)
-        label_parts = (
-            [None] * len(parts) if labels is None else torch.nn.functional.pad(labels, (0, padding)).split(AT_ONCE)
-        )
-        with torch.no_grad():
-            pictures = [
-                to_uint8(self.objective.sample(part, label))
-                for part, label in track(zip(parts, label_parts, strict=True), "drawing", len(parts))
-            ]
-        return np.concatenate(pictures)[:rows]
+
+        def pictures(*part: Tensor) -> Tensor:
+            return torch.from_numpy(to_uint8(self.objective.sample(*part)))
+
+        return _in_parts(pictures, "drawing", latents, labels).numpy()
 
     def sample(
         self, n: int, seed: int = 0, label: str | None = None, truncation: float | None = None
@@ -131,6 +135,8 @@ class Model:
         if n < 1 or between < 2:
             raise UsageError("an interpolation needs at least one way and two pictures on it")
         ends = self.latents(n + 1, seed, truncation, self.labels(n + 1, label))
+        if not ends.is_floating_point():
+            raise UsageError("--interpolate: there is nothing between two codes out of a book")
         ways = torch.stack([slerp(ends[:-1], ends[1:], place) for place in torch.linspace(0, 1, between)], dim=1)
         labels = self.labels(n, label)
         pictures = self.draw(ways.flatten(0, 1), None if labels is None else labels.repeat_interleave(between))
@@ -140,32 +146,50 @@ class Model:
 def load(folder: str | Path) -> Model:
     """Return the model of a run folder, with its averaged weights."""
     run = Run.open(Path(folder))
-    if not run.weights.exists():
-        raise DataError(f"{folder} has no weights yet; `pinxit resume {folder}` goes on with its training")
-    objective = build(run.recipe)
-    if not isinstance(objective, Generative):
-        raise UsageError(f"{folder}: one cannot draw pictures from a run of '{run.recipe.objective}'")
-    tensors = read_tensors(run.weights)
-    model = torch.nn.ModuleDict({name: objective.networks[name] for name in objective.model})
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise DataError(f"{run.weights} does not fit the network of {run.folder / 'recipe.json'}") from error
-    objective.networks.eval().requires_grad_(False)
+    objective = trained(run)
     prior = objective.prior()
-    samplers = {} if prior is None else {"prior": prior}
+    samplers: dict[str, Sampler] = {} if prior is None else {"prior": prior}
     if run.samplers.exists():
         try:
-            samplers |= unflattened(read_tensors(run.samplers), objective.latent)
-            if BY_CLASS in samplers and len(samplers[BY_CLASS].weights) != len(run.recipe.data.classes):
+            fitted = unflattened(read_tensors(run.samplers), objective.latent)
+            if BY_CLASS in fitted and len(fitted[BY_CLASS].weights) != len(run.recipe.data.classes):
                 raise ValueError(f"{BY_CLASS!r} is not of the run's classes")
         except ValueError as error:
             raise DataError(f"{run.samplers}: {error}; `pinxit resume {folder}` makes it anew") from error
+        samplers |= fitted
+    learned = _learned(run)
+    samplers |= {name: prior for name, (prior, _) in learned.items()}
     sampler = objective.sampler
     if samplers and sampler not in samplers:
         say(f"its latents' sampler {sampler!r} is not fitted before training has ended: drawing from the prior")
         sampler = "prior"
-    return Model(run.recipe, objective, samplers, sampler)
+    return Model(run.recipe, objective, samplers, sampler, {name: weights for name, (_, weights) in learned.items()})
+
+
+def _learned(run: Run) -> dict[str, tuple[Prior, str]]:
+    """Return the prior learned over the run's codes and its weights' SHA-256 by its name; nothing before it has any."""
+    if not (run.prior / RECIPE).exists():
+        return {}
+    own = Run.open(run.prior)
+    if not own.weights.exists():
+        return {}
+    prior = build(own.recipe, autoencoder_of(own))
+    if not isinstance(prior, Prior) or own.recipe.data.classes != run.recipe.data.classes:
+        raise DataError(f"{run.prior} is no prior over the codes of {run.folder}; move it away")
+    load_weights(prior, own)
+    if not own.facts().get("finished"):
+        say(f"the sampler {prior.settings.network!r} has not learned all it is to; `pinxit resume {run.prior}` goes on")
+    return {prior.settings.network: (prior, sha256(own.weights))}
+
+
+def _in_parts(compute: Callable[..., Tensor], what: str, *columns: Tensor | None) -> Tensor:
+    """Return what `compute` makes of columns (N, ...), `AT_ONCE` rows at a time, the last filled up with zeros."""
+    there = [column for column in columns if column is not None]
+    rows = len(there[0])
+    filled = [torch.cat([column, column.new_zeros(-rows % AT_ONCE, *column.shape[1:])]) for column in there]
+    parts = list(zip(*(column.split(AT_ONCE) for column in filled), strict=True))
+    with torch.no_grad():
+        return torch.cat([compute(*part) for part in track(parts, what, len(parts))])[:rows]
 
 
 def _keys(n: int, seed: int, stream: str) -> np.ndarray:

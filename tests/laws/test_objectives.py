@@ -12,12 +12,12 @@ import torch
 
 from pinxit.data import Batch, open_data
 from pinxit.data.settings import DataSettings
-from pinxit.errors import DivergedError, UserError
+from pinxit.errors import DataError, DivergedError, UserError
 from pinxit.nets.shapes import PictureShape, keep_variance
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
-from pinxit.objectives.settings import GANSettings, ObjectiveSettings, VAESettings, VQVAESettings
-from pinxit.objectives.vae import active_units
+from pinxit.objectives.settings import GANSettings, ObjectiveSettings, PriorSettings, VAESettings, VQVAESettings
+from pinxit.objectives.vae import active_units, edge_energy
 from pinxit.training import hardware
 from pinxit.training import plan as plan_module
 from pinxit.training import train as train_module
@@ -28,6 +28,7 @@ from pinxit.training.trainer import Trainer, schedule
 GAN = partial(GANSettings, channels=4, latent=6)
 VAE = partial(VAESettings, channels=4, latent=6)
 VQ = partial(VQVAESettings, channels=4, codes=16, dimensions=4)
+Prior = partial(PriorSettings, width=32, depth=2)
 CASES = {
     "dcgan": GAN(),
     "dcgan conditional": GAN(conditional=True),
@@ -59,6 +60,12 @@ CASES = {
     "perceptual vae": VAE(perceptual=0.5),
     "vae-gan": VAE(adversarial=0.1),
     "vae-gan conditional": VAE(network="dense", conditional=True, adversarial=0.1, adversarial_loss="relativistic"),
+    "flow": Prior(network="flow"),
+    "flow conditional": Prior(network="flow", conditional=True),
+    "two-stage": Prior(network="two-stage"),
+    "two-stage conditional": Prior(network="two-stage", conditional=True),
+    "transformer": Prior(network="transformer"),
+    "transformer conditional": Prior(network="transformer", conditional=True),
 }
 EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 
@@ -69,9 +76,17 @@ def batch(step: int, rows: int = 6, size: int = 20, channels: int = 3) -> Batch:
     return Batch(image=image, label=torch.arange(rows) % 3, seed=1, step=step)
 
 
-def trainer(settings: ObjectiveSettings, precision: str = "float32", **training: object) -> Trainer:
+def built(settings: ObjectiveSettings) -> Objective:
+    """The objective of small pictures; a prior is over codes of an autoencoder that has not learned anything."""
     torch.manual_seed(0)
-    objective = settings.build(PictureShape(20, 3, 3))
+    shape = PictureShape(20, 3, 3)
+    if not isinstance(settings, PriorSettings):
+        return settings.build(shape)
+    return settings.build_on((VQ if settings.network == "transformer" else VAE)().build(shape), 3)
+
+
+def trainer(settings: ObjectiveSettings, precision: str = "float32", **training: object) -> Trainer:
+    objective = built(settings)
     asked = TrainingSettings(**({"steps": 4, "batch_size": 6} | training))
     return Trainer(objective, batch, asked, settings, hardware.choose("cpu", precision, threads=1))
 
@@ -130,12 +145,16 @@ def test_terms_are_finite_and_the_average_is_of_the_weights(settings: ObjectiveS
         assert torch.equal(value, machine.objective.networks.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("name", ["dense r1 r2 latent", "dense", "vae conditional", "iwae vampprior", "rae-gp", "vq"])
+@pytest.mark.parametrize(
+    "name",
+    ["dense r1 r2 latent", "dense", "vae conditional", "iwae vampprior", "rae-gp", "vq", "flow", "two-stage"],
+)
 def test_accumulation_changes_nothing_but_rounding(name: str) -> None:
     whole, parts = trainer(CASES[name]), trainer(CASES[name], accumulate=3)
     for one, other in zip(whole, parts, strict=True):
         for values in (one.values, other.values):
-            values.pop("autoencoder/active_units", None)  # read over the pictures at hand
+            for read in ("active_units", "sharpness"):  # over the pictures at hand
+                values.pop(f"autoencoder/{read}", None)
         assert one.values == pytest.approx(other.values, rel=2e-3, abs=1e-5)
 
 
@@ -181,6 +200,16 @@ def test_what_is_not_finite_is_named_and_nothing_moves(term: str, named: str) ->
     machine = Trainer(objective, batch, TrainingSettings(steps=3), GANSettings(), hardware.choose("cpu", threads=1))
     before = copy.deepcopy(machine.state())
     with pytest.raises(DivergedError, match=f"step 1: the {named}"):
+        machine.advance()
+    assert all(torch.equal(value, before[name]) for name, value in machine.state().items())
+
+
+@EVERY_CASE
+def test_pictures_of_0_to_255_are_refused_before_anything_moves(settings: ObjectiveSettings) -> None:
+    machine = trainer(settings)
+    before = copy.deepcopy(machine.state())
+    machine.batches = lambda step: dataclasses.replace(batch(step), image=255 * batch(step).image)
+    with pytest.raises(DataError, match=r"must be in \[0, 1\] .* to 25[45]"):
         machine.advance()
     assert all(torch.equal(value, before[name]) for name, value in machine.state().items())
 
@@ -250,7 +279,7 @@ def test_the_best_checkpoint_by_a_judgement_on_held_out_pictures_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     np.savez(tmp_path / "pictures.npz", images=np.random.default_rng(0).integers(0, 256, (60, 16, 16), np.uint8))
-    monkeypatch.setattr(plan_module, "build", lambda recipe: Judged(""))
+    monkeypatch.setattr(plan_module, "build", lambda recipe, autoencoder: Judged(""))
     monkeypatch.setattr(train_module, "SECONDS_BETWEEN_CHECKPOINTS", -1)
     data = DataSettings(flip=True, holdout=0.2)
     training = TrainingSettings(steps=6, batch_size=4, threads=1)
@@ -337,6 +366,9 @@ def test_terms_and_readings_are_the_equations() -> None:
         log_x = noise.log_prob(image).sum((1, 2, 3)).view(6, samples)
         assert torch.allclose(objective.log_ratio(drawn), log_q - log_p, atol=1e-3)
         assert values.readings["distortion"].item() == pytest.approx(-log_x.mean().item(), rel=1e-5)
+        restored, given = (np.asarray(part.detach(), float) for part in (drawn.logits.sigmoid(), batch(0).image))
+        energy = [sum(np.square(np.diff(part, axis=axis)).mean() for axis in (2, 3)) for part in (restored, given)]
+        assert values.readings["sharpness"].item() == pytest.approx(energy[0] / energy[1], rel=1e-3)
         if samples > 1:
             bound = (log_x + log_p - log_q).logsumexp(1) - np.log(samples)
             assert torch.allclose(objective.bound(drawn), bound, rtol=1e-4)
@@ -396,6 +428,16 @@ def test_binarised_pictures_are_drawn_anew_each_step_with_the_greys_as_odds() ->
     assert torch.equal(first, objective.target(grey))
     for edge in (0.0, 1.0):
         assert (objective.target(dataclasses.replace(grey, image=torch.full((2, 1, 20, 20), edge))) == edge).all()
+
+
+def test_a_blur_takes_edge_energy_and_flat_pictures_are_as_sharp_as_each_other() -> None:
+    step = torch.zeros(1, 1, 8, 8)
+    step[..., 4:] = 1
+    ramp = torch.nn.functional.avg_pool2d(step, (1, 3), 1, (0, 1), count_include_pad=False)
+    assert edge_energy(step).item() == pytest.approx(1 / 7 / 2, rel=1e-4)
+    assert edge_energy(ramp).item() == pytest.approx(3 * (1 / 3) ** 2 / 7 / 2, rel=1e-4)
+    assert edge_energy(step.mT).item() == pytest.approx(edge_energy(step).item())
+    assert edge_energy(torch.full((2, 3, 4, 4), 0.3)) / edge_energy(torch.zeros(2, 3, 4, 4)) == 1
 
 
 def test_active_units_are_dimensions_whose_means_vary() -> None:

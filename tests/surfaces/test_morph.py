@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pinxit import coding
 from pinxit.cli import run
@@ -54,6 +55,24 @@ def test_the_command_writes_a_row_a_picture(runs: Path, tmp_path: Path) -> None:
     assert sheet[2:10, 3 * 18 + 10 : 4 * 18].mean() > 150  # the last of a row is white above on the right
     assert run(words) == 0
     assert (runs / "halves" / "morph.png").exists()
+
+
+def test_pictures_of_the_first_class_are_found_among_others(runs: Path, tmp_path: Path) -> None:
+    model = load(runs / "halves")
+    found = coding.given(model, str(runs / "halves.npz"), 3, only="1")
+    assert found.names == ["00001", "00003", "00005"]
+    assert torch.equal(found.images, coding.given(model, str(runs / "halves.npz")).images[1:6:2])
+    conditional = coding.given(load(runs / "conditional"), str(runs / "halves.npz"), 2, only="1")
+    assert conditional.labels.tolist() == [1, 1]
+    assert len(coding.given(model, str(runs / "plain.npz"), 3, only="1")) == 3
+    held_out = coding.given(model, f"{runs / 'halves.npz'}:test", only="1")
+    assert 0 < len(held_out) < 40
+    assert all(int(name) % 2 for name in held_out.names)
+    words = ["morph", str(runs / "halves"), str(runs / "halves.npz"), "--start", "1", "--end", "0", "-n", "2"]
+    assert run([*words, "--columns", "2", "-o", str(tmp_path / "sheet.png")]) == 0
+    sheet = load_image(tmp_path / "sheet.png")
+    for top in (2, 20):  # each row begins with a picture whose upper half is white
+        assert sheet[top : top + 8, 10:18].mean() > 150 > 100 > sheet[top + 8 : top + 16, 2:10].mean()
 
 
 @pytest.mark.parametrize(

@@ -30,13 +30,14 @@ def morph(
     folder
         The folder of a finished run of `pinxit train vae`, not conditional, on pictures with classes.
     pictures
-        Pictures of the class `start`: a name (mnist:test), a folder of pictures, a zip, an npz, or IDX files.
+        A name (mnist:test), a folder of pictures, a zip, an npz, or IDX files. Where they have classes, those of the
+        class `start` are taken, else all are thought to be of it.
     start
         The class that is taken away.
     end
         The class that is added.
     n
-        Number of pictures, the first ones.
+        Number of pictures, the first ones of their class.
     columns
         Steps of the way, of which the first is the reconstruction.
     out
@@ -48,6 +49,6 @@ def morph(
 
     model = load(folder)
     out = out or folder / "morph.png"
-    ways = ways_of(model, given(model, pictures, n), start, end, columns)
+    ways = ways_of(model, given(model, pictures, n, only=start), start, end, columns)
     save_samples(out, ways.reshape(-1, *ways.shape[2:]), columns=columns)
     print(out)

@@ -42,8 +42,9 @@ def sample(
     truncation
         Cut the latents' normal distribution off at this many standard deviations: likelier pictures, less diverse.
     sampler
-        What latents are drawn from: 'prior', or of an autoencoder also 'gmm' (a mixture fitted to its codes) and
-        'class-gaussian' (one for each class); by default the model's usual one.
+        What latents are drawn from: 'prior', or of an autoencoder also 'gmm' (a mixture fitted to its codes),
+        'class-gaussian' (one for each class) and what `pinxit train prior` has learned: 'flow', 'two-stage' or
+        'transformer'; by default the model's usual one.
     interpolate
         Draw ways of this many pictures from one latent to the next, a row each.
     """

@@ -11,7 +11,7 @@ from pinxit.commands import Json
 from pinxit.commands.runs import show_run
 from pinxit.data.settings import DataSettings
 from pinxit.objectives import OBJECTIVES
-from pinxit.objectives.settings import ObjectiveSettings
+from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.training.settings import TrainingSettings
 
 app = App(name="train", help="Train a model on your own pictures.")
@@ -41,8 +41,22 @@ def command(objective: str, kind: type[ObjectiveSettings]) -> Callable[..., None
     return train
 
 
+def prior(
+    folder: Annotated[Path, Parameter(name="RUN", help="The folder of a finished run of `vae` or `vq`.")],
+    /,
+    *,
+    settings: Annotated[PriorSettings, Parameter(name="*", group="The model")] = PriorSettings(),  # noqa: B008
+    training: Annotated[TrainingSettings, Parameter(name="*", group="The training")] = TrainingSettings(),
+    as_json: Json = False,
+) -> None:
+    """Learn a prior over the codes of a run, as a run of its own in the folder `prior` there."""
+    from pinxit.training.train import train_prior
+
+    show_run(train_prior(settings, folder, training), as_json)
+
+
 for name, kind in OBJECTIVES.items():
-    app.command(command(name, kind), name=name, help=kind.__doc__)
+    app.command(prior if kind is PriorSettings else command(name, kind), name=name, help=kind.__doc__)
 
 
 def new_folder(objective: str, source: str) -> Path:

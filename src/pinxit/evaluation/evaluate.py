@@ -118,7 +118,8 @@ def _drawn(run: Run, n: int, seed: int, sampler: str) -> Drawn:
     model = load(run.folder)
     model = model.using(sampler) if sampler else model
     images, labels = model.sample(n, seed << 32)
-    return Drawn(run.folder.resolve().name, images, labels, model.classes, model.sampler)
+    weights = model.learned.get(model.sampler, "")
+    return Drawn(run.folder.resolve().name, images, labels, model.classes, model.sampler, weights)
 
 
 def _about_eyes(eyes: Sequence[str], target: ImageSet) -> list[str]:

@@ -27,7 +27,8 @@ LOSSY = dict.fromkeys(("jpg", "jpeg", "jpe", "jfif", "mpo"), "yes") | dict.fromk
 class Drawn:
     """Pictures in memory, such as a model draws: `images` (N, H, W, C), uint8, C in {1, 3, 4}.
 
-    `labels` (N,) int64 are places in `classes`, or None. `sampler` is what a run drew its latents from.
+    `labels` (N,) int64 are places in `classes`, or None. `sampler` is what a run drew its latents from, and
+    `sampler_sha256` of which weights it was if it is learned.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Drawn:
     labels: np.ndarray[Any, Any] | None = None
     classes: tuple[str, ...] = ()
     sampler: str = ""
+    sampler_sha256: str = ""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -103,4 +105,9 @@ def identity(images: Pictures) -> dict[str, Any]:
         "channels": images.channels,
         "formats": dict(formats.most_common()),
         "lossy": losses.pop() if len(losses) == 1 else "some",
-    } | ({"sampler": images.sampler} if isinstance(images, Drawn) and images.sampler else {})
+    } | (_sampler(images) if isinstance(images, Drawn) else {})
+
+
+def _sampler(images: Drawn) -> dict[str, str]:
+    known = {"sampler": images.sampler, "sampler_sha256": images.sampler_sha256}
+    return {name: value for name, value in known.items() if value}

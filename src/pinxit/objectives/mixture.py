@@ -1,10 +1,15 @@
-"""Gaussian mixtures over latents: every sampler is one, whether assumed, learned or fitted when training is over."""
+"""What latents are drawn from: samplers, and the Gaussian mixtures that most of them are.
+
+A mixture is assumed (N(0, I)), learned with the model (VampPrior) or fitted to its codes when training is over; a prior
+learned afterwards (`objectives/prior.py`) is a sampler, too.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,31 +22,70 @@ LEAST_VARIANCE = 1e-6
 MIXTURE, BY_CLASS = "gmm", "class-gaussian"
 
 
+class Sampler(Protocol):
+    """What latents are drawn from: each is made of so many standard normal and uniform numbers, and of a class."""
+
+    @property
+    def normals(self) -> int:
+        """Standard normal numbers of a latent; 0 for latents that are no quantities, such as numbers of codes."""
+
+    @property
+    def uniforms(self) -> int:
+        """Numbers of a latent that are uniform in [0, 1)."""
+
+    @property
+    def by_class(self) -> bool:
+        """Whether latents are of classes."""
+
+    def latents(self, normal: Tensor, uniform: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return latents (N, latent) made of (N, normals) and (N, uniforms) draws, and of labels (N,) if by class."""
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation of every number of a latent; `UsageError` if they are no quantities."""
+
+
 @dataclass(frozen=True)
 class Mixture:
     """K Gaussians: `weights` (K,), `means` (K, D) and `factors`, whose products with their transposes are covariances.
 
-    Factors are lower triangular, (K, D, D), or the diagonals alone, (K, D).
+    Factors are lower triangular, (K, D, D), or the diagonals alone, (K, D). `by_class` says that each is of a class.
     """
 
     weights: Tensor
     means: Tensor
     factors: Tensor
+    by_class: bool = False
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor], by_class: bool = False) -> Mixture:
+        """Return the mixture that `tensors()` of another gives."""
+        return cls(tensors["weights"], tensors["means"], tensors["factors"], by_class)
+
+    @property
+    def normals(self) -> int:
+        """One for each dimension."""
+        return self.means.shape[1]
+
+    @property
+    def uniforms(self) -> int:
+        """One, which chooses the Gaussian."""
+        return 1
 
     @classmethod
     def normal(cls, dimensions: int) -> Mixture:
         """Return N(0, I)."""
         return cls(torch.ones(1), torch.zeros(1, dimensions), torch.ones(1, dimensions))
 
-    def latents(self, normal: Tensor, uniform: Tensor, component: Tensor | None = None) -> Tensor:
-        """Return latents (N, D) made of standard normal (N, D) and uniform (N,) draws; row i of row i alone.
+    def latents(self, normal: Tensor, uniform: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return latents (N, D) made of standard normal (N, D) and uniform (N, 1) draws; row i of row i alone.
 
-        The uniform draw chooses the Gaussian, unless `component` (N,) says which.
+        The uniform draw chooses the Gaussian, unless `label` (N,) says which.
         """
-        if component is None:
+        if label is None:
             edges = self.weights.cumsum(0)
-            component = torch.searchsorted(edges / edges[-1], uniform, right=True).clamp(max=len(edges) - 1)
-        rows = zip(component.tolist(), normal, strict=True)  # row by row: a product of many rows may round differently
+            place = torch.searchsorted(edges / edges[-1], uniform.flatten(), right=True)
+            label = place.clamp(max=len(edges) - 1)
+        rows = zip(label.tolist(), normal, strict=True)  # row by row: a product of many rows may round differently
         return torch.stack([self.means[k] + self._spread(self.factors[k], row) for k, row in rows])
 
     @staticmethod
@@ -63,7 +107,7 @@ class Mixture:
         return mean, (self.weights @ (within + (self.means - mean).square())).sqrt()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what `Mixture(**tensors)` is made of."""
+        """Return what `Mixture.of` makes a mixture of."""
         return {"weights": self.weights, "means": self.means, "factors": self.factors}
 
 
@@ -83,7 +127,8 @@ def fit_mixture(codes: Tensor, components: int = COMPONENTS, rounds: int = ROUND
 
 def fit_classes(codes: Tensor, labels: Tensor, classes: int) -> Mixture:
     """Return a Gaussian for each class, in closed form, from codes (N, D) and their labels (N,)."""
-    return _single(_maximised(codes.double(), torch.nn.functional.one_hot(labels, classes).double()))
+    share = torch.nn.functional.one_hot(labels, classes).double()
+    return _single(replace(_maximised(codes.double(), share), by_class=True))
 
 
 def _maximised(codes: Tensor, share: Tensor) -> Mixture:
@@ -108,7 +153,7 @@ def _maximised(codes: Tensor, share: Tensor) -> Mixture:
 
 
 def _single(mixture: Mixture) -> Mixture:
-    return Mixture(**{name: value.float() for name, value in mixture.tensors().items()})
+    return Mixture.of({name: value.float() for name, value in mixture.tensors().items()}, mixture.by_class)
 
 
 def flattened(samplers: Mapping[str, Mixture]) -> dict[str, Tensor]:
@@ -128,4 +173,4 @@ def unflattened(tensors: Mapping[str, Tensor], dimensions: int) -> dict[str, Mix
         shapes = {field: tuple(value.shape) for field, value in fields.items()}
         if not count or shapes != expected or not all(value.isfinite().all() for value in fields.values()):
             raise ValueError(f"{name!r} is no mixture of Gaussians in {dimensions} dimensions")
-    return {name: Mixture(**fields) for name, fields in parts.items()}
+    return {name: Mixture.of(fields, by_class=name == BY_CLASS) for name, fields in parts.items()}

@@ -64,6 +64,9 @@ class Objective(ABC):
     def preview(self, batch: Batch) -> Tensor:
         """Return pictures (N, C, H, W) in [0, 1] by which a person can judge the networks as they are."""
 
+    def start(self, batch: Batch) -> None:  # noqa: B027
+        """Set what the first batch decides, before the first step, such as the units that codes are learned in."""
+
     def after_step(self, batch: Batch) -> None:  # noqa: B027
         """Make the closed-form updates that follow an accepted step, such as clipping weights."""
 

@@ -15,7 +15,8 @@ from pinxit.settings import Settings
 if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
     from pinxit.objectives.gan import GAN
-    from pinxit.objectives.objective import Objective
+    from pinxit.objectives.objective import Generative, Objective
+    from pinxit.objectives.prior import Prior
     from pinxit.objectives.vae import VAE
     from pinxit.objectives.vq import VQVAE
 
@@ -204,6 +205,43 @@ class VQVAESettings(ObjectiveSettings):
 
         check_shape(shape, conditional=False)
         return VQVAE(self, shape)
+
+
+USUAL_PRIORS = {"vae": "flow", "vq": "transformer"}
+"""What learns an autoencoder's codes unless another is asked for, by the name of its objective."""
+
+
+class PriorSettings(ObjectiveSettings):
+    """A distribution of a trained autoencoder's codes, from which `pinxit sample` then draws new pictures."""
+
+    network: Literal["auto", "flow", "two-stage", "transformer"] = Field(
+        "auto",
+        description="What is learned: a normalising flow (RealNVP) or a second, smaller VAE (Dai and Wipf 2019) over "
+        "the codes of a vae, a transformer over those of a vq; auto takes the flow or the transformer.",
+    )
+    width: int = Field(192, ge=32, le=4096, description="Units of a hidden layer, or numbers of a transformer's state.")
+    depth: int = Field(
+        4, ge=1, le=64, description="Pairs of a flow's couplings, hidden layers, or blocks of a transformer."
+    )
+    conditional: bool = Field(False, description="Learn the data's classes, so that one can be asked for.")
+
+    def build(self, shape: PictureShape) -> Prior:
+        """Raise `UsageError`: a prior is built on an autoencoder."""
+        raise UsageError("a prior is learned over the codes of a run: `pinxit train prior RUN`")
+
+    def build_on(self, autoencoder: Generative, classes: int) -> Prior:
+        """Return the prior over the codes of a trained autoencoder, whose data have so many classes."""
+        from pinxit.objectives.prior import PRIORS
+
+        if self.conditional and classes < 2:
+            raise DataError("--conditional needs classes, and the run's pictures have none")
+        if self.network == "auto":
+            raise UsageError("--network auto is for `pinxit train prior`, which knows the run; name the network")
+        return PRIORS[self.network](self, autoencoder, classes)
+
+    def sheet(self) -> str:
+        """Return what the preview shows: new pictures."""
+        return "new pictures, from draws fixed at the start"
 
 
 def check_shape(shape: PictureShape, conditional: bool) -> None:

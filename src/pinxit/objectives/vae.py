@@ -38,6 +38,7 @@ Encoder = dcgan.Encoder | residual.Encoder | dense.Encoder
 
 FIRST_NOISE = 0.1
 ACTIVE_VARIANCE = 0.01
+FLAT = 1e-6  # the edge energy ascribed to pictures without edges, so that they can be compared
 
 
 class Posterior(nn.Module):
@@ -143,7 +144,10 @@ class VAE(Generative):
         return Drawn(image, mean, log_variance, latent, logits.float())
 
     def loss(self, batch: Batch, drawn: Drawn) -> Loss:
-        """Return distortion and weighted penalty, or the importance-weighted bound; what is read is in nats."""
+        """Return distortion and weighted penalty, or the importance-weighted bound.
+
+        What is read is in nats; `sharpness` is the edge energy of reconstructions by that of their pictures.
+        """
         distortion = -self.log_likelihood(drawn)
         if self.settings.importance > 1:
             log_ratio = self.log_ratio(drawn)
@@ -156,7 +160,11 @@ class VAE(Generative):
                 warm = min(1.0, (batch.step + 1) / max(1, self.settings.beta_warmup))
                 terms[self.settings.penalty] = warm * self.penalty.value(self.codes(batch, drawn, rate), self.weight)
         terms |= self.seen_terms(batch, drawn) | self.decoder_terms(batch, drawn)
-        readings = {"distortion": distortion.mean(), "active_units": active_units(drawn.mean)}
+        readings = {
+            "distortion": distortion.mean(),
+            "active_units": active_units(drawn.mean),
+            "sharpness": edge_energy(drawn.logits.detach().sigmoid()) / edge_energy(batch.image),
+        }
         return Loss(terms, readings | ({"rate": rate} if self.gaussian else {}))
 
     def seen_terms(self, batch: Batch, drawn: Drawn) -> dict[str, Tensor]:
@@ -294,6 +302,14 @@ class VAE(Generative):
 def active_units(mean: Tensor) -> Tensor:
     """Return how many dimensions' posterior means (N, D) vary by more than 0.01 (Burda et al., 2016, section 5.2)."""
     return (mean.detach().var(0, correction=0) > ACTIVE_VARIANCE).sum().float()
+
+
+def edge_energy(image: Tensor) -> Tensor:
+    """Return the mean squared difference of neighbouring values, down and across, of pictures (N, C, H, W).
+
+    Squared, for a blur that makes a ramp of a step leaves the sum of absolute differences as it was.
+    """
+    return (image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()) / 2 + FLAT
 
 
 def limit_stretching(module: nn.Module) -> None:

@@ -2,7 +2,8 @@
 
 Differs from the paper: the squared error is in units of a usual variance of pictures; the codebook moves after the
 step, by the outputs of the encoder that the step has made; what keeps it in use and how the gradient passes stand in
-`nets/codebook.py`. A new picture needs codes that go together: a prior learned from those of the training pictures.
+`nets/codebook.py`. A new picture needs codes that go together: a prior learned from those of the training pictures,
+which is a run of its own (`objectives/prior.py`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Drawn:
 
 class VQVAE(Generative):
     """An encoder to a map of P codes, a codebook, and a decoder back; latents are the codes' numbers, (N, P)."""
+
+    sampler = "transformer"
 
     def __init__(self, settings: VQVAESettings, shape: PictureShape) -> None:
         self.settings, self.shape = settings, shape._replace(classes=0)
@@ -107,7 +110,7 @@ class VQVAE(Generative):
         return self.decode(self.codebook.look_up(latent))
 
     def prior(self) -> None:
-        """Codes cannot be drawn yet."""
+        """Codes are not assumed to be drawn from anything."""
 
     def decode(self, vectors: Tensor) -> Tensor:
         """Return pictures (N, C, H, W) in [0, 1] of vectors (N, P, D)."""

@@ -11,15 +11,18 @@ import torch
 from pinxit.data import Batch, DataSet, ImageSet, batch_at, open_data, open_packed
 from pinxit.data.pack import pack_path
 from pinxit.data.settings import DataSettings
-from pinxit.errors import DataError
+from pinxit.errors import DataError, UsageError
+from pinxit.files import sha256
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives import OBJECTIVES
-from pinxit.objectives.objective import Objective
-from pinxit.objectives.settings import ObjectiveSettings
+from pinxit.objectives.objective import Generative, Objective
+from pinxit.objectives.settings import USUAL_PRIORS, ObjectiveSettings, PriorSettings
 from pinxit.progress import duration, say
 from pinxit.training import hardware
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
+from pinxit.training.run import RECIPE, Run
 from pinxit.training.settings import TrainingSettings
+from pinxit.training.store import read_tensors
 from pinxit.training.trainer import Trainer
 
 TIMED_STEPS, WARMING_STEPS = 30, 5
@@ -32,48 +35,135 @@ def plan(
     images = pictures.train
     size, why = data.side(images)
     say(f"drawn at {size} x {size} pixels, {why}")
-    chosen = hardware.choose(training.device, training.precision, training.threads)
     where = Path(source).expanduser()
+    drawn = DataRecipe(
+        **data.model_dump(exclude={"size"}),
+        size=size,
+        source=str(where.resolve()) if where.exists() else source,
+        name=images.name,
+        fingerprint=images.fingerprint,
+        channels=images.channels,
+        classes=images.classes,
+    )
     recipe = Recipe(
         objective=next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind)),
         settings=settings,
-        data=DataRecipe(
-            **data.model_dump(exclude={"size"}),
-            size=size,
-            source=str(where.resolve()) if where.exists() else source,
-            name=images.name,
-            fingerprint=images.fingerprint,
-            channels=images.channels,
-            classes=images.classes,
-        ),
+        data=drawn,
         training=training,
-        hardware=HardwareRecipe(
-            device=str(chosen.device), precision=chosen.precision, threads=chosen.threads, reason=chosen.reason
-        ),
+        hardware=_hardware(training),
     )
+    return _with_steps(recipe, images)
+
+
+def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: TrainingSettings) -> Recipe:
+    """Return the recipe of a prior over the codes of a finished run, learned from the pictures it was trained on.
+
+    Raises `UsageError` if the run has no codes and `DataError` if it is not finished.
+    """
+    known = run.recipe
+    if known.objective not in USUAL_PRIORS:
+        raise UsageError(f"a run of '{known.objective}' has no codes; `pinxit train vae` or `vq` learns some")
+    if not run.facts().get("finished"):
+        raise DataError(f"{run.folder} is not finished; `pinxit resume {run.folder}` goes on with it")
+    if settings.network == "auto":
+        settings = settings.changed(network=USUAL_PRIORS[known.objective])
+        say(f"learned is a {settings.network}, as is usual for codes of '{known.objective}'")
+    recipe = Recipe(
+        objective="prior",
+        settings=settings,
+        data=known.data,
+        training=training,
+        hardware=_hardware(training),
+        autoencoder=sha256(run.weights),
+    )
+    autoencoder = trained(run)
+    build(recipe, autoencoder)  # what makes no sense is refused before there is a folder
+    return _with_steps(recipe, images, autoencoder)
+
+
+def _hardware(training: TrainingSettings) -> HardwareRecipe:
+    chosen = hardware.choose(training.device, training.precision, training.threads)
     say(f"computing on {chosen.describe()}")
-    if training.minutes is not None:
-        seconds = _seconds_a_step(recipe, images)
-        training = training.changed(minutes=None, steps=max(1, round(training.minutes * 60 / seconds)))
-        say(f"{training.steps:,} steps of {training.batch_size} pictures, about {duration(training.steps * seconds)}")
+    return HardwareRecipe(
+        device=str(chosen.device), precision=chosen.precision, threads=chosen.threads, reason=chosen.reason
+    )
+
+
+def _with_steps(recipe: Recipe, images: ImageSet, autoencoder: Generative | None = None) -> Recipe:
+    """Return the recipe with a number of steps in place of minutes."""
+    training = recipe.training
+    if training.minutes is None:
+        return recipe
+    seconds = _seconds_a_step(recipe, images, autoencoder)
+    training = training.changed(minutes=None, steps=max(1, round(training.minutes * 60 / seconds)))
+    say(f"{training.steps:,} steps of {training.batch_size} pictures, about {duration(training.steps * seconds)}")
     return recipe.changed(training=training)
 
 
-def build(recipe: Recipe) -> Objective:
-    """Return the recipe's objective with the weights that its seed gives."""
+def build(recipe: Recipe, autoencoder: Generative | None = None) -> Objective:
+    """Return the recipe's objective with the weights that its seed gives; a prior is one over the autoencoder's codes.
+
+    A recipe that makes no sense is a `UsageError` or a `DataError`.
+    """
     shape = PictureShape(recipe.data.size, recipe.data.channels, len(recipe.data.classes))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
+        if autoencoder is not None and isinstance(recipe.settings, PriorSettings):
+            return recipe.settings.build_on(autoencoder, shape.classes)
         return recipe.settings.build(shape)
 
 
-def build_trainer(recipe: Recipe, images: ImageSet) -> Trainer:
+def trained(run: Run) -> Generative:
+    """Return the objective of a run that makes pictures of latents, with its averaged weights, which stay as they are.
+
+    Raises `DataError` if there are none yet or they are of another network, `UsageError` if it is of another kind.
+    """
+    if run.recipe.autoencoder is not None:
+        above = run.folder.resolve().parent
+        raise UsageError(f"{run.folder} is a prior over codes; `pinxit sample {above}` draws from it")
+    objective = build(run.recipe)
+    if not isinstance(objective, Generative):
+        raise UsageError(f"{run.folder}: one cannot draw pictures from a run of '{run.recipe.objective}'")
+    load_weights(objective, run)
+    return objective
+
+
+def load_weights(objective: Objective, run: Run) -> None:
+    """Give the objective the run's averaged weights, which then stay as they are."""
+    if not run.weights.exists():
+        raise DataError(f"{run.folder} has no weights yet; `pinxit resume {run.folder}` goes on with its training")
+    model = torch.nn.ModuleDict({name: objective.networks[name] for name in objective.model})
+    tensors = read_tensors(run.weights)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise DataError(f"{run.weights} does not fit the network of {run.folder / RECIPE}") from error
+    objective.networks.eval().requires_grad_(False)
+
+
+def autoencoder_of(run: Run) -> Generative | None:
+    """Return the autoencoder whose codes a prior learns, from the folder above its own; None if the run is no prior.
+
+    Raises `DataError` if it is missing or its weights are not those that the prior knows.
+    """
+    if run.recipe.autoencoder is None:
+        return None
+    above = Run.open(run.folder.resolve().parent)
+    if not above.weights.exists() or sha256(above.weights) != run.recipe.autoencoder:
+        raise DataError(
+            f"{run.folder} is of other weights than those in {above.weights}; put these back, or move the prior away "
+            "and learn a new one with `pinxit train prior`"
+        )
+    return trained(above)
+
+
+def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Generative | None = None) -> Trainer:
     """Return a trainer at step 0, computing as the recipe says."""
     computing = recipe.hardware
     chosen = hardware.choose(computing.device, computing.precision, computing.threads)
     chosen.apply()
     batches = partial(batch_of, recipe, images, size=recipe.training.batch_size)
-    return Trainer(build(recipe), batches, recipe.training, recipe.settings, chosen)
+    return Trainer(build(recipe, autoencoder), batches, recipe.training, recipe.settings, chosen)
 
 
 def batch_of(recipe: Recipe, images: ImageSet, step: int, size: int) -> Batch:
@@ -82,13 +172,13 @@ def batch_of(recipe: Recipe, images: ImageSet, step: int, size: int) -> Batch:
     return batch_at(images, step, size, recipe.training.seed, size=data.size, fit=data.fit, augment=data)
 
 
-def _seconds_a_step(recipe: Recipe, images: ImageSet) -> float:
+def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Generative | None) -> float:
     """Return the seconds a step takes, timed on a trainer that is thrown away.
 
     The batches are drawn once before: a folder's pictures are fitted when first drawn and kept, so that the first epoch
     would tell nothing about the others.
     """
-    trainer = build_trainer(recipe, images)
+    trainer = build_trainer(recipe, images, autoencoder)
     for step in range(TIMED_STEPS):
         trainer.batches(step)
     for _ in range(WARMING_STEPS):

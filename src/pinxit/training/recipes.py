@@ -43,6 +43,9 @@ class Recipe(Settings):
     data: DataRecipe = Field(description="The pictures.")
     training: TrainingSettings = Field(description="How long, how fast, how exactly.")
     hardware: HardwareRecipe = Field(description="Where.")
+    autoencoder: str | None = Field(
+        None, description="SHA-256 of the weights, in the folder above, of the autoencoder whose codes a prior learns."
+    )
 
     @field_validator("objective")
     @classmethod

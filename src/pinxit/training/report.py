@@ -45,9 +45,29 @@ PANELS = {
     "gradient_norm": ("Gradient norm", "On a log scale. A sudden jump, or a fall towards zero, means trouble."),
 }
 
-COLLAPSED = (
-    "The codes have collapsed: they hardly differ from picture to picture, and the decoder does without them. A "
-    "smaller --beta, or --beta-warmup, or --free-bits helps."
+# What a reading says when it ends below a limit; of those that one network gives, the cause before its effects.
+# Sharpness as measured on pictures that were not trained on: MNIST after 2,000 steps of a dense VAE 0.69, with --beta 8
+# 0.47, its mean picture 0.05, and 0.29 under a 3 x 3 blur; photographs at 64 pixels (BSDS) after 600 steps 0.19, under
+# the blur 0.25 (PSNR of reconstructions 18.4 dB).
+FINDINGS = (
+    (
+        "active_units",
+        0.5,
+        "The codes have collapsed: they hardly differ from picture to picture, and the decoder does without them. A "
+        "smaller --beta, or --beta-warmup, or --free-bits helps.",
+    ),
+    (
+        "sharpness",
+        0.25,
+        "Reconstructions are blurry: their edges have {:.0%} of the energy of the pictures'; a 3 x 3 blur leaves about "
+        "a quarter. More steps, a smaller --beta, wider networks (--channels) or --perceptual may help.",
+    ),
+    (
+        "codes_used",
+        0.5,
+        "Codes lie dead: {:.0%} of the codebook was in use at the end. A smaller book (--codes) would do as well, or "
+        "more steps may bring the others to life.",
+    ),
 )
 LEVEL, SILENT = "rate_level_", 0.01  # the reading of a ladder's level, and the nats a picture below which it is idle
 
@@ -214,7 +234,7 @@ def _findings(run: Run, facts: Mapping[str, Any]) -> str:
     if not facts.get("finished"):
         return ""
     last = {name.rpartition("/")[2]: smooth(values)[-1] for name, (_, values) in read_log(run.folder / LOG).items()}
-    told = [COLLAPSED] if last.get("active_units", 1) < 0.5 else []
+    told = [text.format(last[name]) for name, least, text in FINDINGS if last.get(name, least) < least][:1]
     idle = [name.removeprefix(LEVEL) for name, rate in last.items() if name.startswith(LEVEL) and rate < SILENT]
     if idle:
         told.append(f"Of the ladder's levels, the top one being 1, these say nothing: {', '.join(idle)}.")

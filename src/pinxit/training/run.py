@@ -20,7 +20,7 @@ from pinxit.training.recipes import Recipe
 
 RECIPE, WEIGHTS, LOG = "recipe.json", "weights.safetensors", "log.jsonl"
 REPORT, EVALUATION = "report.json", "evaluation.json"
-SAMPLERS = "samplers.safetensors"
+SAMPLERS, PRIOR = "samplers.safetensors", "prior"
 
 
 class Run:
@@ -67,6 +67,11 @@ class Run:
     def samplers(self) -> Path:
         """The samplers fitted to the finished model's codes; there is no such file where there are none."""
         return self.folder / SAMPLERS
+
+    @property
+    def prior(self) -> Path:
+        """The folder of the prior learned over the run's codes, a run of its own; there may be none."""
+        return self.folder / PRIOR
 
     @property
     def checkpoints(self) -> Path:

@@ -14,13 +14,13 @@ from typing import Any
 from pinxit.data import Batch, DataSet, ImageSet, open_data
 from pinxit.data.batch import to_uint8
 from pinxit.data.settings import DataSettings
-from pinxit.errors import DataError, DivergedError, StoppedError
+from pinxit.errors import DataError, DivergedError, StoppedError, UsageError
 from pinxit.images import grid, save_image
 from pinxit.objectives.mixture import flattened
 from pinxit.objectives.objective import Generative
-from pinxit.objectives.settings import ObjectiveSettings
+from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.progress import Line, say
-from pinxit.training.plan import batch_of, build_trainer, pictures_of, plan
+from pinxit.training.plan import autoencoder_of, batch_of, build_trainer, pictures_of, plan, plan_prior
 from pinxit.training.run import LOG, RECIPE, Log, Run, machine
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.store import Checkpoints, write_tensors
@@ -45,6 +45,8 @@ def train(
     `UsageError`, `DataError`, `DiskError`, `DivergedError`, `BusyError`, or `StoppedError` after a signal.
     """
     source, out = str(source), Path(out)
+    if isinstance(settings, PriorSettings):
+        raise UsageError("a prior is learned over the codes of a run: pinxit.train_prior(settings, RUN)")
     Run.refuse_used(out)
     pictures = open_data(source, (data or DataSettings()).holdout)
     for remark in pictures.notes:
@@ -53,6 +55,21 @@ def train(
     run = Run.create(out, recipe)
     _fit(run, pictures)
     return run
+
+
+def train_prior(settings: PriorSettings, folder: str | Path, training: TrainingSettings | None = None) -> Run:
+    """Learn a prior over the codes of the finished run in `folder`, as a run of its own in the folder `prior` there.
+
+    Its pictures are those the run was trained on, drawn as they were then. Raises what `train` does.
+    """
+    run = Run.open(Path(folder))
+    if (run.prior / RECIPE).exists():
+        raise UsageError(f"{run.folder} has a prior; `pinxit resume {run.prior}` goes on with it, or move it away")
+    pictures = pictures_of(run.recipe)
+    recipe = plan_prior(settings, run, pictures.train, training or TrainingSettings())
+    prior = Run.create(run.prior, recipe)
+    _fit(prior, pictures)
+    return prior
 
 
 def resume(out: str | Path) -> Run:
@@ -107,7 +124,7 @@ class Session:
         self.run, self.pictures = run, pictures
         self.checkpoints = Checkpoints(run.checkpoints)
         self.checkpoints.sweep()
-        self.trainer = build_trainer(run.recipe, pictures.train)
+        self.trainer = build_trainer(run.recipe, pictures.train, autoencoder_of(run))
         self.last = run.recipe.training.steps
         self.sheets = sheet_steps(self.last)
         facts = self._go_on()

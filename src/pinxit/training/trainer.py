@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pinxit.data import Batch
-from pinxit.errors import DivergedError
+from pinxit.errors import DataError, DivergedError
 from pinxit.objectives.objective import Objective, Player
 from pinxit.objectives.settings import ObjectiveSettings
 from pinxit.training.hardware import Hardware
@@ -73,9 +73,12 @@ class Trainer:
     def advance(self) -> Record:
         """Make one step: every player whose turn it is moves, in order; then the closed-form updates and the average.
 
-        Raises `DivergedError`, before the player moves, at a term or gradient that is not finite.
+        Raises `DivergedError`, before the player moves, at a term or gradient that is not finite, and `DataError` at
+        pictures out of range.
         """
-        batch = self.batches(self.step).to(self.hardware.device, self.hardware.memory_format)
+        batch = in_range(self.batches(self.step)).to(self.hardware.device, self.hardware.memory_format)
+        if self.step == 0:
+            self.objective.start(batch)
         parts = split(batch, self.settings.accumulate)
         shared = self._draw(batch) if len(parts) == 1 else None
         values: dict[str, float] = {}
@@ -181,6 +184,14 @@ def schedule(settings: TrainingSettings, step: int) -> float:
 def like(weight: Tensor, value: Tensor) -> Tensor:
     """Return `value` laid out in memory as `weight` is, which the fused optimiser needs; single numbers as they are."""
     return torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
+
+
+def in_range(batch: Batch) -> Batch:
+    """Return the batch; raises `DataError` if its pictures leave [0, 1], as those in 0..255 do."""
+    low, high = (float(edge) for edge in batch.image.aminmax())
+    if not 0 <= low <= high <= 1:
+        raise DataError(f"pictures must be in [0, 1] to be trained on, not {low:g} to {high:g}; divide by the highest")
+    return batch
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:

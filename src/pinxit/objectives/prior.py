@@ -1,0 +1,252 @@
+"""Priors learned over the codes of a trained autoencoder, from which new pictures are drawn.
+
+The autoencoder is frozen and no part of what is saved: each step it encodes a batch of its own training pictures, and
+the prior learns these codes. Of a VAE they are draws from its posteriors, whose mixture over all pictures is what the
+decoder was trained on; of a VQ-VAE numbers of codes. Three are here, each with its measure in the log: a normalising
+flow (RealNVP), the second stage of a two-stage VAE, and a transformer over maps of codes.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pinxit.data import Batch
+from pinxit.errors import UsageError
+from pinxit.losses.latent import kl_to_normal, log_normal
+from pinxit.nets.flow import Flow
+from pinxit.nets.transformer import HEAD, CodeTransformer
+from pinxit.nets.vectors import Layers, Standard
+from pinxit.objectives.objective import Generative, Judgement, Loss, Objective, Player
+from pinxit.objectives.settings import PriorSettings
+from pinxit.objectives.vae import VAE
+from pinxit.objectives.vq import VQVAE
+
+STANDARDISING = 100
+"""Steps whose codes say in which units codes are learned."""
+MOST_PLACES = 1024
+"""Codes a picture up to which a transformer sees the whole map."""
+
+
+class Prior(Objective):
+    """A distribution of the codes of `autoencoder`, a trained and frozen one, learned; a `Sampler` of its latents."""
+
+    measure: str
+    """What is lowered, and judged by on held-out pictures."""
+
+    normals: int
+    uniforms: int
+    """How many standard normal and uniform numbers a latent is made of."""
+
+    def __init__(self, settings: PriorSettings, autoencoder: Generative, classes: int) -> None:
+        self.settings, self.autoencoder = settings, autoencoder
+        self.by_class = settings.conditional
+        self.networks = nn.ModuleDict(self.build(classes if settings.conditional else 0))
+        self.model = tuple(self.networks)
+        self.judgement = Judgement(self.measure, "lowest", self.judge)
+
+    @abstractmethod
+    def build(self, classes: int) -> dict[str, nn.Module]:
+        """Return the networks; raises `UsageError` if there are none for such codes."""
+
+    @abstractmethod
+    def cost(self, batch: Batch, code: Tensor) -> Tensor:
+        """Return what codes (N, ...) of a batch cost, (N,), in the unit of the measure."""
+
+    @abstractmethod
+    def latents(self, normal: Tensor, uniform: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return latents (N, latent) made of normal (N, normals) and uniform (N, uniforms) draws, of classes (N,)."""
+
+    @abstractmethod
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation of every number, (D,) each; `UsageError` if latents are no quantities."""
+
+    def players(self) -> tuple[Player, ...]:
+        """Return the one player."""
+        return (Player("prior", self.networks, self.loss),)
+
+    @torch.no_grad()
+    def draw(self, batch: Batch) -> Tensor:
+        """Return the codes of the batch's pictures."""
+        self.autoencoder.networks.to(batch.image.device)
+        return codes_of(self.autoencoder, batch)
+
+    def loss(self, batch: Batch, drawn: Tensor) -> Loss:
+        """Return the mean cost."""
+        return Loss({self.measure: self.cost(batch, drawn).mean()})
+
+    def judge(self, batch: Batch) -> float:
+        """Return the mean cost."""
+        return self.cost(batch, self.draw(batch)).mean().item()
+
+    def preview(self, batch: Batch) -> Tensor:
+        """Return new pictures."""
+        self.autoencoder.networks.to(batch.image.device)
+        drawn = batch.normal(self.normals, stream="preview"), batch.uniform(self.uniforms, stream="preview")
+        latent = self.latents(*drawn, self.label(batch))
+        return self.autoencoder.sample(latent, batch.label if self.autoencoder.shape.classes else None)
+
+    def label(self, batch: Batch) -> Tensor | None:
+        """Return the batch's labels if the prior is conditional."""
+        return batch.label if self.by_class else None
+
+
+class VectorPrior(Prior):
+    """A prior over codes (N, D) that are quantities, learned in units in which each has mean 0 and deviation 1."""
+
+    uniforms = 0
+
+    def build(self, classes: int) -> dict[str, nn.Module]:
+        """Return the units' buffers and the networks."""
+        if isinstance(self.autoencoder, VQVAE):
+            raise UsageError(f"--network {self.settings.network}: codes out of a book are no quantities; transformer")
+        return {"standard": Standard(self.autoencoder.latent)} | self.build_in_units(self.autoencoder.latent, classes)
+
+    @abstractmethod
+    def build_in_units(self, dimensions: int, classes: int) -> dict[str, nn.Module]:
+        """Return the networks that know codes in these units."""
+
+    @property
+    def standard(self) -> Standard:
+        """The units."""
+        units: Standard = self.networks["standard"]  # type: ignore[assignment]
+        return units
+
+    def start(self, batch: Batch) -> None:
+        """Let the units be those of the first codes."""
+        self.standard.follow(self.draw(batch), 1)
+
+    @torch.no_grad()
+    def after_step(self, batch: Batch) -> None:
+        """Let the units become those of all codes seen in the first steps."""
+        if batch.step < STANDARDISING:
+            self.standard.follow(self.draw(batch), 1 / (batch.step + 1))
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Return the codes' mean and standard deviation, (D,) each."""
+        return self.standard.mean, self.standard.deviation
+
+
+class FlowPrior(VectorPrior):
+    """A normalising flow (Dinh et al., 2017), told in nats a code: the one with an exact density."""
+
+    measure = "negative_log_likelihood"
+
+    def build_in_units(self, dimensions: int, classes: int) -> dict[str, nn.Module]:
+        """Return the flow."""
+        self.normals = dimensions
+        if dimensions < 2:
+            raise UsageError("--network flow needs codes of 2 numbers or more; --network two-stage does with one")
+        return {"flow": Flow(dimensions, self.settings.width, self.settings.depth, classes)}
+
+    @property
+    def flow(self) -> Flow:
+        """The flow."""
+        network: Flow = self.networks["flow"]  # type: ignore[assignment]
+        return network
+
+    def cost(self, batch: Batch, code: Tensor) -> Tensor:
+        """Return -log p of codes (N, D) in nats."""
+        return self.standard.log_volume - self.flow.log_density(self.standard(code), self.label(batch))
+
+    def latents(self, normal: Tensor, uniform: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the codes (N, D) of normal numbers (N, D)."""
+        return self.standard.inverse(self.flow.inverse(normal, label))
+
+
+class SecondStage(VectorPrior):
+    """A VAE over codes, with as long a code of its own and a learned noise (Dai and Wipf, 2019), in nats a code."""
+
+    measure = "negative_elbo"
+
+    def build_in_units(self, dimensions: int, classes: int) -> dict[str, nn.Module]:
+        """Return encoder, decoder, and the logarithm of the noise's deviation."""
+        self.normals = 2 * dimensions
+        layers = self.settings.width, self.settings.depth, classes
+        encoder, decoder = Layers(dimensions, 2 * dimensions, *layers), Layers(dimensions, dimensions, *layers)
+        noise = nn.ParameterDict({"log": torch.zeros(())})
+        return {"encoder": encoder, "decoder": decoder, "noise": noise}
+
+    @property
+    def log_noise(self) -> Tensor:
+        """The logarithm of the noise's deviation, their gamma, in the codes' units."""
+        return self.networks["noise"].get_parameter("log")
+
+    def cost(self, batch: Batch, code: Tensor) -> Tensor:
+        """Return -ELBO of codes (N, D) in nats, by one draw of the code's code."""
+        code, label = self.standard(code), self.label(batch)
+        mean, log_variance = self.networks["encoder"](code, label).chunk(2, dim=1)
+        own = mean + (log_variance / 2).exp() * batch.normal(code.shape[1], stream="second stage")
+        log_p = log_normal(code, self.networks["decoder"](own, label), 2 * self.log_noise)
+        return self.standard.log_volume + (kl_to_normal(mean, log_variance) - log_p).sum(1)
+
+    def latents(self, normal: Tensor, uniform: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the codes (N, D) of normal numbers (N, 2 D): of their own codes, and of the noise."""
+        own, noise = normal.chunk(2, dim=1)
+        return self.standard.inverse(self.networks["decoder"](own, label) + self.log_noise.exp() * noise)
+
+
+class TransformerPrior(Prior):
+    """A transformer over maps of codes (after Esser et al., 2021), told in bits a code."""
+
+    measure = "bits_a_code"
+    normals = 0
+
+    def build(self, classes: int) -> dict[str, nn.Module]:
+        """Return the transformer."""
+        coder, width = self.autoencoder, self.settings.width
+        if not isinstance(coder, VQVAE):
+            raise UsageError("--network transformer is for codes out of a book; --network flow learns these")
+        if coder.latent > MOST_PLACES:
+            raise UsageError(
+                f"a map of {coder.side} x {coder.side} codes is too long to learn, {MOST_PLACES:,} are the most; "
+                "train the run with more --halvings"
+            )
+        if width % HEAD:
+            raise UsageError(f"--width {width}: the transformer's is a multiple of {HEAD}")
+        self.uniforms = coder.latent
+        network = CodeTransformer(coder.settings.codes, coder.latent, width, self.settings.depth, classes)
+        return {"transformer": network}
+
+    @property
+    def transformer(self) -> CodeTransformer:
+        """The transformer."""
+        network: CodeTransformer = self.networks["transformer"]  # type: ignore[assignment]
+        return network
+
+    def cost(self, batch: Batch, code: Tensor) -> Tensor:
+        """Return the mean of -log2 p of a map's codes (N, P), each given those before it."""
+        logits = self.transformer(code, self.label(batch))
+        return F.cross_entropy(logits.mT, code, reduction="none").mean(1) / math.log(2)
+
+    def latents(self, normal: Tensor, uniform: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return maps of codes (N, P) int64 of uniform numbers (N, P)."""
+        return self.transformer.draw(uniform, label)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Raise `UsageError`."""
+        raise UsageError("codes out of a book are no quantities that could be moved up and down")
+
+
+PRIORS: dict[str, type[Prior]] = {
+    # Dinh et al., 2017.
+    "flow": FlowPrior,
+    # Dai and Wipf, 2019.
+    "two-stage": SecondStage,
+    # Esser et al., 2021.
+    "transformer": TransformerPrior,
+}
+
+
+def codes_of(autoencoder: Generative, batch: Batch) -> Tensor:
+    """Return what a batch's pictures are to an autoencoder: draws of posteriors (N, D), or numbers of codes (N, P)."""
+    if isinstance(autoencoder, VQVAE):
+        return autoencoder.encode(batch.image)
+    if not isinstance(autoencoder, VAE):
+        raise UsageError("a prior is learned over the codes of an autoencoder; `pinxit train vae` or `vq` makes one")
+    mean, log_variance = autoencoder.encode(autoencoder.target(batch), autoencoder.label(batch))
+    return mean + (log_variance / 2).exp() * batch.normal(autoencoder.latent, stream="code")
