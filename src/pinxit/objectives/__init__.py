@@ -1,6 +1,12 @@
 """What is learned: the table of objectives, by the name that `pinxit train` takes."""
 
-from pinxit.objectives.settings import GANSettings, ObjectiveSettings, VAESettings, VQVAESettings
+from pinxit.objectives.settings import (
+    GANSettings,
+    ObjectiveSettings,
+    RestorationSettings,
+    VAESettings,
+    VQVAESettings,
+)
 
 OBJECTIVES: dict[str, type[ObjectiveSettings]] = {
     # The generative adversarial network (Goodfellow et al., 2014): a generator plays against a discriminator.
@@ -9,4 +15,6 @@ OBJECTIVES: dict[str, type[ObjectiveSettings]] = {
     "vae": VAESettings,
     # The vector-quantised autoencoder (van den Oord et al., 2017): one player, and a codebook that follows it.
     "vq": VQVAESettings,
+    # Restoration: one player that undoes a degradation, whatever that is.
+    "restore": RestorationSettings,
 }
