@@ -10,21 +10,32 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pinxit.data.settings import DataSettings
+    from pinxit.editors import EDITORS
+    from pinxit.editors.edit import edit
     from pinxit.evaluation.evaluate import evaluate
     from pinxit.objectives import OBJECTIVES
-    from pinxit.objectives.settings import GANSettings, PriorSettings, VAESettings, VQVAESettings
+    from pinxit.objectives.settings import (
+        GANSettings,
+        PriorSettings,
+        RestorationSettings,
+        VAESettings,
+        VQVAESettings,
+    )
     from pinxit.sampling import load
     from pinxit.training.settings import TrainingSettings
     from pinxit.training.train import resume, train, train_prior
 
 _HOMES = {
+    "EDITORS": "editors",
     "OBJECTIVES": "objectives",
     "DataSettings": "data.settings",
     "GANSettings": "objectives.settings",
     "PriorSettings": "objectives.settings",
+    "RestorationSettings": "objectives.settings",
     "TrainingSettings": "training.settings",
     "VAESettings": "objectives.settings",
     "VQVAESettings": "objectives.settings",
+    "edit": "editors.edit",
     "evaluate": "evaluation.evaluate",
     "load": "sampling",
     "resume": "training.train",
@@ -33,13 +44,16 @@ _HOMES = {
 }
 
 __all__ = [
+    "EDITORS",
     "OBJECTIVES",
     "DataSettings",
     "GANSettings",
     "PriorSettings",
+    "RestorationSettings",
     "TrainingSettings",
     "VAESettings",
     "VQVAESettings",
+    "edit",
     "evaluate",
     "load",
     "resume",

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from pinxit import __version__
-from pinxit.errors import MemoryLimitError, UserError
+from pinxit.errors import UserError, as_user_error
 from pinxit.settings import explain
 
 COMMANDS = {
@@ -28,18 +28,14 @@ COMMANDS = {
     "anomaly": "Tell how unlike a model's training pictures others are, and where.",
     "compress": "Write pictures as a model's codes of them, in few bits.",
     "decompress": "Make pictures again of the codes that `pinxit compress` wrote.",
+    "edit": "Repair or enhance pictures: files, folders, or one from stdin.",
+    "redo": "Make a result of an edit again, or do the same to another picture.",
     "evaluate": "Judge pictures by others: scores with interval, protocol and anchors.",
     "compare": "Put two certificates beside each other, if their protocols are equal.",
     "data": "Check, fetch, import and pack picture sets.",
     "runs": "List and show runs.",
     "doctor": "What this machine can do: versions, device, speed, disk, extras.",
 }
-
-
-TORCHS_WORDS_FOR_MEMORY = ("out of memory", "can't allocate memory")
-LESS_MEMORY = (
-    "out of memory; smaller pictures, networks or batches (--size, --channels, --batch-size, --accumulate) help"
-)
 
 
 def build() -> App:
@@ -82,10 +78,8 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("PINXIT_DEBUG"):
             raise
-        line = " ".join(str(error).split())
-        if isinstance(error, MemoryError) or any(words in line for words in TORCHS_WORDS_FOR_MEMORY):
-            return _fail(LESS_MEMORY, MemoryLimitError.exit_code)
-        return _fail(f"our fault: {type(error).__name__}: {line} (PINXIT_DEBUG=1 shows where; please report it)", 1)
+        plain = as_user_error(error)
+        return _fail(str(plain), plain.exit_code)
     return 0
 
 

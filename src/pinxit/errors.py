@@ -54,9 +54,32 @@ class BusyError(UserError):
     exit_code = 8
 
 
+class OurFaultError(UserError):
+    """Something that should not happen (exit 1)."""
+
+    exit_code = 1
+
+
 class StoppedError(UserError):
     """A signal asked for a stop and everything was saved (exit 128 + signal)."""
 
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+TORCHS_WORDS_FOR_MEMORY = ("out of memory", "can't allocate memory")
+LESS_MEMORY = (
+    "out of memory; smaller pictures, networks or batches (--size, --channels, --batch-size, --accumulate) help, "
+    "with edits --max-memory"
+)
+
+
+def as_user_error(error: Exception) -> UserError:
+    """Return any error as one line with an exit code: as it is, as too little memory, or as our fault."""
+    if isinstance(error, UserError):
+        return error
+    line = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or any(words in line for words in TORCHS_WORDS_FOR_MEMORY):
+        return MemoryLimitError(LESS_MEMORY)
+    return OurFaultError(f"our fault: {type(error).__name__}: {line} (PINXIT_DEBUG=1 shows where; please report it)")

@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 PLAIN_INTERVAL = 15.0
 LIVE_INTERVAL = 0.2
+CLEAR = "\r\x1b[K"
 
 
 def track(items: Iterable[T], what: str, total: int, done: int = 0) -> Iterator[T]:
@@ -48,17 +49,17 @@ class Line:
     def close(self) -> None:
         """End the line."""
         if self.live and self.shown > self.started:
-            sys.stderr.write("\r\x1b[K")
+            sys.stderr.write(CLEAR)
             sys.stderr.flush()
 
     def _write(self, text: str) -> None:
-        sys.stderr.write(f"\r\x1b[K{text[:120]}" if self.live else text + "\n")
+        sys.stderr.write(f"{CLEAR}{text[:120]}" if self.live else text + "\n")
         sys.stderr.flush()
 
 
 def say(text: str) -> None:
-    """Tell the person something on stderr, where it cannot get into a result."""
-    sys.stderr.write(text + "\n")
+    """Tell the person something on stderr, where it cannot get into a result, in place of a line of progress."""
+    sys.stderr.write((CLEAR if sys.stderr.isatty() else "") + text + "\n")
     sys.stderr.flush()
 
 

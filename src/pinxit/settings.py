@@ -2,15 +2,22 @@
 
 One `Settings` class gives the command-line flags, the JSON form, the schema and the documentation. A default stands in
 exactly one place; a misspelt name is an error that tells the nearest right one. Nothing here imports torch.
+
+Chains of settings, be they degradations or edits, have one text grammar, `name(key=value, key=low..high) | name(...)`,
+whose canonical form is a JSON list: [{"name": "noise", "sigma": [0, 0.2]}, ...]. A value is JSON (a number, true, null,
+"quoted text", a flat list), a range, or a plain word.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import Any, Self
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 from pinxit.errors import UsageError
 
@@ -38,11 +45,11 @@ def explain(error: ValidationError, names: Iterable[str] = ()) -> str:
     first = error.errors(include_url=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"unknown setting {where!r}{did_you_mean(where.rpartition('.')[2], names)}"
+        return f"unknown setting {_short(where)}{did_you_mean(where.rpartition('.')[2], names)}"
     reason = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
     reason = f"{where}: {reason}" if where else reason
     given = first.get("input")
-    return reason + (f", not {given!r}" if isinstance(given, str | int | float) else "")
+    return reason + (f", not {_short(given)}" if isinstance(given, str | int | float) else "")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -52,3 +59,160 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if near:
         return f"; did you mean {near[0]!r}?"
     return f"; known: {', '.join(names)}" if names else ""
+
+
+S = TypeVar("S", bound=Settings)
+
+_NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})", re.ASCII)
+_WORD = r"[^\s\"\[\](),|=]++"
+_VALUE = rf'"(?:[^"\\]|\\.)*+"|\[[^\[\]]*+\]|{_WORD}'
+_PAIR = rf"\s*+(\w++)\s*+=\s*+({_VALUE})\s*+"
+_STEP = re.compile(rf"\s*+(?P<name>[\w-]++)\s*+(?:\((?P<pairs>\s*+|{_PAIR}(?:,{_PAIR})*+)\)\s*+)?(?P<end>\||\Z)")
+_SHOWN = 80
+
+
+def parse_chain(text: str, table: Mapping[str, type[S]], what: str) -> tuple[S, ...]:
+    """Return the settings that `text` asks for, in the text grammar or as the JSON list.
+
+    `table` leads from names to classes; `what` is the word for errors ("degradation"). `UsageError` of one line for
+    text that cannot be read, with the nearest right name for a misspelt one.
+    """
+    steps = _listed(text, what) if text.lstrip().startswith("[") else _written(text, what)
+    if not steps:
+        raise UsageError(f"no {what} is asked for; known: {', '.join(table)}")
+    return tuple(_step(name, values, table, what) for name, values in steps)
+
+
+def chain_document(chain: Sequence[Settings], table: Mapping[str, type[Settings]]) -> list[dict[str, Any]]:
+    """Return the canonical JSON list of a chain, with every setting, so that it outlives a change of defaults."""
+    names = {kind: name for name, kind in table.items()}
+    for step in chain:
+        if type(step) not in names:
+            raise UsageError(f"{type(step).__name__} has no name to be written by; known: {', '.join(table)}")
+    return [{"name": names[type(step)], **step.model_dump(mode="json")} for step in chain]
+
+
+def chain_text(chain: Sequence[Settings], table: Mapping[str, type[Settings]]) -> str:
+    """Return a chain in the text grammar, with every setting; `parse_chain` gives the chain back."""
+    steps = []
+    for step in chain_document(chain, table):
+        name = step.pop("name")
+        pairs = ", ".join(f"{key}={_as_text(value)}" for key, value in step.items())
+        steps.append(f"{name}({pairs})")
+    return " | ".join(steps)
+
+
+def _step(name: str, values: Mapping[str, Any], table: Mapping[str, type[S]], what: str) -> S:
+    if name not in table:
+        raise UsageError(f"unknown {what} {_short(name)}{did_you_mean(name, table)}")
+    try:
+        return table[name].parse(values)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
+def _written(text: str, what: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the names and values of the text grammar."""
+    steps, end = [], "|" if text.strip() else ""
+    position = 0
+    while end:
+        found = _STEP.match(text, position)
+        if not found:
+            rest = text[position:].strip() or text.strip()
+            raise UsageError(
+                f"cannot read {_short(rest)} as {what}; what works: name(key=value, key=low..high) | name(...)"
+            )
+        pairs = re.findall(_PAIR, found["pairs"] or "")
+        steps.append((found["name"], _once([(key, _value(value)) for key, value in pairs])))
+        position, end = found.end(), found["end"]
+    return steps
+
+
+def _listed(text: str, what: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the names and values of the JSON list."""
+    steps = []
+    for step in _json(text, f"the list of {what}s"):
+        if not (isinstance(step, dict) and isinstance(step.get("name"), str)):
+            raise UsageError(f'each {what} of a JSON list is written {{"name": ..., "key": value}}')
+        steps.append((step["name"], {key: value for key, value in step.items() if key != "name"}))
+    return steps
+
+
+def _json(text: str, what: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{what} is not JSON: {error}") from error
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise UsageError(f"{_short(twice)} is given twice")
+    return values
+
+
+def _value(text: str) -> Any:
+    """Return what a value of the text grammar stands for: a range as its two ends, JSON, or the word itself."""
+    if ends := _RANGE.fullmatch(text):
+        return [float(end) for end in ends.groups()]
+    if text.startswith(('"', "[")):
+        return _json(text, _short(text))
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _as_text(value: Any) -> str:
+    """Return the value as `_value` reads it, as plainly as may be."""
+    if isinstance(value, list) and len(value) == 2 and all(type(end) in (int, float) for end in value):
+        return "..".join(_as_text(end) for end in value)
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    plain = isinstance(value, str) and re.fullmatch(_WORD, value) and _value(value) == value
+    return str(value) if plain else json.dumps(value)
+
+
+def _short(given: object) -> str:
+    """Return what was given as a person may see it in one line."""
+    shown = repr(given)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+
+
+def _ends(value: Any) -> Any:
+    """Return the two ends of a range that is given as one number, as text, or as its ends."""
+    if isinstance(value, str):
+        value = _value(value)
+    ends = [value, value] if isinstance(value, int | float) else value
+    if not (isinstance(ends, list | tuple) and len(ends) == 2 and all(type(end) in (int, float) for end in ends)):
+        raise ValueError("should be a number such as 0.1, or low..high")
+    return ends
+
+
+def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] > ends[1]:
+        raise ValueError(f"should go up, not from {ends[0]:g} to {ends[1]:g}")
+    return ends
+
+
+Range = Annotated[
+    tuple[float, float],
+    BeforeValidator(_ends),
+    AfterValidator(_ordered),
+    PlainSerializer(lambda ends: ends[0] if ends[0] == ends[1] else list(ends), when_used="json"),
+]
+"""A field of two ends, low <= high, from which a number is drawn; 0.1, "0..0.2" and [0, 0.2] are accepted."""
+
+
+def within(low: float, high: float) -> AfterValidator:
+    """Return the bounds of a `Range`, as in `sigma: Annotated[Range, within(0, 1)]`."""
+
+    def check(ends: tuple[float, float]) -> tuple[float, float]:
+        if not low <= ends[0] <= ends[1] <= high:
+            raise ValueError(f"should be within {low:g} and {high:g}")
+        return ends
+
+    return AfterValidator(check)

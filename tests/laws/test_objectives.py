@@ -16,7 +16,14 @@ from pinxit.errors import DataError, DivergedError, UserError
 from pinxit.nets.shapes import PictureShape, keep_variance
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
-from pinxit.objectives.settings import GANSettings, ObjectiveSettings, PriorSettings, VAESettings, VQVAESettings
+from pinxit.objectives.settings import (
+    GANSettings,
+    ObjectiveSettings,
+    PriorSettings,
+    RestorationSettings,
+    VAESettings,
+    VQVAESettings,
+)
 from pinxit.objectives.vae import active_units, edge_energy
 from pinxit.training import hardware
 from pinxit.training import plan as plan_module
@@ -29,6 +36,7 @@ GAN = partial(GANSettings, channels=4, latent=6)
 VAE = partial(VAESettings, channels=4, latent=6)
 VQ = partial(VQVAESettings, channels=4, codes=16, dimensions=4)
 Prior = partial(PriorSettings, width=32, depth=2)
+RESTORE = partial(RestorationSettings, channels=4, levels=2, blocks=1)
 CASES = {
     "dcgan": GAN(),
     "dcgan conditional": GAN(conditional=True),
@@ -66,6 +74,13 @@ CASES = {
     "two-stage conditional": Prior(network="two-stage", conditional=True),
     "transformer": Prior(network="transformer"),
     "transformer conditional": Prior(network="transformer", conditional=True),
+    "denoise": RESTORE(grey=0.5, told=0.5),
+    "denoise nafnet": RESTORE(network="nafnet", loss="l1"),
+    "inpaint": RESTORE(degrade="pixels(share=0.5) or strokes"),
+    "upscale": RESTORE(degrade="downscale(scale=2)", perceptual=0.1, adversarial=0.1),
+    "noise2noise": RESTORE(target="noisy", loss="l2"),
+    "noise2void": RESTORE(target="blind-spot", degrade=""),
+    "neighbor2neighbor": RESTORE(target="neighbours"),
 }
 EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 
@@ -147,7 +162,18 @@ def test_terms_are_finite_and_the_average_is_of_the_weights(settings: ObjectiveS
 
 @pytest.mark.parametrize(
     "name",
-    ["dense r1 r2 latent", "dense", "vae conditional", "iwae vampprior", "rae-gp", "vq", "flow", "two-stage"],
+    [
+        "dense r1 r2 latent",
+        "dense",
+        "vae conditional",
+        "iwae vampprior",
+        "rae-gp",
+        "vq",
+        "flow",
+        "two-stage",
+        "inpaint",
+        "noise2void",
+    ],
 )
 def test_accumulation_changes_nothing_but_rounding(name: str) -> None:
     whole, parts = trainer(CASES[name]), trainer(CASES[name], accumulate=3)

@@ -9,7 +9,6 @@ from cyclopts import App, Parameter
 
 from pinxit.commands import Json
 from pinxit.commands.runs import show_run
-from pinxit.data.settings import DataSettings
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.training.settings import TrainingSettings
@@ -29,13 +28,17 @@ def command(objective: str, kind: type[ObjectiveSettings]) -> Callable[..., None
         *,
         out: Annotated[Path | None, Parameter(help="The run's folder; by default a new one in runs/.")] = None,
         settings: Annotated[kind, Parameter(name="*", group="The model")] = kind(),  # type: ignore[valid-type]  # noqa: B008
-        data: Annotated[DataSettings, Parameter(name="*", group="The pictures")] = DataSettings(),
+        data: Annotated[kind.pictures, Parameter(name="*", group="The pictures")] = kind.pictures(),  # type: ignore[name-defined]  # noqa: B008
         training: Annotated[TrainingSettings, Parameter(name="*", group="The training")] = TrainingSettings(),
+        start: Annotated[
+            Path | None,
+            Parameter(name="--from", help="Begin with these weights: a run's folder, or a safetensors file."),
+        ] = None,
         as_json: Json = False,
     ) -> None:
         from pinxit.training.train import train
 
-        run = train(settings, source, out or new_folder(objective, source), data, training)
+        run = train(settings, source, out or new_folder(objective, source), data, training, start)
         show_run(run, as_json)
 
     return train

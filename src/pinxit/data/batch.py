@@ -50,6 +50,11 @@ class Batch:
         """Return float32 of ones with the probabilities `odds` (N, ...), else zeros; each row has its own draws."""
         return (self._drawn(draws.coarse, tuple(odds.shape[1:]), stream) < odds).float()
 
+    def generators(self, stream: str) -> list[torch.Generator]:
+        """Return a generator for each row, on the processor, for draws whose number is not known beforehand."""
+        keys = draws.row_keys(self.seed, self.step, np.arange(self.start, self.start + len(self)), stream)
+        return [torch.Generator().manual_seed(int(key >> np.uint64(1))) for key in keys]
+
     def rows(self, start: int, stop: int) -> Batch:
         """Return rows `start` to `stop` as a batch of their own, in which each row draws what it drew here."""
         cut: dict[str, Any] = {name: tensor[start:stop] for name, tensor in self._tensors().items()}
@@ -90,8 +95,13 @@ def batch_at(
     for epoch in range(epochs[0], epochs[-1] + 1):
         inside = epochs == epoch
         numbers[inside] = _order(len(images), seed, epoch)[positions[inside] % len(images)]
+    if fit == "patch":
+        keys = draws.row_keys(seed, step, np.arange(batch_size), "patch")
+        rows = images.patches(numbers, size, draws.uniform(keys, 2))
+    else:
+        rows = images.rows(numbers, (size, size), fit)
     batch = Batch(
-        image=to_float(images.rows(numbers, (size, size), fit)),
+        image=to_float(rows),
         label=None if images.labels is None else torch.from_numpy(images.labels[numbers]),
         seed=seed,
         step=step,
@@ -100,14 +110,17 @@ def batch_at(
 
 
 def augmented(batch: Batch, augment: Augment) -> Tensor:
-    """Return the square images mirrored, scaled, rotated and shifted as each row draws it; edges are reflected."""
+    """Return the square images mirrored, turned, scaled, rotated and shifted as each row draws it, edges reflected."""
     image = batch.image
     moves = bool(augment.shift or augment.rotate or augment.scale)
-    if not (augment.flip or moves):
+    if not (augment.flip or augment.turn or moves):
         return image
-    coin, *signed = batch.uniform(5, stream="augment").T
+    coin, *signed, quarter = batch.uniform(6, stream="augment").T
     if augment.flip:
         image = torch.where((coin < 0.5)[:, None, None, None], image.flip(-1), image)
+    if augment.turn:
+        turns = (4 * quarter).int().tolist()
+        image = torch.stack([row.rot90(turn, (1, 2)) for row, turn in zip(image, turns, strict=True)])
     if not moves:
         return image
     across, down, turn, zoom = (2 * draw - 1 for draw in signed)

@@ -45,9 +45,7 @@ class Renderer:
         )
 
     def _render(self, number: int) -> np.ndarray:
-        picture = self.pictures[number]
-        if picture.dtype != self.dtype:
-            picture = picture.astype(self.dtype) * 257  # 255 becomes 65535
+        picture = with_depth(self.pictures[number], self.dtype)
         return with_channels(fitted(picture, self.size, self.fit), self.channels)
 
 
@@ -55,9 +53,11 @@ def fitted(picture: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndarray:
     """Return a picture (H, W, C) at `size` = (height, width), antialiased.
 
     `crop` takes the largest centred part of the right shape, `pad` puts the whole on black (transparent where there is
-    alpha), `stretch` changes the proportions.
+    alpha), `stretch` changes the proportions, `patch` takes the middle at its own resolution.
     """
     (height, width), (high, wide) = picture.shape[:2], size
+    if fit == "patch":
+        return patch(picture, size, (0.5, 0.5))
     if fit == "stretch":
         return resize(picture, size)
     if fit == "crop":
@@ -70,6 +70,23 @@ def fitted(picture: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndarray:
     top, left = (high - inner.shape[0]) // 2, (wide - inner.shape[1]) // 2
     padded[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
     return padded
+
+
+def patch(picture: np.ndarray, size: tuple[int, int], place: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return a part of a picture (H, W, C) of `size` = (height, width), at `place` in [0, 1)^2 of where it may lie.
+
+    A picture that is smaller is first continued by its reflections, edge pixels included.
+    """
+    lacking = [(0, max(0, side - there)) for side, there in zip(size, picture.shape, strict=False)]
+    if any(after for _, after in lacking):
+        picture = np.pad(picture, (*lacking, (0, 0)), "symmetric")
+    top, left = (int(at * (there - side + 1)) for at, there, side in zip(place, picture.shape, size, strict=False))
+    return picture[top : top + size[0], left : left + size[1]]
+
+
+def with_depth(picture: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return a picture as uint8 or uint16, which it fits into; 255 becomes 65535."""
+    return picture if picture.dtype == dtype else picture.astype(dtype) * 257
 
 
 def with_channels(picture: np.ndarray, channels: int) -> np.ndarray:

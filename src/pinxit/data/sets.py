@@ -13,7 +13,7 @@ import numpy as np
 
 from pinxit.data import mnist
 from pinxit.data.pack import PARTS, Pack, pack, pack_path
-from pinxit.data.render import Renderer
+from pinxit.data.render import Renderer, patch, with_channels, with_depth
 from pinxit.data.settings import HOLDOUT, LARGEST, SMALLEST, Fit
 from pinxit.data.sources import open_source
 from pinxit.errors import DataError
@@ -64,6 +64,11 @@ class ImageSet:
         equal = height == width and (self._pack.shapes[:, :2] == height).all()
         return int(height) if equal and SMALLEST <= height <= LARGEST else None
 
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the rows: uint8, or uint16 if any picture of the pack is."""
+        return np.dtype(f"u{self._pack.depths.max()}")
+
     def rows(self, numbers: np.ndarray, size: tuple[int, int], fit: Fit = "crop") -> np.ndarray:
         """Return pictures as (n, H, W, channels) at a size, uint8 or uint16 as the set is (16 bit if any of it is)."""
         equal = self._pack.equal
@@ -71,9 +76,17 @@ class ImageSet:
             rows: np.ndarray = equal[self._indices[numbers]]
             return rows
         if (*size, fit) not in self._renderers:
-            depth = np.dtype(f"u{self._pack.depths.max()}")
-            self._renderers[*size, fit] = Renderer(self, size, fit, self.channels, depth)
+            self._renderers[*size, fit] = Renderer(self, size, fit, self.channels, self.dtype)
         return self._renderers[*size, fit].rows(numbers)
+
+    def patches(self, numbers: np.ndarray, size: int, places: np.ndarray) -> np.ndarray:
+        """Return a square of each picture at its own resolution, (n, size, size, channels), as `rows` otherwise.
+
+        `places` (n, 2) in [0, 1) say where between the top and the bottom, and the left and the right, each lies.
+        Pictures that are smaller are reflected at their edges.
+        """
+        cut = (patch(self[number], (size, size), place) for number, place in zip(numbers, places, strict=True))
+        return np.stack([with_channels(with_depth(one, self.dtype), self.channels) for one in cut])
 
     def tensor(self, size: int | tuple[int, int], fit: Fit = "crop", start: int = 0, stop: int | None = None) -> Tensor:
         """Return pictures in order, float32 (N, C, H, W) in [0, 1]; `size` is the side or (height, width)."""

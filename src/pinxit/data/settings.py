@@ -11,7 +11,7 @@ from pinxit.settings import Settings
 if TYPE_CHECKING:
     from pinxit.data.sets import ImageSet
 
-Fit = Literal["crop", "pad", "stretch"]
+Fit = Literal["crop", "pad", "stretch", "patch"]
 
 SMALLEST, LARGEST = 16, 1024
 USUAL_SIZE = 64
@@ -28,6 +28,7 @@ class Augment(Settings):
     scale: float = Field(
         0.0, ge=0, le=0.5, description="Largest zoom in or out, as a fraction: 0.1 is 0.9 to 1.1 times."
     )
+    turn: bool = Field(False, description="Turn by 0, 90, 180 or 270 degrees, each as often.")
 
 
 class DataSettings(Augment):
@@ -41,7 +42,9 @@ class DataSettings(Augment):
         f"squares, else {USUAL_SIZE}.",
     )
     fit: Fit = Field(
-        "crop", description="How a picture becomes square: crop its centre, pad it with black, or stretch it."
+        "crop",
+        description="How a picture becomes square: crop its centre, pad it with black, or stretch it; or take a patch "
+        "of it at its own resolution, at a random place in every step.",
     )
     holdout: float = Field(
         HOLDOUT,
@@ -57,3 +60,11 @@ class DataSettings(Augment):
         if images.own_size and images.own_size <= LARGEST_OWN_SIZE:
             return images.own_size, "their own size"
         return USUAL_SIZE, "the usual size; --size chooses another"
+
+
+class PatchSettings(DataSettings):
+    """How pictures are drawn for what is learned from their details: patches of them, mirrored and turned."""
+
+    flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
+    turn: bool = Field(True, description=DataSettings.model_fields["turn"].description)
+    fit: Fit = Field("patch", description=DataSettings.model_fields["fit"].description)

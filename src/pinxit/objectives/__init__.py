@@ -1,6 +1,13 @@
 """What is learned: the table of objectives, by the name that `pinxit train` takes."""
 
-from pinxit.objectives.settings import GANSettings, ObjectiveSettings, PriorSettings, VAESettings, VQVAESettings
+from pinxit.objectives.settings import (
+    GANSettings,
+    ObjectiveSettings,
+    PriorSettings,
+    RestorationSettings,
+    VAESettings,
+    VQVAESettings,
+)
 
 OBJECTIVES: dict[str, type[ObjectiveSettings]] = {
     # The generative adversarial network (Goodfellow et al., 2014): a generator plays against a discriminator.
@@ -11,4 +18,6 @@ OBJECTIVES: dict[str, type[ObjectiveSettings]] = {
     "vq": VQVAESettings,
     # A prior over the codes of a run of the two above, learned when that run is finished: one player.
     "prior": PriorSettings,
+    # Restoration: one player that undoes a degradation, whatever that is.
+    "restore": RestorationSettings,
 }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from pinxit.data.settings import DataSettings, PatchSettings
+from pinxit.degradations import Chain
 from pinxit.errors import DataError, UsageError
 from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.losses.latent import PENALTIES
 from pinxit.losses.likelihood import LIKELIHOODS
+from pinxit.losses.reconstruction import RECONSTRUCTION
 from pinxit.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,12 +20,16 @@ if TYPE_CHECKING:
     from pinxit.objectives.gan import GAN
     from pinxit.objectives.objective import Generative, Objective
     from pinxit.objectives.prior import Prior
+    from pinxit.objectives.restoration import Restoration
     from pinxit.objectives.vae import VAE
     from pinxit.objectives.vq import VQVAE
 
 
 class ObjectiveSettings(Settings):
-    """What every objective has: a step size, and a way to build it."""
+    """What every objective has: a step size, a way to draw its pictures, and a way to build it."""
+
+    pictures: ClassVar[type[DataSettings]] = DataSettings
+    """The settings of pictures, whose defaults are the objective's."""
 
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Adam's step size at its highest.")
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the gradient's running mean, a step.")
@@ -242,6 +249,95 @@ class PriorSettings(ObjectiveSettings):
     def sheet(self) -> str:
         """Return what the preview shows: new pictures."""
         return "new pictures, from draws fixed at the start"
+
+
+class RestorationSettings(ObjectiveSettings):
+    """A network that undoes a degradation: noise, holes, blur, too few pixels, JPEG and what else spoils pictures."""
+
+    pictures: ClassVar[type[DataSettings]] = PatchSettings
+
+    degrade: str = Field(
+        "noise(sigma=0..0.2)",
+        description="What is to be undone, in the order in which it happens, as in 'blur(sigma=1) | jpeg(quality=30)'; "
+        "with 'or' between them one of several, drawn for each picture; '' if the pictures are degraded already, which "
+        "needs a --target without clean ones.",
+    )
+    target: Literal["clean", "noisy", "blind-spot", "neighbours"] = Field(
+        "clean",
+        description="What the network is to come near: the clean picture; or, where there is none, another draw of the "
+        "noise (Noise2Noise), pixels hidden from it (Noise2Void), or their neighbours (Neighbor2Neighbor).",
+    )
+    loss: Literal[*RECONSTRUCTION] = Field(  # type: ignore[valid-type]
+        "charbonnier", description="Loss of a value's error."
+    )
+    network: Literal["residual", "nafnet"] = Field(
+        "residual", description="Blocks of the U-Net: pairs of 3 x 3 convolutions, or NAFNet's of gates."
+    )
+    channels: int = Field(32, ge=1, le=1024, description="Width of the network at the largest map, in channels.")
+    levels: int = Field(
+        3, ge=1, le=6, description="Sizes of maps in the network, each half as large and twice as wide."
+    )
+    blocks: int = Field(2, ge=1, le=64, description="Blocks of layers at each side of a level.")
+    grey: float = Field(0.0, ge=0, le=1, description="Share of colour pictures that are learned from as grey ones.")
+    told: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of pictures with which the network is told the noise's level; of the others it must see it.",
+    )
+    perceptual: float = Field(
+        0.0, ge=0, description="Weight of how far a restored picture looks from the clean one to the network lite0."
+    )
+    adversarial: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of what a discriminator says of restored pictures; they become crisper, not truer.",
+    )
+    adversarial_loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
+        "relativistic", description="Adversarial loss, of the scores of clean pictures and restored ones."
+    )
+
+    @field_validator("degrade")
+    @classmethod
+    def _known(cls, text: str) -> str:
+        try:
+            alternatives(text)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+        return text
+
+    def chains(self) -> tuple[Chain, ...]:
+        """Return the chains of degradations of which one is drawn for each picture; none if `degrade` is empty."""
+        return alternatives(self.degrade)
+
+    def build(self, shape: PictureShape) -> Restoration:
+        """Return the objective for pictures of this shape."""
+        from pinxit.objectives.restoration import Restoration
+
+        if shape.channels == 4:
+            raise DataError("restoration learns from pictures without transparency; lay these over a background first")
+        if self.adversarial:
+            check_shape(shape, conditional=False)
+        if self.target != "clean" and (self.perceptual or self.adversarial):
+            raise UsageError(f"--target {self.target} has no clean pictures for --perceptual and --adversarial")
+        if self.adversarial_loss == "wasserstein":
+            raise UsageError(
+                "--adversarial-loss wasserstein needs a discriminator that is held, and that of restoration is not"
+            )
+        if self.target in ("clean", "noisy") and not self.degrade.strip():
+            raise UsageError(
+                f"--target {self.target} needs --degrade; pictures as they are can be a --target neighbours"
+            )
+        return Restoration(self, shape)
+
+    def sheet(self) -> str:
+        """Return what the preview shows."""
+        return "pictures as they are, as they are given to the network, and as it restores them"
+
+
+def alternatives(text: str) -> tuple[Chain, ...]:
+    """Return the chains of degradations in a text, which stand with ' or ' between them; none in an empty text."""
+    return tuple(map(Chain.parse, text.split(" or "))) if text.strip() else ()
 
 
 def check_shape(shape: PictureShape, conditional: bool) -> None:

@@ -42,6 +42,7 @@ class Recipe(Settings):
     settings: SerializeAsAny[ObjectiveSettings] = Field(description="The objective's settings.")
     data: DataRecipe = Field(description="The pictures.")
     training: TrainingSettings = Field(description="How long, how fast, how exactly.")
+    start: str | None = Field(None, description="SHA-256 of the weights that training begins with.")
     hardware: HardwareRecipe = Field(description="Where.")
     autoencoder: str | None = Field(
         None, description="SHA-256 of the weights, in the folder above, of the autoencoder whose codes a prior learns."

@@ -15,15 +15,16 @@ from pinxit.data import Batch, DataSet, ImageSet, open_data
 from pinxit.data.batch import to_uint8
 from pinxit.data.settings import DataSettings
 from pinxit.errors import DataError, DivergedError, StoppedError, UsageError
+from pinxit.files import sha256
 from pinxit.images import grid, save_image
 from pinxit.objectives.mixture import flattened
 from pinxit.objectives.objective import Generative
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.progress import Line, say
 from pinxit.training.plan import autoencoder_of, batch_of, build_trainer, pictures_of, plan, plan_prior
-from pinxit.training.run import LOG, RECIPE, Log, Run, machine
+from pinxit.training.run import LOG, RECIPE, WEIGHTS, Log, Run, machine
 from pinxit.training.settings import TrainingSettings
-from pinxit.training.store import Checkpoints, write_tensors
+from pinxit.training.store import Checkpoints, read_tensors, write_tensors
 
 SECONDS_BETWEEN_CHECKPOINTS = 25.0
 SHEETS = 16
@@ -38,22 +39,29 @@ def train(
     out: str | Path,
     data: DataSettings | None = None,
     training: TrainingSettings | None = None,
+    start: str | Path | None = None,
 ) -> Run:
     """Train a new run in the folder `out` on the pictures of `source`, and return it when it is finished.
 
-    Everything open in the settings is chosen, said, and written into the recipe before the first step. Raises
-    `UsageError`, `DataError`, `DiskError`, `DivergedError`, `BusyError`, or `StoppedError` after a signal.
+    `data` may be of any class: what it leaves open is as the objective's own settings of pictures have it. `start` is a
+    run or a safetensors file whose weights, those of equal name and shape, training begins with. Everything open in the
+    settings is chosen, said, and written into the recipe before the first step. Raises `UsageError`, `DataError`, `DiskError`,
+    `DivergedError`, `BusyError`, or `StoppedError` after a signal.
     """
     source, out = str(source), Path(out)
     if isinstance(settings, PriorSettings):
         raise UsageError("a prior is learned over the codes of a run: pinxit.train_prior(settings, RUN)")
     Run.refuse_used(out)
-    pictures = open_data(source, (data or DataSettings()).holdout)
+    data = settings.pictures.parse(data.model_dump(exclude_unset=True) if data else {})
+    pictures = open_data(source, data.holdout)
     for remark in pictures.notes:
         say(remark)
-    recipe = plan(settings, source, pictures, data or DataSettings(), training or TrainingSettings())
+    recipe = plan(settings, source, pictures, data, training or TrainingSettings())
+    if start is not None:
+        start = weights_of(Path(start))
+        recipe = recipe.changed(start=sha256(start))
     run = Run.create(out, recipe)
-    _fit(run, pictures)
+    _fit(run, pictures, start)
     return run
 
 
@@ -75,15 +83,28 @@ def train_prior(settings: PriorSettings, folder: str | Path, training: TrainingS
 def resume(out: str | Path) -> Run:
     """Go on with the run in the folder `out` from its newest good checkpoint, or from the start if it has none."""
     run = Run.open(Path(out))
+    if run.recipe.start and not Checkpoints(run.checkpoints).steps():
+        raise DataError(f"{out} was stopped before it had taken the weights it begins with; train it anew with --from")
     _fit(run, pictures_of(run.recipe))
     return run
 
 
-def _fit(run: Run, pictures: DataSet) -> None:
+def weights_of(place: Path) -> Path:
+    """Return the file of weights at a place: itself, or that of the run; `DataError` if there is none."""
+    path = place / WEIGHTS if place.is_dir() else place
+    if not path.is_file():
+        raise DataError(f"{place}: no weights are there; a run's folder or a safetensors file would do")
+    return path
+
+
+def _fit(run: Run, pictures: DataSet, start: Path | None = None) -> None:
     """Train `run` to its last step, and tell its story however it ends."""
     try:
         with run.lock(), _signals() as received:
-            _loop(Session(run, pictures), received)
+            session = Session(run, pictures)
+            if start is not None:
+                session.begin(start)
+            _loop(session, received)
     except (StoppedError, DivergedError):
         _report(run)
         raise
@@ -147,6 +168,12 @@ class Session:
         say(f"going on from step {found.step:,}")
         return found.facts
 
+    def begin(self, start: Path) -> None:
+        """Take what fits of the weights in a file, and keep it as the checkpoint of step 0."""
+        left = self.trainer.begin(read_tensors(start))
+        say(f"beginning with the weights of {start}" + (f"; {left} tensors do not fit and start anew" if left else ""))
+        self.save()
+
     def due(self) -> bool:
         """Say whether it is time for a checkpoint: at the last step, and some seconds after the one before."""
         return self.trainer.step == self.last or time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS
@@ -208,7 +235,9 @@ class Session:
 
     def _plain(self, images: ImageSet, step: int, size: int) -> Batch:
         """Return rows of a step as the pictures are, without augmentation, where the networks are."""
-        plain = self.run.recipe.changed(data=self.run.recipe.data.changed(flip=False, shift=0.0, rotate=0.0, scale=0.0))
+        plain = self.run.recipe.changed(
+            data=self.run.recipe.data.changed(flip=False, turn=False, shift=0.0, rotate=0.0, scale=0.0)
+        )
         batch = batch_of(plain, images, step, size)
         return batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format)
 

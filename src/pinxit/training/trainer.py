@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -112,6 +112,19 @@ class Trainer:
                 moments.setdefault(int(index), {})[name] = like(weights[int(index)], value)
             optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
         self.step = step
+
+    def begin(self, weights: Mapping[str, Tensor]) -> int:
+        """Take the tensors whose names and shapes are the networks' own; return how many of the model's are not there.
+
+        Raises `DataError` if none fits.
+        """
+        own = self.objective.networks.state_dict()
+        fitting = {name: value for name, value in weights.items() if name in own and value.shape == own[name].shape}
+        if not fitting:
+            raise DataError(f"none of {len(weights)} tensors has a name and shape of this network's; see --channels")
+        self.objective.networks.load_state_dict(fitting, strict=False)
+        self.average.load_state_dict(fitting, strict=False)
+        return len(self.average.state_dict().keys() - fitting.keys())
 
     @contextmanager
     def averaged(self) -> Iterator[Objective]:

@@ -1,0 +1,197 @@
+"""How well do trained networks restore photographs, beside what needs no training?
+
+    python benchmarks/quality/restoration.py TASK PICTURES [--model RUN] [--held-out 0.05] [--limit N] [--only WORD]
+        [--out FILE]
+
+PICTURES is a folder; with --held-out only those pictures count that `--holdout` of the same share keeps out of
+training, with --only those whose name holds a word. A row is the mean PSNR in dB over the pictures, of results that are
+clipped to [0, 1] and not rounded.
+
+denoise: Gaussian noise of 15, 25 and 50 of 255, on grey (BT.601, rounded) and colour pictures, as it is and as a file
+of 8 bits holds it (clipped, rounded). Rows: noisy; 8 x 8 sliding DCT with threshold 2.7 sigma, told sigma; the network;
+the network told sigma, where it can be. upscale: MATLAB's imresize(x, 1/scale), rounded to 8 bits; on Y, without a
+border of `scale` pixels. Rows: bicubic, network. inpaint: 50 % random pixels, text, scratches, boxes of 64 pixels, told
+the holes. Rows: biharmonic (scikit-image), Telea (OpenCV, where it is installed), network. jpeg: quality 10. blur:
+Gaussian of 1.6 pixels with noise of 2 of 255. Rows: degraded, network. Noise and holes are drawn by the picture's
+number.
+
+The last line of stdout is the network's gain over the best other row, by column.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pinxit.data import ImageSet, open_data
+from pinxit.degradations import Chain, resize_bicubic
+from pinxit.editors.dct import denoise_dct
+from pinxit.editors.restore import Denoise, Inpaint, Restore, Upscale
+from pinxit.editors.restorer import Restorer
+from pinxit.metrics.paired import as_channels, crop, psnr
+from pinxit.objectives.restoration import luma
+from pinxit.progress import track
+from pinxit.training.run import machine
+
+SIGMAS = (15, 25, 50)
+HOLES = {
+    "50 % pixels": "pixels(share=0.5)",
+    "text": "text(share=0.1)",
+    "scratches": "scratches(share=0.05)",
+    "boxes of 64": "boxes(share=0.1, side=64)",
+}
+SPOILED = {"jpeg": {"quality 10": "jpeg(quality=10)"}, "blur": {"sigma 1.6": "blur(sigma=1.6) | noise(sigma=0.00784)"}}
+BASELINES = ("noisy", "dct", "bicubic", "biharmonic", "telea", "degraded")
+
+Row = tuple[str, str, float]
+"""Column, row and PSNR of one picture."""
+
+
+def denoise(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
+    """Yield what becomes of a colour picture (3, H, W) with noise."""
+    pictures = {"grey": rounded(luma(clean[None])[0, :1]), "colour": clean}
+    for kind, picture in pictures.items():
+        for level in SIGMAS:
+            rng = torch.Generator().manual_seed(1000 * number + level)
+            sigma = level / 255
+            noisy = picture + sigma * torch.empty(picture.shape).normal_(generator=rng)
+            for how, given in (("", noisy), (", clipped", rounded(noisy))):
+                column = f"{kind} {level}{how}"
+                yield column, "noisy", decibels(given, picture)
+                yield column, "dct", decibels(denoise_dct(given, sigma).clamp(0, 1), picture)
+                yield column, "network", decibels(network.run(given, None), picture)
+                if network.objective.settings.told:
+                    told = Restorer(network.objective, "cpu", sigma)
+                    yield column, "network, told", decibels(told.run(given, None), picture)
+
+
+def upscale(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
+    """Yield what becomes of a picture made small."""
+    scale = network.scale
+    high, wide = (side // scale * scale for side in clean.shape[1:])
+    clean = clean[:, :high, :wide]
+    small = rounded(resize_bicubic(clean, (high // scale, wide // scale)))
+    for row, large in (("bicubic", resize_bicubic(small, (high, wide))), ("network", network.run(small, None))):
+        one, other = (crop(as_channels(picture[None], "y"), scale) for picture in (large.clamp(0, 1), clean))
+        yield f"x{scale}", row, psnr(one, other).item()
+
+
+def inpaint(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
+    """Yield what becomes of a picture with holes."""
+    for column, text in HOLES.items():
+        spoiled = Chain.parse(text).degrade(clean, torch.Generator().manual_seed(number))
+        filled = {name: fill(spoiled.image, spoiled.mask) for name, fill in fillers().items()}
+        for row, picture in (filled | {"network": network.run(spoiled.image, spoiled.mask)}).items():
+            yield column, row, decibels(torch.where(spoiled.mask > 0, picture, clean), clean)
+
+
+def fillers() -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    """Return what fills holes without training, of the libraries that are here."""
+
+    def biharmonic(image: Tensor, mask: Tensor) -> Tensor:
+        from skimage.restoration import inpaint_biharmonic
+
+        filled = inpaint_biharmonic(image.permute(1, 2, 0).numpy(), mask[0].numpy() > 0, channel_axis=2)
+        return torch.from_numpy(np.asarray(filled, np.float32)).permute(2, 0, 1).clamp(0, 1)
+
+    def telea(image: Tensor, mask: Tensor) -> Tensor:
+        import cv2
+
+        pixels = np.ascontiguousarray((image * 255).permute(1, 2, 0).byte().numpy())
+        filled = cv2.inpaint(pixels, (mask[0] > 0).byte().numpy(), 3, cv2.INPAINT_TELEA)
+        return torch.from_numpy(filled).permute(2, 0, 1).float() / 255
+
+    return {"biharmonic": biharmonic} | ({"telea": telea} if importlib.util.find_spec("cv2") else {})
+
+
+def undo(task: str) -> Callable[[Tensor, int, Restorer], Iterator[Row]]:
+    """Return the function that yields what becomes of a picture spoiled in the ways of a task."""
+
+    def rows(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
+        for column, text in SPOILED[task].items():
+            given = Chain.parse(text).degrade(clean, torch.Generator().manual_seed(number)).image
+            yield column, "degraded", decibels(given, clean)
+            yield column, "network", decibels(network.run(given, None), clean)
+
+    return rows
+
+
+TASKS = {
+    "denoise": (denoise, Denoise),
+    "upscale": (upscale, Upscale),
+    "inpaint": (inpaint, Inpaint),
+    "jpeg": (undo("jpeg"), Restore),
+    "blur": (undo("blur"), Restore),
+}
+
+
+def rounded(picture: Tensor) -> Tensor:
+    """Return a picture as a file of 8 bits gives it back."""
+    return (picture.clamp(0, 1) * 255).round() / 255
+
+
+def decibels(picture: Tensor, clean: Tensor) -> float:
+    """Return the PSNR of a picture (C, H, W)."""
+    return psnr(picture[None], clean[None]).item()
+
+
+def chosen(folder: str, share: float | None, limit: int | None, word: str) -> tuple[ImageSet, list[int]]:
+    """Return a set of pictures, and which of them count, in the order of their names."""
+    data = open_data(folder, share or 0)
+    images = data.train if share is None else data.held_out
+    return images, [number for number, name in enumerate(images.names) if word in name][:limit]
+
+
+def in_colour(pixels: np.ndarray) -> Tensor:
+    """Return a picture (H, W, C) as float32 (3, H, W) in [0, 1]."""
+    picture = torch.from_numpy(pixels[..., :3].astype(np.float32) / np.iinfo(pixels.dtype).max).permute(2, 0, 1)
+    return picture.expand(3, -1, -1).contiguous()
+
+
+def table(task: str, model: Path | None, images: ImageSet, numbers: list[int]) -> dict[str, dict[str, float]]:
+    """Return the mean of every row by column."""
+    function, editor = TASKS[task]
+    network = editor.parse({} if model is None else {"model": model}).bind()
+    found: dict[str, dict[str, list[float]]] = {}
+    for number in track(numbers, "picture", len(numbers)):
+        for column, row, value in function(in_colour(images[number]), number, network):
+            found.setdefault(column, {}).setdefault(row, []).append(value)
+    return {column: {row: float(np.mean(seen)) for row, seen in rows.items()} for column, rows in found.items()}
+
+
+def main() -> None:
+    """Measure, print and keep one task."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("pictures")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--held-out", type=float)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    images, numbers = chosen(asked.pictures, asked.held_out, asked.limit, asked.only)
+    columns = table(asked.task, asked.model, images, numbers)
+    gains = {}
+    for column, rows in columns.items():
+        print(f"{column:24}" + "   ".join(f"{row} {value:6.2f}" for row, value in rows.items()))
+        gains[column] = round(rows["network"] - max(rows[row] for row in BASELINES if row in rows), 2)
+    if asked.out:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        protocol = {"task": asked.task, "pictures": images.name, "names": [images.names[number] for number in numbers]}
+        protocol |= {"fingerprint": images.fingerprint, "about": __doc__}
+        document = {"commit": commit, "machine": machine(), "protocol": protocol, "psnr": columns, "gains": gains}
+        asked.out.write_text(json.dumps(document, indent=2) + "\n")
+    print(json.dumps(gains))
+
+
+if __name__ == "__main__":
+    main()

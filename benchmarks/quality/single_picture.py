@@ -1,0 +1,165 @@
+"""What can be repaired without any training data? Editors that learn from the one picture, against formulas.
+
+    python benchmarks/quality/single_picture.py [--pictures FOLDER | NAME...] [--tasks denoise inpaint upscale]
+        [--size 256] [--max-steps 3000] [--channels 32] [--seed 0] [--out results.json]
+
+Of each picture the middle, at most `size` pixels a side, is spoilt and repaired; PSNR in dB over all channels, results
+clipped to [0, 1]. NAME is one of scikit-image's own pictures. Denoise: Gaussian noise of sigma 25/255, not clipped.
+Inpaint: half of the pixels are lost, at random; the others are kept as they are in every row. Upscale: by 2, of what
+MATLAB's imresize makes of the picture.
+
+The rows `prior` are the deep image prior, stopped by itself; `prior, oracle stop` is the best that its running mean
+ever was, which one cannot know without the clean picture, and `prior, all steps` its running mean at the end. The last
+line of stdout is how far the stop stays behind the oracle, in the mean over all pictures of each task.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+import torch
+from skimage.restoration import inpaint_biharmonic
+from torch import Tensor
+
+from pinxit.degradations import resize_bicubic
+from pinxit.editors.canvas import Settling
+from pinxit.editors.dct import SlidingDCT, denoise_dct
+from pinxit.editors.mask import unit
+from pinxit.editors.prior import PATIENCE, WINDOW, FittedPrior
+from pinxit.editors.untrained import DenoisePrior, DenoiseZeroShot, InpaintPrior, Prior, UpscalePrior
+from pinxit.images import SUFFIXES, load_image, reads_deep
+from pinxit.metrics.paired import psnr
+from pinxit.training.run import machine
+
+NAMES = ("astronaut", "camera", "chelsea", "coffee")
+SIGMA, LOST = 25 / 255, 0.5
+PRIOR, ORACLE, LAST = "prior", "prior, oracle stop", "prior, all steps"
+
+Rows = Iterator[tuple[str, Tensor]]
+
+
+def denoise(clean: Tensor, rng: torch.Generator, asked: argparse.Namespace) -> Rows:
+    noisy = clean + SIGMA * torch.randn(clean.shape, generator=rng)
+    pixels = noisy.permute(1, 2, 0).numpy()
+    yield "noisy", noisy
+    yield "DCT, sigma known", denoise_dct(noisy, SIGMA)
+    yield "DCT, sigma estimated", SlidingDCT(None).fitted(pixels).run(noisy, None)
+    yield "zero-shot", DenoiseZeroShot(seed=asked.seed).bind().fitted(pixels).run(noisy, None)
+    yield from prior(DenoisePrior, noisy, None, clean, asked)
+
+
+def inpaint(clean: Tensor, rng: torch.Generator, asked: argparse.Namespace) -> Rows:
+    mask = (torch.rand(1, *clean.shape[1:], generator=rng) < LOST).float()
+    holed = clean * (1 - mask)
+    for name, fill in FILLS.items():
+        filled = fill(holed.permute(1, 2, 0).numpy(), mask[0].bool().numpy())
+        yield name, holed + mask * torch.from_numpy(filled).float().permute(2, 0, 1)
+    for name, restored in prior(InpaintPrior, holed, mask, clean, asked):
+        yield name, holed + mask * restored
+
+
+def upscale(clean: Tensor, rng: torch.Generator, asked: argparse.Namespace) -> Rows:
+    size = clean.shape[1], clean.shape[2]
+    small = resize_bicubic(clean, (size[0] // 2, size[1] // 2))
+    yield "bicubic", resize_bicubic(small, size)
+    yield from prior(UpscalePrior, small, None, clean, asked)
+
+
+def prior(kind: type[Prior], image: Tensor, mask: Tensor | None, clean: Tensor, asked: argparse.Namespace) -> Rows:
+    """Yield what the prior gives when it has settled, when it would be best to stop, and at the end."""
+    bound = kind(max_steps=asked.max_steps, channels=asked.channels, seed=asked.seed).bind()
+    if not isinstance(bound, FittedPrior):
+        raise TypeError(kind)
+    settling, stopped, oracle = Settling(WINDOW, PATIENCE), None, image
+    best = float("-inf")
+    for restored in bound.restorations(image, mask):
+        settling.update(restored)
+        if settling.over and stopped is None:
+            stopped = settling.best[0]
+            print(f"    settled at step {settling.best_seen}, known at step {settling.seen}", flush=True)
+        if (now := decibels(settling.mean[0], clean)) > best:
+            best, oracle = now, settling.mean[0].clone()
+    yield PRIOR, settling.best[0] if stopped is None else stopped
+    yield ORACLE, oracle
+    yield LAST, settling.mean[0]
+
+
+def biharmonic(holed: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return inpaint_biharmonic(holed, mask, channel_axis=2)
+
+
+def telea(holed: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    import cv2
+
+    filled = cv2.inpaint(np.rint(holed * 255).astype(np.uint8).squeeze(), mask.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    return filled.reshape(holed.shape) / 255
+
+
+FILLS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"biharmonic": biharmonic}
+if reads_deep():  # both need OpenCV, pinxit[deep]
+    FILLS["Telea"] = telea
+TASKS = {"denoise": denoise, "inpaint": inpaint, "upscale": upscale}
+
+
+def decibels(image: Tensor, clean: Tensor) -> float:
+    return psnr(image[None], clean[None]).item()
+
+
+def pictures(asked: list[str], size: int) -> Iterator[tuple[str, Tensor]]:
+    """Yield the middles of the pictures, (C, H, W) in [0, 1] with even sides, by name."""
+    folder = Path(asked[0])
+    if folder.is_dir():
+        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        loaded = ((path.stem, load_image(path)[..., :3]) for path in found)
+    else:
+        loaded = ((name, np.atleast_3d(getattr(skimage.data, name)())) for name in asked)
+    for name, pixels in loaded:
+        sides = [min(size, side) // 2 * 2 for side in pixels.shape[:2]]
+        top, left = ((whole - side) // 2 for whole, side in zip(pixels.shape, sides, strict=False))
+        middle = pixels[top : top + sides[0], left : left + sides[1]]
+        yield name, torch.from_numpy(unit(middle)).permute(2, 0, 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--pictures", nargs="+", default=list(NAMES))
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--max-steps", type=int, default=3000)
+    parser.add_argument("--channels", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    scores: dict[str, dict[str, dict[str, float]]] = {task: {} for task in asked.tasks}
+    for task in asked.tasks:
+        for number, (name, clean) in enumerate(pictures(asked.pictures, asked.size)):
+            row, started = scores[task].setdefault(name, {}), time.process_time()
+            with torch.no_grad():
+                for way, image in TASKS[task](clean, torch.Generator().manual_seed(asked.seed + number), asked):
+                    row[way] = decibels(image if way == "noisy" else image.clamp(0, 1), clean)
+                    print(
+                        f"{task}  {name:12} {way:22} {row[way]:6.2f} dB  {time.process_time() - started:7.1f} s",
+                        flush=True,
+                    )
+                    started = time.process_time()
+    means = {task: {way: float(np.mean([row[way] for row in rows.values()])) for way in next(iter(rows.values()))}
+             for task, rows in scores.items()}  # fmt: skip
+    for task, rows in means.items():
+        print(f"{task}, mean of {len(scores[task])}: " + ", ".join(f"{way} {value:.2f}" for way, value in rows.items()))
+    if asked.out:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        protocol = {**{key: getattr(asked, key) for key in ("size", "max_steps", "channels", "seed")}, "about": __doc__}
+        document = {"commit": commit, "machine": machine(), "protocol": protocol, "psnr": scores, "mean": means}
+        asked.out.write_text(json.dumps(document, indent=2) + "\n")
+    print("behind the oracle: " + ", ".join(f"{task} {row[ORACLE] - row[PRIOR]:.2f} dB" for task, row in means.items()))
+
+
+if __name__ == "__main__":
+    main()

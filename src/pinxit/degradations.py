@@ -1,0 +1,453 @@
+"""What spoils a picture: noise, holes, blur, less resolution, JPEG, darkness, haze; each a class of settings and a row.
+
+A picture is (C, H, W) float32 in [0, 1], C 1 or 3; it comes back unclipped unless clipping is the degradation's nature.
+Every number is drawn from the `rng` that is handed in, so that the same generator state gives the same picture; a
+setting that is a range is drawn anew, uniformly, for each picture. Of any two parts of a chain the left one comes
+first. Nothing here imports torch, numpy or Pillow before a picture is spoilt, so that help can list the table.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+
+from pydantic import Field
+
+from pinxit.errors import UsageError
+from pinxit.settings import Range, Settings, parse_chain, within
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import ImageDraw, ImageFont
+    from torch import Tensor
+
+Fraction = Annotated[Range, within(0, 1)]
+
+
+@dataclass(frozen=True)
+class Degraded:
+    """A spoilt picture (C, h, w), its mask (1, h, w), 1 where the picture is to change, and what a network may be told.
+
+    `level` is the strength that was drawn, in the unit of its setting (noise: sigma); None where there is none to tell.
+    """
+
+    image: Tensor
+    mask: Tensor | None = None
+    level: float | None = None
+
+
+class Degradation(Settings):
+    """Base of the rows of `DEGRADATIONS`. `masks` says that a mask comes with the picture."""
+
+    masks: ClassVar[bool] = False
+
+    @property
+    def shrinks(self) -> int:
+        """How many times smaller each side comes back."""
+        return 1
+
+    def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
+        """Return the picture (C, H, W) spoilt, with what `rng` draws; the picture itself is left as it is."""
+        raise NotImplementedError
+
+
+class Noise(Degradation):
+    """Gaussian noise of standard deviation `sigma`, the same in every pixel and channel: y = x + sigma n."""
+
+    sigma: Fraction = Field((0, 0.2), description="Standard deviation, in units of the image range.")
+
+    def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
+        """Return the noisy picture, unclipped; the level is sigma."""
+        sigma = drawn(self.sigma, rng)
+        return Degraded(image + sigma * normal(image, rng), level=sigma)
+
+
+class Poisson(Degradation):
+    """Shot noise: y = Poisson(peak x) / peak, whose variance is x / peak. Values below 0 hold no photons."""
+
+    peak: Annotated[Range, within(0.1, 1e6)] = Field((10, 1000), description="Photons in a white pixel.")
+
+    def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
+        """Return the noisy picture, unclipped above; the level is the peak."""
+        import torch
+
+        peak = drawn(self.peak, rng)
+        photons = torch.poisson((peak * image.clamp(min=0)).to(rng.device), generator=rng)
+        return Degraded(photons.to(image) / peak, level=peak)
+
+
+class Clip(Degradation):
+    """What a file of 8 bits holds: clipped to [0, 1] and rounded to a multiple of 1/255."""
+
+    def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
+        """Return the picture as an 8-bit file would give it back."""
+        return Degraded(_of_255(image) / 255)
+
+
+class Holes(Degradation):
+    """Base of what leaves holes: masked pixels become 0, as in x (1 - mask), in all channels.
+
+    Shapes are added until the share of the picture is covered, so that the last one may go beyond it.
+    """
+
+    masks: ClassVar[bool] = True
+    share: Annotated[Range, within(0, 0.9)] = Field((0.05, 0.25), description="Share of the picture that is lost.")
+
+    def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
+        """Return the picture with holes, and where they are."""
+        mask = self.mask(image, drawn(self.share, rng), rng)
+        return Degraded(image * (1 - mask), mask)
+
+    def mask(self, image: Tensor, share: float, rng: torch.Generator) -> Tensor:
+        """Return (1, H, W) of the image's type: 1 in at least `share` of the picture, else 0."""
+        import numpy as np
+        from PIL import Image, ImageDraw
+
+        height, width = image.shape[1:]
+        canvas = Image.new("1", (width, height))
+        while canvas.histogram()[0] > (1 - share) * height * width:
+            self.draw(ImageDraw.Draw(canvas), image, rng)
+        return image.new_tensor(np.asarray(canvas))[None]
+
+    def draw(self, canvas: ImageDraw.ImageDraw, image: Tensor, rng: torch.Generator) -> None:
+        """Add one shape to the canvas, which has the size of the image."""
+        raise NotImplementedError
+
+
+class Boxes(Holes):
+    """Holes that are upright rectangles, wholly inside the picture where they fit."""
+
+    side: Annotated[Range, within(1, 4096)] = Field((8, 32), description="Width and height of a box, each, in pixels.")
+
+    def draw(self, canvas: ImageDraw.ImageDraw, image: Tensor, rng: torch.Generator) -> None:
+        """Add a box."""
+        sides = [round(drawn(self.side, rng)) for _ in range(2)]
+        across, down = uniform(2, rng)
+        left, top = round(across * max(0, image.shape[2] - sides[0])), round(down * max(0, image.shape[1] - sides[1]))
+        canvas.rectangle((left, top, left + sides[0] - 1, top + sides[1] - 1), fill=1)
+
+
+class Strokes(Holes):
+    """Holes that a brush paints: bent lines of one width with round ends (after Yu et al., 2019, algorithm 1)."""
+
+    width: Annotated[Range, within(1, 512)] = Field((5, 20), description="Width of a stroke in pixels.")
+
+    _segments: ClassVar[int] = 6
+    _reach: ClassVar[float] = 1 / 12  # of a segment, in diagonals of the picture
+    _bend: ClassVar[float] = 2 * math.pi / 5  # either way, where two segments meet
+
+    def draw(self, canvas: ImageDraw.ImageDraw, image: Tensor, rng: torch.Generator) -> None:
+        """Add a stroke that starts anywhere, in any direction."""
+        height, width = image.shape[1:]
+        brush = round(drawn(self.width, rng))
+        across, down, heading, *bends = uniform(3 + self._segments, rng)
+        points, angle = [(across * width, down * height)], 2 * math.pi * heading
+        reach = self._reach * math.hypot(height, width)
+        for bend in bends:
+            angle += self._bend * (2 * bend - 1)
+            points.append((points[-1][0] + reach * math.cos(angle), points[-1][1] + reach * math.sin(angle)))
+        canvas.line(points, fill=1, width=brush)
+        for x, y in points:
+            canvas.circle((x, y), (brush - 1) / 2, fill=1)
+
+
+class Scratches(Strokes):
+    """Holes that are scratches: long, thin and nearly straight."""
+
+    share: Annotated[Range, within(0, 0.5)] = Field((0.02, 0.1), description="Share of the picture that is lost.")
+    width: Annotated[Range, within(1, 16)] = Field((1, 3), description="Width of a scratch in pixels.")
+
+    _reach: ClassVar[float] = 1 / 8
+    _bend: ClassVar[float] = math.pi / 16
+
+
+class Text(Holes):
+    """Holes that are words of random letters, upright, in the font that comes with Pillow."""
+
+    share: Annotated[Range, within(0, 0.5)] = Field((0.05, 0.2), description="Share of the picture that is lost.")
+    size: Annotated[Range, within(4, 512)] = Field((12, 32), description="Size of the letters in pixels.")
+
+    def draw(self, canvas: ImageDraw.ImageDraw, image: Tensor, rng: torch.Generator) -> None:
+        """Add a word of three to nine letters with its centre inside the picture."""
+        font = _font(round(drawn(self.size, rng)))
+        across, down, length, *letters = uniform(12, rng)
+        letters = letters[: 3 + int(7 * length)]
+        word = "".join(string.ascii_letters[int(len(string.ascii_letters) * letter)] for letter in letters)
+        canvas.text((across * image.shape[2], down * image.shape[1]), word, fill=1, font=font, anchor="mm")
+
+
+class Pixels(Holes):
+    """Holes of one pixel: each is lost with the probability `share`, whatever happens to the others."""
+
+    def mask(self, image: Tensor, share: float, rng: torch.Generator) -> Tensor:
+        """Return (1, H, W): 1 with probability `share`, else 0."""
+        import torch
+
+        return (torch.rand(1, *image.shape[1:], generator=rng, device=rng.device) < share).to(image)
+
+
+class Blur(Degradation):
+    """A Gaussian blur, cut off at four sigma; beyond its edges the picture is mirrored."""
+
+    sigma: Annotated[Range, within(0, 50)] = Field((0.5, 3), description="Standard deviation in pixels.")
+
+    def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
+        """Return the blurred picture; the level is sigma."""
+        sigma = drawn(self.sigma, rng)
+        reach = round(4 * sigma)
+        bell = {x: math.exp(-((x / sigma) ** 2) / 2) if x else 1.0 for x in range(-reach, reach + 1)}
+        total = sum(bell.values())
+        across = _filtered(image, {(0, x): weight / total for x, weight in bell.items()})
+        return Degraded(_filtered(across, {(x, 0): weight / total for x, weight in bell.items()}), level=sigma)
+
+
+class Motion(Degradation):
+    """A straight motion of the camera: the mean of the picture along a line, mirrored beyond its edges.
+
+    The line has ceil(length) points, evenly over length - 1 pixels and read bilinearly; length 1 is no motion.
+    """
+
+    length: Annotated[Range, within(1, 200)] = Field((5, 25), description="Length of the motion in pixels.")
+    angle: Annotated[Range, within(0, 180)] = Field((0, 180), description="Its direction, in degrees from the right.")
+
+    def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
+        """Return the blurred picture; the level is the length."""
+        length, angle = drawn(self.length, rng), math.radians(drawn(self.angle, rng))
+        count = math.ceil(length)
+        taps: dict[tuple[int, int], float] = {}
+        for number in range(count):
+            along = (length - 1) * (number / (count - 1) - 0.5) if count > 1 else 0.0
+            y, x = -along * math.sin(angle), along * math.cos(angle)
+            for row in (math.floor(y), math.floor(y) + 1):
+                for column in (math.floor(x), math.floor(x) + 1):
+                    weight = (1 - abs(y - row)) * (1 - abs(x - column)) / count
+                    taps[row, column] = taps.get((row, column), 0.0) + weight
+        return Degraded(_filtered(image, taps), level=length)
+
+
+class Downscale(Degradation):
+    """Fewer pixels, by MATLAB's imresize(x, 1/scale): antialiased bicubic; a side becomes ceil(side / scale)."""
+
+    scale: int = Field(2, ge=1, le=16, description="How many times smaller each side becomes.")
+
+    @property
+    def shrinks(self) -> int:
+        """How many times smaller each side comes back."""
+        return self.scale
+
+    def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
+        """Return the small picture."""
+        size = [math.ceil(side / self.scale) for side in image.shape[1:]]
+        return Degraded(_resized(image, size, [1 / self.scale] * 2))
+
+
+class JPEG(Degradation):
+    """A JPEG file and back, by Pillow: clipped to 8 bits, colour kept at half the resolution (4:2:0)."""
+
+    quality: Annotated[Range, within(1, 95)] = Field((10, 90), description="Pillow's quality, a whole number.")
+
+    def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
+        """Return the picture as decoded; the level is the quality."""
+        import numpy as np
+        from PIL import Image
+
+        quality = round(drawn(self.quality, rng))
+        pixels = _of_255(image).permute(1, 2, 0).byte().cpu().numpy()
+        file = io.BytesIO()
+        Image.fromarray(pixels if len(image) == 3 else pixels[..., 0]).save(file, "JPEG", quality=quality)
+        decoded = np.asarray(Image.open(file)).reshape(pixels.shape)
+        return Degraded(image.new_tensor(decoded).permute(2, 0, 1).contiguous() / 255, level=float(quality))
+
+
+class Dark(Degradation):
+    """Too little light: y = gain x^gamma + read_noise n; values below 0 keep their sign.
+
+    For the noise of few photons as well: dark() | poisson(peak=...).
+    """
+
+    gain: Annotated[Range, within(0, 1)] = Field((0.1, 0.3), description="Share of the light that is left.")
+    gamma: Annotated[Range, within(0.1, 10)] = Field((1, 1), description="Exponent; above 1 it darkens the shadows.")
+    read_noise: Fraction = Field((0, 0.02), description="Standard deviation of the sensor's noise, in the image range.")
+
+    def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
+        """Return the dark picture, unclipped; the level is the gain."""
+        gain, gamma, sigma = (drawn(ends, rng) for ends in (self.gain, self.gamma, self.read_noise))
+        dark = gain * image.sign() * image.abs() ** gamma
+        return Degraded(dark + sigma * normal(image, rng), level=gain)
+
+
+class Haze(Degradation):
+    """Scattered light: I = J t + A (1 - t) with t = exp(-beta d) (Koschmieder, 1924; He et al., 2009, eqs. 1 and 2).
+
+    The depth d is a smooth random field in [0, 1], 4 x 4 uniform numbers made large; A is grey.
+    """
+
+    beta: Annotated[Range, within(0, 10)] = Field((0.6, 1.8), description="Scattering over the greatest depth.")
+    air: Fraction = Field((0.7, 1), description="Brightness A of the haze.")
+
+    def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
+        """Return the hazy picture; the level is beta."""
+        import torch
+
+        beta, air = drawn(self.beta, rng), drawn(self.air, rng)
+        coarse = torch.rand(1, 4, 4, generator=rng, device=rng.device).to(image)
+        depth = resize_bicubic(coarse, (image.shape[1], image.shape[2])).clamp(0, 1)
+        transmission = (-beta * depth).exp()
+        return Degraded(image * transmission + air * (1 - transmission), level=beta)
+
+
+DEGRADATIONS: dict[str, type[Degradation]] = {
+    "noise": Noise,
+    "poisson": Poisson,
+    "clip": Clip,
+    "boxes": Boxes,
+    "strokes": Strokes,
+    "scratches": Scratches,
+    "text": Text,
+    "pixels": Pixels,
+    "blur": Blur,
+    "motion": Motion,
+    "downscale": Downscale,
+    "jpeg": JPEG,
+    "dark": Dark,
+    "haze": Haze,
+}
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Degradations one after the other; the masks are united, the level is the first one's that has one.
+
+    `UsageError` if a picture would be made smaller after holes were made, whose mask would not fit it any more.
+    """
+
+    steps: tuple[Degradation, ...]
+
+    def __post_init__(self) -> None:
+        holes = False
+        for step in self.steps:
+            if holes and step.shrinks > 1:
+                raise UsageError("holes come after downscale, so that their mask has the size of the picture")
+            holes = holes or step.masks
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the chain that a text such as "blur(sigma=1) | noise(sigma=0..0.2)" asks for."""
+        return cls(parse_chain(text, DEGRADATIONS, "degradation"))
+
+    @property
+    def masks(self) -> bool:
+        """Whether a mask comes with the picture."""
+        return any(step.masks for step in self.steps)
+
+    @property
+    def shrinks(self) -> int:
+        """How many times smaller each side comes back."""
+        return math.prod(step.shrinks for step in self.steps)
+
+    def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
+        """Return the picture (C, H, W) after all steps."""
+        import torch
+
+        masks: list[Tensor] = []
+        level = None
+        for step in self.steps:
+            done = step.degrade(image, rng)
+            image = done.image
+            masks += [done.mask] if done.mask is not None else []
+            level = done.level if level is None else level
+        return Degraded(image, reduce(torch.maximum, masks) if masks else None, level)
+
+
+def resize_bicubic(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return (..., H, W) at `size` = (height, width), as MATLAB's imresize(image, size) does, but unrounded, unclipped.
+
+    Bicubic with a = -0.5 (Keys, 1981), antialiased where made smaller, mirrored beyond the edges. Differentiable.
+    """
+    scales = [length / side for length, side in zip(size, image.shape[-2:], strict=True)]
+    return _resized(image, size, scales)
+
+
+def _resized(image: Tensor, size: Sequence[int], scales: Sequence[float]) -> Tensor:
+    import torch
+
+    down, across = map(_bicubic_matrix, image.shape[-2:], size, scales)
+    with torch.autocast(image.device.type, enabled=False):  # it would round the product of matrices to bfloat16
+        return down.to(image) @ image @ across.to(image).mT
+
+
+def _bicubic_matrix(side: int, length: int, scale: float) -> Tensor:
+    """Return the weights (length, side) with which `side` pixels make `length`, each 1 / scale of theirs wide."""
+    import torch
+
+    stretch = max(1.0, 1 / scale)
+    centre = (torch.arange(length, dtype=torch.float64) + 0.5) / scale - 0.5
+    taps = (centre - 2 * stretch).floor()[:, None] + torch.arange(math.ceil(4 * stretch) + 2)
+    weights = _cubic((centre[:, None] - taps) / stretch)
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    return weights.new_zeros(length, side).scatter_add(1, _mirrored(taps.long(), side), weights)
+
+
+def _cubic(x: Tensor) -> Tensor:
+    """Return Keys' kernel with a = -0.5 (1981, eq. 15)."""
+    x = x.abs()
+    near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return near * (x <= 1) + far * ((x > 1) & (x <= 2))
+
+
+def _filtered(image: Tensor, taps: Mapping[tuple[int, int], float]) -> Tensor:
+    """Return the sum of the image moved by each of `taps`, (down, across) -> weight, mirrored beyond its edges."""
+    import torch
+
+    height, width = image.shape[-2:]
+    reach = max(abs(offset) for tap in taps for offset in tap)
+    rows, columns = (_mirrored(torch.arange(-reach, side + reach), side).to(image.device) for side in (height, width))
+    wide = image[..., rows[:, None], columns]
+    parts = (
+        weight * wide[..., reach + down : reach + down + height, reach + across : reach + across + width]
+        for (down, across), weight in taps.items()
+    )
+    return reduce(torch.add, parts)
+
+
+def _mirrored(index: Tensor, length: int) -> Tensor:
+    """Return which pixel stands at `index`, in or out of a row of `length` that is mirrored with its edge repeated."""
+    index = index % (2 * length)
+    return index.minimum(2 * length - 1 - index)
+
+
+def _of_255(image: Tensor) -> Tensor:
+    """Return the picture clipped and in whole numbers from 0 to 255, but of the type it has."""
+    return (image.clamp(0, 1) * 255).round()
+
+
+def drawn(ends: tuple[float, float], rng: torch.Generator) -> float:
+    """Return a number drawn uniformly between the ends of a range."""
+    return ends[0] + (ends[1] - ends[0]) * uniform(1, rng)[0]
+
+
+def uniform(count: int, rng: torch.Generator) -> list[float]:
+    """Return numbers drawn uniformly in [0, 1)."""
+    import torch
+
+    numbers: list[float] = torch.rand(count, generator=rng, device=rng.device).tolist()
+    return numbers
+
+
+def normal(image: Tensor, rng: torch.Generator) -> Tensor:
+    """Return standard normal noise for every value of the image."""
+    import torch
+
+    return torch.randn(image.shape, generator=rng, device=rng.device).to(image)
+
+
+@lru_cache(maxsize=64)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)

@@ -1,0 +1,16 @@
+"""What can be done to a picture: the table of editors, by the name that `pinxit edit` takes. No torch here."""
+
+from pinxit.editors.adjust import Adjust
+from pinxit.editors.editor import Editor
+from pinxit.editors.untrained import DenoiseDCT, DenoisePrior, DenoiseZeroShot, UpscalePrior
+
+EDITORS: dict[str, type[Editor]] = {
+    # White balance, exposure, levels, contrast, gamma and saturation by their formulas.
+    "adjust": Adjust,
+    # Sliding 8 x 8 cosine transforms (Yu and Sapiro, 2011); Zero-shot Noise2Noise (Mansour and Heckel, 2023).
+    "denoise-dct": DenoiseDCT,
+    "denoise-zero-shot": DenoiseZeroShot,
+    # The deep image prior (Ulyanov et al., 2018).
+    "denoise-prior": DenoisePrior,
+    "upscale-prior": UpscalePrior,
+}

@@ -1,0 +1,78 @@
+"""An edit: what a person sets (`Editor`), and what then runs on pictures (`Bound`). No torch here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pinxit.settings import Settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+
+class Bound(ABC):
+    """An edit that has loaded what it needs and runs on any number of pictures.
+
+    The engine gives it whole pictures where `radius` is None, else tiles, under `torch.no_grad()`: windows whose origin
+    is a multiple of `stride`, with `radius` pixels and more of context on every side but at the picture's borders.
+    """
+
+    radius: int | None = None
+    """How many input pixels away an output pixel looks at most; None: at all of them."""
+    stride: int = 1
+    """Tiles start on multiples of it."""
+    scale: int = 1
+    """How many times wider and higher the result is."""
+    weights: Mapping[str, str] = MappingProxyType({})
+    """The SHA-256 of the shipped weights it runs with, by their names."""
+    bytes_per_pixel: int = 0
+    """What a run holds for each pixel, stated where `radius` is None; it is measured on a small tile elsewhere."""
+
+    @abstractmethod
+    def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the edited picture, in [0, 1], (C, H scale, W scale) float32.
+
+        `image` is (C, H, W) float32 in [0, 1], C 1 or 3, and must not be changed; `mask` is (1, H, W), above 0 where
+        the picture is to change. The same picture gives the same bytes.
+        """
+
+    def stages(self, image: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
+        """Yield what a slow edit has so far, the last of it being what `run` gives; only where `radius` is None."""
+        yield self.run(image, mask)
+
+    def fitted(self, pixels: np.ndarray) -> Bound:
+        """Return the edit with what it must know of the whole picture (its noise, its histogram) before tiles are run.
+
+        `pixels` are the colours, (H, W, C) uint8, uint16 or float32 in [0, 1], C 1 or 3.
+        """
+        return self
+
+
+@dataclass(frozen=True)
+class Local(Bound):
+    """An edit that is a function of a picture's neighbourhoods of `radius` pixels, 0 for single ones."""
+
+    function: Callable[[Tensor], Tensor]
+    radius: int = 0
+
+    def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the function's value, within [0, 1]."""
+        return self.function(image).clamp(0, 1)
+
+
+class Editor(Settings):
+    """An edit's settings: its fields are the flags, its docstring is the help."""
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load what the edit needs, once. `memory` is how many bytes it may use, None for as many as it likes."""
+        raise NotImplementedError
+
+    @classmethod
+    def help(cls) -> str:
+        """Return the first line of what the edit says of itself."""
+        return (cls.__doc__ or "").partition("\n")[0]

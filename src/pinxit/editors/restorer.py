@@ -1,0 +1,111 @@
+"""A trained restorer at work: its weights found, checked and bound, and pictures passed through it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from pinxit.editors.editor import Bound
+from pinxit.errors import DataError, UsageError, UserError
+from pinxit.files import sha256
+from pinxit.nets.shapes import PictureShape
+from pinxit.objectives.restoration import Restoration
+from pinxit.objectives.settings import RestorationSettings
+from pinxit.training import hardware
+from pinxit.training.store import read_tensors
+from pinxit.training.train import weights_of
+
+SHIPPED: dict[str, str] = {}
+"""The SHA-256 of the weights that come with pinxit, by their names."""
+
+FOLDER = Path(__file__).parents[1] / "weights"
+GREY, COLOUR = 1, 3
+
+
+class Restorer(Bound):
+    """A restorer as an edit. A network of colours is given grey thrice; one of grey, each colour by itself.
+
+    It computes in bf16 where the device is faster so; a pixel's bits depend on those within `radius` alone.
+    """
+
+    def __init__(self, objective: Restoration, device: str, sigma: float | None = None) -> None:
+        if sigma is not None and not objective.settings.told:
+            raise UsageError("--sigma: this network sees the noise by itself; one trained with --told can be told it")
+        self.objective, self.level = objective, sigma or 0.0
+        self.hardware = hardware.choose(device)
+        network = objective.restorer.to(self.hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.radius, self.stride, self.scale = network.radius, network.stride, network.scale
+
+    def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the picture restored, (C, H scale, W scale), in [0, 1]; holes are where the mask is above 0."""
+        if self.objective.holes and mask is None:
+            raise UsageError("this network fills holes and must be told where: --mask, --box, --colour or --brightness")
+        own = self.objective.shape.channels
+        apart = own == GREY and len(image) == COLOUR
+        rows = image[:, None] if apart else image.expand(own, -1, -1)[None]
+        holes = (mask > 0).float().expand(len(rows), -1, -1, -1) if mask is not None and self.objective.holes else None
+        with torch.no_grad(), self.hardware.autocast():
+            restored = self.objective.restore(rows.contiguous(memory_format=torch.channels_last), holes, self.level)
+        restored = restored.float().clamp(0, 1)
+        if apart:
+            return restored[:, 0]
+        return restored[0].mean(0, keepdim=True) if len(image) < own else restored[0]
+
+
+def bound(
+    name: str, model: Path | None, device: str, *, scale: int, holes: bool, sigma: float | None = None
+) -> Restorer:
+    """Return the shipped network `name`, or a model in its place, which must enlarge and fill holes as it does."""
+    if model is None and name not in SHIPPED:
+        raise UsageError(f"no network {name} comes with pinxit; --model takes a run of `pinxit train restore`")
+    restorer = Restorer(load(model or shipped(name)), device, sigma)
+    objective = restorer.objective
+    if (objective.scale, objective.holes) != (scale, holes):
+        raise UsageError(f"{model}: made to undo {objective.settings.degrade!r}; `pinxit edit restore` runs it")
+    if model is None:
+        restorer.weights = {name: SHIPPED[name]}
+    return restorer
+
+
+def shipped(name: str) -> Path:
+    """Return the file of weights that come with pinxit; `DataError` if it is not what it was."""
+    path = FOLDER / f"{name}.safetensors"
+    if not path.is_file() or sha256(path) != SHIPPED[name]:
+        raise DataError(f"{path}: missing or damaged; install pinxit again")
+    return path
+
+
+def load(place: Path) -> Restoration:
+    """Return the restorer of a run's folder or of a file of its weights, on the processor, for use alone.
+
+    What it is stands in the file, beside its tensors. `DataError` if that or the tensors are not as they must be.
+    """
+    path = weights_of(place)
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {})["pinxit"])
+        settings = RestorationSettings.parse({**about["settings"], "perceptual": 0, "adversarial": 0})
+        shape = PictureShape(int(about["data"]["size"]), int(about["data"]["channels"]))
+        if about["objective"] != "restore":
+            raise ValueError(f"a run of {about['objective']!r}")
+        with torch.device("meta"):  # without memory, for the settings are not yet known to fit the tensors
+            objective = settings.build(shape)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError, UserError) as error:
+        raise DataError(f"{place}: not a network of `pinxit train restore` ({_line(error)})") from error
+    tensors = {name: value.float() for name, value in read_tensors(path).items()}
+    try:
+        nn.ModuleDict({"restorer": objective.restorer}).load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        raise DataError(f"{place}: its tensors do not fit the network its settings ask for") from error
+    if not all(value.isfinite().all() for value in tensors.values()):
+        raise DataError(f"{place}: its weights are not all finite")
+    objective.networks.eval().requires_grad_(False)
+    return objective
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

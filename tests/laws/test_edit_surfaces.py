@@ -1,0 +1,53 @@
+"""One definition of an edit: flags, text and Python give the same bytes, for every editor of the table."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_editors import CASES, PHOTO, editor
+
+import pinxit
+from pinxit.cli import run
+from pinxit.commands.edit import FLAGS
+from pinxit.editors import EDITORS
+from pinxit.editors.batch import edit_files
+from pinxit.editors.mask import Mask
+from pinxit.editors.settings import EditSettings
+from pinxit.images import load_picture
+from pinxit.settings import chain_text
+
+each_editor = pytest.mark.parametrize("name", EDITORS)
+
+
+def flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+@each_editor
+def test_flags_text_and_python_give_the_same_bytes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(PHOTO).save("photo.png")
+    mask = np.zeros(PHOTO.shape[:2], np.uint8)
+    mask[10:20, 10:30] = 255
+    Image.fromarray(mask).save("mask.png")
+    flags = [word for key, value in CASES.get(name, {}).items() for word in (flag(key), str(value))]
+    where = ["--mask", "mask.png", "--feather", "2", "--strength", "0.7"]
+
+    assert run(["edit", name, "photo.png", "-o", "flags.png", *flags, *where]) == 0
+    assert run(["edit", chain_text([editor(name)], EDITORS), "photo.png", "-o", "text.png", *where]) == 0
+    assert run(["edit", name, "photo.png", "-o", "folder", *flags, *where]) == 0
+    area, drawn, settings = Mask(feather=2), Path("mask.png"), EditSettings(strength=0.7)
+    edit_files(["photo.png"], [editor(name)], Path("python.png"), settings, mask=area, drawn=drawn).check()
+    results = {Path(path).read_bytes() for path in ("flags.png", "text.png", "folder/photo.png", "python.png")}
+    assert len(results) == 1
+    alone = pinxit.edit("photo.png", editor(name), mask=drawn, area=area, strength=0.7)
+    np.testing.assert_array_equal(load_picture(Path("flags.png")).pixels, alone.pixels)
+    assert run(["redo", "flags.png"]) == 0
+    assert Path("flags-2.png").read_bytes() in results
+
+
+@each_editor
+def test_no_setting_of_an_edit_has_the_name_of_a_flag_of_all_edits(name: str) -> None:
+    common = {*FLAGS, *(flag(field) for kind in (Mask, EditSettings) for field in kind.model_fields)}
+    assert not common & {flag(field) for field in EDITORS[name].model_fields}

@@ -1,0 +1,54 @@
+"""Restoration learns: from clean pictures and from none, a tiny network takes away most of what spoils photographs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+import pinxit
+from pinxit.data.settings import DataSettings
+from pinxit.objectives.settings import RestorationSettings
+from pinxit.training.plan import batch_of, build, pictures_of
+from pinxit.training.settings import TrainingSettings
+from pinxit.training.store import Checkpoints
+
+NOISE = "noise(sigma=0.0980392)"  # 25 of 255
+
+
+def gained(place: Path, steps: int = 150, **settings: object) -> float:
+    """Return the dB of PSNR by which a tiny network, after so many steps, makes held-out parts of photographs better."""
+    photos = [data.astronaut(), data.coffee(), data.chelsea()]
+    parts = [photo[y : y + 100, x : x + 100] for photo in photos for y in (0, 100, 200) for x in (0, 100, 200, 300)]
+    green = [part[..., 1] for part in parts if part.shape == (100, 100, 3)]
+    np.savez(place / "photos.npz", images=np.stack(green))
+    asked = RestorationSettings(channels=16, levels=2, blocks=1, learning_rate=3e-3, **settings)
+    training = TrainingSettings(steps=steps, batch_size=8, threads=1, schedule="cosine", average=0.9)
+    shown = DataSettings(size=48, holdout=0.25)
+    run = pinxit.train(asked, place / "photos.npz", place / "run", shown, training)
+    after = Checkpoints(run.checkpoints).newest().facts["judgement"]["value"]
+    untouched = run.recipe.changed(data=run.recipe.data.changed(flip=False, turn=False))
+    held_out = pictures_of(run.recipe).held_out
+    with torch.no_grad():
+        return after - build(run.recipe).judge(batch_of(untouched, held_out, 0, len(held_out)))
+
+
+def test_it_learns_to_take_noise_away(tmp_path: Path) -> None:
+    assert gained(tmp_path, degrade=NOISE) > 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["noisy", "blind-spot", "neighbours"])
+def test_it_learns_so_without_clean_pictures(tmp_path: Path, target: str) -> None:
+    assert gained(tmp_path, 400, degrade=NOISE, target=target, loss="l2") > 4.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("degrade", "least"), [("pixels(share=0.5)", 15), ("downscale(scale=2)", 0.5), ("blur(sigma=1.5)", 2)]
+)
+def test_it_learns_to_undo_what_else_spoils_pictures(tmp_path: Path, degrade: str, least: float) -> None:
+    gain = gained(tmp_path, 400, degrade=degrade)
+    print(degrade, gain)
+    assert gain > least
