@@ -197,6 +197,13 @@ def test_fits(shape: tuple[int, int]) -> None:
     assert (fitted(picture, (16, 16), "stretch") >= 90).all()
 
 
+@pytest.mark.parametrize("old", [17, 28, 49])
+def test_every_side_fits_every_other(old: int) -> None:
+    picture = np.full((old, old + 1, 1), 200, np.uint8)
+    for side in range(16, 260):
+        assert (fitted(picture, (side, side), "crop") == 200).all(), side
+
+
 def test_ragged_pictures_are_rendered_once_and_beyond_the_ceiling_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = [np.full((20 + number, 30, 3), number, np.uint8) for number in range(6)]
     monkeypatch.setattr("pinxit.data.render.CACHE_CEILING", 3 * 16 * 16 * 3)

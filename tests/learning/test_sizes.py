@@ -9,7 +9,7 @@ import pytest
 import pinxit
 
 SIDES = (28, 32, 64, 100, 256)
-STEPS = 12
+STEPS = 25
 
 
 def shaded(count: int, side: int, channels: int) -> np.ndarray:
@@ -36,7 +36,6 @@ def test_a_vae_trains_at_any_size_without_an_option_more(
     lines = (run.folder / "log.jsonl").read_text().splitlines()
     distortion = [json.loads(line)["autoencoder/distortion"] for line in lines]
     assert len(distortion) == STEPS
-    assert np.mean(distortion[-3:]) < np.mean(distortion[:3])
+    assert np.mean(distortion[-5:]) < np.mean(distortion[:5]) / 2
     images, _ = pinxit.load(run.folder).sample(2)
     assert images.shape == (2, side, side, channels)
-    assert np.ptp(images) > 0

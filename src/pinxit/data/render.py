@@ -62,8 +62,9 @@ def fitted(picture: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndarray:
         return resize(picture, size)
     if fit == "crop":
         scale = min(height / high, width / wide)
-        top, left = (height - high * scale) / 2, (width - wide * scale) / 2
-        return resize(picture, size, (left, top, left + wide * scale, top + high * scale))
+        down, across = min(height, high * scale), min(width, wide * scale)  # a product may round up past the side
+        top, left = (height - down) / 2, (width - across) / 2
+        return resize(picture, size, (left, top, left + across, top + down))
     scale = max(height / high, width / wide)
     inner = resize(picture, (max(1, round(height / scale)), max(1, round(width / scale))))
     padded = np.zeros((*size, picture.shape[2]), picture.dtype)

@@ -2,14 +2,16 @@
 
 Differs from them: any side from 16 to 256; pictures in [0, 1]; the width doubles towards the small maps, at most
 8-fold; the discriminator has no normalisation, so that penalties on its gradient keep their meaning; `skip=False` takes
-the skip connections away and leaves the rest as it is, to see what they are worth. An
-autoencoder's encoder and decoder are the same blocks, without normalisation.
+the skip connections away and leaves the rest as it is, to see what they are worth. An autoencoder's encoder and decoder
+are the same blocks without batch normalisation; they start `calm`, and the last map is normalised over each picture (Wu
+and He, 2018), without which Adam's first steps drive the logits so far that no gradient comes back.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,7 +39,7 @@ class Decoder(nn.Module):
         self.latent = LabelledLatent(latent, shape.classes)
         self.project = nn.Linear(self.latent.features, width[0] * self.sides[0] ** 2)
         self.ups = nn.ModuleList(UpBlock(a, b, skip, batch_norm) for a, b in pairwise(width))
-        self.norm = nn.BatchNorm2d(width[-1]) if batch_norm else nn.Identity()
+        self.norm = nn.BatchNorm2d(width[-1]) if batch_norm else nn.GroupNorm(1, width[-1])
         self.picture = nn.Conv2d(width[-1], shape.channels, 3, padding=1)
         self.apply(keep_variance)
 
@@ -124,6 +126,17 @@ class DownBlock(nn.Module):
         """Return (N, outputs, side / 2, side / 2), rounded up, of (N, inputs, side, side)."""
         y = halve(self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(x, 0.2)), 0.2)))
         return y if self.skip is None else y + self.skip(halve(x))
+
+
+def calm(module: nn.Module) -> None:
+    """Let a block begin as little more than its skip connection, so that without normalisation no depth is too loud.
+
+    Zhang et al., 2019 (Fixup), section 3, with a tenth of the branch's last layer instead of none of it.
+    """
+    if isinstance(module, UpBlock | DownBlock) and module.skip is not None:
+        with torch.no_grad():
+            module.conv2.weight.mul_(0.1)
+            module.skip.weight.mul_(0.5**0.5)
 
 
 def halve(x: Tensor) -> Tensor:

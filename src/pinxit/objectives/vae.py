@@ -328,7 +328,8 @@ def build(settings: VAESettings, shape: PictureShape, latent: int) -> tuple[Enco
         case "convolutional":
             return dcgan.Encoder(shape, channels), dcgan.Decoder(shape, latent, channels, batch_norm=False)
         case "residual":
-            return residual.Encoder(shape, channels), residual.Decoder(shape, latent, channels, batch_norm=False)
+            encoder = residual.Encoder(shape, channels).apply(residual.calm)
+            return encoder, residual.Decoder(shape, latent, channels, batch_norm=False).apply(residual.calm)
         case "dense":
             return dense.Encoder(shape, channels), dense.Decoder(shape, latent, channels)
 
