@@ -65,7 +65,6 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 Image.MAX_IMAGE_PIXELS = 2 * PIXEL_CEILING  # so that ours is the first to speak
 
-
 _TIFF_XMP = 700
 _RECIPE = "pinxit"
 _XMP = (
@@ -172,8 +171,6 @@ def read_recipe(source: Path | BinaryIO, name: str | None = None) -> dict[str, A
     """Return the recipe that `save_picture` wrote into a file, or None if there is none."""
     name = name or str(source if isinstance(source, Path) else getattr(source, "name", "picture"))
     with _plain_errors(name), Image.open(source, formats=FORMATS) as image:
-        if image.format == "PNG":
-            image.load()  # text may come after the pixels
         text = image.info.get(_RECIPE)
         if text is None and (found := re.search(rb'pinxit:recipe="([^"]*)"', _xmp(image))):
             text = html.unescape(found[1].decode())
@@ -392,10 +389,10 @@ def _metadata(image: Image.Image, grey: bool, turn: int, lost: list[str]) -> Met
         lost.append(NO_PROFILE)
     try:
         exif = image.getexif()
-        kept, dpi = _kept_exif(exif), _dpi(image, exif)
+        kept, dpi, broken = _kept_exif(exif), _dpi(image, exif), bool(image.info.get("exif") and not exif)
     except _BROKEN:
-        kept, dpi = None, None
-        lost.append(NO_EXIF)
+        kept, dpi, broken = None, None, True
+    lost += [NO_EXIF] * broken
     if dpi and turn >= 5:  # the turns that lay the picture on its side
         dpi = dpi[::-1]
     text = image.text if isinstance(image, PngImagePlugin.PngImageFile) else {}

@@ -14,7 +14,7 @@ from conftest import png_16
 from pinxit.editors.editor import Local
 from pinxit.editors.engine import edit_picture
 from pinxit.errors import DataError, UsageError
-from pinxit.images import Metadata, Picture, load_picture, read_recipe, reads_deep, save_picture
+from pinxit.images import NO_EXIF, Metadata, Picture, load_picture, read_recipe, reads_deep, save_picture
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (21, 34, 1), dtype=np.uint8)
@@ -247,10 +247,10 @@ def test_colours_that_are_called_grey_are_saved_as_colours(tmp_path: Path) -> No
 
 
 def test_exif_that_cannot_be_read_is_told_and_left_out() -> None:
-    broken = encoded(Image.fromarray(COLOUR), exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\1" * 40)
-    picture = load_picture(io.BytesIO(broken))
-    np.testing.assert_array_equal(picture.pixels, COLOUR)
-    assert picture.keeps.exif is None
+    for kind in ("PNG", "JPEG", "WEBP"):
+        picture = load_picture(io.BytesIO(encoded(Image.fromarray(COLOUR), kind, exif=b"Exif\0\0not a TIFF file")))
+        assert picture.pixels.shape == COLOUR.shape
+        assert (picture.keeps.exif, picture.lost) == (None, (NO_EXIF,))
 
 
 def test_an_animation_is_refused_in_one_line() -> None:

@@ -22,7 +22,7 @@ from pinxit.editors.adjust import Adjust
 from pinxit.editors.editor import Bound, Local
 from pinxit.editors.engine import BrokenEditorError, edit_picture, edit_stages
 from pinxit.editors.mask import Mask, unit
-from pinxit.editors.tiles import Box, Peak, bytes_per_pixel, cut, halo_of
+from pinxit.editors.tiles import Box, Peak, bytes_per_pixel, cut, halo_of, side_for
 from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
 
@@ -157,9 +157,24 @@ def test_the_trial_counts_what_a_run_holds() -> None:
     assert (peak.most, peak.held) == (12_000, 4_000)
 
 
-@pytest.mark.parametrize(("radius", "memory"), [(4, 3_000_000), (4, 12_000_000), (12, 1_000_000)])
-def test_a_run_holds_no_more_than_the_limit(radius: int, memory: int) -> None:
-    picture, bound = Picture((photo(300, 500) * 255).astype(np.uint8)[: 1200 // radius]), Net(radius, width=32)
+@pytest.mark.parametrize("stride", [1, 4])
+@pytest.mark.parametrize("radius", [0, 5, 23])
+def test_tiles_are_as_large_as_memory_allows_with_their_surroundings(radius: int, stride: int) -> None:
+    bound = Local(lambda image: image, radius)
+    bound.__dict__["stride"] = stride
+    halo = halo_of(bound)
+    for memory in (10_000, 100_000, 1_000_000, 3_000_000):
+        side = side_for(bound, 70.0, memory)
+        assert side % stride == 0
+        assert not side or 70 * (side + 2 * halo) ** 2 <= memory
+        assert 70 * (side + stride + 2 * halo) ** 2 > memory
+    assert side_for(bound, 70.0, -1) == 0
+    assert side_for(bound, 70.0, 10**9) == -(-max(tiles.SIDE, tiles.HALOS * halo) // stride) * stride
+
+
+@pytest.mark.parametrize("memory", [3_000_000, 12_000_000])
+def test_a_run_holds_no_more_than_the_limit(memory: int) -> None:
+    picture, bound = Picture((photo(300, 500) * 255).astype(np.uint8)), Net(4, width=32)
     with Peak() as peak:
         edited = edit_picture(picture, [bound], memory=memory).pixels
     assert peak.most + picture.pixels.nbytes + edited.nbytes <= memory

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pinxit.nets.restoration import UNet
+from pinxit.nets.restoration import UNet, enlarged
 
 KINDS = {
     "residual": {"levels": 2, "blocks": 1, "block": "residual"},
@@ -88,6 +88,26 @@ def test_a_part_with_its_surroundings_gives_what_the_whole_gives(
         inside = part[..., (top - above) * s : (bottom - above) * s, (left - before) * s : (right - before) * s]
         expected = whole[..., top * s : bottom * s, left * s : right * s]
         assert (inside - expected).abs().max() <= 1e-5 * max(1, expected.abs().max())
+
+
+@EVERY_KIND
+def test_sides_are_made_multiples_by_repeating_the_last_row_and_column(kind: dict[str, object]) -> None:
+    net = network(kind)
+    image = torch.rand(1, 1, 3 * net.stride - 1, 2 * net.stride + 1)
+    extended = F.pad(image, (0, -image.shape[3] % net.stride, 0, -image.shape[2] % net.stride), mode="replicate")
+    out = net(image) - enlarged(image, net.scale)
+    expected = (net(extended) - enlarged(extended, net.scale))[..., : out.shape[2], : out.shape[3]]
+    assert torch.allclose(out, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["residual", "residual deep", "nafnet", "x2"])
+def test_maps_are_passed_beside_the_way_down_and_up(name: str) -> None:
+    net = network(KINDS[name])
+    for up in net.ups:
+        up.weight.zero_(), up.bias.zero_()
+    images = torch.rand(2, 1, 16, 16)
+    change = net(images) - enlarged(images, net.scale)
+    assert not torch.allclose(change[0], change[1], atol=1e-3)
 
 
 def test_planes_are_seen() -> None:

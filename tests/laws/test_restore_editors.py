@@ -82,7 +82,7 @@ def test_holes_are_filled_where_the_mask_is_and_what_lies_in_them_is_not_seen(we
     mask[20:40, 30:60] = 1
     mask[40:44, 30:60] = 0.5
     hidden = PHOTO.copy()
-    hidden[mask == 1] = 7
+    hidden[mask > 0] = 7
     for chain in (Inpaint(model=path), Restore(model=path)):
         filled = edited(PHOTO, chain, mask=mask)
         np.testing.assert_array_equal(filled[mask == 0], PHOTO[mask == 0])

@@ -18,7 +18,7 @@ NOISE = "noise(sigma=0.0980392)"  # 25 of 255
 
 
 def gained(place: Path, steps: int = 150, **settings: object) -> float:
-    """Return the dB of PSNR by which a tiny network, after so many steps, makes held-out parts of photographs better."""
+    """Return the dB of PSNR by which a tiny network, after so many steps, betters held-out parts of photographs."""
     photos = [data.astronaut(), data.coffee(), data.chelsea()]
     parts = [photo[y : y + 100, x : x + 100] for photo in photos for y in (0, 100, 200) for x in (0, 100, 200, 300)]
     green = [part[..., 1] for part in parts if part.shape == (100, 100, 3)]

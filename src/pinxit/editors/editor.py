@@ -71,8 +71,3 @@ class Editor(Settings):
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load what the edit needs, once. `memory` is how many bytes it may use, None for as many as it likes."""
         raise NotImplementedError
-
-    @classmethod
-    def help(cls) -> str:
-        """Return the first line of what the edit says of itself."""
-        return (cls.__doc__ or "").partition("\n")[0]

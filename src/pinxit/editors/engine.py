@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -90,8 +91,8 @@ def _check_untouched(
     """Raise if a bit changed where none may."""
     if mask is None and strength > 0:
         return
-    changed = (before != after).any(axis=2)
-    if (changed if strength == 0 or mask is None else changed & (mask == 0)).any():
+    outside = np.True_ if mask is None or strength == 0 else mask == 0
+    if (outside & (before != after).any(axis=2)).any():
         names = ", ".join(type(step).__name__ for step in chain)
         raise BrokenEditorError(f"{names}: pixels changed that were not to change; nothing is kept")
 
@@ -147,24 +148,24 @@ class _Pass:
 
     def stages(self) -> Iterator[np.ndarray]:
         """Yield the colours (H scale, W scale, C) as they become."""
-        picture, kept = Box(0, 0, *self.before.shape[:2]), self._kept()
+        picture = Box(0, 0, *self.before.shape[:2])
         if self.bound.radius is not None:
-            yield self._tiled(picture, kept)
-        elif kept is not None and self._untouched(picture):
-            yield _rounded(unit(kept), self.depth)
+            yield self._tiled(picture)
+        elif self._untouched(picture):
+            yield self._left_alone(picture)
         else:
             self._check_memory(picture)
             for stage in self.bound.stages(*self._seen(picture)):
-                yield self._mixed(picture, kept, self._checked(stage, picture))
+                yield self._mixed(picture, self._checked(stage, picture))
 
-    def _tiled(self, picture: Box, kept: np.ndarray | None) -> np.ndarray:
+    def _tiled(self, picture: Box) -> np.ndarray:
         after, scale = np.empty(self._shape(picture), self.depth), self.bound.scale
         tiles = list(cut(picture, self._side(picture), self.bound.stride))
         for tile in track(tiles, f"{self.name}: tile", len(tiles)):
-            if kept is not None and self._untouched(tile):
-                tile.of(after, scale)[:] = _rounded(unit(tile.of(kept, scale)), self.depth)
+            if self._untouched(tile):
+                tile.of(after, scale)[:] = self._left_alone(tile)
             else:
-                tile.of(after, scale)[:] = self._mixed(tile, kept, self._run(tile, picture))
+                tile.of(after, scale)[:] = self._mixed(tile, self._run(tile, picture))
         return after
 
     @torch.no_grad()
@@ -196,19 +197,27 @@ class _Pass:
         high, wide = part.size
         return high * self.bound.scale, wide * self.bound.scale, self.before.shape[2]
 
-    def _kept(self) -> np.ndarray | None:
-        """Return what stays where the edit is not wanted, or None where it is wanted wholly."""
+    @property
+    def _blended(self) -> bool:
+        return self.mask is not None or self.strength < 1
+
+    @cached_property
+    def _kept(self) -> np.ndarray:
+        """What stays where the edit is not wanted, in the size of the result."""
         high, wide = (length * self.bound.scale for length in self.before.shape[:2])
-        return resize(self.before, (high, wide)) if self.mask is not None or self.strength < 1 else None
+        return resize(self.before, (high, wide))
+
+    def _left_alone(self, part: Box) -> np.ndarray:
+        return _rounded(unit(part.of(self._kept, self.bound.scale)), self.depth)
 
     def _untouched(self, part: Box) -> bool:
         return self.strength == 0 or (self.mask is not None and not part.of(self.mask).any())
 
-    def _mixed(self, part: Box, kept: np.ndarray | None, values: Tensor) -> np.ndarray:
+    def _mixed(self, part: Box, values: Tensor) -> np.ndarray:
         """Return edited values, mixed with what is kept by strength and mask, at the depth that is wanted."""
         mixed = values.detach().cpu().permute(1, 2, 0)
-        if kept is not None:
-            mixed = torch.lerp(torch.from_numpy(unit(part.of(kept, self.bound.scale))), mixed, self._weight(part))
+        if self._blended:
+            mixed = torch.lerp(torch.from_numpy(unit(part.of(self._kept, self.bound.scale))), mixed, self._weight(part))
         return _rounded(mixed.numpy(), self.depth)
 
     def _weight(self, part: Box) -> Tensor:
@@ -241,4 +250,5 @@ class _Pass:
         if self.memory is None or self.device != "cpu":
             return self.memory or 0
         after = math.prod(self._shape(picture)) * self.depth.itemsize
-        return self.memory - self.before.nbytes - after
+        enlarged = self._kept.nbytes if self._blended and self.bound.scale > 1 else 0
+        return self.memory - self.before.nbytes - after - enlarged

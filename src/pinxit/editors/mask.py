@@ -26,7 +26,7 @@ def _colour(text: str) -> str:
     return text
 
 
-Box = Annotated[
+_Box = Annotated[
     tuple[
         Annotated[int, Field(ge=0)],
         Annotated[int, Field(ge=0)],
@@ -40,7 +40,7 @@ Box = Annotated[
 class Mask(Settings):
     """Where a picture is to change. Of the ways to choose that are given, all must agree."""
 
-    box: Box | None = Field(None, description="A box to change: x, y, width, height in pixels, from the top left.")
+    box: _Box | None = Field(None, description="A box to change: x, y, width, height in pixels, from the top left.")
     colour: Annotated[str, AfterValidator(_colour)] | None = Field(
         None, description="Change what has this colour: a name, or #rrggbb."
     )

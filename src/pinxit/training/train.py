@@ -45,8 +45,8 @@ def train(
 
     `data` may be of any class: what it leaves open is as the objective's own settings of pictures have it. `start` is a
     run or a safetensors file whose weights, those of equal name and shape, training begins with. Everything open in the
-    settings is chosen, said, and written into the recipe before the first step. Raises `UsageError`, `DataError`, `DiskError`,
-    `DivergedError`, `BusyError`, or `StoppedError` after a signal.
+    settings is chosen, said, and written into the recipe before the first step. Raises `UsageError`, `DataError`,
+    `DiskError`, `DivergedError`, `BusyError`, or `StoppedError` after a signal.
     """
     source, out = str(source), Path(out)
     if isinstance(settings, PriorSettings):
