@@ -31,8 +31,10 @@ CASES: dict[str, dict[str, object]] = {
     "denoise-dct": {"sigma": 0.1},
     "denoise-zero-shot": {"steps": 3},
     "denoise-prior": {"max_steps": 2, "channels": 8},
+    "inpaint-prior": {"max_steps": 2, "channels": 8},
     "upscale-prior": {"max_steps": 2, "channels": 8},
 }
+FILLS_HOLES = ("inpaint-prior",)
 PHOTO = data.astronaut()[60:108, 190:255]
 PICTURES = {
     "colour": PHOTO,
@@ -43,6 +45,7 @@ PICTURES = {
     "one row": PHOTO[:1],
 }
 each_editor = pytest.mark.parametrize("name", EDITORS)
+each_of_whole_pictures = pytest.mark.parametrize("name", [name for name in EDITORS if name not in FILLS_HOLES])
 each_picture = pytest.mark.parametrize("kind", PICTURES)
 
 
@@ -92,8 +95,9 @@ def test_outside_the_mask_and_at_strength_0_no_bit_changes(name: str, kind: str)
     picture, bound = Picture(PICTURES[kind]), editor(name).bind()
     if bound.scale > 1:
         pytest.skip("no pixel of an enlarged picture is one of the old")
-    np.testing.assert_array_equal(edit_picture(picture, [bound], strength=0).pixels, picture.pixels)
     weights = some(picture.pixels)
+    for mask in (weights,) if name in FILLS_HOLES else (weights, None):
+        np.testing.assert_array_equal(edit_picture(picture, [bound], mask, strength=0).pixels, picture.pixels)
     edited = edit_picture(picture, [bound], weights).pixels
     np.testing.assert_array_equal(edited[weights == 0], picture.pixels[weights == 0])
     if kind == "alpha":
@@ -103,7 +107,7 @@ def test_outside_the_mask_and_at_strength_0_no_bit_changes(name: str, kind: str)
         assert (edited != picture.pixels).any()
 
 
-@each_editor
+@each_of_whole_pictures
 def test_half_its_strength_is_half_way(name: str) -> None:
     picture, bound = Picture(PHOTO), editor(name).bind()
     for mask in (None, np.ones(PHOTO.shape[:2], np.float32)):
@@ -114,7 +118,7 @@ def test_half_its_strength_is_half_way(name: str) -> None:
         assert np.abs(whole - nothing).max() > 2
 
 
-@each_editor
+@each_of_whole_pictures
 def test_grey_and_alpha_are_edited_as_grey(name: str) -> None:
     grey = np.concatenate([PHOTO[..., [0, 0, 0]], PHOTO[..., 1:2] // 2 + 100], axis=2)
     edited = edit_picture(Picture(grey, mode="LA"), [editor(name)]).pixels
@@ -133,7 +137,7 @@ def test_tiles_cannot_be_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert np.abs(edit_picture(Picture(pixels), [bound]).pixels - whole).max() <= 1e-5
 
 
-@each_editor
+@each_of_whole_pictures
 def test_deep_pictures_gain_from_their_depth(name: str) -> None:
     """The edit of 16 bits is that of 8 bits, but for the rounding of the latter."""
     shallow = edit_picture(Picture(PHOTO), [editor(name)]).pixels

@@ -2,7 +2,7 @@
 
 from pinxit.editors.adjust import Adjust
 from pinxit.editors.editor import Editor
-from pinxit.editors.untrained import DenoiseDCT, DenoisePrior, DenoiseZeroShot, UpscalePrior
+from pinxit.editors.untrained import DenoiseDCT, DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
 
 EDITORS: dict[str, type[Editor]] = {
     # White balance, exposure, levels, contrast, gamma and saturation by their formulas.
@@ -12,5 +12,6 @@ EDITORS: dict[str, type[Editor]] = {
     "denoise-zero-shot": DenoiseZeroShot,
     # The deep image prior (Ulyanov et al., 2018).
     "denoise-prior": DenoisePrior,
+    "inpaint-prior": InpaintPrior,
     "upscale-prior": UpscalePrior,
 }
