@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from skimage import data
 from test_edit_keeps import KINDS, loaded
+from test_restore_editors import untrained
 
 import pinxit
 from pinxit.editors import EDITORS, engine
@@ -17,6 +19,14 @@ from pinxit.editors.editor import Bound, Editor
 from pinxit.editors.engine import edit_picture
 from pinxit.images import Picture
 from pinxit.settings import Settings, chain_document, chain_text, parse_chain
+
+MODELS = tempfile.TemporaryDirectory(prefix="pinxit-")
+
+
+def model(name: str, **settings: object) -> dict[str, object]:
+    """The setting that names an untrained network."""
+    return {"model": untrained(Path(MODELS.name) / f"{name}.safetensors", **settings)}
+
 
 # Settings that change a picture, and with which slow editors are quick.
 CASES: dict[str, dict[str, object]] = {
@@ -33,8 +43,12 @@ CASES: dict[str, dict[str, object]] = {
     "denoise-prior": {"max_steps": 2, "channels": 8},
     "inpaint-prior": {"max_steps": 2, "channels": 8},
     "upscale-prior": {"max_steps": 2, "channels": 8},
+    "restore": model("restore"),
+    "denoise": model("denoise"),
+    "upscale": model("upscale", degrade="downscale(scale=2)"),
+    "inpaint": model("inpaint", degrade="pixels"),
 }
-FILLS_HOLES = ("inpaint-prior",)
+FILLS_HOLES = ("inpaint-prior", "inpaint")
 PHOTO = data.astronaut()[60:108, 190:255]
 PICTURES = {
     "colour": PHOTO,

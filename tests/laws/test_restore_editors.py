@@ -24,19 +24,24 @@ SETTINGS = partial(RestorationSettings, channels=4, levels=2, blocks=1)
 PHOTO = data.astronaut()[60:131, 190:275]
 
 
+def untrained(path: Path, channels: int = 3, about: object = None, **settings: object) -> Path:
+    """Write the weights of an untrained network that changes pictures a little, as a run does."""
+    torch.manual_seed(0)
+    asked = SETTINGS(**settings)
+    objective = asked.build(PictureShape(32, channels))
+    objective.networks["restorer"].last.weight.data.normal_(0, 0.01)
+    kept = {"objective": "restore", "settings": asked.model_dump(), "data": {"size": 32, "channels": channels}}
+    tensors = {f"restorer.{key}": value for key, value in objective.networks["restorer"].state_dict().items()}
+    save_file(tensors, path, {"pinxit": json.dumps(kept if about is None else about)})
+    return path
+
+
 @pytest.fixture
 def weights(tmp_path: Path):
-    """Write the weights of an untrained network that changes pictures a little, as a run does."""
+    """Write such weights into the test's folder."""
 
     def write(channels: int = 3, name: str = "weights.safetensors", about: object = None, **settings: object) -> Path:
-        torch.manual_seed(0)
-        asked = SETTINGS(**settings)
-        objective = asked.build(PictureShape(32, channels))
-        objective.networks["restorer"].last.weight.data.normal_(0, 0.01)
-        kept = {"objective": "restore", "settings": asked.model_dump(), "data": {"size": 32, "channels": channels}}
-        tensors = {f"restorer.{key}": value for key, value in objective.networks["restorer"].state_dict().items()}
-        save_file(tensors, tmp_path / name, {"pinxit": json.dumps(kept if about is None else about)})
-        return tmp_path / name
+        return untrained(tmp_path / name, channels, about, **settings)
 
     return write
 

@@ -2,6 +2,7 @@
 
 from pinxit.editors.adjust import Adjust
 from pinxit.editors.editor import Editor
+from pinxit.editors.restore import Denoise, Inpaint, Restore, Upscale
 from pinxit.editors.untrained import DenoiseDCT, DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
 
 EDITORS: dict[str, type[Editor]] = {
@@ -14,4 +15,9 @@ EDITORS: dict[str, type[Editor]] = {
     "denoise-prior": DenoisePrior,
     "inpaint-prior": InpaintPrior,
     "upscale-prior": UpscalePrior,
+    # A network of your own, by `pinxit train restore`: one that keeps the size, enlarges, fills holes, or any of these.
+    "denoise": Denoise,
+    "upscale": Upscale,
+    "inpaint": Inpaint,
+    "restore": Restore,
 }
