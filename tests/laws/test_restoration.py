@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pinxit.data import Batch
 from pinxit.errors import UsageError, UserError
+from pinxit.losses.reconstruction import RECONSTRUCTION
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.restoration import Restoration, luma, subsampled
 from pinxit.objectives.settings import RestorationSettings
@@ -206,6 +207,19 @@ def test_the_preview_has_clean_degraded_and_restored_side_by_side(rows: int, sho
     assert torch.equal(sheet[::3], batch.image[:shown])
     assert torch.equal(sheet[1::3, :, ::2, ::2], sheet[1::3, :, 1::2, 1::2])
     assert 0 <= sheet.min() <= sheet.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "of_nothing", "of_three_tenths"),
+    [("l1", 0, 0.3), ("l2", 0, 0.09), ("charbonnier", 0, 0.29900167)],  # sqrt(0.09 + 1e-6) - 1e-3
+)
+def test_losses_are_their_formulas(name: str, of_nothing: float, of_three_tenths: float) -> None:
+    values = RECONSTRUCTION[name](torch.tensor([0.5, 0.2]), torch.tensor([0.5, 0.5]))
+    assert values.tolist() == pytest.approx([of_nothing, of_three_tenths], rel=1e-5, abs=1e-8)
+
+
+def test_every_loss_has_a_formula_here() -> None:
+    assert [*RECONSTRUCTION] == ["l2", "l1", "charbonnier"]
 
 
 def test_luma_is_grey_and_leaves_grey_pictures() -> None:
