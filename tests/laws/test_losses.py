@@ -113,7 +113,7 @@ def test_the_latent_gradient_estimates_the_squared_norm_of_the_jacobian() -> Non
 
 def test_the_row_that_contributing_shows_is_a_lawful_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
-    block, _ = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    block, *_ = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert len([line for line in block.splitlines() if not line.strip().startswith("#")]) <= 4
     (row,) = eval("{" + block + "}", {"Adversarial": Adversarial}).items()
     monkeypatch.setitem(ADVERSARIAL, *row)

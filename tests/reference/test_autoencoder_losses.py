@@ -212,7 +212,7 @@ def test_a_class_gets_its_own_moments_and_few_codes_still_a_gaussian(numbers: to
 
 def test_the_row_that_contributing_shows_is_its_equation(numbers: torch.Generator) -> None:
     text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
-    _, block = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    _, block, *_ = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert len(block.splitlines()) <= 4
     ((name, row),) = eval("{" + block + "}", {"Penalty": Penalty}).items()
     mean = torch.randn(50, 3, generator=numbers)

@@ -55,8 +55,9 @@ def test_help_imports_no_torch(words: list[str]) -> None:
 @pytest.mark.parametrize("objective", pinxit.OBJECTIVES)
 def test_every_setting_has_help_with_its_default(objective: str) -> None:
     shown = " ".join(re.sub(r"[│╭╮╰╯─]", " ", command("train", objective, "--help").stdout).split())
-    pictures = () if objective == "prior" else (pinxit.DataSettings,)  # a prior's are those of its run
-    for settings in (pinxit.OBJECTIVES[objective], pinxit.TrainingSettings, *pictures):
+    kind = pinxit.OBJECTIVES[objective]
+    pictures = () if objective == "prior" else (kind.pictures,)  # a prior's are those of its run
+    for settings in (kind, pinxit.TrainingSettings, *pictures):
         for name, field in settings.model_fields.items():
             assert f"--{name.replace('_', '-')}" in shown
             assert field.description, name

@@ -99,6 +99,7 @@ class DeepImagePrior(Objective):
     """
 
     model = ("hourglass",)
+    unclipped = True
 
     def __init__(self, channels: int, size: tuple[int, int], width: int) -> None:
         self.hourglass = Hourglass(CODE, channels, width)

@@ -83,6 +83,7 @@ class ZeroShot(Objective):
     """Lower the residual and the consistency loss of a denoiser on the two halves of a noisy picture (section 3)."""
 
     model = ("denoiser",)
+    unclipped = True
 
     def __init__(self, channels: int) -> None:
         self.denoiser = Denoiser(channels)

@@ -52,6 +52,9 @@ class Objective(ABC):
 
     judgement: Judgement | None = None
 
+    unclipped: bool = False
+    """Whether its pictures may leave [0, 1], as noise does that was not clipped."""
+
     @abstractmethod
     def players(self) -> tuple[Player, ...]:
         """Return the players in the order in which they move."""

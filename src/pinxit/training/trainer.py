@@ -76,7 +76,10 @@ class Trainer:
         Raises `DivergedError`, before the player moves, at a term or gradient that is not finite, and `DataError` at
         pictures out of range.
         """
-        batch = in_range(self.batches(self.step)).to(self.hardware.device, self.hardware.memory_format)
+        batch = self.batches(self.step)
+        if not self.objective.unclipped:
+            check_range(batch.image)
+        batch = batch.to(self.hardware.device, self.hardware.memory_format)
         if self.step == 0:
             self.objective.start(batch)
         parts = split(batch, self.settings.accumulate)
@@ -199,12 +202,11 @@ def like(weight: Tensor, value: Tensor) -> Tensor:
     return torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
 
 
-def in_range(batch: Batch) -> Batch:
-    """Return the batch; raises `DataError` if its pictures leave [0, 1], as those in 0..255 do."""
-    low, high = (float(edge) for edge in batch.image.aminmax())
+def check_range(image: Tensor) -> None:
+    """Raise `DataError` if pictures leave [0, 1], as those in 0..255 do."""
+    low, high = (float(edge) for edge in image.aminmax())
     if not 0 <= low <= high <= 1:
         raise DataError(f"pictures must be in [0, 1] to be trained on, not {low:g} to {high:g}; divide by the highest")
-    return batch
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:
