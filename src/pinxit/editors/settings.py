@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field
 
 from pinxit.editors.listing import AUTO, SAVED
-from pinxit.settings import Settings
+from pinxit.settings import Device, Settings
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
@@ -26,16 +26,9 @@ class EditSettings(Settings):
     max_memory: Annotated[int | None, BeforeValidator(_bytes)] = Field(
         None, ge=64 * 10**6, description="Memory to work in, such as 500MB or 2GB; the less, the smaller the tiles."
     )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
+    device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
     format: Literal[AUTO, *SAVED] = Field(  # type: ignore[valid-type]
         "png", description="What results in a folder and on stdout are written as; auto keeps each picture's own."
     )
     sidecar: bool = Field(False, description="Write beside each result OUT how it was made, as OUT.json.")
     skip_existing: bool = Field(False, description="Go on: leave the results that are whole, make the others.")
-
-    @field_validator("device")
-    @classmethod
-    def _a_device(cls, name: str) -> str:
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
-            raise ValueError("should be auto, cpu, cuda, cuda:N or mps")
-        return name
