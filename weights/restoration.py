@@ -84,36 +84,51 @@ class Recipe:
     """Of `benchmarks/quality/restoration.py`, which measures it."""
     about: str
     limits: str
+    free: bool = False
+    """Whether it learns from freely usable pictures alone."""
+    start: str | None = None
+    """The recipe with whose weights it begins."""
     data: DataSettings = PatchSettings(holdout=0.05)
 
 
 SIGMA = "noise(sigma=0..0.216)"  # up to 55 of 255
+BLIND = RestorationSettings(degrade=f"{SIGMA} or {SIGMA} | clip", grey=0.5, told=0.5, learning_rate=2e-3)
 SMALL_HOLES = (
     "pixels(share=0.1..0.8) or text(share=0.02..0.2) or scratches or strokes(share=0.02..0.2, width=2..12) or "
     "boxes(share=0.02..0.2, side=2..16)"
 )
-TRAINING = TrainingSettings(steps=12_000, batch_size=16, schedule="cosine", warmup=200, clip=1.0, threads=1)
+TRAINING = TrainingSettings(steps=9_000, batch_size=8, schedule="cosine", warmup=100, clip=1.0, threads=1)
 
 RECIPES = {
+    "denoise-free-v1": Recipe(
+        BLIND,
+        TRAINING,
+        "denoise",
+        "Takes Gaussian noise away as `denoise-v1` does, and has learned from pictures alone that anyone may use for "
+        "anything.",
+        "What `denoise-v1` cannot do, and it is a little weaker.",
+        free=True,
+    ),
     "denoise-v1": Recipe(
-        RestorationSettings(degrade=f"{SIGMA} or {SIGMA} | clip", grey=0.5, told=0.5),
+        BLIND,
         TRAINING,
         "denoise",
         "Takes Gaussian noise away, of a standard deviation of up to 55 of 255 that it sees by itself or is told, from "
         "grey and colour pictures, clipped to 8 bits or not.",
         "Noise that is not white, such as JPEG's or that of a camera's picture made smaller or sharper, it takes for "
         "the picture. Texture as fine and as weak as the noise is gone with it.",
+        start="denoise-free-v1",
     ),
     "upscale-x2-v1": Recipe(
-        RestorationSettings(degrade="downscale(scale=2)", grey=0.1),
-        TRAINING,
+        RestorationSettings(degrade="downscale(scale=2)", grey=0.1, channels=48, levels=1, blocks=6),
+        TRAINING.model_copy(update={"steps": 6_000}),
         "upscale",
         "Makes pictures twice as wide and high. Faithful: what it gives, made small again, is nearly the picture.",
         "It knows pictures that were made small cleanly (bicubic, antialiased). Noise and the blocks of JPEG are "
         "enlarged with the rest; what is too small to be seen in the picture is not invented.",
     ),
     "inpaint-v1": Recipe(
-        RestorationSettings(degrade=SMALL_HOLES, grey=0.1),
+        RestorationSettings(degrade=SMALL_HOLES, grey=0.1, learning_rate=2e-3),
         TRAINING,
         "inpaint",
         "Fills small holes, told by a mask: lost pixels, text, scratches, thin strokes.",
@@ -138,12 +153,13 @@ def prepare(photos: Path, out: Path, free: bool) -> None:
 
 
 def train(name: str, pictures: Path, run: Path) -> None:
-    """Train the network `name`, or go on with it."""
+    """Train the network `name`, or go on with it; the run with whose weights it begins lies beside it."""
     if (run / "recipe.json").exists():
         pinxit.resume(run)
     else:
         recipe = RECIPES[name]
-        pinxit.train(recipe.settings, pictures, run, recipe.data, recipe.training)
+        start = run.parent / recipe.start if recipe.start else None
+        pinxit.train(recipe.settings, pictures, run, recipe.data, recipe.training, start)
 
 
 def publish(name: str, place: Path, scores: Path) -> None:
