@@ -93,10 +93,11 @@ class Recipe:
 
 SIGMA = "noise(sigma=0..0.216)"  # up to 55 of 255
 BLIND = RestorationSettings(degrade=f"{SIGMA} or {SIGMA} | clip", grey=0.5, told=0.5, learning_rate=2e-3)
-SMALL_HOLES = (
+HOLES = (
     "pixels(share=0.1..0.8) or text(share=0.02..0.2) or scratches or strokes(share=0.02..0.2, width=2..12) or "
-    "boxes(share=0.02..0.2, side=2..16)"
+    "boxes(share=0.02..0.2, side=2..16) or boxes(share=0.02..0.2, side=16..64)"
 )
+BLUR = "blur(sigma=0.5..2.5) | noise(sigma=0..0.012)"
 TRAINING = TrainingSettings(steps=9_000, batch_size=8, schedule="cosine", warmup=100, clip=1.0, threads=1)
 
 RECIPES = {
@@ -110,8 +111,8 @@ RECIPES = {
         free=True,
     ),
     "denoise-v1": Recipe(
-        BLIND,
-        TRAINING,
+        BLIND.changed(learning_rate=1e-3),
+        TRAINING.changed(steps=6_000),
         "denoise",
         "Takes Gaussian noise away, of a standard deviation of up to 55 of 255 that it sees by itself or is told, from "
         "grey and colour pictures, clipped to 8 bits or not.",
@@ -121,18 +122,43 @@ RECIPES = {
     ),
     "upscale-x2-v1": Recipe(
         RestorationSettings(degrade="downscale(scale=2)", grey=0.1, channels=48, levels=1, blocks=6),
-        TRAINING.model_copy(update={"steps": 6_000}),
+        TRAINING.changed(steps=6_000),
         "upscale",
         "Makes pictures twice as wide and high. Faithful: what it gives, made small again, is nearly the picture.",
         "It knows pictures that were made small cleanly (bicubic, antialiased). Noise and the blocks of JPEG are "
         "enlarged with the rest; what is too small to be seen in the picture is not invented.",
     ),
+    "upscale-x4-v1": Recipe(
+        RestorationSettings(degrade="downscale(scale=4)", grey=0.1, channels=64, levels=1, blocks=8),
+        TRAINING.changed(steps=4_000, batch_size=4),
+        "upscale",
+        "Makes pictures four times as wide and high. Faithful: what it gives, made small again, is nearly the picture.",
+        "What `upscale-x2-v1` cannot do.",
+        data=PatchSettings(holdout=0.05, size=128),
+    ),
     "inpaint-v1": Recipe(
-        RestorationSettings(degrade=SMALL_HOLES, grey=0.1, learning_rate=2e-3),
-        TRAINING,
+        RestorationSettings(degrade=HOLES, grey=0.1, learning_rate=2e-3),
+        TRAINING.changed(steps=7_000, batch_size=4),
         "inpaint",
-        "Fills small holes, told by a mask: lost pixels, text, scratches, thin strokes.",
+        "Fills holes, told by a mask: lost pixels, text, scratches, strokes, boxes.",
         "It sees about ninety pixels around a hole and invents nothing: holes wider than some twenty pixels are blurs.",
+        data=PatchSettings(holdout=0.05, size=96),
+    ),
+    "jpeg-v1": Recipe(
+        RestorationSettings(degrade="jpeg(quality=5..60)", grey=0.2),
+        TRAINING.changed(steps=3_000),
+        "jpeg",
+        "Takes away what JPEG files of quality 5 to 60 show: blocks, rings around edges, blotches of colour.",
+        "The blocks must lie where they lay when the picture was saved: not in one that was cut or made smaller since.",
+        start="denoise-free-v1",
+    ),
+    "deblur-v1": Recipe(
+        RestorationSettings(degrade=f"{BLUR} or {BLUR} | clip", grey=0.2),
+        TRAINING.changed(steps=3_000),
+        "blur",
+        "Sharpens pictures that are out of focus: a Gaussian blur of 0.5 to 2.5 pixels, which it sees by itself.",
+        "Motion, and blurs of another shape. Noise of more than 3 of 255 it does not know.",
+        start="denoise-free-v1",
     ),
 }
 
@@ -189,10 +215,11 @@ def publish(name: str, place: Path, scores: Path) -> None:
 
 def everything(photos: Path, out: Path) -> None:
     """Prepare the pictures and train, measure and publish every network, each thing unless it is done."""
-    if not (out / "photos").exists():
-        prepare(photos, out / "photos", free=False)
+    for folder, free in (("photos", False), ("free", True)):
+        if not (out / folder).exists():
+            prepare(photos, out / folder, free)
     for name, recipe in RECIPES.items():
-        train(name, out / "photos", out / name)
+        train(name, out / ("free" if recipe.free else "photos"), out / name)
         scores, share = out / f"{name}.json", str(recipe.data.holdout)
         asked = [recipe.task, out / "photos", "--model", out / name, "--held-out", share, "--out", scores]
         subprocess.run([sys.executable, BENCHMARK, *asked], check=True)  # noqa: S603
