@@ -44,7 +44,8 @@ CARD = """\
 - **File**: `{name}.safetensors`, {size:,} bytes, sha256 `{sha256}`.
 - **Licence**: Apache-2.0, as the rest of pinxit, for the numbers themselves; mind the terms of the data above.
 
-Mean PSNR in dB over {count} photographs that were held out, by `benchmarks/quality/restoration.py {task}`:
+Mean PSNR in dB (and st-lpips[alex], where it says so) over {count} photographs that were held out, by
+`benchmarks/quality/restoration.py {task}`:
 
 {scores}
 
@@ -112,7 +113,7 @@ RECIPES = {
     ),
     "denoise-v1": Recipe(
         BLIND.changed(learning_rate=1e-3),
-        TRAINING.changed(steps=6_000),
+        TRAINING.changed(steps=5_000),
         "denoise",
         "Takes Gaussian noise away, of a standard deviation of up to 55 of 255 that it sees by itself or is told, from "
         "grey and colour pictures, clipped to 8 bits or not.",
@@ -123,22 +124,22 @@ RECIPES = {
     "upscale-x2-v1": Recipe(
         RestorationSettings(degrade="downscale(scale=2)", grey=0.1, channels=48, levels=1, blocks=6),
         TRAINING.changed(steps=6_000),
-        "upscale",
+        "upscale-x2",
         "Makes pictures twice as wide and high. Faithful: what it gives, made small again, is nearly the picture.",
         "It knows pictures that were made small cleanly (bicubic, antialiased). Noise and the blocks of JPEG are "
         "enlarged with the rest; what is too small to be seen in the picture is not invented.",
     ),
     "upscale-x4-v1": Recipe(
         RestorationSettings(degrade="downscale(scale=4)", grey=0.1, channels=64, levels=1, blocks=8),
-        TRAINING.changed(steps=4_000, batch_size=4),
-        "upscale",
+        TRAINING.changed(steps=3_500, batch_size=4),
+        "upscale-x4",
         "Makes pictures four times as wide and high. Faithful: what it gives, made small again, is nearly the picture.",
         "What `upscale-x2-v1` cannot do.",
         data=PatchSettings(holdout=0.05, size=128),
     ),
     "inpaint-v1": Recipe(
         RestorationSettings(degrade=HOLES, grey=0.1, learning_rate=2e-3),
-        TRAINING.changed(steps=7_000, batch_size=4),
+        TRAINING.changed(steps=6_000, batch_size=4),
         "inpaint",
         "Fills holes, told by a mask: lost pixels, text, scratches, strokes, boxes.",
         "It sees about ninety pixels around a hole and invents nothing: holes wider than some twenty pixels are blurs.",
@@ -197,14 +198,14 @@ def publish(name: str, place: Path, scores: Path) -> None:
         name=name,
         about=recipe.about,
         limits=recipe.limits,
-        sets="\n".join(f"  - `{key}`: {kind.terms}." for key, kind in SETS.items()),
+        sets="\n".join(f"  - `{key}`: {kind.terms}." for key, kind in SETS.items() if kind.free or not recipe.free),
         data=run.recipe.data,
         settings=run.recipe.settings.model_dump_json(exclude_unset=True),
         training=run.recipe.training,
         start=f", beginning with weights of sha256 `{run.recipe.start}`" if run.recipe.start else "",
         count=len(measured["protocol"]["names"]),
         task=recipe.task,
-        scores=score_table(measured["psnr"]),
+        scores=score_table(measured["means"]),
         size=len(content),
         sha256=digest,
     )
@@ -226,11 +227,11 @@ def everything(photos: Path, out: Path) -> None:
         publish(name, out / name, scores)
 
 
-def score_table(psnr: dict[str, dict[str, float]]) -> str:
+def score_table(means: dict[str, dict[str, float]]) -> str:
     """Return the benchmark's means as a table of Markdown."""
-    rows = list(next(iter(psnr.values())))
+    rows = list(next(iter(means.values())))
     lines = [["", *rows], ["---"] * (1 + len(rows))]
-    lines += [[column, *(f"{found[row]:.2f}" for row in rows)] for column, found in psnr.items()]
+    lines += [[column, *(f"{found[row]:.4g}" for row in rows)] for column, found in means.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

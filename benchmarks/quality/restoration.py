@@ -5,11 +5,11 @@
 
 PICTURES is a folder; with --held-out only those pictures count that `--holdout` of the same share keeps out of
 training, with --only those whose name holds a word. A row is the mean PSNR in dB over the pictures, of results that are
-clipped to [0, 1] and not rounded.
+clipped to [0, 1] and not rounded; of filled holes the perceptual distance st-lpips[alex] as well, where less is better.
 
 denoise: Gaussian noise of 15, 25 and 50 of 255, on grey (BT.601, rounded) and colour pictures, as it is and as a file
 of 8 bits holds it (clipped, rounded). Rows: noisy; 8 x 8 sliding DCT with threshold 2.7 sigma, told sigma; the network;
-the network told sigma, where it can be. upscale: MATLAB's imresize(x, 1/scale), rounded to 8 bits; on Y, without a
+the network told sigma, where it can be. upscale-x2, upscale-x4: MATLAB's imresize(x, 1/scale), rounded to 8 bits; on Y, without a
 border of `scale` pixels. Rows: bicubic, network. inpaint: 50 % random pixels, text, scratches, boxes of 64 pixels, told
 the holes. Rows: biharmonic (scikit-image), Telea (OpenCV, where it is installed), network. jpeg: quality 10. blur:
 Gaussian of 1.6 pixels with noise of 2 of 255. Rows: degraded, network. Noise and holes are drawn by the picture's
@@ -37,6 +37,7 @@ from pinxit.editors.dct import denoise_dct
 from pinxit.editors.restore import Denoise, Inpaint, Restore, Upscale
 from pinxit.editors.restorer import Restorer
 from pinxit.metrics.paired import as_channels, crop, psnr
+from pinxit.metrics.perceptual import st_lpips
 from pinxit.objectives.restoration import luma
 from pinxit.progress import track
 from pinxit.training.run import machine
@@ -49,6 +50,7 @@ HOLES = {
     "boxes of 64": "boxes(share=0.1, side=64)",
 }
 SPOILED = {"jpeg": {"quality 10": "jpeg(quality=10)"}, "blur": {"sigma 1.6": "blur(sigma=1.6) | noise(sigma=0.00784)"}}
+DISTANCE = "st-lpips"
 BASELINES = ("noisy", "dct", "bicubic", "biharmonic", "telea", "degraded")
 
 Row = tuple[str, str, float]
@@ -90,7 +92,9 @@ def inpaint(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
         spoiled = Chain.parse(text).degrade(clean, torch.Generator().manual_seed(number))
         filled = {name: fill(spoiled.image, spoiled.mask) for name, fill in fillers().items()}
         for row, picture in (filled | {"network": network.run(spoiled.image, spoiled.mask)}).items():
-            yield column, row, decibels(torch.where(spoiled.mask > 0, picture, clean), clean)
+            whole = torch.where(spoiled.mask > 0, picture, clean)
+            yield column, row, decibels(whole, clean)
+            yield f"{column}, {DISTANCE}", row, st_lpips(whole[None], clean[None]).item()
 
 
 def fillers() -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
@@ -125,11 +129,12 @@ def undo(task: str) -> Callable[[Tensor, int, Restorer], Iterator[Row]]:
 
 
 TASKS = {
-    "denoise": (denoise, Denoise),
-    "upscale": (upscale, Upscale),
-    "inpaint": (inpaint, Inpaint),
-    "jpeg": (undo("jpeg"), Restore),
-    "blur": (undo("blur"), Restore),
+    "denoise": (denoise, Denoise()),
+    "upscale-x2": (upscale, Upscale(scale=2)),
+    "upscale-x4": (upscale, Upscale(scale=4)),
+    "inpaint": (inpaint, Inpaint()),
+    "jpeg": (undo("jpeg"), Dejpeg()),
+    "blur": (undo("blur"), Deblur()),
 }
 
 
@@ -159,7 +164,7 @@ def in_colour(pixels: np.ndarray) -> Tensor:
 def table(task: str, model: Path | None, images: ImageSet, numbers: list[int]) -> dict[str, dict[str, float]]:
     """Return the mean of every row by column."""
     function, editor = TASKS[task]
-    network = editor.parse({} if model is None else {"model": model}).bind()
+    network = (editor if model is None else editor.changed(model=model)).bind()
     found: dict[str, dict[str, list[float]]] = {}
     for number in track(numbers, "picture", len(numbers)):
         for column, row, value in function(in_colour(images[number]), number, network):
@@ -182,13 +187,15 @@ def main() -> None:
     columns = table(asked.task, asked.model, images, numbers)
     gains = {}
     for column, rows in columns.items():
-        print(f"{column:24}" + "   ".join(f"{row} {value:6.2f}" for row, value in rows.items()))
-        gains[column] = round(rows["network"] - max(rows[row] for row in BASELINES if row in rows), 2)
+        print(f"{column:24}" + "   ".join(f"{row} {value:.4g}" for row, value in rows.items()))
+        others = [rows[row] for row in BASELINES if row in rows]
+        gain = min(others) - rows["network"] if DISTANCE in column else rows["network"] - max(others)
+        gains[column] = round(gain, 4)
     if asked.out:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         protocol = {"task": asked.task, "pictures": images.name, "names": [images.names[number] for number in numbers]}
         protocol |= {"fingerprint": images.fingerprint, "about": __doc__}
-        document = {"commit": commit, "machine": machine(), "protocol": protocol, "psnr": columns, "gains": gains}
+        document = {"commit": commit, "machine": machine(), "protocol": protocol, "means": columns, "gains": gains}
         asked.out.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(gains))
 
