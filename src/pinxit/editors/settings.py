@@ -31,4 +31,7 @@ class EditSettings(Settings):
         "png", description="What results in a folder and on stdout are written as; auto keeps each picture's own."
     )
     sidecar: bool = Field(False, description="Write beside each result OUT how it was made, as OUT.json.")
+    map: bool = Field(
+        False, description="Draw beside each result OUT where it, made as small again, is not its picture: OUT.map.png."
+    )
     skip_existing: bool = Field(False, description="Go on: leave the results that are whole, make the others.")
