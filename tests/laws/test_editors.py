@@ -18,6 +18,7 @@ import pinxit
 from pinxit.editors import EDITORS
 from pinxit.editors.editor import Bound, Editor
 from pinxit.editors.engine import edit_picture
+from pinxit.editors.mask import Mask
 from pinxit.images import Picture
 from pinxit.settings import Settings, chain_document, chain_text, parse_chain
 
@@ -129,6 +130,29 @@ def test_outside_the_mask_and_at_strength_0_no_bit_changes(name: str, kind: str)
         np.testing.assert_array_equal(edited[edited[..., 3] == 0], before[edited[..., 3] == 0])
     if kind in ("colour", "16-bit"):
         assert (edited != before).any()
+
+
+def test_200_random_masked_edits_change_no_bit_outside_the_mask() -> None:
+    """Chains of any edits that neither enlarge nor learn for long; what one widens the mask to counts as the mask."""
+    rng, changed = np.random.default_rng(0), 0
+    bounds = [bound for name in EDITORS if (bound := editor(name).bind()).scale == 1 and bound.radius is not None]
+    for _ in range(200):
+        high, wide = rng.integers(20, 60, 2)
+        top, left = rng.integers(400, size=2)
+        pixels = data.astronaut()[top : top + high, left : left + wide]
+        mask = Mask(
+            box=(int(rng.integers(wide)), int(rng.integers(high)), *rng.integers(1, 15, 2).tolist()),
+            grow=int(rng.integers(4)), feather=int(rng.integers(6)),
+        ).weights(Picture(pixels))  # fmt: skip
+        chain = [bounds[number] for number in rng.integers(len(bounds), size=rng.integers(1, 3))]
+        before, weights, area = pixels, mask, np.zeros_like(mask)
+        for bound in chain:
+            before, weights, area = (grown(plane, bound) for plane in (before, weights, area))
+            area = np.maximum(area, bound.area(weights, weights.shape))
+        edited = edit_picture(Picture(pixels), chain, mask, strength=rng.uniform(0.1, 1)).pixels
+        np.testing.assert_array_equal(edited[area == 0], before[area == 0])
+        changed += (edited != before).any()
+    assert changed > 150
 
 
 @each_of_whole_pictures

@@ -18,7 +18,7 @@ from pinxit.errors import UsageError
 from pinxit.images import Picture
 
 ROUNDS = 6
-REACH = 4  # of a round, in pixels of the small picture: two on the way down and two on the way up
+REACH = 3 * ROUNDS + 1  # in pixels of the small picture: `down` and `up` look 2 away, one after the other 3
 HOTTEST = 0.1
 
 
@@ -31,7 +31,7 @@ class Faithful(Bound):
 
     def __init__(self, enlarging: Bound, fidelity: float) -> None:
         self.enlarging, self.fidelity = enlarging, fidelity
-        self.radius = None if enlarging.radius is None else enlarging.radius + ROUNDS * REACH
+        self.radius = None if enlarging.radius is None else enlarging.radius + REACH
         self.stride, self.scale, self.weights = enlarging.stride, enlarging.scale, enlarging.weights
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
@@ -55,7 +55,7 @@ def disagreement(before: Picture, after: Picture) -> np.ndarray:
         raise UsageError("a map shows edits that keep the size or enlarge the whole picture")
     whole, found = Box(0, 0, *size), np.empty(size, np.float32)
     for tile in cut(whole, SIDE, stride=1):
-        window = tile.with_halo(REACH // 2, whole)
+        window = tile.with_halo(2, whole)  # as far as `down` looks
         large = torch.from_numpy(unit(window.of(after.pixels, scale)[..., :3])).permute(2, 0, 1)
         small = tile.inside(window).of(resize_bicubic(large, window.size).permute(1, 2, 0)).numpy()
         tile.of(found)[:] = np.abs(small - unit(tile.of(before.pixels)[..., :3])).max(axis=2)
