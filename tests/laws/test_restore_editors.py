@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from skimage import data
 
 from pinxit.editors import engine, restorer
+from pinxit.editors.editor import Editor
 from pinxit.editors.engine import edit_picture
-from pinxit.editors.restore import Denoise, Inpaint, Restore, Upscale
+from pinxit.editors.restore import Deblur, Dejpeg, Denoise, Erase, Inpaint, Outpaint, Restore, Upscale
 from pinxit.editors.restorer import Restorer
 from pinxit.errors import DataError, UsageError
 from pinxit.images import Picture
@@ -120,17 +121,28 @@ def test_tiles_cannot_be_seen(weights, monkeypatch: pytest.MonkeyPatch, degrade:
             assert np.abs(edited(pixels, bound, mask=mask) - whole).max() <= 1e-5
 
 
-def test_shipped_weights_are_known_by_their_hash(weights, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = weights(name="denoise-v1.safetensors")
+@pytest.mark.parametrize(
+    ("edit", "name", "degrade"),
+    [
+        (Denoise(), "denoise-v1", "noise"), (Deblur(), "deblur-v1", "blur"), (Dejpeg(), "jpeg-v1", "jpeg"),
+        (Upscale(), "upscale-x2-v1", "downscale"), (Upscale(scale=4, fidelity=1), "upscale-x4-v1", "downscale(scale=4)"),
+        (Inpaint(), "inpaint-v1", "boxes"), (Erase(), "inpaint-v1", "boxes"), (Outpaint(pixels=9), "inpaint-v1", "boxes"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_shipped_weights_are_known_by_their_hash(
+    edit: Editor, name: str, degrade: str, weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = weights(name=f"{name}.safetensors", degrade=degrade)
     monkeypatch.setattr(restorer, "FOLDER", path.parent)
-    monkeypatch.setattr(restorer, "SHIPPED", {"denoise-v1": restorer.sha256(path)})
-    assert Denoise().bind().weights == restorer.SHIPPED
-    monkeypatch.setattr(restorer, "SHIPPED", {"denoise-v1": "0" * 64})
+    monkeypatch.setattr(restorer, "SHIPPED", {name: restorer.sha256(path)})
+    assert edit.bind().weights == restorer.SHIPPED
+    monkeypatch.setattr(restorer, "SHIPPED", {name: "0" * 64})
     with pytest.raises(DataError, match="install pinxit again"):
-        Denoise().bind()
+        edit.bind()
     monkeypatch.setattr(restorer, "SHIPPED", {})
     with pytest.raises(UsageError, match="--model"):
-        Denoise().bind()
+        edit.bind()
 
 
 def test_every_shipped_network_is_small_has_a_card_and_works() -> None:

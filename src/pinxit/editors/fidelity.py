@@ -19,7 +19,7 @@ from pinxit.images import Picture
 
 ROUNDS = 6
 REACH = 3 * ROUNDS + 1  # in pixels of the small picture: `down` and `up` look 2 away, one after the other 3
-HOTTEST = 0.1
+HOTTEST = 0.05
 
 
 class Faithful(Bound):

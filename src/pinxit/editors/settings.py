@@ -32,6 +32,6 @@ class EditSettings(Settings):
     )
     sidecar: bool = Field(False, description="Write beside each result OUT how it was made, as OUT.json.")
     map: bool = Field(
-        False, description="Draw beside each result OUT where it, made as small again, is not its picture: OUT.map.png."
+        False, description="Draw a map of where each result OUT departs from its picture, beside it as OUT.map.png."
     )
     skip_existing: bool = Field(False, description="Go on: leave the results that are whole, make the others.")
