@@ -170,29 +170,33 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def test_killed_and_started_again_it_finishes_without_redoing(pictures: Path, tmp_path: Path) -> None:
+def test_killed_and_started_again_it_finishes_without_redoing(tmp_path: Path) -> None:
     rng = random.Random(3)
-    out, undisturbed = tmp_path / "out", tmp_path / "undisturbed"
-    edit_files([str(pictures)], [Adjust(exposure=1)], undisturbed, recursive=True)
-    words = ["edit", "adjust", "--exposure", "1", str(pictures), "-r", "-o", str(out), "--skip-existing"]
+    folder, out, undisturbed = tmp_path / "in", tmp_path / "out", tmp_path / "undisturbed"
+    bad = tree(folder)
+    edit_files([str(folder)], [Adjust(exposure=1)], undisturbed, recursive=True)
+    words = ["edit", "adjust", "--exposure", "1", str(folder), "-r", "-o", str(out), "--skip-existing"]
 
     def results() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in out.rglob("[0-9]*.png")}
 
     for _ in range(2):
         before = results()
-        assert killed(words, rng.randint(3, 9)) == -signal.SIGKILL
+        assert killed(words, rng.randint(3, 40)) == -signal.SIGKILL
         assert before.items() <= results().items(), "a whole result was made again"
         assert len(results()) > len(before)
         for path in results():
             load_picture(path)
         assert not json.loads((out / "manifest.json").read_text())["finished"]
     before = results()
-    assert run(words) == 0
+    assert run(words) == 7
     assert before.items() <= results().items()
     assert contents(out) == contents(undisturbed)
+    assert len(contents(out)) == GOOD
     assert not list(out.rglob(".*"))
-    assert json.loads((out / "manifest.json").read_text())["finished"]
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["finished"]
+    assert sum(entry["error"] is not None for entry in manifest["pictures"]) == len(bad)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from skimage import data
 from test_edit_keeps import KINDS, loaded
+from test_engine import SIZES, small_tiles
 from test_restore_editors import untrained
 
 import pinxit
-from pinxit.editors import EDITORS, engine
+from pinxit.editors import EDITORS
 from pinxit.editors.editor import Bound, Editor
 from pinxit.editors.engine import edit_picture
+from pinxit.editors.mask import Mask
 from pinxit.images import Picture
 from pinxit.settings import Settings, chain_document, chain_text, parse_chain
 
@@ -45,10 +47,14 @@ CASES: dict[str, dict[str, object]] = {
     "upscale-prior": {"max_steps": 2, "channels": 8},
     "restore": model("restore"),
     "denoise": model("denoise"),
-    "upscale": model("upscale", degrade="downscale(scale=2)"),
+    "deblur": model("deblur", degrade="blur"),
+    "dejpeg": model("dejpeg", degrade="jpeg"),
+    "upscale": model("upscale", degrade="downscale(scale=2)") | {"fidelity": 0.5},
     "inpaint": model("inpaint", degrade="pixels"),
+    "erase": model("erase", degrade="pixels"),
+    "outpaint": model("outpaint", degrade="pixels") | {"pixels": 5, "left": 40},
 }
-FILLS_HOLES = ("inpaint-prior", "inpaint")
+FILLS_HOLES = ("inpaint-prior", "inpaint", "erase")
 PHOTO = data.astronaut()[60:108, 190:255]
 PICTURES = {
     "colour": PHOTO,
@@ -61,6 +67,11 @@ PICTURES = {
 each_editor = pytest.mark.parametrize("name", EDITORS)
 each_of_whole_pictures = pytest.mark.parametrize("name", [name for name in EDITORS if name not in FILLS_HOLES])
 each_picture = pytest.mark.parametrize("kind", PICTURES)
+
+
+def grown(plane: np.ndarray, bound: Bound) -> np.ndarray:
+    """What an edit is to keep: the picture or the mask, with its edges repeated where the edit makes room."""
+    return np.pad(plane, (*bound.room, *((0, 0),) * (plane.ndim - 2)), mode="edge")
 
 
 def editor(name: str) -> Editor:
@@ -98,8 +109,8 @@ def test_it_gives_the_same_bytes_twice_and_leaves_its_input_alone(name: str, kin
         again = edit_picture(Picture(pixels), [bound], some(pixels))
         np.testing.assert_array_equal(again.pixels, first.pixels)
         edit_picture(Picture(255 - PHOTO), [bound], some(PHOTO))
-    scale = bound.scale
-    assert first.pixels.shape == (pixels.shape[0] * scale, pixels.shape[1] * scale, pixels.shape[2])
+    high, wide, channels = grown(pixels, bound).shape
+    assert first.pixels.shape == (high * bound.scale, wide * bound.scale, channels)
     assert first.pixels.dtype == pixels.dtype
 
 
@@ -109,16 +120,39 @@ def test_outside_the_mask_and_at_strength_0_no_bit_changes(name: str, kind: str)
     picture, bound = Picture(PICTURES[kind]), editor(name).bind()
     if bound.scale > 1:
         pytest.skip("no pixel of an enlarged picture is one of the old")
-    weights = some(picture.pixels)
+    weights, before = some(picture.pixels), grown(picture.pixels, bound)
     for mask in (weights,) if name in FILLS_HOLES else (weights, None):
-        np.testing.assert_array_equal(edit_picture(picture, [bound], mask, strength=0).pixels, picture.pixels)
-    edited = edit_picture(picture, [bound], weights).pixels
-    np.testing.assert_array_equal(edited[weights == 0], picture.pixels[weights == 0])
+        np.testing.assert_array_equal(edit_picture(picture, [bound], mask, strength=0).pixels, before)
+    edited, area = edit_picture(picture, [bound], weights).pixels, bound.area(grown(weights, bound), before.shape[:2])
+    np.testing.assert_array_equal(edited[area == 0], before[area == 0])
     if kind == "alpha":
-        np.testing.assert_array_equal(edited[..., 3], picture.pixels[..., 3])
-        np.testing.assert_array_equal(edited[edited[..., 3] == 0], picture.pixels[edited[..., 3] == 0])
+        np.testing.assert_array_equal(edited[..., 3], before[..., 3])
+        np.testing.assert_array_equal(edited[edited[..., 3] == 0], before[edited[..., 3] == 0])
     if kind in ("colour", "16-bit"):
-        assert (edited != picture.pixels).any()
+        assert (edited != before).any()
+
+
+def test_200_random_masked_edits_change_no_bit_outside_the_mask() -> None:
+    """Chains of any edits that neither enlarge nor learn for long; what one widens the mask to counts as the mask."""
+    rng, changed = np.random.default_rng(0), 0
+    bounds = [bound for name in EDITORS if (bound := editor(name).bind()).scale == 1 and bound.radius is not None]
+    for _ in range(200):
+        high, wide = rng.integers(20, 60, 2)
+        top, left = rng.integers(400, size=2)
+        pixels = data.astronaut()[top : top + high, left : left + wide]
+        mask = Mask(
+            box=(int(rng.integers(wide)), int(rng.integers(high)), *rng.integers(1, 15, 2).tolist()),
+            grow=int(rng.integers(4)), feather=int(rng.integers(6)),
+        ).weights(Picture(pixels))  # fmt: skip
+        chain = [bounds[number] for number in rng.integers(len(bounds), size=rng.integers(1, 3))]
+        before, weights, area = pixels, mask, np.zeros_like(mask)
+        for bound in chain:
+            before, weights, area = (grown(plane, bound) for plane in (before, weights, area))
+            area = np.maximum(area, bound.area(weights, weights.shape))
+        edited = edit_picture(Picture(pixels), chain, mask, strength=rng.uniform(0.1, 1)).pixels
+        np.testing.assert_array_equal(edited[area == 0], before[area == 0])
+        changed += (edited != before).any()
+    assert changed > 150
 
 
 @each_of_whole_pictures
@@ -142,14 +176,17 @@ def test_grey_and_alpha_are_edited_as_grey(name: str) -> None:
 
 @each_editor
 def test_tiles_cannot_be_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = PHOTO.astype(np.float32) / 255
-    bound = editor(name).bind().fitted(pixels)
+    assert len(SIZES) >= 40
+    bound = editor(name).bind().fitted(PHOTO)
     if bound.radius is None:
         pytest.skip("it looks at the whole picture")
-    mask = some(pixels) if name in FILLS_HOLES else None
-    whole = edit_picture(Picture(pixels), [bound], mask).pixels
-    monkeypatch.setattr(engine._Pass, "_side", lambda task, picture: -(-16 // bound.stride) * bound.stride)
-    assert np.abs(edit_picture(Picture(pixels), [bound], mask).pixels - whole).max() <= 1e-5
+    for high, wide in SIZES:
+        pixels = data.astronaut()[60 : 60 + high, 190 : 190 + wide].astype(np.float32) / 255
+        mask = some(pixels) if name in FILLS_HOLES else None
+        whole = edit_picture(Picture(pixels), [bound], mask).pixels
+        with monkeypatch.context() as patch:
+            small_tiles(patch)
+            assert np.abs(edit_picture(Picture(pixels), [bound], mask).pixels - whole).max() <= 1e-5, (high, wide)
 
 
 @each_of_whole_pictures
@@ -166,7 +203,7 @@ def test_deep_pictures_gain_from_their_depth(name: str) -> None:
 def test_it_does_with_every_kind_of_file(name: str, kind: str) -> None:
     picture, bound = loaded(kind), editor(name).bind()
     edited = edit_picture(picture, [bound], some(picture.pixels))
-    high, wide, channels = picture.pixels.shape
+    high, wide, channels = grown(picture.pixels, bound).shape
     assert edited.pixels.shape == (high * bound.scale, wide * bound.scale, channels)
     assert edited.pixels.dtype == picture.pixels.dtype
     assert (edited.keeps, edited.mode) == (picture.keeps, picture.mode)

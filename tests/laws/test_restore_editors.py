@@ -13,8 +13,10 @@ from safetensors.torch import save_file
 from skimage import data
 
 from pinxit.editors import engine, restorer
+from pinxit.editors.editor import Editor
 from pinxit.editors.engine import edit_picture
-from pinxit.editors.restore import Denoise, Inpaint, Restore, Upscale
+from pinxit.editors.restore import Deblur, Dejpeg, Denoise, Erase, Inpaint, Outpaint, Restore, Upscale
+from pinxit.editors.restorer import Restorer
 from pinxit.errors import DataError, UsageError
 from pinxit.images import Picture
 from pinxit.nets.shapes import PictureShape
@@ -66,7 +68,7 @@ def test_grey_and_colour_pass_through_networks_of_either(weights, channels: int)
     colour, grey = bound.run(image, None), bound.run(image[:1], None)
     assert (colour.shape, grey.shape) == (image.shape, image[:1].shape)
     if channels == 1:
-        assert torch.equal(grey, colour[:1])
+        assert torch.allclose(grey, colour[:1], atol=1e-6)
     else:
         thrice = bound.run(image[:1].expand(3, -1, -1), None)
         assert torch.allclose(grey, thrice.mean(0, keepdim=True), atol=1e-6)
@@ -119,17 +121,28 @@ def test_tiles_cannot_be_seen(weights, monkeypatch: pytest.MonkeyPatch, degrade:
             assert np.abs(edited(pixels, bound, mask=mask) - whole).max() <= 1e-5
 
 
-def test_shipped_weights_are_known_by_their_hash(weights, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = weights(name="denoise-v1.safetensors")
+@pytest.mark.parametrize(
+    ("edit", "name", "degrade"),
+    [
+        (Denoise(), "denoise-v1", "noise"), (Deblur(), "deblur-v1", "blur"), (Dejpeg(), "jpeg-v1", "jpeg"),
+        (Upscale(), "upscale-x2-v1", "downscale"), (Upscale(scale=4, fidelity=1), "upscale-x4-v1", "downscale(scale=4)"),
+        (Inpaint(), "inpaint-v1", "boxes"), (Erase(), "inpaint-v1", "boxes"), (Outpaint(pixels=9), "inpaint-v1", "boxes"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_shipped_weights_are_known_by_their_hash(
+    edit: Editor, name: str, degrade: str, weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = weights(name=f"{name}.safetensors", degrade=degrade)
     monkeypatch.setattr(restorer, "FOLDER", path.parent)
-    monkeypatch.setattr(restorer, "SHIPPED", {"denoise-v1": restorer.sha256(path)})
-    assert Denoise().bind().weights == restorer.SHIPPED
-    monkeypatch.setattr(restorer, "SHIPPED", {"denoise-v1": "0" * 64})
+    monkeypatch.setattr(restorer, "SHIPPED", {name: restorer.sha256(path)})
+    assert edit.bind().weights == restorer.SHIPPED
+    monkeypatch.setattr(restorer, "SHIPPED", {name: "0" * 64})
     with pytest.raises(DataError, match="install pinxit again"):
-        Denoise().bind()
+        edit.bind()
     monkeypatch.setattr(restorer, "SHIPPED", {})
     with pytest.raises(UsageError, match="--model"):
-        Denoise().bind()
+        edit.bind()
 
 
 def test_every_shipped_network_is_small_has_a_card_and_works() -> None:
@@ -138,6 +151,20 @@ def test_every_shipped_network_is_small_has_a_card_and_works() -> None:
         assert path.stat().st_size <= 5_000_000
         assert digest in path.with_suffix(".md").read_text()
         restorer.load(path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", restorer.SHIPPED)
+def test_tiles_of_shipped_networks_cannot_be_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound, rng = Restorer(restorer.load(restorer.shipped(name)), "cpu"), np.random.default_rng(0)
+    for high, wide in rng.integers(1, 260, (40, 2)).tolist():
+        pixels = data.astronaut()[:high, :wide].astype(np.float32) / 255
+        mask = (rng.random(pixels.shape[:2]) < 0.3).astype(np.float32) if bound.objective.holes else None
+        whole = edited(pixels, bound, mask=mask)
+        with monkeypatch.context() as patch:
+            patch.setattr(engine._Pass, "_side", lambda task, picture: 96)
+            assert np.abs(edited(pixels, bound, mask=mask) - whole).max() <= 1e-5, (high, wide)
 
 
 HOSTILE = {

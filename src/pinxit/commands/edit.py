@@ -175,7 +175,10 @@ def _edit_piped(
 
 
 def _refuse_beside_a_pipe(out: Path | None, files: Files, settings: EditSettings) -> None:
-    given = {"--json": files.as_json, "--sidecar": settings.sidecar, "--skip-existing": settings.skip_existing}
+    given = {
+        "--json": files.as_json, "--sidecar": settings.sidecar, "--map": settings.map,
+        "--skip-existing": settings.skip_existing,
+    }  # fmt: skip
     if wrong := [flag for flag, is_given in given.items() if is_given]:
         raise UsageError(f"{' and '.join(wrong)}: not together with -, one picture through a pipe")
     if out is None and sys.stdout.isatty():

@@ -2,7 +2,7 @@
 
 from pinxit.editors.adjust import Adjust
 from pinxit.editors.editor import Editor
-from pinxit.editors.restore import Denoise, Inpaint, Restore, Upscale
+from pinxit.editors.restore import Deblur, Dejpeg, Denoise, Erase, Inpaint, Outpaint, Restore, Upscale
 from pinxit.editors.untrained import DenoiseDCT, DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
 
 EDITORS: dict[str, type[Editor]] = {
@@ -15,9 +15,13 @@ EDITORS: dict[str, type[Editor]] = {
     "denoise-prior": DenoisePrior,
     "inpaint-prior": InpaintPrior,
     "upscale-prior": UpscalePrior,
-    # A network of your own, by `pinxit train restore`: one that keeps the size, enlarges, fills holes, or any of these.
+    # Networks that come with pinxit or are your own: they keep the size, enlarge, or fill holes; `restore` does any.
     "denoise": Denoise,
+    "deblur": Deblur,
+    "dejpeg": Dejpeg,
     "upscale": Upscale,
     "inpaint": Inpaint,
+    "erase": Erase,
+    "outpaint": Outpaint,
     "restore": Restore,
 }

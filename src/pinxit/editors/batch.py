@@ -22,14 +22,15 @@ from pinxit import __version__
 from pinxit.editors import EDITORS
 from pinxit.editors.editor import Editor
 from pinxit.editors.engine import edit_picture
+from pinxit.editors.fidelity import disagreement, heat
 from pinxit.editors.listing import AUTO, SAVED, Found, find, name_results, printable, text
 from pinxit.editors.mask import Mask
-from pinxit.editors.recipe import Recipe, Stamp, sidecar, stamped
+from pinxit.editors.recipe import Recipe, Stamp, map_of, sidecar, stamped
 from pinxit.editors.settings import EditSettings
 from pinxit.editors.sheet import Pair, contact_sheet, thumbnail
 from pinxit.errors import DataError, DiskError, SomeFailedError, StoppedError, UsageError, UserError, as_user_error
 from pinxit.files import sha256, write_json, write_whole
-from pinxit.images import SUFFIXES, Picture, kind_of, load_picture, read_recipe, save_picture, write_picture
+from pinxit.images import SUFFIXES, Picture, kind_of, load_picture, read_recipe, save_image, save_picture, write_picture
 from pinxit.progress import Line, say
 from pinxit.settings import chain_document, chain_text
 
@@ -249,7 +250,7 @@ class _Batch:
         """Take the results that are there and whole as done; say of how many another request was the maker."""
         others = 0
         for number, job in enumerate(self.jobs):
-            if not job.out.is_file() or (self.bench.settings.sidecar and not sidecar(job.out).is_file()):
+            if not all(path.is_file() for path in _written(job, self.bench.settings)):
                 continue
             try:
                 after, recipe = load_picture(job.out), read_recipe(job.out)
@@ -290,6 +291,8 @@ class _Batch:
             say(f"{job.name}: {loss}")
         recipe = self.bench.recipe(Stamp.of(job.path), job.place).document()
         after = self.bench.edited(before, job.place)
+        if self.bench.settings.map:
+            save_image(map_of(job.out), heat(disagreement(before, after)))
         save_picture(job.out, after, recipe)
         if self.bench.settings.sidecar:
             write_json(sidecar(job.out), recipe)
@@ -364,7 +367,7 @@ def _refuse_to_overwrite(
         raise UsageError(
             f"-o {printable(folder)} is where the pictures are; choose another folder, or replace them with -y"
         )
-    there = [job for job in jobs if job.out.exists() or (settings.sidecar and sidecar(job.out).exists())]
+    there = [job for job in jobs if any(path.exists() for path in _written(job, settings))]
     for job in there:
         if job.path.exists() and job.out.exists() and job.out.samefile(job.path):
             raise UsageError(
@@ -375,6 +378,12 @@ def _refuse_to_overwrite(
         many = f"{len(there):,} results are there already, the first being {first}"
         what = many if len(jobs) > 1 else f"{first} is there already"
         raise UsageError(f"{what}; -y makes anew what is there, --skip-existing leaves it")
+
+
+def _written(job: Job, settings: EditSettings) -> list[Path]:
+    """Return the files that a picture's result is written as."""
+    beside = {sidecar(job.out): settings.sidecar, map_of(job.out): settings.map}
+    return [job.out, *(path for path, asked in beside.items() if asked)]
 
 
 def _remembered(folder: Path) -> list[dict[str, Any]]:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+Room = tuple[tuple[int, int], tuple[int, int]]
+"""Pixels above and below, left and right of a picture."""
+
+
 class Bound(ABC):
     """An edit that has loaded what it needs and runs on any number of pictures.
 
@@ -28,6 +32,8 @@ class Bound(ABC):
     """Tiles start on multiples of it."""
     scale: int = 1
     """How many times wider and higher the result is."""
+    room: Room = ((0, 0), (0, 0))
+    """By how much the picture grows before the edit sees it, its edges repeated."""
     weights: Mapping[str, str] = MappingProxyType({})
     """The SHA-256 of the shipped weights it runs with, by their names."""
     bytes_per_pixel: int = 0
@@ -51,6 +57,14 @@ class Bound(ABC):
         `pixels` are the colours, (H, W, C) uint8, uint16 or float32 in [0, 1], C 1 or 3.
         """
         return self
+
+    def area(self, mask: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:
+        """Return where a picture of `size` = (H, W) is to change, (H, W) in [0, 1], None for everywhere: as asked."""
+        return mask
+
+    def prepared(self, pixels: np.ndarray, area: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the picture and the mask that `run` is to see in the place of these."""
+        return pixels, area
 
 
 @dataclass(frozen=True)

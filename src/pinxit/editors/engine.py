@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pinxit.editors.editor import Bound, Editor
-from pinxit.editors.mask import TOP, unit
+from pinxit.editors.editor import Bound, Editor, Room
+from pinxit.editors.mask import TOP, rounded, unit
 from pinxit.editors.tiles import MEMORY, SIDE, Box, bytes_per_pixel, cut, halo_of, side_for
 from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
@@ -35,11 +35,11 @@ def edit_picture(
 ) -> Picture:
     """Return the picture after every edit of the chain, with its depth, alpha, profile and metadata.
 
-    `mask` is (H, W) float in [0, 1], as `Mask.weights` makes it: where it is 0 no bit changes. `strength` in [0, 1]
-    mixes each edit with what it was given; 0 changes nothing. Where an edit makes the picture larger, the bicubic
-    enlargement takes the place of what it was given. `memory` is a limit in bytes, above the interpreter and what the
-    edits have loaded; `MemoryLimitError` if it does not do. To load only once, give what `Editor.bind` gave, on the
-    same device.
+    `mask` is (H, W) float in [0, 1], as `Mask.weights` makes it: where it is 0 no bit changes, unless an edit widens
+    it (`Bound.area`). `strength` in [0, 1] mixes each edit with what it was given; 0 changes nothing. Where an edit
+    makes the picture larger, its bicubic enlargement, or its repeated edges, take the place of what it was given.
+    `memory` is a limit in bytes, above the interpreter and what the edits have loaded; `MemoryLimitError` if it does
+    not do. To load only once, give what `Editor.bind` gave, on the same device.
     """
     *_, edited = edit_stages(picture, chain, mask, strength=strength, memory=memory, device=device)
     return edited
@@ -57,22 +57,28 @@ def edit_stages(
     """Yield the picture as it becomes, after every stage of every edit; the last is what `edit_picture` returns."""
     _check(picture, chain, mask, strength)
     original, alpha = _parted(picture)
-    hidden = alpha == 0 if alpha is not None and (alpha == 0).any() else None
-    colours = original if hidden is None else _covered(original, hidden)
+    colours = original if alpha is None else _covered(original, alpha == 0)
+    touched = np.zeros(original.shape[:2], bool)
     between = np.promote_types(original.dtype, np.uint16)  # a chain of edits rounds to the picture's depth once
     for number, step in enumerate(chain, start=1):
         name = type(step).__name__
         bound = step.bind(device, memory) if isinstance(step, Editor) else step
+        if bound.room != Bound.room:
+            alpha = None if alpha is None else resize(alpha[..., None], colours.shape[:2])[..., 0]
+            original, colours, touched = (_extended(plane, bound.room) for plane in (original, colours, touched))
+            alpha, mask = (None if plane is None else _extended(plane, bound.room) for plane in (alpha, mask))
+        area = bound.area(mask, colours.shape[:2])
+        touched = np.ones_like(touched) if area is None else touched | (area > 0)
         depth = original.dtype if number == len(chain) else between
-        task = _Pass(name, bound.fitted(colours), colours, mask, strength, depth, memory, device)
+        task = _Pass(name, bound.fitted(colours), colours, area, strength, depth, memory, device)
         for colours in task.stages():
             yield _whole(picture, colours, alpha)
-        if mask is not None and bound.scale > 1:
-            mask = mask.repeat(bound.scale, axis=0).repeat(bound.scale, axis=1)
+        mask = None if mask is None else _repeated(mask, bound.scale)
+        touched = _repeated(touched, bound.scale)
     if colours.shape == original.shape:
-        if hidden is not None:
-            colours[hidden] = original[hidden]
-        _check_untouched(original, colours, mask, strength, chain)
+        if alpha is not None:
+            colours[alpha == 0] = original[alpha == 0]
+        _check_untouched(original, colours, touched & (strength > 0), chain)
     yield _whole(picture, colours, alpha)
 
 
@@ -86,13 +92,10 @@ def _check(picture: Picture, chain: Sequence[Editor | Bound], mask: np.ndarray |
 
 
 def _check_untouched(
-    before: np.ndarray, after: np.ndarray, mask: np.ndarray | None, strength: float, chain: Sequence[Editor | Bound]
+    before: np.ndarray, after: np.ndarray, touched: np.ndarray, chain: Sequence[Editor | Bound]
 ) -> None:
     """Raise if a bit changed where none may."""
-    if mask is None and strength > 0:
-        return
-    outside = np.True_ if mask is None or strength == 0 else mask == 0
-    if (outside & (before != after).any(axis=2)).any():
+    if not touched.all() and (~touched & (before != after).any(axis=2)).any():
         names = ", ".join(type(step).__name__ for step in chain)
         raise BrokenEditorError(f"{names}: pixels changed that were not to change; nothing is kept")
 
@@ -113,13 +116,13 @@ def _whole(picture: Picture, colours: np.ndarray, alpha: np.ndarray | None) -> P
         return replace(picture, pixels=colours)
     alpha = resize(alpha[..., None], colours.shape[:2])
     if colours.dtype != alpha.dtype:  # between two edits
-        alpha = _rounded(unit(alpha), colours.dtype)
+        alpha = rounded(unit(alpha), colours.dtype)
     return replace(picture, pixels=np.concatenate([np.broadcast_to(colours, (*colours.shape[:2], 3)), alpha], axis=2))
 
 
 def _covered(colours: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     """Return the colours with the nearest visible one wherever a pixel is fully transparent, so that none bleeds."""
-    if hidden.all():
+    if hidden.all() or not hidden.any():
         return colours
     from scipy.ndimage import distance_transform_edt
 
@@ -128,9 +131,14 @@ def _covered(colours: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     return covered
 
 
-def _rounded(values: np.ndarray, depth: np.dtype[Any]) -> np.ndarray:
-    """Return values in [0, 1] at a depth."""
-    return np.array(values) if depth.kind == "f" else np.rint(values * np.float32(TOP[depth])).astype(depth)
+def _extended(plane: np.ndarray, room: Room) -> np.ndarray:
+    """Return (H, W, ...) with its edges repeated over the room around it."""
+    return np.pad(plane, (*room, *((0, 0),) * (plane.ndim - 2)), mode="edge")
+
+
+def _repeated(plane: np.ndarray, scale: int) -> np.ndarray:
+    """Return (H, W) with each pixel `scale` times as wide and high."""
+    return plane if scale == 1 else plane.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 @dataclass(frozen=True)
@@ -175,10 +183,16 @@ class _Pass:
         values = self._checked(self.bound.run(*self._seen(window)), window)
         return tile.inside(window).of(values.permute(1, 2, 0), self.bound.scale).permute(2, 0, 1)
 
+    @cached_property
+    def _shown(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """The picture and the mask that the edit is shown."""
+        return self.bound.prepared(self.before, self.mask)
+
     def _seen(self, part: Box) -> tuple[Tensor, Tensor | None]:
         """Return this part of the picture and of the mask as an edit is given them."""
-        image = torch.from_numpy(np.moveaxis(unit(part.of(self.before)), 2, 0)).contiguous().to(self.device)
-        mask = None if self.mask is None else torch.from_numpy(part.of(self.mask)[None].astype(np.float32))
+        colours, weights = self._shown
+        image = torch.from_numpy(np.moveaxis(unit(part.of(colours)), 2, 0)).contiguous().to(self.device)
+        mask = None if weights is None else torch.from_numpy(part.of(weights)[None].astype(np.float32))
         return image, mask if mask is None else mask.to(self.device)
 
     def _checked(self, values: Tensor, part: Box) -> Tensor:
@@ -208,7 +222,7 @@ class _Pass:
         return resize(self.before, (high, wide))
 
     def _left_alone(self, part: Box) -> np.ndarray:
-        return _rounded(unit(part.of(self._kept, self.bound.scale)), self.depth)
+        return rounded(unit(part.of(self._kept, self.bound.scale)), self.depth)
 
     def _untouched(self, part: Box) -> bool:
         return self.strength == 0 or (self.mask is not None and not part.of(self.mask).any())
@@ -218,7 +232,7 @@ class _Pass:
         mixed = values.detach().cpu().permute(1, 2, 0)
         if self._blended:
             mixed = torch.lerp(torch.from_numpy(unit(part.of(self._kept, self.bound.scale))), mixed, self._weight(part))
-        return _rounded(mixed.numpy(), self.depth)
+        return rounded(mixed.numpy(), self.depth)
 
     def _weight(self, part: Box) -> Tensor:
         if self.mask is None:
@@ -251,4 +265,5 @@ class _Pass:
             return self.memory or 0
         after = math.prod(self._shape(picture)) * self.depth.itemsize
         enlarged = self._kept.nbytes if self._blended and self.bound.scale > 1 else 0
-        return self.memory - self.before.nbytes - after - enlarged
+        shown = self._shown[0].nbytes if self._shown[0] is not self.before else 0
+        return self.memory - self.before.nbytes - after - enlarged - shown

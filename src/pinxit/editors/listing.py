@@ -17,6 +17,7 @@ PIPE = "-"
 # What `--format` may be, with the suffix a result gets; `auto` keeps the input's own where pictures can be saved so.
 SAVED = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tiff", "avif": ".avif"}
 AUTO = "auto"
+MAP = ".map.png"  # ends the name of a result's map, which begins with that of the result
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,9 @@ def _named_like_pictures(files: Sequence[str], passed: Counter[str]) -> list[str
 
 
 def _hidden(name: str) -> bool:
-    return name.startswith((".", "__MACOSX"))
+    return name.startswith((".", "__MACOSX")) or (
+        name.endswith(MAP) and Path(name.removesuffix(MAP)).suffix.lower() in SUFFIXES
+    )
 
 
 def _is(path: Path, out: Path | None) -> bool:

@@ -76,7 +76,7 @@ class Mask(Settings):
             there, here = (f"{wide} x {high}" for high, wide in (chosen[0].shape, size))
             raise UsageError(f"the mask has {there} pixels and the picture {here}; they must be the same")
         weights = np.minimum.reduce(chosen)
-        return self._spread(1 - weights if self.invert else weights)
+        return spread(1 - weights if self.invert else weights, self.grow, self.feather)
 
     def _drawn(self, drawn: Picture | np.ndarray | None) -> np.ndarray | None:
         if drawn is None:
@@ -113,20 +113,26 @@ class Mask(Settings):
         light = luma(picture)
         return ((light >= low - 1e-6) & (light <= high + 1e-6)).astype(np.float32)
 
-    def _spread(self, weights: np.ndarray) -> np.ndarray:
-        """Return the weights grown by a disc and faded out in a line; a drawn mask's own greys stay."""
-        if not (self.grow or self.feather) or not (weights >= 0.5).any():
-            return weights
-        from scipy.ndimage import distance_transform_edt
 
-        away = distance_transform_edt(weights < 0.5).astype(np.float32)
-        ramp = (self.grow + self.feather - away) / self.feather if self.feather else away <= self.grow
-        return np.maximum(weights, np.clip(ramp, 0, 1, dtype=np.float32))
+def spread(weights: np.ndarray, grow: float, feather: float) -> np.ndarray:
+    """Return weights (H, W) grown by a disc and faded out in a line, both in pixels; a drawn mask's own greys stay."""
+    if not (grow or feather) or not (weights >= 0.5).any():
+        return weights
+    from scipy.ndimage import distance_transform_edt
+
+    away = distance_transform_edt(weights < 0.5).astype(np.float32)
+    ramp = (grow + feather - away) / feather if feather else away <= grow
+    return np.maximum(weights, np.clip(ramp, 0, 1, dtype=np.float32))
 
 
 def unit(pixels: np.ndarray) -> np.ndarray:
     """Return uint8, uint16 or float32 pixels as float32 in [0, 1]."""
     return pixels.astype(np.float32) / np.float32(TOP[pixels.dtype])
+
+
+def rounded(values: np.ndarray, depth: np.dtype[Any]) -> np.ndarray:
+    """Return values in [0, 1] at the depth of pixels, of which `unit` makes them again."""
+    return np.array(values) if depth.kind == "f" else np.rint(values * np.float32(TOP[depth])).astype(depth)
 
 
 def luma(picture: Picture) -> np.ndarray:

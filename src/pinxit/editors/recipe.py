@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from pinxit.editors import EDITORS
 from pinxit.editors.editor import Editor
-from pinxit.editors.listing import text
+from pinxit.editors.listing import MAP, text
 from pinxit.editors.mask import Mask
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
@@ -102,6 +102,11 @@ class Recipe(Settings):
 def sidecar(result: Path) -> Path:
     """Return the path of the recipe beside a result."""
     return result.with_name(f"{result.name}.json")
+
+
+def map_of(result: Path) -> Path:
+    """Return the path of the map beside a result."""
+    return result.with_name(f"{result.name}{MAP}")
 
 
 def stamped(chain: Sequence[Editor]) -> tuple[list[Editor], tuple[Stamp, ...]]:

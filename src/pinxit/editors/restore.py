@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from pinxit.editors.editor import Bound, Editor
+from pinxit.errors import UsageError
+
+if TYPE_CHECKING:
+    from pinxit.editors.restorer import Restorer
 
 MODEL = "A run of `pinxit train restore`, or its weights, instead of the network that comes with pinxit."
 
@@ -26,41 +31,110 @@ class Restore(Editor):
         return Restorer(load(self.model), device, self.sigma)
 
 
-class Denoise(Editor):
-    """Take noise away by a network that has seen photographs; it sees itself how strong the noise is."""
+class Repair(Editor):
+    """What edits by a network that keeps the size have in common: the name of the one that comes with pinxit."""
 
-    sigma: float | None = Field(
-        None, ge=0, le=1, description="Standard deviation of the noise, in units of the image range; seen if not given."
-    )
+    network: ClassVar[str]
     model: Path | None = Field(None, description=MODEL)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network."""
         from pinxit.editors.restorer import bound
 
-        return bound("denoise-v1", self.model, device, scale=1, holes=False, sigma=self.sigma)
+        return bound(self.network, self.model, device, scale=1, holes=False)
+
+
+class Denoise(Repair):
+    """Take noise away by a network that has seen photographs; it sees itself how strong the noise is."""
+
+    network = "denoise-v1"
+    sigma: float | None = Field(
+        None, ge=0, le=1, description="Standard deviation of the noise, in units of the image range; seen if not given."
+    )
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network."""
+        from pinxit.editors.restorer import bound
+
+        return bound(self.network, self.model, device, scale=1, holes=False, sigma=self.sigma)
+
+
+class Deblur(Repair):
+    """Sharpen what is out of focus, by up to some three pixels, by a network that has seen photographs."""
+
+    network = "deblur-v1"
+
+
+class Dejpeg(Repair):
+    """Take away what JPEG files show, blocks, rings and blotches, by a network that has seen photographs."""
+
+    network = "jpeg-v1"
 
 
 class Upscale(Editor):
     """Enlarge by a network that has seen photographs."""
 
-    scale: int = Field(2, ge=2, le=8, description="How many times wider and higher; without a model 2.")
+    scale: int = Field(2, ge=2, le=8, description="How many times wider and higher; without a model 2 or 4.")
+    fidelity: float = Field(
+        0.0, ge=0, le=1, description="How far the result is brought to what, made small again, is its picture."
+    )
     model: Path | None = Field(None, description=MODEL)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network."""
+        from pinxit.editors.fidelity import Faithful
         from pinxit.editors.restorer import bound
 
-        return bound(f"upscale-x{self.scale}-v1", self.model, device, scale=self.scale, holes=False)
+        enlarging = bound(f"upscale-x{self.scale}-v1", self.model, device, scale=self.scale, holes=False)
+        return Faithful(enlarging, self.fidelity) if self.fidelity else enlarging
 
 
 class Inpaint(Editor):
-    """Fill what the mask covers by a network that has seen photographs: holes no wider than some ten pixels."""
+    """Fill what the mask covers by a network that has seen photographs; what it makes of wide holes is smooth."""
 
     model: Path | None = Field(None, description=MODEL)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network."""
+        from pinxit.editors.fill import Fill
+
+        return Fill(self._restorer(device), device, memory)
+
+    def _restorer(self, device: str) -> Restorer:
         from pinxit.editors.restorer import bound
 
         return bound("inpaint-v1", self.model, device, scale=1, holes=True)
+
+
+class Erase(Inpaint):
+    """Remove what the mask covers: it is filled from around it, a little beyond the mask and with a soft edge."""
+
+    margin: float = Field(4.0, ge=0, le=1000, description="Pixels by which what is filled is wider than the mask.")
+    fade: float = Field(4.0, ge=0, le=1000, description="Pixels over which it then fades out; beyond, nothing changes.")
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network."""
+        from pinxit.editors.fill import Fill
+
+        return Fill(self._restorer(device), device, memory, margin=self.margin, fade=self.fade)
+
+
+class Outpaint(Inpaint):
+    """Continue the picture beyond its edges; what is there stays as it is."""
+
+    pixels: int = Field(0, ge=0, le=10_000, description="Pixels to add on every side.")
+    left: int | None = Field(None, ge=0, le=10_000, description="Pixels to add on the left instead.")
+    right: int | None = Field(None, ge=0, le=10_000, description="Pixels to add on the right instead.")
+    top: int | None = Field(None, ge=0, le=10_000, description="Pixels to add at the top instead.")
+    bottom: int | None = Field(None, ge=0, le=10_000, description="Pixels to add at the bottom instead.")
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network; `UsageError` if nothing is to be added."""
+        from pinxit.editors.fill import Fill
+
+        top, bottom, left, right = (
+            self.pixels if side is None else side for side in (self.top, self.bottom, self.left, self.right)
+        )
+        if not (top or bottom or left or right):
+            raise UsageError("by how much? --pixels is for all sides; --left, --right, --top and --bottom for one")
+        return Fill(self._restorer(device), device, memory, room=((top, bottom), (left, right)))

@@ -31,4 +31,7 @@ class EditSettings(Settings):
         "png", description="What results in a folder and on stdout are written as; auto keeps each picture's own."
     )
     sidecar: bool = Field(False, description="Write beside each result OUT how it was made, as OUT.json.")
+    map: bool = Field(
+        False, description="Draw a map of where each result OUT departs from its picture, beside it as OUT.map.png."
+    )
     skip_existing: bool = Field(False, description="Go on: leave the results that are whole, make the others.")
