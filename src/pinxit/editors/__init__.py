@@ -2,7 +2,7 @@
 
 from pinxit.editors.adjust import Adjust
 from pinxit.editors.editor import Editor
-from pinxit.editors.restore import Denoise, Inpaint, Restore, Upscale
+from pinxit.editors.restore import Denoise, Enhance, Inpaint, Restore, Upscale
 from pinxit.editors.untrained import DenoiseDCT, DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
 
 EDITORS: dict[str, type[Editor]] = {
@@ -20,4 +20,6 @@ EDITORS: dict[str, type[Editor]] = {
     "upscale": Upscale,
     "inpaint": Inpaint,
     "restore": Restore,
+    # A global curve that a network chooses, and the denoiser above.
+    "enhance": Enhance,
 }

@@ -64,3 +64,18 @@ class Inpaint(Editor):
         from pinxit.editors.restorer import bound
 
         return bound("inpaint-v1", self.model, device, scale=1, holes=True)
+
+
+class Enhance(Editor):
+    """Give a picture that is too dark its light back, by one curve for all of it; one that is not stays nearly as it is."""
+
+    denoise: bool = Field(True, description="Take away the noise that comes to light, as `denoise` does.")
+    model: Path | None = Field(
+        None, description="A run of `pinxit train enhance`, or its weights, instead of the network that comes with pinxit."
+    )
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the networks."""
+        from pinxit.editors.enhancer import load
+
+        return load(self.model, self.denoise, device)
