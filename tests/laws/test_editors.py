@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from skimage import data
 from test_edit_keeps import KINDS, loaded
+from test_enhance import untrained_curve
 from test_restore_editors import untrained
 
 import pinxit
@@ -47,6 +48,7 @@ CASES: dict[str, dict[str, object]] = {
     "denoise": model("denoise"),
     "upscale": model("upscale", degrade="downscale(scale=2)"),
     "inpaint": model("inpaint", degrade="pixels"),
+    "enhance": {"denoise": False, "model": untrained_curve(Path(MODELS.name) / "enhance.safetensors")},
 }
 FILLS_HOLES = ("inpaint-prior", "inpaint")
 PHOTO = data.astronaut()[60:108, 190:255]

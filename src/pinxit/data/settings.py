@@ -74,6 +74,6 @@ class WholeSettings(DataSettings):
     """How pictures are drawn for what is learned from how many of their pixels are how bright: all of them."""
 
     size: int | None = Field(
-        256, ge=SMALLEST, le=LARGEST, description="Side in pixels of the squares that pictures become."
+        128, ge=SMALLEST, le=LARGEST, description="Side in pixels of the squares that pictures become."
     )
     fit: Fit = Field("stretch", description=DataSettings.model_fields["fit"].description)

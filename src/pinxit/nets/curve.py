@@ -14,13 +14,15 @@ from torch.nn import functional as F
 
 from pinxit.nets.vectors import Layers
 
-SIDE = 128
+SIDE = 64
 """Pictures are averaged to so many pixels a side first, which takes away most noise but few highlights."""
 SHARES = (*(share / 32 for share in range(32)), 0.988, 0.992, 0.995, 0.9975, 0.999, 1.0)
 WHITE = SHARES.index(0.995)
 LUMA = (0.299, 0.587, 0.114)
 LEAST = 1e-3
-"""Values and gains are not taken to be smaller, in units of the image range."""
+"""White and gains are not taken to be darker, in units of the image range."""
+BENT = 10
+"""The largest gamma, and the reciprocal of the smallest."""
 
 
 class CurveNet(nn.Module):
@@ -41,7 +43,7 @@ class CurveNet(nn.Module):
         seen = torch.cat([(values / white.exp()[..., None]).flatten(1), white], dim=1)
         corrections = self.layers(seen, None)
         gain, gamma = (corrections + torch.cat([white, torch.zeros_like(white)], dim=1)).split(1, dim=1)
-        return torch.cat([gain.exp().clamp(LEAST, 1), gamma.exp()], dim=1)
+        return torch.cat([gain.exp().clamp(LEAST, 1), gamma.exp().clamp(1 / BENT, BENT)], dim=1)
 
 
 def quantiles(image: Tensor) -> Tensor:
