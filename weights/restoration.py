@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pinxit
-from pinxit.data.settings import DataSettings, PatchSettings
+from pinxit.data.settings import DataSettings, PatchSettings, WholeSettings
 from pinxit.files import write_whole
 from pinxit.images import load_image, resize, save_image
-from pinxit.objectives.settings import RestorationSettings
+from pinxit.objectives.settings import EnhancementSettings, ObjectiveSettings, RestorationSettings
 from pinxit.progress import say, track
 from pinxit.training.run import Run
 from pinxit.training.settings import TrainingSettings
@@ -35,12 +35,12 @@ CARD = """\
 
 {about}
 
-- **Network**: U-Net of residual blocks (`pinxit.nets.restoration`) that sees a bounded part of the picture.
-- **Data**: {data.name}, fingerprint `{data.fingerprint}`; patches of {data.size} pixels, mirrored and turned; the share
+- **Network**: {network}.
+- **Data**: {data.name}, fingerprint `{data.fingerprint}`; {drawn}; the share
   {data.holdout} of the pictures, by a hash of their names, was never trained on. It was made by `prepare` from
 {sets}
-- **Training**: `pinxit train restore` with {settings}; {training.steps:,} steps of {training.batch_size} patches, seed
-  {training.seed}{start}. Script: `weights/restoration.py`.
+- **Training**: `pinxit train {objective}` with {settings}; {training.steps:,} steps of {training.batch_size} pictures,
+  seed {training.seed}{start}. Script: `weights/restoration.py`.
 - **File**: `{name}.safetensors`, {size:,} bytes, sha256 `{sha256}`.
 - **Licence**: Apache-2.0, as the rest of pinxit, for the numbers themselves; mind the terms of the data above.
 
@@ -55,6 +55,11 @@ What it cannot do: {limits}
 FOLDER = Path(__file__).parents[1] / "src" / "pinxit" / "weights"
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "quality" / "restoration.py"
 LEAST_SIDE = 64
+DRAWN = {
+    "patch": "patches of {} pixels, mirrored and turned",
+    "stretch": "whole pictures, {} pixels wide and high",
+}
+UNET = "U-Net of residual blocks (`pinxit.nets.restoration`) that sees a bounded part of the picture"
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ SETS = {
 class Recipe:
     """What is trained, how, and what its card says it is for and cannot do."""
 
-    settings: RestorationSettings
+    settings: ObjectiveSettings
     training: TrainingSettings
     task: str
     """Of `benchmarks/quality/restoration.py`, which measures it."""
@@ -90,6 +95,7 @@ class Recipe:
     start: str | None = None
     """The recipe with whose weights it begins."""
     data: DataSettings = PatchSettings(holdout=0.05)
+    network: str = UNET
 
 
 SIGMA = "noise(sigma=0..0.216)"  # up to 55 of 255
@@ -99,6 +105,7 @@ HOLES = (
     "boxes(share=0.02..0.2, side=2..16) or boxes(share=0.02..0.2, side=16..64)"
 )
 BLUR = "blur(sigma=0.5..2.5) | noise(sigma=0..0.012)"
+LIGHT = "dark(gain=0.1..0.3) | clip or dark(gain=0.1..1) | clip or dark(gain=1, read_noise=0)"
 TRAINING = TrainingSettings(steps=9_000, batch_size=8, schedule="cosine", warmup=100, clip=1.0, threads=1)
 
 RECIPES = {
@@ -161,6 +168,17 @@ RECIPES = {
         "Motion, and blurs of another shape. Noise of more than 3 of 255 it does not know.",
         start="denoise-free-v1",
     ),
+    "light-v1": Recipe(
+        EnhancementSettings(degrade=LIGHT, learning_rate=2e-3),
+        TRAINING.changed(steps=3_000, batch_size=32),
+        "light",
+        "Chooses the curve that brings back the light of a picture that is too dark: one gain and one gamma for all of "
+        "it. Pictures in full light stay nearly as they are. Measured with `denoise-v1` after it, and without (curve).",
+        "It undoes an exposure that was too short for the whole picture. A scene that holds nothing white, such as the "
+        "night, it may take for one; light that is missing in a part of the picture alone it does not bring there.",
+        data=WholeSettings(holdout=0.05),
+        network="Three fully connected layers on quantiles of red, green, blue and luma (`pinxit.nets.curve`)",
+    ),
 }
 
 
@@ -199,7 +217,10 @@ def publish(name: str, place: Path, scores: Path) -> None:
         about=recipe.about,
         limits=recipe.limits,
         sets="\n".join(f"  - `{key}`: {kind.terms}." for key, kind in SETS.items() if kind.free or not recipe.free),
+        network=recipe.network,
         data=run.recipe.data,
+        drawn=DRAWN[run.recipe.data.fit].format(run.recipe.data.size),
+        objective=run.recipe.objective,
         settings=run.recipe.settings.model_dump_json(exclude_unset=True),
         training=run.recipe.training,
         start=f", beginning with weights of sha256 `{run.recipe.start}`" if run.recipe.start else "",
@@ -229,9 +250,11 @@ def everything(photos: Path, out: Path) -> None:
 
 def score_table(means: dict[str, dict[str, float]]) -> str:
     """Return the benchmark's means as a table of Markdown."""
-    rows = list(next(iter(means.values())))
+    rows = list(next(iter(means.values())))  # the first column has all of them
     lines = [["", *rows], ["---"] * (1 + len(rows))]
-    lines += [[column, *(f"{found[row]:.4g}" for row in rows)] for column, found in means.items()]
+    lines += [
+        [column, *(f"{found[row]:.4g}" if row in found else "" for row in rows)] for column, found in means.items()
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

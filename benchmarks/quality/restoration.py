@@ -12,8 +12,10 @@ of 8 bits holds it (clipped, rounded). Rows: noisy; 8 x 8 sliding DCT with thres
 the network told sigma, where it can be. upscale-x2, upscale-x4: MATLAB's imresize(x, 1/scale), rounded to 8 bits; on Y, without a
 border of `scale` pixels. Rows: bicubic, network. inpaint: 50 % random pixels, text, scratches, boxes of 64 pixels, told
 the holes. Rows: biharmonic (scikit-image), Telea (OpenCV, where it is installed), network. jpeg: quality 10. blur:
-Gaussian of 1.6 pixels with noise of 2 of 255. Rows: degraded, network. Noise and holes are drawn by the picture's
-number.
+Gaussian of 1.6 pixels with noise of 2 of 255. Rows: degraded, network. light: a tenth to three tenths of the light, with
+noise of up to 0.02 and as a file of 8 bits holds it, and the pictures as they were. Rows: degraded; one gain that brings
+the mean to 0.45; of gammas the best for each picture, chosen by the clean one; the network's curve alone; and with the
+denoiser after it. Noise and holes are drawn by the picture's number.
 
 The last line of stdout is the network's gain over the best other row, by column.
 """
@@ -34,7 +36,8 @@ from torch import Tensor
 from pinxit.data import ImageSet, open_data
 from pinxit.degradations import Chain, resize_bicubic
 from pinxit.editors.dct import denoise_dct
-from pinxit.editors.restore import Denoise, Inpaint, Restore, Upscale
+from pinxit.editors.enhancer import Enhancer
+from pinxit.editors.restore import Denoise, Enhance, Inpaint, Restore, Upscale
 from pinxit.editors.restorer import Restorer
 from pinxit.metrics.paired import as_channels, crop, psnr
 from pinxit.metrics.perceptual import st_lpips
@@ -50,8 +53,10 @@ HOLES = {
     "boxes of 64": "boxes(share=0.1, side=64)",
 }
 SPOILED = {"jpeg": {"quality 10": "jpeg(quality=10)"}, "blur": {"sigma 1.6": "blur(sigma=1.6) | noise(sigma=0.00784)"}}
+DARK = "dark(gain=0.1..0.3, read_noise=0..0.02) | clip"
+MEAN, GAMMAS = 0.45, np.geomspace(0.1, 1, 100).tolist()
 DISTANCE = "st-lpips"
-BASELINES = ("noisy", "dct", "bicubic", "biharmonic", "telea", "degraded")
+BASELINES = ("noisy", "dct", "bicubic", "biharmonic", "telea", "degraded", "gain", "gamma")
 
 Row = tuple[str, str, float]
 """Column, row and PSNR of one picture."""
@@ -128,6 +133,18 @@ def undo(task: str) -> Callable[[Tensor, int, Restorer], Iterator[Row]]:
     return rows
 
 
+def light(clean: Tensor, number: int, network: Enhancer) -> Iterator[Row]:
+    """Yield what becomes of a picture in the dark, and in full light."""
+    dark = Chain.parse(DARK).degrade(clean, torch.Generator().manual_seed(number)).image
+    yield "dark", "degraded", decibels(dark, clean)
+    yield "dark", "gamma", max(decibels(dark**gamma, clean) for gamma in GAMMAS)
+    curve = Enhancer(network.network, None, {})
+    for column, given in (("dark", dark), ("in full light", clean)):
+        yield column, "gain", decibels((given * (MEAN / given.mean())).clamp(0, 1), clean)
+        yield column, "curve", decibels(curve.run(given, None), clean)
+        yield column, "network", decibels(network.run(given, None), clean)
+
+
 TASKS = {
     "denoise": (denoise, Denoise()),
     "upscale-x2": (upscale, Upscale(scale=2)),
@@ -135,6 +152,7 @@ TASKS = {
     "inpaint": (inpaint, Inpaint()),
     "jpeg": (undo("jpeg"), Dejpeg()),
     "blur": (undo("blur"), Deblur()),
+    "light": (light, Enhance()),
 }
 
 

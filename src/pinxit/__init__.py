@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pinxit.evaluation.evaluate import evaluate
     from pinxit.objectives import OBJECTIVES
     from pinxit.objectives.settings import (
+        EnhancementSettings,
         GANSettings,
         PriorSettings,
         RestorationSettings,
@@ -29,6 +30,7 @@ _HOMES = {
     "EDITORS": "editors",
     "OBJECTIVES": "objectives",
     "DataSettings": "data.settings",
+    "EnhancementSettings": "objectives.settings",
     "GANSettings": "objectives.settings",
     "PriorSettings": "objectives.settings",
     "RestorationSettings": "objectives.settings",
@@ -47,6 +49,7 @@ __all__ = [
     "EDITORS",
     "OBJECTIVES",
     "DataSettings",
+    "EnhancementSettings",
     "GANSettings",
     "PriorSettings",
     "RestorationSettings",

@@ -25,6 +25,13 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def words(name: str, value: object) -> list[str]:
+    """A setting on the command line."""
+    if isinstance(value, bool):
+        return [flag(name if value else f"no_{name}")]
+    return [flag(name), str(value)]
+
+
 @each_editor
 def test_flags_text_and_python_give_the_same_bytes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -32,7 +39,7 @@ def test_flags_text_and_python_give_the_same_bytes(name: str, tmp_path: Path, mo
     mask = np.zeros(PHOTO.shape[:2], np.uint8)
     mask[10:20, 10:30] = 255
     Image.fromarray(mask).save("mask.png")
-    flags = [word for key, value in CASES.get(name, {}).items() for word in (flag(key), str(value))]
+    flags = [word for key, value in CASES.get(name, {}).items() for word in words(key, value)]
     where = ["--mask", "mask.png", "--feather", "2", "--strength", "0.7"]
 
     assert run(["edit", name, "photo.png", "-o", "flags.png", *flags, *where]) == 0

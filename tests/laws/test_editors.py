@@ -12,6 +12,7 @@ import pytest
 from skimage import data
 from test_edit_keeps import KINDS, loaded
 from test_engine import SIZES, small_tiles
+from test_enhance import untrained_curve
 from test_restore_editors import untrained
 
 import pinxit
@@ -53,6 +54,7 @@ CASES: dict[str, dict[str, object]] = {
     "inpaint": model("inpaint", degrade="pixels"),
     "erase": model("erase", degrade="pixels"),
     "outpaint": model("outpaint", degrade="pixels") | {"pixels": 5, "left": 40},
+    "enhance": {"denoise": False, "model": untrained_curve(Path(MODELS.name) / "enhance.safetensors")},
 }
 FILLS_HOLES = ("inpaint-prior", "inpaint", "erase")
 PHOTO = data.astronaut()[60:108, 190:255]

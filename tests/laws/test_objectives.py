@@ -17,6 +17,7 @@ from pinxit.nets.shapes import PictureShape, keep_variance
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
 from pinxit.objectives.settings import (
+    EnhancementSettings,
     GANSettings,
     ObjectiveSettings,
     PriorSettings,
@@ -81,6 +82,7 @@ CASES = {
     "noise2noise": RESTORE(target="noisy", loss="l2"),
     "noise2void": RESTORE(target="blind-spot", degrade=""),
     "neighbor2neighbor": RESTORE(target="neighbours"),
+    "enhance": EnhancementSettings(width=8, degrade="dark(gamma=0.5..2) | clip or dark(gain=1)"),
 }
 EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 
@@ -173,6 +175,7 @@ def test_terms_are_finite_and_the_average_is_of_the_weights(settings: ObjectiveS
         "two-stage",
         "inpaint",
         "noise2void",
+        "enhance",
     ],
 )
 def test_accumulation_changes_nothing_but_rounding(name: str) -> None:

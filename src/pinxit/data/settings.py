@@ -68,3 +68,12 @@ class PatchSettings(DataSettings):
     flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
     turn: bool = Field(True, description=DataSettings.model_fields["turn"].description)
     fit: Fit = Field("patch", description=DataSettings.model_fields["fit"].description)
+
+
+class WholeSettings(DataSettings):
+    """How pictures are drawn for what is learned from how many of their pixels are how bright: all of them."""
+
+    size: int | None = Field(
+        128, ge=SMALLEST, le=LARGEST, description="Side in pixels of the squares that pictures become."
+    )
+    fit: Fit = Field("stretch", description=DataSettings.model_fields["fit"].description)

@@ -2,7 +2,7 @@
 
 from pinxit.editors.adjust import Adjust
 from pinxit.editors.editor import Editor
-from pinxit.editors.restore import Deblur, Dejpeg, Denoise, Erase, Inpaint, Outpaint, Restore, Upscale
+from pinxit.editors.restore import Deblur, Dejpeg, Denoise, Enhance, Erase, Inpaint, Outpaint, Restore, Upscale
 from pinxit.editors.untrained import DenoiseDCT, DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
 
 EDITORS: dict[str, type[Editor]] = {
@@ -24,4 +24,6 @@ EDITORS: dict[str, type[Editor]] = {
     "erase": Erase,
     "outpaint": Outpaint,
     "restore": Restore,
+    # A global curve that a network chooses, and the denoiser above.
+    "enhance": Enhance,
 }

@@ -138,3 +138,19 @@ class Outpaint(Inpaint):
         if not (top or bottom or left or right):
             raise UsageError("by how much? --pixels is for all sides; --left, --right, --top and --bottom for one")
         return Fill(self._restorer(device), device, memory, room=((top, bottom), (left, right)))
+
+
+class Enhance(Editor):
+    """Give a picture that is too dark its light back, by one curve for all of it; one that is not stays nearly as it is."""
+
+    denoise: bool = Field(True, description="Take away the noise that comes to light, as `denoise` does.")
+    model: Path | None = Field(
+        None,
+        description="A run of `pinxit train enhance`, or its weights, instead of the network that comes with pinxit.",
+    )
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the networks."""
+        from pinxit.editors.enhancer import load
+
+        return load(self.model, self.denoise, device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,8 +14,9 @@ from pinxit.editors.editor import Bound
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.files import sha256
 from pinxit.nets.shapes import PictureShape
+from pinxit.objectives import OBJECTIVES
+from pinxit.objectives.objective import Objective
 from pinxit.objectives.restoration import Restoration
-from pinxit.objectives.settings import RestorationSettings
 from pinxit.training import hardware
 from pinxit.training.store import read_tensors
 from pinxit.training.train import weights_of
@@ -60,15 +62,22 @@ def bound(
     name: str, model: Path | None, device: str, *, scale: int, holes: bool, sigma: float | None = None
 ) -> Restorer:
     """Return the shipped network `name`, or a model in its place, which must enlarge and fill holes as it does."""
-    if model is None and name not in SHIPPED:
-        raise UsageError(f"no network {name} comes with pinxit; --model takes a run of `pinxit train restore`")
-    restorer = Restorer(load(model or shipped(name)), device, sigma)
+    place, weights = chosen(name, model)
+    restorer = Restorer(load(place), device, sigma)
     objective = restorer.objective
     if (objective.scale, objective.holes) != (scale, holes):
         raise UsageError(f"{model}: made to undo {objective.settings.degrade!r}; `pinxit edit restore` runs it")
-    if model is None:
-        restorer.weights = {name: SHIPPED[name]}
+    restorer.weights = weights
     return restorer
+
+
+def chosen(name: str, model: Path | None) -> tuple[Path, dict[str, str]]:
+    """Return where a model lies, or else the shipped network `name`, and what `Bound.weights` says of it."""
+    if model is not None:
+        return model, {}
+    if name not in SHIPPED:
+        raise UsageError(f"no network {name} comes with pinxit; --model takes a run of your own")
+    return shipped(name), {name: SHIPPED[name]}
 
 
 def shipped(name: str) -> Path:
@@ -80,25 +89,32 @@ def shipped(name: str) -> Path:
 
 
 def load(place: Path) -> Restoration:
-    """Return the restorer of a run's folder or of a file of its weights, on the processor, for use alone.
+    """Return the restorer of a run's folder or of a file of its weights; `DataError` as `trained` says."""
+    return cast(Restoration, trained(place, "restore"))
 
-    What it is stands in the file, beside its tensors. `DataError` if that or the tensors are not as they must be.
+
+def trained(place: Path, name: str) -> Objective:
+    """Return what a run of the objective `name`, or a file of its weights, has learned, for use alone.
+
+    It lies on the processor. What it is stands in the file, beside its tensors. `DataError` if that or the tensors are
+    not as they must be.
     """
     path = weights_of(place)
     try:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})["pinxit"])
-        settings = RestorationSettings.parse({**about["settings"], "perceptual": 0, "adversarial": 0})
-        shape = PictureShape(int(about["data"]["size"]), int(about["data"]["channels"]))
-        if about["objective"] != "restore":
+        if about["objective"] != name:
             raise ValueError(f"a run of {about['objective']!r}")
+        settings = OBJECTIVES[name].parse(about["settings"])
+        shape = PictureShape(int(about["data"]["size"]), int(about["data"]["channels"]))
         with torch.device("meta"):  # without memory, for the settings are not yet known to fit the tensors
             objective = settings.build(shape)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError, UserError) as error:
-        raise DataError(f"{place}: not a network of `pinxit train restore` ({_line(error)})") from error
-    tensors = {name: value.float() for name, value in read_tensors(path).items()}
+        raise DataError(f"{place}: not a network of `pinxit train {name}` ({_line(error)})") from error
+    tensors = {key: value.float() for key, value in read_tensors(path).items()}
     try:
-        nn.ModuleDict({"restorer": objective.restorer}).load_state_dict(tensors, assign=True)
+        model = nn.ModuleDict({key: objective.networks[key] for key in objective.model})
+        model.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         raise DataError(f"{place}: its tensors do not fit the network its settings ask for") from error
     if not all(value.isfinite().all() for value in tensors.values()):

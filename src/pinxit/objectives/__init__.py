@@ -1,6 +1,7 @@
 """What is learned: the table of objectives, by the name that `pinxit train` takes."""
 
 from pinxit.objectives.settings import (
+    EnhancementSettings,
     GANSettings,
     ObjectiveSettings,
     PriorSettings,
@@ -20,4 +21,6 @@ OBJECTIVES: dict[str, type[ObjectiveSettings]] = {
     "prior": PriorSettings,
     # Restoration: one player that undoes a degradation, whatever that is.
     "restore": RestorationSettings,
+    # Low-light enhancement: one player that sees how a whole picture was darkened, and a curve that undoes it.
+    "enhance": EnhancementSettings,
 }

@@ -14,8 +14,8 @@ plane too, 1 where the picture is unknown, and there alone does the network chan
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pinxit.data import Batch
-from pinxit.degradations import Noise
+from pinxit.degradations import Chain, Degraded, Noise
 from pinxit.errors import UsageError
 from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.losses.perceptual import perceptual_distance
@@ -32,7 +32,7 @@ from pinxit.nets import residual
 from pinxit.nets.restoration import UNet
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
-from pinxit.objectives.settings import RestorationSettings
+from pinxit.objectives.settings import RestorationSettings, alternatives
 
 LUMA = (0.299, 0.587, 0.114)
 JUDGED_AT_ONCE = 16
@@ -69,7 +69,7 @@ class Restoration(Objective):
 
     def __init__(self, settings: RestorationSettings, shape: PictureShape) -> None:
         self.settings, self.shape = settings, shape
-        self.chains = settings.chains()
+        self.chains = alternatives(settings.degrade)
         self.holes = any(chain.masks for chain in self.chains)
         self.scale = self.chains[0].shrinks if self.chains else 1
         self._check()
@@ -116,10 +116,8 @@ class Restoration(Objective):
         clean = self.clean(batch)
         if not self.chains:
             return Spoiled(clean, None, None)
-        chosen = [self.chains[int(place * len(self.chains))] for place in batch.uniform(stream="chain").tolist()]
-        each = zip(chosen, clean.cpu(), batch.generators(stream), strict=True)
-        rows = [chain.degrade(as_grey(row), rng) for chain, row, rng in each]
-        image = torch.stack([row.image.expand(self.shape.channels, -1, -1) for row in rows]).to(clean.device)
+        rows = degraded(self.chains, clean, batch, stream)
+        image = torch.stack([row.image for row in rows]).to(clean.device)
         mask = torch.stack([row.mask for row in rows if row.mask is not None]).to(clean.device) if self.holes else None
         level = clean.new_tensor([row.level or 0.0 for row in rows])
         told = batch.uniform(stream="told") < self.settings.told
@@ -185,11 +183,10 @@ class Restoration(Objective):
 
     def preview(self, batch: Batch) -> Tensor:
         """Return pictures, each followed by its degraded and its restored form, as many as make a square of triples."""
-        side = max(1, math.isqrt(len(batch) // 3))
-        shown = batch.rows(0, 3 * side**2)
+        shown = to_show(batch)
         spoiled = self.spoiled(shown)
         given = F.interpolate(spoiled.image, scale_factor=float(self.scale))
-        return torch.stack([self.clean(shown), given, self.apply(spoiled)], dim=1).flatten(0, 1).clamp(0, 1)
+        return triples(self.clean(shown), given, self.apply(spoiled))
 
     def _check(self) -> None:
         """Raise if the settings ask for what the degradations do not allow."""
@@ -276,12 +273,33 @@ def subsampled(image: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
     return one, other
 
 
+def degraded(chains: Sequence[Chain], clean: Tensor, batch: Batch, stream: str) -> list[Degraded]:
+    """Return a batch's pictures (N, C, H, W), each degraded by one of the chains, by its own draws of `stream`.
+
+    They lie on the processor; grey ones are alike in all channels.
+    """
+    chosen = [chains[int(place * len(chains))] for place in batch.uniform(stream="chain").tolist()]
+    each = zip(chosen, clean.cpu(), batch.generators(stream), strict=True)
+    rows = [chain.degrade(as_grey(row), rng) for chain, row, rng in each]
+    return [replace(row, image=row.image.expand(clean.shape[1], -1, -1)) for row in rows]
+
+
 def counted(values: Tensor, counts: Tensor | None) -> Tensor:
     """Return the mean over pictures of each one's mean value, of the pixels that count."""
     if counts is None:
         return values.mean()
     counts = counts.expand_as(values)
     return ((values * counts).flatten(1).sum(1) / counts.flatten(1).sum(1).clamp(min=1)).mean()
+
+
+def to_show(batch: Batch) -> Batch:
+    """Return the rows of a batch whose triples make a square."""
+    return batch.rows(0, 3 * max(1, math.isqrt(len(batch) // 3)) ** 2)
+
+
+def triples(clean: Tensor, given: Tensor, restored: Tensor) -> Tensor:
+    """Return pictures (N, C, H, W), each followed by what was given of it and what was made of that, in [0, 1]."""
+    return torch.stack([clean, given, restored], dim=1).flatten(0, 1).clamp(0, 1)
 
 
 def psnr(images: Tensor, reference: Tensor) -> Tensor:

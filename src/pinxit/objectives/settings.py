@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
-from pinxit.data.settings import DataSettings, PatchSettings
+from pinxit.data.settings import DataSettings, PatchSettings, WholeSettings
 from pinxit.degradations import Chain
 from pinxit.errors import DataError, UsageError
 from pinxit.losses.adversarial import ADVERSARIAL
@@ -17,6 +17,7 @@ from pinxit.settings import Settings
 
 if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
+    from pinxit.objectives.enhancement import Enhancement
     from pinxit.objectives.gan import GAN
     from pinxit.objectives.objective import Generative, Objective
     from pinxit.objectives.prior import Prior
@@ -251,12 +252,29 @@ class PriorSettings(ObjectiveSettings):
         return "new pictures, from draws fixed at the start"
 
 
+def alternatives(text: str) -> tuple[Chain, ...]:
+    """Return the chains of degradations in a text, which stand with ' or ' between them; none in an empty text."""
+    return tuple(map(Chain.parse, text.split(" or "))) if text.strip() else ()
+
+
+def _known(text: str) -> str:
+    try:
+        alternatives(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+Degrade = Annotated[str, AfterValidator(_known)]
+"""A field of chains of degradations, of which one is drawn for each picture; `alternatives` reads it."""
+
+
 class RestorationSettings(ObjectiveSettings):
     """A network that undoes a degradation: noise, holes, blur, too few pixels, JPEG and what else spoils pictures."""
 
     pictures: ClassVar[type[DataSettings]] = PatchSettings
 
-    degrade: str = Field(
+    degrade: Degrade = Field(
         "noise(sigma=0..0.2)",
         description="What is to be undone, in the order in which it happens, as in 'blur(sigma=1) | jpeg(quality=30)'; "
         "with 'or' between them one of several, drawn for each picture; '' if the pictures are degraded already, which "
@@ -297,25 +315,11 @@ class RestorationSettings(ObjectiveSettings):
         "relativistic", description="Adversarial loss, of the scores of clean pictures and restored ones."
     )
 
-    @field_validator("degrade")
-    @classmethod
-    def _known(cls, text: str) -> str:
-        try:
-            alternatives(text)
-        except UsageError as error:
-            raise ValueError(str(error)) from error
-        return text
-
-    def chains(self) -> tuple[Chain, ...]:
-        """Return the chains of degradations of which one is drawn for each picture; none if `degrade` is empty."""
-        return alternatives(self.degrade)
-
     def build(self, shape: PictureShape) -> Restoration:
         """Return the objective for pictures of this shape."""
         from pinxit.objectives.restoration import Restoration
 
-        if shape.channels == 4:
-            raise DataError("restoration learns from pictures without transparency; lay these over a background first")
+        check_opaque(shape)
         if self.adversarial:
             check_shape(shape, conditional=False)
         if self.target != "clean" and (self.perceptual or self.adversarial):
@@ -335,9 +339,40 @@ class RestorationSettings(ObjectiveSettings):
         return "pictures as they are, as they are given to the network, and as it restores them"
 
 
-def alternatives(text: str) -> tuple[Chain, ...]:
-    """Return the chains of degradations in a text, which stand with ' or ' between them; none in an empty text."""
-    return tuple(map(Chain.parse, text.split(" or "))) if text.strip() else ()
+class EnhancementSettings(ObjectiveSettings):
+    """A curve that gives dark pictures their light back, by a network that sees how bright their pixels are."""
+
+    pictures: ClassVar[type[DataSettings]] = WholeSettings
+
+    degrade: Degrade = Field(
+        "dark(gain=0.1..0.3) | clip or dark(gain=0.1..1) | clip or dark(gain=1, read_noise=0)",
+        description="What darkens pictures, with 'or' between several of which one is drawn for each; some should stay "
+        "as they are, so that the network knows these.",
+    )
+    loss: Literal[*RECONSTRUCTION] = Field(  # type: ignore[valid-type]
+        "charbonnier", description="Loss of a value's error."
+    )
+    width: int = Field(64, ge=1, le=1024, description="Units of a hidden layer.")
+    depth: int = Field(2, ge=1, le=16, description="Hidden layers.")
+
+    def build(self, shape: PictureShape) -> Enhancement:
+        """Return the objective for pictures of this shape."""
+        from pinxit.objectives.enhancement import Enhancement
+
+        check_opaque(shape)
+        if not self.degrade.strip():
+            raise UsageError("--degrade: what darkens the pictures must be known, such as 'dark(gain=0.1..0.3)'")
+        return Enhancement(self, shape)
+
+    def sheet(self) -> str:
+        """Return what the preview shows."""
+        return "pictures as they are, as they are given to the network, and as its curve lightens them"
+
+
+def check_opaque(shape: PictureShape) -> None:
+    """Raise `DataError` if pictures are transparent, for which degradations are not made."""
+    if shape.channels == 4:
+        raise DataError("restoration learns from pictures without transparency; lay these over a background first")
 
 
 def check_shape(shape: PictureShape, conditional: bool) -> None:
