@@ -383,14 +383,20 @@ def _resized(image: Tensor, size: Sequence[int], scales: Sequence[float]) -> Ten
 
 def _bicubic_matrix(side: int, length: int, scale: float) -> Tensor:
     """Return the weights (length, side) with which `side` pixels make `length`, each 1 / scale of theirs wide."""
+    taps, weights = _bicubic_taps(side, length, scale)
+    return weights.new_zeros(length, side).scatter_add(1, taps, weights)
+
+
+@lru_cache(maxsize=16)
+def _bicubic_taps(side: int, length: int, scale: float) -> tuple[Tensor, Tensor]:
+    """Return which of `side` pixels each of `length` is made of, and their weights in float64, both (length, taps)."""
     import torch
 
     stretch = max(1.0, 1 / scale)
     centre = (torch.arange(length, dtype=torch.float64) + 0.5) / scale - 0.5
     taps = (centre - 2 * stretch).floor()[:, None] + torch.arange(math.ceil(4 * stretch) + 2)
     weights = _cubic((centre[:, None] - taps) / stretch)
-    weights = weights / weights.sum(dim=1, keepdim=True)
-    return weights.new_zeros(length, side).scatter_add(1, _mirrored(taps.long(), side), weights)
+    return _mirrored(taps.long(), side), weights / weights.sum(dim=1, keepdim=True)
 
 
 def _cubic(x: Tensor) -> Tensor:

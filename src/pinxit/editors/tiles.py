@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from pinxit.editors.editor import Bound
 
-MEMORY = 512 << 20  # of a tile, where no limit is given
+MEMORY = 1 << 30  # of a tile, where no limit is given
 SIDE = 256  # of a tile that memory does not limit, in pixels
 HALOS = 16  # or, if that is more, in halos: context is computed twice, which is then 27 % of the work
 TRIAL = 64

@@ -67,7 +67,7 @@ class UNet(nn.Module):
             x = down(F.pixel_unshuffle(beside[-1], 2))
         x = self.bottom(x)
         for decoder, up in zip(reversed(self.decoders), reversed(self.ups), strict=True):
-            x = decoder(F.pixel_shuffle(up(x), 2) + beside.pop())
+            x = decoder(F.pixel_shuffle(up(x), 2).add_(beside.pop()))
         return self.last(x)
 
     def _radius(self, levels: int, blocks: int, convolutions: int) -> int:
@@ -99,7 +99,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a map of the same shape."""
-        return x + self.conv2(F.relu(self.conv1(x)))
+        return self.conv2(F.relu(self.conv1(x), inplace=True)).add_(x)  # large maps cost less where they lie already
 
 
 class NAFBlock(nn.Module):
