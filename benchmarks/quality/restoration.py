@@ -37,7 +37,7 @@ from pinxit.data import ImageSet, open_data
 from pinxit.degradations import Chain, resize_bicubic
 from pinxit.editors.dct import denoise_dct
 from pinxit.editors.enhancer import Enhancer
-from pinxit.editors.restore import Denoise, Enhance, Inpaint, Restore, Upscale
+from pinxit.editors.restore import Deblur, Dejpeg, Denoise, Enhance, Inpaint, Upscale
 from pinxit.editors.restorer import Restorer
 from pinxit.metrics.paired import as_channels, crop, psnr
 from pinxit.metrics.perceptual import st_lpips
