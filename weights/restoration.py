@@ -137,11 +137,12 @@ RECIPES = {
         "enlarged with the rest; what is too small to be seen in the picture is not invented.",
     ),
     "upscale-x4-v1": Recipe(
-        RestorationSettings(degrade="downscale(scale=4)", grey=0.1, channels=64, levels=1, blocks=8),
-        TRAINING.changed(steps=2_500, batch_size=4),
+        RestorationSettings(degrade="downscale(scale=4)", grey=0.1, channels=48, levels=1, blocks=6),
+        TRAINING.changed(steps=2_000, batch_size=4),
         "upscale-x4",
         "Makes pictures four times as wide and high. Faithful: what it gives, made small again, is nearly the picture.",
         "What `upscale-x2-v1` cannot do.",
+        start="upscale-x2-v1",
         data=PatchSettings(holdout=0.05, size=128),
     ),
     "inpaint-v1": Recipe(
@@ -154,19 +155,19 @@ RECIPES = {
     ),
     "jpeg-v1": Recipe(
         RestorationSettings(degrade="jpeg(quality=5..60)", grey=0.2),
-        TRAINING.changed(steps=2_000),
+        TRAINING.changed(steps=1_300),
         "jpeg",
         "Takes away what JPEG files of quality 5 to 60 show: blocks, rings around edges, blotches of colour.",
         "The blocks must lie where they lay when the picture was saved: not in one that was cut or made smaller since.",
-        start="denoise-free-v1",
+        start="denoise-v1",
     ),
     "deblur-v1": Recipe(
         RestorationSettings(degrade=f"{BLUR} or {BLUR} | clip", grey=0.2),
-        TRAINING.changed(steps=2_000),
+        TRAINING.changed(steps=1_300),
         "blur",
         "Sharpens pictures that are out of focus: a Gaussian blur of 0.5 to 2.5 pixels, which it sees by itself.",
         "Motion, and blurs of another shape. Noise of more than 3 of 255 it does not know.",
-        start="denoise-free-v1",
+        start="denoise-v1",
     ),
     "light-v1": Recipe(
         EnhancementSettings(degrade=LIGHT, learning_rate=2e-3),
