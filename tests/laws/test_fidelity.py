@@ -52,7 +52,7 @@ def test_the_dial_goes_in_a_line_to_a_result_that_made_small_is_the_picture(scal
 
 @pytest.mark.parametrize("scale", [2, 3])
 def test_one_round_is_that_of_irani_and_peleg(scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the picture lacks, made large by bicubic interpolation, is added: scikit-image's and Pillow's words apart."""
+    """What the picture lacks, made large by bicubic interpolation, is added (by Pillow)."""
     monkeypatch.setattr("pinxit.editors.fidelity.ROUNDS", 1)
     start = Blocks(scale).run(IMAGE, None)
     lacks = [Image.fromarray(plane.numpy()) for plane in residual(start)]

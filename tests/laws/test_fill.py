@@ -20,7 +20,7 @@ from pinxit.editors.engine import edit_picture
 from pinxit.editors.fill import RIM, Fill, halved
 from pinxit.editors.restore import Erase, Inpaint, Outpaint, Upscale
 from pinxit.errors import UsageError
-from pinxit.images import Picture
+from pinxit.images import Picture, resize
 
 PHOTO = data.astronaut()[20:141, 130:275]
 
@@ -144,7 +144,9 @@ def test_in_a_chain_the_mask_grows_with_the_picture(model: Path, tmp_path: Path)
     large = edit_picture(Picture(PHOTO), [Upscale(model=twice), wider, Adjust(exposure=1)], mask).pixels
     assert large.shape == (242, 300, 3)
     alpha = np.concatenate([PHOTO, PHOTO[..., :1]], axis=2)
-    assert edit_picture(Picture(alpha), [Upscale(model=twice), wider], mask).pixels.shape == (242, 300, 4)
+    large = edit_picture(Picture(alpha), [Upscale(model=twice), wider], mask).pixels
+    seen = resize(PHOTO[..., :1], (242, 290))[..., 0]
+    np.testing.assert_array_equal(large[..., 3], np.pad(seen, ((0, 0), (0, 10)), mode="edge"))
     assert edit_picture(Picture(alpha), [wider, Upscale(model=twice)], mask).pixels.shape == (242, 310, 4)
 
 

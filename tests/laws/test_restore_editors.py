@@ -124,12 +124,17 @@ def test_tiles_cannot_be_seen(weights, monkeypatch: pytest.MonkeyPatch, degrade:
 @pytest.mark.parametrize(
     ("edit", "name", "degrade"),
     [
-        (Denoise(), "denoise-v1", "noise"), (Deblur(), "deblur-v1", "blur"), (Dejpeg(), "jpeg-v1", "jpeg"),
-        (Upscale(), "upscale-x2-v1", "downscale"), (Upscale(scale=4, fidelity=1), "upscale-x4-v1", "downscale(scale=4)"),
-        (Inpaint(), "inpaint-v1", "boxes"), (Erase(), "inpaint-v1", "boxes"), (Outpaint(pixels=9), "inpaint-v1", "boxes"),
+        (Denoise(), "denoise-v1", "noise"),
+        (Deblur(), "deblur-v1", "blur"),
+        (Dejpeg(), "jpeg-v1", "jpeg"),
+        (Upscale(), "upscale-x2-v1", "downscale"),
+        (Upscale(scale=4, fidelity=1), "upscale-x4-v1", "downscale(scale=4)"),
+        (Inpaint(), "inpaint-v1", "boxes"),
+        (Erase(), "inpaint-v1", "boxes"),
+        (Outpaint(pixels=9), "inpaint-v1", "boxes"),
     ],
     ids=repr,
-)  # fmt: skip
+)
 def test_shipped_weights_are_known_by_their_hash(
     edit: Editor, name: str, degrade: str, weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
