@@ -9,13 +9,15 @@ clipped to [0, 1] and not rounded; of filled holes the perceptual distance st-lp
 
 denoise: Gaussian noise of 15, 25 and 50 of 255, on grey (BT.601, rounded) and colour pictures, as it is and as a file
 of 8 bits holds it (clipped, rounded). Rows: noisy; 8 x 8 sliding DCT with threshold 2.7 sigma, told sigma; the network;
-the network told sigma, where it can be. upscale-x2, upscale-x4: MATLAB's imresize(x, 1/scale), rounded to 8 bits; on Y, without a
-border of `scale` pixels. Rows: bicubic, network. inpaint: 50 % random pixels, text, scratches, boxes of 64 pixels, told
-the holes. Rows: biharmonic (scikit-image), Telea (OpenCV, where it is installed), network. jpeg: quality 10. blur:
-Gaussian of 1.6 pixels with noise of 2 of 255. Rows: degraded, network. light: a tenth to three tenths of the light, with
-noise of up to 0.02 and as a file of 8 bits holds it, and the pictures as they were. Rows: degraded; one gain that brings
-the mean to 0.45; of gammas the best for each picture, chosen by the clean one; the network's curve alone; and with the
-denoiser after it. Noise and holes are drawn by the picture's number.
+the network told sigma, where it can be. upscale-x2, upscale-x4: MATLAB's imresize(x, 1/scale), rounded to 8 bits; on Y,
+without a border of `scale` pixels. Rows: bicubic, network. inpaint: 50 % random pixels, text, scratches, boxes of 64
+pixels, told the holes. Rows: biharmonic (scikit-image), Telea (OpenCV, where it is installed), network. jpeg: quality
+10. blur: Gaussian of 1.6 pixels with noise of 2 of 255. Rows: degraded, network. Noise and holes are drawn by the
+picture's number.
+
+light: a gain of 0.1 to 0.3 with noise of up to 0.02, as a file of 8 bits holds it; and the pictures as they were. Rows:
+degraded; one gain that brings the mean to 0.45; of gammas the best for each picture, chosen by the clean one; the
+network's curve alone; and the denoiser after it.
 
 The last line of stdout is the network's gain over the best other row, by column.
 """

@@ -15,15 +15,14 @@ from test_restore_editors import untrained
 from pinxit.data import Batch
 from pinxit.degradations import Chain
 from pinxit.editors import restorer
+from pinxit.editors.engine import edit_picture
 from pinxit.editors.enhancer import bands
 from pinxit.editors.restore import Denoise, Enhance, Restore
-from pinxit.editors.engine import edit_picture
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.images import Picture
 from pinxit.nets.curve import BENT, LEAST, SHARES, SIDE, CurveNet, averaged, lightened, quantiles
 from pinxit.nets.shapes import PictureShape
-from pinxit.objectives.enhancement import Enhancement
-from pinxit.objectives.settings import EnhancementSettings, RestorationSettings
+from pinxit.objectives.settings import EnhancementSettings
 
 PHOTO = data.astronaut()[60:131, 190:275]
 SETTINGS = EnhancementSettings(width=8)
@@ -180,8 +179,8 @@ def test_the_edit_is_the_curve_of_the_whole_picture(weights: Path) -> None:
 
 
 def test_the_denoiser_comes_after_the_curve(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restorer, "SHIPPED", {})
     with pytest.raises(UsageError, match="no network denoise-v1"):
-        monkeypatch.setattr(restorer, "SHIPPED", {})
         Enhance(model=weights).bind()
     denoiser = untrained(weights.parent / "denoise-v1.safetensors")
     weights.rename(weights.parent / "light-v1.safetensors")

@@ -141,7 +141,7 @@ class Outpaint(Inpaint):
 
 
 class Enhance(Editor):
-    """Give a picture that is too dark its light back, by one curve for all of it; one that is not stays nearly as it is."""
+    """Give a picture that is too dark its light back, by one curve for all of it; others stay nearly as they are."""
 
     denoise: bool = Field(True, description="Take away the noise that comes to light, as `denoise` does.")
     model: Path | None = Field(

@@ -1,9 +1,9 @@
 """A tone curve for a whole picture, told from how many of its pixels are how bright.
 
-Where pictures of every kind reach nearly white, the brightest pixels tell how much light is left (white patch: Land,
-1977), and how the others lie below them tells when they do not. So the network sees shares of the largest numbers alone
-and corrects that guess. After the global curves of Zero-DCE (Guo et al., 2020); differs from it: two numbers that undo a
-known darkening instead of maps of curves, so that nothing local can go wrong and any size costs the same.
+Most pictures reach nearly white, so that their brightest pixels tell how much light is left (the white patch of Land,
+1977); how the others lie below them tells of those that do not. The network corrects that guess. After the curves of
+Zero-DCE (Guo et al., 2020); differs from it: it learns with clean pictures, two numbers that undo a known darkening
+instead of eight curves a pixel, so that nothing local can go wrong and any size costs the same.
 """
 
 from __future__ import annotations
@@ -61,6 +61,6 @@ def averaged(image: Tensor) -> Tensor:
 
 
 def lightened(image: Tensor, curves: Tensor) -> Tensor:
-    """Return (y / gain)^(1 / gamma) of pictures (N, C, H, W) by their curves (N, 2); not clipped above, below 0 is 0."""
+    """Return (y / gain)^(1 / gamma) of pictures (N, C, H, W) by their curves (N, 2), not clipped above; y < 0 is 0."""
     gain, gamma = curves[:, :, None, None, None].unbind(1)
     return image.clamp(min=0) ** (1 / gamma) * gain ** (-1 / gamma)

@@ -1,7 +1,7 @@
 """Low-light enhancement: one player, a network that tells from a whole picture how it was darkened.
 
-It learns by what its curve makes of darkened pictures, which is to come near the clean ones; both are looked at as means
-of many pixels, so that noise, which no curve takes away, does not count.
+It learns by what its curve makes of darkened pictures, which is to come near the clean ones; both are looked at as
+means of many pixels, so that noise, which no curve takes away, does not count.
 """
 
 from __future__ import annotations
