@@ -88,7 +88,7 @@ def test_half_the_size_is_the_mean_of_what_is_known() -> None:
     np.testing.assert_array_equal(unknown, [[0, 1, 0], [0, 0, 1]])
 
 
-@pytest.mark.parametrize(("margin", "fade"), [(4, 4), (0, 0), (3, 0), (0, 6), (2.5, 1.5)])
+@pytest.mark.parametrize(("margin", "fade"), [(3, 2), (0, 0), (3, 0), (0, 6), (2.5, 1.5)])
 def test_erasing_takes_a_margin_beyond_the_mask_and_fades_out(model: Path, margin: float, fade: float) -> None:
     mask = hole(PHOTO.shape[:2], 40, 60, 55, 80)
     away = distance_transform_edt(mask == 0)

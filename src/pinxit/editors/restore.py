@@ -109,8 +109,8 @@ class Inpaint(Editor):
 class Erase(Inpaint):
     """Remove what the mask covers: it is filled from around it, a little beyond the mask and with a soft edge."""
 
-    margin: float = Field(4.0, ge=0, le=1000, description="Pixels by which what is filled is wider than the mask.")
-    fade: float = Field(4.0, ge=0, le=1000, description="Pixels over which it then fades out; beyond, nothing changes.")
+    margin: float = Field(3.0, ge=0, le=1000, description="Pixels by which what is filled is wider than the mask.")
+    fade: float = Field(2.0, ge=0, le=1000, description="Pixels over which it then fades out; beyond, nothing changes.")
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network."""
