@@ -21,7 +21,12 @@ from pinxit.training import hardware
 from pinxit.training.store import read_tensors
 from pinxit.training.train import weights_of
 
-SHIPPED: dict[str, str] = {}
+SHIPPED: dict[str, str] = {
+    "denoise-v1": "fdb2752c269fc37069f3e2a809e8733046f26841002dcc4e0003c99646ba5721",
+    "deblur-v1": "9119b30dc44365ba585dfaac745c24f9a7f9844608a3758e558207c64ec40130",
+    "jpeg-v1": "32c1b77bdd7fc18e05f6e60fda2dcf0f1f5ae95c946e6eebe430ed153442af54",
+    "upscale-x2-v1": "94177daaea5d82ed284728ff1ecc5a57fd1ae03b9c9a2f8db4dc23712eca0b56",
+}
 """The SHA-256 of the weights that come with pinxit, by their names."""
 
 FOLDER = Path(__file__).parents[1] / "weights"
