@@ -27,6 +27,7 @@ SHIPPED: dict[str, str] = {
     "jpeg-v1": "32c1b77bdd7fc18e05f6e60fda2dcf0f1f5ae95c946e6eebe430ed153442af54",
     "light-v1": "f6d8ddaa129ccbf027010fc759039ad5016b3ff8f9de31ad3463ff3562d41ead",
     "upscale-x2-v1": "94177daaea5d82ed284728ff1ecc5a57fd1ae03b9c9a2f8db4dc23712eca0b56",
+    "upscale-x4-v1": "b8b0603303f31bb63fc8c87eab5066038c0538f5822ba2edfe6a931d0494f706",
 }
 """The SHA-256 of the weights that come with pinxit, by their names."""
 
