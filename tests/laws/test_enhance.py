@@ -196,7 +196,7 @@ def test_the_denoiser_comes_after_the_curve(weights: Path, monkeypatch: pytest.M
 
 
 def test_a_network_of_another_objective_is_refused(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not a network of `pinxit train restore` .a run of 'enhance'"):
+    with pytest.raises(DataError, match=r"not a network of `pinxit train restore` \(a run of 'enhance'\)"):
         Restore(model=weights).bind()
-    with pytest.raises(DataError, match="not a network of `pinxit train enhance` .a run of 'restore'"):
+    with pytest.raises(DataError, match=r"not a network of `pinxit train enhance` \(a run of 'restore'\)"):
         Enhance(model=untrained(tmp_path / "restorer.safetensors"), denoise=False).bind()
