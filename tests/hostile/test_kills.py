@@ -75,6 +75,7 @@ def life(folder: Path, kill_at: str, delay: float) -> tuple[list[str], str, int]
     return said + rest.split(), errors, process.returncode
 
 
+@pytest.mark.timeout(900)
 def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     rng = random.Random(7)
     pictures = tmp_path / "pictures.npz"
