@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pinxit.data import open_data
 from pinxit.data.settings import DataSettings
