@@ -146,11 +146,13 @@ RECIPES = {
         data=PatchSettings(holdout=0.05, size=128),
     ),
     "inpaint-v1": Recipe(
-        RestorationSettings(degrade=HOLES, grey=0.1, learning_rate=2e-3),
-        TRAINING.changed(steps=6_000, batch_size=4),
+        RestorationSettings(degrade=HOLES, grey=0.1, learning_rate=1e-3),
+        TRAINING.changed(steps=16_000, batch_size=4),
         "inpaint",
-        "Fills holes, told by a mask: lost pixels, text, scratches, strokes, boxes.",
-        "It sees about ninety pixels around a hole and invents nothing: holes wider than some twenty pixels are blurs.",
+        "Fills holes, told by a mask: lost pixels, text, scratches, strokes, boxes. It is given a smooth bridge over "
+        "them to begin with.",
+        "It invents nothing: holes wider than some twenty pixels are blurs.",
+        start="denoise-v1",
         data=PatchSettings(holdout=0.05, size=96),
     ),
     "jpeg-v1": Recipe(
@@ -205,6 +207,8 @@ def train(name: str, pictures: Path, run: Path) -> None:
     else:
         recipe = RECIPES[name]
         start = run.parent / recipe.start if recipe.start else None
+        if start is not None and not start.exists():
+            start = FOLDER / f"{recipe.start}.safetensors"
         pinxit.train(recipe.settings, pictures, run, recipe.data, recipe.training, start)
 
 

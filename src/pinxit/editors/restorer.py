@@ -47,7 +47,7 @@ class Restorer(Bound):
         self.objective, self.level = objective, sigma or 0.0
         self.hardware = hardware.choose(device)
         network = objective.restorer.to(self.hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.radius, self.stride, self.scale = network.radius, network.stride, network.scale
+        self.radius, self.stride, self.scale = objective.radius, objective.stride, network.scale
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Return the picture restored, (C, H scale, W scale), in [0, 1]; holes are where the mask is above 0."""

@@ -8,7 +8,8 @@ noise's mean is zero and pixels' noises are independent.
 
 Noise is seen by the network itself (blind, as DnCNN-B) unless it is told its level in a plane beside the picture (as
 FFDNet), which a share of the pictures in training can be; a level of 0 says that it is not known. Holes are told in a
-plane too, 1 where the picture is unknown, and there alone does the network change it.
+plane too, 1 where the picture is unknown, and there alone does the network change it: it is given a picture whose holes
+are bridged already (`nets.bridge`), and adds what a smooth bridge lacks.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.losses.perceptual import perceptual_distance
 from pinxit.losses.reconstruction import RECONSTRUCTION
 from pinxit.nets import residual
+from pinxit.nets.bridge import CELL, REACH, bridged
 from pinxit.nets.restoration import UNet
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
@@ -95,6 +97,16 @@ class Restoration(Objective):
         """The network."""
         return cast(UNet, self.networks["restorer"])
 
+    @property
+    def radius(self) -> int:
+        """How far, in pixels of what it is given, a restored pixel looks."""
+        return self.restorer.radius + (REACH if self.holes else 0)
+
+    @property
+    def stride(self) -> int:
+        """What the origins of tiles must be multiples of."""
+        return math.lcm(self.restorer.stride, CELL if self.holes else 1)
+
     def players(self) -> tuple[Player, ...]:
         """Return the network, and before it the discriminator, if there is one."""
         restorer = Player("restorer", self.networks["restorer"], self.loss)
@@ -140,13 +152,15 @@ class Restoration(Objective):
             raise UsageError(
                 "this network fills holes and needs a mask" if self.holes else "this network takes no mask"
             )
-        image = image if mask is None else image * (1 - mask)
         return self.apply(Spoiled(image, self.planes(image, mask, image.new_full((len(image),), level)), mask))
 
     def apply(self, spoiled: Spoiled) -> Tensor:
-        """Return what the network makes of degraded pictures; of those with holes it changes the holes alone."""
-        restored: Tensor = self.restorer(spoiled.image, spoiled.planes)
-        return restored if spoiled.mask is None else spoiled.image + spoiled.mask * (restored - spoiled.image)
+        """Return what the network makes of degraded pictures; of those with holes, bridged, it changes these alone."""
+        if spoiled.mask is None:
+            restored: Tensor = self.restorer(spoiled.image, spoiled.planes)
+            return restored
+        bridge = bridged(spoiled.image, spoiled.mask)
+        return bridge + spoiled.mask * (self.restorer(bridge, spoiled.planes) - bridge)
 
     def loss(self, batch: Batch, drawn: Drawn) -> Loss:
         """Return the reconstruction's loss, and what a frozen network and the discriminator say, weighted."""
