@@ -94,6 +94,8 @@ class Recipe:
     """Whether it learns from freely usable pictures alone."""
     start: str | None = None
     """The recipe with whose weights it begins."""
+    stage: bool = False
+    """Whether it is but where another one begins, and does not ship."""
     data: DataSettings = PatchSettings(holdout=0.05)
     network: str = UNET
 
@@ -104,45 +106,82 @@ HOLES = (
     "pixels(share=0.1..0.8) or text(share=0.02..0.2) or scratches or strokes(share=0.02..0.2, width=2..12) or "
     "boxes(share=0.02..0.2, side=2..16) or boxes(share=0.02..0.2, side=16..64)"
 )
+LARGER_X2 = RestorationSettings(degrade="downscale(scale=2)", grey=0.1, channels=48, levels=1, blocks=6)
+LARGER_X4 = LARGER_X2.changed(degrade="downscale(scale=4)")
 BLUR = "blur(sigma=0.5..2.5) | noise(sigma=0..0.012)"
 LIGHT = "dark(gain=0.1..0.3) | clip or dark(gain=0.1..1) | clip or dark(gain=1, read_noise=0)"
 TRAINING = TrainingSettings(steps=9_000, batch_size=8, schedule="cosine", warmup=100, clip=1.0, threads=1)
 
+DENOISE = (
+    "Takes Gaussian noise away, of a standard deviation of up to 55 of 255 that it sees by itself or is told, from "
+    "grey and colour pictures, clipped to 8 bits or not."
+)
+NOT_NOISE = (
+    "Noise that is not white, such as JPEG's or that of a camera's picture made smaller or sharper, it takes for the "
+    "picture. Texture as fine and as weak as the noise is gone with it."
+)
+X2 = "Makes pictures twice as wide and high. Faithful: what it gives, made small again, is nearly the picture."
+X4 = "Makes pictures four times as wide and high. Faithful: what it gives, made small again, is nearly the picture."
+CLEANLY_SMALL = (
+    "It knows pictures that were made small cleanly (bicubic, antialiased). Noise and the blocks of JPEG are enlarged "
+    "with the rest; what is too small to be seen in the picture is not invented."
+)
+DEJPEG = "Takes away what JPEG files of quality 5 to 60 show: blocks, rings around edges, blotches of colour."
+BLOCKS = "The blocks must lie where they lay when the picture was saved: not in one that was cut or made smaller since."
+
 RECIPES = {
     "denoise-free-v1": Recipe(
         BLIND,
-        TRAINING,
+        TRAINING.changed(steps=18_000),
         "denoise",
-        "Takes Gaussian noise away as `denoise-v1` does, and has learned from pictures alone that anyone may use for "
+        "Takes Gaussian noise away as `denoise-v2` does, and has learned from pictures alone that anyone may use for "
         "anything.",
-        "What `denoise-v1` cannot do, and it is a little weaker.",
+        "What `denoise-v2` cannot do, and it is a little weaker.",
         free=True,
     ),
     "denoise-v1": Recipe(
         BLIND.changed(learning_rate=1e-3),
         TRAINING.changed(steps=5_000),
         "denoise",
-        "Takes Gaussian noise away, of a standard deviation of up to 55 of 255 that it sees by itself or is told, from "
-        "grey and colour pictures, clipped to 8 bits or not.",
-        "Noise that is not white, such as JPEG's or that of a camera's picture made smaller or sharper, it takes for "
-        "the picture. Texture as fine and as weak as the noise is gone with it.",
+        DENOISE,
+        NOT_NOISE,
         start="denoise-free-v1",
+        stage=True,
     ),
-    "upscale-x2-v1": Recipe(
-        RestorationSettings(degrade="downscale(scale=2)", grey=0.1, channels=48, levels=1, blocks=6),
-        TRAINING.changed(steps=6_000),
+    "denoise-v2": Recipe(
+        BLIND.changed(learning_rate=1e-3),
+        TRAINING.changed(steps=40_000),
+        "denoise",
+        DENOISE,
+        NOT_NOISE,
+        start="denoise-v1",
+    ),
+    "upscale-x2-v1": Recipe(LARGER_X2, TRAINING.changed(steps=6_000), "upscale-x2", X2, CLEANLY_SMALL, stage=True),
+    "upscale-x2-v2": Recipe(
+        LARGER_X2.changed(learning_rate=1e-3),
+        TRAINING.changed(steps=16_000),
         "upscale-x2",
-        "Makes pictures twice as wide and high. Faithful: what it gives, made small again, is nearly the picture.",
-        "It knows pictures that were made small cleanly (bicubic, antialiased). Noise and the blocks of JPEG are "
-        "enlarged with the rest; what is too small to be seen in the picture is not invented.",
+        X2,
+        CLEANLY_SMALL,
+        start="upscale-x2-v1",
     ),
     "upscale-x4-v1": Recipe(
-        RestorationSettings(degrade="downscale(scale=4)", grey=0.1, channels=48, levels=1, blocks=6),
+        LARGER_X4,
         TRAINING.changed(steps=2_000, batch_size=4),
         "upscale-x4",
-        "Makes pictures four times as wide and high. Faithful: what it gives, made small again, is nearly the picture.",
-        "What `upscale-x2-v1` cannot do.",
+        X4,
+        CLEANLY_SMALL,
         start="upscale-x2-v1",
+        data=PatchSettings(holdout=0.05, size=128),
+        stage=True,
+    ),
+    "upscale-x4-v2": Recipe(
+        LARGER_X4.changed(learning_rate=1e-3),
+        TRAINING.changed(steps=16_000),
+        "upscale-x4",
+        X4,
+        CLEANLY_SMALL,
+        start="upscale-x4-v1",
         data=PatchSettings(holdout=0.05, size=128),
     ),
     "inpaint-v1": Recipe(
@@ -159,9 +198,18 @@ RECIPES = {
         RestorationSettings(degrade="jpeg(quality=5..60)", grey=0.2),
         TRAINING.changed(steps=1_300),
         "jpeg",
-        "Takes away what JPEG files of quality 5 to 60 show: blocks, rings around edges, blotches of colour.",
-        "The blocks must lie where they lay when the picture was saved: not in one that was cut or made smaller since.",
+        DEJPEG,
+        BLOCKS,
         start="denoise-v1",
+        stage=True,
+    ),
+    "jpeg-v2": Recipe(
+        RestorationSettings(degrade="jpeg(quality=5..60)", grey=0.2, learning_rate=1e-3),
+        TRAINING.changed(steps=10_000),
+        "jpeg",
+        DEJPEG,
+        BLOCKS,
+        start="jpeg-v1",
     ),
     "deblur-v1": Recipe(
         RestorationSettings(degrade=f"{BLUR} or {BLUR} | clip", grey=0.2),
@@ -247,6 +295,8 @@ def everything(photos: Path, out: Path) -> None:
             prepare(photos, out / folder, free)
     for name, recipe in RECIPES.items():
         train(name, out / ("free" if recipe.free else "photos"), out / name)
+        if recipe.stage:
+            continue
         scores, share = out / f"{name}.json", str(recipe.data.holdout)
         asked = [recipe.task, out / "photos", "--model", out / name, "--held-out", share, "--out", scores]
         subprocess.run([sys.executable, BENCHMARK, *asked], check=True)  # noqa: S603

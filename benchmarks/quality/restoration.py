@@ -38,9 +38,12 @@ from torch import Tensor
 from pinxit.data import ImageSet, open_data
 from pinxit.degradations import Chain, resize_bicubic
 from pinxit.editors.dct import denoise_dct
+from pinxit.editors.engine import edit_picture
 from pinxit.editors.enhancer import Enhancer
+from pinxit.editors.fill import Fill
 from pinxit.editors.restore import Deblur, Dejpeg, Denoise, Enhance, Inpaint, Upscale
 from pinxit.editors.restorer import Restorer
+from pinxit.images import Picture
 from pinxit.metrics.paired import as_channels, crop, psnr
 from pinxit.metrics.perceptual import st_lpips
 from pinxit.objectives.restoration import luma
@@ -93,12 +96,17 @@ def upscale(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
         yield f"x{scale}", row, psnr(one, other).item()
 
 
-def inpaint(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
-    """Yield what becomes of a picture with holes."""
+def inpaint(clean: Tensor, number: int, network: Fill) -> Iterator[Row]:
+    """Yield what becomes of a picture with holes, wide ones filled from rough to fine, as the edit does."""
+
+    def edited(image: Tensor, mask: Tensor) -> Tensor:
+        pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+        return torch.from_numpy(edit_picture(Picture(pixels), [network], mask[0].numpy()).pixels).permute(2, 0, 1)
+
     for column, text in HOLES.items():
         spoiled = Chain.parse(text).degrade(clean, torch.Generator().manual_seed(number))
-        filled = {name: fill(spoiled.image, spoiled.mask) for name, fill in fillers().items()}
-        for row, picture in (filled | {"network": network.run(spoiled.image, spoiled.mask)}).items():
+        for row, fill in (fillers() | {"network": edited}).items():
+            picture = fill(spoiled.image, spoiled.mask)
             whole = torch.where(spoiled.mask > 0, picture, clean)
             yield column, row, decibels(whole, clean)
             yield f"{column}, {DISTANCE}", row, st_lpips(whole[None], clean[None]).item()
