@@ -132,7 +132,7 @@ BLOCKS = "The blocks must lie where they lay when the picture was saved: not in 
 RECIPES = {
     "denoise-free-v1": Recipe(
         BLIND,
-        TRAINING.changed(steps=18_000),
+        TRAINING.changed(steps=8_000),
         "denoise",
         "Takes Gaussian noise away as `denoise-v2` does, and has learned from pictures alone that anyone may use for "
         "anything.",
@@ -159,7 +159,7 @@ RECIPES = {
     "upscale-x2-v1": Recipe(LARGER_X2, TRAINING.changed(steps=6_000), "upscale-x2", X2, CLEANLY_SMALL, stage=True),
     "upscale-x2-v2": Recipe(
         LARGER_X2.changed(learning_rate=1e-3),
-        TRAINING.changed(steps=16_000),
+        TRAINING.changed(steps=8_000),
         "upscale-x2",
         X2,
         CLEANLY_SMALL,
@@ -177,7 +177,7 @@ RECIPES = {
     ),
     "upscale-x4-v2": Recipe(
         LARGER_X4.changed(learning_rate=1e-3),
-        TRAINING.changed(steps=16_000),
+        TRAINING.changed(steps=8_000),
         "upscale-x4",
         X4,
         CLEANLY_SMALL,
@@ -205,7 +205,7 @@ RECIPES = {
     ),
     "jpeg-v2": Recipe(
         RestorationSettings(degrade="jpeg(quality=5..60)", grey=0.2, learning_rate=1e-3),
-        TRAINING.changed(steps=10_000),
+        TRAINING.changed(steps=6_000),
         "jpeg",
         DEJPEG,
         BLOCKS,

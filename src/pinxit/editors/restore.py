@@ -47,7 +47,12 @@ class Repair(Editor):
 class Denoise(Repair):
     """Take noise away by a network that has seen photographs; it sees itself how strong the noise is."""
 
-    network = "denoise-v1"
+    network = "denoise-v2"
+    free: bool = Field(
+        False,
+        description="By the network that has learned from pictures alone which anyone may use for anything; a little "
+        "weaker.",
+    )
     sigma: float | None = Field(
         None, ge=0, le=1, description="Standard deviation of the noise, in units of the image range; seen if not given."
     )
@@ -56,7 +61,8 @@ class Denoise(Repair):
         """Load the network."""
         from pinxit.editors.restorer import bound
 
-        return bound(self.network, self.model, device, scale=1, holes=False, sigma=self.sigma)
+        network = "denoise-free-v1" if self.free else self.network
+        return bound(network, self.model, device, scale=1, holes=False, sigma=self.sigma)
 
 
 class Deblur(Repair):
