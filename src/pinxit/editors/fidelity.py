@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from matplotlib import colormaps
 from torch import Tensor
 
 from pinxit.degradations import resize_bicubic
@@ -66,5 +65,7 @@ def disagreement(before: Picture, after: Picture) -> np.ndarray:
 
 def heat(values: np.ndarray) -> np.ndarray:
     """Return (H, W) as colours (H, W, 3) uint8: black for 0, through red, to bright yellow from `HOTTEST` on."""
+    from matplotlib import colormaps  # here, for an edit without a map goes without it
+
     colours: np.ndarray = colormaps["inferno"](values / HOTTEST, bytes=True)[..., :3]
     return colours

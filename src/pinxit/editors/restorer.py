@@ -14,6 +14,7 @@ from pinxit.editors.editor import Bound
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.files import sha256
 from pinxit.nets.shapes import PictureShape
+from pinxit.nets.unfilled import without_memory
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Objective
 from pinxit.objectives.restoration import Restoration
@@ -114,7 +115,7 @@ def trained(place: Path, name: str) -> Objective:
             raise ValueError(f"a run of {about['objective']!r}")
         settings = OBJECTIVES[name].parse(about["settings"])
         shape = PictureShape(int(about["data"]["size"]), int(about["data"]["channels"]))
-        with torch.device("meta"):  # without memory, for the settings are not yet known to fit the tensors
+        with without_memory():  # for the settings are not yet known to fit the tensors
             objective = settings.build(shape)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError, UserError) as error:
         raise DataError(f"{place}: not a network of `pinxit train {name}` ({_line(error)})") from error

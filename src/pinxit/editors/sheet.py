@@ -12,7 +12,7 @@ import numpy as np
 
 from pinxit.editors.listing import printable
 from pinxit.images import Picture, eight_bit, resize, write_picture
-from pinxit.training.report import CSS, HTML
+from pinxit.training.page import CSS, HTML
 
 SIDE = 240
 

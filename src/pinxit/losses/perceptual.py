@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from pinxit.nets.lite0 import EfficientNetLite0
 from pinxit.nets.pretrained import lite0_weights
 from pinxit.nets.shapes import over_black
+from pinxit.nets.unfilled import without_memory
 
 # Of 17 maps of EfficientNet-Lite0 (the stem's is 0) the last of each size: sides over 2, 4, 8, 16 and 32.
 STAGES = (1, 3, 5, 11, 16)
@@ -49,7 +50,7 @@ def _fitted(images: Tensor) -> Tensor:
 
 @cache
 def _lite0(device: torch.device) -> EfficientNetLite0:
-    with torch.device("meta"):
+    with without_memory():
         network = EfficientNetLite0()
     network.load_state_dict(lite0_weights(), assign=True)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

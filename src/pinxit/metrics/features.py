@@ -27,6 +27,7 @@ from pinxit.nets.lenet import LeNet
 from pinxit.nets.lite0 import EfficientNetLite0
 from pinxit.nets.pretrained import LITE0, converted, read_weights, weights_file
 from pinxit.nets.shapes import over_black
+from pinxit.nets.unfilled import without_memory
 from pinxit.nets.vgg import VGG16
 
 # What the `channels` of an extractor are, as its protocol says it.
@@ -101,7 +102,7 @@ class Extractor:
 
     def _empty(self) -> nn.Module:
         """Return the network without memory for its tensors, and without drawing random ones."""
-        with torch.device("meta"):
+        with without_memory():
             return self.network()
 
     @cached_property

@@ -10,7 +10,7 @@ zero, and what it gives is added to the picture, enlarged where it is to become 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +60,7 @@ class UNet(nn.Module):
         return enlarged(image, self.scale) + change[..., : high * self.scale, : wide * self.scale].float()
 
     def _features(self, x: Tensor) -> Tensor:
-        x = self.first(x)
+        x = self._first(x)
         beside = []
         for encoder, down in zip(self.encoders, self.downs, strict=True):
             beside.append(encoder(x))
@@ -69,6 +69,16 @@ class UNet(nn.Module):
         for decoder, up in zip(reversed(self.decoders), reversed(self.ups), strict=True):
             x = decoder(F.pixel_shuffle(up(x), 2).add_(beside.pop()))
         return self.last(x)
+
+    def _first(self, x: Tensor) -> Tensor:
+        """Return the first layer's map; an odd number of channels is made even by one of zeros.
+
+        For of an odd number, convolutions in bf16 round some pixels by how wide the picture is (seen with AMX).
+        """
+        if x.shape[1] % 2 == 0:
+            return cast(Tensor, self.first(x))
+        even = (0, 0, 0, 0, 0, 1)
+        return F.conv2d(F.pad(x, even), F.pad(self.first.weight, even), self.first.bias, padding=1)
 
     def _radius(self, levels: int, blocks: int, convolutions: int) -> int:
         """Return how far, in pixels of the input, a pixel of the output can look: the way through the lowest level.

@@ -1,0 +1,84 @@
+"""Laws over what ships: each network serves an edit, edits start with no more than they need, and tiles are unseen."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import data
+
+from pinxit.editors import EDITORS, engine, restorer
+from pinxit.editors.editor import Bound, Editor
+from pinxit.editors.engine import edit_picture
+from pinxit.errors import UsageError
+from pinxit.images import Picture, save_image
+from pinxit.settings import chain_text
+from pinxit.training.hardware import Hardware
+
+SCALES = range(2, 9)
+
+
+def edits_that_ship() -> Iterator[tuple[Editor, Bound]]:
+    """Every edit by networks that come with pinxit, at each scale."""
+    for kind in EDITORS.values():
+        for settings in [{"scale": scale} for scale in SCALES] if "scale" in kind.model_fields else [{}]:
+            try:
+                edit = kind.parse(settings)
+                bound = edit.bind()
+            except UsageError:  # it needs a model, or makes no sense without a setting of one's own
+                continue
+            if bound.weights:
+                yield edit, bound
+
+
+EDITS = {chain_text((edit,), EDITORS): bound for edit, bound in edits_that_ship()}
+SIZES = [(1, 1), (1, 97), (97, 1), *np.random.default_rng(0).integers((1, 60), (60, 300), (37, 2)).tolist()]
+TILE = 48
+
+
+def test_every_network_that_ships_serves_an_edit() -> None:
+    assert set(restorer.SHIPPED) == {name for bound in EDITS.values() for name in bound.weights}
+    assert {path.stem for path in restorer.FOLDER.glob("*.safetensors")} >= set(restorer.SHIPPED)
+
+
+def test_they_start_without_the_compiler_and_without_what_draws(tmp_path: Path) -> None:
+    save_image(tmp_path / "one.png", data.astronaut()[:24, :24])
+    words = ["edit", " | ".join(EDITS), str(tmp_path / "one.png"), "-o", str(tmp_path / "two.png"), "--box", "4,4,9,9"]
+    unneeded = ("torch._dynamo", "torch._inductor", "sympy", "matplotlib")
+    code = (
+        f"import sys; from pinxit.cli import run; failed = run({words})\n"
+        f"sys.exit(failed or ' '.join({{*{unneeded}}} & {{*sys.modules}}) or 0)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def apart(bound: Bound, monkeypatch: pytest.MonkeyPatch) -> float:
+    """How far tiles and the whole are apart at most, before rounding, over all sizes."""
+    furthest, rng = 0.0, np.random.default_rng(1)
+    for number, size in enumerate(SIZES):
+        high, wide = size if number % 2 else size[::-1]
+        pixels = data.astronaut()[:high, :wide].astype(np.float32) / 255
+        mask = (rng.random((high, wide)) < 0.7).astype(np.float32)  # what fills holes needs to know some of it
+        with monkeypatch.context() as patch:
+            patch.setattr(engine._Pass, "_side", lambda task, picture: 1024)
+            whole = edit_picture(Picture(pixels), [bound], mask).pixels
+            patch.setattr(engine._Pass, "_side", lambda task, picture: TILE)
+            furthest = max(furthest, float(np.abs(edit_picture(Picture(pixels), [bound], mask).pixels - whole).max()))
+    return furthest
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("precision", ["as chosen", "float32"])
+@pytest.mark.parametrize("edit", [edit for edit, bound in EDITS.items() if bound.radius is not None])
+def test_their_tiles_cannot_be_seen(edit: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(SIZES) == 40
+    if precision == "float32":
+        monkeypatch.setattr(Hardware, "autocast", lambda hardware: nullcontext())
+    assert apart(EDITS[edit], monkeypatch) <= 1e-5
