@@ -108,6 +108,7 @@ HOLES = (
 )
 LARGER_X2 = RestorationSettings(degrade="downscale(scale=2)", grey=0.1, channels=48, levels=1, blocks=6)
 LARGER_X4 = LARGER_X2.changed(degrade="downscale(scale=4)")
+HOLEY = RestorationSettings(degrade=HOLES, grey=0.1, learning_rate=1e-3)
 BLUR = "blur(sigma=0.5..2.5) | noise(sigma=0..0.012)"
 LIGHT = "dark(gain=0.1..0.3) | clip or dark(gain=0.1..1) | clip or dark(gain=1, read_noise=0)"
 TRAINING = TrainingSettings(steps=9_000, batch_size=8, schedule="cosine", warmup=100, clip=1.0, threads=1)
@@ -126,6 +127,11 @@ CLEANLY_SMALL = (
     "It knows pictures that were made small cleanly (bicubic, antialiased). Noise and the blocks of JPEG are enlarged "
     "with the rest; what is too small to be seen in the picture is not invented."
 )
+FILL = (
+    "Fills holes, told by a mask: lost pixels, text, scratches, strokes, boxes. It is given a smooth bridge over "
+    "them to begin with."
+)
+NO_INVENTION = "It invents nothing: holes wider than some twenty pixels are blurs."
 DEJPEG = "Takes away what JPEG files of quality 5 to 60 show: blocks, rings around edges, blotches of colour."
 BLOCKS = "The blocks must lie where they lay when the picture was saved: not in one that was cut or made smaller since."
 
@@ -185,13 +191,22 @@ RECIPES = {
         data=PatchSettings(holdout=0.05, size=128),
     ),
     "inpaint-v1": Recipe(
-        RestorationSettings(degrade=HOLES, grey=0.1, learning_rate=1e-3),
+        HOLEY,
         TRAINING.changed(steps=16_000, batch_size=4),
         "inpaint",
-        "Fills holes, told by a mask: lost pixels, text, scratches, strokes, boxes. It is given a smooth bridge over "
-        "them to begin with.",
-        "It invents nothing: holes wider than some twenty pixels are blurs.",
+        FILL,
+        NO_INVENTION,
         start="denoise-v1",
+        stage=True,
+        data=PatchSettings(holdout=0.05, size=96),
+    ),
+    "inpaint-v2": Recipe(
+        HOLEY.changed(perceptual=0.05, learning_rate=5e-4),
+        TRAINING.changed(steps=1_500, batch_size=4),
+        "inpaint",
+        FILL,
+        NO_INVENTION,
+        start="inpaint-v1",
         data=PatchSettings(holdout=0.05, size=96),
     ),
     "jpeg-v1": Recipe(

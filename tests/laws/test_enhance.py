@@ -180,11 +180,11 @@ def test_the_edit_is_the_curve_of_the_whole_picture(weights: Path) -> None:
 
 def test_the_denoiser_comes_after_the_curve(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restorer, "SHIPPED", {})
-    with pytest.raises(UsageError, match="no network denoise-v1"):
+    with pytest.raises(UsageError, match="no network denoise-v2"):
         Enhance(model=weights).bind()
-    denoiser = untrained(weights.parent / "denoise-v1.safetensors")
+    denoiser = untrained(weights.parent / "denoise-v2.safetensors")
     weights.rename(weights.parent / "light-v1.safetensors")
-    shipped = {name: restorer.sha256(weights.parent / f"{name}.safetensors") for name in ("light-v1", "denoise-v1")}
+    shipped = {name: restorer.sha256(weights.parent / f"{name}.safetensors") for name in ("light-v1", "denoise-v2")}
     monkeypatch.setattr(restorer, "FOLDER", weights.parent)
     monkeypatch.setattr(restorer, "SHIPPED", shipped)
     dark = PHOTO.astype(np.float32) / 255 * np.float32(0.2)

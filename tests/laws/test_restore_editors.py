@@ -123,7 +123,8 @@ def test_tiles_cannot_be_seen(weights, monkeypatch: pytest.MonkeyPatch, degrade:
 @pytest.mark.parametrize(
     ("edit", "name", "degrade"),
     [
-        (Denoise(), "denoise-v1", "noise"),
+        (Denoise(), "denoise-v2", "noise"),
+        (Denoise(free=True), "denoise-free-v1", "noise"),
         (Deblur(), "deblur-v1", "blur"),
         (Dejpeg(), "jpeg-v1", "jpeg"),
         (Upscale(), "upscale-x2-v1", "downscale"),

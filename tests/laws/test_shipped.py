@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,17 @@ from pinxit.images import Picture, save_image
 from pinxit.settings import chain_text
 from pinxit.training.hardware import Hardware
 
-SCALES = range(2, 9)
+CHOICES = {"scale": range(2, 9), "free": (False, True)}
+"""Settings that choose among networks."""
 
 
 def edits_that_ship() -> Iterator[tuple[Editor, Bound]]:
-    """Every edit by networks that come with pinxit, at each scale."""
+    """Every edit by networks that come with pinxit, for each of `CHOICES`."""
     for kind in EDITORS.values():
-        for settings in [{"scale": scale} for scale in SCALES] if "scale" in kind.model_fields else [{}]:
+        asked = [name for name in CHOICES if name in kind.model_fields]
+        for values in product(*(CHOICES[name] for name in asked)):
             try:
-                edit = kind.parse(settings)
+                edit = kind.parse(dict(zip(asked, values, strict=True)))
                 bound = edit.bind()
             except UsageError:  # it needs a model, or makes no sense without a setting of one's own
                 continue

@@ -43,7 +43,7 @@ def load(model: Path | None, denoise: bool, device: str) -> Enhancer:
     """Return the edit with the shipped curve, or a model in its place, and the shipped denoiser if asked for."""
     place, weights = chosen("light-v1", model)
     network = cast(Enhancement, trained(place, "enhance")).curve.to(hardware.choose(device).device)
-    denoiser = bound("denoise-v1", None, device, scale=1, holes=False) if denoise else None
+    denoiser = bound("denoise-v2", None, device, scale=1, holes=False) if denoise else None
     return Enhancer(network, denoiser, {**weights, **(denoiser.weights if denoiser else {})})
 
 
