@@ -74,7 +74,7 @@ class Deblur(Repair):
 class Dejpeg(Repair):
     """Take away what JPEG files show, blocks, rings and blotches, by a network that has seen photographs."""
 
-    network = "jpeg-v1"
+    network = "jpeg-v2"
 
 
 class Upscale(Editor):
@@ -91,7 +91,7 @@ class Upscale(Editor):
         from pinxit.editors.fidelity import Faithful
         from pinxit.editors.restorer import bound
 
-        enlarging = bound(f"upscale-x{self.scale}-v1", self.model, device, scale=self.scale, holes=False)
+        enlarging = bound(f"upscale-x{self.scale}-v2", self.model, device, scale=self.scale, holes=False)
         return Faithful(enlarging, self.fidelity) if self.fidelity else enlarging
 
 
@@ -109,7 +109,7 @@ class Inpaint(Editor):
     def _restorer(self, device: str) -> Restorer:
         from pinxit.editors.restorer import bound
 
-        return bound("inpaint-v1", self.model, device, scale=1, holes=True)
+        return bound("inpaint-v2", self.model, device, scale=1, holes=True)
 
 
 class Erase(Inpaint):
