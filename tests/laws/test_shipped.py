@@ -6,12 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 from skimage import data
+from test_engine import small_tiles
 
 from pinxit.editors import EDITORS, engine, restorer
 from pinxit.editors.editor import Bound, Editor
@@ -21,25 +21,32 @@ from pinxit.images import Picture, save_image
 from pinxit.settings import chain_text
 from pinxit.training.hardware import Hardware
 
-CHOICES = {"scale": range(2, 9), "free": (False, True)}
-"""Settings that choose among networks."""
+SCALES = range(2, 9)
 
 
-def edits_that_ship() -> Iterator[tuple[Editor, Bound]]:
-    """Every edit by networks that come with pinxit, for each of `CHOICES`."""
+def variants(kind: type[Editor]) -> Iterator[dict[str, object]]:
+    """The settings that may choose another network: none, each scale, each switch."""
+    yield {}
+    for name, field in kind.model_fields.items():
+        values = SCALES if name == "scale" else (True, False) if field.annotation is bool else ()
+        yield from ({name: value} for value in values)
+
+
+def edits_that_ship() -> dict[str, Bound]:
+    """Every edit that runs with networks that come with pinxit, by its text."""
+    found: dict[str, Bound] = {}
     for kind in EDITORS.values():
-        asked = [name for name in CHOICES if name in kind.model_fields]
-        for values in product(*(CHOICES[name] for name in asked)):
+        for settings in variants(kind):
             try:
-                edit = kind.parse(dict(zip(asked, values, strict=True)))
-                bound = edit.bind()
+                edit = kind.parse(settings)
+                if (text := chain_text((edit,), EDITORS)) not in found and (bound := edit.bind()).weights:
+                    found[text] = bound
             except UsageError:  # it needs a model, or makes no sense without a setting of one's own
                 continue
-            if bound.weights:
-                yield edit, bound
+    return found
 
 
-EDITS = {chain_text((edit,), EDITORS): bound for edit, bound in edits_that_ship()}
+EDITS = edits_that_ship()
 SIZES = [(1, 1), (1, 97), (97, 1), *np.random.default_rng(0).integers((1, 60), (60, 300), (37, 2)).tolist()]
 TILE = 48
 
@@ -71,7 +78,7 @@ def apart(bound: Bound, monkeypatch: pytest.MonkeyPatch) -> float:
         with monkeypatch.context() as patch:
             patch.setattr(engine._Pass, "_side", lambda task, picture: 1024)
             whole = edit_picture(Picture(pixels), [bound], mask).pixels
-            patch.setattr(engine._Pass, "_side", lambda task, picture: TILE)
+            small_tiles(patch, TILE)
             furthest = max(furthest, float(np.abs(edit_picture(Picture(pixels), [bound], mask).pixels - whole).max()))
     return furthest
 

@@ -38,7 +38,7 @@ from pinxit.objectives.settings import RestorationSettings, alternatives
 
 LUMA = (0.299, 0.587, 0.114)
 JUDGED_AT_ONCE = 16
-HIDDEN, WINDOW = 1 / 64, 5
+HIDDEN, WINDOW = 1 / 6, 5
 LEAST_ERROR = 1e-10
 
 
@@ -231,7 +231,9 @@ def noisy_target(objective: Restoration, batch: Batch) -> Drawn:
 def blind_spot_target(objective: Restoration, batch: Batch) -> Drawn:
     """Return what the network makes of pictures in which some pixels are replaced, and these pixels as they were.
 
-    Krull et al., 2019, section 3.4: a pixel in 64, replaced by one drawn from the 5 x 5 around it, itself left out.
+    Krull et al., 2019, section 3.4: hidden pixels are replaced by one drawn from the 5 x 5 around, itself left out.
+    Differs from it: one in six is hidden, not one in 64, for only of these is anything learned in a step. The mean of
+    what is around them must not take their place: a network then trusts what it finds there, and in use that is noise.
     """
     spoiled = objective.spoiled(batch)
     image = spoiled.image
