@@ -15,11 +15,11 @@ import pinxit
 
 ROOT = Path(pinxit.__file__).parent
 FLOORS = {
-    "__init__": 0, "errors": 0.1, "settings": 0.2, "files": 0.2, "progress": 0.2,
+    "__init__": 0, "errors": 0.1, "settings": 0.2, "files": 0.2, "progress": 0.2, "runtime": 0.2,
     "images": 1, "degradations": 1.1, "data": 1.1, "nets": 1, "losses": 1.1,
     "objectives": 2, "metrics": 2,
     "training": 3,
-    "editors": 4, "sampling": 4, "coding": 4.1, "compression": 4.2, "evaluation": 4.1, "explain": 4, "export": 4,
+    "editors": 4, "sampling": 4, "coding": 4.1, "compression": 4.2, "evaluation": 4.1, "explain": 4, "export": 4.1,
     "cli": 5, "commands": 5, "studio": 5, "__main__": 5.1,
 }  # fmt: skip
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
@@ -69,3 +69,7 @@ def test_the_surface_imports_without_torch(module: Path) -> None:
 
 def test_there_is_no_utils_module() -> None:
     assert not [module for module in MODULES if module.stem in ("utils", "helpers", "common", "misc")]
+
+
+def test_the_runtime_imports_nothing_of_pinxit() -> None:
+    assert not imported(ast.parse((ROOT / "runtime.py").read_text()))

@@ -32,6 +32,7 @@ COMMANDS = {
     "redo": "Make a result of an edit again, or do the same to another picture.",
     "evaluate": "Judge pictures by others: scores with interval, protocol and anchors.",
     "compare": "Put two certificates beside each other, if their protocols are equal.",
+    "export": "Write a model as an ONNX file, for use without torch.",
     "data": "Check, fetch, import and pack picture sets.",
     "runs": "List and show runs.",
     "doctor": "What this machine can do: versions, device, speed, disk, extras.",

@@ -14,7 +14,7 @@ from pinxit.commands import Json
 
 app = App(name="doctor", help="What this machine can do: versions, device, speed, disk, extras.")
 
-EXTRAS = {"deep": "cv2"}
+EXTRAS = {"deep": "cv2", "export": "onnxscript"}
 
 
 @app.default

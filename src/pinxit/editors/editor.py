@@ -37,7 +37,7 @@ class Bound(ABC):
     weights: Mapping[str, str] = MappingProxyType({})
     """The SHA-256 of the shipped weights it runs with, by their names."""
     bytes_per_pixel: int = 0
-    """What a run holds for each pixel, stated where `radius` is None; it is measured on a small tile elsewhere."""
+    """What a run holds for each pixel, stated where `radius` is None or others than torch hold it; else measured."""
 
     @abstractmethod
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pinxit.editors.editor import Bound
 from pinxit.editors.mask import unit
-from pinxit.editors.restorer import Restorer, bound, chosen, trained
+from pinxit.editors.restorer import bound, chosen, trained
 from pinxit.nets.curve import SIDE, CurveNet, lightened
 from pinxit.objectives.enhancement import Enhancement
 from pinxit.training import hardware
@@ -22,7 +22,7 @@ class Enhancer(Bound):
     """A picture by the curve that it needs as a whole, and then, if there is a denoiser, without its noise."""
 
     def __init__(
-        self, network: CurveNet, denoiser: Restorer | None, weights: Mapping[str, str], curve: Tensor | None = None
+        self, network: CurveNet, denoiser: Bound | None, weights: Mapping[str, str], curve: Tensor | None = None
     ) -> None:
         self.network, self.denoiser, self.weights, self.curve = network, denoiser, weights, curve
         self.radius, self.stride = (denoiser.radius, denoiser.stride) if denoiser else (0, 1)

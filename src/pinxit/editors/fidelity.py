@@ -32,6 +32,7 @@ class Faithful(Bound):
         self.enlarging, self.fidelity = enlarging, fidelity
         self.radius = None if enlarging.radius is None else enlarging.radius + REACH
         self.stride, self.scale, self.weights = enlarging.stride, enlarging.scale, enlarging.weights
+        self.bytes_per_pixel = enlarging.bytes_per_pixel
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Return the enlarged picture, (C, H scale, W scale), in [0, 1]."""

@@ -13,7 +13,6 @@ from torch import Tensor
 from pinxit.editors.editor import Bound, Room
 from pinxit.editors.engine import edit_picture
 from pinxit.editors.mask import rounded, spread, unit
-from pinxit.editors.restorer import Restorer
 from pinxit.errors import UsageError
 from pinxit.images import Picture, resize
 
@@ -25,7 +24,7 @@ class Fill(Bound):
 
     def __init__(
         self,
-        restorer: Restorer,
+        restorer: Bound,
         device: str,
         memory: int | None,
         *,
@@ -36,6 +35,7 @@ class Fill(Bound):
         self.restorer, self.device, self.memory = restorer, device, memory
         self.margin, self.fade, self.room = margin, fade, room
         self.radius, self.stride, self.weights = restorer.radius, restorer.stride, restorer.weights
+        self.bytes_per_pixel = restorer.bytes_per_pixel
 
     def area(self, mask: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:
         """Return what is filled: the room, or the mask, wider."""

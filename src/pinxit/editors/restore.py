@@ -11,24 +11,28 @@ from pinxit.editors.editor import Bound, Editor
 from pinxit.errors import UsageError
 
 if TYPE_CHECKING:
+    from pinxit.editors.exported import Exported
     from pinxit.editors.restorer import Restorer
 
-MODEL = "A run of `pinxit train restore`, or its weights, instead of the network that comes with pinxit."
+MODEL = (
+    "A run of `pinxit train restore`, its weights, or what `pinxit export` made of it (.onnx), instead of the network "
+    "that comes with pinxit."
+)
 
 
 class Restore(Editor):
     """Undo what a network of your own has learned to undo, by `pinxit train restore`."""
 
-    model: Path = Field(description="A run of `pinxit train restore`, or its weights.")
+    model: Path = Field(description="A run of `pinxit train restore`, its weights, or what `pinxit export` made of it.")
     sigma: float | None = Field(
         None, ge=0, le=1, description="Standard deviation of the noise, in units of the image range; seen if not given."
     )
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network; `DataError` if the model is none, `UsageError` if it cannot be told the noise."""
-        from pinxit.editors.restorer import Restorer, load
+        from pinxit.editors.restorer import opened
 
-        return Restorer(load(self.model), device, self.sigma)
+        return opened(self.model, device, self.sigma)
 
 
 class Repair(Editor):
@@ -106,7 +110,7 @@ class Inpaint(Editor):
 
         return Fill(self._restorer(device), device, memory)
 
-    def _restorer(self, device: str) -> Restorer:
+    def _restorer(self, device: str) -> Restorer | Exported:
         from pinxit.editors.restorer import bound
 
         return bound("inpaint-v2", self.model, device, scale=1, holes=True)

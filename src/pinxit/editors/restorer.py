@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pinxit.editors.editor import Bound
+from pinxit.editors.exported import SUFFIX, Exported
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.files import sha256
 from pinxit.nets.shapes import PictureShape
@@ -49,15 +50,16 @@ class Restorer(Bound):
         self.hardware = hardware.choose(device)
         network = objective.restorer.to(self.hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.radius, self.stride, self.scale = objective.radius, objective.stride, network.scale
+        self.holes, self.undoes = objective.holes, objective.settings.degrade
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Return the picture restored, (C, H scale, W scale), in [0, 1]; holes are where the mask is above 0."""
-        if self.objective.holes and mask is None:
+        if self.holes and mask is None:
             raise UsageError("this network fills holes and must be told where: --mask, --box, --colour or --brightness")
         own = self.objective.shape.channels
         apart = own == GREY and len(image) == COLOUR
         rows = image[:, None] if apart else image.expand(own, -1, -1)[None]
-        holes = (mask > 0).float().expand(len(rows), -1, -1, -1) if mask is not None and self.objective.holes else None
+        holes = (mask > 0).float().expand(len(rows), -1, -1, -1) if mask is not None and self.holes else None
         with torch.no_grad(), self.hardware.autocast():
             restored = self.objective.restore(rows.contiguous(memory_format=torch.channels_last), holes, self.level)
         restored = restored.float().clamp(0, 1)
@@ -68,15 +70,21 @@ class Restorer(Bound):
 
 def bound(
     name: str, model: Path | None, device: str, *, scale: int, holes: bool, sigma: float | None = None
-) -> Restorer:
+) -> Restorer | Exported:
     """Return the shipped network `name`, or a model in its place, which must enlarge and fill holes as it does."""
     place, weights = chosen(name, model)
-    restorer = Restorer(load(place), device, sigma)
-    objective = restorer.objective
-    if (objective.scale, objective.holes) != (scale, holes):
-        raise UsageError(f"{model}: made to undo {objective.settings.degrade!r}; `pinxit edit restore` runs it")
+    restorer = opened(place, device, sigma)
+    if (restorer.scale, restorer.holes) != (scale, holes):
+        raise UsageError(f"{model}: made to undo {restorer.undoes!r}; `pinxit edit restore` runs it")
     restorer.weights = weights
     return restorer
+
+
+def opened(place: Path, device: str, sigma: float | None = None) -> Restorer | Exported:
+    """Return the restorer of a run's folder, of a file of its weights, or of a file that `pinxit export` made of it."""
+    if place.suffix.lower() == SUFFIX and not place.is_dir():
+        return Exported(place, sigma)
+    return Restorer(load(place), device, sigma)
 
 
 def chosen(name: str, model: Path | None) -> tuple[Path, dict[str, str]]:

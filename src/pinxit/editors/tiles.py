@@ -78,13 +78,15 @@ def side_for(bound: Bound, pixel: float, memory: int) -> int:
 
 
 def bytes_per_pixel(bound: Bound, channels: int, masked: bool, device: str) -> float:
-    """Return what a run holds at most at once for each pixel, in bytes: measured on a small tile."""
+    """Return what a run holds at most at once for each pixel, in bytes: as it states, or measured on a small tile."""
+    ends = 4 * channels * (2 + 3 * bound.scale**2)  # the tile and the result, with the engine's own copies
+    if bound.bytes_per_pixel:
+        return MARGIN * bound.bytes_per_pixel + ends
     side = _multiple(TRIAL, bound.stride)
     image = torch.full((channels, side, side), 0.5, device=device)
     mask = torch.ones(1, side, side, device=device) if masked else None
     with torch.no_grad(), Peak() as peak:
         bound.run(image, mask)
-    ends = 4 * channels * (2 + 3 * bound.scale**2)  # the tile and the result, with the engine's own copies
     return MARGIN * peak.most / side**2 + ends
 
 

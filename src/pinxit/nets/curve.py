@@ -21,7 +21,7 @@ WHITE = SHARES.index(0.995)
 LUMA = (0.299, 0.587, 0.114)
 LEAST = 1e-3
 """White and gains are not taken to be darker, in units of the image range."""
-BENT = 10
+BENT = 10.0
 """The largest gamma, and the reciprocal of the smallest."""
 
 
@@ -43,7 +43,7 @@ class CurveNet(nn.Module):
         seen = torch.cat([(values / white.exp()[..., None]).flatten(1), white], dim=1)
         corrections = self.layers(seen, None)
         gain, gamma = (corrections + torch.cat([white, torch.zeros_like(white)], dim=1)).split(1, dim=1)
-        return torch.cat([gain.exp().clamp(LEAST, 1), gamma.exp().clamp(1 / BENT, BENT)], dim=1)
+        return torch.cat([gain.exp().clamp(LEAST, 1.0), gamma.exp().clamp(1 / BENT, BENT)], dim=1)
 
 
 def quantiles(image: Tensor) -> Tensor:

@@ -1,0 +1,271 @@
+"""Models that `pinxit export` wrote, run without torch: `python -m pinxit.runtime MODEL.onnx IN -o OUT`.
+
+Needs numpy, pillow and onnxruntime, and of pinxit this module alone: `pip install --no-deps pinxit` beside these three
+is enough. What a model is stands in its file (`Model`). `pinxit edit --model MODEL.onnx` runs it through here too.
+
+A picture keeps its size or is enlarged as a whole, upright; its depth (grey of 16 bits, else 8), alpha and colour
+profile are kept, the rest of what its file says is not. Large pictures go in tiles, which give what the whole gives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from PIL import Image, ImageOps
+
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+SAVED = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
+DEEP = ("PNG", "TIFF")
+PIXEL_CEILING = 128_000_000
+SIDE, HALOS = 256, 16  # tiles are so many pixels wide and high or, if that is more, so many halos
+USAGE, DATA, MEMORY, DISK = 2, 3, 5, 6
+Image.MAX_IMAGE_PIXELS = 2 * PIXEL_CEILING  # so that ours is the first to speak
+EXTRA = "onnxruntime is missing; `pip install onnxruntime`, or 'pinxit[export]', brings it"
+
+
+class RefusedError(Exception):
+    """What cannot be done and why, in one line, with the exit code: 2 usage, 3 bad picture or model."""
+
+    def __init__(self, line: str, exit_code: int = DATA) -> None:
+        super().__init__(line)
+        self.exit_code = exit_code
+
+
+class Model:
+    """An exported model and what its file says of it under the names of `metadata`.
+
+    `channels` is how many it was made for, 1 or 3; `radius` is how many pixels away it looks, None for at all of them;
+    tiles start on multiples of `stride`; what it makes is `scale` times as large. Its input `image` is (N, H, W, C)
+    float32 in [0, 1], of any H and W, and so is its output. `mask` (N, H, W, 1), if it has that, is 1 in the holes;
+    `sigma` (), if it has that, is the noise's standard deviation, 0 for unknown.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.session = session(path)
+        self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
+        self.inputs = [node.name for node in self.session.get_inputs()]
+        if "pinxit" not in self.metadata:
+            raise RefusedError(f"{path}: not written by `pinxit export`: its metadata do not say what it is")
+        if "image" not in self.inputs:
+            raise RefusedError(f"{path}: makes pictures of {', '.join(self.inputs)}, not of pictures", USAGE)
+        try:
+            self.channels, self.stride, self.scale, self.bytes_per_pixel = (
+                int(self.metadata[name]) for name in ("channels", "stride", "scale", "bytes_per_pixel")
+            )
+            self.radius = int(self.metadata["radius"]) if self.metadata["radius"] else None
+        except (KeyError, ValueError) as error:
+            raise RefusedError(f"{path}: its metadata are not as `pinxit export` writes them ({error})") from error
+        if self.channels not in (1, 3) or min(self.stride, self.scale) < 1 or (self.radius or 0) < 0:
+            raise RefusedError(f"{path}: its metadata are not as `pinxit export` writes them")
+
+    def check(self, masked: bool, sigma: float | None) -> None:
+        """Raise if the model needs a mask that is not there, or is given what it has no use for."""
+        if masked != ("mask" in self.inputs):
+            raise RefusedError(f"{self.path}: this model {'takes no mask' if masked else 'needs a --mask'}", USAGE)
+        if sigma is not None and "sigma" not in self.inputs:
+            raise RefusedError(f"{self.path}: --sigma: this model sees the noise by itself", USAGE)
+
+    def run(self, image: np.ndarray, holes: np.ndarray | None = None, sigma: float | None = None) -> np.ndarray:
+        """Return what the model makes of a picture (H, W, C) float32 in [0, 1], C 1 or 3: (H scale, W scale, C).
+
+        A model of colours is given grey thrice; one of grey, each colour by itself. `holes` is (H, W), 1 in the holes.
+        """
+        high, wide, channels = image.shape
+        apart = channels > self.channels
+        rows = image.transpose(2, 0, 1)[..., None] if apart else np.broadcast_to(image, (1, high, wide, self.channels))
+        given = {"image": rows, "sigma": np.float32(sigma or 0)}
+        if holes is not None:
+            given["mask"] = np.broadcast_to(holes[..., None], (*rows.shape[:3], 1))
+        feeds = {name: np.asarray(given[name], np.float32, order="C") for name in self.inputs}
+        try:
+            (made,) = self.session.run(None, feeds)
+        except Exception as error:  # onnxruntime's errors have nothing else in common
+            raise RefusedError(f"{self.path}: cannot be run ({_line(error)})") from error
+        if (
+            made.shape != (len(rows), high * self.scale, wide * self.scale, self.channels)
+            or not np.isfinite(made).all()
+        ):
+            raise RefusedError(f"{self.path}: made {made.dtype} {made.shape}, not a picture of the size it should be")
+        if apart:
+            return made[..., 0].transpose(1, 2, 0)
+        return made[0].mean(axis=2, keepdims=True) if channels < self.channels else made[0]
+
+    def edited(self, pixels: np.ndarray, weights: np.ndarray | None = None, sigma: float | None = None) -> np.ndarray:
+        """Return a picture (H, W, C) uint8 or uint16 as the model makes it, of the same kind; C 2 and 4 end in alpha.
+
+        `weights` is (H, W) in [0, 1]: above 0 are holes, and there it says how much of what fills them is taken.
+        """
+        colours, alpha = (pixels[..., :-1], pixels[..., -1]) if pixels.shape[2] in (2, 4) else (pixels, None)
+        if alpha is None:
+            return self._tiled(colours, weights, sigma)
+        unseen, covered = alpha == 0, colours.copy()
+        if unseen.any() and not unseen.all():
+            covered[unseen] = colours[~unseen].mean(axis=0)  # what no one sees is not to bleed into what one sees
+        made = self._tiled(covered, weights, sigma)
+        if self.scale == 1:
+            made[unseen] = colours[unseen]
+        high, wide = made.shape[:2]
+        enlarged = np.asarray(Image.fromarray(alpha).resize((wide, high), Image.Resampling.BICUBIC))
+        return np.concatenate([made, enlarged[..., None]], axis=2)
+
+    def _tiled(self, colours: np.ndarray, weights: np.ndarray | None, sigma: float | None) -> np.ndarray:
+        (high, wide), scale, top = colours.shape[:2], self.scale, np.iinfo(colours.dtype).max
+        result = np.empty((high * scale, wide * scale, colours.shape[2]), colours.dtype)
+        for rows, rows_seen in self._tiles(high):
+            for columns, columns_seen in self._tiles(wide):
+                image = colours[rows_seen, columns_seen].astype(np.float32) / top
+                weight = None if weights is None else weights[rows_seen, columns_seen]
+                made = self.run(image, None if weight is None else (weight > 0).astype(np.float32), sigma)
+                if weight is not None:
+                    made = image + weight[..., None] * (made - image)
+                part = made[_scaled(rows, scale, rows_seen.start), _scaled(columns, scale, columns_seen.start)]
+                result[_scaled(rows, scale), _scaled(columns, scale)] = np.rint(part.clip(0, 1) * top)
+        return result
+
+    def _tiles(self, length: int) -> Iterator[tuple[slice, slice]]:
+        """Yield the parts of a side, and the parts that are seen for them: `radius` pixels and more around."""
+        if self.radius is None:
+            yield slice(0, length), slice(0, length)
+            return
+        halo = -(-self.radius // self.stride) * self.stride
+        side = -(-max(SIDE, HALOS * halo) // self.stride) * self.stride
+        for start in range(0, length, side):
+            end = min(start + side, length)
+            yield slice(start, end), slice(max(0, start - halo), min(length, end + halo))
+
+
+def session(path: Path) -> Any:
+    """Return onnxruntime's session of a file, on the processor; `RefusedError` if it cannot be read."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise RefusedError(EXTRA, USAGE)
+    if not path.is_file():
+        raise RefusedError(f"{path}: no such file")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what it has to say comes as errors
+    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have nothing else in common
+        raise RefusedError(f"{path}: not a model that onnxruntime can read ({_line(error)})") from error
+
+
+def opened(path: Path) -> tuple[np.ndarray, bytes | None]:
+    """Return the upright pixels of a file, (H, W, C) uint8 or uint16, and its colour profile."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > PIXEL_CEILING:
+                raise RefusedError(f"{path}: more than {PIXEL_CEILING // 1_000_000} million pixels")
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+                raise RefusedError(f"{path}: an animation, or several pages; only single pictures can be edited")
+            if image.mode in ("I", "F") or (image.mode[0] != "I" and any(";16" in str(tile) for tile in image.tile)):
+                raise RefusedError(f"{path}: colour of 16 bits, or float pixels, which `pinxit edit` can keep")
+            profile = None if image.mode == "CMYK" else image.info.get("icc_profile")
+            upright = ImageOps.exif_transpose(image)
+            pixels = np.asarray(upright if upright.mode.startswith("I;16") else upright.convert(_kept_mode(upright)))
+    except (RefusedError, MemoryError):
+        raise
+    except Exception as error:  # Pillow raises whatever a malformed file makes of it
+        raise RefusedError(f"{path}: cannot be read as a picture ({_line(error)})") from error
+    pixels = pixels.astype(np.uint16 if pixels.itemsize == 2 else np.uint8)
+    return pixels.reshape(*pixels.shape[:2], -1), profile
+
+
+def _kept_mode(image: Image.Image) -> str:
+    if image.mode in ("1", "L", "LA"):
+        return "LA" if image.mode == "LA" else "L"
+    return "RGBA" if image.has_transparency_data else "RGB"
+
+
+def kind_of(path: Path, overwrite: bool) -> str:
+    """Return what a file is to be written as; `RefusedError` if it cannot be, or is there and must stay."""
+    kind = Image.registered_extensions().get(path.suffix.lower(), "")
+    if kind not in SAVED:
+        raise RefusedError(f"{path}: the suffix should be of {', '.join(SAVED)}", USAGE)
+    if path.exists() and not overwrite:
+        raise RefusedError(f"{path} is there already; -y makes it anew", USAGE)
+    return kind
+
+
+def save(path: Path, kind: str, pixels: np.ndarray, profile: bytes | None) -> None:
+    """Write a picture (H, W, C), whole or not at all."""
+    if pixels.itemsize == 2 and kind not in DEEP:
+        raise RefusedError(f"{path}: {kind} cannot hold 16 bits; .png works", USAGE)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            image.save(file, kind, quality=95, icc_profile=profile)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, ValueError) as error:
+        code = DISK if getattr(error, "errno", None) else USAGE
+        raise RefusedError(f"{path}: cannot be written ({_line(error)})", code) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _scaled(part: slice, scale: int, origin: int = 0) -> slice:
+    return slice((part.start - origin) * scale, (part.stop - origin) * scale)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split())[:300] or type(error).__name__
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise RefusedError(f"{message}; --help tells more", USAGE)
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Edit one picture as the command line asks."""
+    parser = _Parser(prog="python -m pinxit.runtime", description="Run a model of `pinxit export` on a picture.")
+    parser.add_argument("model", type=Path, metavar="MODEL.onnx")
+    parser.add_argument("picture", type=Path, metavar="IN")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="file for the result")
+    parser.add_argument("-y", "--overwrite", action="store_true", help="replace what is there already")
+    parser.add_argument("--mask", type=Path, help="a picture of the same size, white where to fill")
+    parser.add_argument("--sigma", type=float, help="noise's standard deviation in units of the image range")
+    asked = parser.parse_args(arguments)
+    if asked.sigma is not None and not 0 <= asked.sigma <= 1:
+        raise RefusedError(f"--sigma {asked.sigma:g}: should be within 0 and 1", USAGE)
+    kind = kind_of(asked.out, asked.overwrite)
+    model = Model(asked.model)
+    model.check(asked.mask is not None, asked.sigma)
+    pixels, profile = opened(asked.picture)
+    weights = None
+    if asked.mask:
+        drawn, _ = opened(asked.mask)
+        if drawn.shape[:2] != pixels.shape[:2]:
+            raise RefusedError(f"{asked.mask}: the mask should be of the picture's size", USAGE)
+        weights = drawn[..., 0].astype(np.float32) / np.iinfo(drawn.dtype).max
+    save(asked.out, kind, model.edited(pixels, weights, asked.sigma), profile)
+    sys.stdout.write(f"{asked.out}\n")
+
+
+def main() -> int:
+    """Run the command line; return the exit code, after one line on stderr if it is not 0."""
+    try:
+        run(sys.argv[1:])
+    except RefusedError as error:
+        sys.stderr.write(f"pinxit.runtime: {error}\n")
+        return error.exit_code
+    except MemoryError:
+        sys.stderr.write("pinxit.runtime: out of memory; a smaller picture would do\n")
+        return MEMORY
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,331 @@
+"""Laws of export: a file computes what PyTorch does at any size, in tiles as whole, with or without torch beside it."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+from test_restore_editors import PHOTO, untrained
+
+import pinxit
+from pinxit import runtime
+from pinxit.cli import run
+from pinxit.editors.engine import edit_picture
+from pinxit.editors.restore import Restore
+from pinxit.editors.restorer import SHIPPED
+from pinxit.errors import DataError, UsageError
+from pinxit.images import Picture
+from pinxit.nets.shapes import PictureShape
+
+onnx = pytest.importorskip("onnx", reason="the extra pinxit[export] is not installed")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+from pinxit import export  # noqa: E402  (only where it can be used)
+
+CASES: dict[str, dict[str, object]] = {
+    "told": {"told": 0.5, "levels": 1},
+    "enlarging": {"degrade": "downscale(scale=2)", "levels": 1},
+    "filling": {"degrade": "boxes", "network": "nafnet"},
+    "grey": {"channels": 1, "levels": 1},
+}
+TOLERANCE = 1e-5
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()  # with the second in which it was made
+TRACED: dict[str, bytes] = {}
+
+
+@pytest.fixture(autouse=True)
+def _traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trace the same weights once: it takes seconds, and the same is written of it."""
+    trace = export._traced
+
+    def once(portable: export.Portable) -> onnx.ModelProto:
+        weights = portable.metadata["weights"]
+        if weights not in TRACED:
+            TRACED[weights] = trace(portable).SerializeToString()
+        return onnx.load_from_string(TRACED[weights])
+
+    monkeypatch.setattr(export, "_traced", once)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Path]]:
+    """Return the weights of a case, untrained, and the file exported from them, made once."""
+    place, made = tmp_path_factory.mktemp("exported"), {}
+
+    def file(case: str) -> tuple[Path, Path]:
+        if case not in made:
+            given = dict(CASES[case])
+            weights = untrained(place / f"{case}.safetensors", int(given.pop("channels", 3)), **given)
+            export.export(weights, place / f"{case}.onnx")
+            made[case] = weights, place / f"{case}.onnx"
+        return made[case]
+
+    return file
+
+
+def holes_of(case: str, size: tuple[int, int]) -> np.ndarray | None:
+    if case != "filling":
+        return None
+    holes = np.zeros(size, np.float32)
+    holes[size[0] // 3 :, : size[1] // 2 + 1] = 1
+    return holes
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("size", [(1, 1), (2, 31), (33, 40)])
+def test_a_file_computes_what_pytorch_does_at_any_size(files, case: str, size: tuple[int, int]) -> None:
+    weights, file = files(case)
+    model = runtime.Model(file)
+    image, holes = np.random.default_rng(0).random((*size, model.channels), np.float32), holes_of(case, size)
+    sigma = 0.2 if case == "told" else None
+    made = model.run(image, holes, sigma)
+    given = {"image": torch.from_numpy(image)[None]}
+    given |= {"mask": torch.from_numpy(holes)[None, ..., None]} if holes is not None else {}
+    given |= {"sigma": torch.tensor(sigma)} if sigma else {}
+    with torch.no_grad():
+        expected = export.portable_of(weights, [export.made_up((8, 8), 0)]).network(**given)[0].numpy()
+    assert made.shape == (size[0] * model.scale, size[1] * model.scale, model.channels)
+    np.testing.assert_allclose(made, expected, atol=TOLERANCE)
+    if sigma:
+        assert np.abs(made - model.run(image, holes)).max() > 10 * TOLERANCE
+    if holes is not None:
+        np.testing.assert_array_equal(made[holes == 0], image[holes == 0])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_tiles_give_what_the_whole_gives(files, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, weights = runtime.Model(files(case)[1]), holes_of(case, PHOTO.shape[:2])
+    whole = model.edited(PHOTO, weights)
+    monkeypatch.setattr(runtime, "SIDE", 16)
+    monkeypatch.setattr(runtime, "HALOS", 1)
+    tiled = model.edited(PHOTO, weights)
+    assert len(list(model._tiles(len(PHOTO)))) > 1
+    assert np.abs(tiled.astype(int) - whole).max() <= 1  # a value between two numbers may round to either
+    assert (tiled != whole).mean() < 1e-3
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_editor_runs_a_file_in_the_networks_place(files, case: str) -> None:
+    model, weights = runtime.Model(files(case)[1]), holes_of(case, PHOTO.shape[:2])
+    edited = edit_picture(Picture(PHOTO), [Restore(model=files(case)[1])], weights).pixels
+    assert np.abs(edited.astype(int) - model.edited(PHOTO, weights)).max() <= 1
+    limited = edit_picture(Picture(PHOTO), [Restore(model=files(case)[1])], weights, memory=10**9).pixels
+    assert np.abs(edited.astype(int) - limited).max() <= 1
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_smaller_files_are_near_and_smaller(files, precision: str, tmp_path: Path) -> None:
+    weights, whole = files("enlarging")
+    told = export.export(weights, tmp_path / "small.onnx", precision=precision)
+    kinds = {tensor.data_type for tensor in onnx.load(tmp_path / "small.onnx").graph.initializer}
+    assert {"fp16": onnx.TensorProto.FLOAT16, "int8": onnx.TensorProto.INT8}[precision] in kinds
+    assert 0 < told["largest_difference"] < 0.1
+    assert runtime.Model(tmp_path / "small.onnx").metadata["precision"] == precision
+    assert runtime.Model(whole).metadata["precision"] == "float32"
+
+
+@pytest.mark.slow  # ten seconds each
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_ships_is_the_same_within_a_thousandth(name: str, tmp_path: Path) -> None:
+    Image.fromarray(PHOTO).save(tmp_path / "photo.png")
+    told = export.export(name, tmp_path / "model.onnx", pictures=[tmp_path / "photo.png"])
+    assert told["largest_difference"] <= 1e-3
+    assert told["metadata"]["weights"] == SHIPPED[name]
+    assert told["metadata"]["licence"] == "Apache-2.0"
+    assert runtime.Model(tmp_path / "model.onnx").edited(PHOTO).shape[2] == 3
+
+
+def test_the_curve_for_the_whole_picture_is_in_the_file(tmp_path: Path) -> None:
+    objective = pinxit.EnhancementSettings(width=8).build(PictureShape(32, 3))
+    objective.networks["curve"].layers.last.weight.data.normal_(0, 0.05)
+    portable = export.Portable(
+        export.Lightening(objective), [{"image": torch.rand(1, 40, 90, 3) / 4}], {"image": (0, 1, 2)}, {"weights": "x"}
+    )
+    (tmp_path / "light.onnx").write_bytes(export._described(export._traced(portable), portable))
+    for size in ((5, 7), (64, 64), (131, 300)):
+        portable.trials[:] = [{"image": torch.rand(1, *size, 3) / 4}]
+        [found] = export.compared(tmp_path / "light.onnx", portable)
+        assert found["largest_difference"] <= TOLERANCE, size
+
+
+GENERATORS = {
+    "gan": pinxit.GANSettings(channels=4, latent=6, network="dcgan", conditional=True),
+    "vae": pinxit.VAESettings(channels=4, latent=6, network="dense"),
+    "vq": pinxit.VQVAESettings(channels=4, codes=8, dimensions=4),
+}
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_generators_draw_the_same_pictures_of_latents(name: str, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "pictures.npz", images=images, labels=np.arange(8) % 2)
+    training = pinxit.TrainingSettings(steps=2, batch_size=4, threads=1)
+    pinxit.train(GENERATORS[name], tmp_path / "pictures.npz", tmp_path / "run", training=training)
+    told = export.export(tmp_path / "run", tmp_path / "model.onnx")
+    assert told["largest_difference"] <= TOLERANCE
+    [node, *others] = runtime.session(tmp_path / "model.onnx").get_inputs()
+    assert (node.name, [other.name for other in others]) == ("latent", ["label"] if name == "gan" else [])
+    with pytest.raises(runtime.RefusedError, match="latent") as error:
+        runtime.Model(tmp_path / "model.onnx")
+    assert error.value.exit_code == 2
+
+
+def test_nothing_is_written_that_departs_from_pytorch(files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(model: onnx.ModelProto, portable: export.Portable) -> onnx.ModelProto:
+        for tensor in model.graph.initializer:
+            if tensor.name.endswith("last.weight"):
+                tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) + 0.01, tensor.name))
+        return model
+
+    monkeypatch.setitem(export.PRECISIONS, "float32", other)
+    with pytest.raises(export.OurFaultError, match="departs"):
+        export.export(files("enlarging")[0], tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_tells_nothing_of_the_machine_that_made_it(files) -> None:
+    content = files("told")[1].read_bytes()
+    for secret in (str(Path(pinxit.__file__).parent), str(Path.home()), sys.prefix, "stack_trace"):
+        assert secret.encode() not in content
+
+
+def alone(*words: object) -> subprocess.CompletedProcess[str]:
+    """Run the runtime where nothing but what it may use can be imported."""
+    code = (
+        "import runpy, sys\n"
+        "barred = ('torch', 'scipy', 'pydantic', 'onnx', 'safetensors', 'cyclopts', 'rich', 'matplotlib')\n"
+        "sys.modules.update(dict.fromkeys(barred))\n"
+        "try:\n    runpy.run_module('pinxit.runtime', run_name='__main__', alter_sys=True)\n"
+        "finally:\n"
+        "    others = [name for name in sys.modules if name.startswith('pinxit.') and name != 'pinxit.runtime']\n"
+        "    assert not others, others\n"
+    )
+    return subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False)
+
+
+def test_the_runtime_needs_no_torch_and_nothing_else_of_pinxit(files, tmp_path: Path) -> None:
+    Image.fromarray(PHOTO).save(tmp_path / "in.png", icc_profile=PROFILE)
+    done = alone(files("enlarging")[1], tmp_path / "in.png", "-o", tmp_path / "out.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    with Image.open(tmp_path / "out.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), runtime.Model(files("enlarging")[1]).edited(PHOTO))
+        assert image.info["icc_profile"] == PROFILE
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.png", "out.png"]
+
+
+def through(file: Path, image: Image.Image, tmp_path: Path, **saved: object) -> Image.Image:
+    image.save(tmp_path / "given.png", **saved)
+    runtime.run([str(file), str(tmp_path / "given.png"), "-o", str(tmp_path / "made.png"), "-y"])
+    return Image.open(tmp_path / "made.png")
+
+
+def test_depth_alpha_grey_and_orientation_are_kept(files, tmp_path: Path) -> None:
+    file = files("enlarging")[1]
+    high, wide = PHOTO.shape[:2]
+    deep = through(file, Image.fromarray(PHOTO[..., 0].astype(np.uint16) * 257), tmp_path)
+    assert (deep.mode, deep.size) == ("I;16", (2 * wide, 2 * high))
+    assert len(np.unique(np.asarray(deep))) > 256
+    alpha = np.full((high, wide), 255, np.uint8)
+    alpha[:20] = 0
+    seen = np.dstack([PHOTO, alpha])
+    unseen = seen.copy()
+    unseen[:20, :, :3] = np.random.default_rng(0).integers(0, 256, (20, wide, 3))
+    made, other = (np.asarray(through(file, Image.fromarray(pixels), tmp_path)) for pixels in (seen, unseen))
+    assert made.shape == (2 * high, 2 * wide, 4)
+    np.testing.assert_array_equal(made[made[..., 3] > 0], other[other[..., 3] > 0])
+    assert through(file, Image.fromarray(PHOTO).convert("LA"), tmp_path).mode == "LA"
+    assert through(file, Image.fromarray(PHOTO).convert("L"), tmp_path).mode == "L"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = through(file, Image.fromarray(PHOTO), tmp_path, exif=exif)
+    assert turned.size == (2 * high, 2 * wide)
+    assert not turned.getexif().get(0x0112)
+
+
+def test_what_cannot_be_is_one_line_with_its_code(files, tmp_path: Path) -> None:
+    model, photo, out = files("told")[1], tmp_path / "photo.png", tmp_path / "out.png"
+    Image.fromarray(PHOTO).save(photo)
+    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "text.onnx").write_text("not a model")
+    Image.fromarray(PHOTO).save(tmp_path / "moves.gif", save_all=True, append_images=[Image.fromarray(255 - PHOTO)])
+    graph = onnx.load(model)
+    del graph.metadata_props[:]
+    onnx.save(graph, tmp_path / "bare.onnx")
+    graph = onnx.load(model)
+    next(entry for entry in graph.metadata_props if entry.key == "radius").value = "-9"
+    onnx.save(graph, tmp_path / "odd.onnx")
+    graph = onnx.load(model)
+    next(entry for entry in graph.metadata_props if entry.key == "scale").value = "3"
+    onnx.save(graph, tmp_path / "lies.onnx")
+    cases = {
+        (model, tmp_path / "none.png", "-o", out): 3,
+        (model, tmp_path / "text.png", "-o", out): 3,
+        (model, tmp_path / "moves.gif", "-o", out): 3,
+        (tmp_path / "none.onnx", photo, "-o", out): 3,
+        (tmp_path / "text.onnx", photo, "-o", out): 3,
+        (tmp_path / "bare.onnx", photo, "-o", out): 3,
+        (tmp_path / "odd.onnx", photo, "-o", out): 3,
+        (tmp_path / "lies.onnx", photo, "-o", out): 3,
+        (model, photo, "-o", photo): 2,
+        (model, photo, "-o", tmp_path / "out.txt"): 2,
+        (model, photo, "-o", out, "--mask", photo): 2,
+        (model, photo, "-o", out, "--sigma", 3): 2,
+        (files("filling")[1], photo, "-o", out): 2,
+        (files("enlarging")[1], photo, "-o", out, "--sigma", 0.1): 2,
+        (model, photo): 2,
+        (model, photo, "-o", tmp_path / "no" / "where.png"): 6,
+    }
+    for words, code in cases.items():
+        with pytest.raises(runtime.RefusedError) as error:
+            runtime.run([str(word) for word in words])
+        assert error.value.exit_code == code, (words, str(error.value))
+        assert "\n" not in str(error.value)
+    assert not out.exists()
+    assert not list(tmp_path.glob(".*"))
+    for name in ("text.onnx", "bare.onnx", "odd.onnx"):
+        with pytest.raises(DataError, match=name):
+            Restore(model=tmp_path / name).bind()
+    with pytest.raises(UsageError, match="sigma"):
+        Restore(model=files("enlarging")[1], sigma=0.1).bind()
+
+
+def test_the_command_writes_tells_and_refuses(files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights, out = files("enlarging")[0], tmp_path / "model.onnx"
+    Image.fromarray(PHOTO).save(tmp_path / "photo.png")
+    assert run(["export", str(weights), "-o", str(out), "--check", str(tmp_path / "photo.png"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [2 * PHOTO.shape[0], 2 * PHOTO.shape[1]] in [one["size"] for one in told["inputs"]]
+    assert told["largest_difference"] <= TOLERANCE
+    assert told["bytes"] == out.stat().st_size
+    before = out.read_bytes()
+    for words, code, line in (
+        ([weights, "-o", out], 2, "there already"),
+        ([weights, "-o", tmp_path / "model.pt"], 2, ".onnx"),
+        (["upscale-x2-v0", "-o", tmp_path / "other.onnx"], 3, "did you mean"),
+        ([tmp_path / "photo.png", "-o", tmp_path / "other.onnx"], 3, "not weights"),
+        ([weights, "-o", out, "-y", "--check", tmp_path / "none.png"], 3, "none.png"),
+    ):
+        assert run(["export", *map(str, words)]) == code
+        [said] = [row for row in capsys.readouterr().err.splitlines() if row.startswith("pinxit: ")]
+        assert line in said
+    assert out.read_bytes() == before
+
+
+def test_a_picture_through_the_command_line_is_the_runtimes(files, tmp_path: Path) -> None:
+    file, buffer = files("enlarging")[1], io.BytesIO()
+    Image.fromarray(PHOTO).save(buffer, "PNG")
+    (tmp_path / "in.png").write_bytes(buffer.getvalue())
+    out = tmp_path / "edited.png"
+    assert run(["edit", "upscale", "--scale", "2", "--model", str(file), str(tmp_path / "in.png"), "-o", str(out)]) == 0
+    edited = np.asarray(Image.open(out)).astype(int)
+    assert np.abs(edited - runtime.Model(file).edited(PHOTO)).max() <= 1
+    assert run(["edit", "denoise", "--model", str(file), str(tmp_path / "in.png"), "-o", str(out), "-y"]) == 2
