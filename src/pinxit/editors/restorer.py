@@ -27,6 +27,7 @@ SHIPPED: dict[str, str] = {
     "denoise-v1": "fdb2752c269fc37069f3e2a809e8733046f26841002dcc4e0003c99646ba5721",
     "deblur-v1": "9119b30dc44365ba585dfaac745c24f9a7f9844608a3758e558207c64ec40130",
     "jpeg-v2": "b21fc06770ef7543d2e81813da1e0d06dfb8fbade72de87c93bd50a500af070d",
+    "inpaint-v2": "d6e1f4a723a180b91273cf6ab89078c5b79f9cf1fc7b7cd90b90646065f05a17",
     "light-v1": "f6d8ddaa129ccbf027010fc759039ad5016b3ff8f9de31ad3463ff3562d41ead",
     "upscale-x2-v1": "94177daaea5d82ed284728ff1ecc5a57fd1ae03b9c9a2f8db4dc23712eca0b56",
     "upscale-x4-v1": "b8b0603303f31bb63fc8c87eab5066038c0538f5822ba2edfe6a931d0494f706",
