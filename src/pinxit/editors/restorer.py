@@ -30,7 +30,7 @@ SHIPPED: dict[str, str] = {
     "inpaint-v2": "d6e1f4a723a180b91273cf6ab89078c5b79f9cf1fc7b7cd90b90646065f05a17",
     "light-v1": "f6d8ddaa129ccbf027010fc759039ad5016b3ff8f9de31ad3463ff3562d41ead",
     "upscale-x2-v1": "94177daaea5d82ed284728ff1ecc5a57fd1ae03b9c9a2f8db4dc23712eca0b56",
-    "upscale-x4-v1": "b8b0603303f31bb63fc8c87eab5066038c0538f5822ba2edfe6a931d0494f706",
+    "upscale-x4-v2": "9a0f90648b664cff7b7be0fd828be76f0d4131ad951b4322ae38ef85de9709f8",
 }
 """The SHA-256 of the weights that come with pinxit, by their names."""
 
