@@ -54,10 +54,10 @@ class EfficientNetLite0(nn.Module):
         features = F.relu6(self.top(self.stages(image)[-1]), inplace=True).mean((2, 3))
         return Reading(features, self.head(features))
 
-    def stages(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the map after the stem and after each of the 16 blocks, 17 in all, from fine to coarse."""
+    def stages(self, image: Tensor, blocks: int = 16) -> tuple[Tensor, ...]:
+        """Return the map after the stem and after each of the first `blocks` of 16 blocks, from fine to coarse."""
         maps = [F.relu6(self.stem((255 * image - 127) / 128), inplace=True)]
-        for block in self.blocks:
+        for block in self.blocks[:blocks]:
             maps.append(block(maps[-1]))
         return tuple(maps)
 
