@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -57,6 +58,17 @@ class Bound(ABC):
         `pixels` are the colours, (H, W, C) uint8, uint16 or float32 in [0, 1], C 1 or 3.
         """
         return self
+
+    def tempered(self, strength: float) -> tuple[Bound, float]:
+        """Return the edit at a strength in [0, 1], and how much of what it gives is to be mixed in: all edits can that.
+
+        One that is itself strong or weak gives what it is at that strength, and 1; at strength 0 it is not run.
+        """
+        return self, strength
+
+    def bytes_for(self, size: tuple[int, int]) -> int:
+        """Return what a run holds for a picture of `size` = (H, W), asked where `radius` is None."""
+        return self.bytes_per_pixel * math.prod(size)
 
     def area(self, mask: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:
         """Return where a picture of `size` = (H, W) is to change, (H, W) in [0, 1], None for everywhere: as asked."""

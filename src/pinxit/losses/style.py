@@ -110,9 +110,8 @@ def content_distance(maps: Tensor, targets: Tensor) -> Tensor:
 def total_variation(images: Tensor) -> Tensor:
     """Return the mean square of differences between neighbours, (N,), across and down (N, C, H, W)."""
     across, down = images[..., 1:] - images[..., :-1], images[..., 1:, :] - images[..., :-1, :]
-    return across.square().flatten(1).mean(1) + down.square().flatten(1).mean(1)
+    return torch.stack([_square(one) / max(1, one[0].numel()) for one in (across, down)]).sum(0)
 
 
 def _square(rows: Tensor) -> Tensor:
     return rows.flatten(1).square().sum(1)
-

@@ -58,7 +58,7 @@ class VGG16(nn.Module):
 
 
 class VGGFeatures(nn.Module):
-    """Pictures (N, 3, H, W) in [0, 1], sides of at least 16, to the maps `SEEN`, after their ReLU, of one of `DEPTHS`."""
+    """Pictures (N, 3, H, W) in [0, 1], sides from 16, to the maps `SEEN`, after ReLU, by one of `DEPTHS`."""
 
     def __init__(self, name: str) -> None:
         super().__init__()

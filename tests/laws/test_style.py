@@ -1,0 +1,271 @@
+"""Style and content: what their distances are blind to, and what a painted picture keeps to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from skimage import data
+
+from pinxit.data import Batch
+from pinxit.editors import looking
+from pinxit.editors.editor import Editor
+from pinxit.editors.engine import edit_picture
+from pinxit.editors.looking import Look
+from pinxit.editors.painter import fitted, read
+from pinxit.editors.painting import Painting, aim_at, ladder, settled
+from pinxit.editors.style import Stylize, Texture
+from pinxit.errors import DataError, UsageError
+from pinxit.images import Picture
+from pinxit.losses.style import (
+    LossNetwork,
+    Maps,
+    content_distance,
+    gram,
+    loss_network,
+    moments_distance,
+    style_distance,
+    total_variation,
+)
+from pinxit.nets.vgg import DEPTHS, VGGFeatures
+
+
+def drawn_style(path: Path) -> Path:
+    """A small picture of bricks in two colours, saved."""
+    light = data.brick()[:90:2, :120:2, None] / 255
+    Image.fromarray((light * [250, 200, 90] + (1 - light) * [10, 30, 120]).astype(np.uint8)).save(path)
+    return path
+
+
+PHOTO = torch.from_numpy(data.astronaut()[40:136, 170:290] / 255).float().permute(2, 0, 1)[None]  # 96 x 120
+OTHER = torch.from_numpy(data.coffee()[100:196, 200:320] / 255).float().permute(2, 0, 1)[None]
+
+
+@pytest.fixture(scope="module")
+def network() -> LossNetwork:
+    return loss_network()
+
+
+def painted(picture: np.ndarray, editor: Editor, strength: float = 1.0, mask: np.ndarray | None = None) -> np.ndarray:
+    return edit_picture(Picture(picture), [editor], mask, strength=strength).pixels
+
+
+# The losses.
+
+
+def test_gram_matrices_are_mean_products_and_blind_to_places() -> None:
+    maps = torch.randn(2, 5, 6, 7, generator=torch.Generator().manual_seed(0))
+    vectors = maps.double().permute(0, 2, 3, 1).reshape(2, 42, 5).numpy()
+    expected = np.stack([np.mean([np.outer(one, one) for one in rows], axis=0) for rows in vectors])
+    np.testing.assert_allclose(gram(maps).numpy(), expected, rtol=1e-5, atol=1e-6)
+    moved = maps.flatten(2)[..., torch.randperm(42, generator=torch.Generator().manual_seed(1))].reshape(maps.shape)
+    torch.testing.assert_close(gram(moved), gram(maps))
+    assert not torch.allclose(gram(maps.flip(1)), gram(maps), atol=1e-2)
+
+
+def test_weighted_gram_matrices_are_those_of_the_part_that_counts() -> None:
+    maps = torch.randn(1, 4, 6, 8, generator=torch.Generator().manual_seed(0))
+    half = torch.zeros(1, 1, 6, 8)
+    half[..., :3] = 1
+    torch.testing.assert_close(gram(maps, half), gram(maps[..., :3]))
+    torch.testing.assert_close(gram(maps, 0.3 * torch.ones(1, 1, 6, 8)), gram(maps))
+
+
+@pytest.mark.parametrize("kind", ["style", "moments", "content"])
+def test_a_distance_is_nothing_to_oneself_and_has_no_unit(kind: str, network: LossNetwork) -> None:
+    one, other = network(PHOTO), network(OTHER)
+    distances = {
+        "style": lambda a, b: style_distance([gram(m) for m in a.style], [gram(m) for m in b.style]),
+        "moments": lambda a, b: moments_distance(a.style, b.style),
+        "content": lambda a, b: content_distance(a.content, b.content),
+    }
+    distance = distances[kind]
+    scaled = [Maps(tuple(7 * m for m in maps.style), 7 * maps.content) for maps in (one, other)]
+    assert distance(one, one).item() == pytest.approx(0, abs=1e-9)
+    assert distance(one, other).item() > 0.05
+    assert distance(*scaled).item() == pytest.approx(distance(one, other).item(), rel=1e-3)
+
+
+def test_a_mirrored_picture_has_another_content_and_nearly_the_same_style(network: LossNetwork) -> None:
+    one, mirrored, other = network(PHOTO), network(PHOTO.flip(3)), network(OTHER)
+    apart = [style_distance([gram(m) for m in maps.style], [gram(m) for m in one.style]) for maps in (mirrored, other)]
+    assert apart[0] < apart[1] / 4
+    assert content_distance(mirrored.content, one.content) > content_distance(other.content, one.content) / 4
+
+
+def test_total_variation_is_the_mean_square_of_both_differences() -> None:
+    ramp = torch.arange(5.0).expand(2, 3, 4, 5)
+    assert total_variation(ramp).tolist() == [1, 1]
+    assert total_variation(ramp.mT).tolist() == [1, 1]
+    assert total_variation(torch.ones(1, 3, 1, 1)).tolist() == [0]
+
+
+@pytest.mark.parametrize("name", DEPTHS)
+def test_vgg_looks_with_torchvisions_tensors_from_a_file(name: str, tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        tensors = VGGFeatures(name).state_dict() | {"classifier.0.weight": torch.zeros(3)}
+    save_file(tensors, tmp_path / "vgg.safetensors")
+    seen = loss_network(name, tmp_path / "vgg.safetensors")(PHOTO)
+    assert [tuple(maps.shape[1:]) for maps in seen.style] == [
+        (64, 96, 120), (128, 48, 60), (256, 24, 30), (512, 12, 15), (512, 6, 7),
+    ]  # fmt: skip
+    assert seen.content.shape == (1, 512, 12, 15)
+    other = next(one for one in DEPTHS if one != name)
+    if name == "vgg16":  # which is part of the other
+        with pytest.raises(DataError, match=rf"not the weights of {other} \(features"):
+            loss_network(other, tmp_path / "vgg.safetensors")
+    with pytest.raises(UsageError, match=f"{name} needs its weights"):
+        loss_network(name)
+    with pytest.raises(UsageError, match="lite0 comes with its own"):
+        loss_network("lite0", tmp_path / "vgg.safetensors")
+
+
+# Tiles.
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_tiles_add_up_to_the_whole(masked: bool, network: LossNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statistics, loss and gradient, where tiles see as far as the network does."""
+    photo, other = PHOTO[:, :, :88], OTHER[:, :, :88]  # 96 x 128 pixels with the room for shifts
+    mask = torch.zeros(1, 1, 88, 120) if masked else None
+    if mask is not None:
+        mask[..., 10:60, 20:100] = 1
+    canvas = (photo + other) / 2
+    found = []
+    for tile in (1024, 48):
+        monkeypatch.setattr(looking, "TILE", tile)
+        monkeypatch.setattr(looking, "HALO", 192)
+        look = Look(network, (88, 120), mask)
+        aim = aim_at(Look(network, (88, 120)).summary(other), look.summary(photo), 1.0, content=photo, style_share=0.5)
+        painting = Painting(canvas, look, aim)
+        with torch.enable_grad():
+            loss = painting._loss(Batch(image=photo, seed=0, step=0), (3, 5)).terms["seen"]
+            (gradient,) = torch.autograd.grad(loss, painting.canvas.pixels)
+        found.append((look.summary(photo), loss, gradient, len(look.tiles)))
+    (whole, loss, gradient, one), (tiled, loss_there, gradient_there, many) = found
+    assert one == 1 < many
+    for ours, theirs in zip(whole.grams, tiled.grams, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=2e-2, atol=1e-3)
+    assert loss_there.item() == pytest.approx(loss.item(), rel=0.02)
+    assert (gradient - gradient_there).norm() < 0.05 * gradient.norm()
+
+
+# What is painted.
+
+
+@pytest.fixture(scope="module")
+def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return drawn_style(tmp_path_factory.mktemp("styles") / "bricks.png")
+
+
+PIXELS = data.astronaut()[40:104, 170:250]
+
+
+def distances(pixels: np.ndarray, style: Path, network: LossNetwork) -> tuple[float, float]:
+    """How far a painted picture is from the style and from the content."""
+    image, content = (torch.from_numpy(one / 255).float().permute(2, 0, 1)[None] for one in (pixels, PIXELS))
+    seen, wanted = network(image), network(read(style))
+    grams = [[gram(maps) for maps in one.style] for one in (seen, wanted)]
+    return style_distance(*grams).item(), content_distance(seen.content, network(content).content).item()
+
+
+def test_strength_goes_from_the_content_to_the_style(style: Path, network: LossNetwork) -> None:
+    editor = Stylize(style=style, steps=20)
+    results = [painted(PIXELS, editor, strength) for strength in (0, 0.3, 1)]
+    np.testing.assert_array_equal(results[0], PIXELS)
+    styles, contents = zip(*(distances(pixels, style, network) for pixels in results), strict=True)
+    assert styles[0] > 1.05 * styles[1] > 1.1 * styles[2], styles
+    assert contents[0] < contents[1] < contents[2]
+    mixed = (PIXELS.astype(float) + results[2]) / 2
+    half = painted(PIXELS, editor, 0.5)
+    assert np.abs(half - mixed).mean() > 2, "half a style is no double exposure"
+
+
+def test_colours_are_kept_and_light_is_not(style: Path) -> None:
+    kept = painted(PIXELS, Stylize(style=style, steps=10, keep_colours=True)).astype(float)
+    before = PIXELS.astype(float)
+    for pair in ((0, 1), (1, 2)):
+        differences = [pixels[..., pair[0]] - pixels[..., pair[1]] for pixels in (kept, before)]
+        assert np.abs(differences[0] - differences[1]).max() <= 1
+    assert np.abs(kept - before).mean() > 3
+    free = painted(PIXELS, Stylize(style=style, steps=10)).astype(float)
+    assert np.abs((free[..., 0] - free[..., 1]) - (before[..., 0] - before[..., 1])).mean() > 2
+
+
+def test_styles_are_blended_by_their_shares(style: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.png"
+    Image.fromarray(data.coffee()[100:160, 200:280]).save(other)
+    alone, first, second, both = (
+        painted(PIXELS, editor).astype(float)
+        for editor in (
+            Stylize(style=style, steps=6),
+            Stylize(style=(style, other), blend=(1e6, 1), steps=6),
+            Stylize(style=(style, other), blend=(1, 1e6), steps=6),
+            Stylize(style=(style, other), steps=6),
+        )
+    )
+    assert np.abs(alone - first).mean() < 2
+    assert np.abs(alone - second).mean() > 4
+    assert np.abs(alone - both).mean() > 2
+    assert Stylize.parse({"style": f"{style},{other}", "blend": "2,1"}).style == (style, other)
+    with pytest.raises(UsageError, match="one share for each of 2 styles, not 1"):
+        Stylize.parse({"style": [str(style), str(other)], "blend": [1]})
+
+
+def test_strokes_are_as_large_as_the_scale_says(style: Path) -> None:
+    assert fitted(torch.rand(1, 3, 200, 100), 50).shape == (1, 3, 50, 25)
+    assert fitted(torch.rand(1, 3, 20, 10), 50).shape == (1, 3, 20, 10), "a style is never enlarged"
+    small, large = (painted(PIXELS, Stylize(style=style, steps=3, scale=scale)) for scale in (0.4, 1))
+    assert (small != large).any()
+
+
+def test_only_what_is_masked_takes_part_in_the_style(style: Path) -> None:
+    """What lies outside neither changes nor tells what the style of the inside should become."""
+    mask = np.zeros(PIXELS.shape[:2], np.float32)
+    mask[:, :32] = 1
+    edited = painted(PIXELS, Stylize(style=style, steps=4), mask=mask)
+    np.testing.assert_array_equal(edited[:, 32:], PIXELS[:, 32:])
+    assert (edited[:, :32] != PIXELS[:, :32]).mean() > 0.5
+
+
+def test_it_ends_when_nothing_more_comes() -> None:
+    falling, level = [0.9**step for step in range(40)], [1.0] * 20
+    assert not any(settled(falling[:count]) for count in range(41))
+    assert settled(level)
+    assert not settled(level[:19])
+
+
+def test_sizes_go_from_coarse_to_the_pictures_own() -> None:
+    assert ladder((512, 384)) == [(128, 96), (256, 192), (512, 384)]
+    assert ladder((1, 1)) == [(1, 1)]
+    assert ladder((1, 400))[0] == (1, 100)
+
+
+def test_a_seamless_texture_goes_on_at_its_opposite_edge() -> None:
+    sample = data.gravel()[:128, :128, None].repeat(3, 2)
+    seamless, seamed = (
+        painted(sample, Texture(steps=30, seamless=seamless)).astype(float) for seamless in (True, False)
+    )
+    ratios = [wrap(pixels) / inside(pixels) for pixels in (seamless, seamed)]
+    assert abs(ratios[0] - 1) < 0.15 < ratios[1] - 1
+    assert np.abs(seamless - sample).mean() > 10, "it is no copy"
+
+
+def test_a_texture_is_as_many_times_larger() -> None:
+    sample = data.gravel()[:48, :64, None].repeat(3, 2)
+    assert painted(sample, Texture(steps=2, scale=2)).shape == (96, 128, 3)
+
+
+def inside(pixels: np.ndarray) -> float:
+    """The mean difference of neighbours."""
+    return float(np.mean([np.abs(np.diff(pixels, axis=axis)).mean() for axis in (0, 1)]))
+
+
+def wrap(pixels: np.ndarray) -> float:
+    """The mean difference of what would be neighbours in tiles side by side."""
+    return float(np.mean([np.abs(pixels[0] - pixels[-1]).mean(), np.abs(pixels[:, 0] - pixels[:, -1]).mean()]))
