@@ -32,7 +32,7 @@ LEARNING_RATE, AVERAGE = 0.03, 0.9
 COARSEST = 96  # pixels; the longer side of the smallest canvas is that or more, and less than twice as much
 SHIFTS = tuple((down, (3 * down + 1) % SHIFT) for down in range(SHIFT))
 WINDOW, GAIN = 10, 0.02
-FULL_STEPS_SIDE = 512
+FULL_STEPS_SIDE = 256
 SMOOTHNESS = 0.05
 FLOOR = 0.05  # of a style's own square, which keeps layers from counting more where content and style agree by chance
 
@@ -200,7 +200,7 @@ def ladder(size: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def steps_at(size: tuple[int, int], steps: int) -> int:
-    """Return how many of the steps are for a canvas of a size: above 512 pixels fewer, for then only detail is left."""
+    """Return how many of the steps are for a canvas of a size: above 256 pixels fewer, for then only detail is left."""
     return max(1, round(steps * min(1.0, FULL_STEPS_SIDE / max(size))))
 
 
