@@ -21,7 +21,7 @@ from pinxit.images import load_picture
 from pinxit.losses.style import LossNetwork, loss_network, total_variation
 from pinxit.training.hardware import choose
 
-STYLE_SHARE = 0.6  # of both distances, at strength 1
+STYLE_SHARE = 0.65  # of both distances, at strength 1
 BYTES, TILE_BYTES = 100, 900  # for each pixel of the picture and of the largest tile
 
 

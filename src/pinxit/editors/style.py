@@ -24,7 +24,7 @@ Shares = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_l
 class Painter(Editor):
     """What edits have in common that paint by optimisation."""
 
-    steps: int = Field(100, ge=1, le=10_000, description="Steps at each size, of which it takes fewer if these do.")
+    steps: int = Field(60, ge=1, le=10_000, description="Steps at each size, of which it takes fewer if these do.")
     network: Literal["lite0", "vgg16", "vgg19"] = Field(
         "lite0", description="The network that looks; vgg16 and vgg19 need their --weights."
     )
