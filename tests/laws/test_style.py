@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
+import shlex
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from skimage import data
 
+from pinxit.cli import run
 from pinxit.data import Batch
 from pinxit.editors import looking
 from pinxit.editors.editor import Editor
@@ -18,8 +24,9 @@ from pinxit.editors.engine import edit_picture
 from pinxit.editors.looking import Look
 from pinxit.editors.painter import fitted, read
 from pinxit.editors.painting import Painting, aim_at, ladder, settled
+from pinxit.editors.recipe import Recipe
 from pinxit.editors.style import Stylize, Texture
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.images import Picture
 from pinxit.losses.style import (
     LossNetwork,
@@ -213,8 +220,8 @@ def test_styles_are_blended_by_their_shares(style: Path, tmp_path: Path) -> None
     assert np.abs(alone - second).mean() > 4
     assert np.abs(alone - both).mean() > 2
     assert Stylize.parse({"style": f"{style},{other}", "blend": "2,1"}).style == (style, other)
-    with pytest.raises(UsageError, match="one share for each of 2 styles, not 1"):
-        Stylize.parse({"style": [str(style), str(other)], "blend": [1]})
+    with pytest.raises(UsageError, match="--blend has 1 shares for 2 styles"):
+        Stylize(style=(style, other), blend=(1,)).bind()
 
 
 def test_strokes_are_as_large_as_the_scale_says(style: Path) -> None:
@@ -269,3 +276,77 @@ def inside(pixels: np.ndarray) -> float:
 def wrap(pixels: np.ndarray) -> float:
     """The mean difference of what would be neighbours in tiles side by side."""
     return float(np.mean([np.abs(pixels[0] - pixels[-1]).mean(), np.abs(pixels[:, 0] - pixels[:, -1]).mean()]))
+
+
+# Surfaces.
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(PIXELS).save("photo.png")
+    drawn_style(Path("one.png"))
+    Image.fromarray(data.coffee()[100:160, 200:280]).save("two.png")
+    return tmp_path
+
+
+def test_several_styles_are_in_the_recipe_and_made_again(desk: Path) -> None:
+    flags = ["--style", "one.png,two.png", "--blend", "2,1", "--steps", "2", "--keep-colours", "--strength", "0.5"]
+    assert run(["edit", "stylize", "photo.png", "-o", "painted.png", *flags]) == 0
+    assert [stamp.name for stamp in Recipe.of(Path("painted.png")).files] == ["one.png", "two.png"]
+    text = 'stylize(style=["one.png", "two.png"], blend=2..1, steps=2, keep_colours=true)'
+    assert run(["edit", text, "photo.png", "-o", "text.png", "--strength", "0.5"]) == 0
+    assert run(["redo", "painted.png"]) == 0
+    results = {Path(name).read_bytes() for name in ("painted.png", "text.png", "painted-2.png")}
+    assert len(results) == 1
+    Path("two.png").write_bytes(Path("one.png").read_bytes())
+    assert run(["redo", "painted.png"]) == DataError.exit_code
+
+
+def test_two_styles_of_one_name_are_refused(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("other").mkdir()
+    Image.fromarray(PIXELS[:20]).save("other/one.png")
+    code = run(["edit", "stylize", "photo.png", "-o", "painted.png", "--style", "one.png,other/one.png"])
+    assert code == UsageError.exit_code
+    assert "2 files are called one.png" in capsys.readouterr().err
+    assert not Path("painted.png").exists()
+
+
+def test_a_style_that_cannot_be_read_is_named(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("broken.png").write_bytes(b"no picture")
+    assert run(["edit", "stylize", "photo.png", "-o", "a.png", "--style", "broken.png"]) == DataError.exit_code
+    assert "broken.png" in capsys.readouterr().err
+
+
+def test_too_little_memory_is_said(style: Path) -> None:
+    with pytest.raises(MemoryLimitError, match="needs 5"):
+        edit_picture(Picture(PIXELS), [Stylize(style=style, steps=1)], memory=2 * 10**6)
+
+
+def test_a_proof_shows_strengths_by_scales_with_commands_that_make_them(desk: Path) -> None:
+    flags = ["--style", "one.png", "--steps", "2"]
+    assert run(["edit", "stylize", "photo.png", "--proof", "-o", "proof.html", *flags]) == 0
+    page = Path("proof.html").read_text(encoding="utf-8")
+    commands = [unescape(text) for text in re.findall("<code>(.*?)</code>", page)]
+    assert len(commands) == page.count("<img") == 12
+    chosen = commands[5]
+    assert chosen == (
+        "pinxit edit stylize photo.png --steps 2 --style one.png --scale 1.0 --strength 0.5 -o photo-stylize.png"
+    )
+    for command in commands[5:7]:
+        program, *words = shlex.split(command)
+        assert program == "pinxit"
+        assert run([*words, "-y"]) == 0
+    shown = re.findall('base64,(.*?)"', page)[6]
+    with Image.open(io.BytesIO(base64.b64decode(shown))) as webp:
+        there = np.asarray(webp.convert("RGB")).astype(float)
+    made = np.asarray(Image.open("photo-stylize.png").convert("RGB")).astype(float)
+    assert there.shape == made.shape
+    assert np.abs(there - made).mean() < 4 < np.abs(there - PIXELS).mean()
+
+
+@pytest.mark.parametrize("words", [["photo.png", "one.png"], ["-"], ["photo.png", "--out", "proof.png"]])
+def test_a_proof_is_of_one_file_and_a_page(words: list[str], desk: Path) -> None:
+    out = [] if "--out" in words else ["-o", "proof.html"]
+    assert run(["edit", "stylize", "--proof", "--style", "one.png", *words, *out]) == UsageError.exit_code
+    assert not list(desk.glob("proof.*"))

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pinxit.settings import Settings
 
@@ -93,6 +93,9 @@ class Local(Bound):
 
 class Editor(Settings):
     """An edit's settings: its fields are the flags, its docstring is the help."""
+
+    proof: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    """The setting that a sheet of proofs shows beside the strength, with its values."""
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load what the edit needs, once. `memory` is how many bytes it may use, None for as many as it likes."""

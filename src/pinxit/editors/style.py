@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from pinxit.editors.editor import Bound, Editor
 
@@ -35,6 +36,7 @@ class Painter(Editor):
 class Stylize(Painter):
     """Paint a picture in the style of others; it is optimised, and needs no training. --strength says how far."""
 
+    proof: ClassVar[Mapping[str, tuple[float, ...]]] = {"scale": (0.5, 1.0, 2.0)}
     style: Pictures = Field(description="The picture whose style it is, or several with commas between.")
     blend: Shares = Field((), description="The share of each style, such as 2,1; equal ones if not given.")
     scale: float = Field(
@@ -42,14 +44,8 @@ class Stylize(Painter):
     )
     keep_colours: bool = Field(False, description="Change how light things are and not their colours.")
 
-    @model_validator(mode="after")
-    def _a_share_each(self) -> Self:
-        if self.blend and len(self.blend) != len(self.style):
-            raise ValueError(f"blend: should be one share for each of {len(self.style)} styles, not {len(self.blend)}")
-        return self
-
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
-        """Load the network and the styles; `DataError` if one cannot be read."""
+        """Load the network and the styles; `DataError` if one cannot be read, `UsageError` if a share is missing."""
         from pinxit.editors.painter import Stylized
 
         return Stylized.of(self, device)
