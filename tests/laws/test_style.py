@@ -226,7 +226,9 @@ def test_styles_are_blended_by_their_shares(style: Path, tmp_path: Path) -> None
 
 def test_strokes_are_as_large_as_the_scale_says(style: Path) -> None:
     assert fitted(torch.rand(1, 3, 200, 100), 50).shape == (1, 3, 50, 25)
-    assert fitted(torch.rand(1, 3, 20, 10), 50).shape == (1, 3, 20, 10), "a style is never enlarged"
+    assert fitted(torch.rand(1, 3, 20, 10), 50).shape == (1, 3, 40, 20), (
+        "a style is not made larger than twice its size"
+    )
     small, large = (painted(PIXELS, Stylize(style=style, steps=3, scale=scale)) for scale in (0.4, 1))
     assert (small != large).any()
 
@@ -324,14 +326,14 @@ def test_too_little_memory_is_said(style: Path) -> None:
 
 
 def test_a_proof_shows_strengths_by_scales_with_commands_that_make_them(desk: Path) -> None:
-    flags = ["--style", "one.png", "--steps", "2"]
+    flags = ["--style", "one.png", "--steps", "6"]
     assert run(["edit", "stylize", "photo.png", "--proof", "-o", "proof.html", *flags]) == 0
     page = Path("proof.html").read_text(encoding="utf-8")
     commands = [unescape(text) for text in re.findall("<code>(.*?)</code>", page)]
     assert len(commands) == page.count("<img") == 12
     chosen = commands[5]
     assert chosen == (
-        "pinxit edit stylize photo.png --steps 2 --style one.png --scale 1.0 --strength 0.5 -o photo-stylize.png"
+        "pinxit edit stylize photo.png --steps 6 --style one.png --scale 1.5 --strength 0.5 -o photo-stylize.png"
     )
     for command in commands[5:7]:
         program, *words = shlex.split(command)
@@ -342,7 +344,7 @@ def test_a_proof_shows_strengths_by_scales_with_commands_that_make_them(desk: Pa
         there = np.asarray(webp.convert("RGB")).astype(float)
     made = np.asarray(Image.open("photo-stylize.png").convert("RGB")).astype(float)
     assert there.shape == made.shape
-    assert np.abs(there - made).mean() < 4 < np.abs(there - PIXELS).mean()
+    assert np.abs(there - made).mean() < 0.6 * np.abs(there - PIXELS).mean(), "all but for the WebP's loss"
 
 
 @pytest.mark.parametrize("words", [["photo.png", "one.png"], ["-"], ["photo.png", "--out", "proof.png"]])

@@ -22,7 +22,8 @@ from pinxit.images import load_picture
 from pinxit.losses.style import LossNetwork, loss_network, total_variation
 from pinxit.training.hardware import choose
 
-STYLE_SHARE = 0.65  # of both distances, at strength 1
+STYLE_SHARE = 0.7  # of both distances, at strength 1
+DETAIL = 0.5  # of the content's own that a canvas begins with when it becomes larger
 BYTES, TILE_BYTES = 100, 900  # for each pixel of the picture and of the largest tile
 
 
@@ -69,9 +70,7 @@ class Stylized(Painted):
     def of(cls, settings: Stylize, device: str) -> Stylized:
         """Load the network and the styles."""
         if settings.blend and len(settings.blend) != len(settings.style):
-            raise UsageError(
-                f"--blend has {len(settings.blend)} shares for {len(settings.style)} styles: one each"
-            )
+            raise UsageError(f"--blend has {len(settings.blend)} shares for {len(settings.style)} styles: one each")
         network = loss_network(settings.network, settings.weights, device)
         return cls(settings, network, device, tuple(read(path).to(device) for path in settings.style))
 
@@ -87,7 +86,7 @@ class Stylized(Painted):
             content = resized(whole, size).clamp(0, 1)
             where = None if mask is None else F.interpolate(mask[None], size, mode="area")
             tones, styles = self._tones(content, size)
-            first = tones if not len(canvas) else tones + resized(canvas - last, size)
+            first = tones if not len(canvas) else resized(canvas, size) + DETAIL * (tones - resized(last, size))
             canvas, last = self._painted(first, tones, content, styles, where), tones
             yield resized(self._coloured(canvas, content), full)[0].clamp(0, 1)
 
@@ -184,8 +183,8 @@ def read(path: Path) -> Tensor:
 
 
 def fitted(style: Tensor, side: float) -> Tensor:
-    """Return a style whose longer side is that long, but never an enlarged one."""
-    share = min(1.0, side / max(style.shape[2:]))
+    """Return a style whose longer side is that long, but no larger than twice its own."""
+    share = min(2.0, side / max(style.shape[2:]))
     return resized(style, (max(1, round(style.shape[2] * share)), max(1, round(style.shape[3] * share)))).clamp(0, 1)
 
 

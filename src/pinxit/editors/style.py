@@ -36,11 +36,11 @@ class Painter(Editor):
 class Stylize(Painter):
     """Paint a picture in the style of others; it is optimised, and needs no training. --strength says how far."""
 
-    proof: ClassVar[Mapping[str, tuple[float, ...]]] = {"scale": (0.5, 1.0, 2.0)}
+    proof: ClassVar[Mapping[str, tuple[float, ...]]] = {"scale": (0.75, 1.5, 3.0)}
     style: Pictures = Field(description="The picture whose style it is, or several with commas between.")
     blend: Shares = Field((), description="The share of each style, such as 2,1; equal ones if not given.")
     scale: float = Field(
-        1.0, ge=0.1, le=10, description="Size of the strokes; 1 is as in the style when made as large as the picture."
+        1.5, ge=0.1, le=10, description="Size of the strokes; 1 is as in the style when made as large as the picture."
     )
     keep_colours: bool = Field(False, description="Change how light things are and not their colours.")
 
