@@ -233,8 +233,20 @@ def test_strokes_are_as_large_as_the_scale_says(style: Path) -> None:
     assert (small != large).any()
 
 
-def test_only_what_is_masked_takes_part_in_the_style(style: Path) -> None:
-    """What lies outside neither changes nor tells what the style of the inside should become."""
+def test_only_what_is_masked_takes_part_in_the_style(style: Path, network: LossNetwork) -> None:
+    """What lies outside neither changes nor counts as a part of the canvas' style."""
+    left = torch.zeros(1, 1, 96, 120)
+    left[..., :60] = 1
+    masked, part, whole = (
+        look.summary(image).grams[0][0, 3, :3]  # the mean of the colours
+        for look, image in (
+            (Look(network, (96, 120), left), PHOTO),
+            (Look(network, (96, 60)), PHOTO[..., :60]),
+            (Look(network, (96, 120)), PHOTO),
+        )
+    )
+    torch.testing.assert_close(masked, part, rtol=0.03, atol=0)
+    assert not torch.allclose(masked, whole, rtol=0.06)
     mask = np.zeros(PIXELS.shape[:2], np.float32)
     mask[:, :32] = 1
     edited = painted(PIXELS, Stylize(style=style, steps=4), mask=mask)
