@@ -6,7 +6,7 @@ DATA is a folder with the pictures that `CONTENTS` and `STYLES` name; the rest c
 Results lie in FOLDER and are not made again; several processes share the work with `--turn 0/2` and `--turn 1/2`, and
 a last run without `--turn` measures what lies there and writes `sheet.png`.
 
-Sheet: 6 contents by 6 styles, the longer side 512 pixels. Strength: ten of these pairs at 256 pixels and at five
+Sheet: 6 contents by 6 styles, the longer side 512 pixels. Strength: ten of these pairs at 128 pixels and at five
 strengths; distances are of Gram matrices (style) and of the last two maps (content) of the AlexNet of the package
 `stlpips-pytorch`, which no painting was made with. Colours: mean chroma in CIELAB with `keep_colours`, against the
 content's. Textures: mean absolute difference of neighbours across the edges that meet in a tiling, over that inside.
@@ -39,7 +39,7 @@ from pinxit.nets.alexnet import ShiftTolerantAlexNet
 from pinxit.nets.pretrained import STLPIPS, stlpips_weights
 from pinxit.training.run import machine
 
-SIDE, SMALL = 512, 256
+SIDE, SMALL, LEAST = 512, 256, 128
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 PAIRS = 10
 
@@ -117,7 +117,7 @@ def jobs(data: Path, folder: Path) -> dict[str, dict[str, Job]]:
         if not paths[name].is_file():
             Image.fromarray(np.asarray(named(STYLES, name, data))).save(paths[name])
     contents = {name: named(CONTENTS, name, data) for name in CONTENTS}
-    large, small = ({name: fitted(one, side) for name, one in contents.items()} for side in (SIDE, SMALL))
+    large, small = ({name: fitted(one, side) for name, one in contents.items()} for side in (SIDE, LEAST))
     every = {
         "sheet": [Job(f"{c}-{s}", large[c], Stylize(style=(paths[s],))) for c, s in product(CONTENTS, STYLES)],
         "strength": [
@@ -138,6 +138,7 @@ def measured(parts: dict[str, dict[str, Job]], folder: Path) -> dict[str, object
     for name, pixels in done["texture"].items():
         Image.fromarray(np.tile(pixels, (3, 3, 1))).save(folder / f"{name}-3x3.png")
     seconds = [json.loads((folder / f"{name}.json").read_text())["processor_seconds"] for name in done["sheet"]]
+    save_strengths(done["strength"], folder)
     return {
         "sheet_processor_seconds": {"median": float(np.median(seconds)), "most": max(seconds)},
         "strength": dict(strengths(done["strength"], folder)),
@@ -151,7 +152,7 @@ def strengths(done: dict[str, np.ndarray], folder: Path) -> Iterator[tuple[str, 
     """Yield distances at each strength, in the mean and of each pair, and of how many pairs they are strict."""
     rows: dict[str, dict[str, list[float]]] = {}
     for content, style in pairs():
-        wanted = seen(fitted(np.asarray(Image.open(folder / f"style-{style}.png")), SMALL))
+        wanted = seen(fitted(np.asarray(Image.open(folder / f"style-{style}.png")), LEAST))
         results = [seen(done[f"{content}-{style}-{strength:g}"]) for strength in STRENGTHS]
         rows[f"{content}-{style}"] = {
             "style": [style_distance([gram(m) for m in one], [gram(m) for m in wanted]).item() for one in results],
@@ -202,6 +203,15 @@ def save_sheet(done: dict[str, np.ndarray], folder: Path) -> None:
             top, left = row * side, column * side
             sheet[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     Image.fromarray(sheet).save(folder / "sheet.png")
+
+
+def save_strengths(done: dict[str, np.ndarray], folder: Path) -> None:
+    """Save a row a pair, a column a strength."""
+    sheet = np.full((PAIRS * LEAST, len(STRENGTHS) * LEAST, 3), 255, np.uint8)
+    for (row, (content, style)), (column, strength) in product(enumerate(pairs()), enumerate(STRENGTHS)):
+        pixels, top, left = done[f"{content}-{style}-{strength:g}"], row * LEAST, column * LEAST
+        sheet[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    Image.fromarray(sheet).save(folder / "strengths.png")
 
 
 def main() -> None:

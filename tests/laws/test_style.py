@@ -136,30 +136,34 @@ def test_vgg_looks_with_torchvisions_tensors_from_a_file(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_tiles_add_up_to_the_whole(masked: bool, network: LossNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Statistics, loss and gradient, where tiles see as far as the network does."""
+@pytest.mark.parametrize("halo", [192, 32])
+def test_tiles_add_up_to_the_whole(
+    halo: int, masked: bool, network: LossNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Statistics, loss and gradient: exactly where tiles see as far as the network does, else nearly."""
     photo, other = PHOTO[:, :, :88], OTHER[:, :, :88]  # 96 x 128 pixels with the room for shifts
     mask = torch.zeros(1, 1, 88, 120) if masked else None
     if mask is not None:
         mask[..., 10:60, 20:100] = 1
-    canvas = (photo + other) / 2
+    near = 0.03 if halo > 100 else 0.3
     found = []
     for tile in (1024, 48):
         monkeypatch.setattr(looking, "TILE", tile)
-        monkeypatch.setattr(looking, "HALO", 192)
+        monkeypatch.setattr(looking, "HALO", halo)
         look = Look(network, (88, 120), mask)
         aim = aim_at(Look(network, (88, 120)).summary(other), look.summary(photo), 1.0, content=photo, style_share=0.5)
-        painting = Painting(canvas, look, aim)
+        painting = Painting((photo + other) / 2, look, aim)
         with torch.enable_grad():
             loss = painting._loss(Batch(image=photo, seed=0, step=0), (3, 5)).terms["seen"]
             (gradient,) = torch.autograd.grad(loss, painting.canvas.pixels)
         found.append((look.summary(photo), loss, gradient, len(look.tiles)))
     (whole, loss, gradient, one), (tiled, loss_there, gradient_there, many) = found
     assert one == 1 < many
+    torch.testing.assert_close(whole.grams[0], tiled.grams[0], rtol=1e-4, atol=1e-5)
     for ours, theirs in zip(whole.grams, tiled.grams, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=2e-2, atol=1e-3)
-    assert loss_there.item() == pytest.approx(loss.item(), rel=0.02)
-    assert (gradient - gradient_there).norm() < 0.05 * gradient.norm()
+        assert (ours - theirs).norm() < near * ours.norm()
+    assert loss_there.item() == pytest.approx(loss.item(), rel=near)
+    assert (gradient - gradient_there).norm() < 2 * near * gradient.norm()
 
 
 # What is painted.
@@ -273,7 +277,8 @@ def test_a_seamless_texture_goes_on_at_its_opposite_edge() -> None:
         painted(sample, Texture(steps=30, seamless=seamless)).astype(float) for seamless in (True, False)
     )
     ratios = [wrap(pixels) / inside(pixels) for pixels in (seamless, seamed)]
-    assert abs(ratios[0] - 1) < 0.15 < ratios[1] - 1
+    assert 0.6 < ratios[0] < 1.4, "one row and one column of many, whose own deviation is some 0.12"
+    assert ratios[1] > 1.6
     assert np.abs(seamless - sample).mean() > 10, "it is no copy"
 
 

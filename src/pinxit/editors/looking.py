@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 from pinxit.editors.tiles import Box, cut
 from pinxit.losses.style import LossNetwork, gram, moments
 
-TILE, HALO, STRIDE = 1024, 64, 16
+TILE, HALO, STRIDE = 768, 64, 16
 SHIFT = 8
 
 Edge = Literal["replicate", "circular"]
@@ -77,6 +78,12 @@ class Look:
         grams = tuple(gram(one, count) for one, count in zip(cores[:-1], counts[:-1], strict=True))
         return Seen(grams, cores[-1], counts[-1])
 
+    def own(self, window: Tensor, number: int) -> Tensor:
+        """Return a tile's own pixels out of its window, and the neighbours of the last ones."""
+        tile, around = self.tiles[number]
+        inside = tile.inside(around)
+        return part(window, replace(inside, bottom=inside.bottom + 1, right=inside.right + 1))
+
     @torch.no_grad()
     def summary(self, image: Tensor) -> Summary:
         """Return what a picture (1, C, H, W) is as a whole."""
@@ -121,13 +128,13 @@ class Gathered(torch.autograd.Function):
                 loss, reported = lower(window, number)
             part(gradient, box).add_(torch.autograd.grad(loss, window)[0])
             total += reported.detach()
-        ctx.save_for_backward(gradient)
+        ctx.gradient = gradient
         return total
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
         """Return the gradient of the frame."""
-        return upstream * ctx.saved_tensors[0], None, None
+        return ctx.gradient.mul_(upstream), None, None
 
 
 def part(image: Tensor, box: Box) -> Tensor:

@@ -48,7 +48,7 @@ class Painted(Bound):
 
     def paint(self, canvas: Tensor, look: Look, aim: Aim, mask: Tensor | None = None) -> Tensor:
         """Return the canvas (1, C, H, W), painted."""
-        batch = Batch(image=canvas, mask=mask, seed=self.settings.seed, step=0)
+        batch = Batch(image=canvas[:, :, :1, :1], mask=mask, seed=self.settings.seed, step=0)
         steps = steps_at((canvas.shape[2], canvas.shape[3]), self.settings.steps)
         return paint(Painting(canvas, look, aim), batch, steps, choose(self.device))
 
@@ -83,7 +83,7 @@ class Stylized(Painted):
         whole, full = image[None], (image.shape[1], image.shape[2])
         canvas = last = torch.empty(0)
         for size in ladder(full):
-            content = resized(whole, size).clamp(0, 1)
+            content = whole if size == full else resized(whole, size).clamp(0, 1)
             where = None if mask is None else F.interpolate(mask[None], size, mode="area")
             tones, styles = self._tones(content, size)
             first = tones if not len(canvas) else resized(canvas, size) + DETAIL * (tones - resized(last, size))
@@ -170,11 +170,11 @@ class Textured(Painted):
             yield resized(canvas, full, edge)[0].clamp(0, 1)
 
     def _noise(self, sample: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return noise with the mean and the deviation of each of the sample's colours."""
+        """Return pixels of the sample, each from anywhere in it."""
         batch = Batch(image=sample, seed=self.settings.seed, step=0)
-        noise = batch.normal(sample.shape[1], *size, stream="first canvas")
-        deviation, mean = torch.std_mean(sample, dim=(2, 3), correction=0, keepdim=True)
-        return (mean + deviation * noise).clamp(0, 1)
+        pixels = sample.flatten(2)
+        places = (batch.uniform(*size, stream="first canvas")[0] * pixels.shape[2]).long()
+        return pixels[..., places]
 
 
 def read(path: Path) -> Tensor:

@@ -61,11 +61,11 @@ class Aim:
 
 
 class Canvas(nn.Module):
-    """The pixels (1, C, H, W) that are painted."""
+    """The pixels (1, C, H, W) that are painted, in place."""
 
     def __init__(self, pixels: Tensor) -> None:
         super().__init__()
-        self.pixels = nn.Parameter(pixels.clone())
+        self.pixels = nn.Parameter(pixels)
 
     def forward(self) -> Tensor:
         """Return the pixels."""
@@ -75,6 +75,7 @@ class Canvas(nn.Module):
 class Painting(Objective):
     """Lower (1 - s) content + s style + a little total variation over a canvas' pixels, s being the style's share.
 
+    The canvas is painted in place.
     A batch's mask (1, 1, H, W) is 0 where the canvas stays as it is.
     """
 
@@ -83,7 +84,8 @@ class Painting(Objective):
     def __init__(self, canvas: Tensor, look: Look, aim: Aim) -> None:
         self.canvas = Canvas(canvas)
         self.networks = nn.ModuleDict({"canvas": self.canvas})
-        self.first, self.look, self.aim = canvas, look, aim
+        self.look, self.aim = look, aim
+        self.first = None if look.mask is None else canvas.clone()
         self.grams: list[tuple[Tensor, ...]] = []
         self.contents: dict[tuple[tuple[int, int], int], Tensor] = {}
 
@@ -92,7 +94,10 @@ class Painting(Objective):
         return (Player("canvas", self.canvas, self._loss),)
 
     def draw(self, batch: Batch) -> tuple[int, int]:
-        """Return by how many pixels the canvas is shifted in this step, down and right."""
+        """Return by how many pixels the canvas is shifted in this step, down and right: anywhere if it has no edge."""
+        if self.look.edge == "circular":
+            down, right = batch.uniform(2, stream="shift")[0].tolist()
+            return int(down * self.canvas.pixels.shape[2]), int(right * self.canvas.pixels.shape[3])
         return SHIFTS[int(len(SHIFTS) * batch.uniform(1, stream="shift").item())]
 
     def preview(self, batch: Batch) -> Tensor:
@@ -106,16 +111,14 @@ class Painting(Objective):
         pixels.clamp_(0, 1)
         if self.aim.least is not None:
             pixels.clamp_(self.aim.least, self.aim.most)
-        if batch.mask is not None:
+        if batch.mask is not None and self.first is not None:
             pixels.copy_(torch.where(batch.mask > 0, pixels, self.first))
 
     def _loss(self, batch: Batch, shift: tuple[int, int]) -> Loss:
         frame = self.look.framed(self.canvas.pixels, shift)
         if not self.grams:
             self.grams = self._looked(frame)
-        rough = total_variation(frame).mean() / self.aim.smooth_unit
-        seen = Gathered.apply(frame, self.look, partial(self._lower, shift))
-        return Loss({"seen": seen, "total_variation": SMOOTHNESS * rough})
+        return Loss({"seen": Gathered.apply(frame, self.look, partial(self._lower, shift))})
 
     @torch.no_grad()
     def _looked(self, frame: Tensor) -> list[tuple[Tensor, ...]]:
@@ -138,7 +141,9 @@ class Painting(Objective):
             apart = (seen.content.float() - self._content(shift, number)).square().mean(1, keepdim=True)
             mean = apart.mean() if seen.counts is None else (apart * seen.counts).sum() / seen.counts.sum()
             content = (1 - aim.style_share) * self.look.shares[number] * mean / aim.content_unit
-        return style + content, style / len(self.look.tiles) + content
+        rough = total_variation(self.look.own(window, number)).mean() / aim.smooth_unit
+        local = content + SMOOTHNESS * self.look.shares[number] * rough
+        return style + local, style / len(self.look.tiles) + local
 
     def _whole(self) -> tuple[Tensor, ...]:
         """Return the Gram matrices of the whole canvas, as its tiles were last seen."""
@@ -175,13 +180,13 @@ def paint(painting: Painting, batch: Batch, steps: int, hardware: Hardware) -> T
         ObjectiveSettings(learning_rate=LEARNING_RATE),
         hardware,
     )
-    high, wide = painting.first.shape[2:]
+    high, wide = painting.canvas.pixels.shape[2:]
     losses: list[float] = []
     for record in moves(trainer, f"painting {wide} x {high}: step"):
         losses.append(record.values["canvas/seen"])
         if settled(losses):
             break
-    return trainer.average["canvas"].pixels.detach().clone()  # type: ignore[operator]
+    return trainer.average["canvas"].pixels.detach()  # type: ignore[operator]
 
 
 def settled(losses: Sequence[float]) -> bool:
