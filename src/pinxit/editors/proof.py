@@ -18,7 +18,7 @@ from pinxit.files import write_whole
 from pinxit.images import load_picture, resize
 from pinxit.progress import track
 from pinxit.training.hardware import choose
-from pinxit.training.report import CSS, HTML
+from pinxit.training.page import CSS, HTML
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 SIDE = 256

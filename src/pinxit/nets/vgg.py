@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pinxit.errors import DataError
 from pinxit.nets.shapes import Reading
+from pinxit.nets.unfilled import without_memory
 
 # Widths of the 3x3 convolutions, block by block; a pool follows each block.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -89,7 +89,7 @@ def vgg_features(name: str, weights: Path) -> VGGFeatures:
 
     Raises `DataError` if the file cannot be read or is not this network's.
     """
-    with torch.device("meta"):
+    with without_memory():
         network = VGGFeatures(name)
     wanted = {key: tensor.shape for key, tensor in network.state_dict().items()}
     try:
