@@ -23,7 +23,7 @@ from pinxit.losses.style import LossNetwork, loss_network, total_variation
 from pinxit.training.hardware import choose
 
 STYLE_SHARE = 0.7  # of both distances, at strength 1
-DETAIL = 0.5  # of the content's own that a canvas begins with when it becomes larger
+LOST = 0.5  # of the content's own detail, at strength 1, when the canvas becomes larger
 BYTES, TILE_BYTES = 100, 900  # for each pixel of the picture and of the largest tile
 
 
@@ -86,7 +86,8 @@ class Stylized(Painted):
             content = whole if size == full else resized(whole, size).clamp(0, 1)
             where = None if mask is None else F.interpolate(mask[None], size, mode="area")
             tones, styles = self._tones(content, size)
-            first = tones if not len(canvas) else resized(canvas, size) + DETAIL * (tones - resized(last, size))
+            kept = 1 - LOST * self.strength
+            first = tones if not len(canvas) else resized(canvas, size) + kept * (tones - resized(last, size))
             canvas, last = self._painted(first, tones, content, styles, where), tones
             yield resized(self._coloured(canvas, content), full)[0].clamp(0, 1)
 
@@ -99,7 +100,8 @@ class Stylized(Painted):
         roughness = max(total_variation(one).item() for one in (tones, *styles))
         aim = aim_at(
             style, self.summary(look, tones), roughness + 1e-6,
-            content=tones, style_share=STYLE_SHARE * self.strength, **self._range(tones, content),
+            content=tones, style_share=STYLE_SHARE * self.strength, strength=self.strength,
+            **self._range(tones, content),
         )  # fmt: skip
         first = first.clamp(0, 1)
         first = first if aim.least is None else first.clamp(aim.least, aim.most)

@@ -42,7 +42,8 @@ class Aim:
     """What a canvas of one size is to become: Gram matrices, and the content of a picture (1, C, H, W).
 
     `units` are what each style distance is now, `content_unit` what the content distance is to another picture,
-    `smooth_unit` the total variation there may be. Pixels stay within [0, 1], and within `least` and `most`.
+    `smooth_unit` the total variation there may be. A weaker `strength` takes smaller steps and smooths less, for Adam
+    makes full steps of the smallest gradient. Pixels stay within [0, 1], and within `least` and `most`.
     """
 
     grams: tuple[Tensor, ...]
@@ -51,6 +52,7 @@ class Aim:
     content: Tensor | None = None
     content_unit: float = 1.0
     style_share: float = 1.0
+    strength: float = 1.0
     least: Tensor | None = None
     most: Tensor | None = None
 
@@ -142,7 +144,7 @@ class Painting(Objective):
             mean = apart.mean() if seen.counts is None else (apart * seen.counts).sum() / seen.counts.sum()
             content = (1 - aim.style_share) * self.look.shares[number] * mean / aim.content_unit
         rough = total_variation(self.look.own(window, number)).mean() / aim.smooth_unit
-        local = content + SMOOTHNESS * self.look.shares[number] * rough
+        local = content + SMOOTHNESS * aim.strength * self.look.shares[number] * rough
         return style + local, style / len(self.look.tiles) + local
 
     def _whole(self) -> tuple[Tensor, ...]:
@@ -177,7 +179,7 @@ def paint(painting: Painting, batch: Batch, steps: int, hardware: Hardware) -> T
         painting,
         lambda step: replace(batch, step=step),
         TrainingSettings(steps=steps, average=AVERAGE, schedule="cosine"),
-        ObjectiveSettings(learning_rate=LEARNING_RATE),
+        ObjectiveSettings(learning_rate=LEARNING_RATE * painting.aim.strength),
         hardware,
     )
     high, wide = painting.canvas.pixels.shape[2:]
