@@ -69,10 +69,17 @@ class Files:
         Path | None,
         Parameter(help="A picture, white where to change; or a folder of them, called like the pictures."),
     ] = None
+    proof: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="A page of one picture at several strengths instead, with the command under each: -o P.html.",
+        ),
+    ] = False
     as_json: Json = False
 
 
-FLAGS = ("--out", "--recursive", "--overwrite", "--mask", "--json")
+FLAGS = ("--out", "--recursive", "--overwrite", "--mask", "--proof", "--json")
 
 MASK = Parameter(name="*", group="Where to change")
 FilesFlags = Annotated[Files, Parameter(name="*", group="Files")]
@@ -131,6 +138,9 @@ def _edit(words: Sequence[str], edits: Sequence[Editor], files: Files, mask: Mas
     """Edit as the words ask: through a pipe, or files into a file or a folder."""
     if not words:
         raise UsageError("name the pictures: files, folders, patterns in quotes, or - for one from stdin")
+    if files.proof:
+        _prove(words, edits, files, settings)
+        return
     if PIPE in (*words, files.out):
         _edit_piped(words, edits, files, mask, settings)
         return
@@ -150,6 +160,21 @@ def _edit(words: Sequence[str], edits: Sequence[Editor], files: Files, mask: Mas
     elif not edited.failures:
         print(out)
     edited.check()
+
+
+def _prove(words: Sequence[str], edits: Sequence[Editor], files: Files, settings: EditSettings) -> None:
+    """Write a page of one picture edited so at several strengths."""
+    if len(words) > 1 or len(edits) > 1 or PIPE in (*words, files.out):
+        raise UsageError("--proof shows one file and one edit, not several or a pipe")
+    if not files.out or not files.out.lower().endswith(".html"):
+        raise UsageError("--proof writes a page; give it a name such as -o proof.html")
+    out = _path(files.out)
+    if out.exists() and not files.overwrite:
+        raise UsageError(f"{out} is there already; -y makes it anew")
+    from pinxit.editors.proof import save_proof
+
+    save_proof(Path(words[0]), edits[0], out, settings.device)
+    print(out)
 
 
 def _edit_piped(

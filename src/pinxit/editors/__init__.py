@@ -3,6 +3,7 @@
 from pinxit.editors.adjust import Adjust
 from pinxit.editors.editor import Editor
 from pinxit.editors.restore import Deblur, Dejpeg, Denoise, Enhance, Erase, Inpaint, Outpaint, Restore, Upscale
+from pinxit.editors.style import Stylize, Texture
 from pinxit.editors.untrained import DenoiseDCT, DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
 
 EDITORS: dict[str, type[Editor]] = {
@@ -26,4 +27,7 @@ EDITORS: dict[str, type[Editor]] = {
     "restore": Restore,
     # A global curve that a network chooses, and the denoiser above.
     "enhance": Enhance,
+    # Painted by optimisation (Gatys et al., 2016 and 2015).
+    "stylize": Stylize,
+    "texture": Texture,
 }

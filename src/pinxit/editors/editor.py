@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pinxit.settings import Settings
 
@@ -58,6 +59,17 @@ class Bound(ABC):
         """
         return self
 
+    def tempered(self, strength: float) -> tuple[Bound, float]:
+        """Return the edit at a strength in [0, 1], and how much of what it gives is to be mixed in: all edits can that.
+
+        One that is itself strong or weak gives what it is at that strength, and 1; at strength 0 it is not run.
+        """
+        return self, strength
+
+    def bytes_for(self, size: tuple[int, int]) -> int:
+        """Return what a run holds for a picture of `size` = (H, W), asked where `radius` is None."""
+        return self.bytes_per_pixel * math.prod(size)
+
     def area(self, mask: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:
         """Return where a picture of `size` = (H, W) is to change, (H, W) in [0, 1], None for everywhere: as asked."""
         return mask
@@ -81,6 +93,9 @@ class Local(Bound):
 
 class Editor(Settings):
     """An edit's settings: its fields are the flags, its docstring is the help."""
+
+    proof: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    """The setting that a sheet of proofs shows beside the strength, with its values."""
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load what the edit needs, once. `memory` is how many bytes it may use, None for as many as it likes."""

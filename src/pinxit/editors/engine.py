@@ -62,7 +62,7 @@ def edit_stages(
     between = np.promote_types(original.dtype, np.uint16)  # a chain of edits rounds to the picture's depth once
     for number, step in enumerate(chain, start=1):
         name = type(step).__name__
-        bound = step.bind(device, memory) if isinstance(step, Editor) else step
+        bound, share = (step.bind(device, memory) if isinstance(step, Editor) else step).tempered(strength)
         if bound.room != Bound.room:
             alpha = None if alpha is None else resize(alpha[..., None], colours.shape[:2])[..., 0]
             original, colours, touched = (_extended(plane, bound.room) for plane in (original, colours, touched))
@@ -70,7 +70,7 @@ def edit_stages(
         area = bound.area(mask, colours.shape[:2])
         touched = np.ones_like(touched) if area is None else touched | (area > 0)
         depth = original.dtype if number == len(chain) else between
-        task = _Pass(name, bound.fitted(colours), colours, area, strength, depth, memory, device)
+        task = _Pass(name, bound.fitted(colours), colours, area, share, depth, memory, device)
         for colours in task.stages():
             yield _whole(picture, colours, alpha)
         mask = None if mask is None else _repeated(mask, bound.scale)
@@ -252,7 +252,7 @@ class _Pass:
         return side
 
     def _check_memory(self, picture: Box) -> None:
-        needed = self.bound.bytes_per_pixel * math.prod(picture.size)
+        needed = self.bound.bytes_for(picture.size)
         if self.memory is not None and needed > self._left(picture):
             raise MemoryLimitError(
                 f"{self.name} looks at the whole picture at once and needs {needed / 1e6:,.0f} MB; "

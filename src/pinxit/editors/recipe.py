@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, Self
 
@@ -110,16 +111,34 @@ def map_of(result: Path) -> Path:
 
 
 def stamped(chain: Sequence[Editor]) -> tuple[list[Editor], tuple[Stamp, ...]]:
-    """Return the edits as a recipe tells them, with the base names of files, and the stamps of those files."""
-    stamps = {path: Stamp.of(path) for step in chain for path in files_of(step).values()}
-    bare = [step.model_copy(update={n: _base_name(path) for n, path in files_of(step).items()}) for step in chain]
-    return bare, tuple(stamps.values())
+    """Return the edits as a recipe tells them, with the base names of files, and the stamps of those files.
+
+    Raises `UsageError` if two files have one name, which a recipe could not tell apart.
+    """
+    stamps = {path: Stamp.of(path) for step in chain for path in files_of(step)}
+    for name, count in Counter(stamp.name for stamp in set(stamps.values())).items():
+        if count > 1:
+            raise UsageError(f"{count} files are called {name}, which a recipe cannot tell apart; rename one")
+    return [with_files(step, _base_name) for step in chain], tuple(dict.fromkeys(stamps.values()))
 
 
-def files_of(step: Editor) -> dict[str, Path]:
-    """Return the settings of an edit that name files, such as a model's run."""
+def files_of(step: Editor) -> list[Path]:
+    """Return the files that an edit's settings name, such as a model's run."""
+    found: list[Path] = []
+    with_files(step, lambda path: found.append(path) or path)  # type: ignore[func-returns-value]
+    return found
+
+
+def with_files(step: Editor, other: Callable[[Path], Path]) -> Editor:
+    """Return an edit in whose settings every file is replaced by another."""
     values = {name: getattr(step, name) for name in type(step).model_fields}
-    return {name: value for name, value in values.items() if isinstance(value, Path)}
+    changed: dict[str, Any] = {name: other(value) for name, value in values.items() if isinstance(value, Path)}
+    changed |= {
+        name: tuple(other(one) if isinstance(one, Path) else one for one in value)
+        for name, value in values.items()
+        if isinstance(value, tuple)
+    }
+    return step.model_copy(update=changed)
 
 
 def _base_name(path: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from pinxit import __version__
 from pinxit.editors.batch import Bench
-from pinxit.editors.recipe import Recipe, Stamp, files_of
+from pinxit.editors.recipe import Recipe, Stamp, with_files
 from pinxit.editors.settings import EditSettings
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
@@ -53,12 +53,13 @@ def redo(
 def _bench(recipe: Recipe, places: list[Path], device: str) -> Bench:
     """Return the edits of a recipe with all their files, each found and the same."""
     there = {stamp.name: stamp.find(places, "a file of the edit") for stamp in recipe.files}
-    steps = []
-    for step in recipe.chain():
-        named = files_of(step)
-        if unknown := [path for path in named.values() if str(path) not in there]:
-            raise DataError(f"the recipe names {unknown[0]} and does not say what it holds")
-        steps.append(step.model_copy(update={name: there[str(path)] for name, path in named.items()}))
+
+    def found(path: Path) -> Path:
+        if str(path) not in there:
+            raise DataError(f"the recipe names {path} and does not say what it holds")
+        return there[str(path)]
+
+    steps = [with_files(step, found) for step in recipe.chain()]
     drawn = recipe.drawn.find(places, "the picture of the mask") if recipe.drawn else None
     settings = EditSettings.parse({"strength": recipe.strength, "max_memory": recipe.max_memory, "device": device})
     return Bench(steps, settings, recipe.mask, drawn)

@@ -36,7 +36,7 @@ def perceptual_distance(images: Tensor, others: Tensor) -> Tensor:
 
 def perceived(images: Tensor) -> list[Tensor]:
     """Return five maps (N, C, H, W) of pictures, from fine to coarse, with channels of unit length at every pixel."""
-    maps = _lite0(images.device).stages(_fitted(images))
+    maps = lite0_network(images.device).stages(_fitted(images))
     return [F.normalize(maps[stage].float(), dim=1) for stage in STAGES]
 
 
@@ -49,7 +49,8 @@ def _fitted(images: Tensor) -> Tensor:
 
 
 @cache
-def _lite0(device: torch.device) -> EfficientNetLite0:
+def lite0_network(device: torch.device) -> EfficientNetLite0:
+    """Return the network by which losses look at pictures, frozen, the same at every call."""
     with without_memory():
         network = EfficientNetLite0()
     network.load_state_dict(lite0_weights(), assign=True)

@@ -8,6 +8,7 @@ dropout and stochastic depth, which do nothing at rest, are left out.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -54,10 +55,10 @@ class EfficientNetLite0(nn.Module):
         features = F.relu6(self.top(self.stages(image)[-1]), inplace=True).mean((2, 3))
         return Reading(features, self.head(features))
 
-    def stages(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the map after the stem and after each of the 16 blocks, 17 in all, from fine to coarse."""
+    def stages(self, image: Tensor, blocks: int = 16) -> tuple[Tensor, ...]:
+        """Return the map after the stem and after each of the first `blocks` of 16 blocks, from fine to coarse."""
         maps = [F.relu6(self.stem((255 * image - 127) / 128), inplace=True)]
-        for block in self.blocks:
+        for block in self.blocks[:blocks]:
             maps.append(block(maps[-1]))
         return tuple(maps)
 
@@ -80,16 +81,30 @@ class _Block(nn.Module):
 
 
 class _SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow's "SAME": the output's side is the input's over the stride, rounded up."""
+    """A convolution padded as TensorFlow's "SAME": the output's side is the input's over the stride, rounded up.
+
+    On the processor, the gradient of channel by channel convolutions with a stride is four to eight times as slow in
+    bf16 as in float32, so these are float32 there whatever the precision.
+    """
 
     def __init__(self, inputs: int, width: int, kernel: int, stride: int, groups: int = 1) -> None:
         super().__init__(inputs, width, kernel, stride, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
+        strided = self.groups > 1 and self.stride[0] > 1
+        if strided and x.device.type == "cpu" and (x.dtype, self.weight.dtype) == (torch.bfloat16, torch.float32):
+            with torch.autocast("cpu", enabled=False):
+                return self._convolved(x.float()).to(x.dtype)
+        return self._convolved(x)
+
+    def _convolved(self, x: Tensor) -> Tensor:
         height, width = (self._missing(side) for side in x.shape[-2:])
         if height == width and height % 2 == 0:
             return F.conv2d(x, self.weight, self.bias, self.stride, height // 2, groups=self.groups)
-        return super().forward(F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2)))
+        return F.conv2d(
+            F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2)),
+            self.weight, self.bias, self.stride, groups=self.groups,
+        )  # fmt: skip
 
     def _missing(self, side: int) -> int:
         """Return how many rows the kernel needs beyond a side."""

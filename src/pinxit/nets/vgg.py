@@ -1,18 +1,28 @@
-"""VGG-16 (Simonyan and Zisserman, 2015), in whose features Kynkaanniemi et al. (2019) tell precision and recall.
+"""VGG-16 and 19 (Simonyan and Zisserman, 2015), in whose features Kynkaanniemi et al. (2019) tell precision and recall.
 
 Its modules have torchvision's names ("features.0.weight", "classifier.0.weight"), so that torchvision's tensors fit.
 Those were trained anew, so neither weights nor numbers are quite those of the two papers; and the features are taken
 after ReLU, where some ports take them before. Not yet run on real weights.
+
+`VGGFeatures` is what Gatys et al. (2016) look through: maps of the convolutions. Differs from it: the weights are not
+scaled to equal mean activations, and the pools are those of the maximum.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from pinxit.errors import DataError
 from pinxit.nets.shapes import Reading
+from pinxit.nets.unfilled import without_memory
 
 # Widths of the 3x3 convolutions, block by block; a pool follows each block.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+DEPTHS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+SEEN = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1")
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -45,3 +55,50 @@ class VGG16(nn.Module):
         mean, deviation = (image.new_tensor(three)[:, None, None] for three in (MEAN, DEVIATION))
         features = self.classifier[:-1](self.features((image - mean) / deviation).flatten(1))
         return Reading(features, self.classifier[-1](features))
+
+
+class VGGFeatures(nn.Module):
+    """Pictures (N, 3, H, W) in [0, 1], sides from 16, to the maps `SEEN`, after ReLU, by one of `DEPTHS`."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        layers: dict[str, nn.Module] = {}
+        inputs = 3
+        for block, (depth, (width, *_)) in enumerate(zip(DEPTHS[name], BLOCKS, strict=True), start=1):
+            for number in range(1, depth + 1):
+                layers |= {f"conv{block}_{number}": nn.Conv2d(inputs, width, 3, padding=1)}
+                layers |= {f"relu{block}_{number}": nn.ReLU()}
+                inputs = width
+            layers[f"pool{block}"] = nn.MaxPool2d(2)
+        kept = list(layers)[: list(layers).index(f"relu{SEEN[-1][4:]}") + 1]
+        self.names = tuple(kept)
+        self.features = nn.Sequential(*(layers[layer] for layer in kept))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Look at pictures (N, 3, H, W) in [0, 1]."""
+        mean, deviation = (image.new_tensor(three)[:, None, None] for three in (MEAN, DEVIATION))
+        x, maps = (image - mean) / deviation, {}
+        for name, layer in zip(self.names, self.features, strict=True):
+            x = layer(x)
+            maps[name] = x
+        return tuple(maps[f"relu{name[4:]}"] for name in SEEN)
+
+
+def vgg_features(name: str, weights: Path) -> VGGFeatures:
+    """Return the network `name` of `DEPTHS`, frozen, with torchvision's weights in a safetensors file.
+
+    Raises `DataError` if the file cannot be read or is not this network's.
+    """
+    with without_memory():
+        network = VGGFeatures(name)
+    wanted = {key: tensor.shape for key, tensor in network.state_dict().items()}
+    try:
+        with safe_open(weights, "pt") as file:
+            tensors = {key: file.get_tensor(key) for key in sorted(wanted.keys() & set(file.keys()))}
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{weights}: not a readable safetensors file ({error})") from error
+    misfit = next((key for key, shape in wanted.items() if key not in tensors or tensors[key].shape != shape), None)
+    if misfit:
+        raise DataError(f"{weights}: not the weights of {name} ({misfit} is missing or of another shape)")
+    network.load_state_dict(tensors, assign=True)
+    return network.float().eval().requires_grad_(False)

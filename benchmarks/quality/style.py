@@ -1,0 +1,241 @@
+"""Are painted pictures good at the first try? Contents by styles, strength, colours, textures; all at default settings.
+
+    python benchmarks/quality/style.py DATA FOLDER [--turn 0/2] [--out results.json]
+
+DATA is a folder with the pictures that `CONTENTS` and `STYLES` name; the rest comes with scikit-image or is made here.
+Results lie in FOLDER and are not made again; several processes share the work with `--turn 0/2` and `--turn 1/2`, and
+a last run without `--turn` measures what lies there and writes `sheet.png`.
+
+Sheet: 6 contents by 6 styles, the longer side 512 pixels. Strength: ten of these pairs at 128 pixels and at five
+strengths; distances are of Gram matrices (style) and of the last two maps (content) of the AlexNet of the package
+`stlpips-pytorch`, which no painting was made with. Colours: mean chroma in CIELAB with `keep_colours`, against the
+content's. Textures: mean absolute difference of neighbours across the edges that meet in a tiling, over that inside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+import torch
+from PIL import Image
+from skimage.color import rgb2lab
+from torch import Tensor
+
+from pinxit.editors.editor import Editor
+from pinxit.editors.engine import edit_picture
+from pinxit.editors.style import Stylize, Texture
+from pinxit.images import Picture
+from pinxit.losses.style import content_distance, gram, style_distance
+from pinxit.nets.alexnet import ShiftTolerantAlexNet
+from pinxit.nets.pretrained import STLPIPS, stlpips_weights
+from pinxit.training.run import machine
+
+SIDE, SMALL, LEAST = 512, 256, 128
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+PAIRS = 10
+
+
+def lines() -> np.ndarray:
+    """Wavy lines, dark blue on cream, (512, 512, 3) uint8."""
+    down, across = np.mgrid[:SIDE, :SIDE] / SIDE
+    wave = np.sin(2 * np.pi * (18 * across + 10 * down) + 3 * np.sin(2 * np.pi * (2 * down + across)))
+    share = (np.clip(4 * wave, -1, 1)[..., None] + 1) / 2
+    return np.rint(share * [250, 240, 215] + (1 - share) * [20, 30, 90]).astype(np.uint8)
+
+
+CONTENTS: dict[str, str | Callable[[], np.ndarray]] = {
+    "astronaut": skimage.data.astronaut,
+    "man": "photos-bsds/test/302022.jpg",
+    "cat": skimage.data.chelsea,
+    "coffee": skimage.data.coffee,
+    "mountains": "photos-wallpapers/picosdeeuropa_by_Aitzol_Berasategi.jpg",
+    "castle": "photos-paintings-cc0/explore_monuments__neuschwansteinCastle.webp",
+}
+STYLES: dict[str, str | Callable[[], np.ndarray]] = {
+    "church": "photos-paintings-cc0/details__Eglise_dAuvers-sur-Oise_background.webp",
+    "terrace": "photos-paintings-cc0/details__Gogh4_background.webp",
+    "wallpaper": "photos-wallpapers/Painting-Colors_by__herobrine7gamer.jpg",
+    "brick": skimage.data.brick,
+    "lines": lines,
+    "stain": skimage.data.immunohistochemistry,
+}
+SAMPLES = {"brick": skimage.data.brick, "gravel": skimage.data.gravel, "stain": skimage.data.immunohistochemistry}
+
+
+def fitted(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Return colours (H, W, 3) uint8 whose longer side is that long."""
+    image = Image.fromarray(pixels).convert("RGB")
+    share = side / max(image.size)
+    size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
+    return np.asarray(image.resize(size, Image.Resampling.LANCZOS))
+
+
+def named(table: dict[str, str | Callable[[], np.ndarray]], name: str, data: Path) -> np.ndarray:
+    source = table[name]
+    return np.asarray(Image.open(data / source).convert("RGB")) if isinstance(source, str) else source()
+
+
+class Job:
+    """A picture to be made: what of, how, and at which strength."""
+
+    def __init__(self, name: str, before: np.ndarray, editor: Editor, strength: float = 1.0) -> None:
+        self.name, self.before, self.editor, self.strength = name, before, editor, strength
+
+    def done(self, folder: Path) -> np.ndarray:
+        """Return the result, made now if it does not lie in the folder, with its seconds beside it."""
+        path = folder / f"{self.name}.png"
+        if not path.is_file():
+            started, busy = time.perf_counter(), time.process_time()
+            edited = edit_picture(Picture(self.before), [self.editor], strength=self.strength)
+            seconds = {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - busy}
+            path.with_suffix(".json").write_text(json.dumps(seconds))
+            Image.fromarray(edited.pixels).save(path)
+            print(f"{self.name}: {seconds['processor_seconds']:.1f} s of a processor", flush=True)
+        return np.asarray(Image.open(path))
+
+
+def pairs() -> list[tuple[str, str]]:
+    """Return ten pairs in which every content and style occurs."""
+    names = list(STYLES)
+    return [(content, names[(row + turn) % 6]) for turn in (0, 2) for row, content in enumerate(CONTENTS)][:PAIRS]
+
+
+def jobs(data: Path, folder: Path) -> dict[str, dict[str, Job]]:
+    """Return what is to be made, by part and name."""
+    paths = {}
+    for name in STYLES:
+        paths[name] = folder / f"style-{name}.png"
+        if not paths[name].is_file():
+            Image.fromarray(np.asarray(named(STYLES, name, data))).save(paths[name])
+    contents = {name: named(CONTENTS, name, data) for name in CONTENTS}
+    large, small = ({name: fitted(one, side) for name, one in contents.items()} for side in (SIDE, LEAST))
+    every = {
+        "sheet": [Job(f"{c}-{s}", large[c], Stylize(style=(paths[s],))) for c, s in product(CONTENTS, STYLES)],
+        "strength": [
+            Job(f"{c}-{s}-{strength:g}", small[c], Stylize(style=(paths[s],)), strength)
+            for (c, s), strength in product(pairs(), STRENGTHS)
+        ],
+        "colours": [
+            Job(f"colours-{c}-{s}", small[c], Stylize(style=(paths[s],), keep_colours=True)) for c, s in pairs()[:6]
+        ],
+        "texture": [Job(f"texture-{name}", fitted(one(), SMALL), Texture()) for name, one in SAMPLES.items()],
+    }
+    return {part: {job.name: job for job in made} for part, made in every.items()}
+
+
+def measured(parts: dict[str, dict[str, Job]], folder: Path) -> dict[str, object]:
+    done = {part: {name: job.done(folder) for name, job in made.items()} for part, made in parts.items()}
+    save_sheet(done["sheet"], folder)
+    for name, pixels in done["texture"].items():
+        Image.fromarray(np.tile(pixels, (3, 3, 1))).save(folder / f"{name}-3x3.png")
+    seconds = [json.loads((folder / f"{name}.json").read_text())["processor_seconds"] for name in done["sheet"]]
+    save_strengths(done["strength"], folder)
+    return {
+        "sheet_processor_seconds": {"median": float(np.median(seconds)), "most": max(seconds)},
+        "strength": dict(strengths(done["strength"], folder)),
+        "chroma_kept": {name: chroma(pixels) / chroma(parts["colours"][name].before)
+                        for name, pixels in done["colours"].items()},
+        "wrap_over_inside": {name: wrap(pixels) / inside(pixels) for name, pixels in done["texture"].items()},
+    }  # fmt: skip
+
+
+def strengths(done: dict[str, np.ndarray], folder: Path) -> Iterator[tuple[str, object]]:
+    """Yield distances at each strength, in the mean and of each pair, and of how many pairs they are strict."""
+    rows: dict[str, dict[str, list[float]]] = {}
+    for content, style in pairs():
+        wanted = seen(fitted(np.asarray(Image.open(folder / f"style-{style}.png")), LEAST))
+        results = [seen(done[f"{content}-{style}-{strength:g}"]) for strength in STRENGTHS]
+        rows[f"{content}-{style}"] = {
+            "style": [style_distance([gram(m) for m in one], [gram(m) for m in wanted]).item() for one in results],
+            "content": [
+                sum(content_distance(one[level], results[0][level]).item() for level in (3, 4)) / 2 for one in results
+            ],
+        }
+    for kind, sign in (("style", -1), ("content", 1)):
+        values = np.array([row[kind] for row in rows.values()])
+        yield f"{kind}_mean", values.mean(0).tolist()
+        yield f"{kind}_strict_pairs", int((np.diff(values, axis=1) * sign > 0).all(1).sum())
+    yield "pairs", rows
+
+
+@torch.no_grad()
+def seen(pixels: np.ndarray) -> tuple[Tensor, ...]:
+    return alexnet()(torch.from_numpy(pixels / np.float32(255)).permute(2, 0, 1)[None])
+
+
+@cache
+def alexnet() -> ShiftTolerantAlexNet:
+    network = ShiftTolerantAlexNet()
+    network.load_state_dict(stlpips_weights())
+    return network.eval()
+
+
+def chroma(pixels: np.ndarray) -> float:
+    return float(np.hypot(*np.moveaxis(rgb2lab(pixels)[..., 1:], 2, 0)).mean())
+
+
+def inside(pixels: np.ndarray) -> float:
+    whole = pixels.astype(float)
+    return float(np.mean([np.abs(np.diff(whole, axis=axis)).mean() for axis in (0, 1)]))
+
+
+def wrap(pixels: np.ndarray) -> float:
+    whole = pixels.astype(float)
+    return float(np.mean([np.abs(whole[0] - whole[-1]).mean(), np.abs(whole[:, 0] - whole[:, -1]).mean()]))
+
+
+def save_sheet(done: dict[str, np.ndarray], folder: Path) -> None:
+    """Save contents below styles: a row a content, a column a style."""
+    side = SMALL
+    sheet = np.full(((1 + len(CONTENTS)) * side, len(STYLES) * side, 3), 255, np.uint8)
+    for column, style in enumerate(STYLES):
+        above = fitted(np.asarray(Image.open(folder / f"style-{style}.png")), side)
+        for row, pixels in enumerate([above, *(fitted(done[f"{content}-{style}"], side) for content in CONTENTS)]):
+            top, left = row * side, column * side
+            sheet[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    Image.fromarray(sheet).save(folder / "sheet.png")
+
+
+def save_strengths(done: dict[str, np.ndarray], folder: Path) -> None:
+    """Save a row a pair, a column a strength."""
+    sheet = np.full((PAIRS * LEAST, len(STRENGTHS) * LEAST, 3), 255, np.uint8)
+    for (row, (content, style)), (column, strength) in product(enumerate(pairs()), enumerate(STRENGTHS)):
+        pixels, top, left = done[f"{content}-{style}-{strength:g}"], row * LEAST, column * LEAST
+        sheet[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    Image.fromarray(sheet).save(folder / "strengths.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--turn", help="k/n: make every n-th picture, from the k-th, and measure nothing")
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    parts = jobs(asked.data, asked.folder)
+    if asked.turn:
+        turn, count = map(int, asked.turn.split("/"))
+        for job in [job for made in parts.values() for job in made.values()][turn::count]:
+            job.done(asked.folder)
+        return
+    results = measured(parts, asked.folder)
+    print(json.dumps(results, indent=2))
+    if asked.out:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        protocol = {"about": __doc__, "strengths": STRENGTHS, "alexnet_sha256": STLPIPS.sha256}
+        document = {"commit": commit, "machine": machine(), "protocol": protocol, "results": results}
+        asked.out.write_text(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Edits that paint with what a frozen network sees: a picture in another's style, and textures. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+
+from pinxit.editors.editor import Bound, Editor
+
+
+def _listed(value: Any) -> Any:
+    """Return what is given as one word with commas, or as one thing, as a list."""
+    if isinstance(value, str):
+        return value.split(",")
+    return [value] if isinstance(value, Path | int | float) else value
+
+
+Pictures = Annotated[tuple[Path, ...], BeforeValidator(_listed), Field(min_length=1)]
+Shares = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_listed)]
+
+
+class Painter(Editor):
+    """What edits have in common that paint by optimisation."""
+
+    steps: int = Field(60, ge=1, le=10_000, description="Steps at each size, of which it takes fewer if these do.")
+    network: Literal["lite0", "vgg16", "vgg19"] = Field(
+        "lite0", description="The network that looks; vgg16 and vgg19 need their --weights."
+    )
+    weights: Path | None = Field(None, description="Torchvision's weights of vgg16 or vgg19, as safetensors.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Decides every random draw.")
+
+
+class Stylize(Painter):
+    """Paint a picture in the style of others; it is optimised, and needs no training. --strength says how far."""
+
+    proof: ClassVar[Mapping[str, tuple[float, ...]]] = {"scale": (0.75, 1.5, 3.0)}
+    style: Pictures = Field(description="The picture whose style it is, or several with commas between.")
+    blend: Shares = Field((), description="The share of each style, such as 2,1; equal ones if not given.")
+    scale: float = Field(
+        1.5, ge=0.1, le=10, description="Size of the strokes; 1 is as in the style when made as large as the picture."
+    )
+    keep_colours: bool = Field(False, description="Change how light things are and not their colours.")
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network and the styles; `DataError` if one cannot be read, `UsageError` if a share is missing."""
+        from pinxit.editors.painter import Stylized
+
+        return Stylized.of(self, device)
+
+
+class Texture(Painter):
+    """Make a texture of a picture that is a sample of it: alike everywhere, and nowhere a copy."""
+
+    scale: int = Field(1, ge=1, le=8, description="How many times wider and higher than the sample it is.")
+    seamless: bool = Field(True, description="Let it go on at the opposite edge, so that tiles of it show no seam.")
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network."""
+        from pinxit.editors.painter import Textured
+
+        return Textured.of(self, device)

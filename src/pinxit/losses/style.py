@@ -1,0 +1,117 @@
+"""Style and content: how a picture is painted and what it shows, told by the maps of a frozen network.
+
+Gatys, Ecker and Bethge, 2016, "Image style transfer using convolutional neural networks": content is a map itself,
+style the products of its channels, whose places are forgotten. Differs from it: EfficientNet-Lite0 is the network
+unless VGG's weights are at hand; every layer's distance is in units of its target, so that no layer needs a weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pinxit.errors import UsageError
+from pinxit.losses.perceptual import lite0_network
+from pinxit.nets.shapes import over_black
+from pinxit.nets.vgg import vgg_features
+
+# Of the 17 maps of EfficientNet-Lite0 the stem's and those after blocks 0, 2, 4 and 10; content after block 7.
+LITE0_STYLE, LITE0_CONTENT = (0, 1, 3, 5, 11), 8
+# VGG's after the first convolution of each of its five blocks; content after the second of the fourth (section 2.3).
+VGG_STYLE, VGG_CONTENT = (0, 1, 2, 3, 5), 4
+EPSILON = 1e-8
+
+
+class Maps(NamedTuple):
+    """What a loss network sees of pictures: maps (N, C, H, W) that tell style, fine to coarse, and the content's."""
+
+    style: tuple[Tensor, ...]
+    content: Tensor
+
+
+@dataclass(frozen=True)
+class LossNetwork:
+    """A frozen network (Johnson et al., 2016, section 3), with the maps that tell style and the one for content."""
+
+    stages: Callable[[Tensor], Sequence[Tensor]]
+    style: tuple[int, ...]
+    content: int
+
+    def __call__(self, images: Tensor) -> Maps:
+        """Look at pictures (N, 1 or 3 or 4, H, W) in [0, 1], with gradient; alpha is over black."""
+        maps = self.stages(over_black(images).expand(-1, 3, -1, -1))
+        return Maps(tuple(maps[number] for number in self.style), maps[self.content])
+
+
+def loss_network(name: str = "lite0", weights: Path | None = None, device: str | torch.device = "cpu") -> LossNetwork:
+    """Return a loss network: `lite0`, or `vgg16` or `vgg19` with `weights`, torchvision's as safetensors.
+
+    Raises `DataError` if the file is none of that network, `UsageError` if it is missing or not wanted.
+    """
+    if (name == "lite0") != (weights is None):
+        wanted = "comes with its own weights" if weights else "needs its weights, torchvision's as safetensors"
+        raise UsageError(f"the network {name} {wanted}")
+    device = torch.device(device)
+    if weights is None:
+        lite0 = lite0_network(device)
+        return LossNetwork(lambda images: lite0.stages(images, max(LITE0_STYLE)), LITE0_STYLE, LITE0_CONTENT)
+    vgg = vgg_features(name, weights).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return LossNetwork(vgg, VGG_STYLE, VGG_CONTENT)
+
+
+def gram(maps: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the mean product of each two channels, (N, C, C) float32, of maps (N, C, H, W).
+
+    With `weights` (N, 1, H, W) >= 0 the mean is weighted (Gatys et al., 2017, section 4: guided Gram matrices).
+    """
+    with torch.autocast(maps.device.type, enabled=False):
+        vectors = maps.float().flatten(2)
+        weighted = vectors if weights is None else vectors * weights.flatten(2)
+        count = vectors.shape[2] if weights is None else weights.flatten(2).sum(2, keepdim=True)
+        return weighted @ vectors.mT / count
+
+
+def moments(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each channel, (N, C) float32 twice (Huang and Belongie, 2017)."""
+    values = maps.float()
+    return values.mean((2, 3)), (values.var((2, 3), correction=0) + EPSILON).sqrt()
+
+
+def style_distance(grams: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """Return how far styles are apart, (N,): |G - A|^2 / |A|^2 in the mean over layers; 0 for equal ones.
+
+    Both are Gram matrices (N, C, C), one a layer; targets may have one row for all.
+    """
+    apart = [_square(one - target) / (_square(target) + EPSILON) for one, target in zip(grams, targets, strict=True)]
+    return torch.stack(apart).mean(0)
+
+
+def moments_distance(maps: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """Return how far means and deviations of maps (N, C, H, W) are from those of others, (N,), as `style_distance`."""
+    apart = []
+    for one, target in zip(maps, targets, strict=True):
+        (mean, deviation), (mean_there, deviation_there) = moments(one), moments(target)
+        difference = _square(mean - mean_there) + _square(deviation - deviation_there)
+        apart.append(difference / (_square(mean_there) + _square(deviation_there) + EPSILON))
+    return torch.stack(apart).mean(0)
+
+
+def content_distance(maps: Tensor, targets: Tensor) -> Tensor:
+    """Return how far contents are apart, (N,): the mean square of their difference over that of the target."""
+    apart = (maps.float() - targets.float()).square().mean((1, 2, 3))
+    return apart / (targets.float().square().mean((1, 2, 3)) + EPSILON)
+
+
+def total_variation(images: Tensor) -> Tensor:
+    """Return the mean square of differences between neighbours, (N,), across and down (N, C, H, W)."""
+    across, down = images[..., 1:] - images[..., :-1], images[..., 1:, :] - images[..., :-1, :]
+    return torch.stack([_square(one) / max(1, one[0].numel()) for one in (across, down)]).sum(0)
+
+
+def _square(rows: Tensor) -> Tensor:
+    return rows.flatten(1).square().sum(1)
