@@ -27,9 +27,10 @@ lint: $(VENV)/test $(VENV)/lint  ## style and types
 bench: install $(VENV)/test  ## speed against a plain baseline
 	$(BIN)/python benchmarks/speed/gan_step.py
 
-weights: install  ## train again what ships in src/pinxit/weights; with PHOTOS=FOLDER what restores pictures too
+weights: install  ## train again what ships in src/pinxit/weights; with PHOTOS=FOLDER what restores and paints pictures too
 	$(BIN)/python weights/digits.py
 	@test -z "$(PHOTOS)" || $(BIN)/python weights/restoration.py all $(PHOTOS) runs/weights
+	@test -z "$(PHOTOS)" || $(BIN)/python weights/style.py all runs/weights/photos runs/weights
 
 clean:  ## remove .venv; the cache and the runs stay
 	rm -rf $(VENV) .wheels

@@ -15,9 +15,18 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SerializationInfo,
+    ValidationError,
+)
 
 from pinxit.errors import UsageError
 
@@ -69,6 +78,16 @@ def _device(name: str) -> str:
 
 Device = Annotated[str, AfterValidator(_device)]
 """A field for where to compute."""
+
+BASE_NAMES = "base names"
+
+
+def _place(path: Path, info: SerializationInfo) -> str:
+    return path.name if info.context == BASE_NAMES else str(path)
+
+
+Place = Annotated[Path, PlainSerializer(_place, when_used="json-unless-none")]
+"""A field for a file or a folder, of which only the base name is written with the context `BASE_NAMES`."""
 
 S = TypeVar("S", bound=Settings)
 

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +14,7 @@ import torch
 from pinxit.data import Batch, open_data
 from pinxit.data.settings import DataSettings
 from pinxit.errors import DataError, DivergedError, UserError
+from pinxit.images import save_image
 from pinxit.nets.shapes import PictureShape, keep_variance
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
@@ -22,6 +24,7 @@ from pinxit.objectives.settings import (
     ObjectiveSettings,
     PriorSettings,
     RestorationSettings,
+    StyleSettings,
     VAESettings,
     VQVAESettings,
 )
@@ -32,6 +35,10 @@ from pinxit.training import train as train_module
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.store import Checkpoints
 from pinxit.training.trainer import Trainer, schedule
+
+STYLES = tempfile.TemporaryDirectory(prefix="pinxit-")
+STYLE = Path(STYLES.name) / "style.png"
+save_image(STYLE, np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
 
 GAN = partial(GANSettings, channels=4, latent=6)
 VAE = partial(VAESettings, channels=4, latent=6)
@@ -83,6 +90,8 @@ CASES = {
     "noise2void": RESTORE(target="blind-spot", degrade=""),
     "neighbor2neighbor": RESTORE(target="neighbours"),
     "enhance": EnhancementSettings(width=8, degrade="dark(gamma=0.5..2) | clip or dark(gain=1)"),
+    "style": StyleSettings(style=STYLE, style_size=32),
+    "any style": StyleSettings(any=True, styles=STYLE.parent),
 }
 EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 
@@ -90,7 +99,7 @@ EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 def batch(step: int, rows: int = 6, size: int = 20, channels: int = 3) -> Batch:
     rng = np.random.default_rng(step)
     image = torch.from_numpy(rng.random((rows, channels, size, size), dtype=np.float32))
-    return Batch(image=image, label=torch.arange(rows) % 3, seed=1, step=step)
+    return Batch(image=image, label=torch.arange(rows) % 3, other=image.flip(0), seed=1, step=step)
 
 
 def built(settings: ObjectiveSettings) -> Objective:

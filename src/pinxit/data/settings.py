@@ -77,3 +77,13 @@ class WholeSettings(DataSettings):
         128, ge=SMALLEST, le=LARGEST, description="Side in pixels of the squares that pictures become."
     )
     fit: Fit = Field("stretch", description=DataSettings.model_fields["fit"].description)
+
+
+class PaintedSettings(DataSettings):
+    """How pictures are drawn that are to be painted in a style: patches of them, mirrored."""
+
+    size: int | None = Field(
+        128, ge=SMALLEST, le=LARGEST, description="Side in pixels of the square patches that are cut out."
+    )
+    flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
+    fit: Fit = Field("patch", description=DataSettings.model_fields["fit"].description)

@@ -17,7 +17,6 @@ from pinxit.editors.looking import TILE, Edge, Look, Summary
 from pinxit.editors.mask import LUMA, unit
 from pinxit.editors.painting import Aim, Painting, aim_at, ladder, paint, resized, steps_at
 from pinxit.editors.style import Painter, Stylize, Texture
-from pinxit.errors import UsageError
 from pinxit.images import load_picture
 from pinxit.losses.style import LossNetwork, loss_network, total_variation
 from pinxit.training.hardware import choose
@@ -69,8 +68,6 @@ class Stylized(Painted):
     @classmethod
     def of(cls, settings: Stylize, device: str) -> Stylized:
         """Load the network and the styles."""
-        if settings.blend and len(settings.blend) != len(settings.style):
-            raise UsageError(f"--blend has {len(settings.blend)} shares for {len(settings.style)} styles: one each")
         network = loss_network(settings.network, settings.weights, device)
         return cls(settings, network, device, tuple(read(path).to(device) for path in settings.style))
 

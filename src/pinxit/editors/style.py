@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from pinxit.editors.editor import Bound, Editor
+from pinxit.errors import UsageError
 
 
 def _listed(value: Any) -> Any:
@@ -18,7 +19,7 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, Path | int | float) else value
 
 
-Pictures = Annotated[tuple[Path, ...], BeforeValidator(_listed), Field(min_length=1)]
+Pictures = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
 Shares = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_listed)]
 
 
@@ -34,18 +35,34 @@ class Painter(Editor):
 
 
 class Stylize(Painter):
-    """Paint a picture in the style of others; it is optimised, and needs no training. --strength says how far."""
+    """Paint a picture in the style of others; it is optimised, or painted in one pass. --strength says how far."""
 
     proof: ClassVar[Mapping[str, tuple[float, ...]]] = {"scale": (0.75, 1.5, 3.0)}
-    style: Pictures = Field(description="The picture whose style it is, or several with commas between.")
+    style: Pictures = Field((), description="The picture whose style it is, or several with commas between.")
     blend: Shares = Field((), description="The share of each style, such as 2,1; equal ones if not given.")
     scale: float = Field(
         1.5, ge=0.1, le=10, description="Size of the strokes; 1 is as in the style when made as large as the picture."
     )
     keep_colours: bool = Field(False, description="Change how light things are and not their colours.")
+    quick: bool = Field(
+        False,
+        description="Paint in one pass by the network that comes with pinxit, which brings over colours and contrast "
+        "and hardly strokes.",
+    )
+    model: Path | None = Field(
+        None, description="Paint in one pass by a run of `pinxit train style`, or its weights, instead of optimising."
+    )
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network and the styles; `DataError` if one cannot be read, `UsageError` if a share is missing."""
+        if self.blend and len(self.blend) != len(self.style):
+            raise UsageError(f"--blend has {len(self.blend)} shares for {len(self.style)} styles: one each")
+        if self.quick or self.model:
+            from pinxit.editors.stylizer import load
+
+            return load(self, device)
+        if not self.style:
+            raise UsageError("in which style? --style names a picture, or several with commas between")
         from pinxit.editors.painter import Stylized
 
         return Stylized.of(self, device)

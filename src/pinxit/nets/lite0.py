@@ -8,7 +8,9 @@ dropout and stochastic depth, which do nothing at rest, are left out.
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+from typing import cast
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -62,6 +64,19 @@ class EfficientNetLite0(nn.Module):
             maps.append(block(maps[-1]))
         return tuple(maps)
 
+    def widened(self, image: Tensor, blocks: Sequence[int]) -> tuple[Tensor, ...]:
+        """Return the maps inside of these blocks, in rising order, each 6 times as wide as what the block is given.
+
+        They are in [0, 6], before the block filters and, where it does, halves them; a block 0 has none.
+        """
+        maps, x = [], F.relu6(self.stem((255 * image - 127) / 128), inplace=True)
+        for number, block in enumerate(self.blocks[: blocks[-1] + 1]):
+            if number in blocks:
+                maps.append(cast(_Block, block).widened(x))
+            if number < blocks[-1]:
+                x = block(x)
+        return tuple(maps)
+
 
 class _Block(nn.Module):
     """Inverted residual (Sandler et al., 2018): widen, filter each channel, project; add the input where it fits."""
@@ -75,36 +90,34 @@ class _Block(nn.Module):
         self.fits = stride == 1 and inputs == width
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
-        y = self.project(F.relu6(self.depthwise(inner), inplace=True))
+        y = self.project(F.relu6(self.depthwise(self.widened(x)), inplace=True))
         return x + y if self.fits else y
+
+    def widened(self, x: Tensor) -> Tensor:
+        """Return the input in as many channels as the block has inside."""
+        return x if self.expand is None else F.relu6(self.expand(x), inplace=True)
 
 
 class _SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow's "SAME": the output's side is the input's over the stride, rounded up.
-
-    On the processor, the gradient of channel by channel convolutions with a stride is four to eight times as slow in
-    bf16 as in float32, so these are float32 there whatever the precision.
-    """
+    """A convolution padded as TensorFlow's "SAME": the output's side is the input's over the stride, rounded up."""
 
     def __init__(self, inputs: int, width: int, kernel: int, stride: int, groups: int = 1) -> None:
         super().__init__(inputs, width, kernel, stride, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        strided = self.groups > 1 and self.stride[0] > 1
-        if strided and x.device.type == "cpu" and (x.dtype, self.weight.dtype) == (torch.bfloat16, torch.float32):
-            with torch.autocast("cpu", enabled=False):
-                return self._convolved(x.float()).to(x.dtype)
-        return self._convolved(x)
-
-    def _convolved(self, x: Tensor) -> Tensor:
+        if x.requires_grad and self.groups > 1 and self.stride[0] > 1:
+            return self._densely(x)
         height, width = (self._missing(side) for side in x.shape[-2:])
         if height == width and height % 2 == 0:
             return F.conv2d(x, self.weight, self.bias, self.stride, height // 2, groups=self.groups)
-        return F.conv2d(
-            F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2)),
-            self.weight, self.bias, self.stride, groups=self.groups,
-        )  # fmt: skip
+        return super().forward(F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2)))
+
+    def _densely(self, x: Tensor) -> Tensor:
+        """Return the same values, computed at every pixel: the way back through a stride takes ten times as long."""
+        stride, reach = self.stride[0], self.kernel_size[0] // 2
+        dense = F.conv2d(x, self.weight, self.bias, padding=reach, groups=self.groups)
+        top, left = (reach - self._missing(side) // 2 for side in x.shape[-2:])
+        return dense[..., top::stride, left::stride]
 
     def _missing(self, side: int) -> int:
         """Return how many rows the kernel needs beyond a side."""

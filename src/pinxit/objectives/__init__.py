@@ -6,6 +6,7 @@ from pinxit.objectives.settings import (
     ObjectiveSettings,
     PriorSettings,
     RestorationSettings,
+    StyleSettings,
     VAESettings,
     VQVAESettings,
 )
@@ -23,4 +24,6 @@ OBJECTIVES: dict[str, type[ObjectiveSettings]] = {
     "restore": RestorationSettings,
     # Low-light enhancement: one player that sees how a whole picture was darkened, and a curve that undoes it.
     "enhance": EnhancementSettings,
+    # Style transfer in one pass: one player that paints pictures in one style (Johnson et al., 2016) or in any (AdaIN).
+    "style": StyleSettings,
 }

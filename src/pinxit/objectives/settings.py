@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from pinxit.data.settings import DataSettings, PatchSettings, WholeSettings
+from pinxit.data.settings import DataSettings, PaintedSettings, PatchSettings, WholeSettings
 from pinxit.degradations import Chain
 from pinxit.errors import DataError, UsageError
 from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.losses.latent import PENALTIES
 from pinxit.losses.likelihood import LIKELIHOODS
 from pinxit.losses.reconstruction import RECONSTRUCTION
-from pinxit.settings import Settings
+from pinxit.settings import Place, Settings
 
 if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pinxit.objectives.objective import Generative, Objective
     from pinxit.objectives.prior import Prior
     from pinxit.objectives.restoration import Restoration
+    from pinxit.objectives.style import AnyStyle, OneStyle
     from pinxit.objectives.vae import VAE
     from pinxit.objectives.vq import VQVAE
 
@@ -39,6 +41,13 @@ class ObjectiveSettings(Settings):
     def build(self, shape: PictureShape) -> Objective:
         """Return the objective for pictures of this shape."""
         raise NotImplementedError
+
+    def others(self) -> Path | None:
+        """Return where a second set of pictures lies, drawn beside the first; None where the objective has none.
+
+        Raises `UsageError` if files that the settings name are not asked for as they must be.
+        """
+        return None
 
     def sheet(self) -> str:
         """Return what the objective's preview shows, for a caption."""
@@ -367,6 +376,46 @@ class EnhancementSettings(ObjectiveSettings):
     def sheet(self) -> str:
         """Return what the preview shows."""
         return "pictures as they are, as they are given to the network, and as its curve lightens them"
+
+
+class StyleSettings(ObjectiveSettings):
+    """A network that paints a picture in a style in one pass: in one style, or in any that it is shown."""
+
+    pictures: ClassVar[type[DataSettings]] = PaintedSettings
+
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Adam's step size at its highest.")
+    style: Place | None = Field(None, description="The picture whose style is learned.")
+    any: bool = Field(False, description="Learn to paint in any style, by the pictures of --styles.")
+    styles: Place | None = Field(None, description="Pictures of many styles, as DATA: a folder, a zip, an npz.")
+    style_size: int = Field(
+        256, ge=32, le=4096, description="Shorter side of the one style's picture in pixels, which decides on strokes."
+    )
+    style_weight: float = Field(5.0, ge=0, description="Weight of the style's distance; the content's is 1.")
+    total_variation: float = Field(
+        1.0, ge=0, description="Weight of the mean squared difference of neighbouring pixels."
+    )
+
+    def build(self, shape: PictureShape) -> OneStyle | AnyStyle:
+        """Return the objective; the shape of pictures does not matter to it."""
+        from pinxit.objectives.style import AnyStyle, OneStyle
+
+        return AnyStyle(self) if self.any else OneStyle(self)
+
+    def others(self) -> Path | None:
+        """Return where the styles lie, if it is to be any; one style is a picture, and must be there."""
+        if self.any:
+            if self.styles is None or self.style is not None:
+                raise UsageError("--any learns from many styles: --styles names their folder, and --style goes")
+            return self.styles
+        if self.style is None or self.styles is not None:
+            raise UsageError("which style? --style names a picture; --any --styles a folder, to learn any")
+        if not self.style.is_file():
+            raise DataError(f"{self.style}: no such file, and --style names a picture")
+        return None
+
+    def sheet(self) -> str:
+        """Return what the preview shows."""
+        return "pictures, the styles, and the pictures painted in them" if self.any else "pictures, each painted"
 
 
 def check_opaque(shape: PictureShape) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from functools import partial
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from pinxit.training.store import read_tensors
 from pinxit.training.trainer import Trainer
 
 TIMED_STEPS, WARMING_STEPS = 30, 5
+OTHER_SEED = 1 << 62  # a set drawn beside itself is drawn in another order
 
 
 def plan(
@@ -35,8 +37,30 @@ def plan(
     images = pictures.train
     size, why = data.side(images)
     say(f"drawn at {size} x {size} pixels, {why}")
+    second = settings.others()
+    recipe = Recipe(
+        objective=next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind)),
+        settings=settings,
+        data=_drawn(source, images, data, size),
+        others=_drawn(str(second), _opened(str(second), data), data, size) if second else None,
+        training=training,
+        hardware=_hardware(training),
+    )
+    return _with_steps(recipe, images)
+
+
+def _opened(source: str, data: DataSettings) -> ImageSet:
+    """Return what is to be learned of the second set, having said what it is."""
+    pictures = open_data(source, data.holdout)
+    for remark in pictures.notes:
+        say(remark)
+    return pictures.train
+
+
+def _drawn(source: str, images: ImageSet, data: DataSettings, size: int) -> DataRecipe:
+    """Return the recipe of a set of pictures."""
     where = Path(source).expanduser()
-    drawn = DataRecipe(
+    return DataRecipe(
         **data.model_dump(exclude={"size"}),
         size=size,
         source=str(where.resolve()) if where.exists() else source,
@@ -45,14 +69,6 @@ def plan(
         channels=images.channels,
         classes=images.classes,
     )
-    recipe = Recipe(
-        objective=next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind)),
-        settings=settings,
-        data=drawn,
-        training=training,
-        hardware=_hardware(training),
-    )
-    return _with_steps(recipe, images)
 
 
 def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: TrainingSettings) -> Recipe:
@@ -167,9 +183,18 @@ def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Generative | No
 
 
 def batch_of(recipe: Recipe, images: ImageSet, step: int, size: int) -> Batch:
-    """Return `size` rows of `images` as the recipe draws them at a step."""
-    data = recipe.data
-    return batch_at(images, step, size, recipe.training.seed, size=data.size, fit=data.fit, augment=data)
+    """Return `size` rows of `images`, and of the second set if there is one, as the recipe draws them at a step."""
+    data, seed = recipe.data, recipe.training.seed
+    batch = batch_at(images, step, size, seed, size=data.size, fit=data.fit, augment=data)
+    if (second := recipe.others) is None:
+        return batch
+    others = batch_at(_others(second), step, size, seed + OTHER_SEED, size=second.size, fit=second.fit, augment=second)
+    return replace(batch, other=others.image)
+
+
+@cache
+def _others(data: DataRecipe) -> ImageSet:
+    return _pictures(data).train
 
 
 def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Generative | None) -> float:
@@ -191,7 +216,10 @@ def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Generative | 
 
 def pictures_of(recipe: Recipe) -> DataSet:
     """Return the very pictures the recipe names: from the cache by fingerprint, else read again and compared."""
-    data = recipe.data
+    return _pictures(recipe.data)
+
+
+def _pictures(data: DataRecipe) -> DataSet:
     if pack_path(data.fingerprint).exists():
         return open_packed(data.fingerprint, data.source, data.holdout)
     pictures = open_data(data.source, data.holdout)

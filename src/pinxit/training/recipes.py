@@ -41,6 +41,7 @@ class Recipe(Settings):
     objective: str = Field(description="A name of `OBJECTIVES`.")
     settings: SerializeAsAny[ObjectiveSettings] = Field(description="The objective's settings.")
     data: DataRecipe = Field(description="The pictures.")
+    others: DataRecipe | None = Field(None, description="The second set, from which each picture is given another.")
     training: TrainingSettings = Field(description="How long, how fast, how exactly.")
     start: str | None = Field(None, description="SHA-256 of the weights that training begins with.")
     hardware: HardwareRecipe = Field(description="Where.")

@@ -21,6 +21,7 @@ from pinxit.objectives.mixture import flattened
 from pinxit.objectives.objective import Generative
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.progress import Line, say
+from pinxit.settings import BASE_NAMES
 from pinxit.training.plan import autoencoder_of, batch_of, build_trainer, pictures_of, plan, plan_prior
 from pinxit.training.run import LOG, RECIPE, WEIGHTS, Log, Run, machine
 from pinxit.training.settings import TrainingSettings
@@ -190,7 +191,9 @@ class Session:
     def publish(self) -> None:
         """Write the weights a user needs and what is known of the run so far."""
         recipe = self.run.recipe
-        about = recipe.model_dump_json(include={"objective", "settings", "data"}, exclude={"data": {"source"}})
+        about = recipe.model_dump_json(
+            include={"objective", "settings", "data"}, exclude={"data": {"source"}}, context=BASE_NAMES
+        )
         write_tensors(self.run.weights, self.trainer.average.state_dict(), about)
         images = self.trainer.step * recipe.training.batch_size
         self.run.note(

@@ -1,0 +1,250 @@
+"""Styles painted in one pass, by a network that comes with pinxit or a run of `pinxit train style`.
+
+What joins distant parts of a picture in such a network is mean and deviation of its maps. Those of the frozen encoder's
+maps are gathered window by window, exactly; those of the net's own layers come from one pass over the picture, made
+small if it is large. Then tiles are convolutions with numbers that are known, and there are no seams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pinxit.editors.editor import Bound
+from pinxit.editors.mask import LUMA, unit
+from pinxit.editors.restorer import chosen, trained
+from pinxit.editors.tiles import Box, cut
+from pinxit.errors import UsageError
+from pinxit.images import load_image, resize
+from pinxit.nets.stylizer import (
+    STRIDE,
+    Painted,
+    Painter,
+    Statistics,
+    StyleDecoder,
+    StyleEncoder,
+    cropped,
+    from_powers,
+)
+from pinxit.objectives.style import AnyStyle, OneStyle, style_encoder
+from pinxit.training import hardware
+
+if TYPE_CHECKING:
+    from pinxit.editors.style import Stylize
+
+WINDOW = 512
+FULL = 0.8
+"""What strength 1 is of the way to the style's statistics: beyond, style-any-v1 comes no nearer the style."""
+SEEN = 1 << 20
+"""Pixels that a picture is made to have before the layers' statistics are taken, if it has more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnePass(Bound):
+    """What both kinds have in common: the colours that go in and come out.
+
+    `known` are the statistics of the net's layers in the whole picture, and `whole` is that painted if it is small.
+    """
+
+    hardware: hardware.Hardware
+    keep_colours: bool = False
+    weights: Mapping[str, str] = field(default_factory=dict)
+    known: Sequence[Statistics] = ()
+    whole: Tensor | None = None
+    stride = STRIDE
+
+    def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the picture painted, in [0, 1]; grey stays grey, and colours stay where they are kept."""
+        if self.whole is None or self.whole.shape[-2:] != image.shape[-2:]:
+            painted = self.painted(self.given(image[None])).image
+        else:
+            painted = self.whole
+        painted = painted.float()[0].clamp(0, 1)
+        if len(image) == 1:
+            return luma(painted)
+        return relit(image, luma(painted)) if self.keep_colours else painted
+
+    def given(self, image: Tensor) -> Tensor:
+        """Return what the network is given of pictures (N, 1 or 3, H, W): three channels; luma where colours stay."""
+        shown = luma(image) if self.keep_colours else image
+        return shown.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+    def planes(self, pixels: np.ndarray) -> Tensor:
+        """Return what the network is given of pixels (H, W, C)."""
+        return self.given(torch.from_numpy(unit(pixels)).permute(2, 0, 1)[None].to(self.hardware.device))
+
+    def painted(self, image: Tensor) -> Painted:
+        """Return a picture (1, 3, H, W) painted."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneStylePass(OnePass):
+    """A picture in the one style that a net has learned."""
+
+    painter: Painter
+
+    @property
+    def radius(self) -> int:  # type: ignore[override]
+        """How far the net sees."""
+        return self.painter.radius
+
+    def fitted(self, pixels: np.ndarray) -> OneStylePass:
+        """Return the edit with the statistics of this picture."""
+        seen = smaller(pixels, SEEN)
+        painted = replace(self, known=()).painted(self.planes(seen))
+        return replace(self, known=painted.statistics, whole=painted.image if seen is pixels else None)
+
+    def painted(self, image: Tensor) -> Painted:
+        """Return a picture (1, 3, H, W) painted."""
+        with torch.no_grad(), self.hardware.autocast():
+            return self.painter.paint(image, self.known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnyStylePass(OnePass):
+    """A picture in styles that it is shown, (h, w, C) each, at a strength between its own statistics and theirs.
+
+    `own` and `wanted` are the statistics of the encoder's maps in the whole picture, and those that they are to have.
+    """
+
+    encoder: StyleEncoder
+    decoder: StyleDecoder
+    styles: Sequence[np.ndarray]
+    shares: Sequence[float]
+    strokes: float = 1.0
+    strength: float = 1.0
+    own: Sequence[Statistics] = ()
+    wanted: Sequence[Statistics] = ()
+
+    @property
+    def radius(self) -> int:  # type: ignore[override]
+        """How far encoder and decoder see."""
+        return self.decoder.radius
+
+    def tempered(self, strength: float) -> tuple[Bound, float]:
+        """Return the edit at this strength; nothing is left to be mixed."""
+        return replace(self, strength=strength), float(strength > 0)
+
+    def fitted(self, pixels: np.ndarray) -> AnyStylePass:
+        """Return the edit with the statistics of this picture, and those that it is to have."""
+        seen = smaller(pixels, SEEN)
+        own_seen = self.gathered(seen)
+        own = own_seen if seen is pixels else self.gathered(pixels)
+        wanted = [
+            torch.lerp(*pair, FULL * self.strength) for pair in zip(own, self.of_styles(pixels, own), strict=True)
+        ]
+        painted = replace(self, own=own_seen, wanted=wanted, known=()).painted(self.planes(seen))
+        whole = painted.image if seen is pixels else None
+        return replace(self, own=own, wanted=wanted, known=painted.statistics, whole=whole)
+
+    def painted(self, image: Tensor) -> Painted:
+        """Return a picture (1, 3, H, W) painted."""
+        with torch.no_grad(), self.hardware.autocast():
+            painted = self.decoder.paint(self.encoder(image), self.own, self.wanted, self.known)
+        return painted._replace(image=cropped(painted.image, image))
+
+    def of_styles(self, pixels: np.ndarray, own: Sequence[Statistics]) -> list[Statistics]:
+        """Return the styles' statistics, mixed by their shares."""
+        area = (self.strokes * max(pixels.shape[:2])) ** 2
+        each = [self.gathered(self.like(smaller(style, area), own)) for style in self.styles]
+        shares = torch.tensor(self.shares) / sum(self.shares)
+        return [
+            torch.einsum("s,s...->...", shares.to(parts[0].device), torch.stack(parts))
+            for parts in zip(*each, strict=True)
+        ]
+
+    def like(self, style: np.ndarray, own: Sequence[Statistics]) -> np.ndarray:
+        """Return a style as it is; where colours stay, its luma with the content's mean and deviation."""
+        if not self.keep_colours:
+            return style
+        light = unit(style) @ np.float32(LUMA) if style.shape[2] == 3 else unit(style)[..., 0]
+        mean, deviation = (float(part) for part in own[0][0, :, 0, 0, 0])
+        matched = (light - light.mean()) / (light.std() + 1e-6) * deviation + mean
+        return matched.clip(0, 1).astype(np.float32)[..., None]
+
+    def gathered(self, pixels: np.ndarray) -> list[Statistics]:
+        """Return the statistics of a whole picture (H, W, C) and of its maps, from windows that see their surroundings.
+
+        They are those of the picture in one piece, but for the rounding of sums.
+        """
+        picture = Box(0, 0, *pixels.shape[:2])
+        sums: list[Tensor] = []
+        for tile in cut(picture, WINDOW, STRIDE):
+            window = tile.with_halo(StyleEncoder.radius, picture)
+            with torch.no_grad(), self.hardware.autocast():
+                maps = self.encoder(self.planes(window.of(pixels)))
+            parts = [powers(inside(part, tile.inside(window), maps[0])) for part in maps]
+            sums = [before + part for before, part in zip(sums, parts, strict=True)] if sums else parts
+        return [from_powers(*(part[:, :2] / part[:, 2:]).float().unbind(1)) for part in sums]
+
+
+def load(settings: Stylize, device: str) -> OnePass:
+    """Return what a model, or else the network that comes with pinxit, makes of the settings.
+
+    `DataError` if the model is none, `UsageError` if it has a style of its own and others are asked for, or needs some.
+    """
+    place, weights = chosen("style-any-v1", settings.model)
+    objective = cast(OneStyle | AnyStyle, trained(place, "style"))
+    computing = hardware.choose(device)
+    network = next(objective.networks[name] for name in objective.model)
+    network.to(computing.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if isinstance(objective, OneStyle):
+        if settings.style:
+            raise UsageError(f"{settings.model} has learned one style; leave --style away")
+        return OneStylePass(
+            hardware=computing, keep_colours=settings.keep_colours, weights=weights, painter=objective.painter
+        )
+    if not settings.style:
+        raise UsageError("in which style? --style names a picture")
+    return AnyStylePass(
+        hardware=computing,
+        keep_colours=settings.keep_colours,
+        weights=weights,
+        encoder=style_encoder(computing.device),
+        decoder=objective.decoder,
+        styles=[load_image(path)[..., :3] for path in settings.style],
+        shares=settings.blend or (1.0,) * len(settings.style),
+        strokes=settings.scale,
+    )
+
+
+def inside(part: Tensor, box: Box, whole: Tensor) -> Tensor:
+    """Return what of a map lies in a box of the picture, whose sides are rounded up to whole values of it."""
+    stride = whole.shape[2] // part.shape[2]
+    bottom, right = (-(-side // STRIDE) * STRIDE for side in (box.bottom, box.right))
+    return part[..., box.top // stride : bottom // stride, box.left // stride : right // stride]
+
+
+def powers(maps: Tensor) -> Tensor:
+    """Return sum, sum of squares and number of each channel's values, (1, 3, C) float64."""
+    values = maps.float()
+    count = torch.full_like(values[:, :, 0, 0], values.shape[2] * values.shape[3])
+    return torch.stack([values.sum((2, 3)), values.square().sum((2, 3)), count], dim=1).double()
+
+
+def smaller(pixels: np.ndarray, most: float) -> np.ndarray:
+    """Return a picture (H, W, C) made to have so many pixels, or itself if it has no more."""
+    share = (most / (pixels.shape[0] * pixels.shape[1])) ** 0.5
+    if share >= 1:
+        return pixels
+    high, wide = (max(1, round(side * share)) for side in pixels.shape[:2])
+    return resize(pixels, (high, wide))
+
+
+def luma(image: Tensor) -> Tensor:
+    """Return how bright pixels are (BT.709), (..., 1, H, W); grey pictures as they are."""
+    if image.shape[-3] == 1:
+        return image
+    return (image * image.new_tensor(LUMA)[:, None, None]).sum(-3, keepdim=True)
+
+
+def relit(image: Tensor, light: Tensor) -> Tensor:
+    """Return a picture (3, H, W) with another luma and its own colours, as far as these stay in [0, 1]."""
+    change = light - luma(image)
+    return image + change.clamp(-image.amin(0, keepdim=True), 1 - image.amax(0, keepdim=True))

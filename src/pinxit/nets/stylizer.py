@@ -1,0 +1,265 @@
+"""Networks that paint a picture in a style in one pass: one learned style (Painter), or any (StyleDecoder).
+
+Painter: Johnson, Alahi and Fei-Fei, 2016, with instance normalisation (Ulyanov et al., 2017). Differs from theirs: the
+picture's 2 x 2 pixels become channels first, so that no layer works at full size; what the layers make is added to the
+picture in the style's colours, so that it stays sharp; the blocks stand at an eighth of the size, where strokes are
+long.
+
+StyleDecoder: Huang and Belongie, 2017 (AdaIN): the content's maps in a frozen encoder get mean and deviation of the
+style's, and a trained decoder makes a picture of them. Differs from it: the encoder is EfficientNet-Lite0, whose maps
+inside its blocks are wide; AdaIN acts at strides 2, 4 and 8 and on the colours themselves, where the paper has one map;
+and the style's statistics also scale and shift the decoder's blocks (as Dumoulin et al., 2017, do for learned styles).
+
+Means and deviations over a whole picture are all that joins its distant parts. They are returned, and can be given, so
+that the tiles of a picture are painted as the whole: a tile then sees `radius` pixels around it and no farther.
+`Statistics` is mean and deviation of each channel, (N, 2, C, 1, 1) float32; any sides work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pinxit.nets.lite0 import EfficientNetLite0
+from pinxit.nets.shapes import keep_variance
+
+Statistics = Tensor
+EPSILON = 4e-3
+COLOURS = 3
+FOLD = 2
+STRIDE = 8
+WIDTHS = (32, 64, 96)
+"""Channels of both networks at a half, a quarter and an eighth of the picture's side."""
+
+
+class Painted(NamedTuple):
+    """Pictures (N, 3, H, W), not clipped, and the statistics of the layers they went through."""
+
+    image: Tensor
+    statistics: list[Statistics]
+
+
+def statistics(maps: Tensor) -> Statistics:
+    """Return mean and standard deviation of each channel of maps (N, C, H, W), (N, 2, C, 1, 1) float32."""
+    values = maps.float()
+    return from_powers(values.mean((2, 3)), values.square().mean((2, 3)))
+
+
+def from_powers(first: Tensor, second: Tensor) -> Statistics:
+    """Return the statistics of channels whose values and squared values have these means, (N, C) float32."""
+    deviation = (second - first.square()).clamp(min=0).add(EPSILON).sqrt()
+    return torch.stack([first, deviation], dim=1)[..., None, None]
+
+
+def transferred(maps: Tensor, own: Statistics, wanted: Statistics) -> Tensor:
+    """Return maps with the wanted statistics in the place of their own (Huang and Belongie, 2017, eq. 8)."""
+    (mean, deviation), (mean_wanted, deviation_wanted) = own.unbind(1), wanted.unbind(1)
+    scale = deviation_wanted / deviation
+    return maps * scale.to(maps.dtype) + (mean_wanted - mean * scale).to(maps.dtype)
+
+
+class InstanceNorm(nn.Module):
+    """Maps with a mean and a deviation of their own for each channel, learned."""
+
+    def __init__(self, channels: int, mean: float = 0.0, deviation: float = 1.0) -> None:
+        super().__init__()
+        self.wanted = nn.Parameter(torch.tensor([mean, deviation])[:, None].repeat(1, channels))
+
+    def forward(self, maps: Tensor, own: Statistics) -> Tensor:
+        """Return maps (N, C, H, W) that have these statistics with the learned ones instead."""
+        return transferred(maps, own, self.wanted[None, :, :, None, None])
+
+
+class Painter(nn.Module):
+    """Pictures (N, 3, H, W) in [0, 1] to the same in the one style that was learned."""
+
+    stride = STRIDE
+
+    def __init__(self, widths: Sequence[int] = WIDTHS, blocks: int = 5) -> None:
+        super().__init__()
+        folded = COLOURS * FOLD**2
+        self.colours = InstanceNorm(COLOURS, 0.5, 0.25)
+        self.downs = nn.ModuleList(
+            convolution(before, after, stride=1 if before == folded else 2)
+            for before, after in pairwise([folded, *widths])
+        )
+        inner = [widths[-1]] * blocks
+        self.firsts, self.seconds = (nn.ModuleList(convolution(width, width) for width in inner) for _ in range(2))
+        self.ups = nn.ModuleList(convolution(after, before) for before, after in reversed(list(pairwise(widths))))
+        normed = [*widths, *(width for width in inner for _ in range(2)), *reversed(widths[:-1])]
+        self.norms = nn.ModuleList(InstanceNorm(width) for width in normed)
+        self.last = convolution(widths[0], folded)
+        self.apply(keep_variance)
+        nn.init.zeros_(self.last.weight)
+        levels = [FOLD * 2**level for level in range(len(widths))]
+        down, up = sum([2, *levels[:-1]]), sum([*levels[:-1], levels[0]])
+        self.radius = down + 2 * blocks * levels[-1] + up + 2 * STRIDE
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the pictures painted, not clipped."""
+        return self.paint(image).image
+
+    def paint(self, image: Tensor, known: Sequence[Statistics] = ()) -> Painted:
+        """Return the pictures painted with the `known` statistics of a whole picture, or else with their own."""
+        found: list[Statistics] = []
+
+        def normed(maps: Tensor) -> Tensor:
+            place = len(found) - 1  # of the colours first, which have a norm by themselves
+            found.append(known[len(found)] if known else statistics(maps))
+            norm = self.colours if place < 0 else self.norms[place]
+            normal: Tensor = norm(maps, found[-1])
+            return normal
+
+        given = padded(image)
+        colours = normed(given)
+        x = F.pixel_unshuffle(given - 0.5, FOLD)
+        for down in self.downs:
+            x = F.relu(normed(down(x)), inplace=True)
+        for first, second in zip(self.firsts, self.seconds, strict=True):
+            x = x + normed(second(F.relu(normed(first(x)), inplace=True)))
+        for up in self.ups:
+            x = F.relu(normed(up(doubled(x))), inplace=True)
+        change = F.pixel_shuffle(self.last(x), FOLD).float()
+        return Painted(cropped(colours + change, image), found)
+
+
+class StyleEncoder(nn.Module):
+    """Pictures (N, 3, H, W) in [0, 1] to themselves and three maps of a frozen network, at strides 2, 4 and 8."""
+
+    blocks = (1, 3, 5)
+    channels = (96, 144, 240)
+    radius = 48
+    """Pixels to a side that a value of a map can depend on; 41 by the kernels, and the place within a stride."""
+
+    def __init__(self, network: EfficientNetLite0) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the pictures, their sides made multiples of 8 by repeating the edge, and the maps inside blocks."""
+        given = padded(image)
+        return (given, *self.network.widened(given, self.blocks))
+
+
+class StyleDecoder(nn.Module):
+    """Pictures and maps of a `StyleEncoder` to pictures with other statistics.
+
+    `blocks` is the number of residual blocks at a half, a quarter and an eighth of the side.
+    """
+
+    stride = STRIDE
+
+    def __init__(self, widths: Sequence[int] = WIDTHS, blocks: Sequence[int] = (1, 2, 4), knowledge: int = 128) -> None:
+        super().__init__()
+        channels = StyleEncoder.channels
+        self.reads = nn.ModuleList(nn.Conv2d(*pair, 1) for pair in zip(channels, widths, strict=True))
+        self.ups = nn.ModuleList(convolution(after, before) for before, after in pairwise(widths))
+        self.levels = nn.ModuleList(
+            nn.ModuleList(_Block(width, knowledge) for _ in range(number))
+            for width, number in zip(widths, blocks, strict=True)
+        )
+        self.know = nn.Linear(2 * (COLOURS + sum(channels)), knowledge)
+        self.last = convolution(widths[0], COLOURS * FOLD**2)
+        self.apply(keep_variance)
+        for module in self.modules():
+            if isinstance(module, _Block):
+                nn.init.zeros_(module.modulate.weight)
+        nn.init.zeros_(self.last.weight)
+        reach = sum((2 * number + 1) * FOLD * 2**level for level, number in enumerate(blocks))
+        self.radius = StyleEncoder.radius + reach + STRIDE
+
+    def forward(self, maps: Sequence[Tensor], own: Sequence[Statistics], wanted: Sequence[Statistics]) -> Tensor:
+        """Return what `paint` does, with the statistics that the layers have."""
+        return self.paint(maps, own, wanted).image
+
+    def paint(
+        self,
+        maps: Sequence[Tensor],
+        own: Sequence[Statistics],
+        wanted: Sequence[Statistics],
+        known: Sequence[Statistics] = (),
+    ) -> Painted:
+        """Return pictures (N, 3, H, W), H and W multiples of 8, with the wanted statistics.
+
+        `maps`, and the statistics of the whole picture and of what is wanted, are of the pictures themselves and of
+        the three maps; `known` are those of the layers in a whole picture, their own if not given.
+        """
+        found: list[Statistics] = []
+
+        def normed(x: Tensor) -> Tensor:
+            found.append(known[len(found)] if known else statistics(x))
+            return normal(x, found[-1])
+
+        knowledge = F.relu(self.know(torch.cat([part.flatten(1) for part in wanted], dim=1)))
+        last = len(self.levels) - 1
+        x = maps[0]
+        for level in reversed(range(len(self.levels))):
+            place = level + 1  # the first map is the picture
+            deviation = wanted[place][:, 1].to(maps[place].dtype)
+            read = self.reads[level](normal(maps[place], own[place]) * deviation)
+            x = read if level == last else read + self.ups[level](doubled(x))
+            for block in cast(nn.ModuleList, self.levels[level]):
+                x = block(x, knowledge, normed)
+        change = F.pixel_shuffle(self.last(F.relu(normed(x))), FOLD).float()
+        return Painted(transferred(maps[0].float(), own[0], wanted[0]) + change, found)
+
+
+class AnyStyle(nn.Module):
+    """Encoder and decoder as one network: pictures and a style to pictures painted in it; what is exported."""
+
+    def __init__(self, encoder: StyleEncoder, decoder: StyleDecoder) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def forward(self, image: Tensor, style: Tensor) -> Tensor:
+        """Return pictures (N, 3, H, W), not clipped, in the styles of others (N or 1, 3, h, w), both in [0, 1]."""
+        maps = self.encoder(image)
+        wanted = [statistics(part) for part in self.encoder(style)]
+        return cropped(self.decoder(maps, [statistics(part) for part in maps], wanted), image)
+
+
+class _Block(nn.Module):
+    """Two convolutions, their maps normalised, scaled and shifted as the style has it, added to their input."""
+
+    def __init__(self, width: int, knowledge: int) -> None:
+        super().__init__()
+        self.first, self.second = convolution(width, width), convolution(width, width)
+        self.modulate = nn.Linear(knowledge, 4 * width)
+
+    def forward(self, x: Tensor, knowledge: Tensor, normed: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return maps of the same shape."""
+        scale, shift, scale2, shift2 = self.modulate(knowledge)[:, :, None, None].to(x.dtype).chunk(4, dim=1)
+        inner = F.relu(normed(self.first(x)) * (1 + scale) + shift)
+        return x + normed(self.second(inner)) * (1 + scale2) + shift2
+
+
+def normal(maps: Tensor, own: Statistics) -> Tensor:
+    """Return maps of mean 0 and deviation 1 in every channel, by their own statistics."""
+    mean, deviation = own.unbind(1)
+    return maps * (1 / deviation).to(maps.dtype) - (mean / deviation).to(maps.dtype)
+
+
+def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    """Return a 3 x 3 convolution that sees the map's edges repeated beyond them."""
+    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, padding_mode="replicate")
+
+
+def doubled(maps: Tensor) -> Tensor:
+    """Return maps (N, C, H, W) with each value four times, (N, C, 2 H, 2 W)."""
+    return F.interpolate(maps, scale_factor=2.0, mode="nearest")
+
+
+def padded(image: Tensor) -> Tensor:
+    """Return pictures (N, 3, H, W) with sides that are multiples of 8, their last row and column repeated."""
+    high, wide = image.shape[-2:]
+    return F.pad(image, (0, -wide % STRIDE, 0, -high % STRIDE), mode="replicate")
+
+
+def cropped(painted: Tensor, image: Tensor) -> Tensor:
+    """Return what was painted of a padded picture in the size of the picture."""
+    return painted[..., : image.shape[-2], : image.shape[-1]]
