@@ -24,7 +24,7 @@ from pinxit.training.store import read_tensors
 from pinxit.training.train import weights_of
 
 SHIPPED: dict[str, str] = {
-    "denoise-v1": "fdb2752c269fc37069f3e2a809e8733046f26841002dcc4e0003c99646ba5721",
+    "denoise-v2": "c9bd4018de64a582cd268ca69e77ff9c8c808996980a565b3970b9b6d97da90e",
     "deblur-v1": "9119b30dc44365ba585dfaac745c24f9a7f9844608a3758e558207c64ec40130",
     "jpeg-v2": "b21fc06770ef7543d2e81813da1e0d06dfb8fbade72de87c93bd50a500af070d",
     "inpaint-v2": "d6e1f4a723a180b91273cf6ab89078c5b79f9cf1fc7b7cd90b90646065f05a17",

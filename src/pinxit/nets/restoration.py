@@ -25,7 +25,8 @@ class UNet(nn.Module):
     """Pictures (N, C, H, W), with planes beside them, to pictures (N, C, scale H, scale W), for any H, W >= 1.
 
     `width` is the channels of the largest map, doubled from level to level; `blocks` is how many stand at each side of
-    a level. Sides are made multiples of `stride` by repeating the last row and column, which are cut off again.
+    a level. Sides are made multiples of `stride` by what lies before the last row and column, mirrored, which is cut off
+    again; repeated rows of noise would be taken for stripes.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class UNet(nn.Module):
         """Return pictures of images in [0, 1] and `planes` (N, P, H, W) of what else is known; they are not clipped."""
         high, wide = image.shape[-2:]
         given = image if planes is None else torch.cat([image, planes], dim=1)
-        given = F.pad(given, (0, -wide % self.stride, 0, -high % self.stride), mode="replicate")
+        given = mirrored(mirrored(given, -high % self.stride, -2), -wide % self.stride, -1)
         change = F.pixel_shuffle(self._features(F.pixel_unshuffle(given - 0.5, self.fold)), self.fold * self.scale)
         return enlarged(image, self.scale) + change[..., : high * self.scale, : wide * self.scale].float()
 
@@ -147,6 +148,13 @@ def enlarged(image: Tensor, scale: int) -> Tensor:
     if scale == 1:
         return image
     return F.interpolate(image.float(), scale_factor=scale, mode="bicubic", antialias=True, align_corners=False)
+
+
+def mirrored(x: Tensor, more: int, axis: int) -> Tensor:
+    """Return a map continued at its end along an axis by its mirror image, as far as it goes, and then its first line."""
+    side = x.shape[axis]
+    place = torch.arange(side + more, device=x.device)
+    return x.index_select(axis, torch.minimum(place, 2 * (side - 1) - place).clamp(min=0))
 
 
 def gate(x: Tensor) -> Tensor:
