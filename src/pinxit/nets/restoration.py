@@ -25,8 +25,8 @@ class UNet(nn.Module):
     """Pictures (N, C, H, W), with planes beside them, to pictures (N, C, scale H, scale W), for any H, W >= 1.
 
     `width` is the channels of the largest map, doubled from level to level; `blocks` is how many stand at each side of
-    a level. Sides are made multiples of `stride` by what lies before the last row and column, mirrored, which is cut off
-    again; repeated rows of noise would be taken for stripes.
+    a level. Sides are made multiples of `stride` by a mirror image, which is cut off again: rows of noise that repeat
+    would be taken for stripes.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ def enlarged(image: Tensor, scale: int) -> Tensor:
 
 
 def mirrored(x: Tensor, more: int, axis: int) -> Tensor:
-    """Return a map continued at its end along an axis by its mirror image, as far as it goes, and then its first line."""
+    """Return a map continued along an axis by its mirror image, and where that ends by its first line."""
     side = x.shape[axis]
     place = torch.arange(side + more, device=x.device)
     return x.index_select(axis, torch.minimum(place, 2 * (side - 1) - place).clamp(min=0))
