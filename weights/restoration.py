@@ -239,7 +239,7 @@ RECIPES = {
         TRAINING.changed(steps=3_000, batch_size=32),
         "light",
         "Chooses the curve that brings back the light of a picture that is too dark: one gain and one gamma for all of "
-        "it. Pictures in full light stay nearly as they are. Measured with `denoise-v1` after it, and without (curve).",
+        "it. Pictures in full light stay nearly as they are. Measured with `denoise-v2` after it, and without (curve).",
         "It undoes an exposure that was too short for the whole picture. A scene that holds nothing white, such as the "
         "night, it may take for one; light that is missing in a part of the picture alone it does not bring there.",
         data=WholeSettings(holdout=0.05),
