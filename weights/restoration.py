@@ -162,15 +162,7 @@ RECIPES = {
         NOT_NOISE,
         start="denoise-v1",
     ),
-    "upscale-x2-v1": Recipe(LARGER_X2, TRAINING.changed(steps=6_000), "upscale-x2", X2, CLEANLY_SMALL, stage=True),
-    "upscale-x2-v2": Recipe(
-        LARGER_X2.changed(learning_rate=1e-3),
-        TRAINING.changed(steps=8_000),
-        "upscale-x2",
-        X2,
-        CLEANLY_SMALL,
-        start="upscale-x2-v1",
-    ),
+    "upscale-x2-v1": Recipe(LARGER_X2, TRAINING.changed(steps=6_000), "upscale-x2", X2, CLEANLY_SMALL),
     "upscale-x4-v1": Recipe(
         LARGER_X4,
         TRAINING.changed(steps=2_000, batch_size=4),

@@ -127,7 +127,7 @@ def test_tiles_cannot_be_seen(weights, monkeypatch: pytest.MonkeyPatch, degrade:
         (Denoise(free=True), "denoise-free-v1", "noise"),
         (Deblur(), "deblur-v1", "blur"),
         (Dejpeg(), "jpeg-v2", "jpeg"),
-        (Upscale(), "upscale-x2-v2", "downscale"),
+        (Upscale(), "upscale-x2-v1", "downscale"),
         (Upscale(scale=4, fidelity=1), "upscale-x4-v2", "downscale(scale=4)"),
         (Inpaint(), "inpaint-v2", "boxes"),
         (Erase(), "inpaint-v2", "boxes"),

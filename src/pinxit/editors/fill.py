@@ -59,7 +59,8 @@ class Fill(Bound):
         rough = edit_picture(Picture(half), [again], holes_of_half, memory=self.memory, device=self.device).pixels
         high, wide = holes.shape
         doubled = resize(rough, (2 * len(rough), 2 * rough.shape[1]))[:high, :wide]
-        return np.where(deep[..., None], rounded(doubled, pixels.dtype), pixels), holes & ~deep
+        fine = pixels.astype(np.uint16) * 257 if pixels.dtype == np.uint8 else pixels  # what is between is not rounded
+        return np.where(deep[..., None], rounded(doubled, fine.dtype), fine), holes & ~deep
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Return the picture with its holes filled, in [0, 1]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -84,6 +85,7 @@ class Dejpeg(Repair):
 class Upscale(Editor):
     """Enlarge by a network that has seen photographs."""
 
+    networks: ClassVar[Mapping[int, str]] = {2: "upscale-x2-v1", 4: "upscale-x4-v2"}
     scale: int = Field(2, ge=2, le=8, description="How many times wider and higher; without a model 2 or 4.")
     fidelity: float = Field(
         0.0, ge=0, le=1, description="How far the result is brought to what, made small again, is its picture."
@@ -95,7 +97,8 @@ class Upscale(Editor):
         from pinxit.editors.fidelity import Faithful
         from pinxit.editors.restorer import bound
 
-        enlarging = bound(f"upscale-x{self.scale}-v2", self.model, device, scale=self.scale, holes=False)
+        network = self.networks.get(self.scale, f"upscale-x{self.scale}")
+        enlarging = bound(network, self.model, device, scale=self.scale, holes=False)
         return Faithful(enlarging, self.fidelity) if self.fidelity else enlarging
 
 

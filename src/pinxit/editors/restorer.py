@@ -28,6 +28,7 @@ SHIPPED: dict[str, str] = {
     "deblur-v1": "9119b30dc44365ba585dfaac745c24f9a7f9844608a3758e558207c64ec40130",
     "jpeg-v2": "b21fc06770ef7543d2e81813da1e0d06dfb8fbade72de87c93bd50a500af070d",
     "inpaint-v2": "d6e1f4a723a180b91273cf6ab89078c5b79f9cf1fc7b7cd90b90646065f05a17",
+    "denoise-free-v1": "d32046239584c58b8377fa49d68e1e27b1ef5fa20aea1daf02a7a27950366e7f",
     "light-v1": "f6d8ddaa129ccbf027010fc759039ad5016b3ff8f9de31ad3463ff3562d41ead",
     "style-any-v1": "d33f6db723657b95cc1a8eae8c2ae1c5ad2eedc8b80990c39cf5cda8287c63cb",
     "upscale-x2-v1": "94177daaea5d82ed284728ff1ecc5a57fd1ae03b9c9a2f8db4dc23712eca0b56",
