@@ -188,10 +188,10 @@ def fitted(style: Tensor, side: float) -> Tensor:
 
 
 def luma(image: Tensor) -> Tensor:
-    """Return how bright pixels are (BT.709), (1, 1, H, W); grey pictures as they are."""
-    if image.shape[1] == 1:
+    """Return how bright pixels are (BT.709), (..., 1, H, W); grey pictures as they are."""
+    if image.shape[-3] == 1:
         return image
-    return (image * image.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    return (image * image.new_tensor(LUMA)[:, None, None]).sum(-3, keepdim=True)
 
 
 def like(style: Tensor, light: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pinxit.editors.editor import Bound
 from pinxit.editors.mask import LUMA, unit
+from pinxit.editors.painter import luma
 from pinxit.editors.restorer import chosen, trained
 from pinxit.editors.tiles import Box, cut
 from pinxit.errors import UsageError
@@ -235,13 +236,6 @@ def smaller(pixels: np.ndarray, most: float) -> np.ndarray:
         return pixels
     high, wide = (max(1, round(side * share)) for side in pixels.shape[:2])
     return resize(pixels, (high, wide))
-
-
-def luma(image: Tensor) -> Tensor:
-    """Return how bright pixels are (BT.709), (..., 1, H, W); grey pictures as they are."""
-    if image.shape[-3] == 1:
-        return image
-    return (image * image.new_tensor(LUMA)[:, None, None]).sum(-3, keepdim=True)
 
 
 def relit(image: Tensor, light: Tensor) -> Tensor:
