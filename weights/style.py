@@ -1,4 +1,4 @@
-"""The network that paints in any style: how `style-any-v1` was made.
+"""The network that paints in any style: how `style-any-v2` was made.
 
     python weights/style.py prepare PHOTOS STYLES      styles: paintings in PHOTOS recoloured, wallpapers, patterns
     python weights/style.py train PHOTOS STYLES RUN    hours, or less with fewer --steps; it can be stopped and goes on
@@ -32,7 +32,7 @@ from pinxit.progress import say, track
 from pinxit.training.run import Run
 from pinxit.training.settings import TrainingSettings
 
-NAME = "style-any-v1"
+NAME = "style-any-v2"
 HELD_OUT = 0.05
 PAINTINGS, WALLPAPERS = "photos-paintings-cc0/details__", "photos-wallpapers/"
 PATTERNS, SIDE = 120, 256
@@ -40,11 +40,11 @@ FOLDER = Path(__file__).parents[1] / "src" / "pinxit" / "weights"
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "quality" / "style_pass.py"
 DATA = PaintedSettings(holdout=HELD_OUT)
 TRAINING = TrainingSettings(
-    steps=2_600, batch_size=4, schedule="cosine", warmup=100, clip=1.0, average=0.995, threads=1
+    steps=9_000, batch_size=4, schedule="cosine", warmup=200, clip=1.0, average=0.998, threads=1
 )
 
 CARD = """\
-# style-any-v1
+# style-any-v2
 
 Gives any picture the colours and contrast of any other, and a little of its texture, in one pass:
 `pinxit edit stylize --quick`.
@@ -60,7 +60,7 @@ Gives any picture the colours and contrast of any other, and a little of its tex
 - **Training**: `pinxit train style --any` with {settings}; {training.steps:,} steps of {training.batch_size} patches of
   {data.size} pixels, seed {training.seed}, which is short. Script: `weights/style.py`; this file's run was begun with a
   schedule of 3,300 steps and cut to 2,600 and then to what is said here, so that it cannot be made again bit for bit.
-- **File**: `style-any-v1.safetensors`, {size:,} bytes, sha256 `{sha256}`.
+- **File**: `style-any-v2.safetensors`, {size:,} bytes, sha256 `{sha256}`.
 - **Licence**: Apache-2.0, as the rest of pinxit, for the numbers themselves; mind the terms of the data above.
 
 {scores}

@@ -31,12 +31,15 @@ from pinxit.images import Picture
 from pinxit.losses.style import (
     LossNetwork,
     Maps,
+    about_means,
     content_distance,
     gram,
     loss_network,
-    moments_distance,
+    spread,
+    spread_distance,
     style_distance,
     total_variation,
+    with_means,
 )
 from pinxit.nets.vgg import DEPTHS, VGGFeatures
 
@@ -82,12 +85,23 @@ def test_weighted_gram_matrices_are_those_of_the_part_that_counts() -> None:
     torch.testing.assert_close(gram(maps, 0.3 * torch.ones(1, 1, 6, 8)), gram(maps))
 
 
-@pytest.mark.parametrize("kind", ["style", "moments", "content"])
+def test_gram_matrices_of_channels_and_1_can_be_taken_about_other_means() -> None:
+    """E[(x - u, 1) (x - u, 1)^T], weighted or not, with u from another picture's matrices."""
+    rng = torch.Generator().manual_seed(0)
+    maps, there = torch.randn(2, 1, 4, 6, 8, generator=rng) + torch.tensor([1.0, -2.0])[:, None, None, None, None]
+    weights = torch.rand(1, 1, 6, 8, generator=rng)
+    moved = torch.cat([maps - there.mean((2, 3), keepdim=True), torch.ones(1, 1, 6, 8)], dim=1)
+    for weighted in (None, weights):
+        found = about_means(with_means(maps, weighted), with_means(there))
+        torch.testing.assert_close(found, gram(moved, weighted), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["style", "spread", "content"])
 def test_a_distance_is_nothing_to_oneself_and_has_no_unit(kind: str, network: LossNetwork) -> None:
     one, other = network(PHOTO), network(OTHER)
     distances = {
         "style": lambda a, b: style_distance([gram(m) for m in a.style], [gram(m) for m in b.style]),
-        "moments": lambda a, b: moments_distance(a.style, b.style),
+        "spread": lambda a, b: spread_distance(a.style, [spread(m) for m in b.style]),
         "content": lambda a, b: content_distance(a.content, b.content),
     }
     distance = distances[kind]

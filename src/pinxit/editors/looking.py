@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pinxit.editors.tiles import Box, cut
-from pinxit.losses.style import LossNetwork, gram, moments
+from pinxit.losses.style import LossNetwork, moments, with_means
 
 TILE, HALO, STRIDE = 768, 64, 16
 SHIFT = 8
@@ -37,7 +37,7 @@ class Summary(NamedTuple):
 
 
 class Look:
-    """How pictures of `size` are looked at. The first Gram matrix is of the colours and 1.
+    """How pictures of `size` are looked at. The first Gram matrix is of the colours; all are of channels and 1.
 
     `mask` (1, 1, H, W) in [0, 1] says how much each pixel counts, by default all the same. Tiles see `HALO` pixels of
     their surroundings, which is less than a network's receptive field: what lies further away tells next to nothing.
@@ -72,10 +72,10 @@ class Look:
     def see(self, window: Tensor, number: int) -> Seen:
         """Return what is seen of tile `number` in its window (1, C, h, w)."""
         maps = self.network(window.contiguous(memory_format=torch.channels_last))
-        colours = torch.cat([window.expand(-1, 3, -1, -1), torch.ones_like(window[:, :1])], dim=1)
-        cores = [self._core(one, number) for one in (colours, *maps.style, maps.content)]
-        counts = [self._counts(one, number) for one in (colours, *maps.style, maps.content)]
-        grams = tuple(gram(one, count) for one, count in zip(cores[:-1], counts[:-1], strict=True))
+        layers = (window.expand(-1, 3, -1, -1), *maps.style, maps.content)
+        cores = [self._core(one, number) for one in layers]
+        counts = [self._counts(one, number) for one in layers]
+        grams = tuple(with_means(one, count) for one, count in zip(cores[:-1], counts[:-1], strict=True))
         return Seen(grams, cores[-1], counts[-1])
 
     def own(self, window: Tensor, number: int) -> Tensor:

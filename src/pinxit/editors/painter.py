@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,10 +46,12 @@ class Painted(Bound):
         return painted
 
     def paint(self, canvas: Tensor, look: Look, aim: Aim, mask: Tensor | None = None) -> Tensor:
-        """Return the canvas (1, C, H, W), painted."""
-        batch = Batch(image=canvas[:, :, :1, :1], mask=mask, seed=self.settings.seed, step=0)
+        """Return the canvas (1, C, H, W), painted; what is given is not kept, for it is large."""
+        batch = Batch(image=canvas[:, :, :1, :1].clone(), mask=mask, seed=self.settings.seed, step=0)
         steps = steps_at((canvas.shape[2], canvas.shape[3]), self.settings.steps)
-        return paint(Painting(canvas, look, aim), batch, steps, choose(self.device))
+        painting = Painting(canvas, look, aim)
+        del canvas
+        return paint(painting, batch, steps, choose(self.device))
 
     def summary(self, look: Look, image: Tensor) -> Summary:
         """Return what the network knows of a picture (1, C, H, W)."""
@@ -83,26 +85,27 @@ class Stylized(Painted):
             content = whole if size == full else resized(whole, size).clamp(0, 1)
             where = None if mask is None else F.interpolate(mask[None], size, mode="area")
             tones, styles = self._tones(content, size)
-            kept = 1 - LOST * self.strength
-            first = tones if not len(canvas) else resized(canvas, size) + kept * (tones - resized(last, size))
-            canvas, last = self._painted(first, tones, content, styles, where), tones
+            look = Look(self.network, size, where)
+            aim = self._aim(look, tones, styles, self._range(tones, content))
+            canvas, last = self.paint(self._first(canvas, last, tones, aim, where), look, aim, where), tones
             yield resized(self._coloured(canvas, content), full)[0].clamp(0, 1)
 
-    def _painted(
-        self, first: Tensor, tones: Tensor, content: Tensor, styles: Sequence[Tensor], mask: Tensor | None
-    ) -> Tensor:
-        size = (tones.shape[2], tones.shape[3])
-        look = Look(self.network, size, mask)
+    def _first(self, canvas: Tensor, last: Tensor, tones: Tensor, aim: Aim, mask: Tensor | None) -> Tensor:
+        """Return what is painted on: the canvas of half the size with the detail that `last` lacks of the tones."""
+        if not len(canvas):
+            return tones.clone()
+        size, kept = (tones.shape[2], tones.shape[3]), 1 - LOST * self.strength
+        first = (resized(canvas, size) + kept * (tones - resized(last, size))).clamp_(0, 1)
+        first = first if aim.least is None else first.clamp_(aim.least, aim.most)
+        return first if mask is None else torch.where(mask > 0, first, tones)
+
+    def _aim(self, look: Look, tones: Tensor, styles: Sequence[Tensor], limits: Mapping[str, Tensor]) -> Aim:
         style = self._blended([self.summary(Look(self.network, (s.shape[2], s.shape[3])), s) for s in styles])
         roughness = max(total_variation(one).item() for one in (tones, *styles))
-        aim = aim_at(
+        return aim_at(
             style, self.summary(look, tones), roughness + 1e-6,
-            content=tones, style_share=STYLE_SHARE * self.strength, strength=self.strength,
-            **self._range(tones, content),
+            content=tones, style_share=STYLE_SHARE * self.strength, strength=self.strength, **limits,
         )  # fmt: skip
-        first = first.clamp(0, 1)
-        first = first if aim.least is None else first.clamp(aim.least, aim.most)
-        return self.paint(first if mask is None else torch.where(mask > 0, first, tones), look, aim, mask)
 
     def _tones(self, content: Tensor, size: tuple[int, int]) -> tuple[Tensor, list[Tensor]]:
         """Return what is painted of a content, its colours or only its luma, and the styles of a fitting size alike."""

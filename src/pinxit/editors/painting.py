@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from pinxit.data import Batch
 from pinxit.editors.canvas import moves
 from pinxit.editors.looking import SHIFT, Edge, Gathered, Look, Summary
-from pinxit.losses.style import total_variation
+from pinxit.losses.style import about_means, total_variation
 from pinxit.objectives.objective import Loss, Objective, Player
 from pinxit.objectives.settings import ObjectiveSettings
 from pinxit.training.hardware import Hardware
@@ -33,7 +33,7 @@ COARSEST = 96  # pixels; the longer side of the smallest canvas is that or more,
 SHIFTS = tuple((down, (3 * down + 1) % SHIFT) for down in range(SHIFT))
 WINDOW, GAIN = 10, 0.02
 FULL_STEPS_SIDE = 256
-SMOOTHNESS = 0.12
+SMOOTHNESS, EXCESS = 0.03, 0.3  # of the total variation, and of what is beyond that of content and style
 FLOOR = 0.05  # of a style's own square, which keeps layers from counting more where content and style agree by chance
 
 
@@ -59,7 +59,7 @@ class Aim:
     def style(self, grams: Sequence[Tensor]) -> Tensor:
         """Return how far the style is away, in the mean over layers."""
         rows = zip(grams, self.grams, self.units, strict=True)
-        return torch.stack([square(one - there) / unit for one, there, unit in rows]).mean()
+        return torch.stack([square(about_means(one - there, there)) / unit for one, there, unit in rows]).mean()
 
 
 class Canvas(nn.Module):
@@ -144,7 +144,8 @@ class Painting(Objective):
             mean = apart.mean() if seen.counts is None else (apart * seen.counts).sum() / seen.counts.sum()
             content = (1 - aim.style_share) * self.look.shares[number] * mean / aim.content_unit
         rough = total_variation(self.look.own(window, number)).mean() / aim.smooth_unit
-        local = content + SMOOTHNESS * aim.strength * self.look.shares[number] * rough
+        smooth = SMOOTHNESS * rough + EXCESS * (rough - 1).relu()
+        local = content + aim.strength * self.look.shares[number] * smooth
         return style + local, style / len(self.look.tiles) + local
 
     def _whole(self) -> tuple[Tensor, ...]:
@@ -167,7 +168,10 @@ class Painting(Objective):
 
 def aim_at(style: Summary, now: Summary, smooth_unit: float, **content: object) -> Aim:
     """Return the aim of a canvas that is to go from one summary to a style's."""
-    units = tuple(square(a - g) + FLOOR * square(a) for a, g in zip(style.grams, now.grams, strict=True))
+    units = tuple(
+        square(about_means(there - one, there)) + FLOOR * square(about_means(there, there))
+        for one, there in zip(now.grams, style.grams, strict=True)
+    )
     strange = style.variance + now.variance + (style.mean - now.mean).square()
     aim = Aim(style.grams, units, smooth_unit, content_unit=strange.mean().item() + 1e-8)
     return replace(aim, **content)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pinxit.errors import UsageError
 from pinxit.losses.perceptual import lite0_network
@@ -25,6 +26,7 @@ LITE0_STYLE, LITE0_CONTENT = (0, 1, 3, 5, 11), 8
 # VGG's after the first convolution of each of its five blocks; content after the second of the fourth (section 2.3).
 VGG_STYLE, VGG_CONTENT = (0, 1, 2, 3, 5), 4
 EPSILON = 1e-8
+EVEN, LEAST = 0.1, 1e-4
 
 
 class Maps(NamedTuple):
@@ -32,6 +34,13 @@ class Maps(NamedTuple):
 
     style: tuple[Tensor, ...]
     content: Tensor
+
+
+class Spread(NamedTuple):
+    """How the channels of a layer's maps lie: means (N, C, 1, 1), and Gram matrices (N, C, C) about these."""
+
+    mean: Tensor
+    gram: Tensor
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,21 @@ def gram(maps: Tensor, weights: Tensor | None = None) -> Tensor:
         return weighted @ vectors.mT / count
 
 
+def with_means(maps: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the Gram matrices of channels and of 1, (N, C + 1, C + 1): the last row and column are the means."""
+    means = (maps if weights is None else maps * weights).float().sum((2, 3))
+    means = means / (maps.shape[2] * maps.shape[3] if weights is None else weights.sum((2, 3)))
+    above = torch.cat([gram(maps, weights), means[:, :, None]], dim=2)
+    return torch.cat([above, F.pad(means, (0, 1), value=1)[:, None]], dim=1)
+
+
+def about_means(products: Tensor, there: Tensor) -> Tensor:
+    """Return Gram matrices of channels and 1, or differences of such, about the means that `there` tells: M G M^T."""
+    moved = torch.eye(there.shape[1], device=there.device).repeat(len(there), 1, 1)
+    moved[:, :-1, -1] = -there[:, -1, :-1]
+    return moved @ products @ moved.mT
+
+
 def moments(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of each channel, (N, C) float32 twice (Huang and Belongie, 2017)."""
     values = maps.float()
@@ -91,13 +115,23 @@ def style_distance(grams: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor
     return torch.stack(apart).mean(0)
 
 
-def moments_distance(maps: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
-    """Return how far means and deviations of maps (N, C, H, W) are from those of others, (N,), as `style_distance`."""
+def spread(maps: Tensor) -> Spread:
+    """Return how the channels of maps (N, C, H, W) lie."""
+    mean = maps.float().mean((2, 3), keepdim=True)
+    return Spread(mean, gram(maps.float() - mean))
+
+
+def spread_distance(maps: Sequence[Tensor], targets: Sequence[Spread]) -> Tensor:
+    """Return how far the channels of maps (N, C, H, W) lie from where a style's do, (N,), in the mean over layers.
+
+    The Gram matrix about the style's means is C + (m - u)(m - u)^T of one's own covariance C and means m: it is the
+    style's where both are. A distance is the root of |G - A|^2 / (|A|^2 + (f |u|^2)^2), the second summand of which
+    keeps styles that are all but even from counting more than others; it is smoothed near 0, where a root is steep.
+    """
     apart = []
-    for one, target in zip(maps, targets, strict=True):
-        (mean, deviation), (mean_there, deviation_there) = moments(one), moments(target)
-        difference = _square(mean - mean_there) + _square(deviation - deviation_there)
-        apart.append(difference / (_square(mean_there) + _square(deviation_there) + EPSILON))
+    for one, (mean, there) in zip(maps, targets, strict=True):
+        unit = _square(there) + (EVEN * _square(mean)) ** 2
+        apart.append((_square(gram(one.float() - mean) - there) / (unit + EPSILON) + LEAST).sqrt() - LEAST**0.5)
     return torch.stack(apart).mean(0)
 
 

@@ -1,16 +1,18 @@
 """Style transfer in one pass: one player, a network that paints pictures in one style, or in any that it is shown.
 
 Perceptual losses (Johnson, Alahi and Fei-Fei, 2016): what is painted is to have the style's Gram matrices and the
-picture's content, as `losses.style` tells them. Differs from it: content is told by the map after its channels are
-normalised over the picture (as Huang and Belongie, 2017, have it), so that colours may change; style counts by the
-root of its distance, so that styles that are hard to meet do not outweigh all others; and pictures are looked at
-through a random shift, which both the picture and the painting get, so that nothing is painted that only the strided
-network sees.
+picture's content, as `losses.style` tells them. Differs from it: the matrices are about the style's means, for about
+zero they tell these and little else, and a network that meets them recolours; content is told by the map after its
+channels are normalised over the picture (as Huang and Belongie, 2017, have it), so that colours may change; style
+counts by the root of its distance, so that styles that are hard to meet do not outweigh all others; and pictures are
+looked at through a random shift, which both the picture and the painting get, so that nothing is painted that only the
+strided network sees.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -21,7 +23,7 @@ from pinxit.data import Batch
 from pinxit.data.batch import to_float
 from pinxit.images import load_image, resize
 from pinxit.losses.perceptual import lite0_network
-from pinxit.losses.style import content_distance, gram, loss_network, style_distance, total_variation
+from pinxit.losses.style import Spread, content_distance, loss_network, spread, spread_distance, total_variation
 from pinxit.nets.shapes import over_black
 from pinxit.nets.stylizer import Painter, StyleDecoder, StyleEncoder, cropped, statistics
 from pinxit.objectives.objective import Loss, Objective, Player
@@ -31,7 +33,6 @@ from pinxit.objectives.settings import StyleSettings
 SHIFTS = 8
 OWN = 0.1
 EXCESS = 10.0
-LEAST = 1e-4
 
 
 class OneStyle(Objective):
@@ -41,7 +42,7 @@ class OneStyle(Objective):
 
     def __init__(self, settings: StyleSettings) -> None:
         self.settings = settings
-        self.networks = nn.ModuleDict({"painter": Painter(), "style": _Grams()})
+        self.networks = nn.ModuleDict({"painter": Painter(), "style": _Spreads()})
 
     @property
     def painter(self) -> Painter:
@@ -54,7 +55,7 @@ class OneStyle(Objective):
             raise ValueError("there is no style to learn")
         style = style_picture(self.settings.style, self.settings.style_size).to(batch.image.device)
         seen = loss_network(device=style.device)(style)
-        cast(_Grams, self.networks["style"]).keep([gram(maps) for maps in seen.style])
+        cast(_Spreads, self.networks["style"]).keep([spread(maps) for maps in seen.style])
 
     def players(self) -> tuple[Player, ...]:
         """Return the network."""
@@ -67,7 +68,7 @@ class OneStyle(Objective):
 
     def loss(self, batch: Batch, drawn: Tensor) -> Loss:
         """Return the distances of style and content, how uneven the painting is, and how far out of range."""
-        return painting_loss(self.settings, batch, drawn, cast(_Grams, self.networks["style"]).kept())
+        return painting_loss(self.settings, batch, drawn, cast(_Spreads, self.networks["style"]).kept())
 
     def preview(self, batch: Batch) -> Tensor:
         """Return pictures, each followed by its painting, as many as make a square of pairs."""
@@ -121,7 +122,7 @@ class AnyStyle(Objective):
         """Return the distances of style and content, how uneven the paintings are, and how far out of range."""
         with torch.no_grad():
             seen = loss_network(device=drawn.device)(self.styles(batch))
-            targets = [gram(maps) for maps in seen.style]
+            targets = [spread(maps) for maps in seen.style]
         return painting_loss(self.settings, batch, drawn, targets)
 
     def preview(self, batch: Batch) -> Tensor:
@@ -133,17 +134,16 @@ class AnyStyle(Objective):
         return triples(images, styles, self.painted(images, styles))
 
 
-def painting_loss(settings: StyleSettings, batch: Batch, painted: Tensor, targets: list[Tensor]) -> Loss:
-    """Return the terms of a batch's paintings (N, 3, H, W), whose styles' Gram matrices are `targets`."""
+def painting_loss(settings: StyleSettings, batch: Batch, painted: Tensor, targets: list[Spread]) -> Loss:
+    """Return the terms of a batch's paintings (N, 3, H, W), in whose styles channels lie as `targets` say."""
     network = loss_network(device=painted.device)
     shifts = (batch.uniform(2, stream="shift") * SHIFTS).int().tolist()
     seen = network(shifted(painted, shifts))
     with torch.no_grad():
         there = network(shifted(colours(batch.image), shifts)).content
-    apart = style_distance([gram(maps) for maps in seen.style], targets)
     return Loss(
         {
-            "style": settings.style_weight * apart.add(LEAST).sqrt().mean(),
+            "style": settings.style_weight * spread_distance(seen.style, targets).mean(),
             "content": content_distance(normal(seen.content), normal(there)).mean(),
             "total_variation": settings.total_variation * total_variation(painted).mean(),
             "excess": EXCESS * (painted - painted.clamp(0, 1)).square().mean(),
@@ -186,19 +186,21 @@ def style_encoder(device: torch.device) -> StyleEncoder:
     return StyleEncoder(lite0_network(device))
 
 
-class _Grams(nn.Module):
-    """The Gram matrices of one style, a buffer a layer, which a checkpoint holds."""
+class _Spreads(nn.Module):
+    """How the channels of one style lie, two buffers a layer, which a checkpoint holds."""
 
     def __init__(self) -> None:
         super().__init__()
         for level, channels in enumerate(GRAM_CHANNELS):
-            self.register_buffer(f"level{level}", torch.zeros(1, channels, channels))
+            self.register_buffer(f"mean{level}", torch.zeros(1, channels, 1, 1))
+            self.register_buffer(f"gram{level}", torch.zeros(1, channels, channels))
 
-    def keep(self, grams: list[Tensor]) -> None:
-        """Take the matrices (1, C, C) of a style."""
-        for buffer, found in zip(self.buffers(), grams, strict=True):
+    def keep(self, layers: list[Spread]) -> None:
+        """Take those of a style."""
+        for buffer, found in zip(self.buffers(), chain(*layers), strict=True):
             buffer.copy_(found)
 
-    def kept(self) -> list[Tensor]:
-        """Return the matrices."""
-        return list(self.buffers())
+    def kept(self) -> list[Spread]:
+        """Return them, a layer each."""
+        buffers = list(self.buffers())
+        return [Spread(*pair) for pair in zip(buffers[::2], buffers[1::2], strict=True)]
