@@ -16,7 +16,7 @@ import pinxit
 ROOT = Path(pinxit.__file__).parent
 FLOORS = {
     "__init__": 0, "errors": 0.1, "settings": 0.2, "files": 0.2, "progress": 0.2, "runtime": 0.2,
-    "images": 1, "degradations": 1.1, "data": 1.1, "nets": 1, "losses": 1.1,
+    "images": 1, "animations": 1.1, "degradations": 1.1, "data": 1.1, "nets": 1, "losses": 1.1,
     "objectives": 2, "metrics": 2,
     "training": 3,
     "editors": 4, "sampling": 4, "coding": 4.1, "compression": 4.2, "evaluation": 4.1, "explain": 4, "export": 4.1,

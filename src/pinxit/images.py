@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
@@ -27,6 +27,7 @@ from pinxit.files import whole_file
 PIXEL_CEILING = 128_000_000  # 24 megapixels, enlarged twice, can be read again
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in (*FORMATS, "MPO"))
+ANIMATED = ("GIF", "PNG", "WEBP")  # what animations are read and written as
 
 # What is saved, and what of a picture's metadata its writer takes; other formats drop alpha or colours without a word.
 _SAVED = {
@@ -67,6 +68,7 @@ Image.MAX_IMAGE_PIXELS = 2 * PIXEL_CEILING  # so that ours is the first to speak
 
 _TIFF_XMP = 700
 _RECIPE = "pinxit"
+GIF_RECIPE = b"pinxit:recipe="
 _XMP = (
     '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -125,6 +127,14 @@ class Picture:
         return self.pixels.shape[2] == 1 or self.mode in _GREY
 
 
+class Frame(NamedTuple):
+    """A picture of an animation: how long it is shown in milliseconds, and how often all of them are, 0 for ever."""
+
+    picture: Picture
+    duration: float
+    plays: int
+
+
 FIRST_FRAME = "only the first of several frames is used"
 LESS_DEPTH = "16-bit colour is read at 8 bits (the extra pinxit[deep] reads it exactly)"
 FLOAT_DEPTH = "float pixels are kept at 16 bits"
@@ -138,14 +148,47 @@ def read_picture(source: Path | BinaryIO, name: str | None = None) -> Picture:
     Palettes are resolved, transparency becomes a fourth channel, CMYK goes through its embedded profile, 16-bit grey is
     kept exactly. Whatever is wrong with the file is a `DataError` of one line; no more than `PIXEL_CEILING` is decoded.
     """
-    name = name or str(source if isinstance(source, Path) else getattr(source, "name", "picture"))
-    with _plain_errors(name):
-        if not isinstance(source, Path):
-            return _decode(source, name)
-        if not stat.S_ISREG(source.stat().st_mode):
-            raise DataError(f"{name}: not a file")
-        with source.open("rb") as file:
-            return _decode(file, name)
+    name = name_of(source, name)
+    with _opened(source, name) as file:
+        return _decode(file, name)
+
+
+def is_animation(source: Path | BinaryIO) -> bool:
+    """Return whether a file holds several frames and is of a kind in which animations are written, too.
+
+    What cannot be read is none: reading it will say why.
+    """
+    try:
+        with _opened(source, "") as file, Image.open(file, formats=ANIMATED) as image:
+            return bool(getattr(image, "is_animated", False))
+    except DataError:
+        return False
+
+
+def read_frames(source: Path | BinaryIO, name: str | None = None) -> Iterator[Frame]:
+    """Decode an animation frame by frame, each the whole picture as it is then shown; one lies in memory at a time.
+
+    Raises as `read_picture`, and for 16 bits. A PNG's picture for programs that show no animations is passed over.
+    """
+    name = name_of(source, name)
+    with _opened(source, name) as file, Image.open(file, formats=ANIMATED) as image:
+        _check_size(image, name)
+        size, first, lost = image.size, int(getattr(image, "default_image", False)), list[str]()
+        keeps, turn = None, _orientation(image)
+        for number in range(first, getattr(image, "n_frames", 1)):
+            image.seek(number)
+            image.load()
+            if _is_deep(image) or image.mode in _GREY_16:
+                raise DataError(f"{name}: an animation of 16 bits; only those of 8 bits are read")
+            if image.size != size:
+                raise DataError(f"{name}: its frames are not of one size")
+            turn = max(turn, _orientation(image))
+            pixels = np.ascontiguousarray(_UPRIGHT.get(turn, lambda pixels: pixels)(_pixels(image, name, lost)))
+            picture = Picture(pixels, image.format or "", image.mode)
+            keeps = keeps or _metadata(image, picture.grey, turn, lost)
+            picture = replace(picture, lost=tuple(lost), keeps=keeps)
+            yield Frame(picture, float(image.info.get("duration", 0)), _plays(image))
+        _check_end(file, image, name)
 
 
 def load_image(source: Path | BinaryIO, name: str | None = None) -> np.ndarray:
@@ -169,9 +212,11 @@ def load_picture(source: Path | BinaryIO, name: str | None = None) -> Picture:
 
 def read_recipe(source: Path | BinaryIO, name: str | None = None) -> dict[str, Any] | None:
     """Return the recipe that `save_picture` wrote into a file, or None if there is none."""
-    name = name or str(source if isinstance(source, Path) else getattr(source, "name", "picture"))
+    name = name_of(source, name)
     with _plain_errors(name), Image.open(source, formats=FORMATS) as image:
         text = image.info.get(_RECIPE)
+        if text is None and (comment := _comment(image)).startswith(GIF_RECIPE):
+            text = comment.removeprefix(GIF_RECIPE).decode()
         if text is None and (found := re.search(rb'pinxit:recipe="([^"]*)"', _xmp(image))):
             text = html.unescape(found[1].decode())
         if text is None:
@@ -203,10 +248,15 @@ def save_picture(path: Path, picture: Picture, recipe: Mapping[str, Any] | None 
 
 def kind_of(path: Path) -> str:
     """Return Pillow's word for the format that a suffix tells; `UsageError` if pictures are not saved so."""
-    kind = Image.registered_extensions().get(path.suffix.lower())
+    kind = format_of(path)
     if kind not in _SAVED:
         raise UsageError(f"{path.name}: cannot save pictures as {path.suffix or 'a file without a suffix'}; .png works")
     return kind
+
+
+def format_of(path: Path) -> str:
+    """Return Pillow's word for the format that a suffix tells, "" for none, whether pictures are saved so or not."""
+    return Image.registered_extensions().get(path.suffix.lower(), "")
 
 
 def write_picture(
@@ -228,6 +278,11 @@ def write_picture(
         if getattr(error, "errno", None):
             raise
         raise UsageError(f"{name}: {kind} cannot hold this picture ({error}); .png works") from error
+
+
+def name_of(source: Path | BinaryIO, name: str | None = None) -> str:
+    """Return what errors call a file: the name that is given, or its own."""
+    return name or str(source if isinstance(source, Path) else getattr(source, "name", "picture"))
 
 
 def grid(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
@@ -288,15 +343,58 @@ def _as_pillow(image: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image))
 
 
+@contextmanager
+def _opened(source: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
+    """Give an open file at its beginning, inside of which whatever is wrong with it is a `DataError` of one line."""
+    with _plain_errors(name):
+        if not isinstance(source, Path):
+            source.seek(0)
+            yield source
+        elif not stat.S_ISREG(source.stat().st_mode):
+            raise DataError(f"{name}: not a file")
+        else:
+            with source.open("rb") as file:
+                yield file
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    if image.width * image.height > PIXEL_CEILING:
+        raise DataError(
+            f"{name}: {image.width} x {image.height} pixels; at most {PIXEL_CEILING // 1_000_000} million are read"
+        )
+
+
+def _check_end(file: BinaryIO, image: Image.Image, name: str) -> None:
+    """Raise if an animation's last mark is missing: Pillow takes a GIF cut between two frames for a shorter one."""
+    file.seek(max(0, file.seek(0, io.SEEK_END) - 1024))
+    tail = file.read()
+    if (image.format == "GIF" and not tail.rstrip(b"\0").endswith(b";")) or (
+        image.format == "PNG" and b"IEND" not in tail
+    ):
+        raise EOFError(name)
+
+
+def _plays(image: Image.Image) -> int:
+    """Return how often an animation is shown, 0 for ever. A GIF says how often again, or nothing for once."""
+    if image.format == "GIF":
+        again = image.info.get("loop")
+        return 1 if again is None else again + bool(again)
+    return int(image.info.get("loop", 0))
+
+
+def _comment(image: Image.Image) -> bytes:
+    comment = image.info.get("comment") if image.format == "GIF" else None
+    return comment if isinstance(comment, bytes) else b""
+
+
 def _decode(file: BinaryIO, name: str) -> Picture:
     if not file.read(1):
         raise DataError(f"{name}: the file is empty")
     file.seek(0)
     with Image.open(file, formats=FORMATS) as image:
-        if image.width * image.height > PIXEL_CEILING:
-            raise DataError(
-                f"{name}: {image.width} x {image.height} pixels; at most {PIXEL_CEILING // 1_000_000} million are read"
-            )
+        _check_size(image, name)
+        if "loop" in image.info and not getattr(image, "is_animated", False):
+            _check_end(file, image, name)
         lost = [FIRST_FRAME] if getattr(image, "is_animated", False) and image.format != "MPO" else []
         grey_alpha = any("LA;16" in str(tile.args) for tile in getattr(image, "tile", ()))  # Pillow makes it RGBA
         deep, before = _is_deep(image), _orientation(image)  # in this order: asking a PNG for its Exif loads it
@@ -470,19 +568,20 @@ def _write_deep_png(file: BinaryIO, pixels: np.ndarray, options: Mapping[str, An
     head = small.getvalue()
     high, wide, channels = pixels.shape
     file.write(head[:8])
-    _chunk(file, b"IHDR", struct.pack(">IIBBBBB", wide, high, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0))
+    chunk(file, b"IHDR", struct.pack(">IIBBBBB", wide, high, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0))
     file.write(head[33 : head.rindex(b"IDAT") - 4])
     packer, above = zlib.compressobj(), np.zeros((1, 2 * wide * channels), np.uint8)
     for top in range(0, high, 64):
         rows = pixels[top : top + 64].astype(">u2").reshape(-1, wide * channels).view(np.uint8)
         less = rows - np.concatenate([above, rows[:-1]])  # the filter 'up'
         above = rows[-1:]
-        _chunk(file, b"IDAT", packer.compress(np.pad(less, ((0, 0), (1, 0)), constant_values=2).tobytes()))
-    _chunk(file, b"IDAT", packer.flush())
-    _chunk(file, b"IEND", b"")
+        chunk(file, b"IDAT", packer.compress(np.pad(less, ((0, 0), (1, 0)), constant_values=2).tobytes()))
+    chunk(file, b"IDAT", packer.flush())
+    chunk(file, b"IEND", b"")
 
 
-def _chunk(file: BinaryIO, kind: bytes, content: bytes) -> None:
+def chunk(file: BinaryIO, kind: bytes, content: bytes) -> None:
+    """Write a chunk of a PNG."""
     file.write(struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content)))
 
 

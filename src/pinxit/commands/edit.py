@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 from pydantic import Field, create_model
 
 from pinxit.commands import Json
@@ -77,9 +78,16 @@ class Files:
         ),
     ] = False
     as_json: Json = False
+    camera: Annotated[
+        str | None,
+        Parameter(help="Edit what a camera of this number shows, 0 for the first, in a window; or a file of a film."),
+    ] = None
+    camera_side: Annotated[
+        int, Parameter(validator=Number(gte=1), help="Pixels that the longer side of its frames has at most.")
+    ] = 320
 
 
-FLAGS = ("--out", "--recursive", "--overwrite", "--mask", "--proof", "--json")
+FLAGS = ("--out", "--recursive", "--overwrite", "--mask", "--proof", "--json", "--camera", "--camera-side")
 
 MASK = Parameter(name="*", group="Where to change")
 FilesFlags = Annotated[Files, Parameter(name="*", group="Files")]
@@ -136,6 +144,9 @@ def _parsed(kind: type[S], flags: Settings | None) -> S:
 
 def _edit(words: Sequence[str], edits: Sequence[Editor], files: Files, mask: Mask, settings: EditSettings) -> None:
     """Edit as the words ask: through a pipe, or files into a file or a folder."""
+    if files.camera is not None:
+        _edit_live(words, edits, files, mask, settings)
+        return
     if not words:
         raise UsageError("name the pictures: files, folders, patterns in quotes, or - for one from stdin")
     if files.proof:
@@ -160,6 +171,19 @@ def _edit(words: Sequence[str], edits: Sequence[Editor], files: Files, mask: Mas
     elif not edited.failures:
         print(out)
     edited.check()
+
+
+def _edit_live(words: Sequence[str], edits: Sequence[Editor], files: Files, mask: Mask, settings: EditSettings) -> None:
+    """Show what a camera sees, edited."""
+    given = {"IN": words, "--out": files.out, "--proof": files.proof, "--json": files.as_json, "--map": settings.map}
+    if wrong := [name for name, is_given in given.items() if is_given]:
+        raise UsageError(f"{' and '.join(wrong)}: not together with --camera, which shows and keeps nothing")
+    from pinxit.editors.live import edit_camera
+
+    shown = edit_camera(
+        str(files.camera), edits, settings, mask=mask, drawn=files.mask, side=files.camera_side
+    )  # fmt: skip
+    print(f"{shown.frames:,} frames, {shown.rate:.1f} a second")
 
 
 def _prove(words: Sequence[str], edits: Sequence[Editor], files: Files, settings: EditSettings) -> None:
@@ -202,7 +226,7 @@ def _edit_piped(
 def _refuse_beside_a_pipe(out: Path | None, files: Files, settings: EditSettings) -> None:
     given = {
         "--json": files.as_json, "--sidecar": settings.sidecar, "--map": settings.map,
-        "--skip-existing": settings.skip_existing,
+        "--skip-existing": settings.skip_existing, "--frames": settings.frames,
     }  # fmt: skip
     if wrong := [flag for flag, is_given in given.items() if is_given]:
         raise UsageError(f"{' and '.join(wrong)}: not together with -, one picture through a pipe")

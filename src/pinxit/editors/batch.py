@@ -13,25 +13,39 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from types import FrameType
-from typing import Any
+from typing import Any, overload
 
 from pinxit import __version__
+from pinxit.animations import Animation, animated_kind_of, load, save_animation, write_animation
 from pinxit.editors import EDITORS
 from pinxit.editors.editor import Editor
 from pinxit.editors.engine import edit_picture
 from pinxit.editors.fidelity import disagreement, heat
-from pinxit.editors.listing import AUTO, SAVED, Found, find, name_results, printable, text
+from pinxit.editors.listing import AUTO, SAVED, Found, find, in_order, name_results, printable, text
 from pinxit.editors.mask import Mask
 from pinxit.editors.recipe import Recipe, Stamp, map_of, sidecar, stamped
 from pinxit.editors.settings import EditSettings
 from pinxit.editors.sheet import Pair, contact_sheet, thumbnail
+from pinxit.editors.steady import Steady
 from pinxit.errors import DataError, DiskError, SomeFailedError, StoppedError, UsageError, UserError, as_user_error
 from pinxit.files import sha256, write_json, write_whole
-from pinxit.images import SUFFIXES, Picture, kind_of, load_picture, read_recipe, save_image, save_picture, write_picture
-from pinxit.progress import Line, say
+from pinxit.images import (
+    SUFFIXES,
+    Picture,
+    format_of,
+    is_animation,
+    kind_of,
+    load_picture,
+    read_picture,
+    read_recipe,
+    save_image,
+    save_picture,
+    write_picture,
+)
+from pinxit.progress import Line, say, track
 from pinxit.settings import chain_document, chain_text
 
 MANIFEST, SHEET = "manifest.json", "sheet.html"
@@ -42,23 +56,27 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to edit: its file, its place in the tree, where its result goes, and what errors call it."""
+    """One picture to edit: its file, its place in the tree, where its result goes, and what errors call it.
+
+    `moves` says that it is an animation.
+    """
 
     path: Path
     place: PurePosixPath
     out: Path
     problem: str = ""
+    moves: bool = False
 
     @property
     def name(self) -> str:
         """What a person is told it is called, on one line."""
         return printable(self.path)
 
-    def load(self) -> Picture:
+    def load(self) -> Picture | Animation:
         """Return the picture; `DataError` if it cannot be read whole."""
         if self.problem:
             raise DataError(f"{self.name}: {self.problem}")
-        return load_picture(self.path, self.name)
+        return load(self.path, self.name)
 
 
 @dataclass(frozen=True)
@@ -96,23 +114,55 @@ class Bench:
         self.mask, self.drawn = mask, drawn
         self.chain, self.files = stamped(chain)
         self.bounds = [editor.bind(str(chosen.device), settings.max_memory) for editor in chain]
+        self.steady = max(editor.steady for editor in chain) if settings.steady is None else settings.steady
         self.weights = {name: digest for bound in self.bounds for name, digest in bound.weights.items()}
         self.masks = _by_stem(drawn) if drawn and drawn.is_dir() else None
         if drawn and self.masks is None:
             load_picture(drawn)  # a mask that cannot be read is told once, not for every picture
 
-    def edited(self, picture: Picture, place: PurePosixPath) -> Picture:
-        """Return a picture after the edits."""
-        drawn = self.drawn_for(place)
-        weights = self.mask.weights(picture, load_picture(drawn) if drawn else None)
-        settings = self.settings
-        return edit_picture(
-            picture, self.bounds, weights,
-            strength=settings.strength, memory=settings.max_memory, device=str(self.device),
-        )  # fmt: skip
+    @overload
+    def edited(self, given: Picture, place: PurePosixPath, film: Steady | None = None) -> Picture: ...
 
-    def recipe(self, source: Stamp, place: PurePosixPath) -> Recipe:
-        """Return how the result of a picture is made."""
+    @overload
+    def edited(self, given: Animation, place: PurePosixPath, film: Steady | None = None) -> Animation: ...
+
+    @overload
+    def edited(
+        self, given: Picture | Animation, place: PurePosixPath, film: Steady | None = None
+    ) -> Picture | Animation: ...
+
+    def edited(
+        self, given: Picture | Animation, place: PurePosixPath, film: Steady | None = None
+    ) -> Picture | Animation:
+        """Return a picture after the edits, as the next frame of `film`; an animation makes its own when it is asked.
+
+        A mask that is drawn holds for all frames of an animation.
+        """
+        drawn = self.drawn_for(place)
+        mask = load_picture(drawn) if drawn else None
+        if isinstance(given, Picture):
+            return self.framed(given, mask, film)
+
+        def frames() -> Iterator[Picture]:
+            steady = Steady(self.steady) if self.steady else None
+            for frame in track(given.frames(), f"{printable(place)}: frame", len(given.durations)):
+                yield self.framed(frame, mask, steady)
+
+        return replace(given, frames=frames)
+
+    def framed(self, frame: Picture, drawn: Picture | None, film: Steady | None) -> Picture:
+        """Return the next frame of a film after the edits, or a picture that is alone."""
+        settings, memory = self.settings, self.settings.max_memory
+        if memory is not None and film:
+            memory -= film.held
+        edited = edit_picture(
+            frame, self.bounds, self.mask.weights(frame, drawn),
+            strength=settings.strength, memory=memory, device=str(self.device),
+        )  # fmt: skip
+        return film.follow(frame, edited) if film else edited
+
+    def recipe(self, source: Stamp, place: PurePosixPath, moves: bool = False, follows: Stamp | None = None) -> Recipe:
+        """Return how the result of a picture is made, of an animation, or of the frame that follows another."""
         drawn = self.drawn_for(place)
         return Recipe(
             pinxit=__version__,
@@ -124,6 +174,8 @@ class Bench:
             mask=self.mask,
             drawn=Stamp.of(drawn) if drawn else None,
             files=self.files,
+            steady=self.steady if moves or follows else None,
+            follows=follows,
             weights=self.weights,
         )
 
@@ -151,9 +203,10 @@ def edit_files(
 ) -> Edited:
     """Edit the pictures of files, folders and patterns into `out`: a file for one file, else a folder with their tree.
 
-    A picture that fails stops no other; `Edited.check` raises then. A folder gets `manifest.json` and a contact sheet
-    too. `drawn` is the mask's picture, or a folder of them. Raises `UsageError` if a result is there already, before
-    anything is written; `DiskError` if the disk is full; `StoppedError` after a signal. What is done then is whole.
+    An animation is edited frame by frame. A picture that fails stops no other; `Edited.check` raises then. A folder
+    gets `manifest.json` and a contact sheet too. `drawn` is the mask's picture, or a folder of them. Raises
+    `UsageError` if a result is there already, before anything is written; `DiskError` if the disk is full;
+    `StoppedError` after a signal. What is done then is whole.
     """
     settings = settings or EditSettings()
     if overwrite and settings.skip_existing:
@@ -165,7 +218,7 @@ def edit_files(
     if not listing.found:
         raise DataError(f"no pictures in {', '.join(map(printable, names)) or 'what was named'}")
     folder = None if listing.single and out.suffix.lower() in SUFFIXES and not out.is_dir() else out
-    jobs = _jobs(listing.found, out, folder, settings)
+    jobs = _jobs(in_order(listing.found) if settings.frames else listing.found, out, folder, settings)
     if not overwrite:
         _refuse_to_overwrite(jobs, names, folder, settings)
     remembered = _remembered(folder) if folder else []
@@ -187,16 +240,28 @@ def edit_bytes(
     The format is that of the name `out`, or of `settings.format` if there is none. `name` is for errors and the recipe.
     """
     settings = settings or EditSettings()
+    given, place = load(io.BytesIO(content), name), PurePosixPath(Path(name).name)
+    moves = isinstance(given, Animation)
     if out:
-        _check_format(out, settings)
-    picture = load_picture(io.BytesIO(content), name)
-    place = PurePosixPath(Path(name).name)
-    kind = kind_of(out or Path(name_results([PurePosixPath(f"stdout.{picture.format.lower()}")], settings.format)[0]))
+        _check_format(out, settings, moves)
+    named = _named([PurePosixPath(f"stdout.{given.format.lower()}")], [moves], settings)
+    kind = (animated_kind_of if moves else kind_of)(out or Path(named[0]))
     bench = Bench(chain, settings, mask, drawn)
-    recipe = bench.recipe(Stamp(name=text(place), sha256=hashlib.sha256(content).hexdigest()), place)
-    result = io.BytesIO()
-    write_picture(result, kind, bench.edited(picture, place), recipe.document(), name)
+    recipe = bench.recipe(Stamp(name=text(place), sha256=hashlib.sha256(content).hexdigest()), place, moves).document()
+    result, edited = io.BytesIO(), bench.edited(given, place)
+    if isinstance(edited, Animation):
+        write_animation(result, kind, edited, recipe, name)
+    else:
+        write_picture(result, kind, edited, recipe, name)
     return result.getvalue()
+
+
+def save(path: Path, result: Picture | Animation, recipe: dict[str, Any]) -> None:
+    """Write a result with its recipe, as `save_picture` and `save_animation` do."""
+    if isinstance(result, Animation):
+        save_animation(path, result, recipe)
+    else:
+        save_picture(path, result, recipe)
 
 
 @dataclass
@@ -210,6 +275,8 @@ class _Batch:
     entries: dict[int, dict[str, Any]] = field(default_factory=dict)
     failures: dict[int, UserError] = field(default_factory=dict)
     pairs: dict[int, Pair] = field(default_factory=dict)
+    film: Steady | None = None
+    followed: int = -1
 
     def run(self) -> Edited:
         """Do what is to be done, and tell it however it ends."""
@@ -253,15 +320,15 @@ class _Batch:
             if not all(path.is_file() for path in _written(job, self.bench.settings)):
                 continue
             try:
-                after, recipe = load_picture(job.out), read_recipe(job.out)
+                edited, recipe = load(job.out), read_recipe(job.out)
             except DataError as error:
                 say(f"{error}; it is made again")
                 continue
             self._note(number, recipe, None)
             with suppress(DataError):
-                others += recipe != self.bench.recipe(Stamp.of(job.path), job.place).document()
+                others += recipe != self._recipe(number)
                 if self._is_shown(number):
-                    self._show(number, job.load(), after)
+                    self._show(number, job.load(), edited)
         if self.entries:
             say(f"{len(self.entries):,} of {len(self.jobs):,} results are there already")
         if others:
@@ -286,19 +353,41 @@ class _Batch:
     def _do(self, number: int) -> None:
         """Edit one picture and write its result."""
         job, started = self.jobs[number], time.monotonic()
-        before = job.load()
-        for loss in before.lost:
+        given = job.load()
+        for loss in given.lost:
             say(f"{job.name}: {loss}")
-        recipe = self.bench.recipe(Stamp.of(job.path), job.place).document()
-        after = self.bench.edited(before, job.place)
+        recipe = self._recipe(number)
+        edited = self.bench.edited(given, job.place, self._film_before(number))
         if self.bench.settings.map:
-            save_image(map_of(job.out), heat(disagreement(before, after)))
-        save_picture(job.out, after, recipe)
+            if isinstance(given, Animation) or isinstance(edited, Animation):
+                raise UsageError(f"{job.name}: an animation, of which --map draws nothing")
+            save_image(map_of(job.out), heat(disagreement(given, edited)))
+        save(job.out, edited, recipe)
         if self.bench.settings.sidecar:
             write_json(sidecar(job.out), recipe)
         self._note(number, recipe, round(time.monotonic() - started, 3))
+        self.followed = number
         if self._is_shown(number):
-            self._show(number, before, after)
+            self._show(number, given, edited)
+
+    def _recipe(self, number: int) -> dict[str, Any]:
+        """Return how a picture's result is made; of a film's frames, after the frame before."""
+        job, film = self.jobs[number], self.bench.settings.frames and number
+        follows = Stamp.of(self.jobs[number - 1].path) if film and self.bench.steady else None
+        return self.bench.recipe(Stamp.of(job.path), job.place, job.moves, follows).document()
+
+    def _film_before(self, number: int) -> Steady | None:
+        """Return what is remembered of the film when this frame's turn comes; of one that goes on, the last frame."""
+        if not (self.bench.settings.frames and self.bench.steady):
+            return None
+        if self.jobs[number].moves:
+            raise DataError(f"{self.jobs[number].name}: an animation, among the frames of a film")
+        self.film = self.film or Steady(self.bench.steady)
+        before = self.jobs[number - 1]
+        if number and self.followed != number - 1 and self.entries[number - 1]["error"] is None:
+            self.film = Steady(self.bench.steady)
+            self.film.follow(load_picture(before.path), load_picture(before.out))
+        return self.film
 
     def _note(self, number: int, recipe: dict[str, Any] | None, seconds: float | None) -> None:
         job = self.jobs[number]
@@ -316,9 +405,11 @@ class _Batch:
         """Say whether the sheet has room for this picture; of many it shows one out of so many."""
         return self.folder is not None and number % -(-len(self.jobs) // SHEET_PAIRS) == 0
 
-    def _show(self, number: int, before: Picture, after: Picture) -> None:
-        name = self._place(self.jobs[number].out)
-        self.pairs[number] = Pair(name, thumbnail(before.pixels), thumbnail(after.pixels))
+    def _show(self, number: int, given: Picture | Animation, edited: Picture | Animation) -> None:
+        job = self.jobs[number]
+        shown = ((given, job.path), (edited, job.out))  # of animations the first frame, as it lies in their files
+        before, after = (one if isinstance(one, Picture) else read_picture(path) for one, path in shown)
+        self.pairs[number] = Pair(self._place(job.out), thumbnail(before.pixels), thumbnail(after.pixels))
 
     def _place(self, out: Path) -> str:
         return text(out.relative_to(self.folder) if self.folder else out)
@@ -337,24 +428,37 @@ class _Batch:
 
 def _jobs(found: Sequence[Found], out: Path, folder: Path | None, settings: EditSettings) -> list[Job]:
     """Return a job for each picture that was found; `UsageError` if results cannot be written so."""
+    moving = [not one.problem and is_animation(one.path) for one in found]
     if folder is None:
-        _check_format(out, settings)
-        jobs = [Job(one.path, one.place, out, one.problem) for one in found]
+        _check_format(out, settings, any(moving))
+        results = [out]
     else:
         if out.exists() and not out.is_dir():
             raise UsageError(f"{out} is a file; several pictures need a folder")
         if out.suffix.lower() in SUFFIXES and not out.is_dir():
             raise UsageError(f"{out} would be a folder with the name of a picture; choose another -o")
-        results = name_results([one.place for one in found], settings.format)
-        jobs = [Job(one.path, one.place, out / result, one.problem) for one, result in zip(found, results, strict=True)]
-    if kinds := sorted({kind_of(job.out) for job in jobs} & set(LOSSY)):
-        say(f"results as {' and '.join(kinds)} are compressed again, at quality 95; png loses nothing")
+        results = [folder / place for place in _named([one.place for one in found], moving, settings)]
+    jobs = [
+        Job(one.path, one.place, result, one.problem, moves)
+        for one, result, moves in zip(found, results, moving, strict=True)
+    ]
+    kinds = {format_of(job.out) for job in jobs}
+    if lossy := sorted(kinds & set(LOSSY)):
+        say(f"results as {' and '.join(lossy)} are compressed again, at quality 95; png loses nothing")
+    if "GIF" in kinds:
+        say("results as GIF have 256 colours a frame; --format png loses nothing")
     return jobs
 
 
-def _check_format(out: Path, settings: EditSettings) -> None:
+def _named(places: Sequence[PurePosixPath], moving: Sequence[bool], settings: EditSettings) -> list[PurePosixPath]:
+    """Return the places of results, of which animations keep their format unless another is asked for."""
+    own = settings.format == AUTO or "format" not in settings.model_fields_set
+    return name_results(places, settings.format, [number for number, moves in enumerate(moving) if moves and own])
+
+
+def _check_format(out: Path, settings: EditSettings, moves: bool) -> None:
     """Raise `UsageError` if pictures cannot be saved as `out`, or if another format was asked for."""
-    kind, asked = kind_of(out), settings.format
+    kind, asked = (animated_kind_of if moves else kind_of)(out), settings.format
     if "format" in settings.model_fields_set and asked != AUTO and kind != kind_of(Path(f"a{SAVED[asked]}")):
         raise UsageError(f"--format {asked}: the suffix of {out.name} says otherwise; leave one of them out")
 

@@ -96,6 +96,8 @@ class Editor(Settings):
 
     proof: ClassVar[Mapping[str, tuple[float, ...]]] = {}
     """The setting that a sheet of proofs shows beside the strength, with its values."""
+    steady: ClassVar[float] = 0.0
+    """The share of earlier results in a film's where it stays as it was, if nothing is said (`editors.steady`)."""
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load what the edit needs, once. `memory` is how many bytes it may use, None for as many as it likes."""

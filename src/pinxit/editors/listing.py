@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
+from pinxit.animations import animated_kind_of
 from pinxit.errors import UsageError
 from pinxit.images import SUFFIXES, kind_of
 
@@ -61,18 +63,32 @@ def find(words: Sequence[str], recursive: bool, out: Path | None) -> Listing:
     return Listing(listed, remarks, len(listed) == 1 and not any(Path(word).is_dir() for word in words))
 
 
-def name_results(places: Sequence[PurePosixPath], kind: str) -> list[PurePosixPath]:
+def in_order(found: Sequence[Found]) -> list[Found]:
+    """Return what was found in the order of the numbers in names: 9.png before 10.png."""
+
+    def key(one: Found) -> list[tuple[int, str]]:
+        parts = re.split(r"([0-9]+)", one.place.as_posix())
+        return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)]
+
+    return sorted(found, key=key)
+
+
+def name_results(places: Sequence[PurePosixPath], kind: str, moving: Collection[int] = ()) -> list[PurePosixPath]:
     """Return the result's place for each picture's: the same stem in the same folder, with the suffix of `kind`.
 
-    Where two would have one name, as cat.jpg and cat.webp, they keep their suffix before the new one: cat.jpg.png.
-    Names that differ in case only count as one. `UsageError` if two pictures of one name have one place.
+    Those with the numbers `moving` are animations, which keep their own suffix where they can be saved so. Where two
+    would have one name, as cat.jpg and cat.webp, they keep their suffix before the new one: cat.jpg.png. Names that
+    differ in case only count as one. `UsageError` if two pictures of one name have one place.
     """
-    suffix: Callable[[PurePosixPath], str] = _own_suffix if kind == AUTO else lambda place: SAVED[kind]
-    results = [place.with_name(place.stem + suffix(place)) for place in places]
+    suffixes = [
+        _own_suffix(place, number in moving) if kind == AUTO or number in moving else SAVED[kind]
+        for number, place in enumerate(places)
+    ]
+    results = [place.with_name(place.stem + suffix) for place, suffix in zip(places, suffixes, strict=True)]
     kept: set[int] = set()
     while clashing := _clashing(results) - kept:
         for number in clashing:
-            results[number] = places[number].with_name(places[number].name + suffix(places[number]))
+            results[number] = places[number].with_name(places[number].name + suffixes[number])
         kept |= clashing
     if doubled := sorted(_clashing(results)):
         raise UsageError(f"two pictures would both become {results[doubled[0]]}; edit them into folders of their own")
@@ -142,9 +158,9 @@ def _is(path: Path, out: Path | None) -> bool:
     return out is not None and out.exists() and path.samefile(out)
 
 
-def _own_suffix(place: PurePosixPath) -> str:
+def _own_suffix(place: PurePosixPath, moves: bool) -> str:
     try:
-        kind_of(Path(place))
+        (animated_kind_of if moves else kind_of)(Path(place))
     except UsageError:
         return SAVED["png"]
     return place.suffix

@@ -71,6 +71,10 @@ class Recipe(Settings):
     mask: Mask = Field(description="Where the picture was to change.")
     drawn: Stamp | None = Field(description="The picture of the mask.")
     files: tuple[Stamp, ...] = Field(description="Other files that the edits name.")
+    steady: float | None = Field(
+        None, description="Share of earlier results in an animation's where it stays as it was."
+    )
+    follows: Stamp | None = Field(None, description="The frame before it, if it is one of a film.")
     weights: dict[str, str] = Field(description="SHA-256 of the weights that come with pinxit and were used, by name.")
 
     @classmethod

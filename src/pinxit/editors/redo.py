@@ -6,12 +6,12 @@ from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
 from pinxit import __version__
-from pinxit.editors.batch import Bench
+from pinxit.animations import Animation, load
+from pinxit.editors.batch import Bench, save
 from pinxit.editors.recipe import Recipe, Stamp, with_files
 from pinxit.editors.settings import EditSettings
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
-from pinxit.images import load_picture, save_picture
 from pinxit.progress import say
 
 
@@ -25,6 +25,10 @@ def redo(
     picture. `out` is by default the first of RESULT-2, RESULT-3 ... that is free, `device` that of the recipe.
     """
     recipe = Recipe.of(result)
+    if recipe.follows:
+        raise DataError(
+            f"{result}: a frame of a film, made after {recipe.follows.name}; `edit --frames` makes all again"
+        )
     if recipe.pinxit != __version__:
         say(f"{result} was made by pinxit {recipe.pinxit}, and this is {__version__}: the bytes may differ")
     places = list(dict.fromkeys((result.parent, (on or result).parent, Path())))
@@ -41,8 +45,9 @@ def redo(
     stamp = Stamp.of(source)
     same = stamp.sha256 == recipe.input.sha256
     place = PurePosixPath(source.name)
-    again = bench.recipe(recipe.input if same else stamp, place)
-    save_picture(target, bench.edited(load_picture(source), place), again.document())
+    given = load(source)
+    again = bench.recipe(recipe.input if same else stamp, place, moves=isinstance(given, Animation))
+    save(target, bench.edited(given, place), again.document())
     if not same:
         say(f"{source} is another picture than {result.name} was made from")
     elif target.suffix == result.suffix:
@@ -61,7 +66,9 @@ def _bench(recipe: Recipe, places: list[Path], device: str) -> Bench:
 
     steps = [with_files(step, found) for step in recipe.chain()]
     drawn = recipe.drawn.find(places, "the picture of the mask") if recipe.drawn else None
-    settings = EditSettings.parse({"strength": recipe.strength, "max_memory": recipe.max_memory, "device": device})
+    settings = EditSettings.parse(
+        {"strength": recipe.strength, "max_memory": recipe.max_memory, "device": device, "steady": recipe.steady}
+    )
     return Bench(steps, settings, recipe.mask, drawn)
 
 

@@ -28,7 +28,19 @@ class EditSettings(Settings):
     )
     device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
     format: Literal[AUTO, *SAVED] = Field(  # type: ignore[valid-type]
-        "png", description="What results in a folder and on stdout are written as; auto keeps each picture's own."
+        "png",
+        description="What results in a folder and on stdout are written as; auto keeps each picture's own. Animations "
+        "keep theirs if this is not given.",
+    )
+    frames: bool = Field(
+        False, description="The pictures are the frames of one film, in the order of the numbers in their names."
+    )
+    steady: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Against flicker: the share of what was made of the frames before, where an animation or a film "
+        "stays as it was; the edit's own if not given, which is 0 for most.",
     )
     sidecar: bool = Field(False, description="Write beside each result OUT how it was made, as OUT.json.")
     map: bool = Field(

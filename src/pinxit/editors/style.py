@@ -38,6 +38,7 @@ class Stylize(Painter):
     """Paint a picture in the style of others; it is optimised, or painted in one pass. --strength says how far."""
 
     proof: ClassVar[Mapping[str, tuple[float, ...]]] = {"scale": (0.75, 1.5, 3.0)}
+    steady: ClassVar[float] = 0.8
     style: Pictures = Field((), description="The picture whose style it is, or several with commas between.")
     blend: Shares = Field((), description="The share of each style, such as 2,1; equal ones if not given.")
     scale: float = Field(

@@ -1,0 +1,137 @@
+"""Laws of steadiness: what stays as it was does not flicker, what moves leaves no ghost, and a cut begins anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+from pinxit.editors import EDITORS
+from pinxit.editors.adjust import Adjust
+from pinxit.editors.editor import Bound, Local
+from pinxit.editors.engine import edit_picture
+from pinxit.editors.mask import Mask
+from pinxit.editors.steady import PIXEL, REGION, Steady
+from pinxit.errors import UsageError
+from pinxit.images import Picture, resize
+
+SIZE = 96
+# What is flickered by other parts of the picture: a curve that its mean decides on, and the balance of its colours.
+FLICKERING = {
+    "curve": Local(lambda image: image * (0.7 + 0.2 * torch.sin(3000 * image.mean()))),
+    "balance": Adjust(balance="grey-world", exposure=0.3).bind(),
+}
+each_edit = pytest.mark.parametrize("name", FLICKERING)
+
+
+def film(noise: float = 2.0, channels: int = 3) -> Iterator[np.ndarray]:
+    """A still photograph with the noise of a camera, over which a part of another moves."""
+    rng = np.random.default_rng(0)
+    still, thing = data.astronaut(), data.chelsea()[:300, 100:400]
+    still, thing = (resize(one, (side, side)).astype(float) for one, side in ((still, SIZE), (thing, SIZE // 4)))
+    for number in range(12):
+        frame, left = still.copy(), 4 + 4 * number
+        frame[32 : 32 + SIZE // 4, left : left + SIZE // 4] = thing
+        yield (frame + rng.normal(0, noise, frame.shape)).clip(0, 255).round().astype(np.uint8)[..., :channels]
+
+
+def edited(frames: Iterator[np.ndarray], bound: Bound, amount: float) -> list[tuple[np.ndarray, ...]]:
+    """Each frame, what the edit makes of it alone, and that kept steady."""
+    steady, made = Steady(amount), []
+    for frame in frames:
+        alone = edit_picture(Picture(frame), [bound])
+        made.append((frame, alone.pixels, steady.follow(Picture(frame), alone).pixels))
+    return made
+
+
+def flicker(made: list[tuple[np.ndarray, ...]], which: int) -> float:
+    """The mean change of results from frame to frame where the frames change by less than 2 of 255."""
+    changes = []
+    for before, after in pairwise(made):
+        still = (np.abs(after[0].astype(int) - before[0]) < 2).all(axis=2)
+        changes.append(np.abs(after[which].astype(int) - before[which])[still].mean())
+    return float(np.mean(changes))
+
+
+@each_edit
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_still_flickers_less_the_steadier_it_is(name: str, channels: int) -> None:
+    if (name, channels) == ("balance", 1):
+        pytest.skip("grey has no balance")
+    made = [edited(film(channels=channels), FLICKERING[name], amount) for amount in (0, 0.5, 0.8)]
+    alone, half, steady = flicker(made[0], 1), flicker(made[1], 2), flicker(made[2], 2)
+    assert flicker(made[0], 2) == alone
+    assert half < 0.8 * alone
+    assert steady < 0.5 * alone
+
+
+@each_edit
+def test_what_changed_is_what_it_is_alone(name: str) -> None:
+    """No ghost: not a bit of what was before is left where a frame differs from all that were before it."""
+    compared = 0
+    seen: list[np.ndarray] = []
+    for frame, alone, steady in edited(film(), FLICKERING[name], 0.8):
+        if seen:
+            far = np.min([np.abs(frame.astype(int) - other).max(axis=2) for other in seen[-4:]], axis=0)
+            moved = far >= 2 * 255 * PIXEL
+            np.testing.assert_array_equal(steady[moved], alone[moved])
+            compared += moved.sum()
+        seen.append(frame)
+    assert compared > 500
+
+
+def test_a_cut_begins_anew() -> None:
+    steady, bound = Steady(0.8), FLICKERING["curve"]
+    for frame in film():
+        steady.follow(Picture(frame), edit_picture(Picture(frame), [bound]))
+    other = Picture(255 - frame // 2)
+    alone = edit_picture(other, [bound])
+    share = (steady.follow(other, alone).pixels == alone.pixels).all(axis=2).mean()
+    assert share > 0.98  # but for greys, which are like their own opposites
+
+
+def test_a_slow_fade_is_never_far_behind() -> None:
+    """Each frame differs little from the one before, and yet no result holds what is farther off than `REGION`."""
+    steady, half = Steady(0.95), Local(lambda image: image / 2)
+    for light in range(60, 200):
+        frame = Picture(np.full((9, 9, 3), light, np.uint8))
+        shown = steady.follow(frame, edit_picture(frame, [half])).pixels
+        assert np.abs(shown - light / 2).max() <= 255 * REGION / 2 + 1
+
+
+def test_outside_the_mask_and_where_it_is_hidden_no_bit_changes() -> None:
+    area, steady = Mask(box=(10, 20, 60, 40)), Steady(0.9)
+    alpha = np.full((SIZE, SIZE, 1), 255, np.uint8)
+    alpha[:30, :30], alpha[30:40, :30] = 0, 90
+    bound = FLICKERING["curve"]
+    for frame in film():
+        picture = Picture(np.concatenate([frame, np.roll(alpha, frame[0, 0, 0], 1)], axis=2))
+        weights = area.weights(picture)
+        alone = edit_picture(picture, [bound], weights)
+        shown = steady.follow(picture, alone).pixels
+        np.testing.assert_array_equal(shown[weights == 0], picture.pixels[weights == 0])
+        np.testing.assert_array_equal(shown[..., 3], picture.pixels[..., 3])
+        hidden = picture.pixels[..., 3] == 0
+        np.testing.assert_array_equal(shown[hidden], alone.pixels[hidden])
+    assert (shown != alone.pixels).any()
+
+
+def test_frames_of_another_size_or_kind_begin_anew_and_enlarged_ones_are_kept_steady() -> None:
+    steady = Steady(0.8)
+    for frame in (np.zeros((4, 6, 3), np.uint8), np.zeros((5, 6, 3), np.uint8), np.zeros((5, 6, 1), np.uint16)):
+        given = Picture(frame)
+        for value in (40, 0):
+            large = Picture(np.full((frame.shape[0] * 2, 12, frame.shape[2]), value, frame.dtype))
+            shown = steady.follow(given, large).pixels
+            assert (shown == (40 if value else 32)).all()
+            assert shown.dtype == frame.dtype
+    with pytest.raises(UsageError, match="--steady 0"):
+        steady.follow(Picture(np.zeros((5, 6, 3), np.uint8)), Picture(np.zeros((7, 8, 3), np.uint8)))
+
+
+def test_only_what_paints_is_kept_steady_unasked() -> None:
+    assert {name for name, kind in EDITORS.items() if kind.steady} == {"stylize"}
