@@ -112,6 +112,7 @@ class AnyStylePass(OnePass):
     """A picture in styles that it is shown, (h, w, C) each, at a strength between its own statistics and theirs.
 
     `own` and `wanted` are the statistics of the encoder's maps in the whole picture, and those that they are to have.
+    `looked` remembers those of the styles, by the pixels that these were last made to have at most.
     """
 
     encoder: StyleEncoder
@@ -122,6 +123,7 @@ class AnyStylePass(OnePass):
     strength: float = 1.0
     own: Sequence[Statistics] = ()
     wanted: Sequence[Statistics] = ()
+    looked: dict[float, list[list[Statistics]]] = field(default_factory=dict)
 
     @property
     def radius(self) -> int:  # type: ignore[override]
@@ -153,7 +155,10 @@ class AnyStylePass(OnePass):
     def of_styles(self, pixels: np.ndarray, own: Sequence[Statistics]) -> list[Statistics]:
         """Return the styles' statistics, mixed by their shares."""
         area = (self.strokes * max(pixels.shape[:2])) ** 2
-        each = [self.gathered(self.like(smaller(style, area), own)) for style in self.styles]
+        if self.keep_colours or area not in self.looked:  # a film's frames are of one size
+            self.looked.clear()
+            self.looked[area] = [self.gathered(self.like(smaller(style, area), own)) for style in self.styles]
+        each = self.looked[area]
         shares = torch.tensor(self.shares) / sum(self.shares)
         return [
             torch.einsum("s,s...->...", shares.to(parts[0].device), torch.stack(parts))
