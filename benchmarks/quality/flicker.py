@@ -2,8 +2,8 @@
 
     python benchmarks/quality/flicker.py [--size 256] [--frames 12] [--edits quick balance ...] [--out results.json]
 
-The film is scikit-image's astronaut with Gaussian noise of 2 of 255, anew in every frame, over which a part of its cat
-moves a thirtieth of the width a frame; the style is its cup of coffee. Flicker is the mean absolute change of the result
+The film is scikit-image's astronaut with Gaussian noise of 2 of 255, anew in every frame, over which a part of its
+cat moves a thirtieth of the width a frame; the style is its cup of coffee. Flicker is the mean change of a result
 from frame to frame, of 255, at the pixels whose frames differ by less than 2 in every colour. `ghost` is the largest
 difference from the frame's own result where the frame differs by 48 and more from each of the four before it. One
 thread. `speed` is that of `stylize --quick` in frames a second of the clock and of the processor's time.
