@@ -257,21 +257,14 @@ def _gif_head(plays: int, recipe: Recipe) -> bytes:
 
 
 def _with_palette(colours: np.ndarray, clear: np.ndarray) -> Image.Image:
-    """Return (H, W, 3) with the colours it has if these are few enough, else with the best; 255 is what is clear."""
-    most = 256 - bool(clear.any())
-    codes = colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    few, places = np.unique(codes[~clear], return_inverse=True)
-    if len(few) <= most:
-        numbers = np.full(clear.shape, 255, np.uint8)
-        numbers[~clear] = places
-        palette = np.stack([few >> 16, few >> 8 & 255, few & 255], axis=1).astype(np.uint8)
-    else:
-        picture = Image.fromarray(colours).quantize(most)
-        numbers = np.array(picture)
-        numbers[clear] = 255
-        palette = np.array(picture.getpalette(), np.uint8).reshape(-1, 3)
+    """Return (H, W, 3) in 256 colours of its own, exactly if it has no more; number 255 is what is clear, if any is."""
+    if clear.any() and not clear.all():
+        colours = np.where(clear[..., None], colours[~clear][0], colours)
+    picture = Image.fromarray(colours).quantize(256 - bool(clear.any()))
+    numbers, palette = np.array(picture), np.array(picture.getpalette(), np.uint8)
+    numbers[clear] = 255
     image = Image.fromarray(numbers, "L")
-    image.putpalette(np.pad(palette, ((0, 256 - len(palette)), (0, 0))).tobytes())
+    image.putpalette(np.pad(palette, (0, 768 - len(palette))).tobytes())
     return image
 
 

@@ -206,7 +206,7 @@ def load_picture(source: Path | BinaryIO, name: str | None = None) -> Picture:
     """
     picture = read_picture(source, name)
     if FIRST_FRAME in picture.lost:
-        raise DataError(f"{name or source}: an animation, or several pages; only single pictures can be edited")
+        raise DataError(f"{name or source}: an animation, or several pages, where a single picture is needed")
     return _whole_depth(picture, name or str(source))
 
 

@@ -76,6 +76,8 @@ def test_what_is_written_is_read_again(kind: str, plays: int, channels: int) -> 
         shown = np.broadcast_to(frame, one.shape) if channels == 1 else frame
         far = np.abs(shown.astype(int) - one) * (shown[..., 3:] > 0 if channels == 4 else 1)
         assert far.max() == 0 if kind != "WEBP" else far.mean() < 12
+        if channels == 4:
+            np.testing.assert_array_equal(one[..., 3], frame[..., 3])
     with Image.open(io.BytesIO(content)) as image:
         assert (image.n_frames, image.size) == (5, (34, 21))
         for number, duration in enumerate(TIMES):
@@ -100,6 +102,14 @@ def test_what_pillow_writes_is_read_as_it_shows_it(kind: str) -> None:
         for frame, one in zip(frames, pixels(file.getvalue()), strict=True):
             seen = one[..., 3:] > 0 if channels == 4 else True
             np.testing.assert_array_equal(np.asarray(frame) * seen, one * seen)
+
+
+def test_a_gif_of_256_colours_a_frame_is_exact() -> None:
+    """All 256 in the first frame; in the next, one is spent on what stays as it was."""
+    rng = np.random.default_rng(0)
+    first, second = (rng.permutation(256 * 3).astype(np.uint8).reshape(16, 16, 3) for _ in range(2))
+    second[:8] = first[:8]
+    np.testing.assert_array_equal(pixels(encoded("GIF", [first, second])), [first, second])
 
 
 def test_a_picture_for_programs_that_show_no_animations_is_no_frame() -> None:

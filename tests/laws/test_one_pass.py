@@ -136,6 +136,18 @@ def test_styles_are_mixed_by_their_shares(place: Path) -> None:
     assert np.abs(alone - 1.0 * painted(bound(place, "any", style=cat))).max() <= 1
 
 
+def test_a_films_styles_are_looked_at_once_and_for_another_size_anew(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit, small = bound(place, "any"), PHOTO[:40, :50]
+    for pixels in (PHOTO, small, PHOTO, small):
+        np.testing.assert_array_equal(painted(edit, pixels), painted(bound(place, "any"), pixels))
+    monkeypatch.delattr(stylizer.AnyStylePass, "like")
+    painted(edit, 255 - small)
+    with pytest.raises(AttributeError):
+        painted(edit)
+
+
 @each_kind
 def test_grey_and_small_pictures_are_painted(place: Path, kind: str) -> None:
     edit = bound(place, kind)

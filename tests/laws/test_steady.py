@@ -12,11 +12,13 @@ from skimage import data
 
 from pinxit.editors import EDITORS
 from pinxit.editors.adjust import Adjust
+from pinxit.editors.batch import Bench
 from pinxit.editors.editor import Bound, Local
 from pinxit.editors.engine import edit_picture
 from pinxit.editors.mask import Mask
+from pinxit.editors.settings import EditSettings
 from pinxit.editors.steady import PIXEL, REGION, Steady
-from pinxit.errors import UsageError
+from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
 
 SIZE = 96
@@ -28,7 +30,7 @@ FLICKERING = {
 each_edit = pytest.mark.parametrize("name", FLICKERING)
 
 
-def film(noise: float = 2.0, channels: int = 3) -> Iterator[np.ndarray]:
+def moving(noise: float = 2.0, channels: int = 3) -> Iterator[np.ndarray]:
     """A still photograph with the noise of a camera, over which a part of another moves."""
     rng = np.random.default_rng(0)
     still, thing = data.astronaut(), data.chelsea()[:300, 100:400]
@@ -62,7 +64,7 @@ def flicker(made: list[tuple[np.ndarray, ...]], which: int) -> float:
 def test_what_is_still_flickers_less_the_steadier_it_is(name: str, channels: int) -> None:
     if (name, channels) == ("balance", 1):
         pytest.skip("grey has no balance")
-    made = [edited(film(channels=channels), FLICKERING[name], amount) for amount in (0, 0.5, 0.8)]
+    made = [edited(moving(channels=channels), FLICKERING[name], amount) for amount in (0, 0.5, 0.8)]
     alone, half, steady = flicker(made[0], 1), flicker(made[1], 2), flicker(made[2], 2)
     assert flicker(made[0], 2) == alone
     assert half < 0.8 * alone
@@ -74,7 +76,7 @@ def test_what_changed_is_what_it_is_alone(name: str) -> None:
     """No ghost: not a bit of what was before is left where a frame differs from all that were before it."""
     compared = 0
     seen: list[np.ndarray] = []
-    for frame, alone, steady in edited(film(), FLICKERING[name], 0.8):
+    for frame, alone, steady in edited(moving(), FLICKERING[name], 0.8):
         if seen:
             far = np.min([np.abs(frame.astype(int) - other).max(axis=2) for other in seen[-4:]], axis=0)
             moved = far >= 2 * 255 * PIXEL
@@ -86,7 +88,7 @@ def test_what_changed_is_what_it_is_alone(name: str) -> None:
 
 def test_a_cut_begins_anew() -> None:
     steady, bound = Steady(0.8), FLICKERING["curve"]
-    for frame in film():
+    for frame in moving():
         steady.follow(Picture(frame), edit_picture(Picture(frame), [bound]))
     other = Picture(255 - frame // 2)
     alone = edit_picture(other, [bound])
@@ -108,7 +110,7 @@ def test_outside_the_mask_and_where_it_is_hidden_no_bit_changes() -> None:
     alpha = np.full((SIZE, SIZE, 1), 255, np.uint8)
     alpha[:30, :30], alpha[30:40, :30] = 0, 90
     bound = FLICKERING["curve"]
-    for frame in film():
+    for frame in moving():
         picture = Picture(np.concatenate([frame, np.roll(alpha, frame[0, 0, 0], 1)], axis=2))
         weights = area.weights(picture)
         alone = edit_picture(picture, [bound], weights)
@@ -131,6 +133,15 @@ def test_frames_of_another_size_or_kind_begin_anew_and_enlarged_ones_are_kept_st
             assert shown.dtype == frame.dtype
     with pytest.raises(UsageError, match="--steady 0"):
         steady.follow(Picture(np.zeros((5, 6, 3), np.uint8)), Picture(np.zeros((7, 8, 3), np.uint8)))
+
+
+def test_what_a_film_remembers_is_not_left_to_its_edits() -> None:
+    bench, film = Bench([Adjust(exposure=1)], EditSettings(max_memory="64MB")), Steady(0.5)
+    picture = Picture(next(moving()))
+    bench.framed(picture, None, film)
+    film.means = (np.zeros(9_000_000, np.float32),) * 2
+    with pytest.raises(MemoryLimitError):
+        bench.framed(picture, None, film)
 
 
 def test_only_what_paints_is_kept_steady_unasked() -> None:
