@@ -110,8 +110,9 @@ def test_outside_the_mask_and_where_it_is_hidden_no_bit_changes() -> None:
     alpha = np.full((SIZE, SIZE, 1), 255, np.uint8)
     alpha[:30, :30], alpha[30:40, :30] = 0, 90
     bound = FLICKERING["curve"]
-    for frame in moving():
-        picture = Picture(np.concatenate([frame, np.roll(alpha, frame[0, 0, 0], 1)], axis=2))
+    for number, frame in enumerate(moving()):
+        alpha[40:50, :30] = 200 + 3 * number
+        picture = Picture(np.concatenate([frame, np.roll(alpha, number // 4, 1)], axis=2))
         weights = area.weights(picture)
         alone = edit_picture(picture, [bound], weights)
         shown = steady.follow(picture, alone).pixels
