@@ -108,7 +108,7 @@ def test_a_gif_of_256_colours_a_frame_is_exact() -> None:
     """All 256 in the first frame; in the next, one is spent on what stays as it was."""
     rng = np.random.default_rng(0)
     first, second = (rng.permutation(256 * 3).astype(np.uint8).reshape(16, 16, 3) for _ in range(2))
-    second[:8] = first[:8]
+    second[0, 0] = first[0, 0]
     np.testing.assert_array_equal(pixels(encoded("GIF", [first, second])), [first, second])
 
 
