@@ -6,10 +6,11 @@ DATA is a folder with the pictures that `CONTENTS` and `STYLES` name; the rest c
 Results lie in FOLDER and are not made again; several processes share the work with `--turn 0/2` and `--turn 1/2`, and
 a last run without `--turn` measures what lies there and writes `sheet.png`.
 
-Sheet: 6 contents by 6 styles, the longer side 512 pixels. Strength: ten of these pairs at 128 pixels and at five
-strengths; distances are of Gram matrices (style) and of the last two maps (content) of the AlexNet of the package
-`stlpips-pytorch`, which no painting was made with. Colours: mean chroma in CIELAB with `keep_colours`, against the
-content's. Textures: mean absolute difference of neighbours across the edges that meet in a tiling, over that inside.
+Sheet: 6 contents by 6 styles, the longer side 512 pixels. Strength: ten of these pairs at 256 pixels and at five
+strengths; distances are of Gram matrices (style, in the size in which it is looked at) and of the last two maps
+(content) of the AlexNet of the package `stlpips-pytorch`, which no painting was made with. Colours: mean chroma in
+CIELAB with `keep_colours`, against the content's. Textures: mean absolute difference of neighbours across the edges
+that meet in a tiling, over that inside.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ from pinxit.nets.alexnet import ShiftTolerantAlexNet
 from pinxit.nets.pretrained import STLPIPS, stlpips_weights
 from pinxit.training.run import machine
 
-SIDE, SMALL, LEAST = 512, 256, 128
+SIDE, SMALL = 512, 256
+SHOWN = round(Stylize().scale * SMALL)
+"""Longer side of a style as `stylize` looks at it for a picture of `SMALL` pixels."""
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 PAIRS = 10
 
@@ -117,7 +120,7 @@ def jobs(data: Path, folder: Path) -> dict[str, dict[str, Job]]:
         if not paths[name].is_file():
             Image.fromarray(np.asarray(named(STYLES, name, data))).save(paths[name])
     contents = {name: named(CONTENTS, name, data) for name in CONTENTS}
-    large, small = ({name: fitted(one, side) for name, one in contents.items()} for side in (SIDE, LEAST))
+    large, small = ({name: fitted(one, side) for name, one in contents.items()} for side in (SIDE, SMALL))
     every = {
         "sheet": [Job(f"{c}-{s}", large[c], Stylize(style=(paths[s],))) for c, s in product(CONTENTS, STYLES)],
         "strength": [
@@ -152,7 +155,7 @@ def strengths(done: dict[str, np.ndarray], folder: Path) -> Iterator[tuple[str, 
     """Yield distances at each strength, in the mean and of each pair, and of how many pairs they are strict."""
     rows: dict[str, dict[str, list[float]]] = {}
     for content, style in pairs():
-        wanted = seen(fitted(np.asarray(Image.open(folder / f"style-{style}.png")), LEAST))
+        wanted = seen(fitted(np.asarray(Image.open(folder / f"style-{style}.png")), SHOWN))
         results = [seen(done[f"{content}-{style}-{strength:g}"]) for strength in STRENGTHS]
         rows[f"{content}-{style}"] = {
             "style": [style_distance([gram(m) for m in one], [gram(m) for m in wanted]).item() for one in results],
@@ -207,9 +210,9 @@ def save_sheet(done: dict[str, np.ndarray], folder: Path) -> None:
 
 def save_strengths(done: dict[str, np.ndarray], folder: Path) -> None:
     """Save a row a pair, a column a strength."""
-    sheet = np.full((PAIRS * LEAST, len(STRENGTHS) * LEAST, 3), 255, np.uint8)
+    sheet = np.full((PAIRS * SMALL, len(STRENGTHS) * SMALL, 3), 255, np.uint8)
     for (row, (content, style)), (column, strength) in product(enumerate(pairs()), enumerate(STRENGTHS)):
-        pixels, top, left = done[f"{content}-{style}-{strength:g}"], row * LEAST, column * LEAST
+        pixels, top, left = done[f"{content}-{style}-{strength:g}"], row * SMALL, column * SMALL
         sheet[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     Image.fromarray(sheet).save(folder / "strengths.png")
 

@@ -352,7 +352,7 @@ def test_a_style_that_cannot_be_read_is_named(desk: Path, capsys: pytest.Capture
 
 
 def test_too_little_memory_is_said(style: Path) -> None:
-    with pytest.raises(MemoryLimitError, match="needs 5"):
+    with pytest.raises(MemoryLimitError, match="needs 10 MB; the limit leaves 2 MB"):
         edit_picture(Picture(PIXELS), [Stylize(style=style, steps=1)], memory=2 * 10**6)
 
 

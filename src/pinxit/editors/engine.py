@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,8 @@ def edit_picture(
     `memory` is a limit in bytes, above the interpreter and what the edits have loaded; `MemoryLimitError` if it does
     not do. To load only once, give what `Editor.bind` gave, on the same device.
     """
-    *_, edited = edit_stages(picture, chain, mask, strength=strength, memory=memory, device=device)
-    return edited
+    stages = edit_stages(picture, chain, mask, strength=strength, memory=memory, device=device)
+    return deque(stages, maxlen=1).pop()
 
 
 def edit_stages(
@@ -163,8 +164,10 @@ class _Pass:
             yield self._left_alone(picture)
         else:
             self._check_memory(picture)
-            for stage in self.bound.stages(*self._seen(picture)):
-                yield self._mixed(picture, self._checked(stage, picture))
+            yield from map(partial(self._finished, picture), self.bound.stages(*self._seen(picture)))
+
+    def _finished(self, part: Box, values: Tensor) -> np.ndarray:
+        return self._mixed(part, self._checked(values, part))
 
     def _tiled(self, picture: Box) -> np.ndarray:
         after, scale = np.empty(self._shape(picture), self.depth), self.bound.scale

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from pinxit.editors.tiles import Box, cut
 from pinxit.losses.style import LossNetwork, moments, with_means
 
-TILE, HALO, STRIDE = 768, 64, 16
+TILE, HALO, STRIDE = 640, 64, 16
 SHIFT = 8
 
 Edge = Literal["replicate", "circular"]

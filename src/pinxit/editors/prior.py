@@ -7,6 +7,7 @@ variance of what the network makes (`Settling`) instead of a number of steps cho
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -53,8 +54,7 @@ class FittedPrior(Bound):
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Return the restored picture."""
-        *_, restored = self.stages(image, mask)
-        return restored
+        return deque(self.stages(image, mask), maxlen=1).pop()
 
     def stages(self, image: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
         """Yield the best so far every 50 steps, and last what it is at the end."""
