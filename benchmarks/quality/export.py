@@ -37,9 +37,9 @@ from PIL import Image
 
 from pinxit import export
 from pinxit.editors.mask import unit
-from pinxit.editors.restorer import SHIPPED
 from pinxit.images import load_image
 from pinxit.training.run import machine
+from pinxit.training.shipped import SHIPPED
 
 NAMES = (
     *("astronaut", "brick", "camera", "cell", "cat", "coffee", "coins", "grass", "gravel", "hubble_deep_field"),

@@ -20,10 +20,10 @@ from pinxit import runtime
 from pinxit.cli import run
 from pinxit.editors.engine import edit_picture
 from pinxit.editors.restore import Restore
-from pinxit.editors.restorer import SHIPPED
 from pinxit.errors import DataError, UsageError
 from pinxit.images import Picture
 from pinxit.nets.shapes import PictureShape
+from pinxit.training.shipped import SHIPPED
 
 onnx = pytest.importorskip("onnx", reason="the extra pinxit[export] is not installed")
 pytest.importorskip("onnxscript")
@@ -90,16 +90,16 @@ def test_a_file_computes_what_pytorch_does_at_any_size(files, case: str, size: t
     weights, file = files(case)
     model = runtime.Model(file)
     image, holes = np.random.default_rng(0).random((*size, model.channels), np.float32), holes_of(case, size)
-    sigma = 0.2 if case == "told" else None
-    made = model.run(image, holes, sigma)
+    told = {"sigma": 0.2} if case == "told" else {}
+    made = model.run(image, holes, told)
     given = {"image": torch.from_numpy(image)[None]}
     given |= {"mask": torch.from_numpy(holes)[None, ..., None]} if holes is not None else {}
-    given |= {"sigma": torch.tensor(sigma)} if sigma else {}
+    given |= {name: torch.tensor(value) for name, value in told.items()}
     with torch.no_grad():
         expected = export.portable_of(weights, [export.made_up((8, 8), 0)]).network(**given)[0].numpy()
     assert made.shape == (size[0] * model.scale, size[1] * model.scale, model.channels)
     np.testing.assert_allclose(made, expected, atol=TOLERANCE if holes is None else 10 * TOLERANCE)  # bridges round
-    if sigma:
+    if told:
         assert np.abs(made - model.run(image, holes)).max() > 10 * TOLERANCE
     if holes is not None:
         np.testing.assert_array_equal(made[holes == 0], image[holes == 0])
@@ -111,7 +111,7 @@ def test_tiles_give_what_the_whole_gives(files, case: str, monkeypatch: pytest.M
     whole = model.edited(PHOTO, weights)
     if case == "filling":
         with pytest.raises(runtime.RefusedError, match="needs a --mask"):
-            model.check(masked=False, sigma=None)
+            model.check(())
     monkeypatch.setattr(runtime, "SIDE", 16)
     monkeypatch.setattr(runtime, "HALOS", 0)
     tiled = model.edited(PHOTO, weights)

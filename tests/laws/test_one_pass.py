@@ -147,15 +147,14 @@ def test_grey_and_small_pictures_are_painted(place: Path, kind: str) -> None:
     assert np.abs(grey[..., 0] - same).max() <= 1
 
 
-def test_encoder_and_decoder_as_one_network_do_what_the_edit_does(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All the way to the style's statistics."""
-    monkeypatch.setattr(stylizer, "FULL", 1.0)
+@pytest.mark.parametrize("strength", [0.3, 1.0])
+def test_encoder_and_decoder_as_one_network_do_what_the_edit_does(place: Path, strength: float) -> None:
     edit = bound(place, "any")
     network = AnyStyle(style_encoder(torch.device("cpu")), edit.decoder)
     image, style = (torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255 for pixels in (PHOTO, edit.styles[0]))
     with torch.no_grad():
-        one = network(image, style).clamp(0, 1)[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(painted(edit, PHOTO.astype(np.float32) / 255), one, atol=1e-4)
+        one = network(image, style, strength).clamp(0, 1)[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(painted(edit, PHOTO.astype(np.float32) / 255, strength), one, atol=1e-4)
 
 
 @pytest.mark.parametrize(
