@@ -49,7 +49,16 @@ class Painted(NamedTuple):
 def statistics(maps: Tensor) -> Statistics:
     """Return mean and standard deviation of each channel of maps (N, C, H, W), (N, 2, C, 1, 1) float32."""
     values = maps.float()
-    return from_powers(values.mean((2, 3)), values.square().mean((2, 3)))
+    return from_powers(means(values), means(values.square()))
+
+
+def means(values: Tensor) -> Tensor:
+    """Return the mean of each channel of (N, C, H, W), (N, C).
+
+    In an exported network it is that of the rows' means: onnxruntime adds one number after the other, and of a whole
+    map it loses so many bits that pictures differ by more than a thousandth.
+    """
+    return values.mean(3).mean(2) if torch.compiler.is_exporting() else values.mean((2, 3))
 
 
 def from_powers(first: Tensor, second: Tensor) -> Statistics:
