@@ -196,29 +196,28 @@ def main() -> None:
     torch.set_num_threads(1)
     pictures = photographs(asked.pictures)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    document: dict[str, Any] = {
+        "commit": commit.stdout.strip(),
+        "machine": machine() | {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__},
+        "protocol": {"about": __doc__, "threads": 1, "rounds": asked.rounds, "sizes": SIZES},
+        "pictures": list(NAMES) if asked.pictures is None else asked.pictures.name,
+        "largest_difference": 0.0,
+        "networks": {},
+    }
     with tempfile.TemporaryDirectory() as folder:
-        found = {}
         for source in (*asked.networks, *asked.runs):
-            name = Path(source).name
-            found[name] = told = network(source, pictures, asked.rounds, Path(folder))
+            name, told = Path(source).name, network(source, pictures, asked.rounds, Path(folder))
+            largest = max(document["largest_difference"], told["precisions"]["float32"]["largest_difference"])
+            document |= {"largest_difference": largest, "networks": document["networks"] | {name: told}}
+            asked.out.write_text(json.dumps(document, indent=2) + "\n")
             print(name, json.dumps(told["precisions"]), json.dumps(told["seconds_a_megapixel"]), flush=True)
             print(f"{name}: {told['frames_a_second']:.1f} frames a second", flush=True)
-        largest = max(one["precisions"]["float32"]["largest_difference"] for one in found.values())
-        document = {
-            "commit": commit.stdout.strip(),
-            "machine": machine() | {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__},
-            "protocol": {"about": __doc__, "threads": 1, "rounds": asked.rounds, "sizes": SIZES},
-            "pictures": list(NAMES) if asked.pictures is None else asked.pictures.name,
-            "networks": found,
-            "largest_difference": largest,
-        }
-        asked.out.write_text(json.dumps(document, indent=2) + "\n")
         if asked.environment:
-            files = [Path(folder) / f"{name}-float32.onnx" for name, told in found.items() if not told["fills_holes"]]
-            alone = environment(files, Path(folder))
+            without_holes = [name for name, told in document["networks"].items() if not told["fills_holes"]]
+            alone = environment([Path(folder) / f"{name}-float32.onnx" for name in without_holes], Path(folder))
             asked.out.write_text(json.dumps(document | {"environment": alone}, indent=2) + "\n")
             print(f"environment without torch: {alone['bytes_of_packages'] / 1e6:.0f} MB of packages")
-    print(f"largest difference {largest:.2g}")
+    print(f"largest difference {document['largest_difference']:.2g}")
 
 
 if __name__ == "__main__":

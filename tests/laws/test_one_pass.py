@@ -32,22 +32,28 @@ KINDS = ("one", "any")
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
+def untrained_style(path: Path, kind: str) -> Path:
+    """Write the weights of a network that has learned nothing but paints something, of one style or of any."""
+    torch.manual_seed(0)
+    settings, key, net = {
+        "one": (StyleSettings(style=path.with_name("cat.png")), "painter", Painter()),
+        "any": (StyleSettings(any=True, styles=path.parent), "decoder", StyleDecoder()),
+    }[kind]
+    torch.nn.init.normal_(net.last.weight, std=0.02)
+    told = json.loads(settings.model_dump_json(context=BASE_NAMES))
+    about = {"objective": "style", "settings": told, "data": {"size": 64, "channels": 3}}
+    write_tensors(path, {f"{key}.{name}": value for name, value in net.state_dict().items()}, json.dumps(about))
+    return path
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two styles and the weights of two networks that have learned nothing but paint something."""
+    """A folder with two styles and the weights of two networks."""
     folder = tmp_path_factory.mktemp("styles")
     save_image(folder / "cat.png", data.chelsea()[40:140, 100:220])
     save_image(folder / "cup.png", data.coffee()[60:160, 200:300])
-    torch.manual_seed(0)
-    for settings, key, net in (
-        (StyleSettings(style=folder / "cat.png"), "painter", Painter()),
-        (StyleSettings(any=True, styles=folder), "decoder", StyleDecoder()),
-    ):
-        torch.nn.init.normal_(net.last.weight, std=0.02)
-        told = json.loads(settings.model_dump_json(context=BASE_NAMES))
-        about = {"objective": "style", "settings": told, "data": {"size": 64, "channels": 3}}
-        tensors = {f"{key}.{name}": value for name, value in net.state_dict().items()}
-        write_tensors(folder / f"{'any' if settings.any else 'one'}.safetensors", tensors, json.dumps(about))
+    for kind in KINDS:
+        untrained_style(folder / f"{kind}.safetensors", kind)
     return folder
 
 
