@@ -271,6 +271,20 @@ def test_what_must_be_run_whole_and_takes_too_much_is_refused(files, monkeypatch
     edit_picture(Picture(PHOTO), [edit], memory=needed + 2 * PHOTO.nbytes)
 
 
+@EVERY_STYLE
+def test_a_whole_picture_takes_no_more_memory_than_is_said(files, case: str) -> None:
+    file, side = files(case)[1], 1024
+    code = (
+        "import resource, sys, numpy as np; from pathlib import Path; from pinxit.runtime import Model\n"
+        "def held(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        f"model, image = Model(Path({str(file)!r})), np.full(({side}, {side}, 3), 0.5, np.float32)\n"
+        "before = held(); model.run(image, None, {'style': image}); print(held() - before, model.bytes_per_pixel)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    held, said = map(int, done.stdout.split())
+    assert 0.5 * said < held / side**2 <= said
+
+
 RUNTIMES = {
     "restore": "told",
     "denoise": "told",
