@@ -206,14 +206,13 @@ def memory() -> int | None:
 def shown(path: Path, size: tuple[int, int]) -> np.ndarray:
     """Return the picture of a style, (h, w, C) float32 in [0, 1], as it is shown for a picture of `size` = (H, W)."""
     pixels, _ = opened(path)
-    colours = pixels[..., : 3 if pixels.shape[2] > 2 else 1].astype(np.float32) / np.iinfo(pixels.dtype).max
-    share = STROKES * max(size) / (colours.shape[0] * colours.shape[1]) ** 0.5
-    if share >= 1:
-        return colours
-    high, wide = (max(1, round(side * share)) for side in colours.shape[:2])
-    planes = (Image.fromarray(plane) for plane in np.moveaxis(colours, 2, 0))
-    smaller = [np.asarray(plane.resize((wide, high), Image.Resampling.BICUBIC)) for plane in planes]
-    return np.stack(smaller, axis=2).clip(0, 1)
+    colours = pixels[..., 0] if pixels.shape[2] < 3 else pixels[..., :3]
+    image = Image.fromarray(colours if colours.itemsize == 1 else (colours // 257).astype(np.uint8))
+    share = STROKES * max(size) / (image.width * image.height) ** 0.5
+    if share < 1:
+        wide, high = (max(1, round(side * share)) for side in image.size)
+        image = image.resize((wide, high), Image.Resampling.BICUBIC)
+    return np.atleast_3d(np.asarray(image, np.float32)) / 255
 
 
 def opened(path: Path) -> tuple[np.ndarray, bytes | None]:

@@ -352,8 +352,9 @@ def test_a_recipe_says_what_ran_the_network_and_the_rest_is_refused_in_a_line(
         assert run(["edit", *words, *one, "-y"]) == 2
         [said] = [row for row in capsys.readouterr().err.splitlines() if row.startswith("pinxit: ")]
         assert "--runtime" in said
+    shutil.rmtree(tmp_path / "cache")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pinxit\[export\]"):
+    with pytest.raises(UsageError, match=r"onnx is missing.*pinxit\[export\]"):
         Denoise(model=tmp_path / weights.name, runtime="onnx").bind()
 
 
