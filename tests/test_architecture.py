@@ -1,7 +1,8 @@
 """The floors of the house: imports point strictly down, except inside one folder, and the surface starts without torch.
 
 A decimal is a step on the same floor: everything may raise errors, data reads pictures through
-their only door, a loss may look through a network, and a run that is judged draws samples.
+their only door, a loss may look through a network, a run that is judged draws samples, and an edit may run
+a network that it exports.
 """
 
 import ast
@@ -19,7 +20,7 @@ FLOORS = {
     "images": 1, "animations": 1.1, "degradations": 1.1, "data": 1.1, "nets": 1, "losses": 1.1,
     "objectives": 2, "metrics": 2,
     "training": 3,
-    "editors": 4, "sampling": 4, "coding": 4.1, "compression": 4.2, "evaluation": 4.1, "explain": 4, "export": 4.1,
+    "sampling": 4, "coding": 4.1, "compression": 4.2, "evaluation": 4.1, "explain": 4, "export": 4.1, "editors": 4.2,
     "cli": 5, "commands": 5, "studio": 5, "__main__": 5.1,
 }  # fmt: skip
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

@@ -1,16 +1,20 @@
 """How near are exported models to PyTorch, how fast are they, and how little is needed to run them?
 
-    python benchmarks/quality/export.py [--pictures FOLDER] [--networks NAME ...] [--environment] [--out FILE]
+    python benchmarks/quality/export.py [--pictures FOLDER] [--networks NAME ...] [--runs RUN ...] [--environment]
+                                        [--out FILE]
 
-Every network that ships is traced once and written in each precision. Nearness is by PyTorch in float32, on 16 real
-pictures of 5 sizes: parts of scikit-image's photographs and micrographs, or of those in a folder; a noise of 0.1 is
-told to networks that can be told. Numbers of 8 bits are fitted to the same pictures, so what they show is their best.
+Every network that ships, and every run named, is traced once and written in each precision. Nearness is by PyTorch in
+float32, on 16 real pictures of 5 sizes: parts of scikit-image's photographs and micrographs, or of those in a folder; a
+noise of 0.1 is told to networks that can be told, and the style of each picture is the next, at strength 0.7. Numbers
+of 8 bits are fitted to the same pictures, so what they show is their best.
 Speed is the median of seconds of processor time a megapixel of input, which other jobs on the machine change little,
 for a picture of 256 x 256 pixels, one thread, after one pass to warm up; the arms take turns in one process. PyTorch
-computes as in `pinxit edit`, channels_last, in float32 and in bf16 by autocast.
+computes as in `pinxit edit`, channels_last, in float32 and in bf16 by autocast. Frames a second are those of
+256 x 256 pixels by onnxruntime in float32 with two threads, by the clock, so that other jobs do change them.
 
 With --environment (a package index is needed) a new environment gets onnxruntime, numpy and pillow and, without its
-dependencies, pinxit; a picture is then enlarged there by `python -m pinxit.runtime`, and the bytes on disk are counted.
+dependencies, pinxit; a picture is then edited there by `python -m pinxit.runtime` and each network that was asked for,
+as far as it needs no mask, painted in the style of another where it paints, and the bytes on disk are counted.
 The last line of stdout is `largest difference X`, of all float32 files.
 """
 
@@ -37,9 +41,9 @@ from PIL import Image
 
 from pinxit import export
 from pinxit.editors.mask import unit
-from pinxit.editors.restorer import SHIPPED
 from pinxit.images import load_image
 from pinxit.training.run import machine
+from pinxit.training.shipped import SHIPPED
 
 NAMES = (
     *("astronaut", "brick", "camera", "cell", "cat", "coffee", "coins", "grass", "gravel", "hubble_deep_field"),
@@ -47,6 +51,7 @@ NAMES = (
 )
 SIZES = ((64, 64), (96, 128), (131, 77), (160, 160), (192, 144))
 SPEED_SIDE = 256
+THREADS, FRAMES = 2, 4
 ROOT = Path(__file__).parents[2]
 
 
@@ -67,6 +72,34 @@ def photographs(folder: Path | None) -> list[np.ndarray]:
     return parts
 
 
+def given_for(portable: export.Portable) -> dict[str, torch.Tensor]:
+    """Return inputs of a network at the size whose speed is told, with a hole in the middle where it fills holes."""
+    image = torch.rand(1, SPEED_SIDE, SPEED_SIDE, 3, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(1, SPEED_SIDE, SPEED_SIDE, 1)
+    mask[:, SPEED_SIDE // 3 : SPEED_SIDE // 2, SPEED_SIDE // 3 : SPEED_SIDE // 2] = 1
+    own = {"image": image, "style": image.flip(1), "mask": mask}
+    return {name: own.get(name, value) for name, value in portable.trials[0].items()}
+
+
+def running(file: Path, given: dict[str, torch.Tensor], threads: int) -> Callable[[], object]:
+    """Return a run of a file by onnxruntime."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    feeds = {key: value.numpy() for key, value in given.items()}
+    return lambda: session.run(None, feeds)
+
+
+def frames_a_second(arm: Callable[[], object], rounds: int) -> float:
+    """Return one over the median seconds of a run, by the clock, after one to warm up."""
+    taken = []
+    for _ in range(FRAMES * rounds + 1):
+        started = time.perf_counter()
+        arm()
+        taken.append(time.perf_counter() - started)
+    return 1 / statistics.median(taken[1:])
+
+
 def seconds(arms: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Return the median seconds of processor time of each arm, which take turns."""
     taken: dict[str, list[float]] = {name: [] for name in arms}
@@ -82,8 +115,10 @@ def seconds(arms: dict[str, Callable[[], object]], rounds: int) -> dict[str, flo
 def network(name: str, pictures: list[np.ndarray], rounds: int, folder: Path) -> dict[str, Any]:
     """Return what is found of one network, whose files are left in the folder."""
     portable = export.portable_of(name, pictures)
+    name = Path(name).name
     traced = export._traced(portable).SerializeToString()
-    files, found = {}, {"metadata": portable.metadata, "precisions": {}}
+    files = {}
+    found = {"metadata": portable.metadata, "fills_holes": "mask" in portable.free, "precisions": {}}
     for precision, change in export.PRECISIONS.items():
         files[precision] = folder / f"{name}-{precision}.onnx"
         content = export._described(change(onnx.load_from_string(traced), portable), portable)
@@ -94,17 +129,10 @@ def network(name: str, pictures: list[np.ndarray], rounds: int, folder: Path) ->
             "largest_difference": max(one["largest_difference"] for one in compared),
             "psnr": statistics.mean(one["psnr"] for one in compared),
         }
-    image = np.random.default_rng(0).random((1, SPEED_SIDE, SPEED_SIDE, 3), np.float32)
-    given = {"image": torch.from_numpy(image)} | {
-        key: value for key, value in portable.trials[0].items() if not value.ndim
-    }
+    given = given_for(portable)
     arms: dict[str, Callable[[], object]] = {}
     for precision, file in files.items():
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-        feeds = {key: value.numpy() for key, value in given.items()}
-        arms[f"onnxruntime {precision}"] = lambda session=session, feeds=feeds: session.run(None, feeds)
+        arms[f"onnxruntime {precision}"] = running(file, given, 1)
     portable.network.to(memory_format=torch.channels_last)
     for precision in ("float32", "bf16"):
 
@@ -115,12 +143,13 @@ def network(name: str, pictures: list[np.ndarray], rounds: int, folder: Path) ->
         arms[f"pytorch {precision}"] = pass_
     taken = seconds(arms, rounds)
     found["seconds_a_megapixel"] = {arm: value / SPEED_SIDE**2 * 1e6 for arm, value in taken.items()}
+    found["frames_a_second"] = frames_a_second(running(files["float32"], given, THREADS), rounds)
     found["times_as_fast_as_pytorch_float32"] = {arm: taken["pytorch float32"] / value for arm, value in taken.items()}
     return found
 
 
-def environment(model: Path, folder: Path) -> dict[str, Any]:
-    """Return what a new environment without torch needs on disk, after it has edited a picture."""
+def environment(models: list[Path], folder: Path) -> dict[str, Any]:
+    """Return what a new environment without torch needs on disk, after it has edited a picture by each model."""
     place = folder / "environment"
     venv.create(place, with_pip=True)
     python = place / "bin" / "python"
@@ -130,17 +159,22 @@ def environment(model: Path, folder: Path) -> dict[str, Any]:
     subprocess.run([*pip, "-c", ROOT / "constraints.txt", "onnxruntime", "numpy", "pillow"], check=True, env=clean)
     subprocess.run([*pip, "--no-deps", ROOT], check=True, env=clean)
     Image.fromarray(skimage.data.astronaut()).save(folder / "in.png")
-    out = folder / "out.png"
-    command = [python, "-m", "pinxit.runtime", model, folder / "in.png", "-o", out]
-    subprocess.run(command, check=True, cwd=folder, env={}, stdout=subprocess.DEVNULL)
+    Image.fromarray(skimage.data.coffee()).save(folder / "style.png")
+    edited = []
+    for model in models:
+        inputs = [node.name for node in onnx.load(model).graph.input]
+        command = [python, "-m", "pinxit.runtime", model, folder / "in.png", "-o", folder / "out.png", "-y"]
+        command += ["--style", folder / "style.png"] if "style" in inputs else []
+        started = time.perf_counter()
+        subprocess.run(command, check=True, cwd=folder, env={}, stdout=subprocess.DEVNULL)
+        with Image.open(folder / "out.png") as image:
+            made = {"from": [512, 512], "to": list(image.size), "seconds": time.perf_counter() - started}
+        edited.append({"model": model.name, "bytes_of_the_model": model.stat().st_size, **made})
     listed = subprocess.run([*pip[:3], "list", "--format=json"], check=True, capture_output=True, text=True, env=clean)
-    with Image.open(out) as image:
-        made = list(image.size)
     return {
         "packages": {one["name"]: one["version"] for one in json.loads(listed.stdout)},
         "bytes_of_packages": bytes_of(place) - before,
-        "bytes_of_the_model": model.stat().st_size,
-        "edited": {"model": model.name, "from": [512, 512], "to": made},
+        "edited": edited,
     }
 
 
@@ -154,6 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--networks", nargs="+", default=list(SHIPPED))
+    parser.add_argument("--runs", nargs="+", default=[], help="folders of runs, beside the networks that ship")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--environment", action="store_true")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/export.json")
@@ -161,28 +196,28 @@ def main() -> None:
     torch.set_num_threads(1)
     pictures = photographs(asked.pictures)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    document: dict[str, Any] = {
+        "commit": commit.stdout.strip(),
+        "machine": machine() | {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__},
+        "protocol": {"about": __doc__, "threads": 1, "rounds": asked.rounds, "sizes": SIZES},
+        "pictures": list(NAMES) if asked.pictures is None else asked.pictures.name,
+        "largest_difference": 0.0,
+        "networks": {},
+    }
     with tempfile.TemporaryDirectory() as folder:
-        found = {}
-        for name in asked.networks:
-            found[name] = network(name, pictures, asked.rounds, Path(folder))
-            print(
-                name, json.dumps(found[name]["precisions"]), json.dumps(found[name]["seconds_a_megapixel"]), flush=True
-            )
-        largest = max(one["precisions"]["float32"]["largest_difference"] for one in found.values())
-        document = {
-            "commit": commit.stdout.strip(),
-            "machine": machine() | {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__},
-            "protocol": {"about": __doc__, "threads": 1, "rounds": asked.rounds, "sizes": SIZES},
-            "pictures": list(NAMES) if asked.pictures is None else asked.pictures.name,
-            "networks": found,
-            "largest_difference": largest,
-        }
-        asked.out.write_text(json.dumps(document, indent=2) + "\n")
+        for source in (*asked.networks, *asked.runs):
+            name, told = Path(source).name, network(source, pictures, asked.rounds, Path(folder))
+            largest = max(document["largest_difference"], told["precisions"]["float32"]["largest_difference"])
+            document |= {"largest_difference": largest, "networks": document["networks"] | {name: told}}
+            asked.out.write_text(json.dumps(document, indent=2) + "\n")
+            print(name, json.dumps(told["precisions"]), json.dumps(told["seconds_a_megapixel"]), flush=True)
+            print(f"{name}: {told['frames_a_second']:.1f} frames a second", flush=True)
         if asked.environment:
-            alone = environment(Path(folder) / f"{asked.networks[-1]}-float32.onnx", Path(folder))
+            without_holes = [name for name, told in document["networks"].items() if not told["fills_holes"]]
+            alone = environment([Path(folder) / f"{name}-float32.onnx" for name in without_holes], Path(folder))
             asked.out.write_text(json.dumps(document | {"environment": alone}, indent=2) + "\n")
             print(f"environment without torch: {alone['bytes_of_packages'] / 1e6:.0f} MB of packages")
-    print(f"largest difference {largest:.2g}")
+    print(f"largest difference {document['largest_difference']:.2g}")
 
 
 if __name__ == "__main__":

@@ -26,19 +26,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pinxit import __version__
-from pinxit.editors.mask import unit
-from pinxit.editors.restorer import SHIPPED, shipped, trained
-from pinxit.editors.tiles import Peak
+from pinxit.data.batch import to_float
 from pinxit.errors import DataError, OurFaultError, UsageError
-from pinxit.files import sha256, whole_file
+from pinxit.files import cache_folder, sha256, whole_file
 from pinxit.images import load_image
 from pinxit.nets.curve import SIDE, lightened
+from pinxit.nets.peak import Peak
+from pinxit.nets.stylizer import AnyStyle, Painter
 from pinxit.objectives.enhancement import Enhancement
 from pinxit.objectives.restoration import Restoration, Spoiled
+from pinxit.objectives.style import OneStyle, style_encoder
 from pinxit.objectives.vq import VQVAE
+from pinxit.progress import say
 from pinxit.runtime import session
 from pinxit.sampling import load
 from pinxit.settings import did_you_mean
+from pinxit.training.shipped import SHIPPED, shipped, trained
 from pinxit.training.train import weights_of
 
 Precision = Literal["float32", "fp16", "int8"]
@@ -52,10 +55,12 @@ CHECKED_SIDE = 512
 TRIAL = 64
 FITTED, FITTED_SIDE = 32, 128
 """Numbers of 8 bits are fitted to so many inputs, of pictures to a corner of so many pixels, for all are kept."""
+HELD_ONE, HELD_ANY = 2.1, 1.1
+"""Times what torch holds of whole pictures, measured: what onnxruntime does, of networks of one style and of any."""
 FEW = 256
 """Arrays of fewer numbers stay float32 in every file."""
-TOLD, DRAWN = 0.1, 16
-"""What is tried: noise of this standard deviation is told, so many latents are drawn."""
+TOLD, STRENGTH, DRAWN = 0.1, 0.7, 16
+"""What is tried: noise of this standard deviation is told, styles have this strength, so many latents are drawn."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,32 @@ class Lightening(nn.Module):
         return lightened(rows, self.curve(small)).clamp(0, 1).movedim(1, 3)
 
 
+class Painting(nn.Module):
+    """Pictures (N, H, W, 3) in the one style that a network has learned."""
+
+    def __init__(self, painter: Painter) -> None:
+        super().__init__()
+        self.painter = painter
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return pictures of the same size in [0, 1]."""
+        painted: Tensor = self.painter(image.movedim(3, 1))
+        return painted.clamp(0, 1).movedim(1, 3)
+
+
+class PaintingAny(nn.Module):
+    """Pictures (N, H, W, 3) in the styles of others (N, h, w, 3), at a strength () in [0, 1]."""
+
+    def __init__(self, network: AnyStyle) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, style: Tensor, strength: Tensor) -> Tensor:
+        """Return pictures of the same size in [0, 1]."""
+        painted: Tensor = self.network(image.movedim(3, 1), style.movedim(3, 1), strength)
+        return painted.clamp(0, 1).movedim(1, 3)
+
+
 class Drawing(nn.Module):
     """What makes pictures of latents (N, latent), and of labels (N,) where there are classes."""
 
@@ -142,6 +173,20 @@ def lightening(place: Path, pictures: Sequence[np.ndarray]) -> Portable:
     return _of_pictures(Lightening(cast(Enhancement, trained(place, "enhance"))), given, None, 1, 1)
 
 
+def painting(place: Path, pictures: Sequence[np.ndarray]) -> Portable:
+    """Return a run of `pinxit train style`, or its weights; with any style, the frozen encoder is in the file."""
+    objective = trained(place, "style")
+    rows = _as_rows(pictures, 3)
+    if isinstance(objective, OneStyle):
+        return _of_pictures(Painting(objective.painter), [{"image": row} for row in rows], None, 1, 1, HELD_ONE)
+    network = AnyStyle(style_encoder(torch.device("cpu")), cast(Any, objective).decoder)
+    given = [
+        {"image": row, "style": style, "strength": torch.tensor(STRENGTH)}
+        for row, style in zip(rows, [*rows[1:], rows[0]], strict=True)
+    ]
+    return _of_pictures(PaintingAny(network), given, None, 1, 1, HELD_ANY)
+
+
 def drawing(place: Path, pictures: Sequence[np.ndarray]) -> Portable:
     """Return what makes pictures of latents, of the folder of a run; real pictures have no part in it."""
     if not place.is_dir():
@@ -163,6 +208,7 @@ EXPORTS: dict[str, Callable[[Path, Sequence[np.ndarray]], Portable]] = {
     # What `pinxit train NAME` makes. A model from pictures to pictures has the input `image`, and the runtime runs it.
     "restore": restoring,
     "enhance": lightening,
+    "style": painting,
     # Latents to pictures.
     "gan": drawing,
     "vae": drawing,
@@ -198,6 +244,19 @@ def export(
         "file": str(out), "bytes": out.stat().st_size, "largest_difference": largest,
         "psnr": float(np.mean([one["psnr"] for one in inputs])), "inputs": inputs, "metadata": portable.metadata,
     }  # fmt: skip
+
+
+def kept(place: Path) -> Path:
+    """Return the float32 file of a run or of its weights in the cache folder, exported now if it is not there.
+
+    It is kept by the weights' SHA-256 and pinxit's version, for the same numbers are not the same network in another.
+    """
+    folder = cache_folder() / "exported" / f"{__version__}-float32" / sha256(weights_of(place))
+    file = folder / f"{place.stem}.onnx"
+    if not file.is_file():
+        say(f"{place.stem}: exported for onnxruntime, once, as {file}")
+        export(place, file)
+    return file
 
 
 def portable_of(source: str | Path, pictures: Sequence[np.ndarray]) -> Portable:
@@ -242,9 +301,10 @@ def made_up(size: tuple[int, int], seed: int) -> np.ndarray:
 
 
 def _middle(path: Path) -> np.ndarray:
-    pixels = unit(load_image(path))[..., :3]
+    pixels = load_image(path)[..., :3]
     top, left = (max(0, side - CHECKED_SIDE) // 2 for side in pixels.shape[:2])
-    return pixels[top : top + CHECKED_SIDE, left : left + CHECKED_SIDE]
+    middle = pixels[top : top + CHECKED_SIDE, left : left + CHECKED_SIDE].copy()
+    return to_float(middle[None])[0].permute(1, 2, 0).numpy()
 
 
 def _as_rows(pictures: Sequence[np.ndarray], channels: int) -> list[Tensor]:
@@ -257,9 +317,17 @@ def _as_rows(pictures: Sequence[np.ndarray], channels: int) -> list[Tensor]:
 
 
 def _of_pictures(
-    network: nn.Module, trials: list[dict[str, Tensor]], radius: int | None, stride: int, scale: int
+    network: nn.Module,
+    trials: list[dict[str, Tensor]],
+    radius: int | None,
+    stride: int,
+    scale: int,
+    held: float = 1.0,
 ) -> Portable:
-    """Return a model from pictures to pictures, and what the runtime must know to cut large ones."""
+    """Return a model from pictures to pictures, and what the runtime must know to cut large ones.
+
+    `held` is how many times what torch holds of a picture the runtime does.
+    """
     free: dict[str, tuple[int, ...]] = {name: (0, 1, 2) if value.ndim else () for name, value in trials[0].items()}
     channels = trials[0]["image"].shape[3]
     small = {
@@ -273,7 +341,7 @@ def _of_pictures(
         "scale": str(scale),
         "radius": "" if radius is None else str(radius),
         "stride": str(stride),
-        "bytes_per_pixel": str(peak.most // TRIAL**2),
+        "bytes_per_pixel": str(int(held * peak.most) // TRIAL**2),
     }
     return Portable(network, trials, free, metadata)
 

@@ -13,8 +13,9 @@ import argparse
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -30,6 +31,20 @@ Image.MAX_IMAGE_PIXELS = 2 * PIXEL_CEILING  # so that ours is the first to speak
 EXTRA = "onnxruntime is missing; `pip install onnxruntime`, or 'pinxit[export]', brings it"
 
 
+NEEDED = ("mask", "style")
+USUAL = {"sigma": 0.0, "strength": 1.0}
+UNUSED = {
+    "mask": "this model fills no holes",
+    "sigma": "this model sees the noise by itself",
+    "style": "this model has no use for another picture",
+    "strength": "this model has only one",
+}
+"""Why a model that lacks an input is not given it."""
+STROKES = 1.5  # a style is made to have so many times the picture's longer side, squared, in pixels, if it has more
+Told = Mapping[str, Any]
+NOTHING: Told = MappingProxyType({})
+
+
 class RefusedError(Exception):
     """What cannot be done and why, in one line, with the exit code: 2 usage, 3 bad picture or model."""
 
@@ -43,8 +58,9 @@ class Model:
 
     `channels` is how many it was made for, 1 or 3; `radius` is how many pixels away it looks, None for at all of them;
     tiles start on multiples of `stride`; what it makes is `scale` times as large. Its input `image` is (N, H, W, C)
-    float32 in [0, 1], of any H and W, and so is its output. `mask` (N, H, W, 1), if it has that, is 1 in the holes;
-    `sigma` (), if it has that, is the noise's standard deviation, 0 for unknown.
+    float32 in [0, 1], of any H and W, and so is its output. Of other inputs it may have: `mask` (N, H, W, 1), 1 in the
+    holes; `sigma` (), the noise's standard deviation, 0 for unknown; `style` (N, h, w, C), a picture of any size in
+    whose style it paints, and `strength` () in [0, 1], how far.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +70,7 @@ class Model:
         self.inputs = [node.name for node in self.session.get_inputs()]
         if "pinxit" not in self.metadata:
             raise RefusedError(f"{path}: not written by `pinxit export`: its metadata do not say what it is")
-        if "image" not in self.inputs:
+        if "image" not in self.inputs or set(self.inputs) - {"image", *UNUSED}:
             raise RefusedError(f"{path}: makes pictures of {', '.join(self.inputs)}, not of pictures", USAGE)
         try:
             self.channels, self.stride, self.scale, self.bytes_per_pixel = (
@@ -66,24 +82,29 @@ class Model:
         if self.channels not in (1, 3) or min(self.stride, self.scale) < 1 or (self.radius or 0) < 0:
             raise RefusedError(f"{path}: its metadata are not as `pinxit export` writes them")
 
-    def check(self, masked: bool, sigma: float | None) -> None:
-        """Raise if the model needs a mask that is not there, or is given what it has no use for."""
-        if masked != ("mask" in self.inputs):
-            raise RefusedError(f"{self.path}: this model {'takes no mask' if masked else 'needs a --mask'}", USAGE)
-        if sigma is not None and "sigma" not in self.inputs:
-            raise RefusedError(f"{self.path}: --sigma: this model sees the noise by itself", USAGE)
+    def check(self, given: Collection[str]) -> None:
+        """Raise if the model needs a mask or a style that is not among what is given, or has no use for what is."""
+        for name in NEEDED:
+            if name in self.inputs and name not in given:
+                raise RefusedError(f"{self.path}: this model needs a --{name}", USAGE)
+        for name in given:
+            if name not in self.inputs:
+                raise RefusedError(f"{self.path}: --{name}: {UNUSED[name]}", USAGE)
 
-    def run(self, image: np.ndarray, holes: np.ndarray | None = None, sigma: float | None = None) -> np.ndarray:
+    def run(self, image: np.ndarray, holes: np.ndarray | None = None, told: Told = NOTHING) -> np.ndarray:
         """Return what the model makes of a picture (H, W, C) float32 in [0, 1], C 1 or 3: (H scale, W scale, C).
 
-        A model of colours is given grey thrice; one of grey, each colour by itself. `holes` is (H, W), 1 in the holes.
+        A model of colours is given grey thrice; one of grey, each colour by itself. `holes` is (H, W), 1 in the holes;
+        `told` is what else it is given, by the inputs' names, a `style` being (h, w, 1 or 3).
         """
         high, wide, channels = image.shape
         apart = channels > self.channels
         rows = image.transpose(2, 0, 1)[..., None] if apart else np.broadcast_to(image, (1, high, wide, self.channels))
-        given = {"image": rows, "sigma": np.float32(sigma or 0)}
+        given = {**USUAL, **told, "image": rows}
         if holes is not None:
             given["mask"] = np.broadcast_to(holes[..., None], (*rows.shape[:3], 1))
+        if "style" in told:
+            given["style"] = np.broadcast_to(told["style"], (1, *told["style"].shape[:2], self.channels))
         feeds = {name: np.asarray(given[name], np.float32, order="C") for name in self.inputs}
         try:
             (made,) = self.session.run(None, feeds)
@@ -98,37 +119,52 @@ class Model:
             return made[..., 0].transpose(1, 2, 0)
         return made[0].mean(axis=2, keepdims=True) if channels < self.channels else made[0]
 
-    def edited(self, pixels: np.ndarray, weights: np.ndarray | None = None, sigma: float | None = None) -> np.ndarray:
+    def edited(self, pixels: np.ndarray, weights: np.ndarray | None = None, told: Told = NOTHING) -> np.ndarray:
         """Return a picture (H, W, C) uint8 or uint16 as the model makes it, of the same kind; C 2 and 4 end in alpha.
 
-        `weights` is (H, W) in [0, 1]: above 0 are holes, and there it says how much of what fills them is taken.
+        `weights` is (H, W) in [0, 1]: above 0 are holes, and there it says how much of what fills them is taken. A
+        `strength` of 0 changes nothing. The rest is as for `run`.
         """
+        if told.get("strength") == 0:
+            return pixels
+        self._check_memory(pixels, told)
         colours, alpha = (pixels[..., :-1], pixels[..., -1]) if pixels.shape[2] in (2, 4) else (pixels, None)
         if alpha is None:
-            return self._tiled(colours, weights, sigma)
+            return self._tiled(colours, weights, told)
         unseen, covered = alpha == 0, colours.copy()
         if unseen.any() and not unseen.all():
             covered[unseen] = colours[~unseen].mean(axis=0)  # what no one sees is not to bleed into what one sees
-        made = self._tiled(covered, weights, sigma)
+        made = self._tiled(covered, weights, told)
         if self.scale == 1:
             made[unseen] = colours[unseen]
         high, wide = made.shape[:2]
         enlarged = np.asarray(Image.fromarray(alpha).resize((wide, high), Image.Resampling.BICUBIC))
         return np.concatenate([made, enlarged[..., None]], axis=2)
 
-    def _tiled(self, colours: np.ndarray, weights: np.ndarray | None, sigma: float | None) -> np.ndarray:
+    def _tiled(self, colours: np.ndarray, weights: np.ndarray | None, told: Told) -> np.ndarray:
         (high, wide), scale, top = colours.shape[:2], self.scale, np.iinfo(colours.dtype).max
         result = np.empty((high * scale, wide * scale, colours.shape[2]), colours.dtype)
         for rows, rows_seen in self._tiles(high):
             for columns, columns_seen in self._tiles(wide):
                 image = colours[rows_seen, columns_seen].astype(np.float32) / top
                 weight = None if weights is None else weights[rows_seen, columns_seen]
-                made = self.run(image, None if weight is None else (weight > 0).astype(np.float32), sigma)
+                made = self.run(image, None if weight is None else (weight > 0).astype(np.float32), told)
                 if weight is not None:
                     made = image + weight[..., None] * (made - image)
                 part = made[_scaled(rows, scale, rows_seen.start), _scaled(columns, scale, columns_seen.start)]
                 result[_scaled(rows, scale), _scaled(columns, scale)] = np.rint(part.clip(0, 1) * top)
         return result
+
+    def _check_memory(self, pixels: np.ndarray, told: Told) -> None:
+        """Raise if a picture that must be run as a whole, or the style, takes more memory than there is."""
+        largest = max(plane.shape[0] * plane.shape[1] for plane in (pixels, told.get("style", pixels)))
+        needed, there = self.bytes_per_pixel * largest, memory()
+        if self.radius is None and there is not None and needed > there:
+            raise RefusedError(
+                f"{self.path}: looks at whole pictures and needs {needed / 1e9:,.1f} GB for one of "
+                f"{pixels.shape[1]} x {pixels.shape[0]}; this machine has {there / 1e9:,.1f} GB",
+                MEMORY,
+            )
 
     def _tiles(self, length: int) -> Iterator[tuple[slice, slice]]:
         """Yield the parts of a side, and the parts that are seen for them: `radius` pixels and more around."""
@@ -159,6 +195,26 @@ def session(path: Path) -> Any:
         raise RefusedError(f"{path}: not a model that onnxruntime can read ({_line(error)})") from error
 
 
+def memory() -> int | None:
+    """Return the bytes of memory that this machine has, None where it does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def shown(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Return the picture of a style, (h, w, C) float32 in [0, 1], as it is shown for a picture of `size` = (H, W)."""
+    pixels, _ = opened(path)
+    colours = pixels[..., 0] if pixels.shape[2] < 3 else pixels[..., :3]
+    image = Image.fromarray(colours if colours.itemsize == 1 else (colours // 257).astype(np.uint8))
+    share = STROKES * max(size) / (image.width * image.height) ** 0.5
+    if share < 1:
+        wide, high = (max(1, round(side * share)) for side in image.size)
+        image = image.resize((wide, high), Image.Resampling.BICUBIC)
+    return np.atleast_3d(np.asarray(image, np.float32)) / 255
+
+
 def opened(path: Path) -> tuple[np.ndarray, bytes | None]:
     """Return the upright pixels of a file, (H, W, C) uint8 or uint16, and its colour profile."""
     try:
@@ -184,6 +240,14 @@ def _kept_mode(image: Image.Image) -> str:
     if image.mode in ("1", "L", "LA"):
         return "LA" if image.mode == "LA" else "L"
     return "RGBA" if image.has_transparency_data else "RGB"
+
+
+def weights_of(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Return the picture of a mask as (H, W) float32 in [0, 1]; `RefusedError` if it is of another `size`."""
+    drawn, _ = opened(path)
+    if drawn.shape[:2] != size:
+        raise RefusedError(f"{path}: the mask should be of the picture's size", USAGE)
+    return drawn[..., 0].astype(np.float32) / np.iinfo(drawn.dtype).max
 
 
 def kind_of(path: Path, overwrite: bool) -> str:
@@ -237,20 +301,22 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("-y", "--overwrite", action="store_true", help="replace what is there already")
     parser.add_argument("--mask", type=Path, help="a picture of the same size, white where to fill")
     parser.add_argument("--sigma", type=float, help="noise's standard deviation in units of the image range")
+    parser.add_argument("--style", type=Path, help="a picture in whose style to paint")
+    parser.add_argument("--strength", type=float, help="how far towards that style, within 0 and 1")
     asked = parser.parse_args(arguments)
-    if asked.sigma is not None and not 0 <= asked.sigma <= 1:
-        raise RefusedError(f"--sigma {asked.sigma:g}: should be within 0 and 1", USAGE)
+    told = {name: value for name in UNUSED if (value := getattr(asked, name)) is not None}
+    for name in USUAL:
+        if not 0 <= told.get(name, 0) <= 1:
+            raise RefusedError(f"--{name} {told[name]:g}: should be within 0 and 1", USAGE)
     kind = kind_of(asked.out, asked.overwrite)
     model = Model(asked.model)
-    model.check(asked.mask is not None, asked.sigma)
+    model.check(told)
     pixels, profile = opened(asked.picture)
-    weights = None
-    if asked.mask:
-        drawn, _ = opened(asked.mask)
-        if drawn.shape[:2] != pixels.shape[:2]:
-            raise RefusedError(f"{asked.mask}: the mask should be of the picture's size", USAGE)
-        weights = drawn[..., 0].astype(np.float32) / np.iinfo(drawn.dtype).max
-    save(asked.out, kind, model.edited(pixels, weights, asked.sigma), profile)
+    size, drawn = pixels.shape[:2], told.pop("mask", None)
+    weights = None if drawn is None else weights_of(drawn, size)
+    if asked.style:
+        told["style"] = shown(asked.style, size)
+    save(asked.out, kind, model.edited(pixels, weights, told), profile)
     sys.stdout.write(f"{asked.out}\n")
 
 

@@ -22,9 +22,10 @@ from pinxit.editors.adjust import Adjust
 from pinxit.editors.editor import Bound, Local
 from pinxit.editors.engine import BrokenEditorError, edit_picture, edit_stages
 from pinxit.editors.mask import Mask, unit
-from pinxit.editors.tiles import Box, Peak, bytes_per_pixel, cut, halo_of, side_for
+from pinxit.editors.tiles import Box, bytes_per_pixel, cut, halo_of, side_for
 from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
+from pinxit.nets.peak import Peak
 
 PHOTO = data.coffee()[100:190, 200:310]
 

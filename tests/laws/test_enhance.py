@@ -14,7 +14,6 @@ from test_restore_editors import untrained
 
 from pinxit.data import Batch
 from pinxit.degradations import Chain
-from pinxit.editors import restorer
 from pinxit.editors.engine import edit_picture
 from pinxit.editors.enhancer import bands
 from pinxit.editors.restore import Denoise, Enhance, Restore
@@ -23,6 +22,7 @@ from pinxit.images import Picture
 from pinxit.nets.curve import BENT, LEAST, SHARES, SIDE, CurveNet, averaged, lightened, quantiles
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.settings import EnhancementSettings
+from pinxit.training import shipped
 
 PHOTO = data.astronaut()[60:131, 190:275]
 SETTINGS = EnhancementSettings(width=8)
@@ -168,7 +168,7 @@ def test_the_preview_is_triples() -> None:
 def test_the_edit_is_the_curve_of_the_whole_picture(weights: Path) -> None:
     dark = (PHOTO * 0.2).astype(np.uint8)
     edit = Enhance(model=weights, denoise=False)
-    curves = restorer.trained(weights, "enhance").curve(torch.from_numpy(dark).permute(2, 0, 1)[None] / 255)
+    curves = shipped.trained(weights, "enhance").curve(torch.from_numpy(dark).permute(2, 0, 1)[None] / 255)
     (gain, gamma), *_ = curves.tolist()
     expected = ((dark / 255 / gain) ** (1 / gamma)).clip(0, 1) * 255
     assert np.abs(edited(dark, edit) - expected).max() <= 0.51
@@ -179,17 +179,17 @@ def test_the_edit_is_the_curve_of_the_whole_picture(weights: Path) -> None:
 
 
 def test_the_denoiser_comes_after_the_curve(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restorer, "SHIPPED", {})
+    monkeypatch.setattr(shipped, "SHIPPED", {})
     with pytest.raises(UsageError, match="no network denoise-v2"):
         Enhance(model=weights).bind()
     denoiser = untrained(weights.parent / "denoise-v2.safetensors")
     weights.rename(weights.parent / "light-v1.safetensors")
-    shipped = {name: restorer.sha256(weights.parent / f"{name}.safetensors") for name in ("light-v1", "denoise-v2")}
-    monkeypatch.setattr(restorer, "FOLDER", weights.parent)
-    monkeypatch.setattr(restorer, "SHIPPED", shipped)
+    digests = {name: shipped.sha256(weights.parent / f"{name}.safetensors") for name in ("light-v1", "denoise-v2")}
+    monkeypatch.setattr(shipped, "FOLDER", weights.parent)
+    monkeypatch.setattr(shipped, "SHIPPED", digests)
     dark = PHOTO.astype(np.float32) / 255 * np.float32(0.2)
     curve, both = Enhance(denoise=False), Enhance()
-    assert (curve.bind().weights, both.bind().weights) == ({"light-v1": shipped["light-v1"]}, shipped)
+    assert (curve.bind().weights, both.bind().weights) == ({"light-v1": digests["light-v1"]}, digests)
     assert both.bind().radius == Denoise(model=denoiser).bind().radius
     assert (edited(dark, both) != edited(dark, curve)).any()
     np.testing.assert_array_equal(edited(dark, both), edited(dark, curve, Denoise(model=denoiser)))

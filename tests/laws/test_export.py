@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageCms
+from skimage import data
+from test_enhance import untrained_curve
+from test_one_pass import untrained_style
 from test_restore_editors import PHOTO, untrained
 
 import pinxit
 from pinxit import runtime
 from pinxit.cli import run
+from pinxit.editors import EDITORS
 from pinxit.editors.engine import edit_picture
-from pinxit.editors.restore import Restore
-from pinxit.editors.restorer import SHIPPED
-from pinxit.errors import DataError, UsageError
+from pinxit.editors.restore import Denoise, Enhance, Restore
+from pinxit.editors.style import Stylize
+from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.images import Picture
 from pinxit.nets.shapes import PictureShape
+from pinxit.training.hardware import Hardware
+from pinxit.training.shipped import SHIPPED
 
 onnx = pytest.importorskip("onnx", reason="the extra pinxit[export] is not installed")
 pytest.importorskip("onnxscript")
@@ -37,11 +46,20 @@ CASES: dict[str, dict[str, object]] = {
     "filling": {"degrade": "boxes", "network": "nafnet", "levels": 1},
     "grey": {"channels": 1, "levels": 1},
 }
-EVERY_CASE = pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=pytest.mark.slow if case == "filling" else ()) for case in CASES]
-)
-"""The bridge over holes takes the exporter half a minute."""
+STYLES = ("one", "any")
+LONG = ("filling", "any")
+"""The bridge over holes, and the encoder that sees picture and style, take the exporter half a minute."""
+
+
+def some(cases: Collection[str]) -> list[object]:
+    """The cases, of which the long ones are left to `make test-all`."""
+    return [pytest.param(case, marks=pytest.mark.slow if case in LONG else ()) for case in cases]
+
+
+EVERY_CASE = pytest.mark.parametrize("case", some(CASES))
+EVERY_STYLE = pytest.mark.parametrize("case", some(STYLES))
 TOLERANCE = 1e-5
+STYLE = data.coffee()[60:141, 200:307].astype(np.float32) / 255
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()  # with the second in which it was made
 TRACED: dict[str, bytes] = {}
 
@@ -67,8 +85,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pat
 
     def file(case: str) -> tuple[Path, Path]:
         if case not in made:
-            given = dict(CASES[case])
-            weights = untrained(place / f"{case}.safetensors", int(given.pop("channels", 3)), **given)
+            weights = place / f"{case}.safetensors"
+            if case in STYLES:
+                untrained_style(weights, case)
+            else:
+                given = dict(CASES[case])
+                untrained(weights, int(given.pop("channels", 3)), **given)
             export.export(weights, place / f"{case}.onnx")
             made[case] = weights, place / f"{case}.onnx"
         return made[case]
@@ -90,16 +112,16 @@ def test_a_file_computes_what_pytorch_does_at_any_size(files, case: str, size: t
     weights, file = files(case)
     model = runtime.Model(file)
     image, holes = np.random.default_rng(0).random((*size, model.channels), np.float32), holes_of(case, size)
-    sigma = 0.2 if case == "told" else None
-    made = model.run(image, holes, sigma)
+    told = {"sigma": 0.2} if case == "told" else {}
+    made = model.run(image, holes, told)
     given = {"image": torch.from_numpy(image)[None]}
     given |= {"mask": torch.from_numpy(holes)[None, ..., None]} if holes is not None else {}
-    given |= {"sigma": torch.tensor(sigma)} if sigma else {}
+    given |= {name: torch.tensor(value) for name, value in told.items()}
     with torch.no_grad():
         expected = export.portable_of(weights, [export.made_up((8, 8), 0)]).network(**given)[0].numpy()
     assert made.shape == (size[0] * model.scale, size[1] * model.scale, model.channels)
     np.testing.assert_allclose(made, expected, atol=TOLERANCE if holes is None else 10 * TOLERANCE)  # bridges round
-    if sigma:
+    if told:
         assert np.abs(made - model.run(image, holes)).max() > 10 * TOLERANCE
     if holes is not None:
         np.testing.assert_array_equal(made[holes == 0], image[holes == 0])
@@ -111,7 +133,7 @@ def test_tiles_give_what_the_whole_gives(files, case: str, monkeypatch: pytest.M
     whole = model.edited(PHOTO, weights)
     if case == "filling":
         with pytest.raises(runtime.RefusedError, match="needs a --mask"):
-            model.check(masked=False, sigma=None)
+            model.check(())
     monkeypatch.setattr(runtime, "SIDE", 16)
     monkeypatch.setattr(runtime, "HALOS", 0)
     tiled = model.edited(PHOTO, weights)
@@ -141,15 +163,199 @@ def test_smaller_files_are_near_and_smaller(files, precision: str, tmp_path: Pat
 
 
 @pytest.mark.slow  # ten seconds each
-@pytest.mark.parametrize("name", [name for name in SHIPPED if not name.startswith("style")])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_what_ships_is_the_same_within_a_thousandth(name: str, tmp_path: Path) -> None:
-    Image.fromarray(PHOTO).save(tmp_path / "photo.png")
+    """Statistics of whole pictures are the harder the larger these are."""
+    Image.fromarray(data.chelsea() if name.startswith("style") else PHOTO).save(tmp_path / "photo.png")
     told = export.export(name, tmp_path / "model.onnx", pictures=[tmp_path / "photo.png"])
     assert told["largest_difference"] <= 1e-3
     assert told["metadata"]["weights"] == SHIPPED[name]
     assert told["metadata"]["licence"] == "Apache-2.0"
     model = runtime.Model(tmp_path / "model.onnx")
-    assert model.edited(PHOTO, holes_of("filling", PHOTO.shape[:2]) if "mask" in model.inputs else None).shape[2] == 3
+    holes = holes_of("filling", PHOTO.shape[:2]) if "mask" in model.inputs else None
+    assert model.edited(PHOTO, holes, {"style": STYLE}).shape[2] == 3
+
+
+@EVERY_STYLE
+@pytest.mark.parametrize("size", [(1, 1), (2, 31), (40, 64)])
+def test_a_file_paints_what_pytorch_does_at_any_size(files, case: str, size: tuple[int, int]) -> None:
+    weights, file = files(case)
+    model = runtime.Model(file)
+    assert (model.radius, model.scale) == (None, 1)
+    image = np.random.default_rng(0).random((*size, 3), np.float32)
+    told = {"style": STYLE, "strength": 0.3} if case == "any" else {}
+    given = {name: torch.as_tensor(value) for name, value in told.items()}
+    given = {name: value[None] if value.ndim else value for name, value in given.items()}
+    with torch.no_grad():
+        network = export.portable_of(weights, [export.made_up((8, 8), 0)]).network
+        expected = network(image=torch.from_numpy(image)[None], **given)[0].numpy()
+    np.testing.assert_allclose(model.run(image, None, told), expected, atol=10 * TOLERANCE)
+    if told:
+        assert np.abs(model.run(image, None, {"style": STYLE}) - expected).max() > 100 * TOLERANCE
+
+
+@EVERY_STYLE
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_edit_paints_by_a_file_as_by_torch(
+    files, case: str, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Hardware, "autocast", lambda hardware: nullcontext())
+    Image.fromarray((STYLE * 255).astype(np.uint8)).save(tmp_path / "style.png")
+    style = {"style": tmp_path / "style.png"} if case == "any" else {}
+    mask = np.zeros(PHOTO.shape[:2], np.float32)
+    mask[10:50, 20:60] = 0.5
+    for pixels in (PHOTO.astype(np.float32) / 255, PHOTO[..., :1].astype(np.float32) / 255):
+        by_torch, by_file = (
+            edit_picture(Picture(pixels), [Stylize(model=model, keep_colours=kept, **style)], mask, strength=0.7).pixels
+            for model in files(case)
+        )
+        np.testing.assert_allclose(by_file, by_torch, atol=1e-3)
+        np.testing.assert_array_equal(by_file[mask == 0], pixels[mask == 0])
+        assert np.abs(by_file - pixels).max() > 0.01
+
+
+def test_who_needs_a_style_and_who_does_not(files, tmp_path: Path) -> None:
+    file, photo = files("one")[1], tmp_path / "photo.png"
+    Image.fromarray(PHOTO).save(photo)
+    done = alone(file, photo, "-o", tmp_path / "painted.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert np.abs(np.asarray(Image.open(tmp_path / "painted.png")) - 1.0 * PHOTO).mean() > 1
+    for words in (["--style", photo], ["--strength", 0.5]):
+        with pytest.raises(runtime.RefusedError, match=words[0]) as error:
+            runtime.run([str(word) for word in (file, photo, "-o", tmp_path / "out.png", *words)])
+        assert error.value.exit_code == 2
+    with pytest.raises(UsageError, match="one style"):
+        Stylize(model=file, style=photo).bind()
+    with pytest.raises(UsageError, match="not style"):
+        Stylize(model=files("told")[1]).bind()
+    with pytest.raises(UsageError, match="not enhance"):
+        Enhance(model=file).bind()
+
+
+@pytest.mark.slow
+def test_any_style_is_painted_without_torch_as_with_it(files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Hardware, "autocast", lambda hardware: nullcontext())
+    assert Stylize().scale == runtime.STROKES
+    (weights, file), photo, style, out = files("any"), *(tmp_path / f"{name}.png" for name in ("photo", "style", "out"))
+    Image.fromarray(PHOTO).save(photo)
+    Image.fromarray(data.coffee()).save(style)  # so large that it is made smaller
+    edited = edit_picture(Picture(PHOTO), [Stylize(model=weights, style=style)], strength=0.6).pixels
+    done = alone(file, photo, "--style", style, "--strength", 0.6, "-o", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert np.abs(np.asarray(Image.open(out)).astype(int) - edited).max() <= 1
+    assert alone(file, photo, "--style", style, "--strength", 0, "-o", out, "-y").returncode == 0
+    np.testing.assert_array_equal(np.asarray(Image.open(out)), PHOTO)
+    assert alone(file, photo, "-o", tmp_path / "none.png").returncode == 2
+    with pytest.raises(UsageError, match="in which style"):
+        Stylize(model=file).bind()
+    with pytest.raises(UsageError, match="one style"):
+        Stylize(model=file, style=(photo, style)).bind()
+    with pytest.raises(UsageError, match="pinxit edit stylize"):
+        Restore(model=file).bind()
+
+
+def test_what_must_be_run_whole_and_takes_too_much_is_refused(files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the runtime by the memory of the machine, in an edit by the limit that is asked for."""
+    model = runtime.Model(files("one")[1])
+    needed = model.bytes_per_pixel * PHOTO.shape[0] * PHOTO.shape[1]
+    monkeypatch.setattr(runtime, "memory", lambda: needed - 1)
+    with pytest.raises(runtime.RefusedError, match="GB") as error:
+        model.edited(PHOTO)
+    assert error.value.exit_code == 5
+    assert runtime.Model(files("told")[1]).edited(PHOTO).shape == PHOTO.shape
+    monkeypatch.setattr(runtime, "memory", lambda: needed)
+    assert model.edited(PHOTO).shape == PHOTO.shape
+    edit = Stylize(model=files("one")[1])
+    with pytest.raises(MemoryLimitError, match="whole picture"):
+        edit_picture(Picture(PHOTO), [edit], memory=needed)
+    edit_picture(Picture(PHOTO), [edit], memory=needed + 2 * PHOTO.nbytes)
+
+
+@EVERY_STYLE
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="nothing here tells the most memory a process held")
+def test_a_whole_picture_takes_no_more_memory_than_is_said(files, case: str) -> None:
+    file, side = files(case)[1], 1024
+    code = (
+        "import re, numpy as np; from pathlib import Path; from pinxit.runtime import Model\n"
+        "def held(): return 1024 * int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
+        f"model, image = Model(Path({str(file)!r})), np.full(({side}, {side}, 3), 0.5, np.float32)\n"
+        "before = held(); model.run(image, None, {'style': image}); print(held() - before, model.bytes_per_pixel)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    held, said = map(int, done.stdout.split())
+    assert 0.5 * said < held / side**2 <= said
+
+
+RUNTIMES = {
+    "restore": "told",
+    "denoise": "told",
+    "deblur": "told",
+    "dejpeg": "told",
+    "upscale": "enlarging",
+    "inpaint": "filling",
+    "erase": "filling",
+    "outpaint": "filling",
+    "enhance": "",
+    "stylize": "one",
+}
+MORE: dict[str, dict[str, object]] = {
+    "denoise": {"sigma": 0.2},
+    "upscale": {"fidelity": 0.5},
+    "outpaint": {"pixels": 3},
+    "enhance": {"denoise": False},
+}
+WITH_A_NETWORK = [name for name, kind in EDITORS.items() if "runtime" in kind.model_fields]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if RUNTIMES[name] in LONG else ()) for name in WITH_A_NETWORK]
+)
+def test_an_edit_by_onnxruntime_is_that_by_torch(
+    name: str, files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The network is exported once, into the cache folder, and what is told of it is one line."""
+    monkeypatch.setenv("PINXIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Hardware, "autocast", lambda hardware: nullcontext())
+    model = files(RUNTIMES[name])[0] if RUNTIMES[name] else untrained_curve(tmp_path / "curve.safetensors")
+    pixels = PHOTO.astype(np.float32) / 255
+    mask = holes_of("filling", PHOTO.shape[:2]) if name in ("inpaint", "erase") else None
+    settings = {"model": model, **MORE.get(name, {})}
+    by_torch, by_onnx, again = (
+        edit_picture(Picture(pixels), [EDITORS[name].parse(settings | {"runtime": runtime})], mask).pixels
+        for runtime in ("torch", "onnx", "onnx")
+    )
+    np.testing.assert_allclose(by_onnx, by_torch, atol=1e-3)
+    np.testing.assert_array_equal(again, by_onnx)
+    assert by_onnx.shape != pixels.shape or np.abs(by_onnx - pixels).max() > 1e-3
+    told = capsys.readouterr().err.splitlines()
+    assert [line for line in told if "exported" in line] == [line for line in told if str(tmp_path / "cache") in line]
+    assert len([line for line in told if "exported" in line]) == len(list((tmp_path / "cache").rglob("*.onnx"))) == 1
+    assert len([line for line in told if "run by onnxruntime" in line]) == 2
+
+
+def test_a_recipe_says_what_ran_the_network_and_the_rest_is_refused_in_a_line(
+    files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PINXIT_CACHE", str(tmp_path / "cache"))
+    weights = files("told")[0]
+    Image.fromarray(PHOTO).save(tmp_path / "in.png")
+    one = [str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png")]
+    assert run(["edit", "denoise", "--model", str(weights), "--runtime", "onnx", *one]) == 0
+    shutil.copy(weights, tmp_path)
+    shutil.rmtree(tmp_path / "cache")
+    capsys.readouterr()
+    assert run(["redo", str(tmp_path / "out.png")]) == 0
+    told = capsys.readouterr().err
+    assert "the same bytes as before" in told
+    assert "run by onnxruntime" in told
+    for words in (["adjust", "--runtime", "onnx"], ["stylize", "--style", one[0], "--runtime", "onnx"]):
+        assert run(["edit", *words, *one, "-y"]) == 2
+        [said] = [row for row in capsys.readouterr().err.splitlines() if row.startswith("pinxit: ")]
+        assert "--runtime" in said
+    shutil.rmtree(tmp_path / "cache")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"onnx is missing.*pinxit\[export\]"):
+        Denoise(model=tmp_path / weights.name, runtime="onnx").bind()
 
 
 def test_the_curve_for_the_whole_picture_is_in_the_file(tmp_path: Path) -> None:

@@ -32,22 +32,28 @@ KINDS = ("one", "any")
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
+def untrained_style(path: Path, kind: str) -> Path:
+    """Write the weights of a network that has learned nothing but paints something, of one style or of any."""
+    torch.manual_seed(0)
+    settings, key, net = {
+        "one": (StyleSettings(style=path.with_name("cat.png")), "painter", Painter()),
+        "any": (StyleSettings(any=True, styles=path.parent), "decoder", StyleDecoder()),
+    }[kind]
+    torch.nn.init.normal_(net.last.weight, std=0.02)
+    told = json.loads(settings.model_dump_json(context=BASE_NAMES))
+    about = {"objective": "style", "settings": told, "data": {"size": 64, "channels": 3}}
+    write_tensors(path, {f"{key}.{name}": value for name, value in net.state_dict().items()}, json.dumps(about))
+    return path
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two styles and the weights of two networks that have learned nothing but paint something."""
+    """A folder with two styles and the weights of two networks."""
     folder = tmp_path_factory.mktemp("styles")
     save_image(folder / "cat.png", data.chelsea()[40:140, 100:220])
     save_image(folder / "cup.png", data.coffee()[60:160, 200:300])
-    torch.manual_seed(0)
-    for settings, key, net in (
-        (StyleSettings(style=folder / "cat.png"), "painter", Painter()),
-        (StyleSettings(any=True, styles=folder), "decoder", StyleDecoder()),
-    ):
-        torch.nn.init.normal_(net.last.weight, std=0.02)
-        told = json.loads(settings.model_dump_json(context=BASE_NAMES))
-        about = {"objective": "style", "settings": told, "data": {"size": 64, "channels": 3}}
-        tensors = {f"{key}.{name}": value for name, value in net.state_dict().items()}
-        write_tensors(folder / f"{'any' if settings.any else 'one'}.safetensors", tensors, json.dumps(about))
+    for kind in KINDS:
+        untrained_style(folder / f"{kind}.safetensors", kind)
     return folder
 
 
@@ -159,15 +165,14 @@ def test_grey_and_small_pictures_are_painted(place: Path, kind: str) -> None:
     assert np.abs(grey[..., 0] - same).max() <= 1
 
 
-def test_encoder_and_decoder_as_one_network_do_what_the_edit_does(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All the way to the style's statistics."""
-    monkeypatch.setattr(stylizer, "FULL", 1.0)
+@pytest.mark.parametrize("strength", [0.3, 1.0])
+def test_encoder_and_decoder_as_one_network_do_what_the_edit_does(place: Path, strength: float) -> None:
     edit = bound(place, "any")
     network = AnyStyle(style_encoder(torch.device("cpu")), edit.decoder)
     image, style = (torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255 for pixels in (PHOTO, edit.styles[0]))
     with torch.no_grad():
-        one = network(image, style).clamp(0, 1)[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(painted(edit, PHOTO.astype(np.float32) / 255), one, atol=1e-4)
+        one = network(image, style, strength).clamp(0, 1)[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(painted(edit, PHOTO.astype(np.float32) / 255, strength), one, atol=1e-4)
 
 
 @pytest.mark.parametrize(

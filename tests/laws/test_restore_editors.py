@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from skimage import data
 
-from pinxit.editors import engine, restorer
+from pinxit.editors import engine
 from pinxit.editors.editor import Editor
 from pinxit.editors.engine import edit_picture
 from pinxit.editors.restore import Deblur, Dejpeg, Denoise, Erase, Inpaint, Outpaint, Restore, Upscale
@@ -20,6 +20,7 @@ from pinxit.errors import DataError, UsageError
 from pinxit.images import Picture
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.settings import RestorationSettings
+from pinxit.training import shipped
 
 SETTINGS = partial(RestorationSettings, channels=4, levels=2, blocks=1)
 PHOTO = data.astronaut()[60:131, 190:275]
@@ -139,13 +140,13 @@ def test_shipped_weights_are_known_by_their_hash(
     edit: Editor, name: str, degrade: str, weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = weights(name=f"{name}.safetensors", degrade=degrade)
-    monkeypatch.setattr(restorer, "FOLDER", path.parent)
-    monkeypatch.setattr(restorer, "SHIPPED", {name: restorer.sha256(path)})
-    assert edit.bind().weights == restorer.SHIPPED
-    monkeypatch.setattr(restorer, "SHIPPED", {name: "0" * 64})
+    monkeypatch.setattr(shipped, "FOLDER", path.parent)
+    monkeypatch.setattr(shipped, "SHIPPED", {name: shipped.sha256(path)})
+    assert edit.bind().weights == shipped.SHIPPED
+    monkeypatch.setattr(shipped, "SHIPPED", {name: "0" * 64})
     with pytest.raises(DataError, match="install pinxit again"):
         edit.bind()
-    monkeypatch.setattr(restorer, "SHIPPED", {})
+    monkeypatch.setattr(shipped, "SHIPPED", {})
     with pytest.raises(UsageError, match="--model"):
         edit.bind()
 
@@ -154,11 +155,11 @@ OTHERS = {"light-v1": "enhance", "style-any-v1": "style"}
 
 
 def test_every_shipped_network_is_small_has_a_card_and_works() -> None:
-    for name, digest in restorer.SHIPPED.items():
-        path = restorer.shipped(name)
+    for name, digest in shipped.SHIPPED.items():
+        path = shipped.shipped(name)
         assert path.stat().st_size <= (15_000_000 if name.startswith("style") else 5_000_000)
         assert digest in path.with_suffix(".md").read_text()
-        restorer.trained(path, OTHERS.get(name, "restore"))
+        shipped.trained(path, OTHERS.get(name, "restore"))
 
 
 HOSTILE = {
@@ -190,8 +191,8 @@ def test_files_that_are_no_weights_are_refused_in_one_line(weights, tmp_path: Pa
     (tmp_path / "empty").mkdir()
     save_file({"x": torch.zeros(1)}, tmp_path / "bare")
     path = weights(name="nan")
-    tensors = restorer.read_tensors(path)
-    with restorer.safe_open(path, "pt") as file:
+    tensors = shipped.read_tensors(path)
+    with shipped.safe_open(path, "pt") as file:
         about = file.metadata()
     save_file(tensors | {"restorer.last.bias": tensors["restorer.last.bias"] * float("nan")}, path, about)
     for name, line in (

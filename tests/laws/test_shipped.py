@@ -13,13 +13,14 @@ import pytest
 from skimage import data
 from test_engine import small_tiles
 
-from pinxit.editors import EDITORS, engine, restorer
+from pinxit.editors import EDITORS, engine
 from pinxit.editors.editor import Bound, Editor
 from pinxit.editors.engine import edit_picture
 from pinxit.editors.style import Stylize
 from pinxit.errors import UsageError
 from pinxit.images import Picture, save_image
 from pinxit.settings import chain_text
+from pinxit.training import shipped
 from pinxit.training.hardware import Hardware
 
 SCALES = range(2, 9)
@@ -54,8 +55,8 @@ TILE = 48
 
 def test_every_network_that_ships_serves_an_edit() -> None:
     painting = Stylize(style=(Path(data.data_dir) / "brick.png",), quick=True).bind()
-    assert set(restorer.SHIPPED) == {name for bound in [*EDITS.values(), painting] for name in bound.weights}
-    assert {path.stem for path in restorer.FOLDER.glob("*.safetensors")} >= set(restorer.SHIPPED)
+    assert set(shipped.SHIPPED) == {name for bound in [*EDITS.values(), painting] for name in bound.weights}
+    assert {path.stem for path in shipped.FOLDER.glob("*.safetensors")} >= set(shipped.SHIPPED)
 
 
 def test_they_start_without_the_compiler_and_without_what_draws(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
 
 from pinxit.settings import Settings
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 Room = tuple[tuple[int, int], tuple[int, int]]
 """Pixels above and below, left and right of a picture."""
+Runtime = Literal["torch", "onnx"]
 
 
 class Bound(ABC):
@@ -102,3 +105,13 @@ class Editor(Settings):
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load what the edit needs, once. `memory` is how many bytes it may use, None for as many as it likes."""
         raise NotImplementedError
+
+
+class Networked(Editor):
+    """What edits by a trained network have in common: what runs it."""
+
+    runtime: Runtime = Field(
+        "torch",
+        description="What runs the network: torch, or onnx for onnxruntime, on the processor and in float32; it is "
+        "exported once, into pinxit's cache folder.",
+    )

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pinxit.editors.editor import Bound
-from pinxit.editors.mask import unit
-from pinxit.editors.restorer import bound, chosen, trained
+from pinxit.editors.engine import edit_picture
+from pinxit.editors.exported import Exported, is_exported, placed, read
+from pinxit.editors.mask import sixteen_bit, unit
+from pinxit.editors.restorer import bound
+from pinxit.images import Picture
 from pinxit.nets.curve import SIDE, CurveNet, lightened
 from pinxit.objectives.enhancement import Enhancement
 from pinxit.training import hardware
+from pinxit.training.shipped import chosen, trained
+
+if TYPE_CHECKING:
+    from pinxit.editors.restore import Enhance
 
 
 class Enhancer(Bound):
@@ -39,12 +45,34 @@ class Enhancer(Bound):
         return light if self.denoiser is None else self.denoiser.run(light, mask)
 
 
-def load(model: Path | None, denoise: bool, device: str) -> Enhancer:
+class ExportedEnhancer(Bound):
+    """The same by a curve in a file of `pinxit export`: it lightens whole pictures, and tiles are without noise."""
+
+    def __init__(self, curve: Bound, denoiser: Bound | None, weights: Mapping[str, str], memory: int | None) -> None:
+        self.curve, self.denoiser, self.weights, self.memory = curve, denoiser, weights, memory
+        self.radius, self.stride = (denoiser.radius, denoiser.stride) if denoiser else (0, 1)
+        self.bytes_per_pixel = denoiser.bytes_per_pixel if denoiser else 0
+
+    def prepared(self, pixels: np.ndarray, area: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the picture lightened."""
+        return edit_picture(Picture(sixteen_bit(pixels)), [self.curve], memory=self.memory).pixels, area
+
+    def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
+        """Return a part of the lightened picture without its noise, in [0, 1]."""
+        return image.clone() if self.denoiser is None else self.denoiser.run(image, mask)
+
+
+def load(settings: Enhance, device: str, memory: int | None) -> Enhancer | ExportedEnhancer:
     """Return the edit with the shipped curve, or a model in its place, and the shipped denoiser if asked for."""
-    place, weights = chosen("light-v1", model)
+    runtime = settings.runtime
+    place, weights = chosen("light-v1", settings.model)
+    denoiser = bound("denoise-v2", None, device, runtime, scale=1, holes=False) if settings.denoise else None
+    weights = {**weights, **(denoiser.weights if denoiser else {})}
+    place = placed(place, runtime)
+    if is_exported(place):
+        return ExportedEnhancer(Exported(read(place, "enhance")), denoiser, weights, memory)
     network = cast(Enhancement, trained(place, "enhance")).curve.to(hardware.choose(device).device)
-    denoiser = bound("denoise-v2", None, device, scale=1, holes=False) if denoise else None
-    return Enhancer(network, denoiser, {**weights, **(denoiser.weights if denoiser else {})})
+    return Enhancer(network, denoiser, weights)
 
 
 def bands(pixels: np.ndarray) -> Tensor:

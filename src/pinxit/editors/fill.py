@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pinxit.editors.editor import Bound, Room
 from pinxit.editors.engine import edit_picture
-from pinxit.editors.mask import rounded, spread, unit
+from pinxit.editors.mask import rounded, sixteen_bit, spread, unit
 from pinxit.errors import UsageError
 from pinxit.images import Picture, resize
 
@@ -59,7 +59,7 @@ class Fill(Bound):
         rough = edit_picture(Picture(half), [again], holes_of_half, memory=self.memory, device=self.device).pixels
         high, wide = holes.shape
         doubled = resize(rough, (2 * len(rough), 2 * rough.shape[1]))[:high, :wide]
-        fine = pixels.astype(np.uint16) * 257 if pixels.dtype == np.uint8 else pixels  # what is between is not rounded
+        fine = sixteen_bit(pixels)
         return np.where(deep[..., None], rounded(doubled, fine.dtype), fine), holes & ~deep
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:

@@ -130,6 +130,11 @@ def unit(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.float32) / np.float32(TOP[pixels.dtype])
 
 
+def sixteen_bit(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels of 8 bits in 16, others as they are: so what is made between two steps is hardly rounded."""
+    return pixels.astype(np.uint16) * 257 if pixels.dtype == np.uint8 else pixels
+
+
 def rounded(values: np.ndarray, depth: np.dtype[Any]) -> np.ndarray:
     """Return values in [0, 1] at the depth of pixels, of which `unit` makes them again."""
     return np.array(values) if depth.kind == "f" else np.rint(values * np.float32(TOP[depth])).astype(depth)

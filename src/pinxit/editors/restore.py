@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pinxit.editors.editor import Bound, Editor
+from pinxit.editors.editor import Bound, Networked
 from pinxit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ MODEL = (
 )
 
 
-class Restore(Editor):
+class Restore(Networked):
     """Undo what a network of your own has learned to undo, by `pinxit train restore`."""
 
     model: Path = Field(description="A run of `pinxit train restore`, its weights, or what `pinxit export` made of it.")
@@ -33,10 +33,10 @@ class Restore(Editor):
         """Load the network; `DataError` if the model is none, `UsageError` if it cannot be told the noise."""
         from pinxit.editors.restorer import opened
 
-        return opened(self.model, device, self.sigma)
+        return opened(self.model, device, self.runtime, self.sigma)
 
 
-class Repair(Editor):
+class Repair(Networked):
     """What edits by a network that keeps the size have in common: the name of the one that comes with pinxit."""
 
     network: ClassVar[str]
@@ -46,7 +46,7 @@ class Repair(Editor):
         """Load the network."""
         from pinxit.editors.restorer import bound
 
-        return bound(self.network, self.model, device, scale=1, holes=False)
+        return bound(self.network, self.model, device, self.runtime, scale=1, holes=False)
 
 
 class Denoise(Repair):
@@ -67,7 +67,7 @@ class Denoise(Repair):
         from pinxit.editors.restorer import bound
 
         network = "denoise-free-v1" if self.free else self.network
-        return bound(network, self.model, device, scale=1, holes=False, sigma=self.sigma)
+        return bound(network, self.model, device, self.runtime, scale=1, holes=False, sigma=self.sigma)
 
 
 class Deblur(Repair):
@@ -82,7 +82,7 @@ class Dejpeg(Repair):
     network = "jpeg-v2"
 
 
-class Upscale(Editor):
+class Upscale(Networked):
     """Enlarge by a network that has seen photographs."""
 
     networks: ClassVar[Mapping[int, str]] = {2: "upscale-x2-v1", 4: "upscale-x4-v2"}
@@ -98,11 +98,11 @@ class Upscale(Editor):
         from pinxit.editors.restorer import bound
 
         network = self.networks.get(self.scale, f"upscale-x{self.scale}")
-        enlarging = bound(network, self.model, device, scale=self.scale, holes=False)
+        enlarging = bound(network, self.model, device, self.runtime, scale=self.scale, holes=False)
         return Faithful(enlarging, self.fidelity) if self.fidelity else enlarging
 
 
-class Inpaint(Editor):
+class Inpaint(Networked):
     """Fill what the mask covers by a network that has seen photographs; what it makes of wide holes is smooth."""
 
     model: Path | None = Field(None, description=MODEL)
@@ -116,7 +116,7 @@ class Inpaint(Editor):
     def _restorer(self, device: str) -> Restorer | Exported:
         from pinxit.editors.restorer import bound
 
-        return bound("inpaint-v2", self.model, device, scale=1, holes=True)
+        return bound("inpaint-v2", self.model, device, self.runtime, scale=1, holes=True)
 
 
 class Erase(Inpaint):
@@ -153,17 +153,18 @@ class Outpaint(Inpaint):
         return Fill(self._restorer(device), device, memory, room=((top, bottom), (left, right)))
 
 
-class Enhance(Editor):
+class Enhance(Networked):
     """Give a picture that is too dark its light back, by one curve for all of it; others stay nearly as they are."""
 
     denoise: bool = Field(True, description="Take away the noise that comes to light, as `denoise` does.")
     model: Path | None = Field(
         None,
-        description="A run of `pinxit train enhance`, or its weights, instead of the network that comes with pinxit.",
+        description="A run of `pinxit train enhance`, its weights, or what `pinxit export` made of it (.onnx), instead "
+        "of the network that comes with pinxit.",
     )
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the networks."""
         from pinxit.editors.enhancer import load
 
-        return load(self.model, self.denoise, device)
+        return load(self, device, memory)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from pinxit.editors.editor import Bound, Editor
+from pinxit.editors.editor import Bound, Editor, Networked
 from pinxit.errors import UsageError
 
 
@@ -34,7 +34,7 @@ class Painter(Editor):
     seed: int = Field(0, ge=0, lt=2**63, description="Decides every random draw.")
 
 
-class Stylize(Painter):
+class Stylize(Painter, Networked):
     """Paint a picture in the style of others; it is optimised, or painted in one pass. --strength says how far."""
 
     proof: ClassVar[Mapping[str, tuple[float, ...]]] = {"scale": (0.75, 1.5, 3.0)}
@@ -51,7 +51,9 @@ class Stylize(Painter):
         "and hardly strokes.",
     )
     model: Path | None = Field(
-        None, description="Paint in one pass by a run of `pinxit train style`, or its weights, instead of optimising."
+        None,
+        description="Paint in one pass by a run of `pinxit train style`, its weights, or what `pinxit export` made of "
+        "it (.onnx), instead of optimising.",
     )
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
@@ -62,6 +64,8 @@ class Stylize(Painter):
             from pinxit.editors.stylizer import load
 
             return load(self, device)
+        if self.runtime != "torch":
+            raise UsageError("--runtime onnx runs networks that paint in one pass: --quick, or --model")
         if not self.style:
             raise UsageError("in which style? --style names a picture, or several with commas between")
         from pinxit.editors.painter import Stylized

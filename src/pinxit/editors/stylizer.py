@@ -7,6 +7,7 @@ small if it is large. Then tiles are convolutions with numbers that are known, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
@@ -16,9 +17,9 @@ import torch
 from torch import Tensor
 
 from pinxit.editors.editor import Bound
+from pinxit.editors.exported import is_exported, placed, read, through
 from pinxit.editors.mask import LUMA, unit
 from pinxit.editors.painter import luma
-from pinxit.editors.restorer import chosen, trained
 from pinxit.editors.tiles import Box, cut
 from pinxit.errors import UsageError
 from pinxit.images import load_image, resize
@@ -31,41 +32,33 @@ from pinxit.nets.stylizer import (
     StyleEncoder,
     cropped,
     from_powers,
+    padded,
+    statistics,
+    toward,
 )
 from pinxit.objectives.style import AnyStyle, OneStyle, style_encoder
+from pinxit.runtime import Model
 from pinxit.training import hardware
+from pinxit.training.shipped import chosen, trained
 
 if TYPE_CHECKING:
     from pinxit.editors.style import Stylize
 
 WINDOW = 512
-FULL = 0.8
-"""What strength 1 is of the way to the style's statistics: beyond, style-any-v1 comes no nearer the style."""
 SEEN = 1 << 20
 """Pixels that a picture is made to have before the layers' statistics are taken, if it has more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OnePass(Bound):
-    """What both kinds have in common: the colours that go in and come out.
+    """What all have in common: the colours that go in and come out."""
 
-    `known` are the statistics of the net's layers in the whole picture, and `whole` is that painted if it is small.
-    """
-
-    hardware: hardware.Hardware
     keep_colours: bool = False
     weights: Mapping[str, str] = field(default_factory=dict)
-    known: Sequence[Statistics] = ()
-    whole: Tensor | None = None
-    stride = STRIDE
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Return the picture painted, in [0, 1]; grey stays grey, and colours stay where they are kept."""
-        if self.whole is None or self.whole.shape[-2:] != image.shape[-2:]:
-            painted = self.painted(self.given(image[None])).image
-        else:
-            painted = self.whole
-        painted = painted.float()[0].clamp(0, 1)
+        painted = self.made(image).clamp(0, 1)
         if len(image) == 1:
             return luma(painted)
         return relit(image, luma(painted)) if self.keep_colours else painted
@@ -74,6 +67,29 @@ class OnePass(Bound):
         """Return what the network is given of pictures (N, 1 or 3, H, W): three channels; luma where colours stay."""
         shown = luma(image) if self.keep_colours else image
         return shown.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+    def made(self, image: Tensor) -> Tensor:
+        """Return what the network makes of a picture (C, H, W), C 1 or 3: (3, H, W) float32."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedPass(OnePass):
+    """By a network in torch.
+
+    `known` are the statistics of the net's layers in the whole picture, and `whole` is that painted if it is small.
+    """
+
+    hardware: hardware.Hardware
+    known: Sequence[Statistics] = ()
+    whole: Tensor | None = None
+    stride = STRIDE
+
+    def made(self, image: Tensor) -> Tensor:
+        """Return the picture painted, or what is known of it already."""
+        if self.whole is None or self.whole.shape[-2:] != image.shape[-2:]:
+            return self.painted(self.given(image[None])).image.float()[0]
+        return self.whole.float()[0]
 
     def planes(self, pixels: np.ndarray) -> Tensor:
         """Return what the network is given of pixels (H, W, C)."""
@@ -85,7 +101,7 @@ class OnePass(Bound):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneStylePass(OnePass):
+class OneStylePass(TrainedPass):
     """A picture in the one style that a net has learned."""
 
     painter: Painter
@@ -108,11 +124,11 @@ class OneStylePass(OnePass):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnyStylePass(OnePass):
+class AnyStylePass(TrainedPass):
     """A picture in styles that it is shown, (h, w, C) each, at a strength between its own statistics and theirs.
 
     `own` and `wanted` are the statistics of the encoder's maps in the whole picture, and those that they are to have.
-    `looked` remembers those of the styles, by the pixels that these were last made to have at most.
+    `looked` remembers those of the styles, as they were shown for the last picture of a size.
     """
 
     encoder: StyleEncoder
@@ -123,7 +139,7 @@ class AnyStylePass(OnePass):
     strength: float = 1.0
     own: Sequence[Statistics] = ()
     wanted: Sequence[Statistics] = ()
-    looked: dict[float, list[list[Statistics]]] = field(default_factory=dict)
+    looked: dict[tuple[int, int], list[list[Statistics]]] = field(default_factory=dict)
 
     @property
     def radius(self) -> int:  # type: ignore[override]
@@ -139,9 +155,7 @@ class AnyStylePass(OnePass):
         seen = smaller(pixels, SEEN)
         own_seen = self.gathered(seen)
         own = own_seen if seen is pixels else self.gathered(pixels)
-        wanted = [
-            torch.lerp(*pair, FULL * self.strength) for pair in zip(own, self.of_styles(pixels, own), strict=True)
-        ]
+        wanted = toward(own, self.of_styles(pixels, own), self.strength)
         painted = replace(self, own=own_seen, wanted=wanted, known=()).painted(self.planes(seen))
         whole = painted.image if seen is pixels else None
         return replace(self, own=own, wanted=wanted, known=painted.statistics, whole=whole)
@@ -154,25 +168,18 @@ class AnyStylePass(OnePass):
 
     def of_styles(self, pixels: np.ndarray, own: Sequence[Statistics]) -> list[Statistics]:
         """Return the styles' statistics, mixed by their shares."""
-        area = (self.strokes * max(pixels.shape[:2])) ** 2
-        if self.keep_colours or area not in self.looked:  # a film's frames are of one size
+        high, wide = size = pixels.shape[:2]
+        if self.keep_colours or (high, wide) not in self.looked:  # a film's frames are of one size
             self.looked.clear()
-            self.looked[area] = [self.gathered(self.like(smaller(style, area), own)) for style in self.styles]
-        each = self.looked[area]
+            shown = [shown_style(style, size, self.strokes) for style in self.styles]
+            lit = [in_light_of(style, own[0]) if self.keep_colours else style for style in shown]
+            self.looked[high, wide] = [self.gathered(style) for style in lit]
+        each = self.looked[high, wide]
         shares = torch.tensor(self.shares) / sum(self.shares)
         return [
             torch.einsum("s,s...->...", shares.to(parts[0].device), torch.stack(parts))
             for parts in zip(*each, strict=True)
         ]
-
-    def like(self, style: np.ndarray, own: Sequence[Statistics]) -> np.ndarray:
-        """Return a style as it is; where colours stay, its luma with the content's mean and deviation."""
-        if not self.keep_colours:
-            return style
-        light = unit(style) @ np.float32(LUMA) if style.shape[2] == 3 else unit(style)[..., 0]
-        mean, deviation = (float(part) for part in own[0][0, :, 0, 0, 0])
-        matched = (light - light.mean()) / (light.std() + 1e-6) * deviation + mean
-        return matched.clip(0, 1).astype(np.float32)[..., None]
 
     def gathered(self, pixels: np.ndarray) -> list[Statistics]:
         """Return the statistics of a whole picture (H, W, C) and of its maps, from windows that see their surroundings.
@@ -190,24 +197,61 @@ class AnyStylePass(OnePass):
         return [from_powers(*(part[:, :2] / part[:, 2:]).float().unbind(1)) for part in sums]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportedPass(OnePass):
+    """By a file of `pinxit export`, which sees the whole picture, and a style (h, w, C) if it has none of its own."""
+
+    model: Model
+    style: np.ndarray | None = None
+    strokes: float = 1.0
+    strength: float = 1.0
+
+    def tempered(self, strength: float) -> tuple[Bound, float]:
+        """Return the edit at this strength, if the file can be told it."""
+        if "strength" not in self.model.inputs:
+            return self, strength
+        return replace(self, strength=strength), float(strength > 0)
+
+    def bytes_for(self, size: tuple[int, int]) -> int:
+        """Return what a run holds, by what the file says of itself: it looks at the picture and at the style."""
+        style = 0 if self.style is None else math.prod(self.shown(size).shape[:2])
+        return self.model.bytes_per_pixel * max(math.prod(size), style)
+
+    def made(self, image: Tensor) -> Tensor:
+        """Return the whole picture painted."""
+        given = self.given(image[None])
+        told: dict[str, np.ndarray | float] = {}
+        if self.style is not None:
+            style = self.shown(image.shape[1:])
+            own = statistics(padded(given))
+            told = {"style": unit(in_light_of(style, own) if self.keep_colours else style), "strength": self.strength}
+        return through(self.model, given[0], told)
+
+    def shown(self, size: Sequence[int]) -> np.ndarray:
+        """Return the style as it is shown for a picture of `size` = (H, W)."""
+        if self.style is None:
+            raise ValueError("a network that has learned one style is shown none")
+        return shown_style(self.style, size, self.strokes)
+
+
 def load(settings: Stylize, device: str) -> OnePass:
     """Return what a model, or else the network that comes with pinxit, makes of the settings.
 
     `DataError` if the model is none, `UsageError` if it has a style of its own and others are asked for, or needs some.
     """
     place, weights = chosen("style-any-v1", settings.model)
+    place = placed(place, settings.runtime)
+    if is_exported(place):
+        return replace(exported(settings, read(place, "style")), weights=weights)
     objective = cast(OneStyle | AnyStyle, trained(place, "style"))
+    _check_styles(settings, isinstance(objective, AnyStyle))
     computing = hardware.choose(device)
     network = next(objective.networks[name] for name in objective.model)
     network.to(computing.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if isinstance(objective, OneStyle):
-        if settings.style:
-            raise UsageError(f"{settings.model} has learned one style; leave --style away")
         return OneStylePass(
             hardware=computing, keep_colours=settings.keep_colours, weights=weights, painter=objective.painter
         )
-    if not settings.style:
-        raise UsageError("in which style? --style names a picture")
     return AnyStylePass(
         hardware=computing,
         keep_colours=settings.keep_colours,
@@ -218,6 +262,36 @@ def load(settings: Stylize, device: str) -> OnePass:
         shares=settings.blend or (1.0,) * len(settings.style),
         strokes=settings.scale,
     )
+
+
+def exported(settings: Stylize, model: Model) -> ExportedPass:
+    """Return what an exported model makes of the settings; `UsageError` as for `load`, and for several styles."""
+    _check_styles(settings, "style" in model.inputs)
+    if len(settings.style) > 1:
+        raise UsageError(f"{model.path.name}: an exported network paints in one style; torch blends several")
+    style = load_image(settings.style[0])[..., :3] if settings.style else None
+    return ExportedPass(keep_colours=settings.keep_colours, model=model, style=style, strokes=settings.scale)
+
+
+def _check_styles(settings: Stylize, wanted: bool) -> None:
+    """Raise if a style is missing, or is asked for where one is learned."""
+    if wanted and not settings.style:
+        raise UsageError("in which style? --style names a picture")
+    if settings.style and not wanted:
+        raise UsageError(f"{settings.model} has learned one style; leave --style away")
+
+
+def shown_style(style: np.ndarray, size: Sequence[int], strokes: float) -> np.ndarray:
+    """Return a style (h, w, C) as it is shown for a picture of `size` = (H, W): made smaller if it is much larger."""
+    return smaller(style, (strokes * max(size)) ** 2)
+
+
+def in_light_of(style: np.ndarray, own: Statistics) -> np.ndarray:
+    """Return a style's luma (h, w, 1) with the mean and deviation of the content's, whose statistics these are."""
+    light = unit(style) @ np.float32(LUMA) if style.shape[2] == 3 else unit(style)[..., 0]
+    mean, deviation = (float(part) for part in own[0, :, 0, 0, 0])
+    matched = (light - light.mean()) / (light.std() + 1e-6) * deviation + mean
+    return matched.clip(0, 1).astype(np.float32)[..., None]
 
 
 def inside(part: Tensor, box: Box, whole: Tensor) -> Tensor:

@@ -33,6 +33,8 @@ EPSILON = 4e-3
 COLOURS = 3
 FOLD = 2
 STRIDE = 8
+FULL = 0.8
+"""What strength 1 is of the way to the style's statistics: beyond, style-any-v1 comes no nearer the style."""
 WIDTHS = (32, 64, 96)
 """Channels of both networks at a half, a quarter and an eighth of the picture's side."""
 
@@ -47,7 +49,16 @@ class Painted(NamedTuple):
 def statistics(maps: Tensor) -> Statistics:
     """Return mean and standard deviation of each channel of maps (N, C, H, W), (N, 2, C, 1, 1) float32."""
     values = maps.float()
-    return from_powers(values.mean((2, 3)), values.square().mean((2, 3)))
+    return from_powers(means(values), means(values.square()))
+
+
+def means(values: Tensor) -> Tensor:
+    """Return the mean of each channel of (N, C, H, W), (N, C).
+
+    In an exported network it is that of the rows' means: onnxruntime adds one number after the other, and of a whole
+    map it loses so many bits that pictures differ by more than a thousandth.
+    """
+    return values.mean(3).mean(2) if torch.compiler.is_exporting() else values.mean((2, 3))
 
 
 def from_powers(first: Tensor, second: Tensor) -> Statistics:
@@ -61,6 +72,11 @@ def transferred(maps: Tensor, own: Statistics, wanted: Statistics) -> Tensor:
     (mean, deviation), (mean_wanted, deviation_wanted) = own.unbind(1), wanted.unbind(1)
     scale = deviation_wanted / deviation
     return maps * scale.to(maps.dtype) + (mean_wanted - mean * scale).to(maps.dtype)
+
+
+def toward(own: Sequence[Statistics], styles: Sequence[Statistics], strength: float | Tensor) -> list[Statistics]:
+    """Return the statistics that a picture is to have at a strength in [0, 1], between its own and those of styles."""
+    return [torch.lerp(*pair, FULL * strength) for pair in zip(own, styles, strict=True)]
 
 
 class InstanceNorm(nn.Module):
@@ -216,11 +232,11 @@ class AnyStyle(nn.Module):
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
 
-    def forward(self, image: Tensor, style: Tensor) -> Tensor:
+    def forward(self, image: Tensor, style: Tensor, strength: float | Tensor = 1.0) -> Tensor:
         """Return pictures (N, 3, H, W), not clipped, in the styles of others (N or 1, 3, h, w), both in [0, 1]."""
         maps = self.encoder(image)
-        wanted = [statistics(part) for part in self.encoder(style)]
-        return cropped(self.decoder(maps, [statistics(part) for part in maps], wanted), image)
+        own, theirs = ([statistics(part) for part in parts] for parts in (maps, self.encoder(style)))
+        return cropped(self.decoder(maps, own, toward(own, theirs, strength)), image)
 
 
 class _Block(nn.Module):
@@ -256,8 +272,9 @@ def doubled(maps: Tensor) -> Tensor:
 
 def padded(image: Tensor) -> Tensor:
     """Return pictures (N, 3, H, W) with sides that are multiples of 8, their last row and column repeated."""
-    high, wide = image.shape[-2:]
-    return F.pad(image, (0, -wide % STRIDE, 0, -high % STRIDE), mode="replicate")
+    # Rounded up without negative numbers, whose division ONNX rounds the other way.
+    below, beside = ((side + STRIDE - 1) // STRIDE * STRIDE - side for side in image.shape[-2:])
+    return F.pad(image, (0, beside, 0, below), mode="replicate")
 
 
 def cropped(painted: Tensor, image: Tensor) -> Tensor:
