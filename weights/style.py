@@ -26,7 +26,7 @@ import pinxit
 from pinxit.data import open_data
 from pinxit.data.settings import PaintedSettings
 from pinxit.files import write_whole
-from pinxit.images import save_image
+from pinxit.images import resize, save_image
 from pinxit.objectives.settings import StyleSettings
 from pinxit.progress import say, track
 from pinxit.training.run import Run
@@ -35,12 +35,13 @@ from pinxit.training.settings import TrainingSettings
 NAME = "style-any-v2"
 HELD_OUT = 0.05
 PAINTINGS, WALLPAPERS = "photos-paintings-cc0/details__", "photos-wallpapers/"
-PATTERNS, SIDE = 120, 256
+PATTERNS, SIDE = 800, 256
+SCALES = (1, 0.7, 0.5)
 FOLDER = Path(__file__).parents[1] / "src" / "pinxit" / "weights"
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "quality" / "style_pass.py"
 DATA = PaintedSettings(holdout=HELD_OUT)
 TRAINING = TrainingSettings(
-    steps=9_000, batch_size=4, schedule="cosine", warmup=200, clip=1.0, average=0.998, threads=1
+    steps=6_500, batch_size=4, schedule="cosine", warmup=200, clip=1.0, average=0.998, threads=1
 )
 
 CARD = """\
@@ -77,27 +78,54 @@ def prepare(photos: Path, out: Path) -> None:
     for number, name in enumerate(track(known.names, "styles", len(known))):
         stem = Path(name).stem
         if PAINTINGS in name:
-            for order in itertools.permutations(range(3)):
-                save_image(out / f"{stem}-{''.join(map(str, order))}.png", known[number][..., list(order)])
+            for order, share in itertools.product(itertools.permutations(range(3)), SCALES):
+                small = scaled(known[number][..., list(order)], share)
+                for corner, quarter in enumerate(quarters(small)):
+                    save_image(out / f"{stem}-{''.join(map(str, order))}-{share}-{corner}.png", quarter)
         elif name.startswith(WALLPAPERS):
-            save_image(out / f"{stem}.png", known[number])
-    for number in range(PATTERNS):
-        save_image(out / f"pattern-{number:03d}.png", pattern(number))
+            for share in SCALES:
+                save_image(out / f"{stem}-{share}.png", scaled(known[number], share))
+    for number in track(range(PATTERNS), "patterns", PATTERNS):
+        save_image(out / f"pattern-{number:04d}.png", pattern(number))
+
+
+def scaled(pixels: np.ndarray, share: float) -> np.ndarray:
+    """Return a picture (H, W, C), smaller by a factor."""
+    return resize(pixels, (round(share * pixels.shape[0]), round(share * pixels.shape[1])))
+
+
+def quarters(pixels: np.ndarray) -> list[np.ndarray]:
+    """Return the four quarters of a picture, so that paintings are drawn as often as their number does not have it."""
+    high, wide = pixels.shape[0] // 2, pixels.shape[1] // 2
+    return [
+        np.ascontiguousarray(part)
+        for half in (pixels[:high], pixels[-high:])
+        for part in (half[:, :wide], half[:, -wide:])
+    ]
 
 
 def pattern(number: int) -> np.ndarray:
-    """Return pattern `number`, (SIDE, SIDE, 3) uint8: one of `KINDS` in a few colours."""
+    """Return pattern `number`, (SIDE, SIDE, 3) uint8: one of `KINDS`, or the sum of two, in a few colours."""
     rng = np.random.default_rng(number)
-    draw = KINDS[number % len(KINDS)]
-    heights = draw(rng)
+    heights = standard(KINDS[number % len(KINDS)](rng))
+    if rng.random() < 0.5:
+        heights = heights + rng.random() * standard(KINDS[rng.integers(len(KINDS))](rng))
     places = (heights - heights.min()) / np.ptp(heights) * (1 - 1e-6)
     colours = rng.random((int(rng.integers(2, 6)), 3))
+    if rng.random() < 0.5:
+        colours = 0.5 * colours + 0.5 * rng.random(3)  # nearer to each other
     if rng.random() < 0.5:
         picture = colours[(places * len(colours)).astype(int)]
     else:
         steps = np.linspace(0, 1, len(colours))
         picture = np.stack([np.interp(places, steps, channel) for channel in colours.T], axis=2)
-    return np.round(255 * np.clip(picture + 0.03 * noise(rng, 60)[..., None], 0, 1)).astype(np.uint8)
+    grain = 0.05 * rng.random() * noise(rng, rng.integers(20, 90))
+    return np.round(255 * np.clip(picture + grain[..., None], 0, 1)).astype(np.uint8)
+
+
+def standard(values: np.ndarray) -> np.ndarray:
+    """Return values of mean 0 and deviation 1."""
+    return (values - values.mean()) / values.std()
 
 
 def noise(rng: np.random.Generator, waves: float) -> np.ndarray:
@@ -106,7 +134,7 @@ def noise(rng: np.random.Generator, waves: float) -> np.ndarray:
     there = np.hypot(down, across) * SIDE
     spectrum = np.fft.rfft2(rng.standard_normal((SIDE, SIDE))) * np.exp(-(((there - waves) / (0.4 * waves)) ** 2))
     values = np.fft.irfft2(spectrum, s=(SIDE, SIDE))
-    return (values - values.mean()) / values.std()
+    return standard(values)
 
 
 def grid() -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,8 @@
 """Styles painted in one pass, by a network that comes with pinxit or a run of `pinxit train style`.
 
-What joins distant parts of a picture in such a network is mean and deviation of its maps. Those of the frozen encoder's
-maps are gathered window by window, exactly; those of the net's own layers come from one pass over the picture, made
-small if it is large. Then tiles are convolutions with numbers that are known, and there are no seams.
+What joins distant parts of a picture in such a network is mean and deviation of maps. Those of the frozen encoder's
+maps are gathered window by window, exactly; those of the layers of a net of one style come from one pass over the
+picture, made small if it is large. Then tiles are convolutions with numbers that are known, and there are no seams.
 """
 
 from __future__ import annotations
@@ -75,36 +75,26 @@ class OnePass(Bound):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedPass(OnePass):
-    """By a network in torch.
-
-    `known` are the statistics of the net's layers in the whole picture, and `whole` is that painted if it is small.
-    """
+    """By a network in torch."""
 
     hardware: hardware.Hardware
-    known: Sequence[Statistics] = ()
-    whole: Tensor | None = None
     stride = STRIDE
-
-    def made(self, image: Tensor) -> Tensor:
-        """Return the picture painted, or what is known of it already."""
-        if self.whole is None or self.whole.shape[-2:] != image.shape[-2:]:
-            return self.painted(self.given(image[None])).image.float()[0]
-        return self.whole.float()[0]
 
     def planes(self, pixels: np.ndarray) -> Tensor:
         """Return what the network is given of pixels (H, W, C)."""
         return self.given(torch.from_numpy(unit(pixels)).permute(2, 0, 1)[None].to(self.hardware.device))
 
-    def painted(self, image: Tensor) -> Painted:
-        """Return a picture (1, 3, H, W) painted."""
-        raise NotImplementedError
-
 
 @dataclass(frozen=True, kw_only=True)
 class OneStylePass(TrainedPass):
-    """A picture in the one style that a net has learned."""
+    """A picture in the one style that a net has learned.
+
+    `known` are the statistics of the net's layers in the whole picture, and `whole` is that painted if it is small.
+    """
 
     painter: Painter
+    known: Sequence[Statistics] = ()
+    whole: Tensor | None = None
 
     @property
     def radius(self) -> int:  # type: ignore[override]
@@ -115,7 +105,13 @@ class OneStylePass(TrainedPass):
         """Return the edit with the statistics of this picture."""
         seen = smaller(pixels, SEEN)
         painted = replace(self, known=()).painted(self.planes(seen))
-        return replace(self, known=painted.statistics, whole=painted.image if seen is pixels else None)
+        return replace(self, known=painted.statistics, whole=painted.image[0] if seen is pixels else None)
+
+    def made(self, image: Tensor) -> Tensor:
+        """Return the picture painted, or what is known of it already."""
+        if self.whole is None or self.whole.shape[-2:] != image.shape[-2:]:
+            return self.painted(self.given(image[None])).image[0].float()
+        return self.whole.float()
 
     def painted(self, image: Tensor) -> Painted:
         """Return a picture (1, 3, H, W) painted."""
@@ -152,19 +148,14 @@ class AnyStylePass(TrainedPass):
 
     def fitted(self, pixels: np.ndarray) -> AnyStylePass:
         """Return the edit with the statistics of this picture, and those that it is to have."""
-        seen = smaller(pixels, SEEN)
-        own_seen = self.gathered(seen)
-        own = own_seen if seen is pixels else self.gathered(pixels)
-        wanted = toward(own, self.of_styles(pixels, own), self.strength)
-        painted = replace(self, own=own_seen, wanted=wanted, known=()).painted(self.planes(seen))
-        whole = painted.image if seen is pixels else None
-        return replace(self, own=own, wanted=wanted, known=painted.statistics, whole=whole)
+        own = self.gathered(pixels)
+        return replace(self, own=own, wanted=toward(own, self.of_styles(pixels, own), self.strength))
 
-    def painted(self, image: Tensor) -> Painted:
-        """Return a picture (1, 3, H, W) painted."""
+    def made(self, image: Tensor) -> Tensor:
+        """Return the picture painted."""
         with torch.no_grad(), self.hardware.autocast():
-            painted = self.decoder.paint(self.encoder(image), self.own, self.wanted, self.known)
-        return painted._replace(image=cropped(painted.image, image))
+            painted = self.decoder(self.encoder(self.given(image[None])), self.own, self.wanted)
+        return cropped(painted, image)[0].float()
 
     def of_styles(self, pixels: np.ndarray, own: Sequence[Statistics]) -> list[Statistics]:
         """Return the styles' statistics, mixed by their shares."""

@@ -6,18 +6,20 @@ picture in the style's colours, so that it stays sharp; the blocks stand at an e
 long.
 
 StyleDecoder: Huang and Belongie, 2017 (AdaIN): the content's maps in a frozen encoder get mean and deviation of the
-style's, and a trained decoder makes a picture of them. Differs from it: the encoder is EfficientNet-Lite0, whose maps
-inside its blocks are wide; AdaIN acts at strides 2, 4 and 8 and on the colours themselves, where the paper has one map;
-and the style's statistics also scale and shift the decoder's blocks (as Dumoulin et al., 2017, do for learned styles).
+style's, and a trained decoder makes a picture of them, which has no instance normalisation: with it ours drew specks
+into a corner, by which it set the deviation of its channels. Differs from it: the encoder is EfficientNet-Lite0, whose
+maps inside its blocks are wide; AdaIN acts at strides 2, 4 and 8 and on the colours themselves, where the paper has one
+map; and the style's statistics also scale and shift the decoder's blocks (as Dumoulin et al., 2017, do for learned
+styles).
 
-Means and deviations over a whole picture are all that joins its distant parts. They are returned, and can be given, so
-that the tiles of a picture are painted as the whole: a tile then sees `radius` pixels around it and no farther.
+Means and deviations over a whole picture are all that joins its distant parts. They can be given, so that the tiles of
+a picture are painted as the whole: a tile then sees `radius` pixels around it and no farther.
 `Statistics` is mean and deviation of each channel, (N, 2, C, 1, 1) float32; any sides work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple, cast
 
@@ -33,8 +35,6 @@ EPSILON = 4e-3
 COLOURS = 3
 FOLD = 2
 STRIDE = 8
-FULL = 0.8
-"""What strength 1 is of the way to the style's statistics: beyond, style-any-v1 comes no nearer the style."""
 WIDTHS = (32, 64, 96)
 """Channels of both networks at a half, a quarter and an eighth of the picture's side."""
 
@@ -76,7 +76,7 @@ def transferred(maps: Tensor, own: Statistics, wanted: Statistics) -> Tensor:
 
 def toward(own: Sequence[Statistics], styles: Sequence[Statistics], strength: float | Tensor) -> list[Statistics]:
     """Return the statistics that a picture is to have at a strength in [0, 1], between its own and those of styles."""
-    return [torch.lerp(*pair, FULL * strength) for pair in zip(own, styles, strict=True)]
+    return [torch.lerp(*pair, strength) for pair in zip(own, styles, strict=True)]
 
 
 class InstanceNorm(nn.Module):
@@ -190,39 +190,20 @@ class StyleDecoder(nn.Module):
         self.radius = StyleEncoder.radius + reach + STRIDE
 
     def forward(self, maps: Sequence[Tensor], own: Sequence[Statistics], wanted: Sequence[Statistics]) -> Tensor:
-        """Return what `paint` does, with the statistics that the layers have."""
-        return self.paint(maps, own, wanted).image
-
-    def paint(
-        self,
-        maps: Sequence[Tensor],
-        own: Sequence[Statistics],
-        wanted: Sequence[Statistics],
-        known: Sequence[Statistics] = (),
-    ) -> Painted:
-        """Return pictures (N, 3, H, W), H and W multiples of 8, with the wanted statistics.
+        """Return pictures (N, 3, H, W), H and W multiples of 8, with the wanted statistics, not clipped.
 
         `maps`, and the statistics of the whole picture and of what is wanted, are of the pictures themselves and of
-        the three maps; `known` are those of the layers in a whole picture, their own if not given.
+        the three maps.
         """
-        found: list[Statistics] = []
-
-        def normed(x: Tensor) -> Tensor:
-            found.append(known[len(found)] if known else statistics(x))
-            return normal(x, found[-1])
-
         knowledge = F.relu(self.know(torch.cat([part.flatten(1) for part in wanted], dim=1)))
-        last = len(self.levels) - 1
-        x = maps[0]
+        colours, *normed = [transferred(*each) for each in zip(maps, own, wanted, strict=True)]
+        x = self.reads[-1](normed[-1])
         for level in reversed(range(len(self.levels))):
-            place = level + 1  # the first map is the picture
-            deviation = wanted[place][:, 1].to(maps[place].dtype)
-            read = self.reads[level](normal(maps[place], own[place]) * deviation)
-            x = read if level == last else read + self.ups[level](doubled(x))
             for block in cast(nn.ModuleList, self.levels[level]):
-                x = block(x, knowledge, normed)
-        change = F.pixel_shuffle(self.last(F.relu(normed(x))), FOLD).float()
-        return Painted(transferred(maps[0].float(), own[0], wanted[0]) + change, found)
+                x = block(x, knowledge)
+            if level:
+                x = self.reads[level - 1](normed[level - 1]) + self.ups[level - 1](doubled(x))
+        return colours.float() + F.pixel_shuffle(self.last(F.relu(of_length_one(x))), FOLD).float()
 
 
 class AnyStyle(nn.Module):
@@ -240,24 +221,23 @@ class AnyStyle(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions, their maps normalised, scaled and shifted as the style has it, added to their input."""
+    """Two convolutions, their maps normalised at each place, scaled and shifted by the style, added to the input."""
 
     def __init__(self, width: int, knowledge: int) -> None:
         super().__init__()
         self.first, self.second = convolution(width, width), convolution(width, width)
         self.modulate = nn.Linear(knowledge, 4 * width)
 
-    def forward(self, x: Tensor, knowledge: Tensor, normed: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(self, x: Tensor, knowledge: Tensor) -> Tensor:
         """Return maps of the same shape."""
         scale, shift, scale2, shift2 = self.modulate(knowledge)[:, :, None, None].to(x.dtype).chunk(4, dim=1)
-        inner = F.relu(normed(self.first(x)) * (1 + scale) + shift)
-        return x + normed(self.second(inner)) * (1 + scale2) + shift2
+        inner = F.relu(of_length_one(self.first(x)) * (1 + scale) + shift)
+        return x + of_length_one(self.second(inner)) * (1 + scale2) + shift2
 
 
-def normal(maps: Tensor, own: Statistics) -> Tensor:
-    """Return maps of mean 0 and deviation 1 in every channel, by their own statistics."""
-    mean, deviation = own.unbind(1)
-    return maps * (1 / deviation).to(maps.dtype) - (mean / deviation).to(maps.dtype)
+def of_length_one(maps: Tensor) -> Tensor:
+    """Return maps whose channels have a mean square of 1 at every place (Karras et al., 2018, section 4.2)."""
+    return maps * (maps.square().mean(1, keepdim=True, dtype=torch.float32) + EPSILON).rsqrt().to(maps.dtype)
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -33,6 +34,8 @@ class ObjectiveSettings(Settings):
 
     pictures: ClassVar[type[DataSettings]] = DataSettings
     """The settings of pictures, whose defaults are the objective's."""
+    training: ClassVar[Mapping[str, Any]] = {}
+    """Settings of the training that are not as they are for others, unless asked for."""
 
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Adam's step size at its highest.")
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the gradient's running mean, a step.")
@@ -379,9 +382,19 @@ class EnhancementSettings(ObjectiveSettings):
 
 
 class StyleSettings(ObjectiveSettings):
-    """A network that paints a picture in a style in one pass: in one style, or in any that it is shown."""
+    """A network that paints a picture in a style in one pass: in one style, or in any that it is shown.
+
+    Unless asked otherwise it sees 4 pictures a step, and its step size goes down over the run.
+    """
 
     pictures: ClassVar[type[DataSettings]] = PaintedSettings
+    training: ClassVar[Mapping[str, Any]] = {
+        "batch_size": 4,
+        "schedule": "cosine",
+        "warmup": 50,
+        "clip": 1.0,
+        "average": 0.995,
+    }
 
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Adam's step size at its highest.")
     style: Place | None = Field(None, description="The picture whose style is learned.")

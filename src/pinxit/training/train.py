@@ -44,9 +44,9 @@ def train(
 ) -> Run:
     """Train a new run in the folder `out` on the pictures of `source`, and return it when it is finished.
 
-    `data` may be of any class: what it leaves open is as the objective's own settings of pictures have it. `start` is a
-    run or a safetensors file whose weights, those of equal name and shape, training begins with. Everything open in the
-    settings is chosen, said, and written into the recipe before the first step. Raises `UsageError`, `DataError`,
+    `data` may be of any class: what it and `training` leave open is as the objective's own settings have it. `start` is
+    a run or a safetensors file whose weights, those of equal name and shape, training begins with. Everything open in
+    the settings is chosen, said, and written into the recipe before the first step. Raises `UsageError`, `DataError`,
     `DiskError`, `DivergedError`, `BusyError`, or `StoppedError` after a signal.
     """
     source, out = str(source), Path(out)
@@ -57,7 +57,8 @@ def train(
     pictures = open_data(source, data.holdout)
     for remark in pictures.notes:
         say(remark)
-    recipe = plan(settings, source, pictures, data, training or TrainingSettings())
+    asked = training.model_dump(exclude_unset=True) if training else {}
+    recipe = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}))
     if start is not None:
         start = weights_of(Path(start))
         recipe = recipe.changed(start=sha256(start))
