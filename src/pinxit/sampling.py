@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pinxit.data.batch import to_uint8
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256, whole_file
 from pinxit.images import grid, save_image
+from pinxit.nets.seamless import looking, seamless
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
 from pinxit.objectives.objective import Generative
 from pinxit.objectives.prior import Prior
@@ -42,6 +44,8 @@ class Model:
     sampler: str
     learned: Mapping[str, str] = field(default_factory=dict)
     """The SHA-256 of the weights of samplers that are runs of their own, by name."""
+    tileable: bool = False
+    """Whether opposite edges of its pictures meet."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -58,6 +62,15 @@ class Model:
                 f"`pinxit train prior`{known}"
             )
         return replace(self, sampler=sampler)
+
+    def tiling(self) -> Model:
+        """Return the model making pictures whose opposite edges meet; `UsageError` if its network cannot."""
+        if not looking(self.objective.networks):
+            raise UsageError(
+                "--tileable: edges meet where convolutions go round, and this run's network has none; one trained with "
+                "--network dcgan, residual or plain (gan), convolutional or residual (vae), or as a vq can do it"
+            )
+        return replace(self, tileable=True)
 
     def latents(self, n: int, seed: int = 0, truncation: float | None = None, labels: Tensor | None = None) -> Tensor:
         """Return latents (n, latent), n >= 1, from the model's sampler: row i is a function of seed + i alone.
@@ -116,7 +129,8 @@ class Model:
         def pictures(*part: Tensor) -> Tensor:
             return torch.from_numpy(to_uint8(self.objective.sample(*part)))
 
-        return _in_parts(pictures, "drawing", latents, labels).numpy()
+        with seamless(self.objective.networks) if self.tileable else nullcontext():
+            return _in_parts(pictures, "drawing", latents, labels).numpy()
 
     def sample(
         self, n: int, seed: int = 0, label: str | None = None, truncation: float | None = None
@@ -228,11 +242,12 @@ def save_samples(
     labels: np.ndarray | None = None,
     names: Sequence[str] = (),
     columns: int | None = None,
+    repeats: int = 1,
 ) -> None:
     """Write pictures (N, H, W, C) uint8 as `out` says: an .npz, a sheet (.png, .jpg, .webp), or a folder of PNG files.
 
     An .npz holds the `labels` too, (N,) numbers or names. `names` are the stems of the files in a folder, by default
-    numbers; a sheet has `columns`, or is nearly square.
+    numbers; a sheet has `columns`, or is nearly square, and shows each picture `repeats` times across and down.
     """
     if out.suffix == ".npz":
         with whole_file(out) as temporary, temporary.open("wb") as file:
@@ -241,7 +256,7 @@ def save_samples(
             else:
                 np.savez(file, images=images, labels=labels)
     elif out.suffix:
-        save_image(out, grid(images, columns))
+        save_image(out, grid(np.tile(images, (1, repeats, repeats, 1)), columns))
     else:
         for number, image in enumerate(images):
             save_image(out / f"{names[number] if names else f'{number:06d}'}.png", image)

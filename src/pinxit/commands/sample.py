@@ -23,6 +23,7 @@ def sample(
     truncation: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     sampler: str | None = None,
     interpolate: Annotated[int | None, Parameter(validator=Number(gte=2))] = None,
+    tileable: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Draw new pictures from a run. Picture i is what seed + i gives, however many are drawn.
 
@@ -47,6 +48,9 @@ def sample(
         'transformer'; by default the model's usual one.
     interpolate
         Draw ways of this many pictures from one latent to the next, a row each.
+    tileable
+        Make pictures whose opposite edges meet, such as textures of games, by a convolutional network. A sheet shows
+        each one 3 x 3 times; single files and an .npz hold the tile itself.
     """
     from pinxit.progress import say
     from pinxit.sampling import load, named, save_samples
@@ -54,14 +58,17 @@ def sample(
     model = load(folder)
     if sampler:
         model = model.using(sampler)
+    if tileable:
+        model = model.tiling()
     if len(model.samplers) > 1:
         say(f"latents drawn from the sampler {model.sampler!r} of {', '.join(model.samplers)}")
+    repeats = 3 if tileable else 1
     out = out or folder / "sample.png"
     if interpolate:
         ways = model.interpolate(n, interpolate, seed, label, truncation)
-        save_samples(out, ways.reshape(-1, *ways.shape[2:]), columns=interpolate)
+        save_samples(out, ways.reshape(-1, *ways.shape[2:]), columns=interpolate, repeats=repeats)
     else:
         images, labels = model.sample(n, seed, label, truncation)
         kept = None if labels is None else named(labels, model.classes)
-        save_samples(out, images, kept, names=[f"{seed + i:06d}" for i in range(n)])
+        save_samples(out, images, kept, names=[f"{seed + i:06d}" for i in range(n)], repeats=repeats)
     print(out)

@@ -1,0 +1,51 @@
+"""Maps without an edge: beyond each a convolution sees the opposite one, so that pictures can be laid side by side.
+
+Circular padding while pictures are drawn, in networks that learned with zeros there. What is made of a map that is
+rolled is rolled, too, where every map is just twice as wide as the one before; of a map with an odd side one row and
+one column of the way round are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Convolution = nn.Conv2d | nn.ConvTranspose2d
+
+
+def looking(network: nn.Module) -> list[Convolution]:
+    """Return the layers that see neighbours and keep or enlarge a map: convolutions of stride 1, and transposed ones.
+
+    A network that makes pictures without any cannot be made seamless.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, Convolution) and max(layer.kernel_size) > 1]
+    return [layer for layer in layers if isinstance(layer, nn.ConvTranspose2d) or max(layer.stride) == 1]
+
+
+@contextmanager
+def seamless(network: nn.Module) -> Iterator[None]:
+    """Let `looking` layers go round; the network is as it was afterwards."""
+    hooks = [layer.register_forward_pre_hook(_continued) for layer in looking(network)]
+    hooks += [layer.register_forward_hook(_cut) for layer in looking(network)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _room(layer: nn.Module) -> int:
+    """Return how far beyond an edge a layer sees at most, in pixels of its input."""
+    return max(layer.kernel_size) // 2  # type: ignore[arg-type]
+
+
+def _continued(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (F.pad(inputs[0], (_room(layer),) * 4, mode="circular"),)
+
+
+def _cut(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    room = _room(layer) * (layer.stride[0] if isinstance(layer, nn.ConvTranspose2d) else 1)
+    return output[..., room:-room, room:-room]
