@@ -10,16 +10,19 @@ Sheet: 6 contents by 6 styles, the longer side 512 pixels. Strength: ten of thes
 strengths; distances are of Gram matrices (style, in the size in which it is looked at) and of the last two maps
 (content) of the AlexNet of the package `stlpips-pytorch`, which no painting was made with. Colours: mean chroma in
 CIELAB with `keep_colours`, against the content's. Textures: mean absolute difference of neighbours across the edges
-that meet in a tiling, over that inside.
+that meet in a tiling, over that inside, of `SEEDS` textures of each sample: any one row or column differs from the
+mean of all by a tenth and more. Print size: a picture of 4,096 x 3,072 pixels, in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -33,7 +36,9 @@ from torch import Tensor
 
 from pinxit.editors.editor import Editor
 from pinxit.editors.engine import edit_picture
+from pinxit.editors.looking import SHIFT, STRIDE, TILE
 from pinxit.editors.style import Stylize, Texture
+from pinxit.editors.tiles import Box, cut
 from pinxit.images import Picture
 from pinxit.losses.style import content_distance, gram, style_distance
 from pinxit.nets.alexnet import ShiftTolerantAlexNet
@@ -41,10 +46,11 @@ from pinxit.nets.pretrained import STLPIPS, stlpips_weights
 from pinxit.training.run import machine
 
 SIDE, SMALL = 512, 256
-SHOWN = round(Stylize().scale * SMALL)
+SHOWN = round(Stylize().strokes * SMALL)
 """Longer side of a style as `stylize` looks at it for a picture of `SMALL` pixels."""
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-PAIRS = 10
+PAIRS, SEEDS = 10, 8
+PRINT = (3072, 4096)
 
 
 def lines() -> np.ndarray:
@@ -130,7 +136,10 @@ def jobs(data: Path, folder: Path) -> dict[str, dict[str, Job]]:
         "colours": [
             Job(f"colours-{c}-{s}", small[c], Stylize(style=(paths[s],), keep_colours=True)) for c, s in pairs()[:6]
         ],
-        "texture": [Job(f"texture-{name}", fitted(one(), SMALL), Texture()) for name, one in SAMPLES.items()],
+        "texture": [
+            Job(f"texture-{name}-{seed}", fitted(one(), SMALL), Texture(seed=seed))
+            for (name, one), seed in product(SAMPLES.items(), range(SEEDS))
+        ],
     }
     return {part: {job.name: job for job in made} for part, made in every.items()}
 
@@ -147,7 +156,7 @@ def measured(parts: dict[str, dict[str, Job]], folder: Path) -> dict[str, object
         "strength": dict(strengths(done["strength"], folder)),
         "chroma_kept": {name: chroma(pixels) / chroma(parts["colours"][name].before)
                         for name, pixels in done["colours"].items()},
-        "wrap_over_inside": {name: wrap(pixels) / inside(pixels) for name, pixels in done["texture"].items()},
+        "wrap_over_inside": {name: wraps(done["texture"], name) for name in SAMPLES},
     }  # fmt: skip
 
 
@@ -182,8 +191,56 @@ def alexnet() -> ShiftTolerantAlexNet:
     return network.eval()
 
 
+def print_size(data: Path, folder: Path) -> dict[str, float]:
+    """Return time, memory and borders of a picture of `PRINT` pixels; to be called in a process of its own.
+
+    Tiles are shifted by 0 to `SHIFT` pixels at every step, so what lies that near a border of theirs is compared with
+    as many rows or columns at once beside it, further away.
+    """
+    high, wide = PRINT
+    mountains = Image.fromarray(np.asarray(named(CONTENTS, "mountains", data))).resize((wide, high), Image.LANCZOS)
+    started, busy = time.perf_counter(), time.process_time()
+    style = folder / "style-church.png"
+    after = edit_picture(Picture(np.asarray(mountains)), [Stylize(style=(style,))]).pixels
+    clock, processor = time.perf_counter() - started, time.process_time() - busy
+    Image.fromarray(after).save(folder / "print.jpg", quality=92)
+    tiles = list(cut(Box(0, 0, high + SHIFT, wide + SHIFT), TILE, STRIDE))
+    ratios = [
+        ratio
+        for values, borders in (
+            (after, {tile.right for tile in tiles} - {wide + SHIFT}),
+            (after.swapaxes(0, 1), {tile.bottom for tile in tiles} - {high + SHIFT}),
+        )
+        for ratio in at_borders(values, sorted(borders))
+    ]
+    return {
+        "clock": clock,
+        "processor": processor,
+        "peak_gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "gradient_at_borders": float(np.mean(ratios)),
+        "gradient_at_borders_least": min(ratios),
+        "gradient_at_borders_most": max(ratios),
+    }
+
+
+def at_borders(pixels: np.ndarray, borders: Sequence[int]) -> Iterator[float]:
+    """Yield how steep a picture is across columns up to `SHIFT` left of each border, over that of those beside."""
+    steep = np.abs(np.diff(pixels.astype(np.int16), axis=1)).mean(axis=(0, 2))
+    for border in borders:
+        near = steep[border - SHIFT - 1 : border + 1].mean()
+        beside = [steep[start : start + SHIFT + 2].mean() for start in (border - 4 * SHIFT, border + 3 * SHIFT)]
+        yield float(near / np.mean(beside))
+
+
 def chroma(pixels: np.ndarray) -> float:
     return float(np.hypot(*np.moveaxis(rgb2lab(pixels)[..., 1:], 2, 0)).mean())
+
+
+def wraps(done: dict[str, np.ndarray], name: str) -> dict[str, object]:
+    """Return wrap over inside of a sample's textures, each, and in the mean of wraps over the mean of insides."""
+    textures = [done[f"texture-{name}-{seed}"] for seed in range(SEEDS)]
+    across, within = ([of(pixels) for pixels in textures] for of in (wrap, inside))
+    return {"mean": sum(across) / sum(within), "each": [a / b for a, b in zip(across, within, strict=True)]}
 
 
 def inside(pixels: np.ndarray) -> float:
@@ -223,15 +280,22 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--turn", help="k/n: make every n-th picture, from the k-th, and measure nothing")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--print", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
+    if asked.print:
+        (asked.folder / "print.json").write_text(json.dumps(print_size(asked.data, asked.folder)))
+        return
     parts = jobs(asked.data, asked.folder)
     if asked.turn:
         turn, count = map(int, asked.turn.split("/"))
         for job in [job for made in parts.values() for job in made.values()][turn::count]:
             job.done(asked.folder)
         return
-    results = measured(parts, asked.folder)
+    if not (asked.folder / "print.json").is_file():
+        words = [sys.executable, __file__, str(asked.data), str(asked.folder), "--print"]
+        subprocess.run(words, check=True)
+    results = measured(parts, asked.folder) | {"print": json.loads((asked.folder / "print.json").read_text())}
     print(json.dumps(results, indent=2))
     if asked.out:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()

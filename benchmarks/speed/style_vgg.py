@@ -234,7 +234,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sizes", nargs="+", type=int, default=[256, 256, 256, 256, 512, 512])
     parser.add_argument("--precision", choices=("bf16", "float32"), default="bf16")
-    parser.add_argument("--scale", type=float, default=Stylize().scale)
+    parser.add_argument("--scale", type=float, default=Stylize().strokes)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ UNUSED = {
     "strength": "this model has only one",
 }
 """Why a model that lacks an input is not given it."""
-STROKES = 1.5  # a style is made to have so many times the picture's longer side, squared, in pixels, if it has more
+STROKES = 0.75  # a style is made to have so many times the picture's longer side, squared, in pixels, if it has more
 Told = Mapping[str, Any]
 NOTHING: Told = MappingProxyType({})
 

@@ -137,7 +137,13 @@ def augmented(batch: Batch, augment: Augment) -> Tensor:
 def to_float(rows: np.ndarray) -> Tensor:
     """Return (N, H, W, C) uint8 or uint16 as float32 (N, C, H, W) in [0, 1]."""
     top = np.iinfo(rows.dtype).max
-    return torch.from_numpy(rows).permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(top)
+    return (
+        torch.from_numpy(np.require(rows, requirements="W"))
+        .permute(0, 3, 1, 2)
+        .contiguous()
+        .to(torch.float32)
+        .div_(top)
+    )
 
 
 def to_uint8(images: Tensor) -> np.ndarray:

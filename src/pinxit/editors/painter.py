@@ -109,7 +109,7 @@ class Stylized(Painted):
 
     def _tones(self, content: Tensor, size: tuple[int, int]) -> tuple[Tensor, list[Tensor]]:
         """Return what is painted of a content, its colours or only its luma, and the styles of a fitting size alike."""
-        styles = [fitted(style, self.settings.scale * max(size)) for style in self.styles]
+        styles = [fitted(style, self.settings.strokes * max(size)) for style in self.styles]
         if content.shape[1] == 3 and not self.settings.keep_colours:
             return content, styles
         light, styles = luma(content), [luma(style) for style in styles]

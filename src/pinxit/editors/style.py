@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from pinxit.editors.editor import Bound, Editor, Networked
 from pinxit.errors import UsageError
+from pinxit.runtime import STROKES
 
 
 def _listed(value: Any) -> Any:
@@ -18,6 +19,9 @@ def _listed(value: Any) -> Any:
         return value.split(",")
     return [value] if isinstance(value, Path | int | float) else value
 
+
+OPTIMISED = 1.5
+"""The scale of strokes if none is asked for; in one pass it is `STROKES`."""
 
 Pictures = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
 Shares = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_listed)]
@@ -41,8 +45,12 @@ class Stylize(Painter, Networked):
     steady: ClassVar[float] = 0.8
     style: Pictures = Field((), description="The picture whose style it is, or several with commas between.")
     blend: Shares = Field((), description="The share of each style, such as 2,1; equal ones if not given.")
-    scale: float = Field(
-        1.5, ge=0.1, le=10, description="Size of the strokes; 1 is as in the style when made as large as the picture."
+    scale: float | None = Field(
+        None,
+        ge=0.1,
+        le=10,
+        description="Size of the strokes; 1 is as in the style when made as large as the picture. 1.5 if not given, "
+        "and 0.75 in one pass, whose networks see no large strokes.",
     )
     keep_colours: bool = Field(False, description="Change how light things are and not their colours.")
     quick: bool = Field(
@@ -55,6 +63,11 @@ class Stylize(Painter, Networked):
         description="Paint in one pass by a run of `pinxit train style`, its weights, or what `pinxit export` made of "
         "it (.onnx), instead of optimising.",
     )
+
+    @property
+    def strokes(self) -> float:
+        """The longer side of the style as it is looked at, over the picture's."""
+        return self.scale or (STROKES if self.quick or self.model else OPTIMISED)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network and the styles; `DataError` if one cannot be read, `UsageError` if a share is missing."""

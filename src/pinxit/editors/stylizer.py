@@ -251,7 +251,7 @@ def load(settings: Stylize, device: str) -> OnePass:
         decoder=objective.decoder,
         styles=[load_image(path)[..., :3] for path in settings.style],
         shares=settings.blend or (1.0,) * len(settings.style),
-        strokes=settings.scale,
+        strokes=settings.strokes,
     )
 
 
@@ -261,7 +261,7 @@ def exported(settings: Stylize, model: Model) -> ExportedPass:
     if len(settings.style) > 1:
         raise UsageError(f"{model.path.name}: an exported network paints in one style; torch blends several")
     style = load_image(settings.style[0])[..., :3] if settings.style else None
-    return ExportedPass(keep_colours=settings.keep_colours, model=model, style=style, strokes=settings.scale)
+    return ExportedPass(keep_colours=settings.keep_colours, model=model, style=style, strokes=settings.strokes)
 
 
 def _check_styles(settings: Stylize, wanted: bool) -> None:
