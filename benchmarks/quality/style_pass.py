@@ -5,7 +5,7 @@
 PHOTOS is what `weights/restoration.py prepare` wrote; of it only what a hash of the name holds out is used: photographs
 and two paintings, beside `skimage.data`'s brick and stained tissue. Each content is painted at 256 pixels in one style
 (they take turns), in one pass by the model (the network that comes with pinxit if none is named) and by 60 steps of
-`stylize` without `--quick`.
+`stylize` without `--quick`; in both the style is shown as large as the content (`--scale 1`).
 
 Style distance is that of Gram matrices in the five maps of st-lpips's AlexNet, squared and relative to the style's, in
 the mean over maps; content distance is st-lpips[alex] from the content. Time is of whole edits at 512 pixels, with the
@@ -110,9 +110,9 @@ def painted(content: np.ndarray, edit: Bound, strength: float = 1.0) -> np.ndarr
 def pair(content: np.ndarray, style: np.ndarray, place: Path, model: dict[str, object]) -> dict[str, object]:
     """Return what is measured of one content and one style, uint8 squares."""
     save_image(place, style)
-    edit = Stylize(style=place, **model).bind()
+    edit = Stylize(style=place, scale=1, **model).bind()
     passes = [painted(content, edit, strength) for strength in STRENGTHS]
-    optimised = painted(content, Stylize(style=place, steps=STEPS).bind())
+    optimised = painted(content, Stylize(style=place, scale=1, steps=STEPS).bind())
     kept = painted(content, Stylize(style=place, keep_colours=True, **model).bind())
     return {
         "unchanged_at_0": bool((passes[0] == content).all()),

@@ -151,7 +151,7 @@ def test_shipped_weights_are_known_by_their_hash(
         edit.bind()
 
 
-OTHERS = {"light-v1": "enhance", "style-any-v1": "style"}
+OTHERS = {"light-v1": "enhance", "style-any-v2": "style"}
 
 
 def test_every_shipped_network_is_small_has_a_card_and_works() -> None:

@@ -230,7 +230,7 @@ def load(settings: Stylize, device: str) -> OnePass:
 
     `DataError` if the model is none, `UsageError` if it has a style of its own and others are asked for, or needs some.
     """
-    place, weights = chosen("style-any-v1", settings.model)
+    place, weights = chosen("style-any-v2", settings.model)
     place = placed(place, settings.runtime)
     if is_exported(place):
         return replace(exported(settings, read(place, "style")), weights=weights)

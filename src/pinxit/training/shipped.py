@@ -24,7 +24,7 @@ SHIPPED: dict[str, str] = {
     "inpaint-v2": "d6e1f4a723a180b91273cf6ab89078c5b79f9cf1fc7b7cd90b90646065f05a17",
     "denoise-free-v1": "d32046239584c58b8377fa49d68e1e27b1ef5fa20aea1daf02a7a27950366e7f",
     "light-v1": "f6d8ddaa129ccbf027010fc759039ad5016b3ff8f9de31ad3463ff3562d41ead",
-    "style-any-v1": "d33f6db723657b95cc1a8eae8c2ae1c5ad2eedc8b80990c39cf5cda8287c63cb",
+    "style-any-v2": "6be80d856e5f9fa0dc22257b5993abc5bc464aa60d28efcb31fc679081aaa873",
     "upscale-x2-v1": "94177daaea5d82ed284728ff1ecc5a57fd1ae03b9c9a2f8db4dc23712eca0b56",
     "upscale-x4-v2": "9a0f90648b664cff7b7be0fd828be76f0d4131ad951b4322ae38ef85de9709f8",
 }
