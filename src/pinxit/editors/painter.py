@@ -101,7 +101,8 @@ class Stylized(Painted):
 
     def _aim(self, look: Look, tones: Tensor, styles: Sequence[Tensor], limits: Mapping[str, Tensor]) -> Aim:
         style = self._blended([self.summary(Look(self.network, (s.shape[2], s.shape[3])), s) for s in styles])
-        roughness = max(total_variation(one).item() for one in (tones, *styles))
+        own, theirs = total_variation(tones).item(), max(total_variation(one).item() for one in styles)
+        roughness = max(theirs, own + self.strength * (theirs - own))
         return aim_at(
             style, self.summary(look, tones), roughness + 1e-6,
             content=tones, style_share=STYLE_SHARE * self.strength, strength=self.strength, **limits,
