@@ -101,7 +101,8 @@ class Stylized(Painted):
 
     def _aim(self, look: Look, tones: Tensor, styles: Sequence[Tensor], limits: Mapping[str, Tensor]) -> Aim:
         style = self._blended([self.summary(Look(self.network, (s.shape[2], s.shape[3])), s) for s in styles])
-        own, theirs = total_variation(tones).item(), max(total_variation(one).item() for one in styles)
+        own = total_variation(tones).item()
+        theirs = sum(share * total_variation(one).item() for share, one in zip(self._shares(), styles, strict=True))
         roughness = max(theirs, own + self.strength * (theirs - own))
         return aim_at(
             style, self.summary(look, tones), roughness + 1e-6,
@@ -130,18 +131,16 @@ class Stylized(Painted):
     def _keeps(self, content: Tensor) -> bool:
         return self.settings.keep_colours and content.shape[1] == 3
 
+    def _shares(self) -> list[float]:
+        shares = self.settings.blend or (1.0,) * len(self.styles)
+        return [share / sum(shares) for share in shares]
+
     def _blended(self, styles: Sequence[Summary]) -> Summary:
-        shares = self.settings.blend or (1.0,) * len(styles)
-        whole = sum(shares)
+        shares = self._shares()
         return Summary(
-            tuple(
-                torch.stack([share / whole * gram for share, gram in zip(shares, layer, strict=True)]).sum(0)
-                for layer in zip(*(style.grams for style in styles), strict=True)
-            ),
-            *(
-                torch.stack([share / whole * one for share, one in zip(shares, ones, strict=True)]).sum(0)
-                for ones in ([style.mean for style in styles], [style.variance for style in styles])
-            ),
+            tuple(mixed(layer, shares) for layer in zip(*(style.grams for style in styles), strict=True)),
+            mixed([style.mean for style in styles], shares),
+            mixed([style.variance for style in styles], shares),
         )
 
 
@@ -178,6 +177,11 @@ class Textured(Painted):
         pixels = sample.flatten(2)
         places = (batch.uniform(*size, stream="first canvas")[0] * pixels.shape[2]).long()
         return pixels[..., places]
+
+
+def mixed(ones: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """Return the sum of tensors by their shares."""
+    return torch.stack([share * one for share, one in zip(shares, ones, strict=True)]).sum(0)
 
 
 def read(path: Path) -> Tensor:
