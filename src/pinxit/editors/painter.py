@@ -101,9 +101,7 @@ class Stylized(Painted):
 
     def _aim(self, look: Look, tones: Tensor, styles: Sequence[Tensor], limits: Mapping[str, Tensor]) -> Aim:
         style = self._blended([self.summary(Look(self.network, (s.shape[2], s.shape[3])), s) for s in styles])
-        own = total_variation(tones).item()
-        theirs = sum(share * total_variation(one).item() for share, one in zip(self._shares(), styles, strict=True))
-        roughness = max(theirs, own + self.strength * (theirs - own))
+        roughness = max(total_variation(one).item() for one in (tones, *styles))
         return aim_at(
             style, self.summary(look, tones), roughness + 1e-6,
             content=tones, style_share=STYLE_SHARE * self.strength, strength=self.strength, **limits,
@@ -131,12 +129,8 @@ class Stylized(Painted):
     def _keeps(self, content: Tensor) -> bool:
         return self.settings.keep_colours and content.shape[1] == 3
 
-    def _shares(self) -> list[float]:
-        shares = self.settings.blend or (1.0,) * len(self.styles)
-        return [share / sum(shares) for share in shares]
-
     def _blended(self, styles: Sequence[Summary]) -> Summary:
-        shares = self._shares()
+        shares = self.settings.blend or (1.0,) * len(styles)
         return Summary(
             tuple(mixed(layer, shares) for layer in zip(*(style.grams for style in styles), strict=True)),
             mixed([style.mean for style in styles], shares),
@@ -180,8 +174,9 @@ class Textured(Painted):
 
 
 def mixed(ones: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    """Return the sum of tensors by their shares."""
-    return torch.stack([share * one for share, one in zip(shares, ones, strict=True)]).sum(0)
+    """Return the mean of tensors, weighted by shares."""
+    whole = sum(shares)
+    return torch.stack([share / whole * one for share, one in zip(shares, ones, strict=True)]).sum(0)
 
 
 def read(path: Path) -> Tensor:

@@ -33,7 +33,7 @@ COARSEST = 96  # pixels; the longer side of the smallest canvas is that or more,
 SHIFTS = tuple((down, (3 * down + 1) % SHIFT) for down in range(SHIFT))
 WINDOW, GAIN = 10, 0.02
 FULL_STEPS_SIDE = 256
-SMOOTHNESS, EXCESS = 0.03, 0.3  # of the total variation, and of what is beyond what there may be
+SMOOTHNESS, EXCESS = 0.03, 0.3  # of the total variation, and of what is beyond that of content and style
 FLOOR = 0.05  # of a style's own square, which keeps layers from counting more where content and style agree by chance
 
 
