@@ -101,7 +101,8 @@ class Stylized(Painted):
 
     def _aim(self, look: Look, tones: Tensor, styles: Sequence[Tensor], limits: Mapping[str, Tensor]) -> Aim:
         style = self._blended([self.summary(Look(self.network, (s.shape[2], s.shape[3])), s) for s in styles])
-        roughness = max(total_variation(one).item() for one in (tones, *styles))
+        theirs = mixed([total_variation(style) for style in styles], self._shares)
+        roughness = max(total_variation(tones).item(), theirs.item())
         return aim_at(
             style, self.summary(look, tones), roughness + 1e-6,
             content=tones, style_share=STYLE_SHARE * self.strength, strength=self.strength, **limits,
@@ -129,12 +130,15 @@ class Stylized(Painted):
     def _keeps(self, content: Tensor) -> bool:
         return self.settings.keep_colours and content.shape[1] == 3
 
+    @property
+    def _shares(self) -> Sequence[float]:
+        return self.settings.blend or (1.0,) * len(self.styles)
+
     def _blended(self, styles: Sequence[Summary]) -> Summary:
-        shares = self.settings.blend or (1.0,) * len(styles)
         return Summary(
-            tuple(mixed(layer, shares) for layer in zip(*(style.grams for style in styles), strict=True)),
-            mixed([style.mean for style in styles], shares),
-            mixed([style.variance for style in styles], shares),
+            tuple(mixed(layer, self._shares) for layer in zip(*(style.grams for style in styles), strict=True)),
+            mixed([style.mean for style in styles], self._shares),
+            mixed([style.variance for style in styles], self._shares),
         )
 
 
