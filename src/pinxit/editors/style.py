@@ -55,8 +55,7 @@ class Stylize(Painter, Networked):
     keep_colours: bool = Field(False, description="Change how light things are and not their colours.")
     quick: bool = Field(
         False,
-        description="Paint in one pass by the network that comes with pinxit, which brings over colours and contrast "
-        "and hardly strokes.",
+        description="Paint in one pass by the network that comes with pinxit: colours and fine strokes.",
     )
     model: Path | None = Field(
         None,
