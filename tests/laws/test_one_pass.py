@@ -11,6 +11,7 @@ import torch
 from skimage import data
 
 import pinxit
+from pinxit.data.settings import PaintedSettings
 from pinxit.editors import stylizer
 from pinxit.editors.editor import Bound
 from pinxit.editors.engine import edit_picture
@@ -191,6 +192,14 @@ def test_training_without_the_styles_it_needs_is_refused_before_there_is_a_folde
     with pytest.raises(UserError, match=line):
         pinxit.train(StyleSettings(**settings), place, tmp_path / "run", training=TrainingSettings(steps=1))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_step_sees_four_pictures_unless_more_are_asked_for(place: Path, tmp_path: Path) -> None:
+    for number, asked in ((4, {}), (7, {"batch_size": 7})):
+        settings, training = StyleSettings(style=place / "cat.png"), TrainingSettings(steps=0, **asked)
+        run = pinxit.train(settings, place, tmp_path / str(number), PaintedSettings(size=64), training)
+        assert run.recipe.training.batch_size == number
+        assert run.recipe.training.schedule == "cosine"
 
 
 def test_an_edit_needs_a_style_if_its_network_has_none_and_takes_none_if_it_has(place: Path) -> None:
