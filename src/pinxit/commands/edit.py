@@ -180,9 +180,8 @@ def _edit_live(words: Sequence[str], edits: Sequence[Editor], files: Files, mask
         raise UsageError(f"{' and '.join(wrong)}: not together with --camera, which shows and keeps nothing")
     from pinxit.editors.live import edit_camera
 
-    shown = edit_camera(
-        str(files.camera), edits, settings, mask=mask, drawn=files.mask, side=files.camera_side
-    )  # fmt: skip
+    source = str(files.camera)
+    shown = edit_camera(source, edits, settings, mask=mask, drawn=files.mask, side=files.camera_side)
     print(f"{shown.frames:,} frames, {shown.rate:.1f} a second")
 
 
