@@ -40,10 +40,10 @@ import torch
 from PIL import Image
 
 from pinxit import export
-from pinxit.editors.mask import unit
+from pinxit.edits.mask import unit
 from pinxit.images import load_image
+from pinxit.models import SHIPPED
 from pinxit.training.run import machine
-from pinxit.training.shipped import SHIPPED
 
 NAMES = (
     *("astronaut", "brick", "camera", "cell", "cat", "coffee", "coins", "grass", "gravel", "hubble_deep_field"),

@@ -25,19 +25,19 @@ import numpy as np
 import skimage.data
 import torch
 
-from pinxit.editors.adjust import Adjust
-from pinxit.editors.editor import Bound, Editor
-from pinxit.editors.engine import edit_picture
-from pinxit.editors.restore import Enhance
-from pinxit.editors.steady import Steady
-from pinxit.editors.style import Stylize
+from pinxit.edits.adjust import Adjust
+from pinxit.edits.bound import Bound, Edit
+from pinxit.edits.engine import edit_picture
+from pinxit.edits.restore import Enhance
+from pinxit.edits.style import Stylize
 from pinxit.images import Picture, resize, save_image
+from pinxit.jobs.film import Steady
 from pinxit.training.run import machine
 
 NOISE, STILL, MOVED, AMOUNT, SEED = 2.0, 2, 48, 0.8, 0
 
 
-def edits(style: Path) -> dict[str, Editor]:
+def edits(style: Path) -> dict[str, Edit]:
     """The edits that may be compared, by name."""
     return {
         "quick": Stylize(style=style, quick=True),

@@ -37,12 +37,12 @@ from torch import Tensor
 
 from pinxit.data import ImageSet, open_data
 from pinxit.degradations import Chain, resize_bicubic
-from pinxit.editors.dct import denoise_dct
-from pinxit.editors.engine import edit_picture
-from pinxit.editors.enhancer import Enhancer
-from pinxit.editors.fill import Fill
-from pinxit.editors.restore import Deblur, Dejpeg, Denoise, Enhance, Inpaint, Upscale
-from pinxit.editors.restorer import Restorer
+from pinxit.edits.dct import denoise_dct
+from pinxit.edits.engine import edit_picture
+from pinxit.edits.enhancer import Enhancer
+from pinxit.edits.fill import Fill
+from pinxit.edits.restore import Deblur, Dejpeg, Denoise, Enhance, Inpaint, Upscale
+from pinxit.edits.restorer import Restorer
 from pinxit.images import Picture
 from pinxit.metrics.paired import as_channels, crop, psnr
 from pinxit.metrics.perceptual import st_lpips

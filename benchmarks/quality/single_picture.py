@@ -29,11 +29,11 @@ from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 
 from pinxit.degradations import resize_bicubic
-from pinxit.editors.canvas import Settling
-from pinxit.editors.dct import SlidingDCT, denoise_dct
-from pinxit.editors.mask import unit
-from pinxit.editors.prior import PATIENCE, WINDOW, FittedPrior
-from pinxit.editors.untrained import DenoisePrior, DenoiseZeroShot, InpaintPrior, Prior, UpscalePrior
+from pinxit.edits.canvas import Settling
+from pinxit.edits.dct import SlidingDCT, denoise_dct
+from pinxit.edits.mask import unit
+from pinxit.edits.prior import PATIENCE, WINDOW, FittedPrior
+from pinxit.edits.untrained import DenoisePrior, DenoiseZeroShot, InpaintPrior, Prior, UpscalePrior
 from pinxit.images import SUFFIXES, load_image, reads_deep
 from pinxit.metrics.paired import psnr
 from pinxit.training.run import machine

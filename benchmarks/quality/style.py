@@ -34,11 +34,11 @@ from PIL import Image
 from skimage.color import rgb2lab
 from torch import Tensor
 
-from pinxit.editors.editor import Editor
-from pinxit.editors.engine import edit_picture
-from pinxit.editors.looking import SHIFT, STRIDE, TILE
-from pinxit.editors.style import Stylize, Texture
-from pinxit.editors.tiles import Box, cut
+from pinxit.edits.bound import Edit
+from pinxit.edits.engine import edit_picture
+from pinxit.edits.looking import SHIFT, STRIDE, TILE
+from pinxit.edits.style import Stylize, Texture
+from pinxit.edits.tiles import Box, cut
 from pinxit.images import Picture
 from pinxit.losses.style import content_distance, gram, style_distance
 from pinxit.nets.alexnet import ShiftTolerantAlexNet
@@ -96,7 +96,7 @@ def named(table: dict[str, str | Callable[[], np.ndarray]], name: str, data: Pat
 class Job:
     """A picture to be made: what of, how, and at which strength."""
 
-    def __init__(self, name: str, before: np.ndarray, editor: Editor, strength: float = 1.0) -> None:
+    def __init__(self, name: str, before: np.ndarray, editor: Edit, strength: float = 1.0) -> None:
         self.name, self.before, self.editor, self.strength = name, before, editor, strength
 
     def done(self, folder: Path) -> np.ndarray:

@@ -32,12 +32,12 @@ import torch
 from skimage import data
 
 from pinxit.data import open_data
-from pinxit.editors import engine
-from pinxit.editors.editor import Bound
-from pinxit.editors.engine import edit_picture
-from pinxit.editors.mask import LUMA
-from pinxit.editors.style import Stylize
-from pinxit.editors.tiles import Box, cut
+from pinxit.edits import engine
+from pinxit.edits.bound import Bound
+from pinxit.edits.engine import edit_picture
+from pinxit.edits.mask import LUMA
+from pinxit.edits.style import Stylize
+from pinxit.edits.tiles import Box, cut
 from pinxit.images import Picture, resize, save_image
 from pinxit.losses.style import gram, style_distance
 from pinxit.metrics.perceptual import _alexnet, st_lpips

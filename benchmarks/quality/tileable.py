@@ -21,7 +21,7 @@ from PIL import Image
 from style import fitted, inside, wrap
 
 import pinxit
-from pinxit.sampling import load
+from pinxit.codes.sampling import load
 from pinxit.training.run import machine
 
 SIDE, WINDOW, WINDOWS, PICTURES = 256, 32, 1500, 256

@@ -35,8 +35,8 @@ import pinxit
 from pinxit.data import ImageSet
 from pinxit.data.render import fitted
 from pinxit.data.settings import PatchSettings
-from pinxit.editors.dct import denoise_dct
-from pinxit.editors.restorer import Restorer, load
+from pinxit.edits.dct import denoise_dct
+from pinxit.edits.restorer import Restorer, load
 from pinxit.objectives.restoration import luma
 from pinxit.objectives.settings import RestorationSettings
 from pinxit.training.run import machine

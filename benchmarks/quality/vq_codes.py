@@ -31,13 +31,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import pinxit
+from pinxit import hardware
 from pinxit.data import DataSet, ImageSet, batch_at, open_data
 from pinxit.data.batch import to_float
 from pinxit.evaluation.utility import OPTIMISER, TRAINING
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.recognition import Recognition
 from pinxit.objectives.vq import VQVAE
-from pinxit.training import hardware
 from pinxit.training.trainer import Trainer
 
 PATCHES, ROUNDS, PATCH = 100_000, 20, 4

@@ -27,11 +27,11 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
+from pinxit import hardware
 from pinxit.data import ImageSet, batch_at, open_data
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.gan import GAN
 from pinxit.objectives.settings import GANSettings
-from pinxit.training import hardware
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 

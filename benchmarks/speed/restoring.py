@@ -34,15 +34,15 @@ import torch
 from torch import Tensor
 
 from pinxit.data.batch import to_uint8
-from pinxit.editors.editor import Editor
-from pinxit.editors.engine import edit_picture
-from pinxit.editors.restore import Denoise, Upscale
-from pinxit.editors.restorer import Restorer
+from pinxit.edits.bound import Edit
+from pinxit.edits.engine import edit_picture
+from pinxit.edits.restore import Denoise, Upscale
+from pinxit.edits.restorer import Restorer
 from pinxit.images import Picture
 from pinxit.objectives.restoration import Restoration
 from pinxit.training.run import machine
 
-EDITS: dict[str, Editor] = {"denoise": Denoise(), "upscale": Upscale(scale=2)}
+EDITS: dict[str, Edit] = {"denoise": Denoise(), "upscale": Upscale(scale=2)}
 ALIKE = 50.0
 T = TypeVar("T")
 

@@ -46,10 +46,10 @@ from PIL import Image
 from style import CONTENTS, STYLES, fitted, named, pairs, seen
 from torch import Tensor
 
-from pinxit.editors import painting
-from pinxit.editors.engine import edit_picture
-from pinxit.editors.painting import resized, settled
-from pinxit.editors.style import Stylize
+from pinxit.edits import painting
+from pinxit.edits.engine import edit_picture
+from pinxit.edits.painting import resized, settled
+from pinxit.edits.style import Stylize
 from pinxit.images import Picture
 from pinxit.losses.style import content_distance, gram, style_distance
 from pinxit.nets.pretrained import STLPIPS

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pinxit.codes.sampling import load
     from pinxit.data.settings import DataSettings
-    from pinxit.editors import EDITORS
-    from pinxit.editors.edit import edit
+    from pinxit.edits import EDITS
+    from pinxit.edits.edit import edit
     from pinxit.evaluation.evaluate import evaluate
     from pinxit.objectives import OBJECTIVES
     from pinxit.objectives.settings import (
@@ -22,12 +23,11 @@ if TYPE_CHECKING:
         VAESettings,
         VQVAESettings,
     )
-    from pinxit.sampling import load
     from pinxit.training.settings import TrainingSettings
     from pinxit.training.train import resume, train, train_prior
 
 _HOMES = {
-    "EDITORS": "editors",
+    "EDITS": "edits",
     "OBJECTIVES": "objectives",
     "DataSettings": "data.settings",
     "EnhancementSettings": "objectives.settings",
@@ -37,16 +37,16 @@ _HOMES = {
     "TrainingSettings": "training.settings",
     "VAESettings": "objectives.settings",
     "VQVAESettings": "objectives.settings",
-    "edit": "editors.edit",
+    "edit": "edits.edit",
     "evaluate": "evaluation.evaluate",
-    "load": "sampling",
+    "load": "codes.sampling",
     "resume": "training.train",
     "train": "training.train",
     "train_prior": "training.train",
 }
 
 __all__ = [
-    "EDITORS",
+    "EDITS",
     "OBJECTIVES",
     "DataSettings",
     "EnhancementSettings",

@@ -26,10 +26,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pinxit import __version__
+from pinxit.codes.sampling import load
 from pinxit.data.batch import to_float
 from pinxit.errors import DataError, OurFaultError, UsageError
 from pinxit.files import cache_folder, sha256, whole_file
 from pinxit.images import load_image
+from pinxit.models import SHIPPED, shipped, trained
 from pinxit.nets.curve import SIDE, lightened
 from pinxit.nets.peak import Peak
 from pinxit.nets.stylizer import AnyStyle, Painter
@@ -39,10 +41,8 @@ from pinxit.objectives.style import OneStyle, style_encoder
 from pinxit.objectives.vq import VQVAE
 from pinxit.progress import say
 from pinxit.runtime import session
-from pinxit.sampling import load
 from pinxit.settings import did_you_mean
-from pinxit.training.shipped import SHIPPED, shipped, trained
-from pinxit.training.train import weights_of
+from pinxit.training.run import weights_file
 
 Precision = Literal["float32", "fp16", "int8"]
 OPSET = 20
@@ -251,7 +251,7 @@ def kept(place: Path) -> Path:
 
     It is kept by the weights' SHA-256 and pinxit's version, for the same numbers are not the same network in another.
     """
-    folder = cache_folder() / "exported" / f"{__version__}-float32" / sha256(weights_of(place))
+    folder = cache_folder() / "exported" / f"{__version__}-float32" / sha256(weights_file(place))
     file = folder / f"{place.stem}.onnx"
     if not file.is_file():
         say(f"{place.stem}: exported for onnxruntime, once, as {file}")
@@ -266,7 +266,7 @@ def portable_of(source: str | Path, pictures: Sequence[np.ndarray]) -> Portable:
         raise DataError(
             f"{source}: no run, no weights, and none that come with pinxit{did_you_mean(str(source), SHIPPED)}"
         )
-    weights = weights_of(place)
+    weights = weights_file(place)
     name, settings = _learned(place, weights)
     portable = EXPORTS[name](place, pictures)
     about = {"pinxit": __version__, "objective": name, "settings": json.dumps(settings), "weights": sha256(weights)}

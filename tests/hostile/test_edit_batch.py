@@ -19,13 +19,13 @@ from PIL import Image
 from conftest import png_16
 from pinxit import images
 from pinxit.cli import run
-from pinxit.editors import EDITORS, batch
-from pinxit.editors.adjust import Adjust
-from pinxit.editors.batch import edit_files
-from pinxit.editors.editor import Bound, Editor, Local
+from pinxit.edits import EDITS, batch
+from pinxit.edits.adjust import Adjust
+from pinxit.edits.bound import Bound, Edit, Local
 from pinxit.errors import DataError, DiskError, UsageError
 from pinxit.files import sha256
 from pinxit.images import load_picture, read_recipe
+from pinxit.jobs.batch import edit_files
 
 GOOD, FOLDERS = 190, ("", "a", "a/b", "c d", "größe 猫")
 SUFFIXES = (".png", ".jpg", ".JPG", ".webp", ".Png", ".tif", ".bmp")
@@ -124,7 +124,7 @@ def test_of_200_pictures_10_are_bad_and_190_are_done(tmp_path: Path, capsys: pyt
 DRIVER = """
 import os, sys, time
 from pinxit import cli, images
-from pinxit.editors import batch
+from pinxit.edits import batch
 
 write, fsync = images.write_picture, os.fsync
 
@@ -265,7 +265,7 @@ def test_an_out_that_cannot_be_written_is_one_line(
     assert run(["edit", "adjust", str(pictures / "0/0.png"), "-o", str(pictures / "0/3.png" / "sub")]) == 6
 
 
-class Fragile(Editor):
+class Fragile(Edit):
     """An edit that breaks on dark pictures, and gives pixels that are not finite for bright ones."""
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
@@ -280,7 +280,7 @@ class Fragile(Editor):
 def test_an_edit_that_breaks_on_one_picture_stops_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(EDITORS, "fragile", Fragile)
+    monkeypatch.setitem(EDITS, "fragile", Fragile)
     for value in (0, 128, 129, 255):
         Image.new("RGB", (8, 8), (value,) * 3).save(tmp_path / f"{value}.png")
     assert run(["edit", "fragile", str(tmp_path / "*.png"), "-o", str(tmp_path / "out")]) == 7

@@ -9,8 +9,9 @@ import torch
 
 from pinxit import files
 from pinxit.errors import DiskError, DivergedError
+from pinxit.tensors import read_tensors, write_tensors
 from pinxit.training.run import Log
-from pinxit.training.store import Checkpoints, read_tensors, write_tensors
+from pinxit.training.store import Checkpoints
 
 
 def state(value: float) -> dict[str, torch.Tensor]:

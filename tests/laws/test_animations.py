@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
-from test_editors import FILLS_HOLES, editor, grown
+from test_edits import FILLS_HOLES, editor, grown
 
 import pinxit
 from pinxit.animations import Animation, load, read_animation, save_animation, write_animation
 from pinxit.cli import run
-from pinxit.editors import EDITORS
-from pinxit.editors.adjust import Adjust
-from pinxit.editors.batch import edit_bytes, edit_files
-from pinxit.editors.mask import Mask
-from pinxit.editors.settings import EditSettings
+from pinxit.edits import EDITS
+from pinxit.edits.adjust import Adjust
+from pinxit.edits.mask import Mask
 from pinxit.errors import DataError
 from pinxit.images import Metadata, Picture, load_picture, read_recipe, save_image
+from pinxit.jobs.batch import edit_bytes, edit_files
+from pinxit.jobs.settings import EditSettings
 
 KINDS = ("GIF", "PNG", "WEBP")
 TIMES = (40.0, 70.0, 0.0, 100.0, 30.0)
@@ -147,7 +147,7 @@ def test_metadata_lie_where_the_format_has_a_place(tmp_path: Path) -> None:
         assert read_recipe(path) == {"a": 1}
 
 
-@pytest.mark.parametrize("name", EDITORS)
+@pytest.mark.parametrize("name", EDITS)
 def test_every_edit_keeps_frames_times_and_size(name: str, tmp_path: Path) -> None:
     """Without steadiness every frame is what the edit makes of it alone, with the same mask and strength."""
     frames, bound = moving(4, colours=6)[1:4], editor(name).bind()

@@ -11,8 +11,8 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from conftest import png_16
-from pinxit.editors.editor import Local
-from pinxit.editors.engine import edit_picture
+from pinxit.edits.bound import Local
+from pinxit.edits.engine import edit_picture
 from pinxit.errors import DataError, UsageError
 from pinxit.images import NO_EXIF, Metadata, Picture, load_picture, read_recipe, reads_deep, save_picture
 

@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_editors import CASES, PHOTO, editor
+from test_edits import CASES, PHOTO, editor
 
 import pinxit
 from pinxit.cli import run
 from pinxit.commands.edit import FLAGS
-from pinxit.editors import EDITORS
-from pinxit.editors.batch import edit_files
-from pinxit.editors.mask import Mask
-from pinxit.editors.settings import EditSettings
+from pinxit.edits import EDITS
+from pinxit.edits.mask import Mask
 from pinxit.images import load_picture
+from pinxit.jobs.batch import edit_files
+from pinxit.jobs.settings import EditSettings
 from pinxit.settings import chain_text
 
-each_editor = pytest.mark.parametrize("name", EDITORS)
+each_editor = pytest.mark.parametrize("name", EDITS)
 
 
 def flag(name: str) -> str:
@@ -43,7 +43,7 @@ def test_flags_text_and_python_give_the_same_bytes(name: str, tmp_path: Path, mo
     where = ["--mask", "mask.png", "--feather", "2", "--strength", "0.7"]
 
     assert run(["edit", name, "photo.png", "-o", "flags.png", *flags, *where]) == 0
-    assert run(["edit", chain_text([editor(name)], EDITORS), "photo.png", "-o", "text.png", *where]) == 0
+    assert run(["edit", chain_text([editor(name)], EDITS), "photo.png", "-o", "text.png", *where]) == 0
     assert run(["edit", name, "photo.png", "-o", "folder", *flags, *where]) == 0
     area, drawn, settings = Mask(feather=2), Path("mask.png"), EditSettings(strength=0.7)
     edit_files(["photo.png"], [editor(name)], Path("python.png"), settings, mask=area, drawn=drawn).check()
@@ -61,4 +61,4 @@ def test_flags_text_and_python_give_the_same_bytes(name: str, tmp_path: Path, mo
 @each_editor
 def test_no_setting_of_an_edit_has_the_name_of_a_flag_of_all_edits(name: str) -> None:
     common = {*FLAGS, *(flag(field) for kind in (Mask, EditSettings) for field in kind.model_fields)}
-    assert not common & {flag(field) for field in EDITORS[name].model_fields}
+    assert not common & {flag(field) for field in EDITS[name].model_fields}

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import pinxit
-from pinxit.editors import engine, tiles
-from pinxit.editors.adjust import Adjust
-from pinxit.editors.editor import Bound, Local
-from pinxit.editors.engine import BrokenEditorError, edit_picture, edit_stages
-from pinxit.editors.mask import Mask, unit
-from pinxit.editors.tiles import Box, bytes_per_pixel, cut, halo_of, side_for
+from pinxit.edits import engine, tiles
+from pinxit.edits.adjust import Adjust
+from pinxit.edits.bound import Bound, Local
+from pinxit.edits.engine import BrokenEditorError, edit_picture, edit_stages
+from pinxit.edits.mask import Mask, unit
+from pinxit.edits.tiles import Box, bytes_per_pixel, cut, halo_of, side_for
 from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
 from pinxit.nets.peak import Peak
@@ -371,7 +371,7 @@ def test_24_megapixels_are_enlarged_within_2_gb() -> None:
     code = """
 import resource, numpy as np
 from pathlib import Path
-from pinxit.editors.engine import edit_picture
+from pinxit.edits.engine import edit_picture
 from pinxit.images import Picture, save_picture
 from test_engine import Net
 bound, start = Net(3, scale=2, width=4), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -10,19 +10,19 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from skimage import data
-from test_restore_editors import untrained
+from test_restore_edits import untrained
 
+from pinxit import models
 from pinxit.data import Batch
 from pinxit.degradations import Chain
-from pinxit.editors.engine import edit_picture
-from pinxit.editors.enhancer import bands
-from pinxit.editors.restore import Denoise, Enhance, Restore
+from pinxit.edits.engine import edit_picture
+from pinxit.edits.enhancer import bands
+from pinxit.edits.restore import Denoise, Enhance, Restore
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.images import Picture
 from pinxit.nets.curve import BENT, LEAST, SHARES, SIDE, CurveNet, averaged, lightened, quantiles
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.settings import EnhancementSettings
-from pinxit.training import shipped
 
 PHOTO = data.astronaut()[60:131, 190:275]
 SETTINGS = EnhancementSettings(width=8)
@@ -168,7 +168,7 @@ def test_the_preview_is_triples() -> None:
 def test_the_edit_is_the_curve_of_the_whole_picture(weights: Path) -> None:
     dark = (PHOTO * 0.2).astype(np.uint8)
     edit = Enhance(model=weights, denoise=False)
-    curves = shipped.trained(weights, "enhance").curve(torch.from_numpy(dark).permute(2, 0, 1)[None] / 255)
+    curves = models.trained(weights, "enhance").curve(torch.from_numpy(dark).permute(2, 0, 1)[None] / 255)
     (gain, gamma), *_ = curves.tolist()
     expected = ((dark / 255 / gain) ** (1 / gamma)).clip(0, 1) * 255
     assert np.abs(edited(dark, edit) - expected).max() <= 0.51
@@ -179,14 +179,14 @@ def test_the_edit_is_the_curve_of_the_whole_picture(weights: Path) -> None:
 
 
 def test_the_denoiser_comes_after_the_curve(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shipped, "SHIPPED", {})
+    monkeypatch.setattr(models, "SHIPPED", {})
     with pytest.raises(UsageError, match="no network denoise-v2"):
         Enhance(model=weights).bind()
     denoiser = untrained(weights.parent / "denoise-v2.safetensors")
     weights.rename(weights.parent / "light-v1.safetensors")
-    digests = {name: shipped.sha256(weights.parent / f"{name}.safetensors") for name in ("light-v1", "denoise-v2")}
-    monkeypatch.setattr(shipped, "FOLDER", weights.parent)
-    monkeypatch.setattr(shipped, "SHIPPED", digests)
+    digests = {name: models.sha256(weights.parent / f"{name}.safetensors") for name in ("light-v1", "denoise-v2")}
+    monkeypatch.setattr(models, "FOLDER", weights.parent)
+    monkeypatch.setattr(models, "SHIPPED", digests)
     dark = PHOTO.astype(np.float32) / 255 * np.float32(0.2)
     curve, both = Enhance(denoise=False), Enhance()
     assert (curve.bind().weights, both.bind().weights) == ({"light-v1": digests["light-v1"]}, digests)

@@ -19,20 +19,20 @@ from PIL import Image, ImageCms
 from skimage import data
 from test_enhance import untrained_curve
 from test_one_pass import untrained_style
-from test_restore_editors import PHOTO, untrained
+from test_restore_edits import PHOTO, untrained
 
 import pinxit
 from pinxit import runtime
 from pinxit.cli import run
-from pinxit.editors import EDITORS
-from pinxit.editors.engine import edit_picture
-from pinxit.editors.restore import Denoise, Enhance, Restore
-from pinxit.editors.style import Stylize
+from pinxit.edits import EDITS
+from pinxit.edits.engine import edit_picture
+from pinxit.edits.restore import Denoise, Enhance, Restore
+from pinxit.edits.style import Stylize
 from pinxit.errors import DataError, MemoryLimitError, UsageError
+from pinxit.hardware import Hardware
 from pinxit.images import Picture
+from pinxit.models import SHIPPED
 from pinxit.nets.shapes import PictureShape
-from pinxit.training.hardware import Hardware
-from pinxit.training.shipped import SHIPPED
 
 onnx = pytest.importorskip("onnx", reason="the extra pinxit[export] is not installed")
 pytest.importorskip("onnxscript")
@@ -304,7 +304,7 @@ MORE: dict[str, dict[str, object]] = {
     "outpaint": {"pixels": 3},
     "enhance": {"denoise": False},
 }
-WITH_A_NETWORK = [name for name, kind in EDITORS.items() if "runtime" in kind.model_fields]
+WITH_A_NETWORK = [name for name, kind in EDITS.items() if "runtime" in kind.model_fields]
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_an_edit_by_onnxruntime_is_that_by_torch(
     mask = holes_of("filling", PHOTO.shape[:2]) if name in ("inpaint", "erase") else None
     settings = {"model": model, **MORE.get(name, {})}
     by_torch, by_onnx, again = (
-        edit_picture(Picture(pixels), [EDITORS[name].parse(settings | {"runtime": runtime})], mask).pixels
+        edit_picture(Picture(pixels), [EDITS[name].parse(settings | {"runtime": runtime})], mask).pixels
         for runtime in ("torch", "onnx", "onnx")
     )
     np.testing.assert_allclose(by_onnx, by_torch, atol=1e-3)

@@ -9,16 +9,16 @@ import pytest
 import torch
 from PIL import Image
 from skimage import data
-from test_restore_editors import untrained
+from test_restore_edits import untrained
 from torch import Tensor
 from torch.nn import functional as F
 
 from pinxit.cli import run
 from pinxit.degradations import resize_bicubic
-from pinxit.editors.editor import Bound
-from pinxit.editors.engine import edit_picture
-from pinxit.editors.fidelity import HOTTEST, Faithful, disagreement, heat
-from pinxit.editors.restore import Upscale
+from pinxit.edits.bound import Bound
+from pinxit.edits.engine import edit_picture
+from pinxit.edits.fidelity import HOTTEST, Faithful, disagreement, heat
+from pinxit.edits.restore import Upscale
 from pinxit.errors import UsageError
 from pinxit.images import Picture, load_image
 
@@ -53,7 +53,7 @@ def test_the_dial_goes_in_a_line_to_a_result_that_made_small_is_the_picture(scal
 @pytest.mark.parametrize("scale", [2, 3])
 def test_one_round_is_that_of_irani_and_peleg(scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the picture lacks, made large by bicubic interpolation, is added (by Pillow)."""
-    monkeypatch.setattr("pinxit.editors.fidelity.ROUNDS", 1)
+    monkeypatch.setattr("pinxit.edits.fidelity.ROUNDS", 1)
     start = Blocks(scale).run(IMAGE, None)
     lacks = [Image.fromarray(plane.numpy()) for plane in residual(start)]
     size = start.shape[2], start.shape[1]

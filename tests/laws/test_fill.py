@@ -10,15 +10,15 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from skimage import data
 from test_engine import small_tiles
-from test_restore_editors import untrained
+from test_restore_edits import untrained
 from torch import Tensor
 from torch.nn import functional as F
 
-from pinxit.editors.adjust import Adjust
-from pinxit.editors.editor import Bound
-from pinxit.editors.engine import edit_picture
-from pinxit.editors.fill import RIM, Fill, halved
-from pinxit.editors.restore import Erase, Inpaint, Outpaint, Upscale
+from pinxit.edits.adjust import Adjust
+from pinxit.edits.bound import Bound
+from pinxit.edits.engine import edit_picture
+from pinxit.edits.fill import RIM, Fill, halved
+from pinxit.edits.restore import Erase, Inpaint, Outpaint, Upscale
 from pinxit.errors import UsageError
 from pinxit.images import Picture, resize
 

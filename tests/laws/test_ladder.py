@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.distributions import Normal
 
+from pinxit import hardware
 from pinxit.data import Batch, DataSet
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.ladder import Ladder, Step
 from pinxit.objectives.settings import VAESettings
-from pinxit.training import hardware
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from pinxit.editors.listing import find, name_results, printable, text
 from pinxit.errors import UsageError
+from pinxit.jobs.listing import find, name_results, printable, text
 
 
 def made(folder: Path, *names: str) -> Path:

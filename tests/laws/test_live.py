@@ -12,13 +12,13 @@ import pytest
 from skimage import data
 
 from pinxit.cli import run
-from pinxit.editors import live as module
-from pinxit.editors.adjust import Adjust
-from pinxit.editors.batch import Bench
-from pinxit.editors.engine import edit_picture
-from pinxit.editors.live import Shown, at_most, live
-from pinxit.editors.settings import EditSettings
+from pinxit.edits import live as module
+from pinxit.edits.adjust import Adjust
+from pinxit.edits.engine import edit_picture
 from pinxit.images import Picture
+from pinxit.jobs.batch import Bench
+from pinxit.jobs.live import Shown, at_most, live
+from pinxit.jobs.settings import EditSettings
 
 FRAMES = [np.roll(data.astronaut()[:30, :40], number, 1) for number in range(9)]
 BRIGHTER = Adjust(exposure=1)

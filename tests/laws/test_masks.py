@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from pinxit.editors.mask import Mask
+from pinxit.edits.mask import Mask
 from pinxit.errors import UsageError
 from pinxit.images import Picture
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from pinxit import hardware
 from pinxit.data import Batch, open_data
 from pinxit.data.settings import DataSettings
 from pinxit.errors import DataError, DivergedError, UserError
@@ -29,7 +30,6 @@ from pinxit.objectives.settings import (
     VQVAESettings,
 )
 from pinxit.objectives.vae import active_units, edge_energy
-from pinxit.training import hardware
 from pinxit.training import plan as plan_module
 from pinxit.training import train as train_module
 from pinxit.training.settings import TrainingSettings

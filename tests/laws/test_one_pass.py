@@ -11,11 +11,12 @@ import torch
 from skimage import data
 
 import pinxit
+from pinxit import hardware
 from pinxit.data.settings import PaintedSettings
-from pinxit.editors import stylizer
-from pinxit.editors.editor import Bound
-from pinxit.editors.engine import edit_picture
-from pinxit.editors.style import Stylize
+from pinxit.edits import stylizer
+from pinxit.edits.bound import Bound
+from pinxit.edits.engine import edit_picture
+from pinxit.edits.style import Stylize
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.files import sha256
 from pinxit.images import Picture, resize, save_image
@@ -23,9 +24,8 @@ from pinxit.nets.stylizer import AnyStyle, Painter, StyleDecoder
 from pinxit.objectives.settings import StyleSettings
 from pinxit.objectives.style import style_encoder
 from pinxit.settings import BASE_NAMES
-from pinxit.training import hardware
+from pinxit.tensors import write_tensors
 from pinxit.training.settings import TrainingSettings
-from pinxit.training.store import write_tensors
 
 PHOTO = data.astronaut()[20:116, 170:282]
 LUMA = np.array([0.2126, 0.7152, 0.0722])
@@ -99,8 +99,8 @@ def test_tiles_of_a_fitted_picture_cannot_be_seen(
     edit = bound(place, kind, keep_colours=kept)
     whole = painted(edit, pixels)
     monkeypatch.setattr(stylizer, "WINDOW", 136)
-    monkeypatch.setattr("pinxit.editors.engine.side_for", lambda *_: 88)
-    monkeypatch.setattr("pinxit.editors.engine.SIDE", 88)
+    monkeypatch.setattr("pinxit.edits.engine.side_for", lambda *_: 88)
+    monkeypatch.setattr("pinxit.edits.engine.SIDE", 88)
     fitted = edit.fitted(pixels)
     tiles = stylizer.replace(fitted, whole=None) if isinstance(fitted, stylizer.OneStylePass) else fitted
     monkeypatch.setattr(type(tiles), "fitted", lambda self, pixels: self)

@@ -13,18 +13,18 @@ from torch.nn import functional as F
 
 from pinxit.data import Batch
 from pinxit.degradations import resize_bicubic
-from pinxit.editors import prior
-from pinxit.editors.canvas import Settling, seeded
-from pinxit.editors.editor import Editor
-from pinxit.editors.prior import DeepImagePrior, FittedPrior
-from pinxit.editors.untrained import DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
-from pinxit.editors.zero_shot import RADIUS, Denoiser, ZeroShot, ZeroShotNoise2Noise, crop_at, halves
+from pinxit.edits import prior
+from pinxit.edits.bound import Edit
+from pinxit.edits.canvas import Settling, seeded
+from pinxit.edits.prior import DeepImagePrior, FittedPrior
+from pinxit.edits.untrained import DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
+from pinxit.edits.zero_shot import RADIUS, Denoiser, ZeroShot, ZeroShotNoise2Noise, crop_at, halves
 from pinxit.errors import UsageError
 from pinxit.nets.hourglass import Hourglass
 
 PHOTO = torch.from_numpy(data.astronaut()[60:97, 190:235] / 255).float().permute(2, 0, 1)  # 37 x 45
 MASK = (torch.rand(1, 37, 45, generator=torch.Generator().manual_seed(0)) < 0.5).float()
-KINDS: dict[str, Callable[..., Editor]] = {
+KINDS: dict[str, Callable[..., Edit]] = {
     "denoise": lambda seed: DenoisePrior(max_steps=3, channels=8, seed=seed),
     "inpaint": lambda seed: InpaintPrior(max_steps=3, channels=8, seed=seed),
     "upscale": lambda seed: UpscalePrior(max_steps=3, channels=8, seed=seed, scale=3),

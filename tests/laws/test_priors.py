@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save
 
 import pinxit
-from pinxit import coding
+from pinxit.codes import coding
+from pinxit.codes.sampling import load
 from pinxit.data import Batch
 from pinxit.errors import DataError, StoppedError, UsageError, UserError
 from pinxit.evaluation.evaluate import _drawn as drawn
@@ -23,7 +24,6 @@ from pinxit.nets.vectors import Standard
 from pinxit.objectives.mixture import Mixture, fit_mixture
 from pinxit.objectives.prior import STANDARDISING
 from pinxit.objectives.settings import PriorSettings, VAESettings, VQVAESettings
-from pinxit.sampling import load
 from pinxit.training import train as train_module
 from pinxit.training.run import Run
 

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file, save
 
 import pinxit
-from pinxit import sampling
+from pinxit.codes import sampling
+from pinxit.codes.sampling import Model, load, named, slerp
 from pinxit.data import open_data
 from pinxit.errors import DataError, UsageError
 from pinxit.objectives.mixture import Mixture
-from pinxit.sampling import Model, load, named, slerp
 
 NETWORKS = ["dcgan", "residual", "plain", "dense"]
 SMALL = {"channels": 4, "latent": 6}

@@ -6,6 +6,7 @@ import torch
 from skimage import data
 from torch.nn import functional as F
 
+from pinxit import hardware
 from pinxit.data import Batch
 from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.losses.perceptual import perceptual_distance
@@ -13,7 +14,6 @@ from pinxit.metrics.perceptual import lpips_like
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.settings import VAESettings
 from pinxit.objectives.vae import VAE
-from pinxit.training import hardware
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 

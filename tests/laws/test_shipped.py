@@ -13,20 +13,21 @@ import pytest
 from skimage import data
 from test_engine import small_tiles
 
-from pinxit.editors import EDITORS, engine
-from pinxit.editors.editor import Bound, Editor
-from pinxit.editors.engine import edit_picture
-from pinxit.editors.style import Stylize
+from pinxit import models
+from pinxit.edits import EDITS as TABLE
+from pinxit.edits import engine
+from pinxit.edits.bound import Bound, Edit
+from pinxit.edits.engine import edit_picture
+from pinxit.edits.style import Stylize
 from pinxit.errors import UsageError
+from pinxit.hardware import Hardware
 from pinxit.images import Picture, save_image
 from pinxit.settings import chain_text
-from pinxit.training import shipped
-from pinxit.training.hardware import Hardware
 
 SCALES = range(2, 9)
 
 
-def variants(kind: type[Editor]) -> Iterator[dict[str, object]]:
+def variants(kind: type[Edit]) -> Iterator[dict[str, object]]:
     """The settings that may choose another network: none, each scale, each switch."""
     yield {}
     for name, field in kind.model_fields.items():
@@ -37,11 +38,11 @@ def variants(kind: type[Editor]) -> Iterator[dict[str, object]]:
 def edits_that_ship() -> dict[str, Bound]:
     """Every edit that runs with networks that come with pinxit, by its text."""
     found: dict[str, Bound] = {}
-    for kind in EDITORS.values():
+    for kind in TABLE.values():
         for settings in variants(kind):
             try:
                 edit = kind.parse(settings)
-                if (text := chain_text((edit,), EDITORS)) not in found and (bound := edit.bind()).weights:
+                if (text := chain_text((edit,), TABLE)) not in found and (bound := edit.bind()).weights:
                     found[text] = bound
             except UsageError:  # it needs a model, or makes no sense without a setting of one's own
                 continue
@@ -55,8 +56,8 @@ TILE = 48
 
 def test_every_network_that_ships_serves_an_edit() -> None:
     painting = Stylize(style=(Path(data.data_dir) / "brick.png",), quick=True).bind()
-    assert set(shipped.SHIPPED) == {name for bound in [*EDITS.values(), painting] for name in bound.weights}
-    assert {path.stem for path in shipped.FOLDER.glob("*.safetensors")} >= set(shipped.SHIPPED)
+    assert set(models.SHIPPED) == {name for bound in [*EDITS.values(), painting] for name in bound.weights}
+    assert {path.stem for path in models.FOLDER.glob("*.safetensors")} >= set(models.SHIPPED)
 
 
 def test_they_start_without_the_compiler_and_without_what_draws(tmp_path: Path) -> None:

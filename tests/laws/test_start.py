@@ -12,10 +12,10 @@ import pinxit
 from pinxit.data.settings import DataSettings
 from pinxit.errors import DataError
 from pinxit.objectives.settings import RestorationSettings
+from pinxit.tensors import read_tensors
 from pinxit.training import train as train_module
 from pinxit.training.run import Run
 from pinxit.training.settings import TrainingSettings
-from pinxit.training.store import read_tensors
 
 SETTINGS = RestorationSettings(channels=4, levels=1, blocks=1)
 

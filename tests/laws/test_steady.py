@@ -10,16 +10,16 @@ import pytest
 import torch
 from skimage import data
 
-from pinxit.editors import EDITORS
-from pinxit.editors.adjust import Adjust
-from pinxit.editors.batch import Bench
-from pinxit.editors.editor import Bound, Local
-from pinxit.editors.engine import edit_picture
-from pinxit.editors.mask import Mask
-from pinxit.editors.settings import EditSettings
-from pinxit.editors.steady import PIXEL, REGION, Steady
+from pinxit.edits import EDITS
+from pinxit.edits.adjust import Adjust
+from pinxit.edits.bound import Bound, Local
+from pinxit.edits.engine import edit_picture
+from pinxit.edits.mask import Mask
 from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
+from pinxit.jobs.batch import Bench
+from pinxit.jobs.film import PIXEL, REGION, Steady
+from pinxit.jobs.settings import EditSettings
 
 SIZE = 96
 # What is flickered by other parts of the picture: a curve that its mean decides on, and the balance of its colours.
@@ -146,4 +146,4 @@ def test_what_a_film_remembers_is_not_left_to_its_edits() -> None:
 
 
 def test_only_what_paints_is_kept_steady_unasked() -> None:
-    assert {name for name, kind in EDITORS.items() if kind.steady} == {"stylize"}
+    assert {name for name, kind in EDITS.items() if kind.steady} == {"stylize"}

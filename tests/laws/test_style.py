@@ -18,16 +18,16 @@ from skimage import data
 
 from pinxit.cli import run
 from pinxit.data import Batch
-from pinxit.editors import looking
-from pinxit.editors.editor import Editor
-from pinxit.editors.engine import edit_picture
-from pinxit.editors.looking import Look
-from pinxit.editors.painter import fitted, read
-from pinxit.editors.painting import Painting, aim_at, ladder, settled
-from pinxit.editors.recipe import Recipe
-from pinxit.editors.style import Stylize, Texture
+from pinxit.edits import looking
+from pinxit.edits.bound import Edit
+from pinxit.edits.engine import edit_picture
+from pinxit.edits.looking import Look
+from pinxit.edits.painter import fitted, read
+from pinxit.edits.painting import Painting, aim_at, ladder, settled
+from pinxit.edits.style import Stylize, Texture
 from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.images import Picture
+from pinxit.jobs.recipe import Recipe
 from pinxit.losses.style import (
     LossNetwork,
     Maps,
@@ -60,7 +60,7 @@ def network() -> LossNetwork:
     return loss_network()
 
 
-def painted(picture: np.ndarray, editor: Editor, strength: float = 1.0, mask: np.ndarray | None = None) -> np.ndarray:
+def painted(picture: np.ndarray, editor: Edit, strength: float = 1.0, mask: np.ndarray | None = None) -> np.ndarray:
     return edit_picture(Picture(picture), [editor], mask, strength=strength).pixels
 
 

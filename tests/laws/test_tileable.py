@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 import pinxit
+from pinxit.codes.sampling import load
 from pinxit.errors import UsageError
 from pinxit.nets.seamless import looking, seamless
 from pinxit.nets.shapes import PictureShape, keep_variance
 from pinxit.objectives.ladder import LevelledDecoder
 from pinxit.objectives.objective import Generative
 from pinxit.objectives.vq import VQVAE
-from pinxit.sampling import load
 
 SMALL = {"channels": 4}
 SETTINGS = {"gan": pinxit.GANSettings, "vae": pinxit.VAESettings}

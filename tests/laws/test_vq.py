@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from pinxit import hardware
 from pinxit.data import Batch
 from pinxit.errors import UsageError
 from pinxit.nets.codebook import DEAD, Codebook, rotated, straight_through
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.settings import VQVAESettings
 from pinxit.objectives.vq import PICTURE_VARIANCE, VQVAE
-from pinxit.training import hardware
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import pinxit
-from pinxit import coding
 from pinxit.cli import run
+from pinxit.codes import coding
 from pinxit.images import load_image
 
 SETTINGS = ["--channels", "8", "--codes", "32", "--dimensions", "8", "--decay", "0.95", "--learning-rate", "5e-3"]

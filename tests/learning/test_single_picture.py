@@ -8,8 +8,8 @@ from skimage import data
 from torch import Tensor
 
 from pinxit.degradations import resize_bicubic
-from pinxit.editors.prior import PATIENCE, WINDOW, FittedPrior
-from pinxit.editors.untrained import DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
+from pinxit.edits.prior import PATIENCE, WINDOW, FittedPrior
+from pinxit.edits.untrained import DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
 
 CAMERA = torch.from_numpy(data.camera() / 255).float()[None]
 FACE = CAMERA[:, 90:154, 200:264]

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import pinxit
+from pinxit import hardware
 from pinxit.data import Batch, DataSet
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.vae import VAE
-from pinxit.training import hardware
 from pinxit.training.trainer import Trainer
 
 FAST = {"latent": 4, "learning_rate": 5e-3, "noise": 0.1}

@@ -7,14 +7,14 @@ import pytest
 from skimage import color, data, exposure
 
 import pinxit
-from pinxit.editors.adjust import encoded, linear
+from pinxit.edits.adjust import encoded, linear
 
 PHOTO = data.coffee()[150:250, 200:320].astype(np.float32) / 255
 LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
 def adjusted(pixels: np.ndarray = PHOTO, **settings: object) -> np.ndarray:
-    from pinxit.editors.adjust import Adjust
+    from pinxit.edits.adjust import Adjust
 
     return pinxit.edit(pixels, Adjust.parse(settings), device="cpu")
 

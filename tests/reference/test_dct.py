@@ -10,8 +10,8 @@ from scipy.ndimage import convolve1d
 from scipy.stats import norm
 from skimage import data
 
-from pinxit.editors import dct as ours
-from pinxit.editors.dct import RADIUS, SlidingDCT, cosines, denoise_dct, estimated_sigma
+from pinxit.edits import dct as ours
+from pinxit.edits.dct import RADIUS, SlidingDCT, cosines, denoise_dct, estimated_sigma
 
 
 def plainly(image: np.ndarray, sigma: float) -> np.ndarray:

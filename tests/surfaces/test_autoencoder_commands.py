@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pinxit import coding
 from pinxit.cli import run
+from pinxit.codes import coding
+from pinxit.codes.sampling import load
 from pinxit.errors import DataError
 from pinxit.images import load_image
-from pinxit.sampling import load
 from pinxit.training import train as train_module
 
 ROOT = Path(__file__).parents[2]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from pinxit import coding
 from pinxit.cli import run
+from pinxit.codes import coding
+from pinxit.codes.sampling import Model, load
 from pinxit.errors import UsageError
 from pinxit.images import load_image
-from pinxit.sampling import Model, load
 from pinxit.training import train as train_module
 
 KINDS = {"vae": [], "ladder": ["--levels", "2"], "rae": ["--penalty", "l2"], "vampprior": ["--pseudo-inputs", "3"]}

@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pinxit import coding, compression
 from pinxit.cli import run
-from pinxit.compression import compress, decompress, load_compressed, pack_bits, save_compressed, unpack_bits
+from pinxit.codes import coding, compression
+from pinxit.codes.compression import compress, decompress, load_compressed, pack_bits, save_compressed, unpack_bits
+from pinxit.codes.sampling import Model, load
 from pinxit.errors import DataError
 from pinxit.images import load_image
 from pinxit.metrics.paired import reported_psnr
-from pinxit.sampling import Model, load
 from pinxit.training import train as train_module
 
 WORDS = "--batch-size 16 --threads 1 --average 0.9 --learning-rate 5e-3 --steps"

@@ -16,14 +16,14 @@ from pydantic import Field
 
 import pinxit
 from pinxit.cli import run
-from pinxit.editors import EDITORS
-from pinxit.editors.adjust import Adjust
-from pinxit.editors.batch import edit_bytes
-from pinxit.editors.editor import Bound, Editor, Local
-from pinxit.editors.mask import Mask
-from pinxit.editors.settings import EditSettings
+from pinxit.edits import EDITS
+from pinxit.edits.adjust import Adjust
+from pinxit.edits.bound import Bound, Edit, Local
+from pinxit.edits.mask import Mask
 from pinxit.files import sha256
 from pinxit.images import load_picture, read_recipe
+from pinxit.jobs.batch import edit_bytes
+from pinxit.jobs.settings import EditSettings
 
 BRIGHT = Adjust(exposure=0.5)
 
@@ -290,7 +290,7 @@ def test_redo_says_which_file_is_no_longer_the_same(
     assert capsys.readouterr().err.startswith(f"pinxit: {changed}: ")
 
 
-class Tinted(Editor):
+class Tinted(Edit):
     """An edit with a file of its own and weights that ship."""
 
     model: Path = Field(description="A run.")
@@ -308,7 +308,7 @@ class Weighed(Local):
 
 @pytest.fixture
 def tinted(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(EDITORS, "tinted", Tinted)
+    monkeypatch.setitem(EDITS, "tinted", Tinted)
     Path("runs/mine").mkdir(parents=True)
     Path("runs/mine/weights.safetensors").write_bytes(b"weights")
     assert run(["edit", f"tinted(model={here}/runs/mine)", "cat.jpg", "-o", "runs/out.png"]) == 0

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from pinxit.cli import run
+from pinxit.codes.sampling import load
 from pinxit.commands.evaluate import judge
 from pinxit.data import open_data
 from pinxit.evaluation.evaluate import evaluate
 from pinxit.evaluation.pictures import Drawn
 from pinxit.files import sha256
-from pinxit.sampling import load
 from pinxit.training.run import Run
 
 EYES = ["--extractor", "digits-v1"]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from pinxit import coding
 from pinxit.cli import run
+from pinxit.codes import coding
+from pinxit.codes.sampling import load
 from pinxit.images import load_image
-from pinxit.sampling import load
 from pinxit.training import train as train_module
 
 

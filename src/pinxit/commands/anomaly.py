@@ -34,8 +34,8 @@ def anomaly(
         A folder for anomaly.json (a score, -ELBO in nats, and the reconstruction's mean squared error a picture) and,
         a sheet a picture, what was given, its reconstruction, and a heat map of the error.
     """
-    from pinxit.coding import anomalies, given, save_anomalies
-    from pinxit.sampling import load
+    from pinxit.codes.coding import anomalies, given, save_anomalies
+    from pinxit.codes.sampling import load
 
     model = load(folder)
     seen = given(model, pictures)

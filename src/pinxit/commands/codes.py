@@ -34,8 +34,8 @@ def codes(
     n
         Number of pictures, the first ones.
     """
-    from pinxit.coding import given, read_codes
-    from pinxit.sampling import load
+    from pinxit.codes.coding import given, read_codes
+    from pinxit.codes.sampling import load
 
     model = load(folder)
     told = read_codes(model, given(model, pictures, n))

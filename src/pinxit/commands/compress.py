@@ -41,11 +41,11 @@ def compress(
         What the numbers of a code are rounded to, in standard deviations of the posterior, by default 1: coarser steps
         take fewer bits. The codes of `pinxit train vq` are not rounded.
     """
-    from pinxit.coding import given
-    from pinxit.compression import compress as codes_of
-    from pinxit.compression import save_compressed
+    from pinxit.codes.coding import given
+    from pinxit.codes.compression import compress as codes_of
+    from pinxit.codes.compression import save_compressed
+    from pinxit.codes.sampling import load
     from pinxit.progress import say
-    from pinxit.sampling import load
 
     model = load(folder)
     seen = given(model, pictures, n)

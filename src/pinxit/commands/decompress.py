@@ -29,9 +29,9 @@ def decompress(
     out
         An .npz (key `images`, uint8, N H W C), a sheet (.png, .jpg, .webp), or a folder for single files, in order.
     """
-    from pinxit.compression import decompress as pictures_of
-    from pinxit.compression import load_compressed
-    from pinxit.sampling import load, save_samples
+    from pinxit.codes.compression import decompress as pictures_of
+    from pinxit.codes.compression import load_compressed
+    from pinxit.codes.sampling import load, save_samples
 
     model = load(folder)
     coded = load_compressed(file, folder, model)

@@ -41,8 +41,8 @@ def demo(
     n
         Pictures of each side that the score compares.
     """
+    from pinxit.codes.sampling import load
     from pinxit.images import grid, save_image
-    from pinxit.sampling import load
     from pinxit.training.recipes import GOLDEN
     from pinxit.training.run import RECIPE
     from pinxit.training.train import resume, train

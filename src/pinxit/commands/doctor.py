@@ -32,8 +32,8 @@ def doctor(*, as_json: Json = False) -> None:
 
 def examine() -> dict[str, Any]:
     """Return what was found, in the order in which it is shown."""
+    from pinxit import hardware
     from pinxit.files import cache_folder
-    from pinxit.training import hardware
     from pinxit.training.run import machine
 
     chosen = hardware.choose()

@@ -1,4 +1,4 @@
-"""`pinxit edit`: repair or enhance pictures; one sub-command for each row of `EDITORS`, and chains of them as text."""
+"""`pinxit edit`: repair or enhance pictures; one sub-command for each row of `EDITS`, and chains of them as text."""
 
 # Annotations are read when a command is made, for its settings class is known only then: no `annotations` import here.
 import json
@@ -14,12 +14,12 @@ from cyclopts.validators import Number
 from pydantic import Field, create_model
 
 from pinxit.commands import Json
-from pinxit.editors import EDITORS
-from pinxit.editors.editor import Editor
-from pinxit.editors.listing import PIPE
-from pinxit.editors.mask import Mask
-from pinxit.editors.settings import EditSettings
+from pinxit.edits import EDITS
+from pinxit.edits.bound import Edit
+from pinxit.edits.mask import Mask
 from pinxit.errors import DataError, UsageError
+from pinxit.jobs.listing import PIPE
+from pinxit.jobs.settings import EditSettings
 from pinxit.settings import Settings, did_you_mean, parse_chain
 
 S = TypeVar("S", bound=Settings)
@@ -113,12 +113,12 @@ def chain(
     edit
         The edits as text: name(setting=value, ...), several with | between, or a JSON list.
     """
-    edits = parse_chain(edit, EDITORS, "edit")
+    edits = parse_chain(edit, EDITS, "edit")
     _refuse_flags(words, (), "; in a chain, an edit's settings stand in brackets behind its name")
     _edit(words, edits, files, _parsed(Mask, mask), settings)
 
 
-def command(kind: type[Editor]) -> Callable[..., None]:
+def command(kind: type[Edit]) -> Callable[..., None]:
     """Return the command that edits pictures so, whose flags are the fields of `kind`."""
 
     def edit(
@@ -134,7 +134,7 @@ def command(kind: type[Editor]) -> Callable[..., None]:
     return edit
 
 
-for name, kind in EDITORS.items():
+for name, kind in EDITS.items():
     app.command(command(kind), name=name, help=kind.__doc__)
 
 
@@ -142,7 +142,7 @@ def _parsed(kind: type[S], flags: Settings | None) -> S:
     return kind.parse(flags.model_dump(exclude_unset=True) if flags else {})
 
 
-def _edit(words: Sequence[str], edits: Sequence[Editor], files: Files, mask: Mask, settings: EditSettings) -> None:
+def _edit(words: Sequence[str], edits: Sequence[Edit], files: Files, mask: Mask, settings: EditSettings) -> None:
     """Edit as the words ask: through a pipe, or files into a file or a folder."""
     if files.camera is not None:
         _edit_live(words, edits, files, mask, settings)
@@ -157,7 +157,7 @@ def _edit(words: Sequence[str], edits: Sequence[Editor], files: Files, mask: Mas
         return
     if files.out is None:
         raise UsageError("-o says where results go: a file for one picture, a folder for several")
-    from pinxit.editors.batch import MANIFEST, SHEET, edit_files
+    from pinxit.jobs.batch import MANIFEST, SHEET, edit_files
 
     out = _path(files.out)
     edited = edit_files(
@@ -173,19 +173,19 @@ def _edit(words: Sequence[str], edits: Sequence[Editor], files: Files, mask: Mas
     edited.check()
 
 
-def _edit_live(words: Sequence[str], edits: Sequence[Editor], files: Files, mask: Mask, settings: EditSettings) -> None:
+def _edit_live(words: Sequence[str], edits: Sequence[Edit], files: Files, mask: Mask, settings: EditSettings) -> None:
     """Show what a camera sees, edited."""
     given = {"IN": words, "--out": files.out, "--proof": files.proof, "--json": files.as_json, "--map": settings.map}
     if wrong := [name for name, is_given in given.items() if is_given]:
         raise UsageError(f"{' and '.join(wrong)}: not together with --camera, which shows and keeps nothing")
-    from pinxit.editors.live import edit_camera
+    from pinxit.jobs.live import edit_camera
 
     source = str(files.camera)
     shown = edit_camera(source, edits, settings, mask=mask, drawn=files.mask, side=files.camera_side)
     print(f"{shown.frames:,} frames, {shown.rate:.1f} a second")
 
 
-def _prove(words: Sequence[str], edits: Sequence[Editor], files: Files, settings: EditSettings) -> None:
+def _prove(words: Sequence[str], edits: Sequence[Edit], files: Files, settings: EditSettings) -> None:
     """Write a page of one picture edited so at several strengths."""
     if len(words) > 1 or len(edits) > 1 or PIPE in (*words, files.out):
         raise UsageError("--proof shows one file and one edit, not several or a pipe")
@@ -194,22 +194,20 @@ def _prove(words: Sequence[str], edits: Sequence[Editor], files: Files, settings
     out = _path(files.out)
     if out.exists() and not files.overwrite:
         raise UsageError(f"{out} is there already; -y makes it anew")
-    from pinxit.editors.proof import save_proof
+    from pinxit.jobs.proof import save_proof
 
     save_proof(Path(words[0]), edits[0], out, settings.device)
     print(out)
 
 
-def _edit_piped(
-    words: Sequence[str], edits: Sequence[Editor], files: Files, mask: Mask, settings: EditSettings
-) -> None:
+def _edit_piped(words: Sequence[str], edits: Sequence[Edit], files: Files, mask: Mask, settings: EditSettings) -> None:
     """Edit one picture that comes from stdin, or goes to stdout, or both."""
     if len(words) > 1:
         raise UsageError("- is one picture, and goes alone")
     out = None if files.out in (None, PIPE) else _path(str(files.out))
     _refuse_beside_a_pipe(out, files, settings)
-    from pinxit.editors.batch import edit_bytes
     from pinxit.files import write_whole
+    from pinxit.jobs.batch import edit_bytes
 
     name = "stdin" if words[0] == PIPE else words[0]
     content = _content(words[0])

@@ -36,9 +36,9 @@ def show(
     out
         The sheet (.png, .jpg, .webp); by default map.png in the run.
     """
-    from pinxit.coding import given, latent_map
+    from pinxit.codes.coding import given, latent_map
+    from pinxit.codes.sampling import load, save_samples
     from pinxit.progress import say
-    from pinxit.sampling import load, save_samples
 
     model = load(folder)
     out = out or folder / "map.png"

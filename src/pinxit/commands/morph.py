@@ -43,9 +43,9 @@ def morph(
     out
         The sheet (.png, .jpg, .webp), a row a picture; by default morph.png in the run.
     """
-    from pinxit.coding import given
-    from pinxit.coding import morph as ways_of
-    from pinxit.sampling import load, save_samples
+    from pinxit.codes.coding import given
+    from pinxit.codes.coding import morph as ways_of
+    from pinxit.codes.sampling import load, save_samples
 
     model = load(folder)
     out = out or folder / "morph.png"

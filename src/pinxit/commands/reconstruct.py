@@ -33,10 +33,10 @@ def reconstruct(
     out
         The sheet (.png, .jpg, .webp); by default reconstruct.png in the run.
     """
-    from pinxit.coding import before_and_after, given
+    from pinxit.codes.coding import before_and_after, given
+    from pinxit.codes.sampling import load, save_samples
     from pinxit.objectives.vq import VQVAE
     from pinxit.progress import say
-    from pinxit.sampling import load, save_samples
 
     model = load(folder)
     if isinstance(model.objective, VQVAE):

@@ -35,6 +35,6 @@ def redo(
     overwrite
         Replace what is there already.
     """
-    from pinxit.editors.redo import redo as make_again
+    from pinxit.jobs.redo import redo as make_again
 
     print(make_again(result, on, out, device, overwrite))

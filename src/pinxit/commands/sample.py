@@ -52,8 +52,8 @@ def sample(
         Make pictures whose opposite edges meet, such as textures of games, by a convolutional network. A sheet shows
         each one 3 x 3 times; single files and an .npz hold the tile itself.
     """
+    from pinxit.codes.sampling import load, named, save_samples
     from pinxit.progress import say
-    from pinxit.sampling import load, named, save_samples
 
     model = load(folder)
     if sampler:

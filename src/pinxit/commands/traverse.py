@@ -39,8 +39,8 @@ def traverse(
     label
         Draw this class, from a conditional run.
     """
-    from pinxit.coding import traverse as ways_of
-    from pinxit.sampling import load, save_samples
+    from pinxit.codes.coding import traverse as ways_of
+    from pinxit.codes.sampling import load, save_samples
 
     model = load(folder)
     out = out or folder / "traverse.png"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pinxit.codes.sampling import load
 from pinxit.data import DataSet, ImageSet, mnist
 from pinxit.data.sets import parse_spec
 from pinxit.data.settings import HOLDOUT
@@ -17,7 +18,6 @@ from pinxit.evaluation.utility import check_classes, utility
 from pinxit.files import sha256, write_json
 from pinxit.images import save_image
 from pinxit.metrics.features import EXTRACTORS
-from pinxit.sampling import load
 from pinxit.training.plan import pictures_of
 from pinxit.training.report import write_report
 from pinxit.training.run import EVALUATION, RECIPE, Run

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from pinxit import hardware
 from pinxit.data import Batch, DataSet, ImageSet, batch_at, open_data, open_packed
 from pinxit.data.pack import pack_path
 from pinxit.data.settings import DataSettings
@@ -19,11 +20,10 @@ from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Generative, Objective
 from pinxit.objectives.settings import USUAL_PRIORS, ObjectiveSettings, PriorSettings
 from pinxit.progress import duration, say
-from pinxit.training import hardware
+from pinxit.tensors import read_tensors
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
 from pinxit.training.run import RECIPE, Run
 from pinxit.training.settings import TrainingSettings
-from pinxit.training.store import read_tensors
 from pinxit.training.trainer import Trainer
 
 TIMED_STEPS, WARMING_STEPS = 30, 5

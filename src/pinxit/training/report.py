@@ -26,9 +26,9 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from pinxit.files import write_whole
 from pinxit.images import load_image
+from pinxit.page import CSS, HTML
 from pinxit.progress import duration
 from pinxit.settings import Settings
-from pinxit.training.page import CSS, HTML
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import LOG, Run
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
-from pinxit.errors import DataError, DivergedError
-from pinxit.files import sha256, sync_folder, write_json, write_whole
+from pinxit.errors import DivergedError
+from pinxit.files import sha256, sync_folder, write_json
 from pinxit.progress import say
+from pinxit.tensors import write_tensors
 
 MARKER = "complete.json"
 STATE = "state.safetensors"
@@ -95,20 +96,6 @@ class Checkpoints:
             if judgement:
                 rated.append((judgement["value"] * (1 if judgement["best"] == "lowest" else -1), step))
         return min(rated)[1] if rated else None
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: str | None = None) -> None:
-    """Write tensors as safetensors, whole or not at all; the same tensors and `about` give the same bytes."""
-    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_whole(path, save(plain, {"pinxit": about} if about else None))
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file; raises `DataError` with one line if it is none."""
-    try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable safetensors file ({error})") from error
 
 
 def _read(place: Path) -> Checkpoint:

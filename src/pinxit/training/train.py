@@ -22,10 +22,11 @@ from pinxit.objectives.objective import Generative
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.progress import Line, say
 from pinxit.settings import BASE_NAMES
+from pinxit.tensors import read_tensors, write_tensors
 from pinxit.training.plan import autoencoder_of, batch_of, build_trainer, pictures_of, plan, plan_prior
-from pinxit.training.run import LOG, RECIPE, WEIGHTS, Log, Run, machine
+from pinxit.training.run import LOG, RECIPE, Log, Run, machine, weights_file
 from pinxit.training.settings import TrainingSettings
-from pinxit.training.store import Checkpoints, read_tensors, write_tensors
+from pinxit.training.store import Checkpoints
 
 SECONDS_BETWEEN_CHECKPOINTS = 25.0
 SHEETS = 16
@@ -60,7 +61,7 @@ def train(
     asked = training.model_dump(exclude_unset=True) if training else {}
     recipe = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}))
     if start is not None:
-        start = weights_of(Path(start))
+        start = weights_file(Path(start))
         recipe = recipe.changed(start=sha256(start))
     run = Run.create(out, recipe)
     _fit(run, pictures, start)
@@ -89,14 +90,6 @@ def resume(out: str | Path) -> Run:
         raise DataError(f"{out} was stopped before it had taken the weights it begins with; train it anew with --from")
     _fit(run, pictures_of(run.recipe))
     return run
-
-
-def weights_of(place: Path) -> Path:
-    """Return the file of weights at a place: itself, or that of the run; `DataError` if there is none."""
-    path = place / WEIGHTS if place.is_dir() else place
-    if not path.is_file():
-        raise DataError(f"{place}: no weights are there; a run's folder or a safetensors file would do")
-    return path
 
 
 def _fit(run: Run, pictures: DataSet, start: Path | None = None) -> None:

@@ -15,9 +15,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pinxit.data import Batch
 from pinxit.errors import DataError, DivergedError
+from pinxit.hardware import Hardware
 from pinxit.objectives.objective import Objective, Player
 from pinxit.objectives.settings import ObjectiveSettings
-from pinxit.training.hardware import Hardware
 from pinxit.training.settings import TrainingSettings
 
 AVERAGE_WARMUP = 10.0

@@ -1,0 +1,269 @@
+"""What an autoencoder makes of given pictures: reconstructions, ways and maps of their codes, how strange they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib import colormaps
+from torch import Tensor
+
+from pinxit.codes.sampling import Model
+from pinxit.data import Batch, open_data
+from pinxit.data.batch import to_float, to_uint8
+from pinxit.data.render import fitted, with_channels
+from pinxit.data.sets import ImageSet, parse_spec
+from pinxit.errors import DataError, UsageError
+from pinxit.files import write_json
+from pinxit.images import grid, save_image
+from pinxit.losses.latent import kl_to_normal
+from pinxit.objectives.mixture import BY_CLASS
+from pinxit.objectives.vae import active_units
+from pinxit.progress import track
+from pinxit.settings import did_you_mean
+
+SAMPLES = 16
+DEVIATIONS = 2.5
+SCORE = "-ELBO in nats, of codes that are points the distortion alone; the strangest first"
+
+
+@dataclass(frozen=True)
+class Given:
+    """Pictures as a model sees them: float32 (N, C, H, W) in [0, 1], their names, labels (N,) if it is conditional."""
+
+    names: list[str]
+    images: Tensor
+    labels: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def alone(self, what: str) -> Iterator[Batch]:
+        """Yield every picture as a batch of its own, so that nothing depends on its company, telling the progress."""
+        labels = [None] * len(self) if self.labels is None else self.labels.split(1)
+        rows = (
+            Batch(image=image, label=label, seed=0, step=0)
+            for image, label in zip(self.images.split(1), labels, strict=True)
+        )
+        return track(rows, what, len(self))
+
+
+def given(model: Model, source: str, n: int | None = None, only: str | None = None) -> Given:
+    """Return the first `n` pictures of any DATA argument, all if not given, at the size and in the colours of the run.
+
+    Of pictures with classes those of the class `only`, if it is given. Raises `DataError` if a picture has colours the
+    model does not know, or no class where the model needs one; `UsageError` if none is of the class.
+    """
+    recipe = model.recipe.data
+    base, part = parse_spec(source)
+    images = open_data(source, recipe.holdout if part else 0).train
+    numbers = (np.arange(len(images)) if only is None else _of_class(images, only, base))[:n]
+    size = (recipe.size, recipe.size)
+    pixels = [with_channels(fitted(images[number], size, recipe.fit), recipe.channels) for number in numbers]
+    every = images.names
+    names = [every[number] for number in numbers]
+    for name, picture in zip(names, pixels, strict=True):
+        if picture.shape[2] != recipe.channels:
+            raise DataError(f"{base}: {name} has {picture.shape[2]} channels and the model {recipe.channels}")
+    floats = torch.cat([to_float(picture[None].copy()) for picture in pixels])
+    return Given(names, floats, _labels(model, images, numbers))
+
+
+def reconstruct(model: Model, pictures: Given) -> np.ndarray:
+    """Return what is left of pictures after a way through their codes, (N, H, W, C) uint8."""
+    with torch.no_grad():
+        return np.concatenate([to_uint8(_restored(model, one)) for one in pictures.alone("reconstructing")])
+
+
+def before_and_after(model: Model, pictures: Given) -> np.ndarray:
+    """Return each picture followed by its reconstruction, (2 N, H, W, C) uint8."""
+    both = np.stack([to_uint8(pictures.images), reconstruct(model, pictures)], axis=1)
+    return both.reshape(-1, *both.shape[2:])
+
+
+def traverse(model: Model, rows: int, columns: int, seed: int = 0, label: str | None = None) -> np.ndarray:
+    """Return (rows, columns, H, W, C) uint8: the picture of `seed`, one number of its code moved along each row.
+
+    The rows are the numbers that vary most among the codes the model draws from, each from 2.5 deviations below its
+    mean to 2.5 above.
+    """
+    if rows < 1 or columns < 2:
+        raise UsageError("a traversal needs at least one row and two pictures in it")
+    labels = model.labels(1, label)
+    latent = model.latents(1, seed, labels=labels)
+    mean, deviation = model.samplers[model.sampler].moments()
+    chosen = deviation.argsort(descending=True, stable=True)[:rows]
+    ways = latent.repeat(len(chosen), columns, 1)
+    for row, number in enumerate(chosen.tolist()):
+        places = torch.linspace(-DEVIATIONS, DEVIATIONS, columns)
+        ways[row, :, number] = mean[number] + places * deviation[number]
+    flat = ways.flatten(0, 1)
+    pictures = model.draw(flat, None if labels is None else labels.expand(len(flat)))
+    return pictures.reshape(len(chosen), columns, *pictures.shape[1:])
+
+
+def morph(model: Model, pictures: Given, start: str, end: str, columns: int) -> np.ndarray:
+    """Return (N, columns, H, W, C) uint8: pictures of the class `start` on the way to what they would be in `end`.
+
+    To a code is added a growing share, from none to all, of the difference of the two classes' mean codes (the visual
+    attribute vectors of Larsen et al., 2016, with classes for attributes); the means are those of the sampler
+    'class-gaussian'. Raises `UsageError` for a class that is not known, or if the run has no such sampler or is
+    conditional, for then its codes hold no class.
+    """
+    if model.objective.shape.classes:
+        raise UsageError("the codes of a conditional run hold no class; `pinxit sample --label` asks for one")
+    by_class = model.using(BY_CLASS)
+    places = torch.linspace(0, 1, columns)[:, None]
+    still = torch.zeros(1, model.objective.latent)  # without noise a latent is its class's mean
+    labels = [by_class.labels(1, name) for name in (start, end)]
+    first, last = (by_class.samplers[BY_CLASS].latents(still, still[:, :1], label) for label in labels)
+    codes = torch.cat([_posterior(model, one)[0] for one in pictures.alone("coding")])
+    ways = codes[:, None] + places * (last - first)
+    drawn = model.draw(ways.flatten(0, 1))
+    return drawn.reshape(len(pictures), columns, *drawn.shape[1:])
+
+
+def latent_map(model: Model, pictures: Given, columns: int) -> tuple[np.ndarray, float]:
+    """Return a square map of pictures, (columns^2, H, W, C) uint8, and the share of the codes' variance it shows.
+
+    A picture stands where its code is along the two leading principal components, the first to the right and the
+    second upwards, in one scale; each with the sign that makes its largest number positive. In a cell stands the
+    picture nearest to its middle; where there is none it is white. Raises `UsageError` for fewer than two pictures.
+    """
+    if len(pictures) < 2:
+        raise UsageError("a map needs at least two pictures")
+    codes = torch.cat([_posterior(model, one)[0] for one in pictures.alone("coding")])
+    place, share = principal_plane(codes)
+    position = (place / place.abs().amax().clamp(min=1e-12) + 1) / 2 * columns
+    cell = position.long().clamp(max=columns - 1)
+    chosen: dict[int, int] = {}
+    for picture in (position - cell - 0.5).square().sum(1).argsort(descending=True, stable=True).tolist():
+        right, up = cell[picture].tolist()
+        chosen[(columns - 1 - up) * columns + right] = picture  # the nearest comes last
+    images = to_uint8(pictures.images)
+    sheet = np.full((columns**2, *images.shape[1:]), 255, np.uint8)
+    sheet[list(chosen)] = images[list(chosen.values())]
+    return sheet, share
+
+
+def principal_plane(codes: Tensor) -> tuple[Tensor, float]:
+    """Return codes (N, D) along their two leading principal components, (N, 2), and the share of variance in these."""
+    centred = torch.nn.functional.pad(codes - codes.mean(0), (0, max(0, 2 - codes.shape[1])))
+    _, deviation, axes = torch.linalg.svd(centred.double(), full_matrices=False)
+    largest = axes[:2].gather(1, axes[:2].abs().argmax(1, keepdim=True))
+    variance = deviation.square()
+    share = variance[:2].sum() / variance.sum().clamp(min=1e-12)
+    return (centred.double() @ (axes[:2] * largest.sign()).mT), share.item()
+
+
+def read_codes(model: Model, pictures: Given) -> dict[str, Any]:
+    """Return what each number of the code does for given pictures, the busiest first, and what that amounts to.
+
+    `varies` is the variance of the number's posterior mean over the pictures; `kl` the mean divergence of its
+    posterior from N(0, 1) in nats, None where codes are points. `rate` and `distortion` are means in nats a picture, by
+    one draw each; a number is active if it varies by more than 0.01 (Burda et al., 2016, section 5.2).
+    """
+    objective = model.autoencoder
+    posteriors, evidence, rate = [], [], []
+    for one in pictures.alone("coding"):
+        posteriors.append(_posterior(model, one))
+        with torch.no_grad():
+            drawn = objective.reconstruct(one)
+            evidence.append(objective.log_likelihood(drawn).mean())
+            rate.append(objective.kl(drawn).mean() if objective.gaussian else drawn.mean.new_zeros(()))
+    mean, log_variance = (torch.cat(part) for part in zip(*posteriors, strict=True))
+    kl = kl_to_normal(mean, log_variance).mean(0)
+    varies = mean.var(0, correction=0)
+    order = (kl if objective.gaussian else varies).argsort(descending=True, stable=True).tolist()
+    return {
+        "pictures": len(pictures),
+        "rate": torch.stack(rate).mean().item() if objective.gaussian else None,
+        "distortion": -torch.stack(evidence).mean().item(),
+        "active": int(active_units(mean)),
+        "numbers": [
+            {"number": n, "kl": kl[n].item() if objective.gaussian else None, "varies": varies[n].item()} for n in order
+        ],
+    }
+
+
+def _posterior(model: Model, one: Batch) -> tuple[Tensor, Tensor]:
+    with torch.no_grad():
+        return model.autoencoder.encode(one.image, one.label)
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """How unlike the training pictures one is, and where.
+
+    `score` is -ELBO in nats, the higher the stranger; of codes that are points it is the distortion. `error` (H, W) is
+    the squared error of the reconstruction (H, W, C), uint8, the mean over channels.
+    """
+
+    name: str
+    score: float
+    error: np.ndarray[Any, Any]
+    reconstruction: np.ndarray[Any, Any]
+
+
+def anomalies(model: Model, pictures: Given) -> list[Anomaly]:
+    """Return each picture's anomaly, in their order; a score is the mean over 16 latents of the posterior."""
+    with torch.no_grad():
+        return [_anomaly(model, name, one) for name, one in zip(pictures.names, pictures.alone("looking"), strict=True)]
+
+
+def save_anomalies(out: Path, pictures: Given, found: Sequence[Anomaly]) -> dict[str, Any]:
+    """Write `anomaly.json` and a sheet for each picture into the folder `out`, and return what the JSON holds.
+
+    A heat map goes from black to white at the largest error of all pictures, so that the maps can be compared.
+    """
+    hottest = max(one.error.max() for one in found)
+    entries = []
+    for number, (one, image) in enumerate(zip(found, to_uint8(pictures.images), strict=True)):
+        colours = np.uint8(255 * colormaps["inferno"](one.error / max(hottest, 1e-12))[..., :3])
+        parts = [with_channels(part, 4)[..., :3] for part in (image, one.reconstruction)]
+        sheet = f"{number:06d}-{Path(one.name).stem}.png"
+        save_image(out / sheet, grid(np.stack([*parts, colours]), columns=3))
+        entries.append({"name": one.name, "score": one.score, "error": float(one.error.mean()), "sheet": sheet})
+    document = {"score": SCORE, "pictures": sorted(entries, key=_strangest)}
+    write_json(out / "anomaly.json", document)
+    return document
+
+
+def _strangest(entry: dict[str, Any]) -> float:
+    return -entry["score"]
+
+
+def _anomaly(model: Model, name: str, one: Batch) -> Anomaly:
+    objective = model.autoencoder
+    score = -objective.elbo(objective.reconstruct(one, SAMPLES)).item()
+    restored = _restored(model, one)
+    error = (restored - one.image).square().mean(1)[0].numpy()
+    return Anomaly(name, score, error, to_uint8(restored)[0])
+
+
+def _restored(model: Model, one: Batch) -> Tensor:
+    return model.objective.sample(model.encode(one.image, one.label), one.label)
+
+
+def _of_class(images: ImageSet, name: str, source: str) -> np.ndarray:
+    """Return which pictures are of a class: all, where pictures have none."""
+    if images.labels is None:
+        return np.arange(len(images))
+    there = [images.classes[label] for label in np.unique(images.labels)]
+    if name not in there:
+        raise UsageError(f"{source}: there is no such class as {name}{did_you_mean(name, there)}")
+    return np.flatnonzero(images.labels == images.classes.index(name))
+
+
+def _labels(model: Model, images: ImageSet, numbers: np.ndarray) -> Tensor | None:
+    """Return the labels of some pictures in the order of the model's classes, if it is conditional."""
+    if not model.objective.shape.classes:
+        return None
+    known = model.recipe.data.classes
+    if images.labels is None or not set(images.classes) <= set(known):
+        raise DataError(f"the model needs each picture's class: folders (or labels) named {', '.join(known)}")
+    return torch.tensor([known.index(images.classes[label]) for label in images.labels[numbers]])

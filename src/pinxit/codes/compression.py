@@ -1,0 +1,245 @@
+"""Pictures as the codes a run's autoencoder has for them, in a file of few bits (.pxc), and back.
+
+The codes of a VQ-VAE are whole numbers below K, written in ceil(log2 K) bits each, a row of bytes a picture. The others
+are posterior means, rounded to a step in proportion to each number's deviation, that is to how exactly the encoder
+knows it: at a step of sqrt(12) deviations rounding errs as much as the posterior does, and the whole numbers have
+about as many bits as the rate. A number that says nothing is rounded to 0 in every picture. The whole numbers are
+written number by number, in planes of bytes, through LZMA without contexts, an adaptive arithmetic code.
+
+The file is safetensors, its one word of metadata JSON (`About`), so that equal pictures give equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from pinxit.codes.coding import Given
+from pinxit.codes.sampling import AT_ONCE, Model
+from pinxit.data.batch import to_float, to_uint8
+from pinxit.errors import DataError, UsageError
+from pinxit.files import sha256
+from pinxit.metrics.paired import reported_psnr
+from pinxit.objectives.vq import VQVAE
+from pinxit.progress import track
+from pinxit.tensors import write_tensors
+from pinxit.training.run import WEIGHTS
+
+USUAL_STEP = 1.0
+POINT = 1 / 32
+"""The deviation ascribed to codes that are points, in deviations of the codes themselves."""
+LARGEST = 2**30
+PLANES = np.array([0, 8, 16, 24])[:, None, None]
+LZMA = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Pictures as whole numbers: latents are `numbers` (N, P) int64 times `steps` (P,), which are 1 for a codebook.
+
+    `labels` (N,) are the pictures' classes if the model is conditional.
+    """
+
+    names: list[str]
+    numbers: Tensor
+    steps: Tensor
+    labels: Tensor | None = None
+
+
+class About(BaseModel, frozen=True, extra="forbid"):
+    """What a .pxc says of itself: its pictures' `shape` (N, H, W, C), and the SHA-256 of all else in the file."""
+
+    format: Literal[1] = 1
+    weights: str
+    shape: tuple[int, int, int, int]
+    names: tuple[str, ...]
+    sha256: str = ""
+
+
+def compress(model: Model, pictures: Given, step: float | None = None) -> Coded:
+    """Return pictures as whole numbers, each picture's a function of itself and the model alone.
+
+    `step` (1 if not given) is what numbers are rounded to, in deviations of the posterior. Raises `UsageError` if the
+    run has no encoder, or if `step` is given and its codes are whole numbers already.
+    """
+    book = isinstance(model.objective, VQVAE)
+    if book and step is not None:
+        raise UsageError("--step: the codes of this run are whole numbers already; leave it out")
+    codes = torch.cat([model.encode(one.image, one.label) for one in pictures.alone("coding")])
+    if book:
+        return Coded(pictures.names, codes, torch.ones_like(codes[0]))
+    steps = (USUAL_STEP if step is None else step) * deviations(model)
+    numbers = (codes / steps).round()
+    if not (numbers.abs() < LARGEST).all():
+        raise DataError("the codes are not finite, or too large for their step; a larger --step may help")
+    return Coded(pictures.names, numbers.long(), steps, pictures.labels)
+
+
+def decompress(model: Model, coded: Coded) -> np.ndarray:
+    """Return the pictures (N, H, W, C) uint8 that codes stand for, each decoded by itself."""
+    latents = coded.numbers * coded.steps
+    labels = [None] * len(latents) if coded.labels is None else coded.labels.split(1)
+    rows = track(zip(latents.split(1), labels, strict=True), "decoding", len(latents))
+    with torch.no_grad():
+        return np.concatenate([to_uint8(model.objective.sample(latent, label)) for latent, label in rows])
+
+
+def deviations(model: Model) -> Tensor:
+    """Return how exactly the encoder knows each number of a code, (latent,): the posterior's root mean variance.
+
+    The mean is over 64 pictures that the model draws itself, so it is a property of the run. Codes that are points are
+    ascribed one thirty-second of the deviation of the codes, the same for all numbers.
+    """
+    if not model.autoencoder.gaussian:
+        _, spread = model.samplers[model.sampler].moments()
+        return POINT * spread.square().mean().sqrt().expand_as(spread)
+    labels = model.labels(AT_ONCE)
+    with torch.no_grad():
+        drawn = model.objective.sample(model.latents(AT_ONCE, labels=labels), labels)
+        _, log_variance = model.autoencoder.encode(drawn, labels)
+    return log_variance.exp().mean(0).sqrt()
+
+
+def save_compressed(path: Path, run: Path, model: Model, pictures: Given, coded: Coded) -> dict[str, Any]:
+    """Write the codes of pictures to `path`, whole or not at all, and return what there is to tell of it.
+
+    `run` is the folder that the model was loaded from. `bits_per_pixel` counts the codes alone, `bytes` the whole file;
+    pixels are those of the pictures as the model sees them. `psnr` in dB is the mean over pictures, each by its
+    8-bit restoration.
+    """
+    tensors = _written(model, coded)
+    about = About(weights=sha256(run / WEIGHTS), shape=_shape(model, len(coded.names)), names=tuple(coded.names))
+    signed = about.model_copy(update={"sha256": _digest(about, tensors)})
+    write_tensors(path, tensors, signed.model_dump_json())
+    return {
+        "pictures": len(coded.names),
+        "bits_per_pixel": 8 * tensors["codes"].numel() / math.prod(about.shape[:3]),
+        "bytes": path.stat().st_size,
+        "psnr": reported_psnr(to_float(decompress(model, coded)), pictures.images).mean().item(),
+    }
+
+
+def load_compressed(path: Path, run: Path, model: Model) -> Coded:
+    """Return the codes in a .pxc file; `run` is the folder that the model was loaded from.
+
+    Raises `DataError` with one line if the file is none, is damaged, or was made by another run.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            about = About.model_validate_json((file.metadata() or {}).get("pinxit", ""))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    except (SafetensorError, ValueError) as error:
+        raise DataError(f"{path}: not a whole .pxc file of this version of pinxit") from error
+    if about.weights != sha256(run / WEIGHTS):
+        raise DataError(f"{path}: made by another run, or by this one before it was trained further")
+    if about.sha256 != _digest(about, tensors):
+        raise DataError(f"{path}: damaged, for its SHA-256 is another; compress the pictures again")
+    try:
+        if not about.names or about.shape != _shape(model, len(about.names)):
+            raise ValueError(f"{len(about.names)} names, and pictures of the shape {about.shape}")
+        if any("\0" in name for name in about.names):
+            raise ValueError("a name with a NUL in it")
+        return _read(model, list(about.names), tensors)
+    except (ValueError, KeyError, lzma.LZMAError) as error:
+        raise DataError(f"{path}: holds no codes of this run ({error})") from error
+
+
+def pack_bits(numbers: Tensor, bits: int) -> Tensor:
+    """Return whole numbers (N, P) below 2^bits as uint8 (N, ceil(P bits / 8)), the highest bit of each first."""
+    places = np.arange(bits)[::-1]
+    digits = (numbers.numpy()[..., None] >> places & 1).astype(np.uint8)
+    return torch.from_numpy(np.packbits(digits.reshape(len(numbers), -1), axis=1))
+
+
+def unpack_bits(rows: Tensor, numbers: int, bits: int) -> Tensor:
+    """Return the (N, numbers) int64 that `pack_bits` made uint8 `rows` of."""
+    digits = np.unpackbits(rows.numpy(), axis=1, count=numbers * bits).reshape(len(rows), numbers, bits)
+    return torch.from_numpy(digits @ (1 << np.arange(bits)[::-1]))
+
+
+def squeeze(numbers: Tensor) -> Tensor:
+    """Return whole numbers (N, P) between -2^30 and 2^30 as few bytes, (n,) uint8.
+
+    They become 0, -1, 1, -2, ... -> 0, 1, 2, 3, ..., and stand number by number in four planes, the lowest bytes of all
+    first: what does not vary is a run of zeros.
+    """
+    folded = torch.where(numbers < 0, -2 * numbers - 1, 2 * numbers).numpy().T
+    planes = (folded >> PLANES & 255).astype(np.uint8)
+    content = lzma.compress(planes.tobytes(), format=lzma.FORMAT_RAW, filters=LZMA)
+    return torch.from_numpy(np.frombuffer(content, np.uint8).copy())
+
+
+def unsqueeze(content: Tensor, pictures: int, numbers: int) -> Tensor:
+    """Return the (pictures, numbers) int64 that `squeeze` made `content` of; `ValueError` or `LZMAError` if of none."""
+    length = len(PLANES) * numbers * pictures
+    stream = lzma.LZMADecompressor(format=lzma.FORMAT_RAW, filters=LZMA)
+    found = stream.decompress(content.numpy().tobytes(), max_length=length + 1)
+    if len(found) != length or not stream.eof or stream.unused_data:
+        raise ValueError("another number of codes than there are pictures")
+    planes = np.frombuffer(found, np.uint8).reshape(len(PLANES), numbers, pictures).astype(np.int64)
+    folded = (planes << PLANES).sum(0).T
+    return torch.from_numpy(np.where(folded % 2, -(folded + 1) // 2, folded // 2))
+
+
+def _written(model: Model, coded: Coded) -> dict[str, Tensor]:
+    """Return what a file holds of codes; a picture's class is one number more."""
+    if isinstance(model.objective, VQVAE):
+        return {"codes": pack_bits(coded.numbers, _bits(model.objective.settings.codes))}
+    numbers = coded.numbers if coded.labels is None else torch.column_stack([coded.numbers, coded.labels])
+    return {"codes": squeeze(numbers), "steps": coded.steps}
+
+
+def _read(model: Model, names: list[str], tensors: Mapping[str, Tensor]) -> Coded:
+    """Return the codes a file holds; raises `ValueError`, `KeyError` or `LZMAError` if they cannot be the model's."""
+    latent, classes, codes = model.objective.latent, model.objective.shape.classes, tensors["codes"]
+    if isinstance(model.objective, VQVAE):
+        known = model.objective.settings.codes
+        bits = _bits(known)
+        _check(codes, torch.uint8, (len(names), math.ceil(latent * bits / 8)))
+        numbers = unpack_bits(codes, latent, bits)
+        if numbers.max() >= known:
+            raise ValueError(f"code {numbers.max()} of a book of {known}")
+        return Coded(names, numbers, torch.ones_like(numbers[0]))
+    _check(codes, torch.uint8, (codes.numel(),))
+    _check(tensors["steps"], torch.float32, (latent,))
+    numbers = unsqueeze(codes, len(names), latent + bool(classes))
+    if not classes:
+        return Coded(names, numbers, tensors["steps"])
+    labels = numbers[:, -1]
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"classes from {labels.min()} to {labels.max()}, of {classes}")
+    return Coded(names, numbers[:, :-1], tensors["steps"], labels)
+
+
+def _check(tensor: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+    if tensor.dtype != dtype or tensor.shape != shape:
+        raise ValueError(f"{tensor.dtype} {tuple(tensor.shape)} instead of {dtype} {shape}")
+
+
+def _bits(codes: int) -> int:
+    """Return ceil(log2(codes)), the bits in which the number of one can be written."""
+    return (codes - 1).bit_length()
+
+
+def _shape(model: Model, count: int) -> tuple[int, int, int, int]:
+    shape = model.objective.shape
+    return count, shape.size, shape.size, shape.channels
+
+
+def _digest(about: About, tensors: Mapping[str, Tensor]) -> str:
+    unsigned = about.model_copy(update={"sha256": ""}).model_dump_json().encode()
+    content = (tensors[name].flatten().view(torch.uint8).numpy().tobytes() for name in sorted(tensors))
+    return hashlib.sha256(unsigned + b"".join(content)).hexdigest()

@@ -1,0 +1,262 @@
+"""Drawing new pictures from a trained run: each picture has a seed of its own, so it is the same in any company."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pinxit.data import draws
+from pinxit.data.batch import to_uint8
+from pinxit.errors import DataError, UsageError
+from pinxit.files import sha256, whole_file
+from pinxit.images import grid, save_image
+from pinxit.nets.seamless import looking, seamless
+from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
+from pinxit.objectives.objective import Generative
+from pinxit.objectives.prior import Prior
+from pinxit.objectives.vae import VAE
+from pinxit.objectives.vq import VQVAE
+from pinxit.progress import say, track
+from pinxit.settings import did_you_mean
+from pinxit.tensors import read_tensors
+from pinxit.training.plan import autoencoder_of, build, load_weights, trained
+from pinxit.training.recipes import Recipe
+from pinxit.training.run import RECIPE, Run
+
+AT_ONCE = 64
+"""Pictures are always computed this many at a time, so that no picture's bits depend on how many were asked for."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained run, ready to draw from, on the processor in float32."""
+
+    recipe: Recipe
+    objective: Generative
+    samplers: Mapping[str, Sampler]
+    sampler: str
+    learned: Mapping[str, str] = field(default_factory=dict)
+    """The SHA-256 of the weights of samplers that are runs of their own, by name."""
+    tileable: bool = False
+    """Whether opposite edges of its pictures meet."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names one can ask for, if the run is conditional or its latents are drawn by class."""
+        by_class = self.sampler in self.samplers and self.samplers[self.sampler].by_class
+        return self.recipe.data.classes if self.objective.shape.classes or by_class else ()
+
+    def using(self, sampler: str) -> Model:
+        """Return the model drawing its latents from another sampler; `UsageError` if it is not fitted."""
+        if sampler not in self.samplers:
+            known = did_you_mean(sampler, self.samplers)
+            raise UsageError(
+                f"--sampler {sampler}: not fitted in this run, which is done when training ends, or by "
+                f"`pinxit train prior`{known}"
+            )
+        return replace(self, sampler=sampler)
+
+    def tiling(self) -> Model:
+        """Return the model making pictures whose opposite edges meet; `UsageError` if its network cannot."""
+        if not looking(self.objective.networks):
+            raise UsageError(
+                "--tileable: edges meet where convolutions go round, and this run's network has none; one trained with "
+                "--network dcgan, residual or plain (gan), convolutional or residual (vae), or as a vq can do it"
+            )
+        return replace(self, tileable=True)
+
+    def latents(self, n: int, seed: int = 0, truncation: float | None = None, labels: Tensor | None = None) -> Tensor:
+        """Return latents (n, latent), n >= 1, from the model's sampler: row i is a function of seed + i alone.
+
+        With `truncation` t every number is made from a normal that is cut off at -t and t, which gives likelier and
+        less diverse pictures (Brock et al., 2019, section 3.1; drawn by the inverse distribution instead of rejection).
+        `labels` (n,) say of which classes, where the sampler knows them.
+        """
+        if n < 1:
+            raise UsageError(f"{n} pictures cannot be drawn; ask for 1 or more")
+        if not self.samplers:
+            raise UsageError(
+                f"a run of '{self.recipe.objective}' has no prior to draw codes from before `pinxit train prior RUN`; "
+                "it can reconstruct"
+            )
+        sampler = self.samplers[self.sampler]
+        if truncation is not None and not sampler.normals:
+            raise UsageError("--truncation: codes out of a book have no tails to cut off")
+        uniform = torch.from_numpy(draws.uniform(_keys(n, seed, "component"), sampler.uniforms))
+        normal = _normal(_keys(n, seed, "sample"), sampler.normals, truncation)
+        return _in_parts(sampler.latents, "drawing codes", normal, uniform, labels if sampler.by_class else None)
+
+    def labels(self, n: int, label: str | None = None) -> Tensor | None:
+        """Return labels (n,): all of the class `label`, or every class in turn; None for a run without classes."""
+        if label is not None and label not in self.classes:
+            raise UsageError(
+                f"--label {label}: no such class{did_you_mean(label, self.classes)}"
+                if self.classes
+                else f"--label {label}: this run knows no classes; train it with --conditional"
+            )
+        if not self.classes:
+            return None
+        return torch.arange(n) % len(self.classes) if label is None else torch.full((n,), self.classes.index(label))
+
+    @property
+    def autoencoder(self) -> VAE:
+        """The objective, if it has an encoder to distributions of codes; else raises `UsageError`."""
+        if not isinstance(self.objective, VAE):
+            lacks = "likelihood" if isinstance(self.objective, VQVAE) else "encoder"
+            raise UsageError(f"a run of '{self.recipe.objective}' has no {lacks}; one of `pinxit train vae` has")
+        return self.objective
+
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the codes (N, latent) of pictures (N, C, H, W) in [0, 1]: posterior means, or numbers of a codebook.
+
+        Raises `UsageError` if the run is of something that has no encoder.
+        """
+        with torch.no_grad():
+            if isinstance(self.objective, VQVAE):
+                return self.objective.encode(images)
+            return self.autoencoder.encode(images, labels)[0]
+
+    def draw(self, latents: Tensor, labels: Tensor | None = None) -> np.ndarray:
+        """Return pictures (N, H, W, C) uint8 of latents (N, latent) and labels (N,)."""
+
+        def pictures(*part: Tensor) -> Tensor:
+            return torch.from_numpy(to_uint8(self.objective.sample(*part)))
+
+        with seamless(self.objective.networks) if self.tileable else nullcontext():
+            return _in_parts(pictures, "drawing", latents, labels).numpy()
+
+    def sample(
+        self, n: int, seed: int = 0, label: str | None = None, truncation: float | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return n pictures (n, H, W, C) uint8 and their labels (n,), or None where there are no classes.
+
+        Picture i is what seed + i gives, whatever n is.
+        """
+        labels = self.labels(n, label)
+        return self.draw(self.latents(n, seed, truncation, labels), labels), None if labels is None else labels.numpy()
+
+    def interpolate(
+        self, n: int, between: int, seed: int = 0, label: str | None = None, truncation: float | None = None
+    ) -> np.ndarray:
+        """Return (n, between, H, W, C) uint8: n ways of pictures from one latent to the next, on the sphere."""
+        if n < 1 or between < 2:
+            raise UsageError("an interpolation needs at least one way and two pictures on it")
+        ends = self.latents(n + 1, seed, truncation, self.labels(n + 1, label))
+        if not ends.is_floating_point():
+            raise UsageError("--interpolate: there is nothing between two codes out of a book")
+        ways = torch.stack([slerp(ends[:-1], ends[1:], place) for place in torch.linspace(0, 1, between)], dim=1)
+        labels = self.labels(n, label)
+        pictures = self.draw(ways.flatten(0, 1), None if labels is None else labels.repeat_interleave(between))
+        return pictures.reshape(n, between, *pictures.shape[1:])
+
+
+def load(folder: str | Path) -> Model:
+    """Return the model of a run folder, with its averaged weights."""
+    run = Run.open(Path(folder))
+    objective = trained(run)
+    prior = objective.prior()
+    samplers: dict[str, Sampler] = {} if prior is None else {"prior": prior}
+    if run.samplers.exists():
+        try:
+            fitted = unflattened(read_tensors(run.samplers), objective.latent)
+            if BY_CLASS in fitted and len(fitted[BY_CLASS].weights) != len(run.recipe.data.classes):
+                raise ValueError(f"{BY_CLASS!r} is not of the run's classes")
+        except ValueError as error:
+            raise DataError(f"{run.samplers}: {error}; `pinxit resume {folder}` makes it anew") from error
+        samplers |= fitted
+    learned = _learned(run)
+    samplers |= {name: prior for name, (prior, _) in learned.items()}
+    sampler = objective.sampler
+    if samplers and sampler not in samplers:
+        say(f"its latents' sampler {sampler!r} is not fitted before training has ended: drawing from the prior")
+        sampler = "prior"
+    return Model(run.recipe, objective, samplers, sampler, {name: weights for name, (_, weights) in learned.items()})
+
+
+def _learned(run: Run) -> dict[str, tuple[Prior, str]]:
+    """Return the prior learned over the run's codes and its weights' SHA-256 by its name; nothing before it has any."""
+    if not (run.prior / RECIPE).exists():
+        return {}
+    own = Run.open(run.prior)
+    if not own.weights.exists():
+        return {}
+    prior = build(own.recipe, autoencoder_of(own))
+    if not isinstance(prior, Prior) or own.recipe.data.classes != run.recipe.data.classes:
+        raise DataError(f"{run.prior} is no prior over the codes of {run.folder}; move it away")
+    load_weights(prior, own)
+    if not own.facts().get("finished"):
+        say(f"the sampler {prior.settings.network!r} has not learned all it is to; `pinxit resume {run.prior}` goes on")
+    return {prior.settings.network: (prior, sha256(own.weights))}
+
+
+def _in_parts(compute: Callable[..., Tensor], what: str, *columns: Tensor | None) -> Tensor:
+    """Return what `compute` makes of columns (N, ...), `AT_ONCE` rows at a time, the last filled up with zeros."""
+    there = [column for column in columns if column is not None]
+    rows = len(there[0])
+    filled = [torch.cat([column, column.new_zeros(-rows % AT_ONCE, *column.shape[1:])]) for column in there]
+    parts = list(zip(*(column.split(AT_ONCE) for column in filled), strict=True))
+    with torch.no_grad():
+        return torch.cat([compute(*part) for part in track(parts, what, len(parts))])[:rows]
+
+
+def _keys(n: int, seed: int, stream: str) -> np.ndarray:
+    return np.concatenate([draws.row_keys(seed + i, 0, np.arange(1), stream) for i in range(n)])
+
+
+def _normal(keys: np.ndarray, length: int, truncation: float | None) -> Tensor:
+    """Return standard normal numbers (n, length), cut off at `truncation` either way if it is given."""
+    if truncation is None:
+        return torch.from_numpy(draws.normal(keys, length))
+    inside = math.erf(truncation / math.sqrt(2))
+    position = (torch.from_numpy(draws.uniform(keys, length)).double() + 2**-25) * 2 - 1  # never -1 itself
+    return (torch.erfinv(position * inside) * math.sqrt(2)).float()
+
+
+def slerp(start: Tensor, end: Tensor, place: Tensor) -> Tensor:
+    """Return the points at `place` in [0, 1] on the arcs from rows of `start` to rows of `end` (Shoemake, 1985)."""
+    cosine = torch.nn.functional.cosine_similarity(start, end, dim=1).clamp(-1, 1)[:, None]
+    angle = cosine.acos()
+    straight = angle.sin() < 1e-4
+    sine = torch.where(straight, torch.ones_like(angle), angle.sin())
+    arc = (((1 - place) * angle).sin() * start + (place * angle).sin() * end) / sine
+    return torch.where(straight, torch.lerp(start, end, place), arc)
+
+
+def named(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Return labels (N,) that are places in `classes` as the classes' names; as numbers where all names are numbers."""
+    numbers = all(name.isdecimal() and str(int(name)) == name for name in classes)
+    found: np.ndarray = np.array([int(name) for name in classes] if numbers else list(classes))[labels]
+    return found
+
+
+def save_samples(
+    out: Path,
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+    names: Sequence[str] = (),
+    columns: int | None = None,
+    repeats: int = 1,
+) -> None:
+    """Write pictures (N, H, W, C) uint8 as `out` says: an .npz, a sheet (.png, .jpg, .webp), or a folder of PNG files.
+
+    An .npz holds the `labels` too, (N,) numbers or names. `names` are the stems of the files in a folder, by default
+    numbers; a sheet has `columns`, or is nearly square, and shows each picture `repeats` times across and down.
+    """
+    if out.suffix == ".npz":
+        with whole_file(out) as temporary, temporary.open("wb") as file:
+            if labels is None:
+                np.savez(file, images=images)
+            else:
+                np.savez(file, images=images, labels=labels)
+    elif out.suffix:
+        save_image(out, grid(np.tile(images, (1, repeats, repeats, 1)), columns))
+    else:
+        for number, image in enumerate(images):
+            save_image(out / f"{names[number] if names else f'{number:06d}'}.png", image)

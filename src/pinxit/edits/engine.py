@@ -1,0 +1,270 @@
+"""What every edit shares: tiles that cannot be seen, masks and strength that are kept to; alpha, depth and memory."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pinxit.edits.bound import Bound, Edit, Room
+from pinxit.edits.mask import TOP, rounded, unit
+from pinxit.edits.tiles import MEMORY, SIDE, Box, bytes_per_pixel, cut, halo_of, side_for
+from pinxit.errors import MemoryLimitError, UsageError
+from pinxit.images import Picture, resize
+from pinxit.progress import track
+
+
+class BrokenEditorError(RuntimeError):
+    """An edit gave what it must not give (our fault, exit 1); nothing of it is kept."""
+
+
+def edit_picture(
+    picture: Picture,
+    chain: Sequence[Edit | Bound],
+    mask: np.ndarray | None = None,
+    *,
+    strength: float = 1.0,
+    memory: int | None = None,
+    device: str = "cpu",
+) -> Picture:
+    """Return the picture after every edit of the chain, with its depth, alpha, profile and metadata.
+
+    `mask` is (H, W) float in [0, 1], as `Mask.weights` makes it: where it is 0 no bit changes, unless an edit widens
+    it (`Bound.area`). `strength` in [0, 1] mixes each edit with what it was given; 0 changes nothing. Where an edit
+    makes the picture larger, its bicubic enlargement, or its repeated edges, take the place of what it was given.
+    `memory` is a limit in bytes, above the interpreter and what the edits have loaded; `MemoryLimitError` if it does
+    not do. To load only once, give what `Edit.bind` gave, on the same device.
+    """
+    stages = edit_stages(picture, chain, mask, strength=strength, memory=memory, device=device)
+    return deque(stages, maxlen=1).pop()
+
+
+def edit_stages(
+    picture: Picture,
+    chain: Sequence[Edit | Bound],
+    mask: np.ndarray | None = None,
+    *,
+    strength: float = 1.0,
+    memory: int | None = None,
+    device: str = "cpu",
+) -> Iterator[Picture]:
+    """Yield the picture as it becomes, after every stage of every edit; the last is what `edit_picture` returns."""
+    _check(picture, chain, mask, strength)
+    original, alpha = _parted(picture)
+    colours = original if alpha is None else _covered(original, alpha == 0)
+    touched = np.zeros(original.shape[:2], bool)
+    between = np.promote_types(original.dtype, np.uint16)  # a chain of edits rounds to the picture's depth once
+    for number, step in enumerate(chain, start=1):
+        name = type(step).__name__
+        bound, share = (step.bind(device, memory) if isinstance(step, Edit) else step).tempered(strength)
+        if bound.room != Bound.room:
+            alpha = None if alpha is None else resize(alpha[..., None], colours.shape[:2])[..., 0]
+            original, colours, touched = (_extended(plane, bound.room) for plane in (original, colours, touched))
+            alpha, mask = (None if plane is None else _extended(plane, bound.room) for plane in (alpha, mask))
+        area = bound.area(mask, colours.shape[:2])
+        touched = np.ones_like(touched) if area is None else touched | (area > 0)
+        depth = original.dtype if number == len(chain) else between
+        task = _Pass(name, bound.fitted(colours), colours, area, share, depth, memory, device)
+        for colours in task.stages():
+            yield _whole(picture, colours, alpha)
+        mask = None if mask is None else _repeated(mask, bound.scale)
+        touched = _repeated(touched, bound.scale)
+    if colours.shape == original.shape:
+        if alpha is not None:
+            colours[alpha == 0] = original[alpha == 0]
+        _check_untouched(original, colours, touched & (strength > 0), chain)
+    yield _whole(picture, colours, alpha)
+
+
+def _check(picture: Picture, chain: Sequence[Edit | Bound], mask: np.ndarray | None, strength: float) -> None:
+    if not chain:
+        raise UsageError("no edit is asked for")
+    if not 0 <= strength <= 1:
+        raise UsageError(f"strength: should be within 0 and 1, not {strength:g}")
+    if mask is not None and (mask.shape != picture.pixels.shape[:2] or not ((mask >= 0) & (mask <= 1)).all()):
+        raise UsageError("the mask should be (height, width) of the picture, in [0, 1]; Mask.weights makes such a one")
+
+
+def _check_untouched(before: np.ndarray, after: np.ndarray, touched: np.ndarray, chain: Sequence[Edit | Bound]) -> None:
+    """Raise if a bit changed where none may."""
+    if not touched.all() and (~touched & (before != after).any(axis=2)).any():
+        names = ", ".join(type(step).__name__ for step in chain)
+        raise BrokenEditorError(f"{names}: pixels changed that were not to change; nothing is kept")
+
+
+def _parted(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the colours, (H, W, 1) where the picture is grey, and the alpha, (H, W)."""
+    pixels = picture.pixels
+    if pixels.dtype not in TOP:
+        raise UsageError(f"pixels of {pixels.dtype} cannot be edited; uint8, uint16 and float32 in [0, 1] can")
+    if pixels.shape[2] != 4:
+        return pixels, None
+    return pixels[..., : 1 if picture.grey else 3], pixels[..., 3]
+
+
+def _whole(picture: Picture, colours: np.ndarray, alpha: np.ndarray | None) -> Picture:
+    """Return the picture with other colours, its alpha kept, or enlarged with them."""
+    if alpha is None:
+        return replace(picture, pixels=colours)
+    alpha = resize(alpha[..., None], colours.shape[:2])
+    if colours.dtype != alpha.dtype:  # between two edits
+        alpha = rounded(unit(alpha), colours.dtype)
+    return replace(picture, pixels=np.concatenate([np.broadcast_to(colours, (*colours.shape[:2], 3)), alpha], axis=2))
+
+
+def _covered(colours: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """Return the colours with the nearest visible one wherever a pixel is fully transparent, so that none bleeds."""
+    if hidden.all() or not hidden.any():
+        return colours
+    from scipy.ndimage import distance_transform_edt
+
+    rows, columns = distance_transform_edt(hidden, return_distances=False, return_indices=True)
+    covered: np.ndarray = colours[rows, columns]
+    return covered
+
+
+def _extended(plane: np.ndarray, room: Room) -> np.ndarray:
+    """Return (H, W, ...) with its edges repeated over the room around it."""
+    return np.pad(plane, (*room, *((0, 0),) * (plane.ndim - 2)), mode="edge")
+
+
+def _repeated(plane: np.ndarray, scale: int) -> np.ndarray:
+    """Return (H, W) with each pixel `scale` times as wide and high."""
+    return plane if scale == 1 else plane.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One edit of one picture: its colours (H, W, C) before, and where and how much they are to change."""
+
+    name: str
+    bound: Bound
+    before: np.ndarray
+    mask: np.ndarray | None
+    strength: float
+    depth: np.dtype[Any]
+    memory: int | None
+    device: str
+
+    def stages(self) -> Iterator[np.ndarray]:
+        """Yield the colours (H scale, W scale, C) as they become."""
+        picture = Box(0, 0, *self.before.shape[:2])
+        if self.bound.radius is not None:
+            yield self._tiled(picture)
+        elif self._untouched(picture):
+            yield self._left_alone(picture)
+        else:
+            self._check_memory(picture)
+            yield from map(partial(self._finished, picture), self.bound.stages(*self._seen(picture)))
+
+    def _finished(self, part: Box, values: Tensor) -> np.ndarray:
+        return self._mixed(part, self._checked(values, part))
+
+    def _tiled(self, picture: Box) -> np.ndarray:
+        after, scale = np.empty(self._shape(picture), self.depth), self.bound.scale
+        tiles = list(cut(picture, self._side(picture), self.bound.stride))
+        for tile in track(tiles, f"{self.name}: tile", len(tiles)):
+            if self._untouched(tile):
+                tile.of(after, scale)[:] = self._left_alone(tile)
+            else:
+                tile.of(after, scale)[:] = self._mixed(tile, self._run(tile, picture))
+        return after
+
+    @torch.no_grad()
+    def _run(self, tile: Box, picture: Box) -> Tensor:
+        """Return the edit of a tile, which sees its surroundings as far as they matter and the picture goes."""
+        window = tile.with_halo(halo_of(self.bound), picture)
+        values = self._checked(self.bound.run(*self._seen(window)), window)
+        return tile.inside(window).of(values.permute(1, 2, 0), self.bound.scale).permute(2, 0, 1)
+
+    @cached_property
+    def _shown(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """The picture and the mask that the edit is shown."""
+        return self.bound.prepared(self.before, self.mask)
+
+    def _seen(self, part: Box) -> tuple[Tensor, Tensor | None]:
+        """Return this part of the picture and of the mask as an edit is given them."""
+        colours, weights = self._shown
+        image = torch.from_numpy(np.moveaxis(unit(part.of(colours)), 2, 0)).contiguous().to(self.device)
+        mask = None if weights is None else torch.from_numpy(part.of(weights)[None].astype(np.float32))
+        return image, mask if mask is None else mask.to(self.device)
+
+    def _checked(self, values: Tensor, part: Box) -> Tensor:
+        """Return the values if they are what an edit may give."""
+        high, wide, channels = self._shape(part)
+        if values.shape != (channels, high, wide) or values.dtype != torch.float32:
+            raise BrokenEditorError(
+                f"{self.name} gave {values.dtype} {tuple(values.shape)}, not float32 {(channels, high, wide)}"
+            )
+        low, top = (value.item() for value in values.aminmax())
+        if not 0 <= low <= top <= 1:
+            raise BrokenEditorError(f"{self.name} gave values from {low:g} to {top:g}, not in [0, 1]")
+        return values
+
+    def _shape(self, part: Box) -> tuple[int, int, int]:
+        high, wide = part.size
+        return high * self.bound.scale, wide * self.bound.scale, self.before.shape[2]
+
+    @property
+    def _blended(self) -> bool:
+        return self.mask is not None or self.strength < 1
+
+    @cached_property
+    def _kept(self) -> np.ndarray:
+        """What stays where the edit is not wanted, in the size of the result."""
+        high, wide = (length * self.bound.scale for length in self.before.shape[:2])
+        return resize(self.before, (high, wide))
+
+    def _left_alone(self, part: Box) -> np.ndarray:
+        return rounded(unit(part.of(self._kept, self.bound.scale)), self.depth)
+
+    def _untouched(self, part: Box) -> bool:
+        return self.strength == 0 or (self.mask is not None and not part.of(self.mask).any())
+
+    def _mixed(self, part: Box, values: Tensor) -> np.ndarray:
+        """Return edited values, mixed with what is kept by strength and mask, at the depth that is wanted."""
+        mixed = values.detach().cpu().permute(1, 2, 0)
+        if self._blended:
+            mixed = torch.lerp(torch.from_numpy(unit(part.of(self._kept, self.bound.scale))), mixed, self._weight(part))
+        return rounded(mixed.numpy(), self.depth)
+
+    def _weight(self, part: Box) -> Tensor:
+        if self.mask is None:
+            return torch.tensor(self.strength, dtype=torch.float32)
+        weight, scale = torch.from_numpy(part.of(self.mask).astype(np.float32)), self.bound.scale
+        return self.strength * weight.repeat_interleave(scale, 0).repeat_interleave(scale, 1)[..., None]
+
+    def _side(self, picture: Box) -> int:
+        """Return how wide and high tiles are: small pictures need no look at the memory."""
+        if self.memory is None and max(picture.size) <= SIDE:
+            return SIDE * self.bound.stride
+        pixel = bytes_per_pixel(self.bound, self.before.shape[2], self.mask is not None, self.device)
+        left = MEMORY if self.memory is None else self._left(picture)
+        side = side_for(self.bound, pixel, left)
+        if not side:
+            raise MemoryLimitError(f"{self.name}: the limit leaves {left / 1e6:,.0f} MB, too little for any tile")
+        return side
+
+    def _check_memory(self, picture: Box) -> None:
+        needed = self.bound.bytes_for(picture.size)
+        if self.memory is not None and needed > self._left(picture):
+            raise MemoryLimitError(
+                f"{self.name} looks at the whole picture at once and needs {needed / 1e6:,.0f} MB; "
+                f"the limit leaves {self._left(picture) / 1e6:,.0f} MB"
+            )
+
+    def _left(self, picture: Box) -> int:
+        """Return what the limit leaves beside the pictures before and after, which the device does not hold."""
+        if self.memory is None or self.device != "cpu":
+            return self.memory or 0
+        after = math.prod(self._shape(picture)) * self.depth.itemsize
+        enlarged = self._kept.nbytes if self._blended and self.bound.scale > 1 else 0
+        shown = self._shown[0].nbytes if self._shown[0] is not self.before else 0
+        return self.memory - self.before.nbytes - after - enlarged - shown
