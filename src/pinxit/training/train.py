@@ -232,10 +232,7 @@ class Session:
 
     def _plain(self, images: ImageSet, step: int, size: int) -> Batch:
         """Return rows of a step as the pictures are, without augmentation, where the networks are."""
-        plain = self.run.recipe.changed(
-            data=self.run.recipe.data.changed(flip=False, turn=False, shift=0.0, rotate=0.0, scale=0.0)
-        )
-        batch = batch_of(plain, images, step, size)
+        batch = batch_of(self.run.recipe, images, step, size, augment=False)
         return batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format)
 
 
