@@ -3,15 +3,6 @@
 from __future__ import annotations
 
 import os
-
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
-if WORKER:
-    # Two-threaded trainings beside each other wait for each other's threads. Set before torch counts the cores.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    if hasattr(os, "sched_setaffinity"):
-        _cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {_cores[int(WORKER.removeprefix("gw")) % len(_cores)]})
-
 import shutil
 import struct
 import zlib
@@ -22,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 from PIL import Image
 
@@ -30,8 +22,20 @@ from pinxit.data import mnist
 from pinxit.data.pack import pack_path
 from pinxit.data.sets import DataSet, open_data
 
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 KINDS = ("gan", "vae", "cvae", "ladder", "vq", "prior", "restore", "enhance", "style")
 REAL_MNIST = pack_path(mnist.FINGERPRINT)  # looked up before the tests' own cache takes the place of the user's
+
+
+def pytest_configure() -> None:
+    """Give each worker one core: two-threaded trainings beside each other wait for each other's threads."""
+    if not WORKER:
+        return
+    os.environ["OMP_NUM_THREADS"] = "1"  # what tests start
+    torch.set_num_threads(1)
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(WORKER.removeprefix("gw")) % len(cores)]})
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from conftest import KINDS, TinyRuns
 
 OBJECTIVES = {"cvae": "vae", "ladder": "vae", "prior": "vae"}
