@@ -36,9 +36,9 @@ from pinxit.nets.curve import SIDE, lightened
 from pinxit.nets.peak import Peak
 from pinxit.nets.stylizer import AnyStyle, Painter
 from pinxit.objectives.enhancement import Enhancement
+from pinxit.objectives.objective import Autoencoder
 from pinxit.objectives.restoration import Restoration, Spoiled
 from pinxit.objectives.style import OneStyle, style_encoder
-from pinxit.objectives.vq import VQVAE
 from pinxit.progress import say
 from pinxit.runtime import session
 from pinxit.settings import did_you_mean
@@ -193,9 +193,9 @@ def drawing(place: Path, pictures: Sequence[np.ndarray]) -> Portable:
         raise UsageError(f"{place}: of a run that draws pictures, give the folder")
     model = load(place)
     labels = model.labels(DRAWN)
-    if isinstance(model.objective, VQVAE) and not model.samplers:
-        codes = len(model.objective.codebook.counts)
-        trial = {"latent": torch.arange(DRAWN * model.objective.latent).view(DRAWN, -1) % codes}
+    if isinstance(model.objective, Autoencoder) and model.objective.discrete and not model.samplers:
+        latents = torch.arange(DRAWN * model.objective.latent).view(DRAWN, -1)
+        trial = {"latent": latents % model.objective.codebook_size}
     else:
         trial = {"latent": model.latents(DRAWN, labels=labels)}
     if labels is not None and model.objective.shape.classes:

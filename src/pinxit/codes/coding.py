@@ -192,7 +192,7 @@ def read_codes(model: Model, pictures: Given) -> dict[str, Any]:
 
 def _posterior(model: Model, one: Batch) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
-        return model.autoencoder.encode(one.image, one.label)
+        return model.autoencoder.posterior(one.image, one.label)
 
 
 @dataclass(frozen=True)

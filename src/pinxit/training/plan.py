@@ -17,8 +17,8 @@ from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives import OBJECTIVES
-from pinxit.objectives.objective import Generative, Objective
-from pinxit.objectives.settings import USUAL_PRIORS, ObjectiveSettings, PriorSettings
+from pinxit.objectives.objective import Autoencoder, Generative, Objective
+from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.progress import duration, say
 from pinxit.tensors import read_tensors
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
@@ -77,12 +77,12 @@ def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: Tr
     Raises `UsageError` if the run has no codes and `DataError` if it is not finished.
     """
     known = run.recipe
-    if known.objective not in USUAL_PRIORS:
+    if known.settings.usual_prior is None:
         raise UsageError(f"a run of '{known.objective}' has no codes; `pinxit train vae` or `vq` learns some")
     if not run.facts().get("finished"):
         raise DataError(f"{run.folder} is not finished; `pinxit resume {run.folder}` goes on with it")
     if settings.network == "auto":
-        settings = settings.changed(network=USUAL_PRIORS[known.objective])
+        settings = settings.changed(network=known.settings.usual_prior)
         say(f"learned is a {settings.network}, as is usual for codes of '{known.objective}'")
     recipe = Recipe(
         objective="prior",
@@ -124,7 +124,7 @@ def build(recipe: Recipe, autoencoder: Generative | None = None) -> Objective:
     shape = PictureShape(recipe.data.size, recipe.data.channels, len(recipe.data.classes))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
-        if autoencoder is not None and isinstance(recipe.settings, PriorSettings):
+        if isinstance(autoencoder, Autoencoder) and isinstance(recipe.settings, PriorSettings):
             return recipe.settings.build_on(autoencoder, shape.classes)
         return recipe.settings.build(shape)
 
