@@ -23,7 +23,6 @@ from types import FrameType
 from typing import Any
 
 from pinxit import __version__
-from pinxit.animations import Animation, animated_kind_of, load, write_animation
 from pinxit.edits import EDITS
 from pinxit.edits.bound import Edit
 from pinxit.edits.fidelity import disagreement, heat
@@ -31,6 +30,7 @@ from pinxit.edits.mask import Mask
 from pinxit.errors import DataError, DiskError, SomeFailedError, StoppedError, UsageError, UserError, as_user_error
 from pinxit.files import sha256, write_json
 from pinxit.images import SUFFIXES, Picture, kind_of, read_picture, read_recipe, save_image, write_picture
+from pinxit.images.animations import Animation, animated_kind_of, load_media, write_animation
 from pinxit.jobs.chain import LoadedChain, save
 from pinxit.jobs.film import Deflicker, FrameFiles
 from pinxit.jobs.listing import (
@@ -134,7 +134,7 @@ def edit_bytes(
     errors and in the recipe. `area` and `mask` are as for `edit_files`.
     """
     settings = settings or EditSettings()
-    given, place = load(io.BytesIO(content), name), PurePosixPath(Path(name).name)
+    given, place = load_media(io.BytesIO(content), name), PurePosixPath(Path(name).name)
     animated = isinstance(given, Animation)
     if out:
         check_format(out, settings, animated)
@@ -264,7 +264,7 @@ class _Batch:
             if not all(path.is_file() for path in job.outputs(self.chain.settings)):
                 continue
             try:
-                result, recipe = load(job.out), read_recipe(job.out)
+                result, recipe = load_media(job.out), read_recipe(job.out)
             except DataError as error:
                 say(f"{error}; editing it again")
                 continue

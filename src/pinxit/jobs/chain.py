@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pinxit import __version__
-from pinxit.animations import Animation, save_animation
 from pinxit.edits import EDITS
 from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
@@ -17,6 +16,7 @@ from pinxit.edits.mask import Mask
 from pinxit.errors import DataError
 from pinxit.hardware import choose
 from pinxit.images import Picture, load_picture, save_picture
+from pinxit.images.animations import Animation, save_animation
 from pinxit.jobs.film import Deflicker
 from pinxit.jobs.listing import find, printable
 from pinxit.jobs.recipe import EditRecipe, FileStamp, with_base_names

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 
-from pinxit.animations import Animation, animated_kind_of, load
 from pinxit.errors import DataError, UsageError
-from pinxit.images import SUFFIXES, Picture, format_of, is_animation, kind_of
+from pinxit.images import SUFFIXES, Picture, format_of, kind_of
+from pinxit.images.animations import Animation, animated_kind_of, is_animation, load_media
 from pinxit.jobs.settings import AUTO, SAVED, EditSettings
 
 PIPE = "-"
@@ -67,7 +67,7 @@ class Job:
         """Return the picture; `DataError` if it cannot be read completely."""
         if self.problem:
             raise DataError(f"{self.name}: {self.problem}")
-        return load(self.path, self.name)
+        return load_media(self.path, self.name)
 
     def outputs(self, settings: EditSettings) -> list[Path]:
         """Return the files to write: the result, and its recipe and map if asked for."""
