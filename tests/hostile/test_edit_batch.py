@@ -125,10 +125,11 @@ def test_of_200_pictures_10_are_bad_and_190_are_done(tmp_path: Path, capsys: pyt
 # A batch that takes its time over every picture, in the edit and in the writing, and says where it is.
 DRIVER = """
 import os, sys, time
+import pinxit.images.write
 from pinxit import cli, images
 from pinxit.jobs import batch
 
-write, fsync = images.write_picture, os.fsync
+write, fsync = images.write.write_picture, os.fsync
 
 def slow_write(*arguments):
     print("writing", flush=True)
@@ -139,7 +140,7 @@ def slow_fsync(descriptor):
     time.sleep(0.002)
     fsync(descriptor)
 
-images.write_picture, os.fsync = slow_write, slow_fsync
+images.write.write_picture, os.fsync = slow_write, slow_fsync
 print("started", flush=True)
 sys.exit(cli.run(sys.argv[1:]))
 """
@@ -233,7 +234,7 @@ def test_a_polite_stop_leaves_nothing_half_and_says_how_to_go_on(
 def test_a_full_disk_stops_the_batch_and_what_is_done_is_whole(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write, out, count = images.write_picture, tmp_path / "out", iter(range(100))
+    write, out, count = images.write.write_picture, tmp_path / "out", iter(range(100))
 
     def full(file: object, *arguments: object) -> None:
         file.write(b"half")
@@ -242,7 +243,7 @@ def test_a_full_disk_stops_the_batch_and_what_is_done_is_whole(
         file.seek(0)
         write(file, *arguments)
 
-    monkeypatch.setattr(images, "write_picture", full)
+    monkeypatch.setattr(images.write, "write_picture", full)
     words = ["edit", "adjust", str(pictures), "-r", "-o", str(out)]
     assert run(words) == 6
     told = capsys.readouterr().err
@@ -251,7 +252,7 @@ def test_a_full_disk_stops_the_batch_and_what_is_done_is_whole(
     assert len(contents(out)) == 4
     assert not list(out.rglob(".*"))
     assert not json.loads((out / "manifest.json").read_text())["finished"]
-    monkeypatch.setattr(images, "write_picture", write)
+    monkeypatch.setattr(images.write, "write_picture", write)
     assert run([*words, "--skip-existing"]) == 0
     assert len(contents(out)) == 30
 
