@@ -26,10 +26,10 @@ from torch.nn import functional as F
 
 from pinxit import __version__, models
 from pinxit.codes.sampling import load
-from pinxit.data.batch import to_float
 from pinxit.errors import OurFaultError, UsageError
 from pinxit.files import cache_folder, sha256, whole_file
 from pinxit.images import load_image
+from pinxit.images.convert import to_float
 from pinxit.models import Model, find
 from pinxit.nets.curve import SIDE, lightened
 from pinxit.nets.peak import Peak

@@ -27,8 +27,8 @@ from torch import Tensor
 
 from pinxit.codes.coding import Given
 from pinxit.codes.sampling import AT_ONCE, GenerativeModel
-from pinxit.data.batch import to_float, to_uint8
 from pinxit.errors import DataError, UsageError
+from pinxit.images.convert import to_float, to_uint8
 from pinxit.metrics.paired import reported_psnr
 from pinxit.objectives.vq import VQVAE
 from pinxit.progress import track
