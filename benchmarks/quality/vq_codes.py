@@ -33,8 +33,8 @@ from torch.nn import functional as F
 import pinxit
 from pinxit import hardware
 from pinxit.data import DataSet, ImageSet, batch_at, open_data
-from pinxit.data.batch import to_float
 from pinxit.evaluation.utility import OPTIMISER, TRAINING
+from pinxit.images.convert import to_float
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.recognition import Recognition
 from pinxit.objectives.vq import VQVAE

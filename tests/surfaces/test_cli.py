@@ -1,11 +1,11 @@
 """The command line: fast help without torch, one line for a mistake, the right exit code, the same bytes as Python."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,10 +36,13 @@ def pictures(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"]])
 def test_help_and_version_answer_within_half_a_second(words: list[str]) -> None:
+    """Half a second of processor time, so that the verdict does not depend on how busy the machine is."""
+
     def seconds() -> float:
-        started = time.perf_counter()
+        started = os.times()
         assert command(*words).returncode == 0
-        return time.perf_counter() - started
+        ended = os.times()
+        return ended.children_user + ended.children_system - started.children_user - started.children_system
 
     assert min(seconds() for _ in range(5)) < 0.5
 

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from pinxit import hardware
 from pinxit.data import Batch, draws
-from pinxit.data.batch import to_float
 from pinxit.data.render import fitted, with_channels
 from pinxit.errors import DataError
 from pinxit.evaluation.pictures import Pictures, identity
 from pinxit.hardware import Hardware
 from pinxit.images import eight_bit
+from pinxit.images.convert import to_float
 from pinxit.metrics.intervals import Estimate, share_estimate
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.recognition import Recognition

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from pinxit.data import Batch
-from pinxit.data.batch import to_float
 from pinxit.images import load_image, resize
+from pinxit.images.convert import to_float
 from pinxit.losses.perceptual import lite0_network
 from pinxit.losses.style import Spread, content_distance, loss_network, spread, spread_distance, total_variation
 from pinxit.nets.shapes import over_black

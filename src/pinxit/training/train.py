@@ -12,11 +12,11 @@ from types import FrameType
 from typing import Any
 
 from pinxit.data import Batch, DataSet, ImageSet, open_data
-from pinxit.data.batch import to_uint8
 from pinxit.data.settings import DataSettings
 from pinxit.errors import DataError, DivergedError, StoppedError, UsageError
 from pinxit.files import sha256
 from pinxit.images import grid, save_image
+from pinxit.images.convert import to_uint8
 from pinxit.objectives.mixture import flattened
 from pinxit.objectives.objective import Generative
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
