@@ -179,7 +179,7 @@ def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Generative | No
     chosen = hardware.choose(computing.device, computing.precision, computing.threads)
     chosen.apply()
     batches = partial(batch_of, recipe, images, size=recipe.training.batch_size)
-    return Trainer(build(recipe, autoencoder), batches, recipe.training, recipe.settings, chosen)
+    return Trainer(build(recipe, autoencoder), batches, recipe.training, chosen)
 
 
 def batch_of(recipe: Recipe, images: ImageSet, step: int, size: int) -> Batch:
