@@ -14,9 +14,8 @@ from skimage import data
 
 from pinxit import models
 from pinxit.edits import engine
-from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.restore import Deblur, Dejpeg, Denoise, Erase, Inpaint, Outpaint, Restore, Upscale
+from pinxit.edits.settings import Deblur, Dejpeg, Denoise, Edit, Erase, Inpaint, Outpaint, Restore, Upscale
 from pinxit.errors import DataError, UsageError
 from pinxit.images import Picture
 from pinxit.nets.shapes import PictureShape

@@ -20,10 +20,10 @@ from typing import Any, overload
 
 from pinxit import __version__
 from pinxit.edits import EDITS
-from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.fidelity import disagreement, heat
 from pinxit.edits.mask import Mask
+from pinxit.edits.restore import disagreement, heat
+from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, DiskError, SomeFailedError, StoppedError, UsageError, UserError, as_user_error
 from pinxit.files import sha256, write_json, write_whole
 from pinxit.images import (

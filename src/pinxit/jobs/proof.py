@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from pinxit import __version__
 from pinxit.edits import EDITS
-from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
+from pinxit.edits.settings import Edit
 from pinxit.files import write_whole
 from pinxit.hardware import choose
 from pinxit.images import load_picture, resize
