@@ -173,7 +173,9 @@ def test_grey_and_small_pictures_are_painted(place: Path, kind: str) -> None:
 def test_encoder_and_decoder_as_one_network_do_what_the_edit_does(place: Path, strength: float) -> None:
     edit = bound(place, "any", scale=10)  # the style as large as it is
     network = AnyStyle(style_encoder(torch.device("cpu")), edit.runner.decoder)
-    image, style = (torch.tensor(pixels).permute(2, 0, 1)[None] / 255 for pixels in (PHOTO, edit.runner.style.pictures[0]))
+    image, style = (
+        torch.tensor(pixels).permute(2, 0, 1)[None] / 255 for pixels in (PHOTO, edit.runner.style.pictures[0])
+    )
     with torch.no_grad():
         one = network(image, style, strength).clamp(0, 1)[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(painted(edit, PHOTO.astype(np.float32) / 255, strength), one, atol=1e-4)

@@ -84,7 +84,7 @@ class Bound(ABC):
 
 @dataclass(frozen=True)
 class Local(Bound):
-    """An edit that is a function of each pixel's neighbourhood: `radius` pixels to every side, 0 for the pixel alone."""
+    """An edit that is a function of each pixel's neighbourhood, `radius` pixels to every side; 0: the pixel alone."""
 
     function: Callable[[Tensor], Tensor]
     radius: int = 0

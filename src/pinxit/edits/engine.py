@@ -123,7 +123,7 @@ def _whole(picture: Picture, colours: np.ndarray, alpha: np.ndarray | None) -> P
 
 
 def _filled(colours: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """Return the colours with the nearest visible one in each fully transparent pixel, so that hidden ones do not bleed."""
+    """Return the colours with the nearest visible one in each fully transparent pixel, so that none bleeds."""
     if hidden.all() or not hidden.any():
         return colours
     from scipy.ndimage import distance_transform_edt
@@ -253,7 +253,7 @@ class _Pass:
         left = MEMORY if self.memory is None else self._left(picture)
         side = side_for(self.bound, pixel, left)
         if not side:
-            raise MemoryLimitError(f"{self.name}: the limit leaves {left / 1e6:,.0f} MB, too little for any tile; raise --max-memory")
+            raise MemoryLimitError(f"{self.name}: the limit leaves {left / 1e6:,.0f} MB, too little for any tile")
         return side
 
     def _check_memory(self, picture: Box) -> None:

@@ -48,16 +48,14 @@ class Mask(Settings):
         0.1,
         ge=0,
         le=1,
-        description="How far red, green and blue may each differ from --colour, in units of the image range."
+        description="How far red, green and blue may each differ from --colour, in units of the image range.",
     )
     brightness: Annotated[Range, within(0, 1)] | None = Field(
         None, description="Change pixels of this BT.709 luma: low..high, in units of the image range."
     )
     invert: bool = Field(False, description="Change what is not chosen, instead.")
     grow: float = Field(0.0, ge=0, le=1000, description="Pixels to grow the mask by, on every side.")
-    feather: float = Field(
-        0.0, ge=0, le=1000, description="Pixels over which the mask then fades out to no change."
-    )
+    feather: float = Field(0.0, ge=0, le=1000, description="Pixels over which the mask then fades out to no change.")
 
     def weights(self, picture: Picture, mask: Picture | np.ndarray | None = None) -> np.ndarray | None:
         """Return how much each pixel is to change, (H, W) float32 in [0, 1], or None if there is no choice of pixels.

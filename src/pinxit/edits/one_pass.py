@@ -89,6 +89,10 @@ class StyleRunner(Runner):
         shown = luma(images, BT709) if self.style.keep_colours else images
         return shown.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
+    def for_picture(self, pixels: np.ndarray) -> StyleRunner:
+        """Return the runner with what it must know of the whole picture (H, W, C) before tiles are run."""
+        return self
+
     def bytes_for(self, size: tuple[int, int]) -> int:
         """Return the memory of a run on a whole picture of `size` = (H, W), in bytes."""
         pixels = [size, *(picture.shape[:2] for picture in self.style.shown(size))]

@@ -81,7 +81,9 @@ class OnnxRunner(Runner):
         """Return what the file's network makes of pictures, on the processor."""
         given: dict[str, Any] = {**inputs}
         if "mask" in inputs:
-            given["mask"] = np.broadcast_to(inputs["mask"].cpu().numpy()[..., None], (len(images), *images.shape[2:], 1))
+            given["mask"] = np.broadcast_to(
+                inputs["mask"].cpu().numpy()[..., None], (len(images), *images.shape[2:], 1)
+            )
         if "style" in inputs:
             high, wide, _ = inputs["style"].shape
             given["style"] = np.broadcast_to(inputs["style"], (1, high, wide, self.model.channels))

@@ -47,9 +47,7 @@ class Networked(Edit):
 
 # Networks that restore, enlarge or fill holes.
 
-MODEL = (
-    "A run of `pinxit train restore`, its weights, or its export (.onnx), instead of the network that ships with pinxit."
-)
+MODEL = "A run of `pinxit train restore`, its weights, or its export (.onnx), instead of the network that ships."
 SIGMA = "Standard deviation of the noise, in units of the image range; estimated by the network if omitted."
 
 
@@ -190,7 +188,7 @@ class Enhance(Networked):
     model: Path | None = Field(
         None,
         description="A run of `pinxit train enhance`, its weights, or its export (.onnx), instead of the network that "
-        "ships with pinxit.",
+        "ships.",
     )
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
