@@ -124,7 +124,7 @@ def test_what_is_no_mask_is_one_line(settings: dict[str, object], line: str) -> 
 def test_a_mask_that_does_not_fit_the_picture_is_refused() -> None:
     with pytest.raises(UsageError, match="the mask has 40 x 31 pixels and the picture 40 x 30"):
         weights(mask=np.ones((31, 40)))
-    with pytest.raises(UsageError, match="begins at 40, 0, outside the picture of 40 x 30"):
+    with pytest.raises(UsageError, match="starts at 40, 0, outside the picture of 40 x 30"):
         weights(box=(40, 0, 1, 1))
     for wrong in (np.full((30, 40), 2.0), np.full((30, 40), np.nan), np.ones((30, 40), int), np.ones((30, 40, 1))):
         with pytest.raises(UsageError, match="a mask array is"):
