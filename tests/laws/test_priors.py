@@ -458,4 +458,4 @@ def test_an_unfinished_prior_says_so(runs: dict[str, Path], tmp_path: Path, caps
     run = copied(runs["transformer"], tmp_path / "run")
     (run / "prior" / "report.json").write_text('{"finished": false}')
     assert load(run).sampler == "transformer"
-    assert "has not learned all it is to" in capsys.readouterr().err
+    assert "is not fully trained" in capsys.readouterr().err

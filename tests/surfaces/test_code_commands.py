@@ -9,7 +9,7 @@ import torch
 
 from pinxit.cli import run
 from pinxit.codes import coding
-from pinxit.codes.sampling import Model, load
+from pinxit.codes.sampling import GenerativeModel, load
 from pinxit.errors import UsageError
 from pinxit.images import load_image
 from pinxit.training import train as train_module
@@ -32,7 +32,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def seen(runs: Path, name: str) -> tuple[Model, coding.Given]:
+def seen(runs: Path, name: str) -> tuple[GenerativeModel, coding.Given]:
     model = load(runs / name)
     return model, coding.given(model, str(runs / "cards.npz"))
 
