@@ -186,7 +186,7 @@ def test_a_limit_that_does_not_do_is_told_in_one_line() -> None:
     picture = Picture(PHOTO)
     with pytest.raises(MemoryLimitError, match=r"Net: the limit leaves 0 MB"):
         edit_picture(picture, [Net(5)], memory=60_000)
-    with pytest.raises(MemoryLimitError, match=r"Middle looks at the whole picture at once and needs 1 MB"):
+    with pytest.raises(MemoryLimitError, match=r"Middle takes the whole picture at once and needs 1 MB"):
         edit_picture(picture, [Middle()], memory=1_000_000)
     edit_picture(picture, [Middle()], memory=1_100_000)
 
@@ -331,9 +331,9 @@ def test_a_change_outside_the_mask_is_our_fault_and_told(monkeypatch: pytest.Mon
 
 def test_wrong_requests_are_one_line() -> None:
     picture, net = Picture(PHOTO), Net(1)
-    with pytest.raises(UsageError, match="no edit is asked for"):
+    with pytest.raises(UsageError, match="no edit is given"):
         edit_picture(picture, [])
-    with pytest.raises(UsageError, match="strength: should be within 0 and 1, not 2"):
+    with pytest.raises(UsageError, match="strength: should be between 0 and 1, not 2"):
         edit_picture(picture, [net], strength=2)
     for wrong in (np.ones((3, 3)), np.full(PHOTO.shape[:2], 2.0), np.full(PHOTO.shape[:2], np.nan)):
         with pytest.raises(UsageError, match="the mask should be"):

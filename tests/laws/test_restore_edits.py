@@ -78,7 +78,7 @@ def test_noise_is_told_in_the_unit_of_the_image_range(weights) -> None:
     blind, told = edited(PHOTO, Denoise(model=path)), edited(PHOTO, Denoise(model=path, sigma=0.2))
     np.testing.assert_array_equal(blind, edited(PHOTO, Denoise(model=path, sigma=0)))
     assert (blind != told).any()
-    with pytest.raises(UsageError, match="sees the noise by itself"):
+    with pytest.raises(UsageError, match="estimates the noise by itself"):
         Denoise(model=weights(name="blind.safetensors"), sigma=0.2).bind()
 
 

@@ -236,7 +236,7 @@ class OnePass(Bound):
     """A picture painted in one pass. Grey stays grey, and colours stay if they are kept."""
 
     runner: StyleRunner
-    weights: Mapping[str, str]
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def radius(self) -> int | None:  # type: ignore[override]
