@@ -35,9 +35,9 @@ from pinxit.nets.curve import SIDE, lightened
 from pinxit.nets.peak import Peak
 from pinxit.nets.stylizer import AnyStyle, Painter
 from pinxit.objectives.enhancement import Enhancement
+from pinxit.objectives.objective import Autoencoder
 from pinxit.objectives.restoration import Restoration, Spoiled
 from pinxit.objectives.style import OneStyle, style_encoder
-from pinxit.objectives.vq import VQVAE
 from pinxit.progress import say
 from pinxit.runtime import session
 from pinxit.settings import BASE_NAMES
@@ -192,9 +192,9 @@ def drawing(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
         raise UsageError(f"{model.place}: give the folder of the run, which holds the samplers too")
     sampling = load(model.place.parent)
     labels = sampling.labels(DRAWN)
-    if isinstance(sampling.objective, VQVAE) and not sampling.samplers:
-        codes = len(sampling.objective.codebook.counts)
-        trial = {"latent": torch.arange(DRAWN * sampling.objective.latent).view(DRAWN, -1) % codes}
+    if isinstance(sampling.objective, Autoencoder) and sampling.objective.discrete and not sampling.samplers:
+        latents = torch.arange(DRAWN * sampling.objective.latent).view(DRAWN, -1)
+        trial = {"latent": latents % sampling.objective.codebook_size}
     else:
         trial = {"latent": sampling.latents(DRAWN, labels=labels)}
     if labels is not None and sampling.objective.shape.classes:

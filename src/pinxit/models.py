@@ -19,7 +19,7 @@ from pinxit.files import sha256
 from pinxit.nets.shapes import PictureShape
 from pinxit.nets.unfilled import without_memory
 from pinxit.objectives import OBJECTIVES
-from pinxit.objectives.objective import Generative, Objective
+from pinxit.objectives.objective import Autoencoder, Generative, Objective
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.settings import did_you_mean
 from pinxit.tensors import read_tensors
@@ -107,7 +107,7 @@ def load(place: str | Path, *kinds: str) -> Model:
 
 def build(settings: ObjectiveSettings, shape: PictureShape, autoencoder: Generative | None = None) -> Objective:
     """Return the objective for pictures of this shape; a prior is one over the autoencoder's codes."""
-    if autoencoder is not None and isinstance(settings, PriorSettings):
+    if isinstance(autoencoder, Autoencoder) and isinstance(settings, PriorSettings):
         return settings.build_on(autoencoder, shape.classes)
     return settings.build(shape)
 

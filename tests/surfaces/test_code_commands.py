@@ -72,7 +72,7 @@ def test_pictures_stand_where_their_codes_are(runs: Path, monkeypatch: pytest.Mo
 def test_codes_are_read_number_by_number(runs: Path, name: str) -> None:
     model, pictures = seen(runs, name)
     told = coding.read_codes(model, pictures)
-    mean, log_variance = model.autoencoder.encode(pictures.images, None)
+    mean, log_variance = model.autoencoder.posterior(pictures.images, None)
     numbers = {entry["number"]: entry for entry in told["numbers"]}
     assert sorted(numbers) == [0, 1, 2, 3]
     varies = mean.var(0, correction=0)

@@ -111,7 +111,9 @@ def test_numbers_are_rounded_by_what_the_encoder_says_of_pictures_the_model_draw
     model = load(runs / "vae")
     with torch.no_grad():
         drawn = model.objective.sample(model.latents(64))
-        variance = torch.stack([model.autoencoder.encode(image, None)[1].exp()[0] for image in drawn.split(1)]).mean(0)
+        variance = torch.stack([model.autoencoder.posterior(image, None)[1].exp()[0] for image in drawn.split(1)]).mean(
+            0
+        )
     assert torch.allclose(compression.deviations(model), variance.sqrt(), rtol=1e-4)
     model, pictures = seen(runs, "points")
     spread = model.encode(pictures.images).std(0).square().mean().sqrt()

@@ -30,7 +30,7 @@ from pinxit.codes.sampling import AT_ONCE, GenerativeModel
 from pinxit.errors import DataError, UsageError
 from pinxit.images.convert import to_float, to_uint8
 from pinxit.metrics.paired import reported_psnr
-from pinxit.objectives.vq import VQVAE
+from pinxit.objectives.objective import Autoencoder
 from pinxit.progress import track
 from pinxit.tensors import write_tensors
 
@@ -71,11 +71,11 @@ def compress(model: GenerativeModel, pictures: Given, step: float | None = None)
     `step` (1 if not given) is what numbers are rounded to, in deviations of the posterior. Raises `UsageError` if the
     run has no encoder, or if `step` is given and its codes are whole numbers already.
     """
-    book = isinstance(model.objective, VQVAE)
-    if book and step is not None:
+    discrete = codebook_size(model) > 0
+    if discrete and step is not None:
         raise UsageError("--step: the codes of this run are whole numbers already; leave it out")
     codes = torch.cat([model.encode(one.image, one.label) for one in pictures.alone("coding")])
-    if book:
+    if discrete:
         return Coded(pictures.names, codes, torch.ones_like(codes[0]))
     steps = (USUAL_STEP if step is None else step) * deviations(model)
     numbers = (codes / steps).round()
@@ -93,6 +93,11 @@ def decompress(model: GenerativeModel, coded: Coded) -> np.ndarray:
         return np.concatenate([to_uint8(model.objective.sample(latent, label)) for latent, label in rows])
 
 
+def codebook_size(model: GenerativeModel) -> int:
+    """Return how many values each number of a code can have; 0 if codes are real numbers."""
+    return model.objective.codebook_size if isinstance(model.objective, Autoencoder) else 0
+
+
 def deviations(model: GenerativeModel) -> Tensor:
     """Return how exactly the encoder knows each number of a code, (latent,): the posterior's root mean variance.
 
@@ -105,7 +110,7 @@ def deviations(model: GenerativeModel) -> Tensor:
     labels = model.labels(AT_ONCE)
     with torch.no_grad():
         drawn = model.objective.sample(model.latents(AT_ONCE, labels=labels), labels)
-        _, log_variance = model.autoencoder.encode(drawn, labels)
+        _, log_variance = model.autoencoder.posterior(drawn, labels)
     return log_variance.exp().mean(0).sqrt()
 
 
@@ -194,8 +199,8 @@ def unsqueeze(content: Tensor, pictures: int, numbers: int) -> Tensor:
 
 def _written(model: GenerativeModel, coded: Coded) -> dict[str, Tensor]:
     """Return what a file holds of codes; a picture's class is one number more."""
-    if isinstance(model.objective, VQVAE):
-        return {"codes": pack_bits(coded.numbers, _bits(model.objective.settings.codes))}
+    if known := codebook_size(model):
+        return {"codes": pack_bits(coded.numbers, _bits(known))}
     numbers = coded.numbers if coded.labels is None else torch.column_stack([coded.numbers, coded.labels])
     return {"codes": squeeze(numbers), "steps": coded.steps}
 
@@ -203,13 +208,12 @@ def _written(model: GenerativeModel, coded: Coded) -> dict[str, Tensor]:
 def _read(model: GenerativeModel, names: list[str], tensors: Mapping[str, Tensor]) -> Coded:
     """Return the codes a file holds; raises `ValueError`, `KeyError` or `LZMAError` if they cannot be the model's."""
     latent, classes, codes = model.objective.latent, model.objective.shape.classes, tensors["codes"]
-    if isinstance(model.objective, VQVAE):
-        known = model.objective.settings.codes
+    if known := codebook_size(model):
         bits = _bits(known)
         _check(codes, torch.uint8, (len(names), math.ceil(latent * bits / 8)))
         numbers = unpack_bits(codes, latent, bits)
         if numbers.max() >= known:
-            raise ValueError(f"code {numbers.max()} of a book of {known}")
+            raise ValueError(f"code {numbers.max()} of a codebook of {known}")
         return Coded(names, numbers, torch.ones_like(numbers[0]))
     _check(codes, torch.uint8, (codes.numel(),))
     _check(tensors["steps"], torch.float32, (latent,))

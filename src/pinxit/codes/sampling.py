@@ -20,10 +20,8 @@ from pinxit.images import grid, save_image
 from pinxit.images.convert import to_uint8
 from pinxit.nets.seamless import looking, seamless
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
-from pinxit.objectives.objective import Generative
+from pinxit.objectives.objective import Autoencoder, Generative, Probabilistic
 from pinxit.objectives.prior import Prior
-from pinxit.objectives.vae import VAE
-from pinxit.objectives.vq import VQVAE
 from pinxit.progress import say, track
 from pinxit.settings import did_you_mean
 from pinxit.tensors import read_tensors
@@ -90,7 +88,7 @@ class GenerativeModel:
             )
         sampler = self.samplers[self.sampler]
         if truncation is not None and not sampler.normals:
-            raise UsageError("--truncation: codes out of a book have no tails to cut off")
+            raise UsageError("--truncation: quantised codes have no tails to cut off")
         uniform = torch.from_numpy(draws.uniform(_keys(n, seed, "component"), sampler.uniforms))
         normal = _normal(_keys(n, seed, "sample"), sampler.normals, truncation)
         return _in_parts(sampler.latents, "drawing codes", normal, uniform, labels if sampler.by_class else None)
@@ -108,10 +106,10 @@ class GenerativeModel:
         return torch.arange(n) % len(self.classes) if label is None else torch.full((n,), self.classes.index(label))
 
     @property
-    def autoencoder(self) -> VAE:
-        """The objective, if it has an encoder to distributions of codes; else raises `UsageError`."""
-        if not isinstance(self.objective, VAE):
-            lacks = "likelihood" if isinstance(self.objective, VQVAE) else "encoder"
+    def autoencoder(self) -> Probabilistic:
+        """The objective if it has a posterior and a likelihood; else raises `UsageError`."""
+        if not isinstance(self.objective, Probabilistic):
+            lacks = "likelihood" if isinstance(self.objective, Autoencoder) else "encoder"
             raise UsageError(f"a run of '{self.recipe.objective}' has no {lacks}; one of `pinxit train vae` has")
         return self.objective
 
@@ -121,9 +119,8 @@ class GenerativeModel:
         Raises `UsageError` if the run is of something that has no encoder.
         """
         with torch.no_grad():
-            if isinstance(self.objective, VQVAE):
-                return self.objective.encode(images)
-            return self.autoencoder.encode(images, labels)[0]
+            coder = self.objective if isinstance(self.objective, Autoencoder) else self.autoencoder
+            return coder.encode(images, labels)
 
     def draw(self, latents: Tensor, labels: Tensor | None = None) -> np.ndarray:
         """Return pictures (N, H, W, C) uint8 of latents (N, latent) and labels (N,)."""
@@ -152,7 +149,7 @@ class GenerativeModel:
             raise UsageError("an interpolation needs at least one way and two pictures on it")
         ends = self.latents(n + 1, seed, truncation, self.labels(n + 1, label))
         if not ends.is_floating_point():
-            raise UsageError("--interpolate: there is nothing between two codes out of a book")
+            raise UsageError("--interpolate: there is nothing between two quantised codes")
         ways = torch.stack([slerp(ends[:-1], ends[1:], place) for place in torch.linspace(0, 1, between)], dim=1)
         labels = self.labels(n, label)
         pictures = self.draw(ways.flatten(0, 1), None if labels is None else labels.repeat_interleave(between))

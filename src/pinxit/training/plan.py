@@ -18,7 +18,7 @@ from pinxit.files import sha256
 from pinxit.models import generative, load, of_recipe
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Generative, Objective
-from pinxit.objectives.settings import USUAL_PRIORS, ObjectiveSettings, PriorSettings
+from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.progress import duration, say
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
 from pinxit.training.run import Run
@@ -76,12 +76,12 @@ def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: Tr
     Raises `UsageError` if the run has no codes and `DataError` if it is not finished.
     """
     known = run.recipe
-    if known.objective not in USUAL_PRIORS:
+    if known.settings.usual_prior is None:
         raise UsageError(f"a run of '{known.objective}' has no codes; `pinxit train vae` or `vq` learns some")
     if not run.facts().get("finished"):
         raise DataError(f"{run.folder} is not finished; `pinxit resume {run.folder}` goes on with it")
     if settings.network == "auto":
-        settings = settings.changed(network=USUAL_PRIORS[known.objective])
+        settings = settings.changed(network=known.settings.usual_prior)
         say(f"learned is a {settings.network}, as is usual for codes of '{known.objective}'")
     recipe = Recipe(
         objective="prior",
