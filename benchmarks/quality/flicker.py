@@ -24,12 +24,11 @@ import skimage.data
 import torch
 
 from pinxit.edits.adjust import Adjust
-from pinxit.edits.bound import Bound, Edit
+from pinxit.edits.bound import Bound
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.restore import Enhance
-from pinxit.edits.style import Stylize
+from pinxit.edits.settings import Edit, Enhance, Stylize
 from pinxit.images import Picture, resize, save_image
-from pinxit.jobs.film import Steady
+from pinxit.jobs.film import Deflicker
 
 sys.path.append(str(Path(__file__).parents[1]))
 from record import arguments, record, write
@@ -60,10 +59,10 @@ def film(size: int, count: int) -> Iterator[np.ndarray]:
 
 def flicker(bound: Bound, size: int, count: int) -> dict[str, float]:
     """Return the flicker of results alone and steady, and the largest trace of earlier frames."""
-    steady, made, ghost = Steady(AMOUNT), [], 0
+    steady, made, ghost = Deflicker(AMOUNT), [], 0
     for frame in film(size, count):
         alone = edit_picture(Picture(frame), [bound])
-        kept = steady.follow(Picture(frame), alone)
+        kept = steady.smooth(Picture(frame), alone)
         made.append([pixels.astype(int) for pixels in (frame, alone.pixels, kept.pixels)])
         if len(made) > 1:
             far = np.min([np.abs(made[-1][0] - one[0]).max(axis=2) for one in made[-5:-1]], axis=0)
@@ -79,11 +78,11 @@ def flicker(bound: Bound, size: int, count: int) -> dict[str, float]:
 
 def speed(bound: Bound, size: int, count: int = 6) -> dict[str, float]:
     """Return frames a second with steadying, as for a camera, by clock and processor time."""
-    frames, steady = list(film(size, count + 1)), Steady(AMOUNT)
-    steady.follow(Picture(frames[0]), edit_picture(Picture(frames[0]), [bound]))
+    frames, steady = list(film(size, count + 1)), Deflicker(AMOUNT)
+    steady.smooth(Picture(frames[0]), edit_picture(Picture(frames[0]), [bound]))
     clock, processor = time.perf_counter(), time.process_time()
     for frame in frames[1:]:
-        steady.follow(Picture(frame), edit_picture(Picture(frame), [bound]))
+        steady.smooth(Picture(frame), edit_picture(Picture(frame), [bound]))
     clock, processor = time.perf_counter() - clock, time.process_time() - processor
     return {"clock": round(count / clock, 2), "processor": round(count / processor, 2)}
 

@@ -16,8 +16,8 @@ from pinxit import models
 from pinxit.data import Batch
 from pinxit.degradations import Chain
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.enhancer import bands
-from pinxit.edits.restore import Denoise, Enhance, Restore
+from pinxit.edits.light import bands
+from pinxit.edits.settings import Denoise, Enhance, Restore
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.images import Picture
 from pinxit.nets.curve import BENT, LEAST, SHARES, SIDE, CurveNet, averaged, lightened, quantiles
@@ -168,7 +168,7 @@ def test_the_preview_is_triples() -> None:
 def test_the_edit_is_the_curve_of_the_whole_picture(weights: Path) -> None:
     dark = (PHOTO * 0.2).astype(np.uint8)
     edit = Enhance(model=weights, denoise=False)
-    curves = models.trained(weights, "enhance").curve(torch.from_numpy(dark).permute(2, 0, 1)[None] / 255)
+    curves = models.load(weights, "enhance").objective.curve(torch.from_numpy(dark).permute(2, 0, 1)[None] / 255)
     (gain, gamma), *_ = curves.tolist()
     expected = ((dark / 255 / gain) ** (1 / gamma)).clip(0, 1) * 255
     assert np.abs(edited(dark, edit) - expected).max() <= 0.51

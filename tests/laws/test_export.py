@@ -26,8 +26,7 @@ from pinxit import runtime
 from pinxit.cli import run
 from pinxit.edits import EDITS
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.restore import Denoise, Enhance, Restore
-from pinxit.edits.style import Stylize
+from pinxit.edits.settings import Denoise, Enhance, Restore, Stylize
 from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.hardware import Hardware
 from pinxit.images import Picture
@@ -524,7 +523,7 @@ def test_the_command_writes_tells_and_refuses(files, tmp_path: Path, capsys: pyt
         ([weights, "-o", out], 2, "there already"),
         ([weights, "-o", tmp_path / "model.pt"], 2, ".onnx"),
         (["upscale-x2-v0", "-o", tmp_path / "other.onnx"], 3, "did you mean"),
-        ([tmp_path / "photo.png", "-o", tmp_path / "other.onnx"], 3, "not weights"),
+        ([tmp_path / "photo.png", "-o", tmp_path / "other.onnx"], 3, "not a network of pinxit"),
         ([weights, "-o", out, "-y", "--check", tmp_path / "none.png"], 3, "none.png"),
     ):
         assert run(["export", *map(str, words)]) == code

@@ -146,7 +146,7 @@ def test_a_run_is_audited_by_its_own_pictures(photos: Callable[..., Path], tmp_p
 
 def test_a_training_part_is_no_reference_for_an_audit(two: tuple[str, str], capsys: Captured) -> None:
     assert run(["evaluate", two[0], f"{two[1]}:train", *DIGITS, "--audit"]) == 3
-    assert "not what was held out" in capsys.readouterr().err
+    assert "is not the held-out part of a set" in capsys.readouterr().err
 
 
 def test_any_picture_but_a_digit_is_seen_by_lite0(photos: Callable[..., Path], capsys: Captured) -> None:

@@ -49,7 +49,7 @@ def compress(
 
     model = load(folder)
     seen = given(model, pictures, n)
-    told = save_compressed(out, folder, model, seen, codes_of(model, seen, step))
+    told = save_compressed(out, model, seen, codes_of(model, seen, step))
     if as_json:
         print(json.dumps(told, indent=2))
         return

@@ -34,7 +34,7 @@ def decompress(
     from pinxit.codes.sampling import load, save_samples
 
     model = load(folder)
-    coded = load_compressed(file, folder, model)
+    coded = load_compressed(file, model)
     names = [f"{number:06d}-{Path(name).stem}" for number, name in enumerate(coded.names)]
     save_samples(out, pictures_of(model, coded), names=names)
     print(out)

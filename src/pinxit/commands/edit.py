@@ -15,8 +15,8 @@ from pydantic import Field, create_model
 
 from pinxit.commands import Json
 from pinxit.edits import EDITS
-from pinxit.edits.bound import Edit
 from pinxit.edits.mask import Mask
+from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, UsageError
 from pinxit.jobs.listing import PIPE
 from pinxit.jobs.settings import EditSettings
@@ -157,12 +157,13 @@ def _edit(words: Sequence[str], edits: Sequence[Edit], files: Files, mask: Mask,
         return
     if files.out is None:
         raise UsageError("-o says where results go: a file for one picture, a folder for several")
-    from pinxit.jobs.batch import MANIFEST, SHEET, edit_files
+    from pinxit.jobs.batch import MANIFEST, edit_files
+    from pinxit.jobs.sheet import SHEET
 
     out = _path(files.out)
     edited = edit_files(
         words, edits, out, settings,
-        mask=mask, drawn=files.mask, recursive=files.recursive, overwrite=files.overwrite,
+        area=mask, mask=files.mask, recursive=files.recursive, overwrite=files.overwrite,
     )  # fmt: skip
     if files.as_json:
         print(json.dumps(edited.manifest, indent=2, ensure_ascii=False))
@@ -181,7 +182,7 @@ def _edit_live(words: Sequence[str], edits: Sequence[Edit], files: Files, mask: 
     from pinxit.jobs.live import edit_camera
 
     source = str(files.camera)
-    shown = edit_camera(source, edits, settings, mask=mask, drawn=files.mask, side=files.camera_side)
+    shown = edit_camera(source, edits, settings, area=mask, mask=files.mask, side=files.camera_side)
     print(f"{shown.frames:,} frames, {shown.rate:.1f} a second")
 
 
@@ -194,7 +195,7 @@ def _prove(words: Sequence[str], edits: Sequence[Edit], files: Files, settings: 
     out = _path(files.out)
     if out.exists() and not files.overwrite:
         raise UsageError(f"{out} is there already; -y makes it anew")
-    from pinxit.jobs.proof import save_proof
+    from pinxit.jobs.sheet import save_proof
 
     save_proof(Path(words[0]), edits[0], out, settings.device)
     print(out)
@@ -211,7 +212,7 @@ def _edit_piped(words: Sequence[str], edits: Sequence[Edit], files: Files, mask:
 
     name = "stdin" if words[0] == PIPE else words[0]
     content = _content(words[0])
-    result = edit_bytes(content, name, edits, settings, out=out, mask=mask, drawn=files.mask)
+    result = edit_bytes(content, name, edits, settings, out=out, area=mask, mask=files.mask)
     if out:
         write_whole(out, result)
         print(out)

@@ -35,11 +35,11 @@ def reconstruct(
     """
     from pinxit.codes.coding import before_and_after, given
     from pinxit.codes.sampling import load, save_samples
-    from pinxit.objectives.vq import VQVAE
+    from pinxit.objectives.objective import Autoencoder
     from pinxit.progress import say
 
     model = load(folder)
-    if isinstance(model.objective, VQVAE):
+    if isinstance(model.objective, Autoencoder) and model.objective.discrete:
         say(f"codes of {model.objective.bits_per_pixel:.3g} bits a pixel")
     out = out or folder / "reconstruct.png"
     save_samples(out, before_and_after(model, given(model, pictures, n)), columns=8)

@@ -42,7 +42,7 @@ class Enhancement(Objective):
 
     def players(self) -> tuple[Player, ...]:
         """Return the network."""
-        return (Player("curve", self.networks["curve"], self.loss),)
+        return (Player("curve", self.networks["curve"], self.loss, self.settings.player_optimiser()),)
 
     def draw(self, batch: Batch) -> Tensor:
         """Return the batch's pictures darkened and lightened again, as `averaged` sees them, (N, C, h, w)."""

@@ -109,10 +109,11 @@ class Restoration(Objective):
 
     def players(self) -> tuple[Player, ...]:
         """Return the network, and before it the discriminator, if there is one."""
-        restorer = Player("restorer", self.networks["restorer"], self.loss)
+        restorer = Player("restorer", self.networks["restorer"], self.loss, self.settings.player_optimiser())
         if "discriminator" not in self.networks:
             return (restorer,)
-        return Player("discriminator", self.networks["discriminator"], self.discriminator_loss), restorer
+        judging = self.settings.player_optimiser(self.settings.discriminator_rate)
+        return Player("discriminator", self.networks["discriminator"], self.discriminator_loss, judging), restorer
 
     def draw(self, batch: Batch) -> Drawn:
         """Return what the settings' target makes of the batch."""

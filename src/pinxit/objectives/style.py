@@ -59,7 +59,7 @@ class OneStyle(Objective):
 
     def players(self) -> tuple[Player, ...]:
         """Return the network."""
-        return (Player("painter", self.networks["painter"], self.loss),)
+        return (Player("painter", self.networks["painter"], self.loss, self.settings.player_optimiser()),)
 
     def draw(self, batch: Batch) -> Tensor:
         """Return the batch's pictures painted, (N, 3, H, W), not clipped."""
@@ -94,7 +94,7 @@ class AnyStyle(Objective):
 
     def players(self) -> tuple[Player, ...]:
         """Return the decoder; the encoder is frozen."""
-        return (Player("decoder", self.networks["decoder"], self.loss),)
+        return (Player("decoder", self.networks["decoder"], self.loss, self.settings.player_optimiser()),)
 
     def styles(self, batch: Batch) -> Tensor:
         """Return the styles of a batch, (N, 3, H, W): its others, but for a tenth whose style is their own."""
