@@ -37,7 +37,7 @@ from pinxit.data import ImageSet
 from pinxit.data.render import fit_picture
 from pinxit.data.settings import PatchSettings
 from pinxit.edits.dct import denoise_dct
-from pinxit.edits.restorer import Restorer, load
+from pinxit.edits.restore import restorer
 from pinxit.objectives.settings import RestorationSettings
 from pinxit.training.run import machine
 from pinxit.training.settings import TrainingSettings
@@ -77,7 +77,7 @@ def learned(target: str, pictures: str, steps: int, judged: list[Pair]) -> dict[
     with tempfile.TemporaryDirectory() as folder:
         run = pinxit.train(settings, pictures, Path(folder) / "run", PatchSettings(holdout=HELD_OUT), training)
         seconds = time.process_time() - started
-        network = Restorer(load(run.folder), "cpu")
+        network = restorer(run.folder, "cpu", "torch")
     return {"psnr": mean(lambda noisy: network.run(noisy, None), judged), "seconds": round(seconds, 1)}
 
 

@@ -11,8 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from pinxit.codes.sampling import load
     from pinxit.data.settings import DataSettings
-    from pinxit.edits import EDITS
-    from pinxit.edits.edit import edit
+    from pinxit.edits import EDITS, edit  # type: ignore[no-redef, unused-ignore]
     from pinxit.evaluation.evaluate import evaluate
     from pinxit.objectives import OBJECTIVES
     from pinxit.objectives.settings import (
@@ -37,7 +36,7 @@ _HOMES = {
     "TrainingSettings": "training.settings",
     "VAESettings": "objectives.settings",
     "VQVAESettings": "objectives.settings",
-    "edit": "edits.edit",
+    "edit": "edits",
     "evaluate": "evaluation.evaluate",
     "load": "codes.sampling",
     "resume": "training.train",

@@ -15,8 +15,8 @@ from pydantic import Field, create_model
 
 from pinxit.commands import Json
 from pinxit.edits import EDITS
-from pinxit.edits.bound import Edit
 from pinxit.edits.mask import Mask
+from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, UsageError
 from pinxit.jobs.listing import PIPE
 from pinxit.jobs.settings import EditSettings
