@@ -1,11 +1,11 @@
 """The command line: fast help without torch, one line for a mistake, the right exit code, the same bytes as Python."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import pinxit
-from pinxit.cli import COMMANDS, run
+from pinxit.cli import run
 from pinxit.files import sha256
 from pinxit.training import plan
 
@@ -35,17 +35,20 @@ def pictures(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"]])
-def test_help_and_version_answer_within_half_a_second(words: list[str]) -> None:
+def test_help_and_version_take_less_than_half_a_second_of_a_processor(words: list[str]) -> None:
     def seconds() -> float:
-        started = time.perf_counter()
+        before = os.times()
         assert command(*words).returncode == 0
-        return time.perf_counter() - started
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
 
     assert min(seconds() for _ in range(5)) < 0.5
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["--version"], ["train", "gan"], ["train", "vae"], *([name] for name in COMMANDS)], ids=" ".join
+    "words",
+    [[], ["--version"], ["train", "gan"], ["train", "vae"], *(name.split() for name in pinxit.ACTIONS)],
+    ids=" ".join,
 )
 def test_help_imports_no_torch(words: list[str]) -> None:
     code = f"import sys; from pinxit.cli import run; run({[*words, '--help']}); sys.exit('torch' in sys.modules)"
