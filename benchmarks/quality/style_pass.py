@@ -31,11 +31,11 @@ import numpy as np
 import torch
 from skimage import data
 
+from pinxit.colour import pixel_luma
 from pinxit.data import open_data
 from pinxit.edits import engine
 from pinxit.edits.bound import Bound
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.mask import LUMA
 from pinxit.edits.style import Stylize
 from pinxit.edits.tiles import Box, cut
 from pinxit.images import Picture, resize, save_image
@@ -99,7 +99,7 @@ def timed(run: Callable[[], object]) -> dict[str, float]:
 def chroma(pixels: np.ndarray) -> float:
     """Return the mean distance of colours from grey, in units of the range."""
     values = pixels / 255
-    return float(np.linalg.norm(values - (values @ LUMA)[..., None], axis=2).mean())
+    return float(np.linalg.norm(values - pixel_luma(values)[..., None], axis=2).mean())
 
 
 def painted(content: np.ndarray, edit: Bound, strength: float = 1.0) -> np.ndarray:

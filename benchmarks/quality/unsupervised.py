@@ -32,12 +32,12 @@ from restoration import chosen, decibels, in_colour, rounded
 from torch import Tensor
 
 import pinxit
+from pinxit.colour import BT601, luma
 from pinxit.data import ImageSet
 from pinxit.data.render import fitted
 from pinxit.data.settings import PatchSettings
 from pinxit.edits.dct import denoise_dct
 from pinxit.edits.restorer import Restorer, load
-from pinxit.objectives.restoration import luma
 from pinxit.objectives.settings import RestorationSettings
 from pinxit.training.run import machine
 from pinxit.training.settings import TrainingSettings
@@ -59,7 +59,7 @@ def pairs(images: ImageSet, numbers: list[int]) -> list[Pair]:
     for number in numbers:
         pixels = images[number]
         size = min(SIDE, pixels.shape[0]), min(SIDE, pixels.shape[1])
-        clean = rounded(luma(in_colour(fitted(pixels, size, "patch"))[None])[0, :1])
+        clean = rounded(luma(in_colour(fitted(pixels, size, "patch"))[None], BT601)[0])
         rng = torch.Generator().manual_seed(number)
         found.append((clean, clean + SIGMA * torch.empty(clean.shape).normal_(generator=rng)))
     return found

@@ -49,7 +49,7 @@ def ours(settings: GANSettings, images: ImageSet, precision: str = "auto") -> Tr
     objective = settings.build(PictureShape(SIZE, 1))
     training = TrainingSettings(steps=10**9, batch_size=BATCH, seed=0)
     computing = hardware.choose("cpu", precision, THREADS)
-    return Trainer(objective, lambda step: batch_at(images, step, BATCH, 0, size=SIZE), training, settings, computing)
+    return Trainer(objective, lambda step: batch_at(images, step, BATCH, 0, size=SIZE), training, computing)
 
 
 class Plain:

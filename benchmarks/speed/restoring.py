@@ -33,12 +33,12 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from pinxit.data.batch import to_uint8
 from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
 from pinxit.edits.restore import Denoise, Upscale
 from pinxit.edits.restorer import Restorer
 from pinxit.images import Picture
+from pinxit.images.convert import to_uint8
 from pinxit.objectives.restoration import Restoration
 from pinxit.training.run import machine
 

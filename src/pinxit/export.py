@@ -27,10 +27,10 @@ from torch.nn import functional as F
 
 from pinxit import __version__
 from pinxit.codes.sampling import load
-from pinxit.data.batch import to_float
 from pinxit.errors import DataError, OurFaultError, UsageError
 from pinxit.files import cache_folder, sha256, whole_file
 from pinxit.images import load_image
+from pinxit.images.convert import to_float
 from pinxit.models import SHIPPED, shipped, trained
 from pinxit.nets.curve import SIDE, lightened
 from pinxit.nets.peak import Peak

@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 from conftest import png_16
 from pinxit import images
 from pinxit.errors import DataError, UsageError
-from pinxit.images import FORMATS, grid, load_image, read_picture, resize, save_image
+from pinxit.images import FORMATS, deep, grid, load_image, read_picture, resize, save_image
 
 GREY = np.arange(6 * 4, dtype=np.uint8).reshape(6, 4, 1) * 10
 COLOUR = np.concatenate([GREY, 255 - GREY, GREY // 2], axis=2)
@@ -127,7 +127,7 @@ def test_16_bit_colour_is_exact_with_the_extra(channels: int) -> None:
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
 def test_16_bit_colour_without_the_extra_is_told_or_refused(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "reads_deep", lambda: False)
+    monkeypatch.setattr(deep, "reads_deep", lambda: False)
     picture = read_picture(io.BytesIO(png_16(DEEP[..., :channels])))
     assert picture.pixels.dtype == np.uint8
     assert picture.lost == (images.LESS_DEPTH,)

@@ -14,13 +14,13 @@ from skimage import data
 from test_edits import FILLS_HOLES, editor, grown
 
 import pinxit
-from pinxit.animations import Animation, load, read_animation, save_animation, write_animation
 from pinxit.cli import run
 from pinxit.edits import EDITS
 from pinxit.edits.adjust import Adjust
 from pinxit.edits.mask import Mask
 from pinxit.errors import DataError
 from pinxit.images import Metadata, Picture, load_picture, read_recipe, save_image
+from pinxit.images.animations import Animation, load_media, read_animation, save_animation, write_animation
 from pinxit.jobs.batch import edit_bytes, edit_files
 from pinxit.jobs.settings import EditSettings
 
@@ -255,7 +255,7 @@ def test_one_that_was_cut_off_is_refused_wherever(kind: str, tmp_path: Path) -> 
     content = encoded(kind, moving(size=(3, 5), colours=2))
     for end in range(1, len(content) - (4 if kind == "PNG" else 0)):  # the check sum of IEND
         with pytest.raises(DataError) as caught:
-            load(io.BytesIO(content[:end]), "film")
+            load_media(io.BytesIO(content[:end]), "film")
         assert str(caught.value).startswith("film: ")
         assert "\n" not in str(caught.value)
     (tmp_path / "film.gif").write_bytes(content[: len(content) * 2 // 3])

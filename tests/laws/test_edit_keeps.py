@@ -256,7 +256,7 @@ def test_exif_that_cannot_be_read_is_told_and_left_out() -> None:
 def test_an_animation_is_no_single_picture() -> None:
     frames = [Image.fromarray(COLOUR), Image.fromarray(255 - COLOUR)]
     for kind in ("GIF", "PNG", "TIFF", "WEBP"):
-        with pytest.raises(DataError, match=r"cat: an animation, or several pages, where a single picture is needed"):
+        with pytest.raises(DataError, match=r"cat: an animation.*a single picture is needed"):
             load_picture(io.BytesIO(encoded(frames[0], kind, save_all=True, append_images=frames[1:])), "cat")
 
 

@@ -133,7 +133,6 @@ def test_a_ladder_learns_digits_and_uses_its_levels(mnist: DataSet) -> None:
         settings.build(PictureShape(28, 1)),
         lambda step: Batch(image=images[step * 64 % len(images) :][:64], seed=0, step=step),
         TrainingSettings(steps=300, batch_size=64),
-        settings,
         hardware.choose("cpu", "float32", threads=1),
     )
     *_, last = trainer

@@ -19,6 +19,7 @@ from pinxit.images import save_image
 from pinxit.nets.shapes import PictureShape, keep_variance
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
+from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
 from pinxit.objectives.settings import (
     EnhancementSettings,
     GANSettings,
@@ -55,6 +56,10 @@ CASES = {
     "wgan-gp": GAN(loss="wasserstein", gradient_penalty=10, discriminator_norm="none"),
     "r1 r2": GAN(loss="relativistic", r1=1, r2=1, discriminator_norm="none"),
     "dense r1 r2 latent": GAN(network="dense", loss="relativistic", r1=1, r2=1, latent_gradient=1),
+    "adamw": GAN(network="dense", optimiser="adamw", weight_decay=0.1, discriminator_rate=1e-4),
+    "rmsprop": GAN(network="dense", optimiser="rmsprop"),
+    "sgd": VAE(network="dense", optimiser="sgd", beta1=0.5, adversarial=0.1, discriminator_rate=1e-4),
+    "sgd without momentum": VAE(network="dense", optimiser="sgd", beta1=0),
     "vae": VAE(),
     "vae conditional": VAE(conditional=True, beta=4, beta_warmup=3),
     "vae residual": VAE(network="residual", free_bits=0.1),
@@ -114,7 +119,7 @@ def built(settings: ObjectiveSettings) -> Objective:
 def trainer(settings: ObjectiveSettings, precision: str = "float32", **training: object) -> Trainer:
     objective = built(settings)
     asked = TrainingSettings(**({"steps": 4, "batch_size": 6} | training))
-    return Trainer(objective, batch, asked, settings, hardware.choose("cpu", precision, threads=1))
+    return Trainer(objective, batch, asked, hardware.choose("cpu", precision, threads=1))
 
 
 def snapshot(objective: Objective) -> dict[str, torch.Tensor]:
@@ -196,6 +201,57 @@ def test_accumulation_changes_nothing_but_rounding(name: str) -> None:
         assert one.values == pytest.approx(other.values, rel=1e-2, abs=1e-5)
 
 
+def test_every_optimiser_has_a_case() -> None:
+    assert {settings.optimiser for settings in CASES.values()} == set(OPTIMISERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "weight_decay", "expected"),
+    [
+        # First steps by the papers' formulas: weight 2, gradient 4 (8 with L2 of weight decay 2), rate 0.1.
+        ("adam", 0.0, 2 - 0.1 * 1),
+        ("adam", 2.0, 2 - 0.1 * 1),
+        ("adamw", 2.0, 2 * (1 - 0.1 * 2) - 0.1 * 1),
+        ("rmsprop", 0.0, 2 - 0.1 * 4 / (0.1 * 4**2) ** 0.5),
+        ("sgd", 0.0, 2 - 0.1 * 4),
+        ("sgd", 2.0, 2 - 0.1 * 8),
+    ],
+)
+@pytest.mark.parametrize("fused", [True, False])
+def test_optimisers_step_by_their_formulas(name: str, weight_decay: float, expected: float, fused: bool) -> None:
+    weight = torch.nn.Parameter(torch.tensor([2.0]))
+    weight.grad = torch.tensor([4.0])
+    Optimiser(name, 0.1, (0.5, 0.9), weight_decay).build([weight], fused).step()
+    assert weight.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_momentum_and_running_means_are_the_betas() -> None:
+    """The second step with the same gradient 4, rate 0.1, betas (0.5, 0.9)."""
+    for name, second in (("sgd", 0.1 * (4 + 0.5 * 4)), ("rmsprop", 0.1 * 4 / ((0.9 * 0.1 + 0.1) * 4**2) ** 0.5)):
+        weight = torch.nn.Parameter(torch.tensor([2.0]))
+        optimiser = Optimiser(name, 0.1, (0.5, 0.9)).build([weight])
+        places = []
+        for _ in range(2):
+            weight.grad = torch.tensor([4.0])
+            optimiser.step()
+            places.append(weight.item())
+        assert places[0] - places[1] == pytest.approx(second, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings", [GAN(network="dense"), VAE(network="dense", adversarial=0.1), RESTORE(adversarial=1)]
+)
+def test_a_discriminator_has_a_rate_of_its_own(settings: ObjectiveSettings) -> None:
+    machine = trainer(settings.changed(discriminator_rate=1e-4, learning_rate=3e-3))
+    machine.advance()
+    rates = {name: optimiser.param_groups[0]["lr"] for name, optimiser in machine.optimisers.items()}
+    assert rates.pop("discriminator") == 1e-4
+    assert list(rates.values()) == [3e-3]
+    same = trainer(settings)
+    same.advance()
+    assert {optimiser.param_groups[0]["lr"] for optimiser in same.optimisers.values()} == {settings.learning_rate}
+
+
 def test_a_player_moves_on_every_nth_step_only() -> None:
     machine = trainer(CASES["wgan"])
     moved = [any(name.startswith("generator/") for name in record.values) for record in machine]
@@ -216,7 +272,7 @@ class Exploding(Objective):
         self.model, self.term = ("net",), term
 
     def players(self) -> tuple[Player, ...]:
-        return (Player("net", self.networks["net"], self.loss),)
+        return (Player("net", self.networks["net"], self.loss, Optimiser()),)
 
     def draw(self, batch: Batch) -> None:
         return None
@@ -235,7 +291,7 @@ class Exploding(Objective):
 @pytest.mark.parametrize(("term", "named"), [("kl", "net's kl is nan"), ("gradient", "net's gradient norm is nan")])
 def test_what_is_not_finite_is_named_and_nothing_moves(term: str, named: str) -> None:
     objective = Exploding(term)
-    machine = Trainer(objective, batch, TrainingSettings(steps=3), GANSettings(), hardware.choose("cpu", threads=1))
+    machine = Trainer(objective, batch, TrainingSettings(steps=3), hardware.choose("cpu", threads=1))
     before = copy.deepcopy(machine.state())
     with pytest.raises(DivergedError, match=f"step 1: the {named}"):
         machine.advance()

@@ -13,7 +13,7 @@ from pinxit.data import Batch
 from pinxit.errors import UsageError, UserError
 from pinxit.losses.reconstruction import RECONSTRUCTION
 from pinxit.nets.shapes import PictureShape
-from pinxit.objectives.restoration import Restoration, luma, subsampled
+from pinxit.objectives.restoration import Restoration, subsampled
 from pinxit.objectives.settings import RestorationSettings
 
 SETTINGS = partial(RestorationSettings, channels=4, levels=1, blocks=1)
@@ -220,12 +220,6 @@ def test_losses_are_their_formulas(name: str, of_nothing: float, of_three_tenths
 
 def test_every_loss_has_a_formula_here() -> None:
     assert [*RECONSTRUCTION] == ["l2", "l1", "charbonnier"]
-
-
-def test_luma_is_grey_and_leaves_grey_pictures() -> None:
-    batch = photos().image
-    assert torch.equal(luma(batch[:, :1]), batch[:, :1])
-    assert torch.allclose(luma(luma(batch)), luma(batch), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,6 @@ def after_training(steps: int, **seen: float) -> tuple[VAE, dict[str, float]]:
         settings.build(PictureShape(32, 1)),
         lambda step: Batch(image=images, seed=0, step=step),
         TrainingSettings(steps=steps, batch_size=10),
-        settings,
         hardware.choose("cpu", "float32", threads=1),
     )
     *_, last = trainer

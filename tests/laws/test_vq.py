@@ -226,7 +226,7 @@ def test_accumulation_leaves_the_codebook_what_it_is() -> None:
         training = TrainingSettings(steps=3, batch_size=6, accumulate=parts)
         torch.manual_seed(0)
         objective = settings.build(PictureShape(20, 3))
-        assert list(Trainer(objective, batch, training, settings, hardware.choose("cpu", "float32", threads=1)))
+        assert list(Trainer(objective, batch, training, hardware.choose("cpu", "float32", threads=1)))
         books.append(objective.codebook.vectors)
     assert torch.allclose(*books, atol=1e-3)
 

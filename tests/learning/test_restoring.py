@@ -29,10 +29,9 @@ def gained(place: Path, asked: ObjectiveSettings, steps: int = 150) -> float:
     shown = DataSettings(size=48, holdout=0.25)
     run = pinxit.train(asked, place / "photos.npz", place / "run", shown, training)
     after = Checkpoints(run.checkpoints).newest().facts["judgement"]["value"]
-    untouched = run.recipe.changed(data=run.recipe.data.changed(flip=False, turn=False))
     held_out = pictures_of(run.recipe).held_out
     with torch.no_grad():
-        return after - build(run.recipe).judge(batch_of(untouched, held_out, 0, len(held_out)))
+        return after - build(run.recipe).judge(batch_of(run.recipe, held_out, 0, len(held_out), augment=False))
 
 
 def test_it_learns_to_take_noise_away(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def digits(mnist: DataSet) -> tuple[VAE, Batch]:
         start = step * 64 % len(images)
         return Batch(image=images[start : start + 64], seed=0, step=step)
 
-    trainer = Trainer(objective, batches, training, settings, hardware.choose("cpu", "float32", threads=1))
+    trainer = Trainer(objective, batches, training, hardware.choose("cpu", "float32", threads=1))
     for _ in trainer:
         pass
     with trainer.averaged() as averaged:
@@ -108,7 +108,6 @@ def test_a_collapsed_posterior_is_read_as_no_active_unit(mnist: DataSet) -> None
             objective,
             lambda step: Batch(image=images[step * 64 % 3200 :][:64], seed=0, step=step),
             pinxit.TrainingSettings(steps=200),
-            settings,
             hardware.choose("cpu", "float32", threads=1),
         )
         *_, last = trainer

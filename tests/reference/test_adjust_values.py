@@ -7,7 +7,7 @@ import pytest
 from skimage import color, data, exposure
 
 import pinxit
-from pinxit.edits.adjust import encoded, linear
+from pinxit.colour import encoded, linear
 
 PHOTO = data.coffee()[150:250, 200:320].astype(np.float32) / 255
 LUMA = np.array([0.2126, 0.7152, 0.0722])

@@ -17,7 +17,8 @@ from torchmetrics.functional.image import (
     peak_signal_noise_ratio as torchmetrics_psnr,
 )
 
-from pinxit.metrics.paired import as_channels, ciede2000, colour_error, edge_error, lab, ms_ssim, psnr, ssim
+from pinxit.colour import lab
+from pinxit.metrics.paired import as_channels, ciede2000, colour_error, edge_error, ms_ssim, psnr, ssim
 from pinxit.metrics.perceptual import lpips_like, st_lpips
 from pinxit.nets.alexnet import ShiftTolerantAlexNet, halved
 from pinxit.nets.lite0 import EfficientNetLite0

@@ -15,7 +15,7 @@ from conftest import png_16
 from pinxit import images
 from pinxit.cli import run
 from pinxit.data import open_data
-from pinxit.images import load_image
+from pinxit.images import deep, load_image
 
 Photos = Callable[..., Path]
 
@@ -23,7 +23,7 @@ Photos = Callable[..., Path]
 @pytest.fixture
 def mixed(photos: Photos, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of every trouble: kinds, depths, a copy, an animation, broken files."""
-    monkeypatch.setattr(images, "reads_deep", lambda: False)
+    monkeypatch.setattr(deep, "reads_deep", lambda: False)
     folder = photos(12, classes=("cat", "dog"))
     cat, dog = folder / "cat", folder / "dog"
     picture = Image.open(cat / "000.png")

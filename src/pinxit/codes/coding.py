@@ -14,12 +14,12 @@ from torch import Tensor
 
 from pinxit.codes.sampling import Model
 from pinxit.data import Batch, open_data
-from pinxit.data.batch import to_float, to_uint8
 from pinxit.data.render import fitted, with_channels
 from pinxit.data.sets import ImageSet, parse_spec
 from pinxit.errors import DataError, UsageError
 from pinxit.files import write_json
 from pinxit.images import grid, save_image
+from pinxit.images.convert import to_float, to_uint8
 from pinxit.losses.latent import kl_to_normal
 from pinxit.objectives.mixture import BY_CLASS
 from pinxit.objectives.vae import active_units

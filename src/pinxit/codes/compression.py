@@ -27,9 +27,9 @@ from torch import Tensor
 
 from pinxit.codes.coding import Given
 from pinxit.codes.sampling import AT_ONCE, Model
-from pinxit.data.batch import to_float, to_uint8
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
+from pinxit.images.convert import to_float, to_uint8
 from pinxit.metrics.paired import reported_psnr
 from pinxit.objectives.vq import VQVAE
 from pinxit.progress import track

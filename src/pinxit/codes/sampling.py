@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from pinxit.data import draws
-from pinxit.data.batch import to_uint8
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256, whole_file
 from pinxit.images import grid, save_image
+from pinxit.images.convert import to_uint8
 from pinxit.nets.seamless import looking, seamless
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
 from pinxit.objectives.objective import Generative

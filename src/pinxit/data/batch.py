@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from pinxit.data import draws
 from pinxit.data.sets import ImageSet
 from pinxit.data.settings import Augment, Fit
+from pinxit.images.convert import to_float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -132,34 +133,6 @@ def augmented(batch: Batch, augment: Augment) -> Tensor:
     )  # from where a pixel goes to where it came from
     where = F.affine_grid(torch.cat([back, -back @ shift], dim=2), list(image.shape), align_corners=False)
     return F.grid_sample(image, where, padding_mode="reflection", align_corners=False)
-
-
-def to_float(rows: np.ndarray) -> Tensor:
-    """Return (N, H, W, C) uint8 or uint16 as float32 (N, C, H, W) in [0, 1]."""
-    top = np.iinfo(rows.dtype).max
-    return (
-        torch.from_numpy(np.require(rows, requirements="W"))
-        .permute(0, 3, 1, 2)
-        .contiguous()
-        .to(torch.float32)
-        .div_(top)
-    )
-
-
-def to_uint8(images: Tensor) -> np.ndarray:
-    """Return float (N, C, H, W) as (N, H, W, C) uint8: clipped to [0, 1], rounded."""
-    return (
-        images.detach()
-        .float()
-        .clamp(0, 1)
-        .mul(255)
-        .round()
-        .to(torch.uint8)
-        .permute(0, 2, 3, 1)
-        .contiguous()
-        .cpu()
-        .numpy()
-    )
 
 
 @lru_cache(maxsize=4)

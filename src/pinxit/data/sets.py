@@ -90,7 +90,7 @@ class ImageSet:
 
     def tensor(self, size: int | tuple[int, int], fit: Fit = "crop", start: int = 0, stop: int | None = None) -> Tensor:
         """Return pictures in order, float32 (N, C, H, W) in [0, 1]; `size` is the side or (height, width)."""
-        from pinxit.data.batch import to_float
+        from pinxit.images.convert import to_float
 
         both = (size, size) if isinstance(size, int) else size
         return to_float(self.rows(np.arange(len(self))[start:stop], both, fit))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
 
+from pinxit.colour import BT709, encoded, linear, mix
 from pinxit.edits.bound import Bound, Edit
-from pinxit.edits.mask import LUMA, TOP, unit
+from pinxit.edits.mask import TOP, unit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,21 +77,9 @@ class Adjustment(Bound):
         numbers = (encoded(linear(image) * gains) - self.black) / (self.white - self.black)
         numbers = ((numbers - 0.5) * asked.contrast + 0.5).clamp(0, 1) ** (1 / asked.gamma)
         if channels == 3:
-            grey = (numbers * image.new_tensor(LUMA)[:, None, None]).sum(dim=0)
+            grey = mix(numbers, BT709)
             numbers = grey + asked.saturation * (numbers - grey)
         return numbers.clamp(0, 1)
-
-
-def linear(numbers: Any) -> Any:
-    """Return the light of sRGB numbers (IEC 61966-2-1), of arrays and tensors alike."""
-    dark = numbers <= 0.04045
-    return dark * (numbers / 12.92) + ~dark * ((numbers + 0.055) / 1.055) ** 2.4
-
-
-def encoded(light: Any) -> Any:
-    """Return the sRGB numbers of light, beyond 1 by the same formula."""
-    dark = light <= 0.0031308
-    return dark * (light * 12.92) + ~dark * (1.055 * light ** (1 / 2.4) - 0.055)
 
 
 def _histograms(pixels: np.ndarray) -> np.ndarray:

@@ -8,11 +8,11 @@ import numpy as np
 from PIL import ImageColor
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from pinxit.colour import pixel_luma
 from pinxit.errors import UsageError
 from pinxit.images import Picture
 from pinxit.settings import Range, Settings, within
 
-LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # how bright red, green and blue are (ITU-R BT.709)
 TOP = {np.dtype(kind): top for kind, top in ((np.uint8, 255), (np.uint16, 65535), (np.float32, 1))}
 
 
@@ -142,6 +142,4 @@ def rounded(values: np.ndarray, depth: np.dtype[Any]) -> np.ndarray:
 
 def luma(picture: Picture) -> np.ndarray:
     """Return how bright each pixel is, (H, W) float32 in [0, 1], of the file's own numbers."""
-    values = unit(picture.pixels[..., :3])
-    light: np.ndarray = values[..., 0] if picture.pixels.shape[2] == 1 else values @ LUMA
-    return light
+    return pixel_luma(unit(picture.pixels[..., :3]))

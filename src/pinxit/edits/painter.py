@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pinxit.colour import BT709, luma
 from pinxit.data import Batch
 from pinxit.edits.bound import Bound
 from pinxit.edits.looking import TILE, Edge, Look, Summary
-from pinxit.edits.mask import LUMA, unit
+from pinxit.edits.mask import unit
 from pinxit.edits.painting import Aim, Painting, aim_at, ladder, paint, resized, steps_at
 from pinxit.edits.style import Painter, Stylize, Texture
 from pinxit.hardware import choose
@@ -113,7 +114,7 @@ class Stylized(Painted):
         styles = [fitted(style, self.settings.strokes * max(size)) for style in self.styles]
         if content.shape[1] == 3 and not self.settings.keep_colours:
             return content, styles
-        light, styles = luma(content), [luma(style) for style in styles]
+        light, styles = luma(content, BT709), [luma(style, BT709) for style in styles]
         return light, [like(style, light) for style in styles] if self.settings.keep_colours else styles
 
     def _range(self, tones: Tensor, content: Tensor) -> dict[str, Tensor]:
@@ -125,7 +126,7 @@ class Stylized(Painted):
 
     def _coloured(self, canvas: Tensor, content: Tensor) -> Tensor:
         """Return the canvas with the content's colours, where these are kept."""
-        return content + (canvas - luma(content)) if self._keeps(content) else canvas
+        return content + (canvas - luma(content, BT709)) if self._keeps(content) else canvas
 
     def _keeps(self, content: Tensor) -> bool:
         return self.settings.keep_colours and content.shape[1] == 3
@@ -192,13 +193,6 @@ def fitted(style: Tensor, side: float) -> Tensor:
     """Return a style whose longer side is that long, but no larger than twice its own."""
     share = min(2.0, side / max(style.shape[2:]))
     return resized(style, (max(1, round(style.shape[2] * share)), max(1, round(style.shape[3] * share)))).clamp(0, 1)
-
-
-def luma(image: Tensor) -> Tensor:
-    """Return how bright pixels are (BT.709), (..., 1, H, W); grey pictures as they are."""
-    if image.shape[-3] == 1:
-        return image
-    return (image * image.new_tensor(LUMA)[:, None, None]).sum(-3, keepdim=True)
 
 
 def like(style: Tensor, light: Tensor) -> Tensor:

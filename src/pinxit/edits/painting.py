@@ -24,7 +24,7 @@ from pinxit.edits.looking import SHIFT, Edge, Gathered, Look, Summary
 from pinxit.hardware import Hardware
 from pinxit.losses.style import about_means, total_variation
 from pinxit.objectives.objective import Loss, Objective, Player
-from pinxit.objectives.settings import ObjectiveSettings
+from pinxit.objectives.optimiser import Optimiser
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 
@@ -93,7 +93,7 @@ class Painting(Objective):
 
     def players(self) -> tuple[Player, ...]:
         """Return the canvas."""
-        return (Player("canvas", self.canvas, self._loss),)
+        return (Player("canvas", self.canvas, self._loss, Optimiser(rate=LEARNING_RATE * self.aim.strength)),)
 
     def draw(self, batch: Batch) -> tuple[int, int]:
         """Return by how many pixels the canvas is shifted in this step, down and right: anywhere if it has no edge."""
@@ -183,7 +183,6 @@ def paint(painting: Painting, batch: Batch, steps: int, hardware: Hardware) -> T
         painting,
         lambda step: replace(batch, step=step),
         TrainingSettings(steps=steps, average=AVERAGE, schedule="cosine"),
-        ObjectiveSettings(learning_rate=LEARNING_RATE * painting.aim.strength),
         hardware,
     )
     high, wide = painting.canvas.pixels.shape[2:]

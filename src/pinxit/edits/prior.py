@@ -23,7 +23,7 @@ from pinxit.errors import UsageError
 from pinxit.hardware import choose
 from pinxit.nets.hourglass import Hourglass
 from pinxit.objectives.objective import Loss, Objective, Player
-from pinxit.objectives.settings import ObjectiveSettings
+from pinxit.objectives.optimiser import Optimiser
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 
@@ -83,7 +83,6 @@ class FittedPrior(Bound):
             objective,
             lambda step: replace(batch, step=step),
             TrainingSettings(steps=self.settings.max_steps, average=0),
-            ObjectiveSettings(learning_rate=LEARNING_RATE),
             choose(self.device),
         )
         for _ in moves(trainer, "deep image prior: step"):
@@ -112,7 +111,7 @@ class DeepImagePrior(Objective):
 
     def players(self) -> tuple[Player, ...]:
         """Return the network."""
-        return (Player("hourglass", self.hourglass, self._loss),)
+        return (Player("hourglass", self.hourglass, self._loss, Optimiser(rate=LEARNING_RATE)),)
 
     def draw(self, batch: Batch) -> Tensor:
         """Return what the network makes of the code and this step's jitter, (1, C, H, W); `restored` keeps it too."""

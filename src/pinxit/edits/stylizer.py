@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from pinxit import hardware
+from pinxit.colour import BT709, luma, pixel_luma
 from pinxit.edits.bound import Bound
 from pinxit.edits.exported import is_exported, placed, read, through
-from pinxit.edits.mask import LUMA, unit
-from pinxit.edits.painter import luma
+from pinxit.edits.mask import unit
 from pinxit.edits.tiles import Box, cut
 from pinxit.errors import UsageError
 from pinxit.images import load_image, resize
@@ -60,12 +60,12 @@ class OnePass(Bound):
         """Return the picture painted, in [0, 1]; grey stays grey, and colours stay where they are kept."""
         painted = self.made(image).clamp(0, 1)
         if len(image) == 1:
-            return luma(painted)
-        return relit(image, luma(painted)) if self.keep_colours else painted
+            return luma(painted, BT709)
+        return relit(image, luma(painted, BT709)) if self.keep_colours else painted
 
     def given(self, image: Tensor) -> Tensor:
         """Return what the network is given of pictures (N, 1 or 3, H, W): three channels; luma where colours stay."""
-        shown = luma(image) if self.keep_colours else image
+        shown = luma(image, BT709) if self.keep_colours else image
         return shown.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
     def made(self, image: Tensor) -> Tensor:
@@ -279,7 +279,7 @@ def shown_style(style: np.ndarray, size: Sequence[int], strokes: float) -> np.nd
 
 def in_light_of(style: np.ndarray, own: Statistics) -> np.ndarray:
     """Return a style's luma (h, w, 1) with the mean and deviation of the content's, whose statistics these are."""
-    light = unit(style) @ np.float32(LUMA) if style.shape[2] == 3 else unit(style)[..., 0]
+    light = pixel_luma(unit(style))
     mean, deviation = (float(part) for part in own[0, :, 0, 0, 0])
     matched = (light - light.mean()) / (light.std() + 1e-6) * deviation + mean
     return matched.clip(0, 1).astype(np.float32)[..., None]
@@ -310,5 +310,5 @@ def smaller(pixels: np.ndarray, most: float) -> np.ndarray:
 
 def relit(image: Tensor, light: Tensor) -> Tensor:
     """Return a picture (3, H, W) with another luma and its own colours, as far as these stay in [0, 1]."""
-    change = light - luma(image)
+    change = light - luma(image, BT709)
     return image + change.clamp(-image.amin(0, keepdim=True), 1 - image.amax(0, keepdim=True))

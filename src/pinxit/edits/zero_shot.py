@@ -21,7 +21,7 @@ from pinxit.edits.canvas import moves, seeded
 from pinxit.edits.mask import unit
 from pinxit.hardware import choose
 from pinxit.objectives.objective import Loss, Objective, Player
-from pinxit.objectives.settings import ObjectiveSettings
+from pinxit.objectives.optimiser import Optimiser
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 
@@ -48,7 +48,6 @@ class ZeroShotNoise2Noise(Bound):
             objective,
             partial(crop_at, pixels, self.seed),
             TrainingSettings(steps=self.steps, schedule="cosine", average=0),
-            ObjectiveSettings(learning_rate=LEARNING_RATE),
             choose(self.device),
         )
         for _ in moves(trainer, "zero-shot: step"):
@@ -91,7 +90,7 @@ class ZeroShot(Objective):
 
     def players(self) -> tuple[Player, ...]:
         """Return the denoiser."""
-        return (Player("denoiser", self.denoiser, self._loss),)
+        return (Player("denoiser", self.denoiser, self._loss, Optimiser(rate=LEARNING_RATE)),)
 
     def draw(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the two halves of the noisy pictures (N, C, H, W), H and W even."""

@@ -19,7 +19,6 @@ from types import FrameType
 from typing import Any, overload
 
 from pinxit import __version__
-from pinxit.animations import Animation, animated_kind_of, load, save_animation, write_animation
 from pinxit.edits import EDITS
 from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
@@ -31,7 +30,6 @@ from pinxit.images import (
     SUFFIXES,
     Picture,
     format_of,
-    is_animation,
     kind_of,
     load_picture,
     read_picture,
@@ -39,6 +37,14 @@ from pinxit.images import (
     save_image,
     save_picture,
     write_picture,
+)
+from pinxit.images.animations import (
+    Animation,
+    animated_kind_of,
+    is_animation,
+    load_media,
+    save_animation,
+    write_animation,
 )
 from pinxit.jobs.film import Steady
 from pinxit.jobs.listing import AUTO, SAVED, Found, find, in_order, name_results, printable, text
@@ -76,7 +82,7 @@ class Job:
         """Return the picture; `DataError` if it cannot be read whole."""
         if self.problem:
             raise DataError(f"{self.name}: {self.problem}")
-        return load(self.path, self.name)
+        return load_media(self.path, self.name)
 
 
 @dataclass(frozen=True)
@@ -240,7 +246,7 @@ def edit_bytes(
     The format is that of the name `out`, or of `settings.format` if there is none. `name` is for errors and the recipe.
     """
     settings = settings or EditSettings()
-    given, place = load(io.BytesIO(content), name), PurePosixPath(Path(name).name)
+    given, place = load_media(io.BytesIO(content), name), PurePosixPath(Path(name).name)
     moves = isinstance(given, Animation)
     if out:
         _check_format(out, settings, moves)
@@ -320,7 +326,7 @@ class _Batch:
             if not all(path.is_file() for path in _written(job, self.bench.settings)):
                 continue
             try:
-                edited, recipe = load(job.out), read_recipe(job.out)
+                edited, recipe = load_media(job.out), read_recipe(job.out)
             except DataError as error:
                 say(f"{error}; it is made again")
                 continue

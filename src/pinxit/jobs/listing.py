@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
-from pinxit.animations import animated_kind_of
 from pinxit.errors import UsageError
 from pinxit.images import SUFFIXES, kind_of
+from pinxit.images.animations import animated_kind_of
 
 PIPE = "-"
 

@@ -6,9 +6,9 @@ from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
 from pinxit import __version__
-from pinxit.animations import Animation, load
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
+from pinxit.images.animations import Animation, load_media
 from pinxit.jobs.batch import Bench, save
 from pinxit.jobs.recipe import Recipe, Stamp, with_files
 from pinxit.jobs.settings import EditSettings
@@ -45,7 +45,7 @@ def redo(
     stamp = Stamp.of(source)
     same = stamp.sha256 == recipe.input.sha256
     place = PurePosixPath(source.name)
-    given = load(source)
+    given = load_media(source)
     again = bench.recipe(recipe.input if same else stamp, place, moves=isinstance(given, Animation))
     save(target, bench.edited(given, place), again.document())
     if not same:

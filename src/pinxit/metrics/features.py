@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pinxit.colour import BT601, luma
 from pinxit.errors import DataError
 from pinxit.files import sha256, whole_file
 from pinxit.metrics.seen import Seen
@@ -89,7 +90,7 @@ class Extractor:
         """
         _check(images)
         pictures = over_black(images.to(self.dtype))
-        pictures = _grey(pictures) if self.channels == 1 else pictures.expand(-1, 3, -1, -1)
+        pictures = luma(pictures, BT601) if self.channels == 1 else pictures.expand(-1, 3, -1, -1)
         if pictures.shape[-2:] == (self.side, self.side):
             return pictures
         resized = F.interpolate(pictures, (self.side, self.side), mode="bilinear", antialias=True, align_corners=False)
@@ -168,12 +169,6 @@ def _check(images: Tensor) -> None:
         raise DataError(f"a judge takes pictures (N, 1 or 3 or 4, H, W), not {tuple(images.shape)}")
     if not (images.is_floating_point() and images.amin() >= 0 and images.amax() <= 1):
         raise DataError("a judge takes floating-point pictures with all values in [0, 1]; divide 8-bit pictures by 255")
-
-
-def _grey(pictures: Tensor) -> Tensor:
-    if pictures.shape[1] == 1:
-        return pictures
-    return (pictures * pictures.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
 
 
 def _shipped(name: str) -> Path:

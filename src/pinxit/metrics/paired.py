@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pinxit.colour import BT601, BT601_STUDIO, lab, mix
 from pinxit.errors import DataError, UsageError
 
 Channels = Literal["rgb", "y", "grey"]
@@ -28,10 +29,6 @@ _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _MS_SSIM_SIDE = _WINDOW * 2 ** (len(_SCALE_WEIGHTS) - 1)
-
-# Linear sRGB to XYZ (ITU-R BT.709 primaries), and the white D65 of the 2 degree observer.
-_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
-_WHITE = (0.95047, 1.0, 1.08883)
 
 
 @dataclass(frozen=True)
@@ -63,8 +60,8 @@ def as_channels(images: Tensor, channels: Channels) -> Tensor:
     if _finite(images).shape[1] == 1 or channels == "rgb":
         return images
     if channels == "y":
-        return (_mixed(images, (65.481, 128.553, 24.966)) + 16) / 255
-    return _mixed(images, (0.299, 0.587, 0.114))
+        return (mix(images, BT601_STUDIO) + 16) / 255
+    return mix(images, BT601)
 
 
 def crop(images: Tensor, border: int) -> Tensor:
@@ -83,8 +80,7 @@ def psnr(images: Tensor, reference: Tensor) -> Tensor:
     The judged pictures alone may leave [0, 1]: noise of the denoising literature is not clipped.
     """
     _same_shape(images, reference)
-    error = _finite(images).double() - _within_range(reference).double()
-    return -10 * error.square().mean((1, 2, 3)).log10()
+    return decibels(_finite(images).double() - _within_range(reference).double())
 
 
 def reported_psnr(images: Tensor, reference: Tensor) -> Tensor:
@@ -93,6 +89,16 @@ def reported_psnr(images: Tensor, reference: Tensor) -> Tensor:
     To leave equal pictures out, as one may, would punish whoever restores a picture perfectly.
     """
     return psnr(*checked_pair(images, reference)).clamp(max=PSNR_CEILING)
+
+
+def clipped_psnr(images: Tensor, reference: Tensor) -> Tensor:
+    """Return the PSNR of pictures clipped to [0, 1], at most 100 dB, in their own precision: a reading of training."""
+    return decibels((images.clamp(0, 1) - reference).contiguous()).clamp(max=PSNR_CEILING)
+
+
+def decibels(error: Tensor) -> Tensor:
+    """Return -10 log10 of the mean square of each picture's error (N, C, H, W): (N,)."""
+    return -10 * error.square().mean((1, 2, 3)).log10()
 
 
 def ssim(images: Tensor, reference: Tensor) -> Tensor:
@@ -143,15 +149,6 @@ def colour_error(images: Tensor, reference: Tensor) -> Tensor:
     """
     images, reference = checked_pair(images, reference)
     return ciede2000(lab(images.double()), lab(reference.double())).mean((1, 2))
-
-
-def lab(images: Tensor) -> Tensor:
-    """Return sRGB pictures (N, 1 or 3, H, W) in [0, 1] as CIE L*a*b* (N, 3, H, W), white D65."""
-    images = images.expand(-1, 3, -1, -1)
-    linear = torch.where(images > 0.04045, ((images + 0.055) / 1.055) ** 2.4, images / 12.92)
-    ratios = torch.cat([_mixed(linear, row) / white for row, white in zip(_XYZ, _WHITE, strict=True)], 1)
-    x, y, z = torch.where(ratios > (6 / 29) ** 3, ratios ** (1 / 3), ratios * (29 / 6) ** 2 / 3 + 4 / 29).unbind(1)
-    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
 
 
 def ciede2000(one: Tensor, other: Tensor) -> Tensor:
@@ -266,11 +263,6 @@ def _finite(images: Tensor) -> Tensor:
 
 def _words(images: Tensor) -> str:
     return "x".join(str(side) for side in images.shape) or "a single number"
-
-
-def _mixed(images: Tensor, weights: tuple[float, float, float]) -> Tensor:
-    """Return the weighted sum of the three channels, (N, 1, H, W)."""
-    return (images * images.new_tensor(weights)[:, None, None]).sum(1, keepdim=True)
 
 
 def _similarities(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pinxit.colour import BT601, mix
 from pinxit.nets.vectors import Layers
 
 SIDE = 64
 """Pictures are averaged to so many pixels a side first, which takes away most noise but few highlights."""
 SHARES = (*(share / 32 for share in range(32)), 0.988, 0.992, 0.995, 0.9975, 0.999, 1.0)
 WHITE = SHARES.index(0.995)
-LUMA = (0.299, 0.587, 0.114)
 LEAST = 1e-3
 """White and gains are not taken to be darker, in units of the image range."""
 BENT = 10.0
@@ -49,8 +49,7 @@ class CurveNet(nn.Module):
 def quantiles(image: Tensor) -> Tensor:
     """Return how bright so many `SHARES` of the pixels are at most, in red, green, blue and luma: (N, 4, shares)."""
     small = averaged(image).float().expand(-1, 3, -1, -1)
-    luma = (small * small.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-    ranked = torch.cat([small, luma], dim=1).flatten(2).sort(dim=2).values
+    ranked = torch.cat([small, mix(small, BT601)], dim=1).flatten(2).sort(dim=2).values
     places = (torch.tensor(SHARES) * (ranked.shape[2] - 1)).round().long()
     return ranked[..., places.to(image.device)]
 

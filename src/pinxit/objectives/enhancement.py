@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from pinxit.data import Batch
 from pinxit.errors import UsageError
 from pinxit.losses.reconstruction import RECONSTRUCTION
+from pinxit.metrics.paired import clipped_psnr
 from pinxit.nets.curve import CurveNet, averaged, lightened
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
-from pinxit.objectives.restoration import degraded, psnr, to_show, triples
+from pinxit.objectives.restoration import degraded, to_show, triples
 from pinxit.objectives.settings import EnhancementSettings, alternatives
 
 
@@ -41,7 +42,7 @@ class Enhancement(Objective):
 
     def players(self) -> tuple[Player, ...]:
         """Return the network."""
-        return (Player("curve", self.networks["curve"], self.loss),)
+        return (Player("curve", self.networks["curve"], self.loss, self.settings.player_optimiser()),)
 
     def draw(self, batch: Batch) -> Tensor:
         """Return the batch's pictures darkened and lightened again, as `averaged` sees them, (N, C, h, w)."""
@@ -59,7 +60,7 @@ class Enhancement(Objective):
 
     def judge(self, batch: Batch) -> float:
         """Return the mean PSNR in decibels of means of pixels, clipped to [0, 1]."""
-        return float(psnr(self.draw(batch), averaged(batch.image)).mean())
+        return float(clipped_psnr(self.draw(batch), averaged(batch.image)).mean())
 
     def preview(self, batch: Batch) -> Tensor:
         """Return pictures, each followed by its dark and its lightened form, as many as make a square of triples."""

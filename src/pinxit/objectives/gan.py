@@ -47,9 +47,12 @@ class GAN(Generative):
 
     def players(self) -> tuple[Player, ...]:
         """Return the discriminator, who moves first, and the generator, who moves every `discriminator_steps`."""
+        settings = self.settings
+        judging = settings.player_optimiser(settings.discriminator_rate)
+        making, every = settings.player_optimiser(), settings.discriminator_steps
         return (
-            Player("discriminator", self.discriminator, self.discriminator_loss),
-            Player("generator", self.generator, self.generator_loss, every=self.settings.discriminator_steps),
+            Player("discriminator", self.discriminator, self.discriminator_loss, judging),
+            Player("generator", self.generator, self.generator_loss, making, every),
         )
 
     def draw(self, batch: Batch) -> Drawn:

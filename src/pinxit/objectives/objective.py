@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pinxit.data import Batch
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.mixture import Mixture
+from pinxit.objectives.optimiser import Optimiser
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,12 @@ class Loss:
 
 @dataclass(frozen=True)
 class Player:
-    """A network that moves: every `every` steps its parameters, and no others, go down the gradient of its loss."""
+    """A network that moves: on every n-th step its optimiser lowers its loss by its parameters, and no others."""
 
     name: str
     module: nn.Module
     loss: Callable[[Batch, Any], Loss]
+    optimiser: Optimiser
     every: int = 1
 
 

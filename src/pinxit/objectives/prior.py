@@ -67,7 +67,7 @@ class Prior(Objective):
 
     def players(self) -> tuple[Player, ...]:
         """Return the one player."""
-        return (Player("prior", self.networks, self.loss),)
+        return (Player("prior", self.networks, self.loss, self.settings.player_optimiser()),)
 
     @torch.no_grad()
     def draw(self, batch: Batch) -> Tensor:

@@ -10,6 +10,7 @@ from pinxit.errors import DataError
 from pinxit.nets.classifier import Classifier
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.objective import Loss, Objective, Player
+from pinxit.objectives.optimiser import Optimiser
 
 
 class Recognition(Objective):
@@ -17,12 +18,13 @@ class Recognition(Objective):
 
     model = ("classifier",)
 
-    def __init__(self, shape: PictureShape) -> None:
+    def __init__(self, shape: PictureShape, optimiser: Optimiser) -> None:
+        self.optimiser = optimiser
         self.networks = nn.ModuleDict({"classifier": Classifier(shape)})
 
     def players(self) -> tuple[Player, ...]:
         """Return the classifier."""
-        return (Player("classifier", self.networks["classifier"], self.loss),)
+        return (Player("classifier", self.networks["classifier"], self.loss, self.optimiser),)
 
     def draw(self, batch: Batch) -> None:
         """Nothing is drawn."""

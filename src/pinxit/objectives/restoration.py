@@ -23,12 +23,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pinxit.colour import BT601, luma
 from pinxit.data import Batch
 from pinxit.degradations import Chain, Degraded, Noise
 from pinxit.errors import UsageError
 from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.losses.perceptual import perceptual_distance
 from pinxit.losses.reconstruction import RECONSTRUCTION
+from pinxit.metrics.paired import clipped_psnr
 from pinxit.nets import residual
 from pinxit.nets.bridge import CELL, REACH, bridged
 from pinxit.nets.restoration import UNet
@@ -36,10 +38,8 @@ from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
 from pinxit.objectives.settings import RestorationSettings, alternatives
 
-LUMA = (0.299, 0.587, 0.114)
 JUDGED_AT_ONCE = 16
 HIDDEN, WINDOW = 1 / 6, 5
-LEAST_ERROR = 1e-10
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,11 @@ class Restoration(Objective):
 
     def players(self) -> tuple[Player, ...]:
         """Return the network, and before it the discriminator, if there is one."""
-        restorer = Player("restorer", self.networks["restorer"], self.loss)
+        restorer = Player("restorer", self.networks["restorer"], self.loss, self.settings.player_optimiser())
         if "discriminator" not in self.networks:
             return (restorer,)
-        return Player("discriminator", self.networks["discriminator"], self.discriminator_loss), restorer
+        judging = self.settings.player_optimiser(self.settings.discriminator_rate)
+        return Player("discriminator", self.networks["discriminator"], self.discriminator_loss, judging), restorer
 
     def draw(self, batch: Batch) -> Drawn:
         """Return what the settings' target makes of the batch."""
@@ -121,7 +122,7 @@ class Restoration(Objective):
     def clean(self, batch: Batch) -> Tensor:
         """Return the batch's pictures, the asked share of them grey."""
         grey = batch.uniform(stream="grey") < self.settings.grey
-        return luma(batch.image).where(grey[:, None, None, None], batch.image)
+        return luma(batch.image, BT601).where(grey[:, None, None, None], batch.image)
 
     def spoiled(self, batch: Batch, stream: str = "degrade") -> Spoiled:
         """Return the batch's pictures degraded, each by its own draws of `stream`; grey ones alike in all channels."""
@@ -193,7 +194,9 @@ class Restoration(Objective):
     def judge(self, batch: Batch) -> float:
         """Return the mean PSNR in decibels of restored pictures, clipped to [0, 1], by the clean ones."""
         parts = [batch.rows(start, start + JUDGED_AT_ONCE) for start in range(0, len(batch), JUDGED_AT_ONCE)]
-        return float(torch.cat([psnr(self.apply(self.spoiled(part)), self.clean(part)) for part in parts]).mean())
+        return float(
+            torch.cat([clipped_psnr(self.apply(self.spoiled(part)), self.clean(part)) for part in parts]).mean()
+        )
 
     def preview(self, batch: Batch) -> Tensor:
         """Return pictures, each followed by its degraded and its restored form, as many as make a square of triples."""
@@ -318,23 +321,10 @@ def triples(clean: Tensor, given: Tensor, restored: Tensor) -> Tensor:
     return torch.stack([clean, given, restored], dim=1).flatten(0, 1).clamp(0, 1)
 
 
-def psnr(images: Tensor, reference: Tensor) -> Tensor:
-    """Return the peak signal-to-noise ratio in decibels, (N,), at most 100, of pictures clipped to [0, 1]."""
-    return -10 * (images.clamp(0, 1) - reference).square().flatten(1).mean(1).clamp(min=LEAST_ERROR).log10()
-
-
 def as_grey(image: Tensor) -> Tensor:
     """Return a picture (3, H, W) whose channels are equal as one channel, others as they are."""
     grey = len(image) == 3 and torch.equal(image[0], image[1]) and torch.equal(image[1], image[2])
     return image[:1] if grey else image
-
-
-def luma(images: Tensor) -> Tensor:
-    """Return pictures (N, C, H, W) grey by BT.601, in as many channels."""
-    if images.shape[1] == 1:
-        return images
-    weights = images.new_tensor(LUMA)[:, None, None]
-    return (images * weights).sum(1, keepdim=True).expand_as(images)
 
 
 def reflected(places: Tensor, side: int) -> Tensor:

@@ -15,6 +15,7 @@ from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.losses.latent import PENALTIES
 from pinxit.losses.likelihood import LIKELIHOODS
 from pinxit.losses.reconstruction import RECONSTRUCTION
+from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
 from pinxit.settings import Place, Settings
 
 if TYPE_CHECKING:
@@ -29,21 +30,43 @@ if TYPE_CHECKING:
     from pinxit.objectives.vq import VQVAE
 
 
+LEARNING_RATE = "Step size of the optimiser at its highest."
+BETA1 = "Decay per step of the running mean of the gradient; the momentum of SGD; RMSprop has none."
+DISCRIMINATOR_RATE = "Step size of the discriminator at its highest; --learning-rate if omitted."
+
+
 class ObjectiveSettings(Settings):
-    """What every objective has: a step size, a way to draw its pictures, and a way to build it."""
+    """What every objective has: an optimiser, settings of its pictures and its training, and a way to build it."""
 
     pictures: ClassVar[type[DataSettings]] = DataSettings
     """The settings of pictures, whose defaults are the objective's."""
     training: ClassVar[Mapping[str, Any]] = {}
     """Settings of the training that are not as they are for others, unless asked for."""
 
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="Adam's step size at its highest.")
-    beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the gradient's running mean, a step.")
-    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient's running mean, a step.")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description=LEARNING_RATE)
+    beta1: float = Field(0.9, ge=0, lt=1, description=BETA1)
+    beta2: float = Field(
+        0.999,
+        ge=0,
+        lt=1,
+        description="Decay per step of the running mean of the squared gradient; SGD has none.",
+    )
+    optimiser: Literal[*OPTIMISERS] = Field(  # type: ignore[valid-type]
+        "adam", description="Optimiser of all networks."
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, le=1, description="Weight decay; larger keeps weights smaller. AdamW scales weights, others add L2."
+    )
 
     def build(self, shape: PictureShape) -> Objective:
         """Return the objective for pictures of this shape."""
         raise NotImplementedError
+
+    def player_optimiser(self, rate: float | None = None) -> Optimiser:
+        """Return a player's optimiser, with a step size of its own if one is given."""
+        return Optimiser(
+            self.optimiser, self.learning_rate if rate is None else rate, (self.beta1, self.beta2), self.weight_decay
+        )
 
     def others(self) -> Path | None:
         """Return where a second set of pictures lies, drawn beside the first; None where the objective has none.
@@ -60,8 +83,8 @@ class ObjectiveSettings(Settings):
 class GANSettings(ObjectiveSettings):
     """A generator against a discriminator. The defaults are what we measured to be good and fast: docs/results.md."""
 
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="Adam's step size at its highest.")
-    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the gradient's running mean, a step.")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
+    beta1: float = Field(0.5, ge=0, lt=1, description=BETA1)
     network: Literal["dcgan", "residual", "plain", "dense"] = Field(
         "dcgan",
         description="Networks: strided convolutions (Radford 2016), residual blocks, the same without their skip "
@@ -77,6 +100,7 @@ class GANSettings(ObjectiveSettings):
         "batch", description="Normalisation in the discriminator of the network 'dcgan'; the others have none."
     )
     discriminator_steps: int = Field(1, ge=1, le=100, description="Discriminator steps for each generator step.")
+    discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
     r1: float = Field(0.0, ge=0, description="Weight gamma of the squared gradient at real pictures, times 1/2.")
     r2: float = Field(0.0, ge=0, description="Weight gamma of the squared gradient at fakes, times 1/2.")
     gradient_penalty: float = Field(0.0, ge=0, description="Weight of WGAN-GP's penalty between real and fake.")
@@ -163,6 +187,7 @@ class VAESettings(ObjectiveSettings):
     adversarial_loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
         "hinge", description="Adversarial loss, of the scores of pictures and their reconstructions."
     )
+    discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
 
     def build(self, shape: PictureShape) -> VAE:
         """Return the autoencoder for pictures of this shape."""
@@ -326,6 +351,7 @@ class RestorationSettings(ObjectiveSettings):
     adversarial_loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
         "relativistic", description="Adversarial loss, of the scores of clean pictures and restored ones."
     )
+    discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
 
     def build(self, shape: PictureShape) -> Restoration:
         """Return the objective for pictures of this shape."""
@@ -396,7 +422,7 @@ class StyleSettings(ObjectiveSettings):
         "average": 0.995,
     }
 
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="Adam's step size at its highest.")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
     style: Place | None = Field(None, description="The picture whose style is learned.")
     any: bool = Field(False, description="Learn to paint in any style, by the pictures of --styles.")
     styles: Place | None = Field(None, description="Pictures of many styles, as DATA: a folder, a zip, an npz.")

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from pinxit.data import Batch
-from pinxit.data.batch import to_float
 from pinxit.images import load_image, resize
+from pinxit.images.convert import to_float
 from pinxit.losses.perceptual import lite0_network
 from pinxit.losses.style import Spread, content_distance, loss_network, spread, spread_distance, total_variation
 from pinxit.nets.shapes import over_black
@@ -59,7 +59,7 @@ class OneStyle(Objective):
 
     def players(self) -> tuple[Player, ...]:
         """Return the network."""
-        return (Player("painter", self.networks["painter"], self.loss),)
+        return (Player("painter", self.networks["painter"], self.loss, self.settings.player_optimiser()),)
 
     def draw(self, batch: Batch) -> Tensor:
         """Return the batch's pictures painted, (N, 3, H, W), not clipped."""
@@ -94,7 +94,7 @@ class AnyStyle(Objective):
 
     def players(self) -> tuple[Player, ...]:
         """Return the decoder; the encoder is frozen."""
-        return (Player("decoder", self.networks["decoder"], self.loss),)
+        return (Player("decoder", self.networks["decoder"], self.loss, self.settings.player_optimiser()),)
 
     def styles(self, batch: Batch) -> Tensor:
         """Return the styles of a batch, (N, 3, H, W): its others, but for a tenth whose style is their own."""

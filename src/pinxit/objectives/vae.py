@@ -125,10 +125,11 @@ class VAE(Generative):
     def players(self) -> tuple[Player, ...]:
         """Return the one player, all networks together; before it the discriminator, if there is one."""
         own = nn.ModuleDict({name: self.networks[name] for name in self.model})
-        autoencoder = Player("autoencoder", own, self.loss)
+        autoencoder = Player("autoencoder", own, self.loss, self.settings.player_optimiser())
         if "discriminator" not in self.networks:
             return (autoencoder,)
-        return Player("discriminator", self.networks["discriminator"], self.discriminator_loss), autoencoder
+        judging = self.settings.player_optimiser(self.settings.discriminator_rate)
+        return Player("discriminator", self.networks["discriminator"], self.discriminator_loss, judging), autoencoder
 
     def draw(self, batch: Batch) -> Drawn:
         """Return the pictures' posteriors, latents from these and what the decoder makes of them."""

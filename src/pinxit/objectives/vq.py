@@ -67,7 +67,7 @@ class VQVAE(Generative):
 
     def players(self) -> tuple[Player, ...]:
         """Return the one player: encoder and decoder. The codebook has no parameters."""
-        return (Player("autoencoder", self.networks, self.loss),)
+        return (Player("autoencoder", self.networks, self.loss, self.settings.player_optimiser()),)
 
     def draw(self, batch: Batch) -> Drawn:
         """Return what becomes of the batch's pictures."""

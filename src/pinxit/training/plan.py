@@ -12,7 +12,7 @@ import torch
 from pinxit import hardware
 from pinxit.data import Batch, DataSet, ImageSet, batch_at, open_data, open_packed
 from pinxit.data.pack import pack_path
-from pinxit.data.settings import DataSettings
+from pinxit.data.settings import Augment, DataSettings
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
 from pinxit.nets.shapes import PictureShape
@@ -179,13 +179,16 @@ def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Generative | No
     chosen = hardware.choose(computing.device, computing.precision, computing.threads)
     chosen.apply()
     batches = partial(batch_of, recipe, images, size=recipe.training.batch_size)
-    return Trainer(build(recipe, autoencoder), batches, recipe.training, recipe.settings, chosen)
+    return Trainer(build(recipe, autoencoder), batches, recipe.training, chosen)
 
 
-def batch_of(recipe: Recipe, images: ImageSet, step: int, size: int) -> Batch:
-    """Return `size` rows of `images`, and of the second set if there is one, as the recipe draws them at a step."""
+def batch_of(recipe: Recipe, images: ImageSet, step: int, size: int, augment: bool = True) -> Batch:
+    """Return `size` rows of `images`, and of the second set if there is one, as the recipe draws them at a step.
+
+    `augment=False` leaves the rows of `images` unaugmented.
+    """
     data, seed = recipe.data, recipe.training.seed
-    batch = batch_at(images, step, size, seed, size=data.size, fit=data.fit, augment=data)
+    batch = batch_at(images, step, size, seed, size=data.size, fit=data.fit, augment=data if augment else Augment())
     if (second := recipe.others) is None:
         return batch
     others = batch_at(_others(second), step, size, seed + OTHER_SEED, size=second.size, fit=second.fit, augment=second)

@@ -12,11 +12,11 @@ from types import FrameType
 from typing import Any
 
 from pinxit.data import Batch, DataSet, ImageSet, open_data
-from pinxit.data.batch import to_uint8
 from pinxit.data.settings import DataSettings
 from pinxit.errors import DataError, DivergedError, StoppedError, UsageError
 from pinxit.files import sha256
 from pinxit.images import grid, save_image
+from pinxit.images.convert import to_uint8
 from pinxit.objectives.mixture import flattened
 from pinxit.objectives.objective import Generative
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
@@ -232,10 +232,7 @@ class Session:
 
     def _plain(self, images: ImageSet, step: int, size: int) -> Batch:
         """Return rows of a step as the pictures are, without augmentation, where the networks are."""
-        plain = self.run.recipe.changed(
-            data=self.run.recipe.data.changed(flip=False, turn=False, shift=0.0, rotate=0.0, scale=0.0)
-        )
-        batch = batch_of(plain, images, step, size)
+        batch = batch_of(self.run.recipe, images, step, size, augment=False)
         return batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format)
 
 

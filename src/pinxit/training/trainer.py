@@ -17,7 +17,6 @@ from pinxit.data import Batch
 from pinxit.errors import DataError, DivergedError
 from pinxit.hardware import Hardware
 from pinxit.objectives.objective import Objective, Player
-from pinxit.objectives.settings import ObjectiveSettings
 from pinxit.training.settings import TrainingSettings
 
 AVERAGE_WARMUP = 10.0
@@ -44,20 +43,14 @@ class Trainer:
         objective: Objective,
         batches: Callable[[int], Batch],
         training: TrainingSettings,
-        optimiser: ObjectiveSettings,
         hardware: Hardware,
     ) -> None:
         self.objective, self.batches, self.settings, self.hardware = objective, batches, training, hardware
-        self.rate = optimiser.learning_rate
         self.step = 0
         objective.networks.to(hardware.device, memory_format=hardware.memory_format)  # type: ignore[call-overload]
         self.players = objective.players()
         self.optimisers = {
-            player.name: torch.optim.Adam(
-                player.module.parameters(),
-                betas=(optimiser.beta1, optimiser.beta2),
-                fused=hardware.device.type in ("cpu", "cuda"),
-            )
+            player.name: player.optimiser.build(player.module.parameters(), hardware.device.type in ("cpu", "cuda"))
             for player in self.players
         }
         self.average = nn.ModuleDict({name: objective.networks[name] for name in objective.model})
@@ -165,7 +158,7 @@ class Trainer:
         self._refuse_non_finite(player, values)
         if self.settings.clip > 0:
             torch.nn.utils.clip_grads_with_norm_(player.module.parameters(), self.settings.clip, norm)
-        optimiser.param_groups[0]["lr"] = self.rate * schedule(self.settings, self.step)
+        optimiser.param_groups[0]["lr"] = player.optimiser.rate * schedule(self.settings, self.step)
         optimiser.step()
         optimiser.zero_grad()
         return {f"{player.name}/{name}": value for name, value in values.items()}

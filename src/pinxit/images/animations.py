@@ -1,7 +1,7 @@
-"""Animations: GIF, PNG and WebP files whose frames are read and written one at a time, every one of them.
+"""Animations: GIF, PNG and WebP files, whose frames are read and written one at a time.
 
-Each frame is written as a still picture and its data put into the animation's container. Pillow's own writers keep all
-frames in memory, and those that show nothing new they leave away.
+Each frame is written as a still picture, and its data are put into the container of the animation. Pillow's own writers
+keep all frames in memory and leave out frames that show nothing new.
 """
 
 from __future__ import annotations
@@ -19,32 +19,28 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import GifImagePlugin, Image
 
-from pinxit.errors import UsageError
+from pinxit.errors import DataError, UsageError
 from pinxit.files import whole_file
-from pinxit.images import (
-    ANIMATED,
-    GIF_RECIPE,
-    Picture,
-    chunk,
-    format_of,
-    is_animation,
-    load_picture,
-    name_of,
-    read_frames,
-    write_picture,
-)
+from pinxit.images.deep import chunk
+from pinxit.images.metadata import GIF_RECIPE, metadata_of, orientation, upright
+from pinxit.images.picture import GREY_16, Metadata, Picture
+from pinxit.images.pillow import check_end, check_size, is_deep, pixels_of
+from pinxit.images.read import load_picture, name_of, opened
+from pinxit.images.write import format_of, write_picture
+
+ANIMATED = ("GIF", "PNG", "WEBP")  # the formats of animations that are read and written
+PNG = b"\x89PNG\r\n\x1a\n"
+_WEBP_FLAGS = {b"ICCP": 0x20, b"EXIF": 0x08, b"XMP ": 0x04}  # metadata chunks and their flags
 
 Recipe = Mapping[str, Any] | None
-PNG = b"\x89PNG\r\n\x1a\n"
-_WEBP_TOLD = {b"ICCP": 0x20, b"EXIF": 0x08, b"XMP ": 0x04}  # and the flags that say so
 
 
 @dataclass(frozen=True)
 class Animation:
-    """Pictures of one size and kind that are shown one after the other, and again: `plays` times, 0 for ever.
+    """Frames of one size and kind with their durations; `plays` is how often they are shown, 0 for ever.
 
-    `frames` begins anew at each call, and gives them one at a time, as many as there are `durations`, in milliseconds.
-    `format` is Pillow's word.
+    Each call of `frames` starts from the first frame and gives one at a time, as many as there are `durations`, which
+    are in milliseconds. `format` is Pillow's word.
     """
 
     frames: Callable[[], Iterator[Picture]]
@@ -54,12 +50,20 @@ class Animation:
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """What of the file is not in the pixels."""
+        """What the file holds and the pixels do not."""
         return next(self.frames()).lost
 
 
-class _Seen(NamedTuple):
-    """What of a frame is asked before any is given: whether it is grey, and whether one sees through it."""
+class Frame(NamedTuple):
+    """A frame of an animation: its duration in milliseconds, and how often the animation plays, 0 for ever."""
+
+    picture: Picture
+    duration: float
+    plays: int
+
+
+class _Facts(NamedTuple):
+    """What must be known of all frames before the first is given: whether each is grey, and not everywhere opaque."""
 
     duration: float
     plays: int
@@ -67,34 +71,74 @@ class _Seen(NamedTuple):
     clear: bool
 
 
-def load(source: Path | BinaryIO, name: str | None = None) -> Picture | Animation:
-    """Return a picture or an animation that is to be edited; raises as `load_picture` and `read_animation`."""
+def load_media(source: Path | BinaryIO, name: str | None = None) -> Picture | Animation:
+    """Return a picture or an animation to be edited; raises as `load_picture` and `read_animation`."""
     return read_animation(source, name) if is_animation(source) else load_picture(source, name)
 
 
+def is_animation(source: Path | BinaryIO) -> bool:
+    """Return whether a file holds several frames, in a format of `ANIMATED`.
+
+    A file that cannot be read is none: reading it will say why.
+    """
+    try:
+        with opened(source, "") as file, Image.open(file, formats=ANIMATED) as image:
+            return bool(getattr(image, "is_animated", False))
+    except DataError:
+        return False
+
+
 def read_animation(source: Path | BinaryIO, name: str | None = None) -> Animation:
-    """Return an animation of which every frame was decoded once, so that a broken one is refused before any work.
+    """Return an animation, having decoded every frame once, so that a broken one is refused before any work.
 
     All frames get one kind of pixels: grey if all are grey, with alpha if any needs it. Raises as `read_frames`.
     """
     name = name_of(source, name)
-    seen, kind = [], ""
+    facts, kind = [], ""
     for picture, duration, plays in read_frames(source, name):
         clear = picture.pixels.shape[2] == 4 and bool((picture.pixels[..., 3] < 255).any())
-        seen.append(_Seen(duration, plays, picture.grey, clear))
+        facts.append(_Facts(duration, plays, picture.grey, clear))
         kind = picture.format
-    grey, clear = all(frame.grey for frame in seen), any(frame.clear for frame in seen)
+    grey, clear = all(frame.grey for frame in facts), any(frame.clear for frame in facts)
 
     def frames() -> Iterator[Picture]:
         return (_alike(frame.picture, grey, clear) for frame in read_frames(source, name))
 
-    return Animation(frames, tuple(frame.duration for frame in seen), seen[0].plays, kind)
+    return Animation(frames, tuple(frame.duration for frame in facts), facts[0].plays, kind)
+
+
+def read_frames(source: Path | BinaryIO, name: str | None = None) -> Iterator[Frame]:
+    """Decode an animation frame by frame, each as the whole picture then shown; one is in memory at a time.
+
+    Raises as `read_picture`, and for 16 bits. A PNG's still picture for programs without animations is skipped.
+    """
+    name = name_of(source, name)
+    with opened(source, name) as file, Image.open(file, formats=ANIMATED) as image:
+        check_size(image, name)
+        size, first, turn = image.size, int(getattr(image, "default_image", False)), orientation(image)
+        keeps: Metadata | None = None
+        lost: tuple[str, ...] = ()
+        for number in range(first, getattr(image, "n_frames", 1)):
+            image.seek(number)
+            image.load()
+            if is_deep(image) or image.mode in GREY_16:
+                raise DataError(f"{name}: an animation of 16 bits; only those of 8 bits are read")
+            if image.size != size:
+                raise DataError(f"{name}: its frames are not of one size")
+            turn = max(turn, orientation(image))
+            pixels, _ = pixels_of(image, name)
+            picture = Picture(upright(pixels, turn), image.format or "", image.mode)
+            if keeps is None:
+                keeps, lost = metadata_of(image, picture.grey, turn)
+            picture = replace(picture, lost=lost, keeps=keeps)
+            yield Frame(picture, float(image.info.get("duration", 0)), _plays(image))
+        check_end(file, image, name)
 
 
 def save_animation(path: Path, animation: Animation, recipe: Recipe = None) -> None:
-    """Write an animation with the recipe that made it, whole or not at all, frame by frame.
+    """Write an animation with the recipe that made it, frame by frame, whole or not at all.
 
-    The suffix tells the format; `UsageError` if that cannot hold it. Of the metadata a GIF keeps the recipe alone.
+    The suffix decides the format; `UsageError` if that cannot hold it. A GIF keeps no metadata but the recipe.
     """
     kind = animated_kind_of(path)
     with whole_file(path) as temporary, temporary.open("wb") as file:
@@ -109,16 +153,24 @@ def write_animation(
 
 
 def animated_kind_of(path: Path) -> str:
-    """Return Pillow's word for the format that a suffix tells; `UsageError` if it holds no animations."""
+    """Return Pillow's word for the format of a suffix; `UsageError` if it holds no animations."""
     kind = format_of(path)
     if kind not in ANIMATED:
-        held = path.suffix or "a file without a suffix"
-        raise UsageError(f"{path.name}: {held} holds no animation; .gif, .png and .webp do")
+        suffix = path.suffix or "a file without a suffix"
+        raise UsageError(f"{path.name}: {suffix} holds no animation; .gif, .png and .webp do")
     return kind
 
 
+def _plays(image: Image.Image) -> int:
+    """Return how often an animation plays, 0 for ever. A GIF stores the repetitions after the first time, if any."""
+    if image.format == "GIF":
+        again = image.info.get("loop")
+        return 1 if again is None else again + bool(again)
+    return int(image.info.get("loop", 0))
+
+
 def _alike(picture: Picture, grey: bool, clear: bool) -> Picture:
-    """Return a frame as colours, with alpha where asked, or as grey."""
+    """Return a frame as grey if `grey`, else in colour, and with alpha if `clear`."""
     pixels = picture.pixels
     colours = pixels[..., :1] if grey and not clear else np.broadcast_to(pixels[..., :3], (*pixels.shape[:2], 3))
     alpha = pixels[..., 3:] if pixels.shape[2] == 4 else np.full_like(pixels[..., :1], 255)
@@ -137,7 +189,7 @@ def _timed(animation: Animation) -> Iterator[tuple[Picture, float]]:
 
 
 def _write_png(file: BinaryIO, animation: Animation, recipe: Recipe, name: str) -> None:
-    """Write an animated PNG (PNG, third edition, 11.3.6): every frame whole, in the place of the one before."""
+    """Write an animated PNG (PNG, third edition, 11.3.6): every frame is complete and replaces the one before."""
     order = count()
     for number, (picture, duration) in enumerate(_timed(animation)):
         chunks = _png_chunks(_still("PNG", picture, None if number else recipe, name))
@@ -160,7 +212,7 @@ def _write_png(file: BinaryIO, animation: Animation, recipe: Recipe, name: str) 
 
 
 def _fraction(duration: float) -> Fraction:
-    """Return milliseconds as a fraction of a second, of two numbers below 65,536."""
+    """Return milliseconds as a fraction of a second; both of its numbers are below 65,536."""
     seconds = min(duration / 1000, 65535.0)
     return Fraction(seconds).limit_denominator(max(1, min(1000, int(65535 / max(seconds, 1)))))
 
@@ -175,7 +227,7 @@ def _png_chunks(png: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _write_webp(file: BinaryIO, animation: Animation, recipe: Recipe, name: str) -> None:
-    """Write an animated WebP (RFC 9649, section 2.7): every frame whole, in the place of the one before."""
+    """Write an animated WebP (RFC 9649, section 2.7): every frame is complete and replaces the one before."""
     times = _whole_numbers(animation.durations, 1)
     last: list[tuple[bytes, bytes]] = []
     file.write(b"RIFF\0\0\0\0WEBP")
@@ -184,16 +236,16 @@ def _write_webp(file: BinaryIO, animation: Animation, recipe: Recipe, name: str)
         high, wide = picture.pixels.shape[:2]
         size = _three(wide - 1) + _three(high - 1)
         if number == 0:
-            told = {kind: content for kind, content in chunks if kind in _WEBP_TOLD}
-            last = [(kind, told[kind]) for kind in (b"EXIF", b"XMP ") if kind in told]
+            metadata = {kind: content for kind, content in chunks if kind in _WEBP_FLAGS}
+            last = [(kind, metadata[kind]) for kind in (b"EXIF", b"XMP ") if kind in metadata]
             clear = 0x10 if picture.pixels.shape[2] == 4 else 0
-            flags = 0x02 | clear | sum(_WEBP_TOLD[kind] for kind in told)
+            flags = 0x02 | clear | sum(_WEBP_FLAGS[kind] for kind in metadata)
             _webp_chunk(file, b"VP8X", struct.pack("<I", flags) + size)
-            if b"ICCP" in told:
-                _webp_chunk(file, b"ICCP", told[b"ICCP"])
+            if b"ICCP" in metadata:
+                _webp_chunk(file, b"ICCP", metadata[b"ICCP"])
             _webp_chunk(file, b"ANIM", struct.pack("<IH", 0, min(animation.plays, 65535)))
         frame = io.BytesIO()
-        frame.write(bytes(6) + size + _three(duration) + b"\2")  # at the top left; not blended with the one before
+        frame.write(bytes(6) + size + _three(duration) + b"\2")  # at the top left, not blended with the frame before
         for kind, content in chunks:
             if kind in (b"ALPH", b"VP8 ", b"VP8L"):
                 _webp_chunk(frame, kind, content)
@@ -223,9 +275,9 @@ def _three(number: int) -> bytes:
 
 
 def _write_gif(file: BinaryIO, animation: Animation, recipe: Recipe, name: str) -> None:
-    """Write a GIF (89a): every frame with colours of its own, 256 at most; what stays as it was is not drawn anew.
+    """Write a GIF (89a): every frame has its own palette of at most 256 colours; unchanged pixels are left out.
 
-    Where one sees through it, frames are whole. A pixel of less than half opacity is clear.
+    Frames with transparency are complete. A pixel of less than half opacity becomes transparent.
     """
     times = _whole_numbers(animation.durations, 10)
     shown = None
@@ -242,22 +294,22 @@ def _write_gif(file: BinaryIO, animation: Animation, recipe: Recipe, name: str) 
             clear, disposal = np.zeros((high, wide), bool) if shown is None else (pixels == shown).all(axis=2), 1
             shown = pixels
         colours = np.ascontiguousarray(np.broadcast_to(pixels[..., :3], (high, wide, 3)))
-        told: dict[str, Any] = {"duration": 10 * duration, "disposal": disposal, "include_color_table": True}
-        told |= {"transparency": 255} if clear.any() else {}
-        file.write(b"".join(GifImagePlugin.getdata(_with_palette(colours, clear), **told)))
+        options: dict[str, Any] = {"duration": 10 * duration, "disposal": disposal, "include_color_table": True}
+        options |= {"transparency": 255} if clear.any() else {}
+        file.write(b"".join(GifImagePlugin.getdata(_with_palette(colours, clear), **options)))
     file.write(b";")
 
 
 def _gif_head(plays: int, recipe: Recipe) -> bytes:
-    """Return how often it is shown, of which once is said by nothing, and the recipe as a comment."""
+    """Return the number of plays, which is left out for one, and the recipe as a comment."""
     again = b"" if plays == 1 else b"!\xff\x0bNETSCAPE2.0\3\1" + struct.pack("<HB", min(max(plays - 1, 0), 65535), 0)
-    told = b"" if recipe is None else GIF_RECIPE + json.dumps(recipe).encode()
-    parts = [told[start : start + 255] for start in range(0, len(told), 255)]
+    text = b"" if recipe is None else GIF_RECIPE + json.dumps(recipe).encode()
+    parts = [text[start : start + 255] for start in range(0, len(text), 255)]
     return again + (b"!\xfe" + b"".join(bytes([len(part)]) + part for part in parts) + b"\0" if parts else b"")
 
 
 def _with_palette(colours: np.ndarray, clear: np.ndarray) -> Image.Image:
-    """Return (H, W, 3) in 256 colours of its own, exactly if it has no more; number 255 is what is clear, if any is."""
+    """Return (H, W, 3) with its own palette of 256 colours, exact if that suffices; index 255 is for `clear` pixels."""
     if clear.any() and not clear.all():
         colours = np.where(clear[..., None], colours[~clear][0], colours)
     picture = Image.fromarray(colours).quantize(256 - bool(clear.any()))
@@ -269,7 +321,7 @@ def _with_palette(colours: np.ndarray, clear: np.ndarray) -> Image.Image:
 
 
 def _whole_numbers(durations: Sequence[float], unit: int) -> list[int]:
-    """Return durations in whole units, so rounded that no frame comes more than half a unit early or late."""
+    """Return durations in whole units, rounded so that no frame starts more than half a unit early or late."""
     return [int(after - before) for before, after in pairwise(round(end / unit) for end in (0, *accumulate(durations)))]
 
 

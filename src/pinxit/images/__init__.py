@@ -1,0 +1,50 @@
+"""Picture files to arrays and back. Nothing is clipped, turned or dropped silently.
+
+No other module of pinxit opens or writes a picture file. Import the names below from here; animations have their own
+module, `pinxit.images.animations`.
+"""
+
+from __future__ import annotations
+
+from pinxit.images.deep import reads_deep
+from pinxit.images.picture import (
+    FIRST_FRAME,
+    FLOAT_DEPTH,
+    LESS_DEPTH,
+    NO_EXIF,
+    NO_PROFILE,
+    Metadata,
+    Picture,
+    eight_bit,
+    grid,
+    resize,
+)
+from pinxit.images.pillow import FORMATS
+from pinxit.images.read import READERS, SUFFIXES, load_image, load_picture, read_picture, read_recipe
+from pinxit.images.write import format_of, kind_of, save_image, save_picture, write_picture
+
+__all__ = [
+    "FIRST_FRAME",
+    "FLOAT_DEPTH",
+    "FORMATS",
+    "LESS_DEPTH",
+    "NO_EXIF",
+    "NO_PROFILE",
+    "READERS",
+    "SUFFIXES",
+    "Metadata",
+    "Picture",
+    "eight_bit",
+    "format_of",
+    "grid",
+    "kind_of",
+    "load_image",
+    "load_picture",
+    "read_picture",
+    "read_recipe",
+    "reads_deep",
+    "resize",
+    "save_image",
+    "save_picture",
+    "write_picture",
+]

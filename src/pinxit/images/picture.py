@@ -1,0 +1,100 @@
+"""A picture in memory: its pixels, what its file said about them, and how it is resized and laid out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+FIRST_FRAME = "only the first of several frames is used"
+LESS_DEPTH = "16-bit colour is read at 8 bits (the extra pinxit[deep] reads it exactly)"
+FLOAT_DEPTH = "float pixels are kept at 16 bits"
+NO_PROFILE = "the colour profile does not fit the picture and is not used"
+NO_EXIF = "the Exif data cannot be read and are not kept"
+
+GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
+_GREY = ("1", "L", "LA", "La", "I", "F", *GREY_16)
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The metadata of a file that an edit keeps.
+
+    `icc` is the colour profile. `exif` has no place (GPS), serial numbers, thumbnail or orientation, for pixels are
+    upright. `dpi` is dots per inch, across and down. `text` is a PNG's text by keyword.
+    """
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    text: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture: upright `pixels` (H, W, C), uint8 or uint16, C in {1, 3, 4}, and its file's metadata.
+
+    `format` and `mode` are Pillow's words ("PNG", "RGBA"). `lost` names what the file holds and the pixels do not.
+    """
+
+    pixels: np.ndarray
+    format: str = ""
+    mode: str = ""
+    lost: tuple[str, ...] = ()
+    keeps: Metadata = Metadata()
+
+    @property
+    def grey(self) -> bool:
+        """Whether the picture is grey, with alpha or without."""
+        return self.pixels.shape[2] == 1 or self.mode in _GREY
+
+
+def grid(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
+    """Lay (N, H, W, C) uint8 out on one white sheet (H', W', C) in rows of `columns` (default: nearly square)."""
+    count, height, width, channels = images.shape
+    columns = columns or max(1, math.ceil(math.sqrt(count)))
+    rows = math.ceil(count / columns)
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 255, np.uint8)
+    for number, image in enumerate(images):
+        row, column = divmod(number, columns)
+        top, left = gap + row * (height + gap), gap + column * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def resize(
+    image: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> np.ndarray:
+    """Return (H, W, C) uint8, uint16 or float32 in [0, 1], or its part `box` (left, top, right, bottom), at `size`.
+
+    `size` is (height, width). Bicubic, antialiased when shrinking. Colours are weighted by alpha, so that fully
+    transparent pixels do not tint their neighbours.
+    """
+    high, wide = size
+    if image.shape[:2] == size and box in (None, (0, 0, wide, high)):
+        return image
+    if image.dtype == np.uint8:
+        shrunk = to_pillow(image).resize((wide, high), Image.Resampling.BICUBIC, box)
+        return np.asarray(shrunk).reshape(high, wide, -1)
+    values, top = image.astype(np.float32), 65535 if image.dtype == np.uint16 else 1
+    if image.shape[2] == 4:
+        values[..., :3] *= values[..., 3:] / top
+    planes = (Image.fromarray(plane) for plane in np.moveaxis(values, 2, 0))
+    resized = [np.asarray(plane.resize((wide, high), Image.Resampling.BICUBIC, box)) for plane in planes]
+    values = np.stack(resized, axis=2)
+    if image.shape[2] == 4:
+        values[..., :3] *= top / np.maximum(values[..., 3:], top / 65535)
+    return (np.rint(values) if top > 1 else values).clip(0, top).astype(image.dtype)
+
+
+def eight_bit(image: np.ndarray) -> np.ndarray:
+    """Return (H, W, C) uint8 or uint16 as uint8; 65535 becomes 255."""
+    return (image // 257).astype(np.uint8) if image.dtype == np.uint16 else image
+
+
+def to_pillow(image: np.ndarray) -> Image.Image:
+    """Return (H, W, C) as a Pillow image."""
+    return Image.fromarray(np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image))

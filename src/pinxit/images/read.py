@@ -1,0 +1,135 @@
+"""Files to pictures. Whatever is wrong with a file becomes a `DataError` of one line, and only here."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from pinxit.errors import DataError
+from pinxit.images import deep, pillow
+from pinxit.images.metadata import BROKEN, recipe_of
+from pinxit.images.picture import FIRST_FRAME, LESS_DEPTH, Picture
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How one kind of file is recognised and decoded.
+
+    `knows(file)` says whether a file, open at its beginning, is of this kind. `read(file, name)` decodes it; `name` is
+    for errors. Both may raise any of `BROKEN`. `suffixes` are those by which such files are found in a folder.
+    """
+
+    suffixes: frozenset[str]
+    knows: Callable[[BinaryIO], bool]
+    read: Callable[[BinaryIO, str], Picture]
+
+
+def _suffixes(*formats: str) -> frozenset[str]:
+    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in formats)
+
+
+READERS = {
+    "16-bit colour": Reader(_suffixes(*deep.WRITERS), deep.knows, deep.read),
+    "pillow": Reader(_suffixes(*pillow.FORMATS, "MPO"), lambda file: True, pillow.read),  # last: takes what is left
+}
+SUFFIXES = frozenset[str]().union(*(reader.suffixes for reader in READERS.values()))
+
+
+def read_picture(source: Path | BinaryIO, name: str | None = None) -> Picture:
+    """Decode a picture file; `name` is what errors call it (default: the file's own).
+
+    Palettes are resolved, transparency becomes a fourth channel, CMYK is converted by its embedded profile, 16-bit grey
+    is kept exactly. Whatever is wrong with the file is a `DataError` of one line. At most `PIXEL_CEILING` is decoded.
+    """
+    name = name_of(source, name)
+    with opened(source, name) as file:
+        if not file.read(1):
+            raise DataError(f"{name}: the file is empty")
+        for reader in READERS.values():
+            file.seek(0)
+            if reader.knows(file):
+                file.seek(0)
+                return reader.read(file, name)
+        raise DataError(f"{name}: {_unknown()}")
+
+
+def load_image(source: Path | BinaryIO, name: str | None = None) -> np.ndarray:
+    """Return a picture as (H, W, C) uint8 or uint16, C in {1, 3, 4}; of an animation the first frame.
+
+    As `read_picture`, but refuses 16-bit colour that can only be read at 8 bits here: an edit must not lose depth.
+    """
+    return _whole_depth(read_picture(source, name), name or str(source)).pixels
+
+
+def load_picture(source: Path | BinaryIO, name: str | None = None) -> Picture:
+    """Return a picture to be edited, with its metadata: as `read_picture`, but nothing of it may be lost.
+
+    Refuses animations, and 16-bit colour that can only be read at 8 bits here.
+    """
+    picture = read_picture(source, name)
+    if FIRST_FRAME in picture.lost:
+        raise DataError(f"{name or source}: an animation, or several pages; a single picture is needed")
+    return _whole_depth(picture, name or str(source))
+
+
+def read_recipe(source: Path | BinaryIO, name: str | None = None) -> dict[str, Any] | None:
+    """Return the recipe that `save_picture` wrote into a file, None if there is none."""
+    name = name_of(source, name)
+    with opened(source, name) as file, Image.open(file, formats=pillow.FORMATS) as image:
+        recipe = recipe_of(image)
+        if not (recipe is None or isinstance(recipe, dict)):
+            raise DataError(f"{name}: its recipe was not written by pinxit")
+        return recipe
+
+
+def name_of(source: Path | BinaryIO, name: str | None = None) -> str:
+    """Return what errors call a file: the given name, or its own."""
+    return name or str(source if isinstance(source, Path) else getattr(source, "name", "picture"))
+
+
+@contextmanager
+def opened(source: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
+    """Give an open file at its beginning. Inside, whatever is wrong with the file becomes a `DataError` of one line."""
+    try:
+        if not isinstance(source, Path):
+            source.seek(0)
+            yield source
+        elif not stat.S_ISREG(source.stat().st_mode):
+            raise DataError(f"{name}: not a file")
+        else:
+            with source.open("rb") as file:
+                yield file
+    except UnidentifiedImageError as error:
+        raise DataError(f"{name}: {_unknown()}") from error
+    except BROKEN as error:
+        raise DataError(f"{name}: {_reason(error)}") from error
+
+
+def _unknown() -> str:
+    return f"not a picture in a format that is read ({', '.join(pillow.FORMATS)})"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return f"cannot be read ({error.strerror})"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"more than {pillow.PIXEL_CEILING // 1_000_000} million pixels"
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    text = " ".join(str(error).split())
+    if "truncated" in text.lower() or isinstance(error, EOFError):
+        return "cut off: the end of the picture is missing"
+    return f"broken picture ({text or type(error).__name__})"
+
+
+def _whole_depth(picture: Picture, name: str) -> Picture:
+    if LESS_DEPTH in picture.lost:
+        raise DataError(f"{name}: 16-bit colour needs the extra: pip install 'pinxit[deep]'")
+    return picture

@@ -1,0 +1,114 @@
+"""Pictures to files: what each format can hold, and what it keeps of the metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import ExifTags, Image, PngImagePlugin
+
+from pinxit.errors import UsageError
+from pinxit.files import whole_file
+from pinxit.images import deep
+from pinxit.images.metadata import RECIPE, profile_fits, recipe_xmp
+from pinxit.images.picture import Picture, to_pillow
+
+# The formats we save, and the metadata that Pillow's writer takes. Other formats drop alpha or colours silently.
+_SAVED = {
+    "AVIF": ("icc_profile", "exif", "xmp"),
+    "JPEG": ("icc_profile", "exif", "xmp", "dpi"),
+    "JPEG2000": (),
+    "PNG": ("icc_profile", "exif", "pnginfo", "dpi"),
+    "TIFF": ("icc_profile", "exif", "dpi"),
+    "WEBP": ("icc_profile", "exif", "xmp"),
+}
+_GREY_FORMATS = ("JPEG", "PNG", "TIFF")  # the others save grey as colour, which a grey profile does not fit
+_TIFF_XMP = 700
+
+
+def save_image(path: Path, image: np.ndarray) -> None:
+    """Write (H, W, C) uint8, uint16, or float in [0, 1] (at 8 bits), C in {1, 3, 4}, whole or not at all.
+
+    The suffix decides the format. `UsageError` for an unknown suffix or a picture that the format cannot hold.
+    """
+    save_picture(path, Picture(image))
+
+
+def save_picture(path: Path, picture: Picture, recipe: Mapping[str, Any] | None = None) -> None:
+    """Write a picture with its metadata, as `save_image` does, and the recipe that made it, which `read_recipe` reads.
+
+    Grey with alpha stays so. PNG keeps all metadata, JPEG 2000 none, the other formats everything but text.
+    """
+    kind = kind_of(path)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        write_picture(file, kind, picture, recipe, path.name)
+
+
+def kind_of(path: Path) -> str:
+    """Return Pillow's word for the format of a suffix; `UsageError` if pictures are not saved in it."""
+    kind = format_of(path)
+    if kind not in _SAVED:
+        raise UsageError(f"{path.name}: cannot save pictures as {path.suffix or 'a file without a suffix'}; .png works")
+    return kind
+
+
+def format_of(path: Path) -> str:
+    """Return Pillow's word for the format of a suffix, whether we save it or not; "" for an unknown suffix."""
+    return Image.registered_extensions().get(path.suffix.lower(), "")
+
+
+def write_picture(
+    file: BinaryIO, kind: str, picture: Picture, recipe: Mapping[str, Any] | None = None, name: str = "picture"
+) -> None:
+    """Write a picture into an open file as `save_picture` does; `kind` is Pillow's word ("PNG"), `name` for errors."""
+    pixels = _as_saved(picture, name)
+    if pixels.dtype == np.uint16 and pixels.shape[2] == 2 and kind == "TIFF":
+        pixels = pixels[..., [0, 0, 0, 1]]  # Pillow does not read a TIFF of 16-bit grey with alpha
+    if pixels.dtype == np.uint16 and kind not in deep.WRITERS:
+        raise UsageError(f"{name}: {kind} cannot hold 16 bits; .png works")
+    try:
+        options = _options(kind, picture, recipe, grey=pixels.shape[2] < 3)
+        if pixels.dtype == np.uint16 and pixels.shape[2] > 1:
+            deep.WRITERS[kind](file, pixels, options)
+        else:
+            to_pillow(pixels).save(file, kind, quality=95, **options)
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", None):
+            raise
+        raise UsageError(f"{name}: {kind} cannot hold this picture ({error}); .png works") from error
+
+
+def _as_saved(picture: Picture, name: str) -> np.ndarray:
+    """Return the pixels at 8 or 16 bits, as grey and alpha where they are that."""
+    pixels = picture.pixels
+    if pixels.dtype.kind == "f":
+        if not np.isfinite(pixels).all():
+            raise UsageError(f"{name}: the picture has values that are not finite; nothing was saved")
+        pixels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    if picture.grey and pixels.shape[2] == 4 and (pixels[..., :1] == pixels[..., 1:3]).all():
+        return pixels[..., [0, 3]]
+    return pixels
+
+
+def _options(kind: str, picture: Picture, recipe: Mapping[str, Any] | None, grey: bool) -> dict[str, Any]:
+    """Return the options of Pillow's writer of this kind: the metadata it has a place for."""
+    keeps, recipe_text = picture.keeps, json.dumps(recipe) if recipe is not None else ""
+    exif, text = Image.Exif(), PngImagePlugin.PngInfo()
+    if keeps.exif:
+        exif.load(keeps.exif)
+    for key, value in keeps.text.items():
+        text.add_text(key, value)
+    if recipe_text:
+        text.add_itxt(RECIPE, recipe_text)
+    xmp = recipe_xmp(recipe_text) if recipe_text else b""
+    if kind == "TIFF" and xmp:
+        exif[_TIFF_XMP] = xmp
+    if keeps.dpi and "dpi" not in _SAVED[kind]:
+        exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution] = keeps.dpi
+        exif[ExifTags.Base.ResolutionUnit] = 2
+    icc = keeps.icc if keeps.icc and profile_fits(keeps.icc, grey and kind in _GREY_FORMATS) else None
+    options = {"icc_profile": icc, "exif": exif, "pnginfo": text, "xmp": xmp, "dpi": keeps.dpi}
+    return {word: options[word] for word in _SAVED[kind] if options[word]}
