@@ -47,6 +47,9 @@ _HOMES = {
     "train_prior": "training.train",
 }
 
+_MODULES = ("codes", "export")
+"""Modules that share their name with an action; see `_Callable`."""
+
 __all__ = [
     "ACTIONS",
     "EDITS",
@@ -72,6 +75,8 @@ def __getattr__(name: str) -> Any:
         name = "EDITS"
     if name in _HOMES:
         return getattr(import_module(f"pinxit.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"pinxit.{name}")
     if not name.startswith("_") and name in (found := import_module("pinxit.actions.python").functions()):
         return found[name]
     raise AttributeError(f"module 'pinxit' has no attribute {name!r}")
@@ -83,10 +88,10 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Lets a submodule that shares its name with an action be called as the action: `codes` and `export`."""
+    """Makes the submodules in `_MODULES` callable when they are imported."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("codes", "export") and isinstance(value, ModuleType):
+        if name in _MODULES and isinstance(value, ModuleType):
             value.__class__ = _Callable
         super().__setattr__(name, value)
 

@@ -76,9 +76,9 @@ def test_every_setting_has_help_with_its_default(objective: str) -> None:
     [
         (["trian"], 'Did you mean "train"'),
         (["train", "gan", "x", "--losss", "hinge"], "Did you mean --loss?"),
-        (["train", "gan", "x", "--loss", "hinj"], "'hinge'"),
+        (["train", "gan", "x", "--loss", "hinj"], 'Did you mean "hinge"'),
         (["train", "vea", "x"], 'Did you mean "vae"'),
-        (["train", "vae", "x", "--penalty", "k"], "'kl'"),
+        (["train", "vae", "x", "--penalty", "k"], 'Did you mean "kl"'),
         (["train", "vae", "x", "--likelyhood", "gaussian"], "Did you mean --likelihood?"),
         (["train", "gan", "x", "--learning-rate", "-1"], "greater than 0"),
         (["train", "gan", "x", "--batch-size", "0"], "--batch-size: should be greater than or equal to 1"),
