@@ -292,7 +292,7 @@ def publish(name: str, place: Path, scores: Path) -> None:
     )
     write_whole(FOLDER / f"{name}.safetensors", content)
     write_whole(FOLDER / f"{name}.md", card)
-    say(f'{name}: now put "{name}": "{digest}" into SHIPPED in src/pinxit/training/shipped.py')
+    say(f'{name}: now put "{name}": "{digest}" into SHIPPED in src/pinxit/models.py')
 
 
 def everything(photos: Path, out: Path) -> None:

@@ -223,7 +223,7 @@ def publish(place: Path, scores: Path) -> None:
     )
     write_whole(FOLDER / f"{NAME}.safetensors", content)
     write_whole(FOLDER / f"{NAME}.md", card)
-    say(f'{NAME}: now put "{NAME}": "{digest}" into SHIPPED in src/pinxit/training/shipped.py')
+    say(f'{NAME}: now put "{NAME}": "{digest}" into SHIPPED in src/pinxit/models.py')
 
 
 def everything(photos: Path, out: Path, steps: int) -> None:

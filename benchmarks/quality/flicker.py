@@ -31,7 +31,7 @@ from pinxit.edits.engine import edit_picture
 from pinxit.edits.restore import Enhance
 from pinxit.edits.style import Stylize
 from pinxit.images import Picture, resize, save_image
-from pinxit.jobs.film import Steady
+from pinxit.jobs.film import Deflicker
 from pinxit.training.run import machine
 
 NOISE, STILL, MOVED, AMOUNT, SEED = 2.0, 2, 48, 0.8, 0
@@ -60,10 +60,10 @@ def film(size: int, count: int) -> Iterator[np.ndarray]:
 
 def flicker(bound: Bound, size: int, count: int) -> dict[str, float]:
     """Return the flicker of results alone and steady, and the largest trace of what was there before."""
-    steady, made, ghost = Steady(AMOUNT), [], 0
+    steady, made, ghost = Deflicker(AMOUNT), [], 0
     for frame in film(size, count):
         alone = edit_picture(Picture(frame), [bound])
-        kept = steady.follow(Picture(frame), alone)
+        kept = steady.smooth(Picture(frame), alone)
         made.append([pixels.astype(int) for pixels in (frame, alone.pixels, kept.pixels)])
         if len(made) > 1:
             far = np.min([np.abs(made[-1][0] - one[0]).max(axis=2) for one in made[-5:-1]], axis=0)
@@ -79,11 +79,11 @@ def flicker(bound: Bound, size: int, count: int) -> dict[str, float]:
 
 def speed(bound: Bound, size: int, count: int = 6) -> dict[str, float]:
     """Return the frames a second, kept steady as a camera's are, by the clock and by the processor's time."""
-    frames, steady = list(film(size, count + 1)), Steady(AMOUNT)
-    steady.follow(Picture(frames[0]), edit_picture(Picture(frames[0]), [bound]))
+    frames, steady = list(film(size, count + 1)), Deflicker(AMOUNT)
+    steady.smooth(Picture(frames[0]), edit_picture(Picture(frames[0]), [bound]))
     clock, processor = time.perf_counter(), time.process_time()
     for frame in frames[1:]:
-        steady.follow(Picture(frame), edit_picture(Picture(frame), [bound]))
+        steady.smooth(Picture(frame), edit_picture(Picture(frame), [bound]))
     clock, processor = time.perf_counter() - clock, time.process_time() - processor
     return {"clock": round(count / clock, 2), "processor": round(count / processor, 2)}
 

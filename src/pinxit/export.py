@@ -21,28 +21,27 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pinxit import __version__
+from pinxit import __version__, models
 from pinxit.codes.sampling import load
-from pinxit.errors import DataError, OurFaultError, UsageError
+from pinxit.errors import OurFaultError, UsageError
 from pinxit.files import cache_folder, sha256, whole_file
 from pinxit.images import load_image
 from pinxit.images.convert import to_float
-from pinxit.models import SHIPPED, shipped, trained
+from pinxit.models import Model, find
 from pinxit.nets.curve import SIDE, lightened
 from pinxit.nets.peak import Peak
 from pinxit.nets.stylizer import AnyStyle, Painter
 from pinxit.objectives.enhancement import Enhancement
+from pinxit.objectives.objective import Autoencoder
 from pinxit.objectives.restoration import Restoration, Spoiled
 from pinxit.objectives.style import OneStyle, style_encoder
-from pinxit.objectives.vq import VQVAE
 from pinxit.progress import say
 from pinxit.runtime import session
-from pinxit.settings import did_you_mean
-from pinxit.training.run import weights_file
+from pinxit.settings import BASE_NAMES
+from pinxit.training.run import RECIPE, WEIGHTS
 
 Precision = Literal["float32", "fp16", "int8"]
 OPSET = 20
@@ -153,9 +152,9 @@ def averaging(length: int) -> Tensor:
     return ((place >= start) & (place < stop)).float() / (stop - start)
 
 
-def restoring(place: Path, pictures: Sequence[np.ndarray]) -> Portable:
+def restoring(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     """Return a run of `pinxit train restore`, or its weights."""
-    objective = cast(Restoration, trained(place, "restore"))
+    objective = cast(Restoration, model.objective)
     given = [{"image": row} for row in _as_rows(pictures, objective.shape.channels)]
     for trial in given:
         high, wide = trial["image"].shape[1:3]
@@ -167,15 +166,15 @@ def restoring(place: Path, pictures: Sequence[np.ndarray]) -> Portable:
     return _of_pictures(Restoring(objective), given, objective.radius, objective.stride, objective.scale)
 
 
-def lightening(place: Path, pictures: Sequence[np.ndarray]) -> Portable:
+def lightening(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     """Return a run of `pinxit train enhance`, or its weights: the curve alone, without the denoiser after it."""
     given = [{"image": row} for row in _as_rows(pictures, 3)]
-    return _of_pictures(Lightening(cast(Enhancement, trained(place, "enhance"))), given, None, 1, 1)
+    return _of_pictures(Lightening(cast(Enhancement, model.objective)), given, None, 1, 1)
 
 
-def painting(place: Path, pictures: Sequence[np.ndarray]) -> Portable:
+def painting(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     """Return a run of `pinxit train style`, or its weights; with any style, the frozen encoder is in the file."""
-    objective = trained(place, "style")
+    objective = model.objective
     rows = _as_rows(pictures, 3)
     if isinstance(objective, OneStyle):
         return _of_pictures(Painting(objective.painter), [{"image": row} for row in rows], None, 1, 1, HELD_ONE)
@@ -187,24 +186,24 @@ def painting(place: Path, pictures: Sequence[np.ndarray]) -> Portable:
     return _of_pictures(PaintingAny(network), given, None, 1, 1, HELD_ANY)
 
 
-def drawing(place: Path, pictures: Sequence[np.ndarray]) -> Portable:
+def drawing(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     """Return what makes pictures of latents, of the folder of a run; real pictures have no part in it."""
-    if not place.is_dir():
-        raise UsageError(f"{place}: of a run that draws pictures, give the folder")
-    model = load(place)
-    labels = model.labels(DRAWN)
-    if isinstance(model.objective, VQVAE) and not model.samplers:
-        codes = len(model.objective.codebook.counts)
-        trial = {"latent": torch.arange(DRAWN * model.objective.latent).view(DRAWN, -1) % codes}
+    if model.place.name != WEIGHTS or not (model.place.parent / RECIPE).is_file():
+        raise UsageError(f"{model.place}: give the folder of the run, which holds the samplers too")
+    sampling = load(model.place.parent)
+    labels = sampling.labels(DRAWN)
+    if isinstance(sampling.objective, Autoencoder) and sampling.objective.discrete and not sampling.samplers:
+        latents = torch.arange(DRAWN * sampling.objective.latent).view(DRAWN, -1)
+        trial = {"latent": latents % sampling.objective.codebook_size}
     else:
-        trial = {"latent": model.latents(DRAWN, labels=labels)}
-    if labels is not None and model.objective.shape.classes:
+        trial = {"latent": sampling.latents(DRAWN, labels=labels)}
+    if labels is not None and sampling.objective.shape.classes:
         trial["label"] = labels
-    metadata = {"channels": str(model.recipe.data.channels), "classes": json.dumps(model.recipe.data.classes)}
-    return Portable(Drawing(model.objective), [trial], dict.fromkeys(trial, (0,)), metadata)
+    metadata = {"channels": str(sampling.recipe.data.channels), "classes": json.dumps(sampling.recipe.data.classes)}
+    return Portable(Drawing(sampling.objective), [trial], dict.fromkeys(trial, (0,)), metadata)
 
 
-EXPORTS: dict[str, Callable[[Path, Sequence[np.ndarray]], Portable]] = {
+EXPORTS: dict[str, Callable[[Model, Sequence[np.ndarray]], Portable]] = {
     # What `pinxit train NAME` makes. A model from pictures to pictures has the input `image`, and the runtime runs it.
     "restore": restoring,
     "enhance": lightening,
@@ -251,7 +250,7 @@ def kept(place: Path) -> Path:
 
     It is kept by the weights' SHA-256 and pinxit's version, for the same numbers are not the same network in another.
     """
-    folder = cache_folder() / "exported" / f"{__version__}-float32" / sha256(weights_file(place))
+    folder = cache_folder() / "exported" / f"{__version__}-float32" / sha256(find(place))
     file = folder / f"{place.stem}.onnx"
     if not file.is_file():
         say(f"{place.stem}: exported for onnxruntime, once, as {file}")
@@ -260,18 +259,22 @@ def kept(place: Path) -> Path:
 
 
 def portable_of(source: str | Path, pictures: Sequence[np.ndarray]) -> Portable:
-    """Return a model as it is to be exported, to be tried on pictures (H, W, C) float32 in [0, 1]."""
-    place = shipped(str(source)) if str(source) in SHIPPED else Path(source)
-    if not place.exists():
-        raise DataError(
-            f"{source}: no run, no weights, and none that come with pinxit{did_you_mean(str(source), SHIPPED)}"
+    """Return a model as it is to be exported, to be tried on pictures (H, W, C) float32 in [0, 1].
+
+    `UsageError` if models of its kind cannot be exported.
+    """
+    model = models.load(source)
+    if model.kind not in EXPORTS:
+        raise UsageError(
+            f"{source}: models of `pinxit train {model.kind}` cannot be exported; those of {', '.join(EXPORTS)} can"
         )
-    weights = weights_file(place)
-    name, settings = _learned(place, weights)
-    portable = EXPORTS[name](place, pictures)
-    about = {"pinxit": __version__, "objective": name, "settings": json.dumps(settings), "weights": sha256(weights)}
-    if str(source) in SHIPPED:
-        about |= {"name": str(source), "licence": "Apache-2.0"}
+    portable = EXPORTS[model.kind](model, pictures)
+    about = {
+        "pinxit": __version__, "objective": model.kind, "weights": model.sha256,
+        "settings": json.dumps(model.settings.model_dump(mode="json", context=BASE_NAMES)),
+    }  # fmt: skip
+    if model.ships:
+        about |= {"name": model.name, "licence": "Apache-2.0"}
     portable.network.eval().requires_grad_(False)
     return replace(portable, metadata=about | portable.metadata)
 
@@ -344,21 +347,6 @@ def _of_pictures(
         "bytes_per_pixel": str(int(held * peak.most) // TRIAL**2),
     }
     return Portable(network, trials, free, metadata)
-
-
-def _learned(place: Path, weights: Path) -> tuple[str, dict[str, Any]]:
-    """Return the objective's name and settings, as they stand in the weights; `UsageError` if there is no way out."""
-    try:
-        with safe_open(weights, "pt") as file:
-            about = json.loads((file.metadata() or {})["pinxit"])
-        name, settings = str(about["objective"]), dict(about["settings"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise DataError(f"{place}: not weights of a run of pinxit") from error
-    if name not in EXPORTS:
-        raise UsageError(
-            f"{place}: models of `pinxit train {name}` cannot be exported; those of {', '.join(EXPORTS)} can"
-        )
-    return name, settings
 
 
 def _traced(portable: Portable) -> Any:

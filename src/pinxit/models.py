@@ -1,21 +1,30 @@
-"""Trained networks for use alone: those that come with pinxit, and runs or their weights, found and checked."""
+"""The one loader: from a place to a trained model that runs, found, checked and built once.
+
+A place is a run's folder, a safetensors file of weights, the name of a network that ships, or an exported ONNX file.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from torch import nn
 
+from pinxit import runtime
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.files import sha256
 from pinxit.nets.shapes import PictureShape
 from pinxit.nets.unfilled import without_memory
 from pinxit.objectives import OBJECTIVES
-from pinxit.objectives.objective import Objective
+from pinxit.objectives.objective import Autoencoder, Generative, Objective
+from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
+from pinxit.settings import did_you_mean
 from pinxit.tensors import read_tensors
-from pinxit.training.run import weights_file
+from pinxit.training.recipes import Recipe
+from pinxit.training.run import RECIPE, WEIGHTS, Run
 
 SHIPPED: dict[str, str] = {
     "denoise-v2": "c9bd4018de64a582cd268ca69e77ff9c8c808996980a565b3970b9b6d97da90e",
@@ -28,56 +37,202 @@ SHIPPED: dict[str, str] = {
     "upscale-x2-v1": "94177daaea5d82ed284728ff1ecc5a57fd1ae03b9c9a2f8db4dc23712eca0b56",
     "upscale-x4-v2": "9a0f90648b664cff7b7be0fd828be76f0d4131ad951b4322ae38ef85de9709f8",
 }
-"""The SHA-256 of the weights that come with pinxit, by their names."""
+"""The SHA-256 of the weights that ship with pinxit, by name."""
 
 FOLDER = Path(__file__).parent / "weights"
+EXPORTED = ".onnx"
+_MALFORMED = (
+    OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, UserError
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model that can run, on the processor in float32.
+
+    `kind` is the name of its objective in `OBJECTIVES`. `shape` is the pictures it was trained on; its `size` is 0 in
+    an exported file, which does not say. `sha256` is that of the weights, also of those that a file was exported from.
+    `runner` is the objective, or onnxruntime's model of an exported file.
+    """
+
+    name: str
+    place: Path
+    kind: str
+    settings: ObjectiveSettings
+    shape: PictureShape
+    sha256: str
+    runner: Objective | runtime.Model
+
+    @property
+    def exported(self) -> runtime.Model | None:
+        """The model of an exported file, None of anything else."""
+        return self.runner if isinstance(self.runner, runtime.Model) else None
+
+    @property
+    def objective(self) -> Objective:
+        """The objective with its trained weights; `UsageError` for an exported file, which has none."""
+        if isinstance(self.runner, runtime.Model):
+            raise UsageError(f"{self.place}: an exported file cannot do this; give the run it was exported from")
+        return self.runner
+
+    @property
+    def ships(self) -> bool:
+        """Whether the network came with pinxit."""
+        return self.place.parent == FOLDER
+
+
+def load(place: str | Path, *kinds: str) -> Model:
+    """Return the model at a place, of one of these kinds if any are named.
+
+    Raises `DataError` if there is none, if it is of another kind, or if its tensors are not finite or do not fit what
+    its settings ask for; `UsageError` if onnxruntime is missing.
+    """
+    path = find(place)
+    if is_exported(path):
+        return _exported(path, kinds)
+    run = Run.open(Path(place)) if (Path(place) / RECIPE).is_file() else None
+    autoencoder = autoencoder_of(run) if run else None
+    try:
+        kind, settings, shape = of_recipe(run.recipe) if run else _of_weights(path)
+        if kinds and kind not in kinds:
+            raise ValueError(f"a run of {kind!r}")
+        with without_memory():  # the settings are not yet known to fit the tensors
+            objective = build(settings, shape, autoencoder)
+    except _MALFORMED as error:
+        raise DataError(f"{place}: not a network of {_commands(kinds)} ({_line(error)})") from error
+    _fill(objective, path)
+    name = path.stem if path.parent == FOLDER else Path(place).stem
+    return Model(name, path, kind, settings, shape, sha256(path), objective)
+
+
+def build(settings: ObjectiveSettings, shape: PictureShape, autoencoder: Generative | None = None) -> Objective:
+    """Return the objective for pictures of this shape; a prior is one over the autoencoder's codes."""
+    if isinstance(autoencoder, Autoencoder) and isinstance(settings, PriorSettings):
+        return settings.build_on(autoencoder, shape.classes)
+    return settings.build(shape)
+
+
+def of_recipe(recipe: Recipe) -> tuple[str, ObjectiveSettings, PictureShape]:
+    """Return the kind, the settings and the picture shape of the model that a recipe trains."""
+    data = recipe.data
+    return recipe.objective, recipe.settings, PictureShape(data.size, data.channels, len(data.classes))
+
+
+def autoencoder_of(run: Run) -> Generative | None:
+    """Return the autoencoder over whose codes a run is a prior, from the folder above; None if it is no prior.
+
+    Raises `DataError` if it is missing or its weights are not those that the prior was trained on.
+    """
+    if run.recipe.autoencoder is None:
+        return None
+    above = Run.open(run.folder.resolve().parent)
+    if not above.weights.exists() or sha256(above.weights) != run.recipe.autoencoder:
+        raise DataError(
+            f"{run.folder} was trained on the codes of other weights than those in {above.weights}; put those back, or "
+            "move the prior away and train a new one with `pinxit train prior`"
+        )
+    return generative(load(above.folder))
+
+
+def generative(model: Model) -> Generative:
+    """Return the objective of a model that samples pictures; `UsageError` if it does not."""
+    objective = model.objective
+    if not isinstance(objective, Generative):
+        raise UsageError(f"{model.place}: models of `pinxit train {model.kind}` cannot sample pictures")
+    return objective
+
+
+def find(place: str | Path) -> Path:
+    """Return the file of a model: the weights in a run's folder, those of a network that ships, or the file itself.
+
+    Raises `DataError` if it is missing.
+    """
+    path, name = Path(place), str(place)
+    if name in SHIPPED and not path.exists():
+        return shipped(name)
+    if (path / RECIPE).is_file() and not (path / WEIGHTS).exists():
+        raise DataError(f"{place} has no weights yet; `pinxit resume {place}` goes on with its training")
+    path = path / WEIGHTS if path.is_dir() else path
+    if not path.is_file():
+        raise DataError(
+            f"{place}: no weights are there; a run's folder, a safetensors file or a network that ships would do"
+            + did_you_mean(name, SHIPPED)
+        )
+    return path
 
 
 def chosen(name: str, model: Path | None) -> tuple[Path, dict[str, str]]:
-    """Return where a model lies, or else the shipped network `name`, and what `Bound.weights` says of it."""
+    """Return where a model lies, or else the network `name` that ships, and its SHA-256 by its name."""
     if model is not None:
         return model, {}
     if name not in SHIPPED:
-        raise UsageError(f"no network {name} comes with pinxit; --model takes a run of your own")
+        raise UsageError(f"no network {name} ships with pinxit; --model takes a run of your own")
     return shipped(name), {name: SHIPPED[name]}
 
 
 def shipped(name: str) -> Path:
-    """Return the file of weights that come with pinxit; `DataError` if it is not what it was."""
+    """Return the file of a network that ships with pinxit; `DataError` if it is missing or damaged."""
     path = FOLDER / f"{name}.safetensors"
     if not path.is_file() or sha256(path) != SHIPPED[name]:
         raise DataError(f"{path}: missing or damaged; install pinxit again")
     return path
 
 
-def trained(place: Path, name: str) -> Objective:
-    """Return what a run of the objective `name`, or a file of its weights, has learned, for use alone.
+def is_exported(place: Path) -> bool:
+    """Say whether a place is a file of `pinxit export`, by its name."""
+    return place.suffix.lower() == EXPORTED and not place.is_dir()
 
-    It lies on the processor. What it is stands in the file, beside its tensors. `DataError` if that or the tensors are
-    not as they must be.
-    """
-    path = weights_file(place)
+
+@contextmanager
+def runtime_errors() -> Iterator[None]:
+    """Raise what the runtime refuses as pinxit's own error with the same exit code."""
     try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["pinxit"])
-        if about["objective"] != name:
-            raise ValueError(f"a run of {about['objective']!r}")
-        settings = OBJECTIVES[name].parse(about["settings"])
-        shape = PictureShape(int(about["data"]["size"]), int(about["data"]["channels"]))
-        with without_memory():  # for the settings are not yet known to fit the tensors
-            objective = settings.build(shape)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError, UserError) as error:
-        raise DataError(f"{place}: not a network of `pinxit train {name}` ({_line(error)})") from error
-    tensors = {key: value.float() for key, value in read_tensors(path).items()}
+        yield
+    except runtime.RefusedError as error:
+        raise (UsageError if error.exit_code == runtime.USAGE else DataError)(str(error)) from error
+
+
+def _exported(path: Path, kinds: tuple[str, ...]) -> Model:
+    """Return the model in a file of `pinxit export`."""
+    with runtime_errors():
+        model = runtime.Model(path)
+    kind = model.metadata.get("objective", "")
+    if kinds and kind not in kinds:
+        raise UsageError(f"{path}: a network of `pinxit train {kind}`, not of {_commands(kinds)}")
     try:
-        model = nn.ModuleDict({key: objective.networks[key] for key in objective.model})
-        model.load_state_dict(tensors, assign=True)
+        settings = OBJECTIVES[kind].parse(json.loads(model.metadata["settings"]))
+        weights = model.metadata["weights"]
+    except _MALFORMED as error:
+        raise DataError(f"{path}: its metadata are not as `pinxit export` writes them ({_line(error)})") from error
+    return Model(path.stem, path, kind, settings, PictureShape(0, model.channels), weights, model)
+
+
+def _of_weights(path: Path) -> tuple[str, ObjectiveSettings, PictureShape]:
+    """Return the kind, the settings and the picture shape of a model, which its file of weights says of itself."""
+    with safe_open(path, "pt") as file:
+        about = json.loads((file.metadata() or {})["pinxit"])
+    kind, data = str(about["objective"]), about["data"]
+    shape = PictureShape(int(data["size"]), int(data["channels"]), len(data.get("classes", ())))
+    return kind, OBJECTIVES[kind].parse(about["settings"]), shape
+
+
+def _fill(objective: Objective, path: Path) -> None:
+    """Give an objective that was built without memory its trained tensors; networks that only train it go."""
+    for name in set(objective.networks) - set(objective.model):
+        del objective.networks[name]
+    own = objective.networks.state_dict()
+    tensors = {key: value.to(own[key].dtype) if key in own else value for key, value in read_tensors(path).items()}
+    try:
+        objective.networks.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
-        raise DataError(f"{place}: its tensors do not fit the network its settings ask for") from error
+        raise DataError(f"{path}: its tensors do not fit the network its settings ask for") from error
     if not all(value.isfinite().all() for value in tensors.values()):
-        raise DataError(f"{place}: its weights are not all finite")
+        raise DataError(f"{path}: its weights are not all finite")
     objective.networks.eval().requires_grad_(False)
-    return objective
+
+
+def _commands(kinds: tuple[str, ...]) -> str:
+    return " or ".join(f"`pinxit train {kind}`" for kind in kinds) or "pinxit"
 
 
 def _line(error: Exception) -> str:

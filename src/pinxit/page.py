@@ -1,5 +1,7 @@
 """How the pages look that pinxit writes: one file each, which loads nothing and runs nothing."""
 
+import base64
+
 HTML = """<!doctype html>
 <html lang="en">
 <head>
@@ -96,3 +98,8 @@ code { font: .875rem/1.5 ui-monospace, Menlo, Consolas, monospace; }
 }
 @media print { body { max-width: none; padding: 0; } }
 """
+
+
+def data_uri(image: bytes, kind: str) -> str:
+    """Return an image file of the format `kind` ("png", "webp") as an address that holds it, for `src`."""
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"

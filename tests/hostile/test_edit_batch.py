@@ -19,13 +19,15 @@ from PIL import Image
 from conftest import png_16
 from pinxit import images
 from pinxit.cli import run
-from pinxit.edits import EDITS, batch
+from pinxit.edits import EDITS
 from pinxit.edits.adjust import Adjust
 from pinxit.edits.bound import Bound, Edit, Local
 from pinxit.errors import DataError, DiskError, UsageError
 from pinxit.files import sha256
 from pinxit.images import load_picture, read_recipe
+from pinxit.jobs import chain, sheet
 from pinxit.jobs.batch import edit_files
+from pinxit.jobs.settings import EditSettings
 
 GOOD, FOLDERS = 190, ("", "a", "a/b", "c d", "größe 猫")
 SUFFIXES = (".png", ".jpg", ".JPG", ".webp", ".Png", ".tif", ".bmp")
@@ -111,8 +113,8 @@ def test_of_200_pictures_10_are_bad_and_190_are_done(tmp_path: Path, capsys: pyt
     new = {name for name in done if (out / name).stat().st_mtime_ns != times[name]}
     assert new == {sorted(done)[3], again}
     told = capsys.readouterr().err
-    assert "188 of 200 results are there already" in told
-    assert "another request" not in told
+    assert "188 of 200 results exist already" in told
+    assert "other settings" not in told
     assert all(sha256(out / name) == entry["sha256"] for name, entry in done.items())
     later = json.loads((out / "manifest.json").read_text())
     assert [entry | {"seconds": 0} for entry in later["pictures"] if entry["output"]] == [
@@ -123,10 +125,11 @@ def test_of_200_pictures_10_are_bad_and_190_are_done(tmp_path: Path, capsys: pyt
 # A batch that takes its time over every picture, in the edit and in the writing, and says where it is.
 DRIVER = """
 import os, sys, time
+import pinxit.images.write
 from pinxit import cli, images
-from pinxit.edits import batch
+from pinxit.jobs import batch
 
-write, fsync = images.write_picture, os.fsync
+write, fsync = images.write.write_picture, os.fsync
 
 def slow_write(*arguments):
     print("writing", flush=True)
@@ -137,7 +140,7 @@ def slow_fsync(descriptor):
     time.sleep(0.002)
     fsync(descriptor)
 
-images.write_picture, os.fsync = slow_write, slow_fsync
+images.write.write_picture, os.fsync = slow_write, slow_fsync
 print("started", flush=True)
 sys.exit(cli.run(sys.argv[1:]))
 """
@@ -205,21 +208,21 @@ def test_a_polite_stop_leaves_nothing_half_and_says_how_to_go_on(
     number: int, moment: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    out, work, count = tmp_path / "out", getattr(batch, moment), iter(range(100))
+    out, work, count = tmp_path / "out", getattr(chain, moment), iter(range(100))
 
     def interrupted(*arguments: object, **named: object) -> object:
         if next(count) == 7:
             signal.raise_signal(number)
         return work(*arguments, **named)
 
-    monkeypatch.setattr(batch, moment, interrupted)
+    monkeypatch.setattr(chain, moment, interrupted)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
     try:
         assert run(["edit", "adjust", str(pictures), "-r", "-o", str(out)]) == 128 + number
     finally:
         signal.signal(signal.SIGINT, before)
     errors = capsys.readouterr().err
-    assert "stopped; 7 of 30 pictures are done, and with --skip-existing the rest will follow" in errors
+    assert "stopped; 7 of 30 pictures are done; --skip-existing continues with the rest" in errors
     assert "Traceback" not in errors
     assert len(contents(out)) == 7
     assert not list(out.rglob(".*"))
@@ -231,7 +234,7 @@ def test_a_polite_stop_leaves_nothing_half_and_says_how_to_go_on(
 def test_a_full_disk_stops_the_batch_and_what_is_done_is_whole(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write, out, count = images.write_picture, tmp_path / "out", iter(range(100))
+    write, out, count = images.write.write_picture, tmp_path / "out", iter(range(100))
 
     def full(file: object, *arguments: object) -> None:
         file.write(b"half")
@@ -240,16 +243,16 @@ def test_a_full_disk_stops_the_batch_and_what_is_done_is_whole(
         file.seek(0)
         write(file, *arguments)
 
-    monkeypatch.setattr(images, "write_picture", full)
+    monkeypatch.setattr(images.write, "write_picture", full)
     words = ["edit", "adjust", str(pictures), "-r", "-o", str(out)]
     assert run(words) == 6
     told = capsys.readouterr().err
     assert "the disk is full" in told.splitlines()[-1]
-    assert "; 4 of 30 pictures are done, and with --skip-existing the rest will follow" in told.splitlines()[-1]
+    assert "; 4 of 30 pictures are done; --skip-existing continues with the rest" in told.splitlines()[-1]
     assert len(contents(out)) == 4
     assert not list(out.rglob(".*"))
     assert not json.loads((out / "manifest.json").read_text())["finished"]
-    monkeypatch.setattr(images, "write_picture", write)
+    monkeypatch.setattr(images.write, "write_picture", write)
     assert run([*words, "--skip-existing"]) == 0
     assert len(contents(out)) == 30
 
@@ -326,7 +329,7 @@ def test_any_name_a_disk_takes_is_edited(
         json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         (folder / "sheet.html").read_text(encoding="utf-8")
     assert run(["edit", "adjust", ".", "-o", "all", "--skip-existing"]) == 0
-    assert "1 of 1 results are there already" in capsys.readouterr().err
+    assert "1 of 1 results exist already" in capsys.readouterr().err
 
 
 def test_a_name_too_long_for_its_result_fails_alone(pictures: Path, tmp_path: Path) -> None:
@@ -357,39 +360,39 @@ def test_results_of_another_request_are_left_and_told(
     out = tmp_path / "out"
     edit_files([str(pictures / "0")], [Adjust()], out)
     before = contents(out)
-    edit_files([str(pictures / "0")], [Adjust(exposure=1)], out, batch.EditSettings(skip_existing=True))
+    edit_files([str(pictures / "0")], [Adjust(exposure=1)], out, EditSettings(skip_existing=True))
     assert contents(out) == before
-    assert "10 of them were made from other pictures or by another request; -y" in capsys.readouterr().err
+    assert "10 of them were made from other pictures or with other settings; -y" in capsys.readouterr().err
 
 
 def test_a_result_without_its_sidecar_is_not_done(pictures: Path, tmp_path: Path) -> None:
     one, out = [str(pictures / "0/0.png")], tmp_path / "x.png"
     edit_files(one, [Adjust()], out)
-    edit_files(one, [Adjust()], out, batch.EditSettings(skip_existing=True, sidecar=True))
+    edit_files(one, [Adjust()], out, EditSettings(skip_existing=True, sidecar=True))
     assert json.loads((tmp_path / "x.png.json").read_text()) == read_recipe(out)
     out.unlink()
-    with pytest.raises(UsageError, match="there already"):
-        edit_files(one, [Adjust()], out, batch.EditSettings(sidecar=True))
+    with pytest.raises(UsageError, match="exists already"):
+        edit_files(one, [Adjust()], out, EditSettings(sidecar=True))
 
 
 def test_a_mask_that_is_a_pipe_is_refused_and_waited_for_by_no_one(pictures: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "mask.png")
     with pytest.raises(DataError, match=r"mask\.png: not a file"):
-        edit_files([pictures / "0/0.png"], [Adjust()], tmp_path / "x.png", drawn=tmp_path / "mask.png")
+        edit_files([pictures / "0/0.png"], [Adjust()], tmp_path / "x.png", mask=tmp_path / "mask.png")
     with pytest.raises(DataError, match=r"none\.png: cannot be read"):
-        edit_files([pictures], [Adjust()], tmp_path / "out", drawn=tmp_path / "none.png", recursive=True)
+        edit_files([pictures], [Adjust()], tmp_path / "out", mask=tmp_path / "none.png", recursive=True)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_sheet_of_very_many_shows_some_of_them(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "SHEET_PAIRS", 8)
+    monkeypatch.setattr(sheet, "PAIRS_SHOWN", 8)
     edit_files([pictures], [Adjust()], tmp_path / "out", recursive=True)
     page = (tmp_path / "out/sheet.html").read_text()
     assert page.count("<img") == 2 * 8
     assert "Shown are 8 of them." in page
-    edit_files([pictures], [Adjust()], tmp_path / "out", batch.EditSettings(skip_existing=True), recursive=True)
+    edit_files([pictures], [Adjust()], tmp_path / "out", EditSettings(skip_existing=True), recursive=True)
     assert (tmp_path / "out/sheet.html").read_text() == page
 
 

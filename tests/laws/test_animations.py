@@ -154,7 +154,7 @@ def test_every_edit_keeps_frames_times_and_size(name: str, tmp_path: Path) -> No
     (tmp_path / "in.png").write_bytes(encoded("PNG", frames, plays=2))
     area = Mask(box=(4, 3, 9, 8)) if name in FILLS_HOLES else Mask()
     settings = EditSettings(strength=0.9, steady=0)
-    edit_files([tmp_path / "in.png"], [editor(name)], tmp_path / "out.png", settings, mask=area).check()
+    edit_files([tmp_path / "in.png"], [editor(name)], tmp_path / "out.png", settings, area=area).check()
     edited = read_animation(tmp_path / "out.png")
     assert (edited.durations, edited.plays) == (TIMES[:3], 2)
     high, wide, _ = grown(frames[0], bound).shape
@@ -203,7 +203,7 @@ def test_redo_pipe_and_file_give_the_same_bytes(kind: str, tmp_path: Path, monke
     assert read_recipe(Path(out))["steady"] == 0.6
     assert run(["redo", out]) == 0
     settings = EditSettings(strength=0.8, steady=0.6)
-    piped = edit_bytes(source.read_bytes(), source.name, [Adjust(exposure=0.5)], settings, mask=Mask(box=(3, 3, 20, 9)))
+    piped = edit_bytes(source.read_bytes(), source.name, [Adjust(exposure=0.5)], settings, area=Mask(box=(3, 3, 20, 9)))
     assert piped == Path(out).read_bytes() == Path(f"out-2.{kind.lower()}").read_bytes()
 
 
@@ -217,8 +217,8 @@ def test_what_is_done_stays_and_what_is_half_is_made_again(tmp_path: Path, capsy
     assert run([*words, "--skip-existing"]) == 0
     told = capsys.readouterr().err
     assert "b.gif: " in told
-    assert "1 of 2 results are there already" in told
-    assert "another request" not in told
+    assert "1 of 2 results exist already" in told
+    assert "other settings" not in told
     assert (tmp_path / "out/b.gif").read_bytes() == whole
 
 
@@ -228,10 +228,10 @@ def test_what_is_done_stays_and_what_is_half_is_made_again(tmp_path: Path, capsy
         (["film.gif", "-o", "x.jpg"], 2, "x.jpg: .jpg holds no animation; .gif, .png and .webp do"),
         (["film.gif", "-o", "x.png", "--format", "webp"], 2, "--format webp"),
         (["film.gif", "still.png", "-o", "out", "--format", "jpeg"], 7, "film.jpg: .jpg holds no animation"),
-        (["film.gif", "-o", "x.gif", "--map"], 2, "an animation, of which --map draws nothing"),
+        (["film.gif", "-o", "x.gif", "--map"], 2, "--map draws no map of an animation"),
         (["film.gif", "-o", "x.gif", "--steady", "1"], 2, "--steady: should be less than 1"),
         (["still.png", "-o", "x.gif"], 2, "cannot save pictures as .gif"),
-        (["film.gif", "still.png", "-o", "out", "--frames", "--steady", "0.5"], 7, "an animation, among the frames"),
+        (["film.gif", "still.png", "-o", "out", "--frames", "--steady", "0.5"], 7, "an animation cannot be a frame"),
     ],
 )
 def test_what_cannot_be_is_one_line(
@@ -308,6 +308,6 @@ def test_a_folder_of_frames_is_a_film_in_the_order_of_its_numbers(
         path.unlink()
     going = EditSettings(steady=0.7, frames=True, skip_existing=True)
     edit_files([tmp_path / "frames"], chain, tmp_path / "out", going).check()
-    assert "another request" not in capsys.readouterr().err
+    assert "other settings" not in capsys.readouterr().err
     for path, pixels_before in zip(results, before, strict=True):
         assert np.abs(load_picture(path).pixels - pixels_before).max() <= 3

@@ -47,7 +47,7 @@ def test_flags_text_and_python_give_the_same_bytes(name: str, tmp_path: Path, mo
     assert run(["edit", chain_text([editor(name)], EDITS), "photo.png", "-o", "text.png", *where]) == 0
     assert run(["edit", name, "photo.png", "-o", "folder", *flags, *where]) == 0
     area, drawn, settings = Mask(feather=2), Path("mask.png"), EditSettings(strength=0.7)
-    edit_files(["photo.png"], [editor(name)], Path("python.png"), settings, mask=area, drawn=drawn).check()
+    edit_files(["photo.png"], [editor(name)], Path("python.png"), settings, area=area, mask=drawn).check()
     results = {Path(path).read_bytes() for path in ("flags.png", "text.png", "folder/photo.png", "python.png")}
     assert len(results) == 1
     alone = pinxit.edit("photo.png", editor(name), mask=drawn, area=area, strength=0.7)

@@ -168,7 +168,7 @@ def test_the_preview_is_triples() -> None:
 def test_the_edit_is_the_curve_of_the_whole_picture(weights: Path) -> None:
     dark = (PHOTO * 0.2).astype(np.uint8)
     edit = Enhance(model=weights, denoise=False)
-    curves = models.trained(weights, "enhance").curve(torch.from_numpy(dark).permute(2, 0, 1)[None] / 255)
+    curves = models.load(weights, "enhance").objective.curve(torch.from_numpy(dark).permute(2, 0, 1)[None] / 255)
     (gain, gamma), *_ = curves.tolist()
     expected = ((dark / 255 / gain) ** (1 / gamma)).clip(0, 1) * 255
     assert np.abs(edited(dark, edit) - expected).max() <= 0.51

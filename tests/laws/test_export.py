@@ -524,7 +524,7 @@ def test_the_command_writes_tells_and_refuses(files, tmp_path: Path, capsys: pyt
         ([weights, "-o", out], 2, "there already"),
         ([weights, "-o", tmp_path / "model.pt"], 2, ".onnx"),
         (["upscale-x2-v0", "-o", tmp_path / "other.onnx"], 3, "did you mean"),
-        ([tmp_path / "photo.png", "-o", tmp_path / "other.onnx"], 3, "not weights"),
+        ([tmp_path / "photo.png", "-o", tmp_path / "other.onnx"], 3, "not a network of pinxit"),
         ([weights, "-o", out, "-y", "--check", tmp_path / "none.png"], 3, "none.png"),
     ):
         assert run(["export", *map(str, words)]) == code

@@ -127,7 +127,7 @@ def test_a_map_lies_beside_each_result(
     assert run(words) == 2
     Path("out/b.png.map.png").unlink()
     assert run([*words, "--skip-existing"]) == 0
-    assert "1 of 2 results are there already" in capsys.readouterr().err
+    assert "1 of 2 results exist already" in capsys.readouterr().err
     assert Path("out/b.png.map.png").is_file()
     Path("out/b.png").unlink()
     assert run([*words[:-2], "out", "--map"]) == 2  # of b.png only the map is there: still nothing is replaced

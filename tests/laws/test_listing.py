@@ -80,9 +80,9 @@ def test_a_folder_is_listed_in_order_with_its_tree_and_without_what_is_no_pictur
     assert places([folder]) == ["a.jpg", "b.PNG"]
     assert places([folder], recursive=True) == ["a.jpg", "b.PNG", "sub/c.webp", "sub/deep/d.tif"]
     (told,) = find([str(folder)], recursive=True, out=None).remarks
-    assert told == "passed over: 1 links to folders, 1 .txt" or told == "passed over: 1 .txt, 1 links to folders"
+    assert told == "skipped: 1 links to folders, 1 .txt" or told == "skipped: 1 .txt, 1 links to folders"
     (told,) = find([str(folder)], recursive=False, out=None).remarks
-    assert "1 folders inside (-r takes them too)" in told
+    assert "1 folders inside (-r includes them)" in told
 
 
 def test_results_inside_the_folder_are_not_pictures_of_the_next_batch(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_pattern_keeps_the_tree_below_its_plain_part(tmp_path: Path) -> None:
     assert places([tmp_path / "in/*/*.jpg"]) == ["a/1.jpg", "b/2.jpg"]
     assert places([tmp_path / "in/**/*.jpg"]) == ["a/1.jpg", "b/2.jpg", "b/c/4.jpg"]
     assert places([tmp_path / "in/b/*"]) == ["2.jpg", "3.png"]
-    with pytest.raises(UsageError, match="no picture has such a name"):
+    with pytest.raises(UsageError, match="no picture matches"):
         find([str(tmp_path / "in/*.gif")], recursive=False, out=None)
 
 

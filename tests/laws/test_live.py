@@ -12,11 +12,12 @@ import pytest
 from skimage import data
 
 from pinxit.cli import run
-from pinxit.edits import live as module
 from pinxit.edits.adjust import Adjust
 from pinxit.edits.engine import edit_picture
+from pinxit.edits.mask import Mask
 from pinxit.images import Picture
-from pinxit.jobs.batch import Bench
+from pinxit.jobs.chain import LoadedChain
+from pinxit.jobs.film import Deflicker
 from pinxit.jobs.live import Shown, at_most, live
 from pinxit.jobs.settings import EditSettings
 
@@ -101,10 +102,10 @@ def test_a_camera_is_shown_until_q_is_pressed(
     assert run(words) == 0
     assert capsys.readouterr().out.startswith("6 frames, ")
     assert len(opencv) == 6
-    bench = Bench([BRIGHTER], EditSettings(steady=0.5), module.Mask(box=(3, 3, 9, 9)))
-    film = module.Steady(0.5)
+    loaded = LoadedChain([BRIGHTER], EditSettings(steady=0.5), Mask(box=(3, 3, 9, 9)))
+    film = Deflicker(0.5)
     for frame, shown in zip(FRAMES, opencv, strict=False):
-        np.testing.assert_array_equal(shown, bench.framed(Picture(frame), None, film).pixels)
+        np.testing.assert_array_equal(shown, loaded.edit_frame(Picture(frame), None, film).pixels)
 
 
 def test_what_cannot_be_shown_is_one_line(

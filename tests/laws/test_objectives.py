@@ -18,7 +18,7 @@ from pinxit.errors import DataError, DivergedError, UserError
 from pinxit.images import save_image
 from pinxit.nets.shapes import PictureShape, keep_variance
 from pinxit.objectives import OBJECTIVES
-from pinxit.objectives.objective import Judgement, Loss, Objective, Player
+from pinxit.objectives.objective import Autoencoder, Judgement, Loss, Objective, Player, Probabilistic
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
 from pinxit.objectives.settings import (
     EnhancementSettings,
@@ -199,6 +199,37 @@ def test_accumulation_changes_nothing_but_rounding(name: str) -> None:
             for read in ("active_units", "sharpness"):  # over the pictures at hand
                 values.pop(f"autoencoder/{read}", None)
         assert one.values == pytest.approx(other.values, rel=1e-2, abs=1e-5)
+
+
+@pytest.mark.parametrize("settings", [s for s in CASES.values() if s.usual_prior])
+def test_an_autoencoder_codes_pictures_and_decodes_them(settings: ObjectiveSettings) -> None:
+    """What sampling, compression, export and priors rest on: codes are latents, discrete ones whole numbers."""
+    objective = built(settings)
+    assert isinstance(objective, Autoencoder)
+    objective.networks.eval()
+    given = batch(0)
+    label = given.label if objective.shape.classes else None
+    with torch.no_grad():
+        code, learned = objective.encode(given.image, label), objective.codes(given)
+        restored = objective.decode(code, label)
+        assert torch.equal(objective.sample(code, label), restored)
+    assert code.shape == learned.shape == (len(given), objective.latent)
+    assert code.is_floating_point() == learned.is_floating_point() == (not objective.discrete)
+    assert restored.shape == given.image.shape
+    assert 0 <= restored.min() <= restored.max() <= 1
+    if objective.discrete:
+        assert 0 <= code.min() <= code.max() < objective.codebook_size
+        assert torch.equal(code, learned)
+        assert objective.bits_per_pixel == pytest.approx(objective.latent * 4 / 20**2)  # 16 codes of 4 bits
+    else:
+        assert isinstance(objective, Probabilistic)
+        assert torch.equal(objective.posterior(given.image, label)[0], code)
+        assert torch.equal(code, learned) == (not objective.gaussian)
+
+
+def test_objectives_without_codes_have_no_usual_prior() -> None:
+    for settings in CASES.values():
+        assert (settings.usual_prior is not None) == isinstance(built(settings), Autoencoder)
 
 
 def test_every_optimiser_has_a_case() -> None:
@@ -414,7 +445,7 @@ AUTOENCODERS = {name: settings for name, settings in CASES.items() if isinstance
 def test_autoencoders_fit_any_size_and_channels(network: str, size: int, channels: int) -> None:
     objective = VAE(network=network, channels=2).build(PictureShape(size, channels))
     objective.loss(batch(0, 2, size, channels), objective.draw(batch(0, 2, size, channels)))
-    image = objective.sample(objective.encode(batch(0, 2, size, channels).image, None)[0])
+    image = objective.sample(objective.encode(batch(0, 2, size, channels).image))
     assert image.shape == (2, channels, size, size)
     assert 0 <= image.min() <= image.max() <= 1
 
@@ -498,7 +529,7 @@ def test_the_decoders_terms_are_their_equations() -> None:
     assert set(terms) == {"reconstruction", "decoder_l2"}
     objective = VAE(penalty="none", latent_gradient=0.5, network="dense").build(PictureShape(20, 3))
     terms = objective.loss(batch(0), objective.draw(batch(0))).terms
-    latent = objective.encode(batch(0).image, None)[0].detach().requires_grad_()
+    latent = objective.encode(batch(0).image).detach().requires_grad_()
     along = (objective.decoder(latent).sigmoid() * batch(0).normal(3, 20, 20, stream="direction")).sum()
     (gradient,) = torch.autograd.grad(along, latent)
     assert terms["latent_gradient"].item() == pytest.approx(0.5 * gradient.square().sum().item() / 6 / 1200, rel=1e-4)

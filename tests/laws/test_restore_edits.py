@@ -159,7 +159,7 @@ def test_every_shipped_network_is_small_has_a_card_and_works() -> None:
         path = models.shipped(name)
         assert path.stat().st_size <= (15_000_000 if name.startswith("style") else 5_000_000)
         assert digest in path.with_suffix(".md").read_text()
-        models.trained(path, OTHERS.get(name, "restore"))
+        models.load(path, OTHERS.get(name, "restore"))
 
 
 HOSTILE = {

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save
 
 import pinxit
 from pinxit.codes import sampling
-from pinxit.codes.sampling import Model, load, named, slerp
+from pinxit.codes.sampling import GenerativeModel, load, named, slerp
 from pinxit.data import open_data
 from pinxit.errors import DataError, UsageError
 from pinxit.objectives.mixture import Mixture
@@ -40,11 +40,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(params=CASES)
-def model(request: pytest.FixtureRequest, runs: dict[str, Path]) -> Model:
+def model(request: pytest.FixtureRequest, runs: dict[str, Path]) -> GenerativeModel:
     return load(runs[request.param])
 
 
-def test_a_picture_depends_on_its_seed_alone(model: Model) -> None:
+def test_a_picture_depends_on_its_seed_alone(model: GenerativeModel) -> None:
     images, _ = model.sample(70, seed=3)
     for start, count in ((0, 1), (5, 2), (17, 1), (63, 3), (69, 1)):
         alone, _ = model.sample(count, seed=3 + start)
@@ -63,13 +63,13 @@ def test_a_conditional_picture_depends_on_its_seed_and_class_alone(runs: dict[st
     assert model.sample(5)[1].tolist() == [0, 1, 2, 0, 1]
 
 
-def test_samples_are_eight_bit_pictures_of_the_runs_size(model: Model) -> None:
+def test_samples_are_eight_bit_pictures_of_the_runs_size(model: GenerativeModel) -> None:
     images, _ = model.sample(3)
     assert images.shape == (3, 20, 20, 3)
     assert images.dtype == np.uint8
 
 
-def test_latents_are_normal_and_truncation_cuts_their_tails(model: Model) -> None:
+def test_latents_are_normal_and_truncation_cuts_their_tails(model: GenerativeModel) -> None:
     model = replace(model, samplers={"prior": Mixture.normal(6)}, sampler="prior")
     free, cut = model.latents(4000), model.latents(4000, truncation=0.5)
     assert free.mean().abs() < 0.03
@@ -86,7 +86,7 @@ def test_the_least_number_one_can_draw_is_cut_to_a_finite_latent(
     assert load(runs["dense"]).latents(2, truncation=50).isfinite().all()
 
 
-def test_a_way_goes_from_picture_to_picture(model: Model) -> None:
+def test_a_way_goes_from_picture_to_picture(model: GenerativeModel) -> None:
     ways = model.interpolate(2, 5, seed=4)
     ends = model.draw(model.latents(3, seed=4, labels=model.labels(3)), model.labels(3))
     assert ways.shape == (2, 5, 20, 20, 3)

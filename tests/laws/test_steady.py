@@ -17,8 +17,8 @@ from pinxit.edits.engine import edit_picture
 from pinxit.edits.mask import Mask
 from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
-from pinxit.jobs.batch import Bench
-from pinxit.jobs.film import PIXEL, REGION, Steady
+from pinxit.jobs.chain import LoadedChain
+from pinxit.jobs.film import PIXEL, REGION, Deflicker
 from pinxit.jobs.settings import EditSettings
 
 SIZE = 96
@@ -43,10 +43,10 @@ def moving(noise: float = 2.0, channels: int = 3) -> Iterator[np.ndarray]:
 
 def edited(frames: Iterator[np.ndarray], bound: Bound, amount: float) -> list[tuple[np.ndarray, ...]]:
     """Each frame, what the edit makes of it alone, and that kept steady."""
-    steady, made = Steady(amount), []
+    steady, made = Deflicker(amount), []
     for frame in frames:
         alone = edit_picture(Picture(frame), [bound])
-        made.append((frame, alone.pixels, steady.follow(Picture(frame), alone).pixels))
+        made.append((frame, alone.pixels, steady.smooth(Picture(frame), alone).pixels))
     return made
 
 
@@ -87,26 +87,26 @@ def test_what_changed_is_what_it_is_alone(name: str) -> None:
 
 
 def test_a_cut_begins_anew() -> None:
-    steady, bound = Steady(0.8), FLICKERING["curve"]
+    steady, bound = Deflicker(0.8), FLICKERING["curve"]
     for frame in moving():
-        steady.follow(Picture(frame), edit_picture(Picture(frame), [bound]))
+        steady.smooth(Picture(frame), edit_picture(Picture(frame), [bound]))
     other = Picture(255 - frame // 2)
     alone = edit_picture(other, [bound])
-    share = (steady.follow(other, alone).pixels == alone.pixels).all(axis=2).mean()
+    share = (steady.smooth(other, alone).pixels == alone.pixels).all(axis=2).mean()
     assert share > 0.98  # but for greys, which are like their own opposites
 
 
 def test_a_slow_fade_is_never_far_behind() -> None:
     """Each frame differs little from the one before, and yet no result holds what is farther off than `REGION`."""
-    steady, half = Steady(0.95), Local(lambda image: image / 2)
+    steady, half = Deflicker(0.95), Local(lambda image: image / 2)
     for light in range(60, 200):
         frame = Picture(np.full((9, 9, 3), light, np.uint8))
-        shown = steady.follow(frame, edit_picture(frame, [half])).pixels
+        shown = steady.smooth(frame, edit_picture(frame, [half])).pixels
         assert np.abs(shown - light / 2).max() <= 255 * REGION / 2 + 1
 
 
 def test_outside_the_mask_and_where_it_is_hidden_no_bit_changes() -> None:
-    area, steady = Mask(box=(10, 20, 60, 40)), Steady(0.9)
+    area, steady = Mask(box=(10, 20, 60, 40)), Deflicker(0.9)
     alpha = np.full((SIZE, SIZE, 1), 255, np.uint8)
     alpha[:30, :30], alpha[30:40, :30] = 0, 90
     bound = FLICKERING["curve"]
@@ -115,7 +115,7 @@ def test_outside_the_mask_and_where_it_is_hidden_no_bit_changes() -> None:
         picture = Picture(np.concatenate([frame, np.roll(alpha, number // 4, 1)], axis=2))
         weights = area.weights(picture)
         alone = edit_picture(picture, [bound], weights)
-        shown = steady.follow(picture, alone).pixels
+        shown = steady.smooth(picture, alone).pixels
         np.testing.assert_array_equal(shown[weights == 0], picture.pixels[weights == 0])
         np.testing.assert_array_equal(shown[..., 3], picture.pixels[..., 3])
         hidden = picture.pixels[..., 3] == 0
@@ -124,25 +124,25 @@ def test_outside_the_mask_and_where_it_is_hidden_no_bit_changes() -> None:
 
 
 def test_frames_of_another_size_or_kind_begin_anew_and_enlarged_ones_are_kept_steady() -> None:
-    steady = Steady(0.8)
+    steady = Deflicker(0.8)
     for frame in (np.zeros((4, 6, 3), np.uint8), np.zeros((5, 6, 3), np.uint8), np.zeros((5, 6, 1), np.uint16)):
         given = Picture(frame)
         for value in (40, 0):
             large = Picture(np.full((frame.shape[0] * 2, 12, frame.shape[2]), value, frame.dtype))
-            shown = steady.follow(given, large).pixels
+            shown = steady.smooth(given, large).pixels
             assert (shown == (40 if value else 32)).all()
             assert shown.dtype == frame.dtype
     with pytest.raises(UsageError, match="--steady 0"):
-        steady.follow(Picture(np.zeros((5, 6, 3), np.uint8)), Picture(np.zeros((7, 8, 3), np.uint8)))
+        steady.smooth(Picture(np.zeros((5, 6, 3), np.uint8)), Picture(np.zeros((7, 8, 3), np.uint8)))
 
 
 def test_what_a_film_remembers_is_not_left_to_its_edits() -> None:
-    bench, film = Bench([Adjust(exposure=1)], EditSettings(max_memory="64MB")), Steady(0.5)
+    loaded, film = LoadedChain([Adjust(exposure=1)], EditSettings(max_memory="64MB")), Deflicker(0.5)
     picture = Picture(next(moving()))
-    bench.framed(picture, None, film)
+    loaded.edit_frame(picture, None, film)
     film.means = (np.zeros(9_000_000, np.float32),) * 2
     with pytest.raises(MemoryLimitError):
-        bench.framed(picture, None, film)
+        loaded.edit_frame(picture, None, film)
 
 
 def test_only_what_paints_is_kept_steady_unasked() -> None:

@@ -27,7 +27,7 @@ from pinxit.edits.painting import Painting, aim_at, ladder, settled
 from pinxit.edits.style import Stylize, Texture
 from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.images import Picture
-from pinxit.jobs.recipe import Recipe
+from pinxit.jobs.recipe import EditRecipe
 from pinxit.losses.style import (
     LossNetwork,
     Maps,
@@ -326,7 +326,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_several_styles_are_in_the_recipe_and_made_again(desk: Path) -> None:
     flags = ["--style", "one.png,two.png", "--blend", "2,1", "--steps", "2", "--keep-colours", "--strength", "0.5"]
     assert run(["edit", "stylize", "photo.png", "-o", "painted.png", *flags]) == 0
-    assert [stamp.name for stamp in Recipe.of(Path("painted.png")).files] == ["one.png", "two.png"]
+    assert [stamp.name for stamp in EditRecipe.of(Path("painted.png")).files] == ["one.png", "two.png"]
     text = 'stylize(style=["one.png", "two.png"], blend=2..1, steps=2, keep_colours=true)'
     assert run(["edit", text, "photo.png", "-o", "text.png", "--strength", "0.5"]) == 0
     assert run(["redo", "painted.png"]) == 0
@@ -341,7 +341,7 @@ def test_two_styles_of_one_name_are_refused(desk: Path, capsys: pytest.CaptureFi
     Image.fromarray(PIXELS[:20]).save("other/one.png")
     code = run(["edit", "stylize", "photo.png", "-o", "painted.png", "--style", "one.png,other/one.png"])
     assert code == UsageError.exit_code
-    assert "2 files are called one.png" in capsys.readouterr().err
+    assert "2 files are named one.png" in capsys.readouterr().err
     assert not Path("painted.png").exists()
 
 

@@ -158,7 +158,7 @@ def test_the_gradient_passes_as_the_setting_says(gradient: str, through: Callabl
     encoder = objective.networks["encoder"].vectors.weight
     (found,) = torch.autograd.grad(objective.loss(batch(), objective.draw(batch())).terms["reconstruction"], encoder)
     output = objective.networks["encoder"](batch().image)
-    image = objective.decode(through(output, objective.codebook.look_up(objective.codebook.nearest(output))))
+    image = objective.pictures(through(output, objective.codebook.look_up(objective.codebook.nearest(output))))
     (expected,) = torch.autograd.grad((image - batch().image).square().mean() / PICTURE_VARIANCE, encoder)
     assert torch.allclose(found, expected)
     assert expected.abs().max() > 0

@@ -9,7 +9,7 @@ import torch
 
 from pinxit.cli import run
 from pinxit.codes import coding
-from pinxit.codes.sampling import Model, load
+from pinxit.codes.sampling import GenerativeModel, load
 from pinxit.errors import UsageError
 from pinxit.images import load_image
 from pinxit.training import train as train_module
@@ -32,7 +32,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def seen(runs: Path, name: str) -> tuple[Model, coding.Given]:
+def seen(runs: Path, name: str) -> tuple[GenerativeModel, coding.Given]:
     model = load(runs / name)
     return model, coding.given(model, str(runs / "cards.npz"))
 
@@ -72,7 +72,7 @@ def test_pictures_stand_where_their_codes_are(runs: Path, monkeypatch: pytest.Mo
 def test_codes_are_read_number_by_number(runs: Path, name: str) -> None:
     model, pictures = seen(runs, name)
     told = coding.read_codes(model, pictures)
-    mean, log_variance = model.autoencoder.encode(pictures.images, None)
+    mean, log_variance = model.autoencoder.posterior(pictures.images, None)
     numbers = {entry["number"]: entry for entry in told["numbers"]}
     assert sorted(numbers) == [0, 1, 2, 3]
     varies = mean.var(0, correction=0)

@@ -84,7 +84,7 @@ def test_masks_of_a_folder_are_found_by_stem(here: Path, capsys: pytest.CaptureF
     assert run(["edit", "adjust", "in", "-r", "-o", "out", "--exposure", "1", "--mask", "masks"]) == 7
     assert (pixels("out/a/cat.png") == 100).all()
     assert (pixels("out/b/cat.png") != 100).all()
-    assert "lone.png: masks has no mask called lone.*" in capsys.readouterr().err
+    assert "lone.png: masks has no mask named lone.*" in capsys.readouterr().err
     recipe = read_recipe(Path("out/b/cat.png"))
     assert recipe["drawn"] == {"name": "cat.webp", "sha256": sha256(Path("masks/b/cat.webp"))}
 
@@ -155,10 +155,10 @@ def test_a_real_pipe(here: Path) -> None:
         (["edit", "adjust", "dog.png", "cat.jpg", "-o", "mask.png"], "several pictures need a folder"),
         (["edit", "adjust", "dog.png", "-o", "x.gif"], "cannot save pictures as .gif"),
         (["edit", "adjust", "dog.png", "-o", "x.png", "--format", "webp"], "--format webp: the suffix of x.png"),
-        (["edit", "adjust", "dog.png", "-o", "mask.png"], "mask.png is there already; -y"),
+        (["edit", "adjust", "dog.png", "-o", "mask.png"], "mask.png exists already; -y"),
         (["edit", "adjust", "dog.png", "-o", "dog.png"], "dog.png would be replaced by its own result"),
         (["edit", "adjust", "dog.png", "-o", "dog.png", "--skip-existing"], "would be replaced by its own result"),
-        (["edit", "adjust", "dog.png", "-o", "x.png", "-y", "--skip-existing"], "one of them"),
+        (["edit", "adjust", "dog.png", "-o", "x.png", "-y", "--skip-existing"], "only one of them"),
         (["edit", "adjust", "dog.png", "-o", "x.png", "--max-memory", "1MB"], "--max-memory: should be greater"),
         (["edit", "adjust", "dog.png", "-o", "x.png", "--max-memory", "much"], "--max-memory"),
         (["edit", "adjust", "dog.png", "-o", "x.png", "--device", "gpu"], "--device: should be auto, cpu"),
@@ -166,8 +166,8 @@ def test_a_real_pipe(here: Path) -> None:
         (["edit", "adjust", "dog.png", "-o", "x.png", "--box", "1,2,3"], "box"),
         (["edit", "adjust", "-", "dog.png", "-o", "x.png"], "- is one picture, and goes alone"),
         (["edit", "adjust", "-", "--json"], "--json: not together with -"),
-        (["edit", "adjust", "dog.png", "", "-o", "x"], "an empty word is no picture"),
-        (["edit", "adjust", "*.gif", "-o", "x"], "no picture has such a name"),
+        (["edit", "adjust", "dog.png", "", "-o", "x"], "an empty word names no picture"),
+        (["edit", "adjust", "*.gif", "-o", "x"], "no picture matches"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -189,7 +189,7 @@ def test_nothing_is_replaced_unless_asked(here: Path, capsys: pytest.CaptureFixt
     assert run(["edit", "adjust", "dog.png", "cat.jpg", "-o", "out", "--exposure", "1"]) == 0
     kept = Path("out/dog.png").read_bytes()
     assert run(["edit", "adjust", "dog.png", "cat.jpg", "-o", "out"]) == 2
-    assert "2 results are there already, the first being out/dog.png" in capsys.readouterr().err
+    assert "2 results exist already, the first is out/dog.png" in capsys.readouterr().err
     assert Path("out/dog.png").read_bytes() == kept
     assert run(["edit", "adjust", "dog.png", "cat.jpg", "-o", "out", "-y"]) == 0
     assert Path("out/dog.png").read_bytes() != kept
@@ -256,7 +256,7 @@ def test_redo_makes_the_same_bytes(suffix: str, here: Path, capsys: pytest.Captu
 def test_redo_on_another_picture_is_the_same_edit(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["edit", "adjust", "cat.jpg", "-o", "out.png", "--exposure", "1"]) == 0
     assert run(["redo", "out.png", "--on", "dog.png", "-o", "new.png"]) == 0
-    assert "dog.png is another picture than out.png was made from" in capsys.readouterr().err
+    assert "dog.png is not the picture that out.png was made from" in capsys.readouterr().err
     assert run(["edit", "adjust", "dog.png", "-o", "asked.png", "--exposure", "1", "--device", "cpu"]) == 0
     assert Path("new.png").read_bytes() == Path("asked.png").read_bytes()
     assert run(["redo", "out.png", "--on", "dog.png", "-o", "new.png"]) == 2
@@ -269,7 +269,7 @@ def test_redo_finds_a_picture_that_was_moved_and_renamed(here: Path, capsys: pyt
     Path("elsewhere").mkdir()
     Path("cat.jpg").rename("elsewhere/tom.jpg")
     assert run(["redo", "out.png"]) == 3
-    assert "cat.jpg: what out.png was made from is not in .; --on names it" in capsys.readouterr().err
+    assert "cat.jpg: the picture out.png was made from is not in .; give its path with --on" in capsys.readouterr().err
     assert run(["redo", "out.png", "--on", "elsewhere/tom.jpg", "-o", "again.png"]) == 0
     assert Path("again.png").read_bytes() == Path("out.png").read_bytes()
 
@@ -342,10 +342,10 @@ def test_redo_wants_the_same_model_and_the_same_weights(
     assert Path("runs/out-2.png").read_bytes() == Path("runs/out.png").read_bytes()
     monkeypatch.setattr(Weighed, "weights", {"tint-v1": "2" * 64})
     assert run(["redo", "runs/out.png"]) == 3
-    assert "made by other weights" in capsys.readouterr().err
+    assert "made with other weights" in capsys.readouterr().err
     Path("runs/mine/weights.safetensors").write_bytes(b"others")
     assert run(["redo", "runs/out.png"]) == 3
-    assert "runs/mine: not a file of the edit" in capsys.readouterr().err
+    assert "runs/mine: not the file the edit used" in capsys.readouterr().err
 
 
 def test_the_sidecar_is_the_recipe_and_serves_where_a_format_keeps_none(here: Path) -> None:

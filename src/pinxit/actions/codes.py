@@ -97,10 +97,10 @@ class Reconstruct(Action):
         """Save the sheet; the value is (2 N, H, W, C) uint8, each picture followed by its reconstruction."""
         from pinxit.codes.coding import before_and_after, given
         from pinxit.codes.sampling import load
-        from pinxit.objectives.vq import VQVAE
+        from pinxit.objectives.objective import Autoencoder
 
         model = load(self.run)
-        if isinstance(model.objective, VQVAE):
+        if isinstance(model.objective, Autoencoder) and model.objective.discrete:
             say(f"codes of {model.objective.bits_per_pixel:.3g} bits per pixel")
         pairs = before_and_after(model, given(model, self.pictures, self.n))
         return _sheet(self.out or self.run / "reconstruct.png", pairs, columns=8)
@@ -275,7 +275,7 @@ class Compress(Action):
 
         model = load(self.run)
         pictures = given(model, self.pictures, self.n)
-        measured = save_compressed(self.out, self.run, model, pictures, compress(model, pictures, self.step))
+        measured = save_compressed(self.out, model, pictures, compress(model, pictures, self.step))
         return Outcome(measured, measured, (self.out,))
 
     def lines(self, outcome: Outcome) -> Iterable[str]:
@@ -303,7 +303,7 @@ class Decompress(Action):
         from pinxit.codes.sampling import load, save_samples
 
         model = load(self.run)
-        coded = load_compressed(self.file, self.run, model)
+        coded = load_compressed(self.file, model)
         names = [f"{number:06d}-{Path(name).stem}" for number, name in enumerate(coded.names)]
         images = decompress(model, coded)
         save_samples(self.out, images, names=names)

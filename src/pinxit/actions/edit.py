@@ -119,11 +119,12 @@ class Edit(Action):
         return self._files(_path(self.out))
 
     def _files(self, out: Path) -> Outcome:
-        from pinxit.jobs.batch import MANIFEST, SHEET, edit_files
+        from pinxit.jobs.batch import MANIFEST, edit_files
+        from pinxit.jobs.sheet import SHEET
 
         edited = edit_files(
             self.pictures, self.chain, out, self.settings,
-            mask=self.area, drawn=self.mask, recursive=self.recursive, overwrite=self.overwrite,
+            area=self.area, mask=self.mask, recursive=self.recursive, overwrite=self.overwrite,
         )  # fmt: skip
         files = tuple(out / name for name in ("", MANIFEST, SHEET)) if out.is_dir() else (out,) * (not edited.failures)
         return Outcome(edited.manifest, edited.manifest, files, failure=_failure(edited))
@@ -135,7 +136,7 @@ class Edit(Action):
         from pinxit.jobs.live import edit_camera
 
         seen = edit_camera(
-            str(self.camera), self.chain, self.settings, mask=self.area, drawn=self.mask, side=self.camera_side
+            str(self.camera), self.chain, self.settings, area=self.area, mask=self.mask, side=self.camera_side
         )
         return Outcome(seen, seen._asdict())
 
@@ -146,7 +147,7 @@ class Edit(Action):
             raise UsageError("--proof writes a page; name it, such as -o proof.html")
         out = _path(self.out)
         self._refuse_to_replace(out)
-        from pinxit.jobs.proof import save_proof
+        from pinxit.jobs.sheet import save_proof
 
         save_proof(Path(self.pictures[0]), self.chain[0], out, self.settings.device)
         return Outcome(out, files=(out,))
@@ -162,7 +163,7 @@ class Edit(Action):
 
         source = self.pictures[0]
         name = "stdin" if source == PIPE else source
-        result = edit_bytes(_content(source), name, self.chain, self.settings, out=out, mask=self.area, drawn=self.mask)
+        result = edit_bytes(_content(source), name, self.chain, self.settings, out=out, area=self.area, mask=self.mask)
         if out is None:
             return Outcome(result, stream=result)
         write_whole(out, result)

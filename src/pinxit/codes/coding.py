@@ -12,7 +12,7 @@ import torch
 from matplotlib import colormaps
 from torch import Tensor
 
-from pinxit.codes.sampling import Model
+from pinxit.codes.sampling import GenerativeModel
 from pinxit.data import Batch, open_data
 from pinxit.data.render import fitted, with_channels
 from pinxit.data.sets import ImageSet, parse_spec
@@ -52,7 +52,7 @@ class Given:
         return track(rows, what, len(self))
 
 
-def given(model: Model, source: str, n: int | None = None, only: str | None = None) -> Given:
+def given(model: GenerativeModel, source: str, n: int | None = None, only: str | None = None) -> Given:
     """Return the first `n` pictures of any DATA argument, all if not given, at the size and in the colours of the run.
 
     Of pictures with classes those of the class `only`, if it is given. Raises `DataError` if a picture has colours the
@@ -73,19 +73,19 @@ def given(model: Model, source: str, n: int | None = None, only: str | None = No
     return Given(names, floats, _labels(model, images, numbers))
 
 
-def reconstruct(model: Model, pictures: Given) -> np.ndarray:
+def reconstruct(model: GenerativeModel, pictures: Given) -> np.ndarray:
     """Return what is left of pictures after a way through their codes, (N, H, W, C) uint8."""
     with torch.no_grad():
         return np.concatenate([to_uint8(_restored(model, one)) for one in pictures.alone("reconstructing")])
 
 
-def before_and_after(model: Model, pictures: Given) -> np.ndarray:
+def before_and_after(model: GenerativeModel, pictures: Given) -> np.ndarray:
     """Return each picture followed by its reconstruction, (2 N, H, W, C) uint8."""
     both = np.stack([to_uint8(pictures.images), reconstruct(model, pictures)], axis=1)
     return both.reshape(-1, *both.shape[2:])
 
 
-def traverse(model: Model, rows: int, columns: int, seed: int = 0, label: str | None = None) -> np.ndarray:
+def traverse(model: GenerativeModel, rows: int, columns: int, seed: int = 0, label: str | None = None) -> np.ndarray:
     """Return (rows, columns, H, W, C) uint8: the picture of `seed`, one number of its code moved along each row.
 
     The rows are the numbers that vary most among the codes the model draws from, each from 2.5 deviations below its
@@ -106,7 +106,7 @@ def traverse(model: Model, rows: int, columns: int, seed: int = 0, label: str | 
     return pictures.reshape(len(chosen), columns, *pictures.shape[1:])
 
 
-def morph(model: Model, pictures: Given, start: str, end: str, columns: int) -> np.ndarray:
+def morph(model: GenerativeModel, pictures: Given, start: str, end: str, columns: int) -> np.ndarray:
     """Return (N, columns, H, W, C) uint8: pictures of the class `start` on the way to what they would be in `end`.
 
     To a code is added a growing share, from none to all, of the difference of the two classes' mean codes (the visual
@@ -127,7 +127,7 @@ def morph(model: Model, pictures: Given, start: str, end: str, columns: int) -> 
     return drawn.reshape(len(pictures), columns, *drawn.shape[1:])
 
 
-def latent_map(model: Model, pictures: Given, columns: int) -> tuple[np.ndarray, float]:
+def latent_map(model: GenerativeModel, pictures: Given, columns: int) -> tuple[np.ndarray, float]:
     """Return a square map of pictures, (columns^2, H, W, C) uint8, and the share of the codes' variance it shows.
 
     A picture stands where its code is along the two leading principal components, the first to the right and the
@@ -160,7 +160,7 @@ def principal_plane(codes: Tensor) -> tuple[Tensor, float]:
     return (centred.double() @ (axes[:2] * largest.sign()).mT), share.item()
 
 
-def read_codes(model: Model, pictures: Given) -> dict[str, Any]:
+def read_codes(model: GenerativeModel, pictures: Given) -> dict[str, Any]:
     """Return what each number of the code does for given pictures, the busiest first, and what that amounts to.
 
     `varies` is the variance of the number's posterior mean over the pictures; `kl` the mean divergence of its
@@ -190,9 +190,9 @@ def read_codes(model: Model, pictures: Given) -> dict[str, Any]:
     }
 
 
-def _posterior(model: Model, one: Batch) -> tuple[Tensor, Tensor]:
+def _posterior(model: GenerativeModel, one: Batch) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
-        return model.autoencoder.encode(one.image, one.label)
+        return model.autoencoder.posterior(one.image, one.label)
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class Anomaly:
     reconstruction: np.ndarray[Any, Any]
 
 
-def anomalies(model: Model, pictures: Given) -> list[Anomaly]:
+def anomalies(model: GenerativeModel, pictures: Given) -> list[Anomaly]:
     """Return each picture's anomaly, in their order; a score is the mean over 16 latents of the posterior."""
     with torch.no_grad():
         return [_anomaly(model, name, one) for name, one in zip(pictures.names, pictures.alone("looking"), strict=True)]
@@ -237,7 +237,7 @@ def _strangest(entry: dict[str, Any]) -> float:
     return -entry["score"]
 
 
-def _anomaly(model: Model, name: str, one: Batch) -> Anomaly:
+def _anomaly(model: GenerativeModel, name: str, one: Batch) -> Anomaly:
     objective = model.autoencoder
     score = -objective.elbo(objective.reconstruct(one, SAMPLES)).item()
     restored = _restored(model, one)
@@ -245,7 +245,7 @@ def _anomaly(model: Model, name: str, one: Batch) -> Anomaly:
     return Anomaly(name, score, error, to_uint8(restored)[0])
 
 
-def _restored(model: Model, one: Batch) -> Tensor:
+def _restored(model: GenerativeModel, one: Batch) -> Tensor:
     return model.objective.sample(model.encode(one.image, one.label), one.label)
 
 
@@ -259,7 +259,7 @@ def _of_class(images: ImageSet, name: str, source: str) -> np.ndarray:
     return np.flatnonzero(images.labels == images.classes.index(name))
 
 
-def _labels(model: Model, images: ImageSet, numbers: np.ndarray) -> Tensor | None:
+def _labels(model: GenerativeModel, images: ImageSet, numbers: np.ndarray) -> Tensor | None:
     """Return the labels of some pictures in the order of the model's classes, if it is conditional."""
     if not model.objective.shape.classes:
         return None

@@ -26,15 +26,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pinxit.codes.coding import Given
-from pinxit.codes.sampling import AT_ONCE, Model
+from pinxit.codes.sampling import AT_ONCE, GenerativeModel
 from pinxit.errors import DataError, UsageError
-from pinxit.files import sha256
 from pinxit.images.convert import to_float, to_uint8
 from pinxit.metrics.paired import reported_psnr
-from pinxit.objectives.vq import VQVAE
+from pinxit.objectives.objective import Autoencoder
 from pinxit.progress import track
 from pinxit.tensors import write_tensors
-from pinxit.training.run import WEIGHTS
 
 USUAL_STEP = 1.0
 POINT = 1 / 32
@@ -67,17 +65,17 @@ class About(BaseModel, frozen=True, extra="forbid"):
     sha256: str = ""
 
 
-def compress(model: Model, pictures: Given, step: float | None = None) -> Coded:
+def compress(model: GenerativeModel, pictures: Given, step: float | None = None) -> Coded:
     """Return pictures as whole numbers, each picture's a function of itself and the model alone.
 
     `step` (1 if not given) is what numbers are rounded to, in deviations of the posterior. Raises `UsageError` if the
     run has no encoder, or if `step` is given and its codes are whole numbers already.
     """
-    book = isinstance(model.objective, VQVAE)
-    if book and step is not None:
+    discrete = codebook_size(model) > 0
+    if discrete and step is not None:
         raise UsageError("--step: the codes of this run are whole numbers already; leave it out")
     codes = torch.cat([model.encode(one.image, one.label) for one in pictures.alone("coding")])
-    if book:
+    if discrete:
         return Coded(pictures.names, codes, torch.ones_like(codes[0]))
     steps = (USUAL_STEP if step is None else step) * deviations(model)
     numbers = (codes / steps).round()
@@ -86,7 +84,7 @@ def compress(model: Model, pictures: Given, step: float | None = None) -> Coded:
     return Coded(pictures.names, numbers.long(), steps, pictures.labels)
 
 
-def decompress(model: Model, coded: Coded) -> np.ndarray:
+def decompress(model: GenerativeModel, coded: Coded) -> np.ndarray:
     """Return the pictures (N, H, W, C) uint8 that codes stand for, each decoded by itself."""
     latents = coded.numbers * coded.steps
     labels = [None] * len(latents) if coded.labels is None else coded.labels.split(1)
@@ -95,7 +93,12 @@ def decompress(model: Model, coded: Coded) -> np.ndarray:
         return np.concatenate([to_uint8(model.objective.sample(latent, label)) for latent, label in rows])
 
 
-def deviations(model: Model) -> Tensor:
+def codebook_size(model: GenerativeModel) -> int:
+    """Return how many values each number of a code can have; 0 if codes are real numbers."""
+    return model.objective.codebook_size if isinstance(model.objective, Autoencoder) else 0
+
+
+def deviations(model: GenerativeModel) -> Tensor:
     """Return how exactly the encoder knows each number of a code, (latent,): the posterior's root mean variance.
 
     The mean is over 64 pictures that the model draws itself, so it is a property of the run. Codes that are points are
@@ -107,19 +110,19 @@ def deviations(model: Model) -> Tensor:
     labels = model.labels(AT_ONCE)
     with torch.no_grad():
         drawn = model.objective.sample(model.latents(AT_ONCE, labels=labels), labels)
-        _, log_variance = model.autoencoder.encode(drawn, labels)
+        _, log_variance = model.autoencoder.posterior(drawn, labels)
     return log_variance.exp().mean(0).sqrt()
 
 
-def save_compressed(path: Path, run: Path, model: Model, pictures: Given, coded: Coded) -> dict[str, Any]:
+def save_compressed(path: Path, model: GenerativeModel, pictures: Given, coded: Coded) -> dict[str, Any]:
     """Write the codes of pictures to `path`, whole or not at all, and return what there is to tell of it.
 
-    `run` is the folder that the model was loaded from. `bits_per_pixel` counts the codes alone, `bytes` the whole file;
+    `bits_per_pixel` counts the codes alone, `bytes` the whole file;
     pixels are those of the pictures as the model sees them. `psnr` in dB is the mean over pictures, each by its
     8-bit restoration.
     """
     tensors = _written(model, coded)
-    about = About(weights=sha256(run / WEIGHTS), shape=_shape(model, len(coded.names)), names=tuple(coded.names))
+    about = About(weights=model.sha256, shape=_shape(model, len(coded.names)), names=tuple(coded.names))
     signed = about.model_copy(update={"sha256": _digest(about, tensors)})
     write_tensors(path, tensors, signed.model_dump_json())
     return {
@@ -130,8 +133,8 @@ def save_compressed(path: Path, run: Path, model: Model, pictures: Given, coded:
     }
 
 
-def load_compressed(path: Path, run: Path, model: Model) -> Coded:
-    """Return the codes in a .pxc file; `run` is the folder that the model was loaded from.
+def load_compressed(path: Path, model: GenerativeModel) -> Coded:
+    """Return the codes in a .pxc file that a model wrote.
 
     Raises `DataError` with one line if the file is none, is damaged, or was made by another run.
     """
@@ -143,7 +146,7 @@ def load_compressed(path: Path, run: Path, model: Model) -> Coded:
         raise DataError(f"{path}: cannot be read ({error})") from error
     except (SafetensorError, ValueError) as error:
         raise DataError(f"{path}: not a whole .pxc file of this version of pinxit") from error
-    if about.weights != sha256(run / WEIGHTS):
+    if about.weights != model.sha256:
         raise DataError(f"{path}: made by another run, or by this one before it was trained further")
     if about.sha256 != _digest(about, tensors):
         raise DataError(f"{path}: damaged, for its SHA-256 is another; compress the pictures again")
@@ -194,24 +197,23 @@ def unsqueeze(content: Tensor, pictures: int, numbers: int) -> Tensor:
     return torch.from_numpy(np.where(folded % 2, -(folded + 1) // 2, folded // 2))
 
 
-def _written(model: Model, coded: Coded) -> dict[str, Tensor]:
+def _written(model: GenerativeModel, coded: Coded) -> dict[str, Tensor]:
     """Return what a file holds of codes; a picture's class is one number more."""
-    if isinstance(model.objective, VQVAE):
-        return {"codes": pack_bits(coded.numbers, _bits(model.objective.settings.codes))}
+    if known := codebook_size(model):
+        return {"codes": pack_bits(coded.numbers, _bits(known))}
     numbers = coded.numbers if coded.labels is None else torch.column_stack([coded.numbers, coded.labels])
     return {"codes": squeeze(numbers), "steps": coded.steps}
 
 
-def _read(model: Model, names: list[str], tensors: Mapping[str, Tensor]) -> Coded:
+def _read(model: GenerativeModel, names: list[str], tensors: Mapping[str, Tensor]) -> Coded:
     """Return the codes a file holds; raises `ValueError`, `KeyError` or `LZMAError` if they cannot be the model's."""
     latent, classes, codes = model.objective.latent, model.objective.shape.classes, tensors["codes"]
-    if isinstance(model.objective, VQVAE):
-        known = model.objective.settings.codes
+    if known := codebook_size(model):
         bits = _bits(known)
         _check(codes, torch.uint8, (len(names), math.ceil(latent * bits / 8)))
         numbers = unpack_bits(codes, latent, bits)
         if numbers.max() >= known:
-            raise ValueError(f"code {numbers.max()} of a book of {known}")
+            raise ValueError(f"code {numbers.max()} of a codebook of {known}")
         return Coded(names, numbers, torch.ones_like(numbers[0]))
     _check(codes, torch.uint8, (codes.numel(),))
     _check(tensors["steps"], torch.float32, (latent,))
@@ -234,7 +236,7 @@ def _bits(codes: int) -> int:
     return (codes - 1).bit_length()
 
 
-def _shape(model: Model, count: int) -> tuple[int, int, int, int]:
+def _shape(model: GenerativeModel, count: int) -> tuple[int, int, int, int]:
     shape = model.objective.shape
     return count, shape.size, shape.size, shape.channels
 

@@ -12,21 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pinxit import models
 from pinxit.data import draws
 from pinxit.errors import DataError, UsageError
-from pinxit.files import sha256, whole_file
+from pinxit.files import whole_file
 from pinxit.images import grid, save_image
 from pinxit.images.convert import to_uint8
 from pinxit.nets.seamless import looking, seamless
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
-from pinxit.objectives.objective import Generative
+from pinxit.objectives.objective import Autoencoder, Generative, Probabilistic
 from pinxit.objectives.prior import Prior
-from pinxit.objectives.vae import VAE
-from pinxit.objectives.vq import VQVAE
 from pinxit.progress import say, track
 from pinxit.settings import did_you_mean
 from pinxit.tensors import read_tensors
-from pinxit.training.plan import autoencoder_of, build, load_weights, trained
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import RECIPE, Run
 
@@ -35,11 +33,13 @@ AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class Model:
+class GenerativeModel:
     """A trained run, ready to draw from, on the processor in float32."""
 
     recipe: Recipe
     objective: Generative
+    sha256: str
+    """Of the weights."""
     samplers: Mapping[str, Sampler]
     sampler: str
     learned: Mapping[str, str] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Model:
         by_class = self.sampler in self.samplers and self.samplers[self.sampler].by_class
         return self.recipe.data.classes if self.objective.shape.classes or by_class else ()
 
-    def using(self, sampler: str) -> Model:
+    def using(self, sampler: str) -> GenerativeModel:
         """Return the model drawing its latents from another sampler; `UsageError` if it is not fitted."""
         if sampler not in self.samplers:
             known = did_you_mean(sampler, self.samplers)
@@ -63,7 +63,7 @@ class Model:
             )
         return replace(self, sampler=sampler)
 
-    def tiling(self) -> Model:
+    def tiling(self) -> GenerativeModel:
         """Return the model making pictures whose opposite edges meet; `UsageError` if its network cannot."""
         if not looking(self.objective.networks):
             raise UsageError(
@@ -88,7 +88,7 @@ class Model:
             )
         sampler = self.samplers[self.sampler]
         if truncation is not None and not sampler.normals:
-            raise UsageError("--truncation: codes out of a book have no tails to cut off")
+            raise UsageError("--truncation: quantised codes have no tails to cut off")
         uniform = torch.from_numpy(draws.uniform(_keys(n, seed, "component"), sampler.uniforms))
         normal = _normal(_keys(n, seed, "sample"), sampler.normals, truncation)
         return _in_parts(sampler.latents, "drawing codes", normal, uniform, labels if sampler.by_class else None)
@@ -106,10 +106,10 @@ class Model:
         return torch.arange(n) % len(self.classes) if label is None else torch.full((n,), self.classes.index(label))
 
     @property
-    def autoencoder(self) -> VAE:
-        """The objective, if it has an encoder to distributions of codes; else raises `UsageError`."""
-        if not isinstance(self.objective, VAE):
-            lacks = "likelihood" if isinstance(self.objective, VQVAE) else "encoder"
+    def autoencoder(self) -> Probabilistic:
+        """The objective if it has a posterior and a likelihood; else raises `UsageError`."""
+        if not isinstance(self.objective, Probabilistic):
+            lacks = "likelihood" if isinstance(self.objective, Autoencoder) else "encoder"
             raise UsageError(f"a run of '{self.recipe.objective}' has no {lacks}; one of `pinxit train vae` has")
         return self.objective
 
@@ -119,9 +119,8 @@ class Model:
         Raises `UsageError` if the run is of something that has no encoder.
         """
         with torch.no_grad():
-            if isinstance(self.objective, VQVAE):
-                return self.objective.encode(images)
-            return self.autoencoder.encode(images, labels)[0]
+            coder = self.objective if isinstance(self.objective, Autoencoder) else self.autoencoder
+            return coder.encode(images, labels)
 
     def draw(self, latents: Tensor, labels: Tensor | None = None) -> np.ndarray:
         """Return pictures (N, H, W, C) uint8 of latents (N, latent) and labels (N,)."""
@@ -150,17 +149,21 @@ class Model:
             raise UsageError("an interpolation needs at least one way and two pictures on it")
         ends = self.latents(n + 1, seed, truncation, self.labels(n + 1, label))
         if not ends.is_floating_point():
-            raise UsageError("--interpolate: there is nothing between two codes out of a book")
+            raise UsageError("--interpolate: there is nothing between two quantised codes")
         ways = torch.stack([slerp(ends[:-1], ends[1:], place) for place in torch.linspace(0, 1, between)], dim=1)
         labels = self.labels(n, label)
         pictures = self.draw(ways.flatten(0, 1), None if labels is None else labels.repeat_interleave(between))
         return pictures.reshape(n, between, *pictures.shape[1:])
 
 
-def load(folder: str | Path) -> Model:
-    """Return the model of a run folder, with its averaged weights."""
+def load(folder: str | Path) -> GenerativeModel:
+    """Return the model of a run folder, with its averaged weights and the samplers of its latents."""
     run = Run.open(Path(folder))
-    objective = trained(run)
+    if run.recipe.autoencoder is not None:
+        above = run.folder.resolve().parent
+        raise UsageError(f"{folder} is a prior over codes; `pinxit sample {above}` draws from it")
+    model = models.load(folder)
+    objective = models.generative(model)
     prior = objective.prior()
     samplers: dict[str, Sampler] = {} if prior is None else {"prior": prior}
     if run.samplers.exists():
@@ -169,31 +172,32 @@ def load(folder: str | Path) -> Model:
             if BY_CLASS in fitted and len(fitted[BY_CLASS].weights) != len(run.recipe.data.classes):
                 raise ValueError(f"{BY_CLASS!r} is not of the run's classes")
         except ValueError as error:
-            raise DataError(f"{run.samplers}: {error}; `pinxit resume {folder}` makes it anew") from error
+            raise DataError(f"{run.samplers}: {error}; `pinxit resume {folder}` makes it again") from error
         samplers |= fitted
     learned = _learned(run)
     samplers |= {name: prior for name, (prior, _) in learned.items()}
     sampler = objective.sampler
     if samplers and sampler not in samplers:
-        say(f"its latents' sampler {sampler!r} is not fitted before training has ended: drawing from the prior")
+        say(f"its sampler {sampler!r} is not fitted before training ends: sampling from the prior")
         sampler = "prior"
-    return Model(run.recipe, objective, samplers, sampler, {name: weights for name, (_, weights) in learned.items()})
+    digests = {name: weights for name, (_, weights) in learned.items()}
+    return GenerativeModel(run.recipe, objective, model.sha256, samplers, sampler, digests)
 
 
 def _learned(run: Run) -> dict[str, tuple[Prior, str]]:
-    """Return the prior learned over the run's codes and its weights' SHA-256 by its name; nothing before it has any."""
+    """Return the prior over the run's codes and its weights' SHA-256 by its name; nothing before it has any."""
     if not (run.prior / RECIPE).exists():
         return {}
     own = Run.open(run.prior)
     if not own.weights.exists():
         return {}
-    prior = build(own.recipe, autoencoder_of(own))
+    model = models.load(run.prior)
+    prior = model.objective
     if not isinstance(prior, Prior) or own.recipe.data.classes != run.recipe.data.classes:
         raise DataError(f"{run.prior} is no prior over the codes of {run.folder}; move it away")
-    load_weights(prior, own)
     if not own.facts().get("finished"):
-        say(f"the sampler {prior.settings.network!r} has not learned all it is to; `pinxit resume {run.prior}` goes on")
-    return {prior.settings.network: (prior, sha256(own.weights))}
+        say(f"the sampler {prior.settings.network!r} is not fully trained; `pinxit resume {run.prior}` goes on")
+    return {prior.settings.network: (prior, model.sha256)}
 
 
 def _in_parts(compute: Callable[..., Tensor], what: str, *columns: Tensor | None) -> Tensor:

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pinxit import hardware
+from pinxit import hardware, models
 from pinxit.edits.bound import Bound
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.exported import Exported, is_exported, placed, read
+from pinxit.edits.exported import Exported, placed, read
 from pinxit.edits.mask import sixteen_bit, unit
 from pinxit.edits.restorer import bound
 from pinxit.images import Picture
-from pinxit.models import chosen, trained
+from pinxit.models import chosen, is_exported
 from pinxit.nets.curve import SIDE, CurveNet, lightened
 from pinxit.objectives.enhancement import Enhancement
 
@@ -71,7 +71,8 @@ def load(settings: Enhance, device: str, memory: int | None) -> Enhancer | Expor
     place = placed(place, runtime)
     if is_exported(place):
         return ExportedEnhancer(Exported(read(place, "enhance")), denoiser, weights, memory)
-    network = cast(Enhancement, trained(place, "enhance")).curve.to(hardware.choose(device).device)
+    objective = cast(Enhancement, models.load(place, "enhance").objective)
+    network = objective.curve.to(hardware.choose(device).device)
     return Enhancer(network, denoiser, weights)
 
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pinxit import models
 from pinxit.edits.bound import Bound, Runtime
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import UsageError
+from pinxit.models import is_exported, runtime_errors
 from pinxit.progress import say
-from pinxit.runtime import USAGE, Model, RefusedError
-
-SUFFIX = ".onnx"
+from pinxit.runtime import Model
 
 
 class Exported(Bound):
@@ -28,7 +27,7 @@ class Exported(Bound):
         self.holes = "mask" in model.inputs
         if "style" in model.inputs:
             raise UsageError(f"{model.path}: paints in styles; `pinxit edit stylize` runs it")
-        with as_ours():
+        with runtime_errors():
             model.check({*self.told, *(["mask"] if self.holes else [])})
         self.radius, self.stride, self.scale = model.radius, model.stride, model.scale
         self.bytes_per_pixel = model.bytes_per_pixel
@@ -49,11 +48,6 @@ class Exported(Bound):
         return through(self.model, image, self.told, holes)
 
 
-def is_exported(place: Path) -> bool:
-    """Say whether a model is a file of `pinxit export`, by its name."""
-    return place.suffix.lower() == SUFFIX and not place.is_dir()
-
-
 def placed(place: Path, runtime: Runtime) -> Path:
     """Return where the model lies that is to be run in the place of this one: for onnxruntime what it is exported as.
 
@@ -68,26 +62,13 @@ def placed(place: Path, runtime: Runtime) -> Path:
 
 def read(place: Path, objective: str | None = None) -> Model:
     """Return the model in a file; `UsageError` if it is of another objective than is asked for."""
-    with as_ours():
-        model = Model(place)
-    found = model.metadata.get("objective", "")
-    if objective not in (None, found):
-        raise UsageError(f"{place}: a network of `pinxit train {found}`, not {objective}")
+    model = cast(Model, models.load(place, *([objective] if objective else [])).exported)
     say(f"{place.name}: run by onnxruntime, on the processor")
     return model
 
 
 def through(model: Model, image: Tensor, told: Mapping[str, Any], holes: np.ndarray | None = None) -> Tensor:
     """Return what a model makes of a picture (C, H, W), in [0, 1]; the rest is as for `runtime.Model.run`."""
-    with as_ours():
+    with runtime_errors():
         pixels = model.run(image.permute(1, 2, 0).cpu().numpy(), holes, told)
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).clamp(0, 1)
-
-
-@contextmanager
-def as_ours() -> Iterator[None]:
-    """Raise what the runtime refuses as the error of pinxit with its exit code."""
-    try:
-        yield
-    except RefusedError as error:
-        raise (UsageError if error.exit_code == USAGE else DataError)(str(error)) from error

@@ -8,11 +8,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from pinxit import hardware
+from pinxit import hardware, models
 from pinxit.edits.bound import Bound, Runtime
-from pinxit.edits.exported import Exported, is_exported, placed, read
+from pinxit.edits.exported import Exported, placed, read
 from pinxit.errors import UsageError
-from pinxit.models import chosen, trained
+from pinxit.models import chosen, is_exported
 from pinxit.objectives.restoration import Restoration
 
 GREY, COLOUR = 1, 3
@@ -75,5 +75,5 @@ def opened(place: Path, device: str, runtime: Runtime, sigma: float | None = Non
 
 
 def load(place: Path) -> Restoration:
-    """Return the restorer of a run's folder or of a file of its weights; `DataError` as `trained` says."""
-    return cast(Restoration, trained(place, "restore"))
+    """Return the restorer of a run's folder or of a file of its weights; `DataError` as `models.load` says."""
+    return cast(Restoration, models.load(place, "restore").objective)

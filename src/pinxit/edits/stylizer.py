@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pinxit import hardware
+from pinxit import hardware, models
 from pinxit.colour import BT709, luma, pixel_luma
 from pinxit.edits.bound import Bound
-from pinxit.edits.exported import is_exported, placed, read, through
+from pinxit.edits.exported import placed, read, through
 from pinxit.edits.mask import unit
 from pinxit.edits.tiles import Box, cut
 from pinxit.errors import UsageError
 from pinxit.images import load_image, resize
-from pinxit.models import chosen, trained
+from pinxit.models import chosen, is_exported
 from pinxit.nets.stylizer import (
     STRIDE,
     Painted,
@@ -234,7 +234,7 @@ def load(settings: Stylize, device: str) -> OnePass:
     place = placed(place, settings.runtime)
     if is_exported(place):
         return replace(exported(settings, read(place, "style")), weights=weights)
-    objective = cast(OneStyle | AnyStyle, trained(place, "style"))
+    objective = cast(OneStyle | AnyStyle, models.load(place, "style").objective)
     _check_styles(settings, isinstance(objective, AnyStyle))
     computing = hardware.choose(device)
     network = next(objective.networks[name] for name in objective.model)

@@ -1,1 +1,1 @@
-"""Edits of many files: which they are, what becomes of each, and how a result is made again. No torch here."""
+"""Edits of many files: listing, editing and recording them, and making a result again. No torch here."""

@@ -1,4 +1,4 @@
-"""Which pictures are meant by the words of a request, and what their results are called. Nothing is decoded here."""
+"""Which pictures a request names, and which files their results become. No picture is decoded here, only headers."""
 
 from __future__ import annotations
 
@@ -7,26 +7,24 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 
-from pinxit.errors import UsageError
-from pinxit.images import SUFFIXES, kind_of
-from pinxit.images.animations import animated_kind_of
+from pinxit.errors import DataError, UsageError
+from pinxit.images import SUFFIXES, Picture, format_of, kind_of
+from pinxit.images.animations import Animation, animated_kind_of, is_animation, load_media
+from pinxit.jobs.settings import AUTO, SAVED, EditSettings
 
 PIPE = "-"
-
-# What `--format` may be, with the suffix a result gets; `auto` keeps the input's own where pictures can be saved so.
-SAVED = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tiff", "avif": ".avif"}
-AUTO = "auto"
-MAP = ".map.png"  # ends the name of a result's map, which begins with that of the result
+MAP = ".map.png"  # a result's map is named like the result, with this at the end
+LOSSY = ("JPEG", "WEBP", "AVIF")
 
 
 @dataclass(frozen=True)
 class Found:
-    """A picture that was asked for: its file, and its place in the tree that results keep.
+    """A picture that was asked for: its file, and its place in the tree, which results keep.
 
-    `problem` says why what lies there could not even be listed.
+    `problem` says why the file or folder cannot be listed; empty if it can.
     """
 
     path: Path
@@ -36,9 +34,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures that were found, in order and each once, and remarks on what was passed over.
+    """The pictures found, in order and each once, and remarks on what was skipped.
 
-    `single` says that one file was named, so that its result may be a file of any name.
+    `single` is true if the request names one file; its result may then be a file of any name.
     """
 
     found: tuple[Found, ...]
@@ -46,25 +44,116 @@ class Listing:
     single: bool
 
 
-def find(words: Sequence[str], recursive: bool, out: Path | None) -> Listing:
-    """List the pictures that files, folders and patterns such as 'photos/*.jpg' mean.
+@dataclass(frozen=True)
+class Job:
+    """One picture to edit: its file, its place in the tree, and the file its result goes to.
 
-    A file counts whatever its name, even if it is not there: reading it will say so. Of folders and patterns count the
-    files named like pictures; what is hidden, what lies in `out`, and links to folders are not looked into.
+    `problem` is as in `Found`. `previous` is the frame before it, if it is a frame of a film.
+    """
+
+    path: Path
+    place: PurePosixPath
+    out: Path
+    problem: str = ""
+    animated: bool = False
+    previous: Job | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The file's name on one line, for messages."""
+        return printable(self.path)
+
+    def load(self) -> Picture | Animation:
+        """Return the picture; `DataError` if it cannot be read completely."""
+        if self.problem:
+            raise DataError(f"{self.name}: {self.problem}")
+        return load_media(self.path, self.name)
+
+    def outputs(self, settings: EditSettings) -> list[Path]:
+        """Return the files to write: the result, and its recipe and map if asked for."""
+        extras = {sidecar(self.out): settings.sidecar, map_of(self.out): settings.map}
+        return [self.out, *(path for path, wanted in extras.items() if wanted)]
+
+
+def find(words: Sequence[str], recursive: bool, out: Path | None) -> Listing:
+    """List the pictures that files, folders and patterns such as 'photos/*.jpg' name.
+
+    A named file counts whatever its name, even if it does not exist: reading it reports the error. Folders and patterns
+    contribute the files with a picture's suffix. Hidden files, links to folders, and the folder `out` are skipped.
     """
     found: list[Found] = []
-    passed: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
     for word in words:
-        found += _meant(word, recursive, out, passed)
+        found += _named_by(word, recursive, out, skipped)
     once = {os.path.abspath(one.path): one for one in reversed(found)}  # noqa: PTH100  (resolve would follow links)
     listed = tuple(one for one in found if once.pop(os.path.abspath(one.path), None))  # noqa: PTH100
-    kinds = ", ".join(f"{count:,} {what}" for what, count in (+passed).most_common(5))
-    remarks = (f"passed over: {kinds}",) if kinds else ()
+    kinds = ", ".join(f"{count:,} {what}" for what, count in (+skipped).most_common(5))
+    remarks = (f"skipped: {kinds}",) if kinds else ()
     return Listing(listed, remarks, len(listed) == 1 and not any(Path(word).is_dir() for word in words))
 
 
+def plan(found: Sequence[Found], out: Path, folder: Path | None, settings: EditSettings) -> list[Job]:
+    """Return a job for each picture: into `folder`, or one picture into the file `out`.
+
+    With `settings.frames` the jobs are in the order of the numbers in their names. Raises `UsageError` if results
+    cannot be written there or in that format.
+    """
+    if settings.frames:
+        found = in_order(found)
+    animated = [not one.problem and is_animation(one.path) for one in found]
+    if folder is None:
+        check_format(out, settings, any(animated))
+        results = [out]
+    else:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out} is a file; several pictures need a folder")
+        if out.suffix.lower() in SUFFIXES and not out.is_dir():
+            raise UsageError(f"{out} would be a folder with the name of a picture; choose another -o")
+        results = [folder / place for place in result_places([one.place for one in found], animated, settings)]
+    jobs: list[Job] = []
+    for one, result, moves in zip(found, results, animated, strict=True):
+        previous = jobs[-1] if settings.frames and jobs else None
+        jobs.append(Job(one.path, one.place, result, one.problem, moves, previous))
+    return jobs
+
+
+def losses(jobs: Sequence[Job]) -> list[str]:
+    """Return remarks on what the formats of the results lose."""
+    kinds = {format_of(job.out) for job in jobs}
+    remarks = []
+    if lossy := sorted(kinds & set(LOSSY)):
+        remarks.append(f"results in {' and '.join(lossy)} are compressed at quality 95; --format png is lossless")
+    if "GIF" in kinds:
+        remarks.append("results in GIF have 256 colours a frame; --format png is lossless")
+    return remarks
+
+
+def refuse_to_overwrite(jobs: Sequence[Job], words: Sequence[str], folder: Path | None, settings: EditSettings) -> None:
+    """Raise `UsageError` if a result would replace its own picture, or an existing file that is not to be kept."""
+    if folder and folder.is_dir() and any(Path(word).is_dir() and folder.samefile(word) for word in words):
+        raise UsageError(
+            f"-o {printable(folder)} is where the pictures are; choose another folder, or replace them with -y"
+        )
+    existing = [job for job in jobs if any(path.exists() for path in job.outputs(settings))]
+    for job in existing:
+        if job.path.exists() and job.out.exists() and job.out.samefile(job.path):
+            raise UsageError(f"{printable(job.out)} would be replaced by its own result; choose another -o, or add -y")
+    if existing and not settings.skip_existing:
+        first = printable(existing[0].out)
+        several = f"{len(existing):,} results exist already, the first is {first}"
+        what = several if len(jobs) > 1 else f"{first} exists already"
+        raise UsageError(f"{what}; -y replaces what exists, --skip-existing keeps it")
+
+
+def check_format(out: Path, settings: EditSettings, animated: bool) -> None:
+    """Raise `UsageError` if the suffix of `out` is not a format we write, or contradicts `--format`."""
+    kind, asked = (animated_kind_of if animated else kind_of)(out), settings.format
+    if "format" in settings.model_fields_set and asked != AUTO and kind != kind_of(Path(f"a{SAVED[asked]}")):
+        raise UsageError(f"--format {asked}: the suffix of {out.name} is another format; give only one of the two")
+
+
 def in_order(found: Sequence[Found]) -> list[Found]:
-    """Return what was found in the order of the numbers in names: 9.png before 10.png."""
+    """Return the pictures ordered by the numbers in their names: 9.png before 10.png."""
 
     def key(one: Found) -> list[tuple[int, str]]:
         parts = re.split(r"([0-9]+)", one.place.as_posix())
@@ -73,15 +162,23 @@ def in_order(found: Sequence[Found]) -> list[Found]:
     return sorted(found, key=key)
 
 
-def name_results(places: Sequence[PurePosixPath], kind: str, moving: Collection[int] = ()) -> list[PurePosixPath]:
-    """Return the result's place for each picture's: the same stem in the same folder, with the suffix of `kind`.
+def result_places(
+    places: Sequence[PurePosixPath], animated: Sequence[bool], settings: EditSettings
+) -> list[PurePosixPath]:
+    """Return the place of each result; animations keep their format unless another is asked for."""
+    keep = settings.format == AUTO or "format" not in settings.model_fields_set
+    return name_results(places, settings.format, [number for number, moves in enumerate(animated) if moves and keep])
 
-    Those with the numbers `moving` are animations, which keep their own suffix where they can be saved so. Where two
-    would have one name, as cat.jpg and cat.webp, they keep their suffix before the new one: cat.jpg.png. Names that
-    differ in case only count as one. `UsageError` if two pictures of one name have one place.
+
+def name_results(places: Sequence[PurePosixPath], kind: str, animated: Collection[int] = ()) -> list[PurePosixPath]:
+    """Return the result's place for each picture's: same folder, same stem, and the suffix of the format `kind`.
+
+    The numbers in `animated` are animations; they keep their own suffix where we can write it. If two results would
+    share a name (cat.jpg and cat.webp), both keep their suffix before the new one: cat.jpg.png. Names that differ only
+    in case count as equal. Raises `UsageError` if two pictures have the same place.
     """
     suffixes = [
-        _own_suffix(place, number in moving) if kind == AUTO or number in moving else SAVED[kind]
+        _own_suffix(place, number in animated) if kind == AUTO or number in animated else SAVED[kind]
         for number, place in enumerate(places)
     ]
     results = [place.with_name(place.stem + suffix) for place, suffix in zip(places, suffixes, strict=True)]
@@ -91,60 +188,70 @@ def name_results(places: Sequence[PurePosixPath], kind: str, moving: Collection[
             results[number] = places[number].with_name(places[number].name + suffixes[number])
         kept |= clashing
     if doubled := sorted(_clashing(results)):
-        raise UsageError(f"two pictures would both become {results[doubled[0]]}; edit them into folders of their own")
+        raise UsageError(f"two pictures would both become {results[doubled[0]]}; edit them into different folders")
     return results
 
 
+def sidecar(result: Path) -> Path:
+    """Return the path of the recipe beside a result."""
+    return result.with_name(f"{result.name}.json")
+
+
+def map_of(result: Path) -> Path:
+    """Return the path of the map beside a result."""
+    return result.with_name(f"{result.name}{MAP}")
+
+
 def printable(name: object) -> str:
-    """Return a name on one line: control characters, and bytes that are no UTF-8, as escapes."""
+    """Return a name on one line: control characters and bytes that are not UTF-8 become escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
 
 
 def text(path: PurePath) -> str:
-    """Return a path as text that any file can hold; bytes that are no UTF-8 become escapes."""
+    """Return a path as valid UTF-8 text with forward slashes; other bytes become escapes."""
     return path.as_posix().encode(errors="backslashreplace").decode()
 
 
-def _meant(word: str, recursive: bool, out: Path | None, passed: Counter[str]) -> list[Found]:
+def _named_by(word: str, recursive: bool, out: Path | None, skipped: Counter[str]) -> list[Found]:
     if not word:
-        raise UsageError("an empty word is no picture; . is the folder one is in")
+        raise UsageError("an empty word names no picture; the current folder is .")
     path = Path(word)
     if path.is_dir():
-        return sorted(_folder(path, recursive, out, passed), key=lambda one: one.place)
+        return sorted(_folder(path, recursive, out, skipped), key=lambda one: one.place)
     if glob.has_magic(word) and not path.exists():
-        return _pattern(word, passed)
+        return _pattern(word, skipped)
     return [Found(path, PurePosixPath(path.name))]
 
 
-def _folder(folder: Path, recursive: bool, out: Path | None, passed: Counter[str]) -> Iterator[Found]:
+def _folder(folder: Path, recursive: bool, out: Path | None, skipped: Counter[str]) -> Iterator[Found]:
     unlisted: list[OSError] = []
     for root, folders, files in os.walk(folder, onerror=unlisted.append):
-        inside = [name for name in folders if not _hidden(name) and not _is(Path(root, name), out)]
-        passed["links to folders"] += (links := sum(Path(root, name).is_symlink() for name in inside))
+        inside = [name for name in folders if not _hidden(name) and not _same(Path(root, name), out)]
+        skipped["links to folders"] += (links := sum(Path(root, name).is_symlink() for name in inside))
         if not recursive:
-            passed["folders inside (-r takes them too)"] += len(inside) - links
+            skipped["folders inside (-r includes them)"] += len(inside) - links
         folders[:] = inside if recursive else []
         place = PurePosixPath(Path(root).relative_to(folder).as_posix())
-        yield from (Found(Path(root, name), place / name) for name in _named_like_pictures(files, passed))
+        yield from (Found(Path(root, name), place / name) for name in _named_like_pictures(files, skipped))
     for error in unlisted:
         path = Path(error.filename)
         yield Found(path, PurePosixPath(path.name), f"cannot be listed ({error.strerror})")
 
 
-def _pattern(pattern: str, passed: Counter[str]) -> list[Found]:
+def _pattern(pattern: str, skipped: Counter[str]) -> list[Found]:
     parts = Path(pattern).parts
     plain = next(number for number, part in enumerate(parts) if glob.has_magic(part))
     files = [path for path in sorted(glob.glob(pattern, recursive=True)) if not Path(path).is_dir()]  # noqa: PTH207
-    paths = [Path(path) for path in _named_like_pictures(files, passed)]
+    paths = [Path(path) for path in _named_like_pictures(files, skipped)]
     if not paths:
-        raise UsageError(f"{printable(pattern)}: no picture has such a name")
+        raise UsageError(f"{printable(pattern)}: no picture matches this pattern")
     return [Found(path, PurePosixPath(*path.parts[plain:])) for path in paths]
 
 
-def _named_like_pictures(files: Sequence[str], passed: Counter[str]) -> list[str]:
-    seen = [name for name in files if not _hidden(Path(name).name)]
-    pictures = [name for name in seen if Path(name).suffix.lower() in SUFFIXES]
-    passed.update(Path(name).suffix.lower() or "files without a suffix" for name in set(seen) - set(pictures))
+def _named_like_pictures(files: Sequence[str], skipped: Counter[str]) -> list[str]:
+    visible = [name for name in files if not _hidden(Path(name).name)]
+    pictures = [name for name in visible if Path(name).suffix.lower() in SUFFIXES]
+    skipped.update(Path(name).suffix.lower() or "files without a suffix" for name in set(visible) - set(pictures))
     return pictures
 
 
@@ -154,20 +261,20 @@ def _hidden(name: str) -> bool:
     )
 
 
-def _is(path: Path, out: Path | None) -> bool:
+def _same(path: Path, out: Path | None) -> bool:
     return out is not None and out.exists() and path.samefile(out)
 
 
-def _own_suffix(place: PurePosixPath, moves: bool) -> str:
+def _own_suffix(place: PurePosixPath, animated: bool) -> str:
     try:
-        (animated_kind_of if moves else kind_of)(Path(place))
+        (animated_kind_of if animated else kind_of)(Path(place))
     except UsageError:
         return SAVED["png"]
     return place.suffix
 
 
 def _clashing(results: Sequence[PurePosixPath]) -> set[int]:
-    """Return the numbers of the results whose name another has, or a folder that others lie in."""
+    """Return the numbers of the results that share a name, or have the name of a folder that others lie in."""
     names = [str(result).casefold() for result in results]
     folders = {str(folder).casefold() for result in results for folder in result.parents}
     counts = Counter(names)

@@ -1,4 +1,4 @@
-"""Edits of what a camera shows, frame after frame, as fast as it goes; OpenCV is imported when one is asked for."""
+"""Edits of a camera's picture, frame after frame, as fast as the edit runs. OpenCV is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pinxit.edits.bound import Edit
 from pinxit.edits.mask import Mask
 from pinxit.errors import DataError, UsageError
 from pinxit.images import Picture, load_picture, resize
-from pinxit.jobs.batch import Bench
-from pinxit.jobs.film import Steady
+from pinxit.jobs.chain import LoadedChain
+from pinxit.jobs.film import Deflicker
 from pinxit.jobs.settings import EditSettings
 
-LATELY = 2.0
+RATE_SECONDS = 2.0
 Show = Callable[[np.ndarray, float], bool]
-"""Shows a result (H, W, C) uint8 and the frames a second of late; False when no more are wanted."""
+"""Shows a result (H, W, C) uint8 and the current frames a second; returns False to stop."""
 
 
 class Shown(NamedTuple):
@@ -36,19 +36,21 @@ def edit_camera(
     chain: Sequence[Edit],
     settings: EditSettings | None = None,
     *,
-    mask: Mask = Mask(),
-    drawn: Path | None = None,
+    area: Mask = Mask(),
+    mask: Path | None = None,
     side: int | None = None,
 ) -> Shown:
-    """Edit what a camera shows in a window, until q is pressed there, it is closed, or an interrupt comes.
+    """Edit a camera's picture in a window, until q is pressed, the window is closed, or an interrupt comes.
 
-    `source` is the camera's number, or a file of a film. Frames whose longer side has more than `side` pixels are made
-    smaller first. `UsageError` if OpenCV is missing or opens no windows, `DataError` if it cannot open the source.
+    `source` is the camera's number or a film's file. Frames whose longer side exceeds `side` pixels are reduced first.
+    `mask` is a picture that is white where to change; `area` chooses by other means. Raises `UsageError` if OpenCV is
+    missing or opens no windows, `DataError` if it cannot open the source.
     """
     with camera(source) as frames, window(f"pinxit {source}") as show:
-        bench = Bench(chain, settings or EditSettings(), mask, drawn)
-        film, fixed = Steady(bench.steady) if bench.steady else None, load_picture(drawn) if drawn else None
-        return live((at_most(frame, side) for frame in frames), lambda frame: bench.framed(frame, fixed, film), show)
+        loaded = LoadedChain(chain, settings or EditSettings(), area, mask)
+        film, drawn = Deflicker(loaded.steady) if loaded.steady else None, load_picture(mask) if mask else None
+        reduced = (at_most(frame, side) for frame in frames)
+        return live(reduced, lambda frame: loaded.edit_frame(frame, drawn, film), show)
 
 
 def live(
@@ -57,21 +59,21 @@ def live(
     show: Show,
     clock: Callable[[], float] = time.monotonic,
 ) -> Shown:
-    """Edit and show frames (H, W, C) uint8 until there are none, `show` has enough, or an interrupt comes.
+    """Edit and show frames (H, W, C) uint8 until they end, `show` returns False, or an interrupt comes.
 
-    `clock` gives seconds. The rate that `show` is told is that of the last two seconds.
+    `clock` gives seconds. `show` gets the rate of the last two seconds.
     """
     started = clock()
-    lately, count = deque([started]), 0
+    recent, count = deque([started]), 0
     try:
         for frame in frames:
             edited = edit(Picture(frame))
             count += 1
             now = clock()
-            while len(lately) > 1 and now - lately[0] > LATELY:
-                lately.popleft()
-            rate = len(lately) / (now - lately[0]) if now > lately[0] else 0.0
-            lately.append(now)
+            while len(recent) > 1 and now - recent[0] > RATE_SECONDS:
+                recent.popleft()
+            rate = len(recent) / (now - recent[0]) if now > recent[0] else 0.0
+            recent.append(now)
             if not show(edited.pixels, rate):
                 break
     except KeyboardInterrupt:
@@ -80,7 +82,7 @@ def live(
 
 
 def at_most(frame: np.ndarray, side: int | None) -> np.ndarray:
-    """Return a frame (H, W, C) whose longer side has no more than so many pixels."""
+    """Return a frame (H, W, C), reduced if its longer side exceeds `side` pixels."""
     share = side / max(frame.shape[:2]) if side else 1.0
     if share >= 1:
         return frame
@@ -90,7 +92,7 @@ def at_most(frame: np.ndarray, side: int | None) -> np.ndarray:
 
 @contextmanager
 def camera(source: str) -> Iterator[Iterator[np.ndarray]]:
-    """Give the frames (H, W, 3) uint8 of a camera, by its number, or of a file, until there are no more."""
+    """Yield the frames (H, W, 3) uint8 of a camera, given by its number, or of a film's file."""
     cv2 = _opencv()
     opened = cv2.VideoCapture(int(source) if source.isdecimal() else source)
 
@@ -100,7 +102,7 @@ def camera(source: str) -> Iterator[Iterator[np.ndarray]]:
 
     try:
         if not opened.isOpened():
-            raise DataError(f"{source}: no camera of this number and no film that can be opened")
+            raise DataError(f"{source}: no camera of this number, and no film that OpenCV can open")
         yield frames()
     finally:
         opened.release()
@@ -108,12 +110,12 @@ def camera(source: str) -> Iterator[Iterator[np.ndarray]]:
 
 @contextmanager
 def window(name: str) -> Iterator[Show]:
-    """Give what shows pictures in a window, as long as it is open and no one presses q."""
+    """Yield a function that shows pictures in a window; it returns False once q is pressed or the window is closed."""
     cv2 = _opencv()
     try:
         cv2.namedWindow(name, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
     except cv2.error as error:
-        raise UsageError("this OpenCV opens no windows (it is the headless one); opencv-python does") from error
+        raise UsageError("this OpenCV opens no windows (it is the headless build); install opencv-python") from error
 
     def show(pixels: np.ndarray, rate: float) -> bool:
         colours = pixels[..., :3]
@@ -133,5 +135,5 @@ def _opencv() -> Any:
         import cv2
     except ImportError as error:
         raise UsageError("--camera needs OpenCV: pip install 'pinxit[camera]'") from error
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it cannot open is told in our line
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # we report what it cannot open ourselves
     return cv2

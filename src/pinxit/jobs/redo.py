@@ -1,4 +1,4 @@
-"""What made a picture, again: the same bytes from the same files, or the same edits on another picture."""
+"""A result made again: the same bytes from the same files, or the same edits on another picture."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pinxit import __version__
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
 from pinxit.images.animations import Animation, load_media
-from pinxit.jobs.batch import Bench, save
-from pinxit.jobs.recipe import Recipe, Stamp, with_files
+from pinxit.jobs.chain import LoadedChain, save
+from pinxit.jobs.recipe import EditRecipe, FileStamp, with_files
 from pinxit.jobs.settings import EditSettings
 from pinxit.progress import say
 
@@ -18,58 +18,58 @@ from pinxit.progress import say
 def redo(
     result: Path, on: Path | None = None, out: Path | None = None, device: str | None = None, overwrite: bool = False
 ) -> Path:
-    """Do again what made `result`, as the recipe in it tells, and return where the new result lies.
+    """Make `result` again by the recipe in it, and return the path of the new result.
 
-    The files that had a part are looked for beside `result`, beside `on`, and here; one that is missing or no longer
-    the same is a `DataError` with its name. `on` is the picture it was made from where that lies elsewhere, or another
-    picture. `out` is by default the first of RESULT-2, RESULT-3 ... that is free, `device` that of the recipe.
+    The files involved are looked for in the folders of `result` and `on` and in the current folder; a missing or
+    changed one raises a `DataError` that names it. `on` is the original picture if it lies elsewhere, or another
+    picture. `out` is by default the first free name of RESULT-2, RESULT-3 ...; `device` is by default the recipe's.
     """
-    recipe = Recipe.of(result)
+    recipe = EditRecipe.of(result)
     if recipe.follows:
         raise DataError(
-            f"{result}: a frame of a film, made after {recipe.follows.name}; `edit --frames` makes all again"
+            f"{result}: a frame of a film, made after {recipe.follows.name}; `edit --frames` makes the whole film again"
         )
     if recipe.pinxit != __version__:
-        say(f"{result} was made by pinxit {recipe.pinxit}, and this is {__version__}: the bytes may differ")
-    places = list(dict.fromkeys((result.parent, (on or result).parent, Path())))
-    source = on or recipe.input.find(places, f"what {result.name} was made from", "--on names it")
-    bench = _bench(recipe, places, device or recipe.device)
-    if bench.weights != recipe.weights:
+        say(f"{result} was made by pinxit {recipe.pinxit}, this is {__version__}: the bytes may differ")
+    folders = list(dict.fromkeys((result.parent, (on or result).parent, Path())))
+    source = on or recipe.input.find(folders, f"the picture {result.name} was made from", "give its path with --on")
+    loaded = _load(recipe, folders, device or recipe.device)
+    if loaded.weights != recipe.weights:
         raise DataError(
-            f"{result}: made by other weights than come with pinxit {__version__}; {recipe.pinxit} has them"
+            f"{result}: made with other weights than pinxit {__version__} ships; pinxit {recipe.pinxit} has them"
         )
     target = out or _free(result.with_stem(source.stem) if on else result)
     if target.exists() and not overwrite:
-        raise UsageError(f"{target} is there already; -y makes it anew")
+        raise UsageError(f"{target} exists already; -y replaces it")
 
-    stamp = Stamp.of(source)
+    stamp = FileStamp.of(source)
     same = stamp.sha256 == recipe.input.sha256
     place = PurePosixPath(source.name)
     given = load_media(source)
-    again = bench.recipe(recipe.input if same else stamp, place, moves=isinstance(given, Animation))
-    save(target, bench.edited(given, place), again.document())
+    made_by = loaded.recipe(recipe.input if same else stamp, place, animated=isinstance(given, Animation))
+    save(target, loaded.edit(given, place), made_by)
     if not same:
-        say(f"{source} is another picture than {result.name} was made from")
+        say(f"{source} is not the picture that {result.name} was made from")
     elif target.suffix == result.suffix:
         say("the same bytes as before" if sha256(target) == sha256(result) else "not the same bytes as before")
     return target
 
 
-def _bench(recipe: Recipe, places: list[Path], device: str) -> Bench:
-    """Return the edits of a recipe with all their files, each found and the same."""
-    there = {stamp.name: stamp.find(places, "a file of the edit") for stamp in recipe.files}
+def _load(recipe: EditRecipe, folders: list[Path], device: str) -> LoadedChain:
+    """Return the chain of a recipe, every file of which is found and unchanged."""
+    found = {stamp.name: stamp.find(folders, "the file the edit used") for stamp in recipe.files}
 
-    def found(path: Path) -> Path:
-        if str(path) not in there:
-            raise DataError(f"the recipe names {path} and does not say what it holds")
-        return there[str(path)]
+    def file(path: Path) -> Path:
+        if str(path) not in found:
+            raise DataError(f"the recipe names {path} without its sha256")
+        return found[str(path)]
 
-    steps = [with_files(step, found) for step in recipe.chain()]
-    drawn = recipe.drawn.find(places, "the picture of the mask") if recipe.drawn else None
+    steps = [with_files(step, file) for step in recipe.chain()]
+    mask = recipe.drawn.find(folders, "the mask it was made with") if recipe.drawn else None
     settings = EditSettings.parse(
         {"strength": recipe.strength, "max_memory": recipe.max_memory, "device": device, "steady": recipe.steady}
     )
-    return Bench(steps, settings, recipe.mask, drawn)
+    return LoadedChain(steps, settings, recipe.mask, mask)
 
 
 def _free(usual: Path) -> Path:

@@ -1,4 +1,4 @@
-"""How pictures are edited and results written, whatever the edit. No torch here."""
+"""How pictures are edited and results are written, whatever the edit. No torch here."""
 
 from __future__ import annotations
 
@@ -7,43 +7,50 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from pinxit.jobs.listing import AUTO, SAVED
 from pinxit.settings import Device, Settings
+
+# What `--format` accepts, with the suffix of its results; `auto` keeps the picture's own format where we can write it.
+SAVED = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tiff", "avif": ".avif"}
+AUTO = "auto"
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
 def _bytes(value: Any) -> Any:
-    """Return '500MB', '2 GB' or '1.5G' as bytes; what is no such text is left to be judged."""
+    """Return '500MB', '2 GB' or '1.5G' in bytes; pydantic judges anything else."""
     found = re.fullmatch(r"\s*(\d+\.?\d*)\s*([KMG]?)B?\s*", value, re.IGNORECASE) if isinstance(value, str) else None
     return int(float(found[1]) * _UNITS[found[2].upper()]) if found else value
 
 
 class EditSettings(Settings):
-    """What every edit has beside its own settings."""
+    """What every edit accepts beside its own settings."""
 
-    strength: float = Field(1.0, ge=0, le=1, description="How much of the edit is mixed in; 0 changes nothing.")
-    max_memory: Annotated[int | None, BeforeValidator(_bytes)] = Field(
-        None, ge=64 * 10**6, description="Memory to work in, such as 500MB or 2GB; the less, the smaller the tiles."
+    strength: float = Field(
+        1.0, ge=0, le=1, description="Share of the edit that is mixed in, 0 to 1; 0 leaves the picture as it is."
     )
-    device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
+    max_memory: Annotated[int | None, BeforeValidator(_bytes)] = Field(
+        None,
+        ge=64 * 10**6,
+        description="Memory to work in, such as 500MB or 2GB; with less, pictures are edited in smaller tiles.",
+    )
+    device: Device = Field("auto", description="Where to compute: auto, cpu, cuda, cuda:N or mps.")
     format: Literal[AUTO, *SAVED] = Field(  # type: ignore[valid-type]
         "png",
-        description="What results in a folder and on stdout are written as; auto keeps each picture's own. Animations "
-        "keep theirs if this is not given.",
+        description="Format of results in a folder or on stdout; auto keeps each picture's own. If omitted, pictures "
+        "become png and animations keep their format.",
     )
     frames: bool = Field(
-        False, description="The pictures are the frames of one film, in the order of the numbers in their names."
+        False, description="The pictures are the frames of one film, ordered by the numbers in their names."
     )
     steady: float | None = Field(
         None,
         ge=0,
         lt=1,
-        description="Against flicker: the share of what was made of the frames before, where an animation or a film "
-        "stays as it was; the edit's own if not given, which is 0 for most.",
+        description="Flicker reduction for animations and films: weight of the earlier results where a frame has not "
+        "changed, 0 to below 1; larger is steadier. If omitted, the edit's own, which is 0 for most edits.",
     )
-    sidecar: bool = Field(False, description="Write beside each result OUT how it was made, as OUT.json.")
+    sidecar: bool = Field(False, description="Also write the recipe of each result OUT to OUT.json.")
     map: bool = Field(
-        False, description="Draw a map of where each result OUT departs from its picture, beside it as OUT.map.png."
+        False, description="Also draw where each result OUT disagrees with its picture, brighter for more: OUT.map.png."
     )
-    skip_existing: bool = Field(False, description="Go on: leave the results that are whole, make the others.")
+    skip_existing: bool = Field(False, description="Resume: keep the results that are whole and make the others.")

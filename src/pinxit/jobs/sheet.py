@@ -1,22 +1,34 @@
-"""The contact sheet of a batch: one page that needs nothing outside itself, each picture before and after."""
+"""Two pages in one file each: the contact sheet of a batch, and the proofs of one picture at several settings."""
 
 from __future__ import annotations
 
-import base64
 import io
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pinxit.images import Picture, eight_bit, resize, write_picture
-from pinxit.jobs.listing import printable
-from pinxit.page import CSS, HTML
+from pinxit import __version__
+from pinxit.edits import EDITS
+from pinxit.edits.bound import Edit
+from pinxit.edits.engine import edit_picture
+from pinxit.files import write_whole
+from pinxit.hardware import choose
+from pinxit.images import Picture, eight_bit, load_picture, resize, write_picture
+from pinxit.jobs.listing import Job, printable
+from pinxit.page import CSS, HTML, data_uri
+from pinxit.progress import track
+from pinxit.settings import chain_document
 
-SIDE = 240
+SHEET = "sheet.html"
+PAIRS_SHOWN = 500
+THUMBNAIL_SIDE, PROOF_SIDE = 240, 256
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 
-PAIRS = """
+PAIRS_CSS = """
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); gap: 1.75rem 1.5rem; }
 .pairs { margin-top: 2.5rem; }
 .pairs div { display: grid; grid-template-columns: 1fr 1fr; gap: 2px; align-items: end; }
@@ -24,27 +36,49 @@ PAIRS = """
 .pairs figcaption { margin-top: .4rem; }
 """
 
+PROOF_CSS = """
+.proof { display: grid; gap: 1.5rem; margin-top: 2.5rem; }
+.proof img { width: 100%; image-rendering: auto; background: var(--mat); }
+.proof figcaption { margin-top: .4rem; overflow-wrap: anywhere; }
+"""
 
-class Pair(NamedTuple):
-    """A result's name with small pictures of before and after, as WebP files."""
+
+class BeforeAfter(NamedTuple):
+    """A result's name, with thumbnails of the picture before and after as WebP files."""
 
     name: str
     before: bytes
     after: bytes
 
 
-def thumbnail(pixels: np.ndarray) -> bytes:
-    """Return (H, W, C) uint8 or uint16 as a WebP file with sides of at most `SIDE` pixels."""
-    high, wide = pixels.shape[:2]
-    scale = min(1.0, SIDE / max(high, wide))
-    small = resize(pixels, (max(1, round(high * scale)), max(1, round(wide * scale))))
-    file = io.BytesIO()
-    write_picture(file, "WEBP", Picture(eight_bit(small)))
-    return file.getvalue()
+class ContactSheet:
+    """The thumbnails of a batch, written as `sheet.html` into the folder of results, if there is one.
+
+    Of more than `PAIRS_SHOWN` pictures it shows a regular selection.
+    """
+
+    def __init__(self, folder: Path | None, jobs: Sequence[Job]) -> None:
+        self.folder = folder
+        shown = jobs[:: -(-len(jobs) // PAIRS_SHOWN)] if folder else ()
+        self.pairs: dict[Job, BeforeAfter | None] = dict.fromkeys(shown)
+
+    def shows(self, job: Job) -> bool:
+        """Return whether the sheet shows this picture."""
+        return job in self.pairs
+
+    def add(self, job: Job, name: str, before: Picture, after: Picture) -> None:
+        """Keep the thumbnails of a picture and its result."""
+        self.pairs[job] = BeforeAfter(name, thumbnail(before.pixels), thumbnail(after.pixels))
+
+    def write(self, manifest: Mapping[str, Any]) -> None:
+        """Write the page, whole or not at all."""
+        if self.folder:
+            pairs = [pair for pair in self.pairs.values() if pair]
+            write_whole(self.folder / SHEET, contact_sheet(manifest, pairs))
 
 
-def contact_sheet(manifest: Mapping[str, Any], pairs: Sequence[Pair]) -> str:
-    """Return the page: what was asked and how it went, pictures before and after, and what failed and why."""
+def contact_sheet(manifest: Mapping[str, Any], pairs: Sequence[BeforeAfter]) -> str:
+    """Return the page: the edit, pictures before and after, and what failed and why."""
     done = sum(entry["error"] is None for entry in manifest["pictures"])
     failed = [entry for entry in manifest["pictures"] if entry["error"] is not None]
     title = f"{done:,} of {len(manifest['pictures']):,} pictures edited"
@@ -52,23 +86,96 @@ def contact_sheet(manifest: Mapping[str, Any], pairs: Sequence[Pair]) -> str:
     body = (
         f'<header><p class="sign">{escape(manifest["made_by"])}</p><h1>{title}</h1>'
         f"<p><code>{escape(manifest['edit'])}</code></p><p>Before on the left, after on the right.{chosen}</p></header>"
-        f'\n<section class="pairs">\n{"".join(map(_figure, pairs))}</section>{_failures(failed)}'
+        f'\n<section class="pairs">\n{"".join(map(_pair_figure, pairs))}</section>{_failures(failed)}'
     )
-    return HTML.format(title=f"{title} · pinxit", style=CSS + PAIRS, body=body)
+    return HTML.format(title=f"{title} · pinxit", style=CSS + PAIRS_CSS, body=body)
 
 
-def _figure(pair: Pair) -> str:
+def thumbnail(pixels: np.ndarray) -> bytes:
+    """Return (H, W, C) uint8 or uint16 as a WebP file with sides of at most `THUMBNAIL_SIDE` pixels."""
+    file = io.BytesIO()
+    write_picture(file, "WEBP", Picture(eight_bit(_at_most(pixels, THUMBNAIL_SIDE))))
+    return file.getvalue()
+
+
+class Proof(NamedTuple):
+    """An edit at a strength."""
+
+    edit: Edit
+    strength: float
+
+    def command(self, source: Path) -> str:
+        """Return the command that makes it from a picture, ready to paste into a shell."""
+        name = chain_document([self.edit], EDITS)[0]["name"]
+        given = self.edit.model_dump(mode="json", exclude_unset=True)
+        words = [word for key, value in given.items() for word in _flag(key, value)]
+        strength = [] if self.strength == 1 else ["--strength", f"{self.strength:g}"]
+        out = f"{source.stem}-{name}.png"
+        return shlex.join(["pinxit", "edit", name, str(source), *words, *strength, "-o", out])
+
+
+def proofs(edit: Edit) -> list[list[Proof]]:
+    """Return the rows of the page: one for each value of the setting that the edit proposes, across the strengths."""
+    settings = [{name: value} for name, values in edit.proof.items() for value in values] or [{}]
+    return [[Proof(edit.changed(**setting), strength) for strength in STRENGTHS] for setting in settings]
+
+
+def save_proof(source: Path, edit: Edit, out: Path, device: str = "auto") -> None:
+    """Write the page of a picture's proofs, made at sides of at most 256 pixels; raises as `load_picture`."""
+    picture = load_picture(source)
+    small = Picture(_at_most(picture.pixels, PROOF_SIDE), mode=picture.mode)
+    rows = proofs(edit)
+    chosen = str(choose(device).device)
+
+    def figures() -> Iterator[str]:
+        for row in rows:
+            bound = row[0].edit.bind(chosen)
+            for proof in row:
+                edited = edit_picture(small, [bound], strength=proof.strength, device=chosen)
+                yield _proof_figure(thumbnail(edited.pixels), proof.command(source))
+
+    shown = list(track(figures(), "proof", sum(map(len, rows))))
+    write_whole(out, _proof_page(shown, source))
+
+
+def _at_most(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Return (H, W, C) with sides of at most `side` pixels."""
+    share = min(1.0, side / max(pixels.shape[:2]))
+    high, wide = (max(1, round(length * share)) for length in pixels.shape[:2])
+    return resize(pixels, (high, wide))
+
+
+def _flag(name: str, value: object) -> list[str]:
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{flag[2:]}"]
+    return [flag, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+
+
+def _pair_figure(pair: BeforeAfter) -> str:
     name = escape(printable(pair.name))
     return (
-        f'<figure><div><img src="{_data(pair.before)}" alt="{name} before">'
-        f'<img src="{_data(pair.after)}" alt="{name} after"></div><figcaption>{name}</figcaption></figure>\n'
+        f'<figure><div><img src="{data_uri(pair.before, "webp")}" alt="{name} before">'
+        f'<img src="{data_uri(pair.after, "webp")}" alt="{name} after"></div><figcaption>{name}</figcaption></figure>\n'
     )
-
-
-def _data(webp: bytes) -> str:
-    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
 
 
 def _failures(failed: Sequence[Mapping[str, Any]]) -> str:
     rows = "".join(f"<li>{escape(entry['error'])}</li>\n" for entry in failed)
     return rows and f"\n<section><h2>What failed</h2>\n<ul>\n{rows}</ul></section>"
+
+
+def _proof_figure(webp: bytes, command: str) -> str:
+    image = f'<img src="{data_uri(webp, "webp")}" alt="">'
+    return f"<figure>{image}<figcaption><code>{escape(command)}</code></figcaption></figure>\n"
+
+
+def _proof_page(figures: Sequence[str], source: Path) -> str:
+    title = f"{source.name}, {len(figures)} proofs"
+    columns = f"grid-template-columns: repeat({len(STRENGTHS)}, 1fr)"
+    body = (
+        f'<header><p class="sign">pinxit {__version__}</p><h1>{escape(title)}</h1>'
+        f"<p>Made at {PROOF_SIDE} pixels; the command below each makes it at the picture's size.</p></header>\n"
+        f'<section class="proof" style="{columns}">\n{"".join(figures)}</section>'
+    )
+    return HTML.format(title=f"{escape(title)} · pinxit", style=CSS + PROOF_CSS, body=body)

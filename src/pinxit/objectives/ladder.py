@@ -112,7 +112,7 @@ class Ladder(VAE):
         mean, log_variance, latent = self.descend(image, label, batch.normal(samples, self.latent).flatten(0, 1))
         return Drawn(image, mean, log_variance, latent, self.decoder(latent, label).float())
 
-    def encode(self, image: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
+    def posterior(self, image: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (N, latent), those of a level if the levels above are at their means."""
         mean, log_variance, _ = self.descend(image, label, image.new_zeros(len(image), self.latent))
         return mean, log_variance

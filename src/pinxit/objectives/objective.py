@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -77,25 +78,89 @@ class Objective(ABC):
 
 
 class Generative(Objective):
-    """An objective whose networks make pictures of latents, which is what sampling draws from."""
+    """An objective that makes pictures from latents."""
 
     latent: int
     """Length of a latent vector."""
 
     shape: PictureShape
-    """The pictures it makes; `classes` is 0 unless one can ask for a class."""
+    """The pictures it makes; `classes` is 0 unless a class can be asked for."""
 
     sampler: str = "prior"
-    """The sampler to draw latents from unless another is asked for."""
+    """The sampler of latents unless another is asked for."""
 
     @abstractmethod
     def sample(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Return pictures (N, C, H, W) in [0, 1] of latents (N, latent), and labels (N,) if there are classes."""
 
     def prior(self) -> Mixture | None:
-        """Return what latents were assumed to be drawn from while training; None if new ones cannot be drawn."""
+        """Return the distribution that training assumed of latents; None if it assumed none."""
         return Mixture.normal(self.latent)
 
     def fit_samplers(self, batches: Iterable[Batch]) -> dict[str, Mixture]:
-        """Return other distributions of latents by name, fitted to training pictures when training is over."""
+        """Return other distributions of latents by name, fitted to training pictures after training."""
         return {}
+
+
+class Autoencoder(Generative):
+    """An objective that also encodes pictures; a code is a latent."""
+
+    codebook_size: int = 0
+    """How many values each number of a discrete code can have; 0 if codes are real numbers."""
+
+    @property
+    def discrete(self) -> bool:
+        """Whether codes are indices into a codebook instead of real numbers."""
+        return self.codebook_size > 0
+
+    @property
+    def bits_per_pixel(self) -> float:
+        """Bits per pixel that a discrete code takes when all its values are equally likely."""
+        return self.latent * math.log2(self.codebook_size) / self.shape.size**2
+
+    @abstractmethod
+    def encode(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the codes (N, latent), int64 if discrete, of pictures (N, C, H, W) in [0, 1]."""
+
+    @abstractmethod
+    def decode(self, code: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return pictures (N, C, H, W) in [0, 1] of codes (N, latent)."""
+
+    @abstractmethod
+    def codes(self, batch: Batch) -> Tensor:
+        """Return codes (N, latent) of the batch as the decoder was trained on them; a prior learns these."""
+
+    def sample(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the pictures (N, C, H, W) in [0, 1] that latents (N, latent) decode to."""
+        return self.decode(latent, label)
+
+
+class Probabilistic(Autoencoder):
+    """An autoencoder with a likelihood, and with a posterior distribution of each picture's code."""
+
+    gaussian: bool
+    """Whether posteriors are Gaussians instead of points."""
+
+    @abstractmethod
+    def posterior(self, image: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance (N, latent) of pictures' codes; the log-variance of a point is -inf."""
+
+    @abstractmethod
+    def reconstruct(self, batch: Batch, samples: int = 1) -> Any:
+        """Return what `samples` codes from each picture's posterior decode to, for the three measures below."""
+
+    @abstractmethod
+    def log_likelihood(self, shared: Any) -> Tensor:
+        """Return log p(picture | code) in nats, (N, samples)."""
+
+    @abstractmethod
+    def kl(self, shared: Any) -> Tensor:
+        """Return the divergence of the posterior from the prior in nats, (N,)."""
+
+    @abstractmethod
+    def elbo(self, shared: Any) -> Tensor:
+        """Return the evidence lower bound in nats, (N,); for points, the log-likelihood alone."""
+
+    def encode(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the posterior means (N, latent) of pictures (N, C, H, W) in [0, 1]."""
+        return self.posterior(image, label)[0]

@@ -21,10 +21,8 @@ from pinxit.losses.latent import kl_to_normal, log_normal
 from pinxit.nets.flow import Flow
 from pinxit.nets.transformer import HEAD, CodeTransformer
 from pinxit.nets.vectors import Layers, Standard
-from pinxit.objectives.objective import Generative, Judgement, Loss, Objective, Player
+from pinxit.objectives.objective import Autoencoder, Judgement, Loss, Objective, Player
 from pinxit.objectives.settings import PriorSettings
-from pinxit.objectives.vae import VAE
-from pinxit.objectives.vq import VQVAE
 
 STANDARDISING = 100
 """Steps whose codes say in which units codes are learned."""
@@ -42,7 +40,7 @@ class Prior(Objective):
     uniforms: int
     """How many standard normal and uniform numbers a latent is made of."""
 
-    def __init__(self, settings: PriorSettings, autoencoder: Generative, classes: int) -> None:
+    def __init__(self, settings: PriorSettings, autoencoder: Autoencoder, classes: int) -> None:
         self.settings, self.autoencoder = settings, autoencoder
         self.by_class = settings.conditional
         self.networks = nn.ModuleDict(self.build(classes if settings.conditional else 0))
@@ -73,7 +71,7 @@ class Prior(Objective):
     def draw(self, batch: Batch) -> Tensor:
         """Return the codes of the batch's pictures."""
         self.autoencoder.networks.to(batch.image.device)
-        return codes_of(self.autoencoder, batch)
+        return self.autoencoder.codes(batch)
 
     def loss(self, batch: Batch, drawn: Tensor) -> Loss:
         """Return the mean cost."""
@@ -102,8 +100,11 @@ class VectorPrior(Prior):
 
     def build(self, classes: int) -> dict[str, nn.Module]:
         """Return the units' buffers and the networks."""
-        if isinstance(self.autoencoder, VQVAE):
-            raise UsageError(f"--network {self.settings.network}: codes out of a book are no quantities; transformer")
+        if self.autoencoder.discrete:
+            raise UsageError(
+                f"--network {self.settings.network} is for real-valued codes, and this run's are quantised; "
+                "--network transformer learns these"
+            )
         return {"standard": Standard(self.autoencoder.latent)} | self.build_in_units(self.autoencoder.latent, classes)
 
     @abstractmethod
@@ -199,17 +200,19 @@ class TransformerPrior(Prior):
     def build(self, classes: int) -> dict[str, nn.Module]:
         """Return the transformer."""
         coder, width = self.autoencoder, self.settings.width
-        if not isinstance(coder, VQVAE):
-            raise UsageError("--network transformer is for codes out of a book; --network flow learns these")
+        if not coder.discrete:
+            raise UsageError(
+                "--network transformer is for quantised codes; --network flow learns real-valued ones like this run's"
+            )
         if coder.latent > MOST_PLACES:
             raise UsageError(
-                f"a map of {coder.side} x {coder.side} codes is too long to learn, {MOST_PLACES:,} are the most; "
+                f"pictures have {coder.latent:,} codes each, too many to learn: the most is {MOST_PLACES:,}; "
                 "train the run with more --halvings"
             )
         if width % HEAD:
             raise UsageError(f"--width {width}: the transformer's is a multiple of {HEAD}")
         self.uniforms = coder.latent
-        network = CodeTransformer(coder.settings.codes, coder.latent, width, self.settings.depth, classes)
+        network = CodeTransformer(coder.codebook_size, coder.latent, width, self.settings.depth, classes)
         return {"transformer": network}
 
     @property
@@ -229,7 +232,7 @@ class TransformerPrior(Prior):
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Raise `UsageError`."""
-        raise UsageError("codes out of a book are no quantities that could be moved up and down")
+        raise UsageError("quantised codes have no order in which to move up and down")
 
 
 PRIORS: dict[str, type[Prior]] = {
@@ -240,13 +243,3 @@ PRIORS: dict[str, type[Prior]] = {
     # Esser et al., 2021.
     "transformer": TransformerPrior,
 }
-
-
-def codes_of(autoencoder: Generative, batch: Batch) -> Tensor:
-    """Return what a batch's pictures are to an autoencoder: draws of posteriors (N, D), or numbers of codes (N, P)."""
-    if isinstance(autoencoder, VQVAE):
-        return autoencoder.encode(batch.image)
-    if not isinstance(autoencoder, VAE):
-        raise UsageError("a prior is learned over the codes of an autoencoder; `pinxit train vae` or `vq` makes one")
-    mean, log_variance = autoencoder.encode(autoencoder.target(batch), autoencoder.label(batch))
-    return mean + (log_variance / 2).exp() * batch.normal(autoencoder.latent, stream="code")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
     from pinxit.objectives.enhancement import Enhancement
     from pinxit.objectives.gan import GAN
-    from pinxit.objectives.objective import Generative, Objective
+    from pinxit.objectives.objective import Autoencoder, Objective
     from pinxit.objectives.prior import Prior
     from pinxit.objectives.restoration import Restoration
     from pinxit.objectives.style import AnyStyle, OneStyle
@@ -41,7 +41,9 @@ class ObjectiveSettings(Settings):
     pictures: ClassVar[type[DataSettings]] = DataSettings
     """The settings of pictures, whose defaults are the objective's."""
     training: ClassVar[Mapping[str, Any]] = {}
-    """Settings of the training that are not as they are for others, unless asked for."""
+    """Defaults of the training settings that differ from those of other objectives."""
+    usual_prior: ClassVar[str | None] = None
+    """The network that usually learns its codes; None if it has no codes."""
 
     learning_rate: float = Field(1e-3, gt=0, le=1, description=LEARNING_RATE)
     beta1: float = Field(0.9, ge=0, lt=1, description=BETA1)
@@ -131,6 +133,8 @@ class GANSettings(ObjectiveSettings):
 
 class VAESettings(ObjectiveSettings):
     """An encoder to short codes and a decoder back to pictures: the variational autoencoder and its kin."""
+
+    usual_prior = "flow"
 
     network: Literal["convolutional", "residual", "dense"] = Field(
         "convolutional",
@@ -230,7 +234,9 @@ class VAESettings(ObjectiveSettings):
 
 
 class VQVAESettings(ObjectiveSettings):
-    """An encoder to a map of codes out of a learned book and a decoder back: the vector-quantised autoencoder."""
+    """An encoder to a map of quantised codes and a decoder back: the vector-quantised autoencoder."""
+
+    usual_prior = "transformer"
 
     channels: int = Field(32, ge=1, le=1024, description="Width of the networks at half the picture's side.")
     halvings: int = Field(2, ge=1, le=6, description="Times the picture's side is halved to become that of the map.")
@@ -252,10 +258,6 @@ class VQVAESettings(ObjectiveSettings):
         return VQVAE(self, shape)
 
 
-USUAL_PRIORS = {"vae": "flow", "vq": "transformer"}
-"""What learns an autoencoder's codes unless another is asked for, by the name of its objective."""
-
-
 class PriorSettings(ObjectiveSettings):
     """A distribution of a trained autoencoder's codes, from which `pinxit sample` then draws new pictures."""
 
@@ -274,7 +276,7 @@ class PriorSettings(ObjectiveSettings):
         """Raise `UsageError`: a prior is built on an autoencoder."""
         raise UsageError("a prior is learned over the codes of a run: `pinxit train prior RUN`")
 
-    def build_on(self, autoencoder: Generative, classes: int) -> Prior:
+    def build_on(self, autoencoder: Autoencoder, classes: int) -> Prior:
         """Return the prior over the codes of a trained autoencoder, whose data have so many classes."""
         from pinxit.objectives.prior import PRIORS
 

@@ -31,7 +31,7 @@ from pinxit.losses.perceptual import perceptual_distance
 from pinxit.nets import dcgan, dense, residual
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.mixture import BY_CLASS, MIXTURE, Mixture, fit_classes, fit_mixture
-from pinxit.objectives.objective import Generative, Judgement, Loss, Player
+from pinxit.objectives.objective import Judgement, Loss, Player, Probabilistic
 from pinxit.objectives.settings import VAESettings
 
 Encoder = dcgan.Encoder | residual.Encoder | dense.Encoder
@@ -80,7 +80,7 @@ class Drawn:
     logits: Tensor
 
 
-class VAE(Generative):
+class VAE(Probabilistic):
     """An encoder to a distribution of codes, a decoder to a distribution of pictures (Kingma and Welling, 2014)."""
 
     def __init__(self, settings: VAESettings, shape: PictureShape) -> None:
@@ -138,7 +138,7 @@ class VAE(Generative):
     def reconstruct(self, batch: Batch, samples: int = 1) -> Drawn:
         """Return what `samples` latents from each picture's posterior become."""
         image, label = self.target(batch), self.label(batch)
-        mean, log_variance = self.encode(image, label)
+        mean, log_variance = self.posterior(image, label)
         noise = batch.normal(samples, self.latent)
         latent = (mean[:, None] + (log_variance / 2).exp()[:, None] * noise).flatten(0, 1)
         logits = self.decoder(latent, None if label is None else label.repeat_interleave(samples))
@@ -159,7 +159,8 @@ class VAE(Generative):
             terms = {"reconstruction": distortion.mean()}
             if self.weight:
                 warm = min(1.0, (batch.step + 1) / max(1, self.settings.beta_warmup))
-                terms[self.settings.penalty] = warm * self.penalty.value(self.codes(batch, drawn, rate), self.weight)
+                codes = self.penalised(batch, drawn, rate)
+                terms[self.settings.penalty] = warm * self.penalty.value(codes, self.weight)
         terms |= self.seen_terms(batch, drawn) | self.decoder_terms(batch, drawn)
         readings = {
             "distortion": distortion.mean(),
@@ -205,8 +206,13 @@ class VAE(Generative):
             terms["latent_gradient"] = weight * penalty
         return terms
 
-    def codes(self, batch: Batch, drawn: Drawn, rate: Tensor) -> Codes:
-        """Return the batch's codes as a penalty sees them."""
+    def codes(self, batch: Batch) -> Tensor:
+        """Return one draw of each picture's posterior, (N, latent)."""
+        mean, log_variance = self.posterior(self.target(batch), self.label(batch))
+        return mean + (log_variance / 2).exp() * batch.normal(self.latent, stream="code")
+
+    def penalised(self, batch: Batch, drawn: Drawn, rate: Tensor) -> Codes:
+        """Return what a penalty is a function of."""
         if nats := self.settings.free_bits:
             rate = free_bits(kl_to_normal(drawn.mean, drawn.log_variance), nats)
         return Codes(drawn.mean, drawn.log_variance, drawn.latent, batch.normal(self.latent, stream="prior"), rate)
@@ -244,7 +250,7 @@ class VAE(Generative):
 
     def pseudo_posteriors(self) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of the pseudo-inputs' posteriors, (K, D) each."""
-        return self.encode(self.networks["prior"].get_parameter("pseudo_inputs").sigmoid(), None)
+        return self.posterior(self.networks["prior"].get_parameter("pseudo_inputs").sigmoid(), None)
 
     def elbo(self, drawn: Drawn) -> Tensor:
         """Return the evidence lower bound of log p(x) in nats, (N,); of points, that of the likelihood alone."""
@@ -258,17 +264,17 @@ class VAE(Generative):
     def preview(self, batch: Batch) -> Tensor:
         """Return pictures each beside its reconstruction, and as many new ones where codes have a prior."""
         image, label = self.target(batch), self.label(batch)
-        pairs = torch.stack([image, self.sample(self.encode(image, label)[0], label)], dim=1).flatten(0, 1)
+        pairs = torch.stack([image, self.decode(self.encode(image, label), label)], dim=1).flatten(0, 1)
         if not self.gaussian:
             return pairs[: len(batch)]
         noise, place = batch.normal(self.latent, stream="preview").cpu(), batch.uniform(stream="preview").cpu()
         latent = self.prior().latents(noise, place).to(batch.image.device)
         half = len(batch) // 4 * 2
-        return torch.cat([pairs[:half], self.sample(latent, label)[: len(batch) - half]])
+        return torch.cat([pairs[:half], self.decode(latent, label)[: len(batch) - half]])
 
-    def sample(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return the means (N, C, H, W) in [0, 1] of the pictures that latents (N, latent) stand for."""
-        logits: Tensor = self.decoder(latent, label)
+    def decode(self, code: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the mean pictures (N, C, H, W) in [0, 1] of codes (N, latent)."""
+        logits: Tensor = self.decoder(code, label)
         return logits.float().sigmoid()
 
     def prior(self) -> Mixture:
@@ -280,13 +286,13 @@ class VAE(Generative):
 
     def fit_samplers(self, batches: Iterable[Batch]) -> dict[str, Mixture]:
         """Return mixtures fitted to the posterior means of training pictures (Ghosh et al., 2020, section 4)."""
-        seen = [(self.encode(self.target(batch), self.label(batch))[0].cpu(), batch.label) for batch in batches]
+        seen = [(self.encode(self.target(batch), self.label(batch)).cpu(), batch.label) for batch in batches]
         codes = torch.cat([code for code, _ in seen])
         labels = [label.cpu() for _, label in seen if label is not None]
         fitted = {MIXTURE: fit_mixture(codes)}
         return fitted | ({BY_CLASS: fit_classes(codes, torch.cat(labels), self.classes)} if labels else {})
 
-    def encode(self, image: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
+    def posterior(self, image: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (N, latent) of the posteriors of pictures (N, C, H, W) in [0, 1]."""
         mean, log_variance = self.networks["posterior"](self.networks["encoder"](image), label)
         return mean, log_variance

@@ -8,7 +8,6 @@ which is a run of its own (`objectives/prior.py`).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +18,7 @@ from pinxit.errors import UsageError
 from pinxit.nets.codebook import Codebook, rotated, straight_through
 from pinxit.nets.maps import MapDecoder, MapEncoder
 from pinxit.nets.shapes import PictureShape, size_ladder
-from pinxit.objectives.objective import Generative, Judgement, Loss, Player
+from pinxit.objectives.objective import Autoencoder, Judgement, Loss, Player
 from pinxit.objectives.settings import VQVAESettings
 
 PICTURE_VARIANCE = 0.06
@@ -35,7 +34,7 @@ class Drawn:
     image: Tensor
 
 
-class VQVAE(Generative):
+class VQVAE(Autoencoder):
     """An encoder to a map of P codes, a codebook, and a decoder back; latents are the codes' numbers, (N, P)."""
 
     sampler = "transformer"
@@ -50,7 +49,7 @@ class VQVAE(Generative):
         self.networks = nn.ModuleDict({"encoder": encoder, "codebook": codebook, "decoder": decoder})
         self.model = tuple(self.networks)
         self.side = decoder.side
-        self.latent = self.side**2
+        self.latent, self.codebook_size = self.side**2, settings.codes
         self.through = {"straight-through": straight_through, "rotation": rotated}[settings.gradient]
         self.judgement = Judgement("squared_error", "lowest", self.judge)
 
@@ -60,11 +59,6 @@ class VQVAE(Generative):
         book: Codebook = self.networks["codebook"]  # type: ignore[assignment]
         return book
 
-    @property
-    def bits_per_pixel(self) -> float:
-        """The bits that a picture's codes take for each of its pixels, if all codes are written alike."""
-        return self.latent * math.log2(self.settings.codes) / self.shape.size**2
-
     def players(self) -> tuple[Player, ...]:
         """Return the one player: encoder and decoder. The codebook has no parameters."""
         return (Player("autoencoder", self.networks, self.loss, self.settings.player_optimiser()),)
@@ -73,7 +67,7 @@ class VQVAE(Generative):
         """Return what becomes of the batch's pictures."""
         output = self.networks["encoder"](batch.image).float()
         vector = self.codebook.look_up(self.codebook.nearest(output))
-        return Drawn(output, vector, self.decode(self.through(output, vector)))
+        return Drawn(output, vector, self.pictures(self.through(output, vector)))
 
     def loss(self, batch: Batch, drawn: Drawn) -> Loss:
         """Return eq. 3 without its second term, which the running averages stand for; both are means over values."""
@@ -99,20 +93,24 @@ class VQVAE(Generative):
 
     def restored(self, image: Tensor) -> Tensor:
         """Return what is left of pictures (N, C, H, W) in [0, 1] after a way through their codes."""
-        return self.sample(self.encode(image))
+        return self.decode(self.encode(image))
 
-    def encode(self, image: Tensor) -> Tensor:
+    def encode(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Return the codes (N, P) int64 of pictures (N, C, H, W) in [0, 1]."""
         return self.codebook.nearest(self.networks["encoder"](image))
 
-    def sample(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+    def decode(self, code: Tensor, label: Tensor | None = None) -> Tensor:
         """Return pictures (N, C, H, W) in [0, 1] of codes (N, P), whatever the label."""
-        return self.decode(self.codebook.look_up(latent))
+        return self.pictures(self.codebook.look_up(code))
+
+    def codes(self, batch: Batch) -> Tensor:
+        """Return the codes (N, P) int64 of the batch's pictures."""
+        return self.encode(batch.image)
 
     def prior(self) -> None:
-        """Codes are not assumed to be drawn from anything."""
+        """Codes have no assumed distribution."""
 
-    def decode(self, vectors: Tensor) -> Tensor:
+    def pictures(self, vectors: Tensor) -> Tensor:
         """Return pictures (N, C, H, W) in [0, 1] of vectors (N, P, D)."""
         logits: Tensor = self.networks["decoder"](vectors)
         return logits.float().sigmoid()

@@ -9,20 +9,19 @@ from pathlib import Path
 
 import torch
 
-from pinxit import hardware
+from pinxit import hardware, models
 from pinxit.data import Batch, DataSet, ImageSet, batch_at, open_data, open_packed
 from pinxit.data.pack import pack_path
 from pinxit.data.settings import Augment, DataSettings
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
-from pinxit.nets.shapes import PictureShape
+from pinxit.models import generative, load, of_recipe
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Generative, Objective
-from pinxit.objectives.settings import USUAL_PRIORS, ObjectiveSettings, PriorSettings
+from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.progress import duration, say
-from pinxit.tensors import read_tensors
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
-from pinxit.training.run import RECIPE, Run
+from pinxit.training.run import Run
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 
@@ -77,12 +76,12 @@ def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: Tr
     Raises `UsageError` if the run has no codes and `DataError` if it is not finished.
     """
     known = run.recipe
-    if known.objective not in USUAL_PRIORS:
+    if known.settings.usual_prior is None:
         raise UsageError(f"a run of '{known.objective}' has no codes; `pinxit train vae` or `vq` learns some")
     if not run.facts().get("finished"):
         raise DataError(f"{run.folder} is not finished; `pinxit resume {run.folder}` goes on with it")
     if settings.network == "auto":
-        settings = settings.changed(network=USUAL_PRIORS[known.objective])
+        settings = settings.changed(network=known.settings.usual_prior)
         say(f"learned is a {settings.network}, as is usual for codes of '{known.objective}'")
     recipe = Recipe(
         objective="prior",
@@ -92,7 +91,7 @@ def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: Tr
         hardware=_hardware(training),
         autoencoder=sha256(run.weights),
     )
-    autoencoder = trained(run)
+    autoencoder = generative(load(run.folder))
     build(recipe, autoencoder)  # what makes no sense is refused before there is a folder
     return _with_steps(recipe, images, autoencoder)
 
@@ -121,56 +120,10 @@ def build(recipe: Recipe, autoencoder: Generative | None = None) -> Objective:
 
     A recipe that makes no sense is a `UsageError` or a `DataError`.
     """
-    shape = PictureShape(recipe.data.size, recipe.data.channels, len(recipe.data.classes))
+    _, settings, shape = of_recipe(recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
-        if autoencoder is not None and isinstance(recipe.settings, PriorSettings):
-            return recipe.settings.build_on(autoencoder, shape.classes)
-        return recipe.settings.build(shape)
-
-
-def trained(run: Run) -> Generative:
-    """Return the objective of a run that makes pictures of latents, with its averaged weights, which stay as they are.
-
-    Raises `DataError` if there are none yet or they are of another network, `UsageError` if it is of another kind.
-    """
-    if run.recipe.autoencoder is not None:
-        above = run.folder.resolve().parent
-        raise UsageError(f"{run.folder} is a prior over codes; `pinxit sample {above}` draws from it")
-    objective = build(run.recipe)
-    if not isinstance(objective, Generative):
-        raise UsageError(f"{run.folder}: one cannot draw pictures from a run of '{run.recipe.objective}'")
-    load_weights(objective, run)
-    return objective
-
-
-def load_weights(objective: Objective, run: Run) -> None:
-    """Give the objective the run's averaged weights, which then stay as they are."""
-    if not run.weights.exists():
-        raise DataError(f"{run.folder} has no weights yet; `pinxit resume {run.folder}` goes on with its training")
-    model = torch.nn.ModuleDict({name: objective.networks[name] for name in objective.model})
-    tensors = read_tensors(run.weights)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise DataError(f"{run.weights} does not fit the network of {run.folder / RECIPE}") from error
-    objective.networks.eval().requires_grad_(False)
-
-
-def autoencoder_of(run: Run) -> Generative | None:
-    """Return the autoencoder whose codes a prior learns, from the folder above its own; None if the run is no prior.
-
-    Raises `DataError` if it is missing or its weights are not those that the prior knows.
-    """
-    if run.recipe.autoencoder is None:
-        return None
-    above = Run.open(run.folder.resolve().parent)
-    if not above.weights.exists() or sha256(above.weights) != run.recipe.autoencoder:
-        raise DataError(
-            f"{run.folder} is of other weights than those in {above.weights}; put these back, or move the prior away "
-            "and learn a new one with `pinxit train prior`"
-        )
-    return trained(above)
+        return models.build(settings, shape, autoencoder)
 
 
 def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Generative | None = None) -> Trainer:

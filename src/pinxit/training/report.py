@@ -5,7 +5,6 @@ It is made from the run folder alone, so it can be made again at any time, and t
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import re
@@ -26,7 +25,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from pinxit.files import write_whole
 from pinxit.images import load_image
-from pinxit.page import CSS, HTML
+from pinxit.page import CSS, HTML, data_uri
 from pinxit.progress import duration
 from pinxit.settings import Settings
 from pinxit.training.recipes import Recipe
@@ -223,9 +222,8 @@ def _frame(path: Path) -> bytes:
 
 
 def _figure(png: bytes, step: int, caption: str, width: int) -> str:
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     return (
-        f'<figure><img src="{source}" width="{width}" alt="Samples after {step:,} steps">'
+        f'<figure><img src="{data_uri(png, "png")}" width="{width}" alt="Samples after {step:,} steps">'
         f"<figcaption>{caption}</figcaption></figure>\n"
     )
 

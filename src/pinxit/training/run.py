@@ -148,14 +148,6 @@ class Log:
         self.file.close()
 
 
-def weights_file(place: Path) -> Path:
-    """Return the file of weights at a place: itself, or that of the run; `DataError` if there is none."""
-    path = place / WEIGHTS if place.is_dir() else place
-    if not path.is_file():
-        raise DataError(f"{place}: no weights are there; a run's folder or a safetensors file would do")
-    return path
-
-
 def machine() -> dict[str, Any]:
     """Return what this machine is, without its name."""
     return {

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from pinxit import models
 from pinxit.data import Batch, DataSet, ImageSet, open_data
 from pinxit.data.settings import DataSettings
 from pinxit.errors import DataError, DivergedError, StoppedError, UsageError
@@ -23,8 +24,8 @@ from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.progress import Line, say
 from pinxit.settings import BASE_NAMES
 from pinxit.tensors import read_tensors, write_tensors
-from pinxit.training.plan import autoencoder_of, batch_of, build_trainer, pictures_of, plan, plan_prior
-from pinxit.training.run import LOG, RECIPE, Log, Run, machine, weights_file
+from pinxit.training.plan import batch_of, build_trainer, pictures_of, plan, plan_prior
+from pinxit.training.run import LOG, RECIPE, Log, Run, machine
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.store import Checkpoints
 
@@ -61,7 +62,7 @@ def train(
     asked = training.model_dump(exclude_unset=True) if training else {}
     recipe = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}))
     if start is not None:
-        start = weights_file(Path(start))
+        start = models.find(start)
         recipe = recipe.changed(start=sha256(start))
     run = Run.create(out, recipe)
     _fit(run, pictures, start)
@@ -140,7 +141,7 @@ class Session:
         self.run, self.pictures = run, pictures
         self.checkpoints = Checkpoints(run.checkpoints)
         self.checkpoints.sweep()
-        self.trainer = build_trainer(run.recipe, pictures.train, autoencoder_of(run))
+        self.trainer = build_trainer(run.recipe, pictures.train, models.autoencoder_of(run))
         self.last = run.recipe.training.steps
         self.sheets = sheet_steps(self.last)
         facts = self._go_on()
