@@ -26,10 +26,9 @@ import skimage.data
 import torch
 
 from pinxit.edits.adjust import Adjust
-from pinxit.edits.bound import Bound, Edit
+from pinxit.edits.bound import Bound
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.restore import Enhance
-from pinxit.edits.style import Stylize
+from pinxit.edits.settings import Edit, Enhance, Stylize
 from pinxit.images import Picture, resize, save_image
 from pinxit.jobs.film import Deflicker
 from pinxit.training.run import machine

@@ -21,7 +21,8 @@ from pinxit import images
 from pinxit.cli import run
 from pinxit.edits import EDITS
 from pinxit.edits.adjust import Adjust
-from pinxit.edits.bound import Bound, Edit, Local
+from pinxit.edits.bound import Bound, Local
+from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, DiskError, UsageError
 from pinxit.files import sha256
 from pinxit.images import load_picture, read_recipe

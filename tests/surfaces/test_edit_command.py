@@ -18,8 +18,9 @@ import pinxit
 from pinxit.cli import run
 from pinxit.edits import EDITS
 from pinxit.edits.adjust import Adjust
-from pinxit.edits.bound import Bound, Edit, Local
+from pinxit.edits.bound import Bound, Local
 from pinxit.edits.mask import Mask
+from pinxit.edits.settings import Edit
 from pinxit.files import sha256
 from pinxit.images import load_picture, read_recipe
 from pinxit.jobs.batch import edit_bytes

@@ -14,8 +14,8 @@ from pinxit.actions.edit import Edit
 if TYPE_CHECKING:
     import numpy as np
 
-    from pinxit.edits.bound import Edit as Step
     from pinxit.edits.mask import Mask
+    from pinxit.edits.settings import Edit as Step
     from pinxit.images import Picture
     from pinxit.jobs.settings import EditSettings
 
@@ -80,7 +80,7 @@ def edit(
 
     area = area or Mask()
     if out is None:
-        return one.edit(
+        return one(
             source,  # type: ignore[arg-type]
             chain,
             mask=mask,

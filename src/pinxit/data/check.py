@@ -12,7 +12,7 @@ import numpy as np
 
 from pinxit.data import mnist
 from pinxit.data.pack import none_readable, read_all
-from pinxit.data.render import fitted, with_channels
+from pinxit.data.render import fit_picture, with_channels
 from pinxit.data.sets import open_data, parse_spec
 from pinxit.data.settings import USUAL_SIZE
 from pinxit.data.sources import Source, open_source
@@ -149,7 +149,7 @@ def _tracked(source: Source) -> Iterator[tuple[int, Picture | DataError]]:
 
 
 def _thumbnail(pixels: np.ndarray) -> np.ndarray:
-    small = fitted(pixels, (SHEET_SIDE, SHEET_SIDE), "crop")
+    small = fit_picture(pixels, (SHEET_SIDE, SHEET_SIDE), "crop")
     return small if small.dtype == np.uint8 else (small >> 8).astype(np.uint8)
 
 

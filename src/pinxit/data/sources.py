@@ -1,4 +1,4 @@
-"""Pictures where they lie: a folder, a zip, an npz or IDX files, listed but not yet decoded."""
+"""Sources of pictures: a folder, a zip, an npz or IDX files, listed but not yet decoded."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -32,8 +32,8 @@ _BAD_ZIP = (OSError, RuntimeError, EOFError, ValueError, zlib.error, lzma.LZMAEr
 class Source:
     """Pictures that `read(i)` decodes (or refuses with a `DataError`), with their names and perhaps classes and parts.
 
-    `key` changes whenever anything in the source does; `labels` are class names; `parts` says "train" or "test" where
-    the makers of the set did; `notes` tells what was passed over; `threads` is how many may usefully read at once.
+    `key` changes whenever anything in the source does. `labels` are class names. `parts` says "train" or "test" where
+    the makers of the set did. `notes` names what was skipped. `threads` is how many may usefully read at once.
     """
 
     name: str
@@ -45,13 +45,32 @@ class Source:
     notes: tuple[str, ...] = ()
     threads: int = 1
 
+    def within(self, folder: str) -> Source:
+        """Return the pictures of one folder of the source, named from there on and without labels."""
+        numbers = [number for number, name in enumerate(self.names) if name.startswith(f"{folder}/")]
+        return replace(
+            self,
+            key=_key(self.key, folder),
+            names=[self.names[number].removeprefix(f"{folder}/") for number in numbers],
+            read=lambda number: self.read(numbers[number]),
+            labels=None,
+        )
 
-def open_source(path: Path) -> Source:
-    """List the pictures at a path; `DataError` where there is nothing to read."""
+
+Decode = Callable[[Path | BinaryIO, str], Picture]
+
+
+def open_source(path: Path, decode: Decode | None = None) -> Source:
+    """List the pictures at a path, of which files are decoded by `decode`; `DataError` if there is nothing to read."""
     try:
-        return _open(path)
+        if not (path.is_dir() or path.is_file()):
+            raise DataError(f"{path}: no such file or folder, and not the name of a set (mnist)")
+        for knows, read in READERS.values():
+            if knows(path):
+                return read(path, decode or read_picture)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    raise DataError(f"{path.name}: not a set of pictures; a folder, a zip, an npz or IDX files would do")
 
 
 def mnist_like(name: str, key: str, pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Source:
@@ -69,22 +88,7 @@ def mnist_like(name: str, key: str, pairs: dict[str, tuple[np.ndarray, np.ndarra
     )
 
 
-def _open(path: Path) -> Source:
-    if path.is_dir():
-        return _idx_folder(path) if any(map(idx.is_images, path.iterdir())) else _folder(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file or folder, and not the name of a set (mnist)")
-    if idx.is_images(path):
-        labels = idx.labels_beside(path)
-        return _arrays(path, idx.load(path, 3)[..., None], None if labels is None else idx.load(labels, 1))
-    if path.suffix.lower() == ".npz":
-        return _npz(path)
-    if zipfile.is_zipfile(path):
-        return _zip(path)
-    raise DataError(f"{path.name}: not a set of pictures; a folder, a zip, an npz or IDX files would do")
-
-
-def _folder(folder: Path) -> Source:
+def _folder(folder: Path, decode: Decode) -> Source:
     notes: list[str] = []
     found = [
         (Path(root) / file).relative_to(folder).as_posix()
@@ -97,14 +101,14 @@ def _folder(folder: Path) -> Source:
         name=folder.resolve().name,
         key=_key("folder", str(folder.resolve()), [(path, *_facts(folder / path)) for path in paths]),
         names=names,
-        read=lambda number: read_picture(folder / paths[number], names[number]),
+        read=lambda number: decode(folder / paths[number], names[number]),
         labels=_labels(names),
         notes=(*notes, *passed),
         threads=THREADS,
     )
 
 
-def _zip(path: Path) -> Source:
+def _zip(path: Path, decode: Decode) -> Source:
     try:
         archive = zipfile.ZipFile(path)
     except _BAD_ZIP as error:
@@ -125,7 +129,7 @@ def _zip(path: Path) -> Source:
             content = archive.read(info)
         except _BAD_ZIP as error:
             raise DataError(f"{info.filename}: cannot be read from the zip ({error})") from error
-        return read_picture(io.BytesIO(content), info.filename)
+        return decode(io.BytesIO(content), info.filename)
 
     roots = {name.partition("/")[0] for name in names}
     wrapped = len(roots) == 1 and all("/" in name for name in names)
@@ -140,7 +144,7 @@ def _zip(path: Path) -> Source:
     )
 
 
-def _npz(path: Path) -> Source:
+def _npz(path: Path, decode: Decode) -> Source:
     try:
         with zipfile.ZipFile(path) as archive:
             size = max(archive.getinfo("images.npy").file_size, *(info.file_size for info in archive.infolist()))
@@ -155,7 +159,12 @@ def _npz(path: Path) -> Source:
     return _arrays(path, images[..., None] if images.ndim == 3 else images, labels)
 
 
-def _idx_folder(folder: Path) -> Source:
+def _idx(path: Path, decode: Decode) -> Source:
+    labels = idx.labels_beside(path)
+    return _arrays(path, idx.load(path, 3)[..., None], None if labels is None else idx.load(labels, 1))
+
+
+def _idx_folder(folder: Path, decode: Decode) -> Source:
     found = sorted(filter(idx.is_images, folder.iterdir()))
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for images in found:
@@ -213,6 +222,22 @@ def _labels(names: Sequence[str]) -> list[str] | None:
     folders = [name.partition("/")[0] if "/" in name else None for name in names]
     labels = [folder for folder in folders if folder is not None]
     return labels if len(labels) == len(names) and len(set(labels)) > 1 else None
+
+
+class Reader(NamedTuple):
+    """How a kind of source is recognised by its path, and listed. Sources of files take the decoder of a file."""
+
+    knows: Callable[[Path], bool]
+    read: Callable[[Path, Decode], Source]
+
+
+READERS = {
+    "IDX folder": Reader(lambda path: path.is_dir() and any(map(idx.is_images, path.iterdir())), _idx_folder),
+    "folder": Reader(Path.is_dir, _folder),
+    "IDX": Reader(idx.is_images, _idx),
+    "npz": Reader(lambda path: path.suffix.lower() == ".npz", _npz),
+    "zip": Reader(zipfile.is_zipfile, _zip),
+}
 
 
 def _facts(path: Path) -> tuple[int, int]:

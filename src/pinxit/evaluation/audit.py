@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pinxit.data.render import fitted, with_channels
+from pinxit.data.render import fit_picture, with_channels
 from pinxit.errors import DataError
 from pinxit.evaluation.pictures import Pictures, identity
 from pinxit.evaluation.seeing import see, see_once
@@ -191,7 +191,7 @@ def _nearest(row: Tensor, ratio: Tensor, training: Pictures) -> tuple[Pair, ...]
 
 
 def _shown(picture: np.ndarray, side: int, channels: int) -> np.ndarray:
-    return with_channels(fitted(eight_bit(picture), (side, side), "pad"), channels)
+    return with_channels(fit_picture(eight_bit(picture), (side, side), "pad"), channels)
 
 
 def _mean(hits: Tensor) -> float:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pinxit import hardware
 from pinxit.data import Batch, draws
-from pinxit.data.render import fitted, with_channels
+from pinxit.data.render import fit_picture, with_channels
 from pinxit.errors import DataError
 from pinxit.evaluation.pictures import Pictures, identity
 from pinxit.hardware import Hardware
@@ -151,7 +151,7 @@ def _side(images: Pictures) -> int:
 def _labelled(images: Pictures, numbers: np.ndarray, classes: Sequence[str], shape: PictureShape) -> _Labelled:
     """Return some pictures of a set as the classifier sees them."""
     rows = [
-        with_channels(fitted(eight_bit(images[number]), (shape.size, shape.size), "crop"), shape.channels)
+        with_channels(fit_picture(eight_bit(images[number]), (shape.size, shape.size), "crop"), shape.channels)
         for number in track(numbers.tolist(), f"reading {images.name}", len(numbers))
     ]
     places = [classes.index(images.classes[place]) for place in _labels(images)[numbers]]

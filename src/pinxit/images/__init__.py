@@ -18,9 +18,10 @@ from pinxit.images.picture import (
     eight_bit,
     grid,
     resize,
+    resize_nearest,
 )
 from pinxit.images.pillow import FORMATS
-from pinxit.images.read import READERS, SUFFIXES, load_image, load_picture, read_picture, read_recipe
+from pinxit.images.read import READERS, SUFFIXES, load_image, load_picture, read_mask, read_picture, read_recipe
 from pinxit.images.write import format_of, kind_of, save_image, save_picture, write_picture
 
 __all__ = [
@@ -40,10 +41,12 @@ __all__ = [
     "kind_of",
     "load_image",
     "load_picture",
+    "read_mask",
     "read_picture",
     "read_recipe",
     "reads_deep",
     "resize",
+    "resize_nearest",
     "save_image",
     "save_picture",
     "write_picture",

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pinxit.edits.bound import Edit
 from pinxit.edits.mask import Mask
+from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, UsageError
 from pinxit.images import Picture, load_picture, resize
 from pinxit.jobs.chain import LoadedChain

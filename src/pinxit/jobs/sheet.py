@@ -13,8 +13,8 @@ import numpy as np
 
 from pinxit import __version__
 from pinxit.edits import EDITS
-from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
+from pinxit.edits.settings import Edit
 from pinxit.files import write_whole
 from pinxit.hardware import choose
 from pinxit.images import Picture, eight_bit, load_picture, resize, write_picture
