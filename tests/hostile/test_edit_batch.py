@@ -372,7 +372,7 @@ def test_a_result_without_its_sidecar_is_not_done(pictures: Path, tmp_path: Path
     edit_files(one, [Adjust()], out, EditSettings(skip_existing=True, sidecar=True))
     assert json.loads((tmp_path / "x.png.json").read_text()) == read_recipe(out)
     out.unlink()
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="exists; -y"):
         edit_files(one, [Adjust()], out, EditSettings(sidecar=True))
 
 

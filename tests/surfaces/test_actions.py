@@ -81,7 +81,7 @@ def world(
 ) -> Callable[[str], Any]:
     """Enter a new folder that holds what the cases name; give its files when the block is left."""
     tiny = (pinxit.GANSettings(**DENSE), pinxit.TrainingSettings(**TRAINING))
-    monkeypatch.setattr("pinxit.metrics.features.import_weights", lambda path: path.stem)
+    monkeypatch.setattr("pinxit.metrics.extractors.import_weights", lambda path: path.stem)
     monkeypatch.setattr("pinxit.export.export", exported)
     monkeypatch.setattr("pinxit.hardware.convolution_speed", lambda device: {"float32": 1e9})
     monkeypatch.setitem(GOLDEN, "digits", tiny)

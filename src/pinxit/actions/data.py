@@ -70,7 +70,7 @@ class DataImport(Action):
     def do(self) -> Outcome:
         """Import the file."""
         if self.file.suffix == ".safetensors":
-            from pinxit.metrics.features import import_weights
+            from pinxit.metrics.extractors import import_weights
 
             name = import_weights(self.file)
             return Outcome(name, {"extractor": name})

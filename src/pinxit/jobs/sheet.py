@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -19,7 +18,7 @@ from pinxit.files import write_whole
 from pinxit.hardware import choose
 from pinxit.images import Picture, eight_bit, load_picture, resize, write_picture
 from pinxit.jobs.listing import Job, printable
-from pinxit.page import CSS, HTML, data_uri
+from pinxit.page import CSS, HTML, command, data_uri
 from pinxit.progress import track
 from pinxit.settings import chain_document
 
@@ -111,7 +110,7 @@ class Proof(NamedTuple):
         words = [word for key, value in given.items() for word in _flag(key, value)]
         strength = [] if self.strength == 1 else ["--strength", f"{self.strength:g}"]
         out = f"{source.stem}-{name}.png"
-        return shlex.join(["pinxit", "edit", name, str(source), *words, *strength, "-o", out])
+        return command("edit", name, source, *words, *strength, "-o", out)
 
 
 def proofs(edit: Edit) -> list[list[Proof]]:
@@ -146,6 +145,7 @@ def _at_most(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def _flag(name: str, value: object) -> list[str]:
+    """Return a setting as the words of its flag."""
     flag = f"--{name.replace('_', '-')}"
     if isinstance(value, bool):
         return [flag if value else f"--no-{flag[2:]}"]
@@ -165,9 +165,9 @@ def _failures(failed: Sequence[Mapping[str, Any]]) -> str:
     return rows and f"\n<section><h2>What failed</h2>\n<ul>\n{rows}</ul></section>"
 
 
-def _proof_figure(webp: bytes, command: str) -> str:
+def _proof_figure(webp: bytes, made_by: str) -> str:
     image = f'<img src="{data_uri(webp, "webp")}" alt="">'
-    return f"<figure>{image}<figcaption><code>{escape(command)}</code></figcaption></figure>\n"
+    return f"<figure>{image}<figcaption><code>{escape(made_by)}</code></figcaption></figure>\n"
 
 
 def _proof_page(figures: Sequence[str], source: Path) -> str:
