@@ -75,7 +75,7 @@ def import_(file: Path, /) -> None:
         of inception-2015 or vgg16 as safetensors.
     """
     if file.suffix == ".safetensors":
-        from pinxit.metrics.features import import_weights
+        from pinxit.metrics.extractors import import_weights
 
         print(f"{import_weights(file)} can be named as an extractor now")
         return
