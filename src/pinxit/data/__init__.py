@@ -1,4 +1,4 @@
-"""Where pictures come from: named sets, folders, zips, npz and IDX files, packed once, drawn as batches.
+"""Training data: named sets, folders, zips, npz and IDX files are packed once and given as batches.
 
 The names below are imported when first used, so that settings and `--help` never load numpy or torch.
 """
