@@ -84,8 +84,8 @@ class GenerativeModel:
             raise UsageError(f"{n} pictures cannot be sampled; ask for 1 or more")
         if not self.samplers:
             raise UsageError(
-                f"a run of '{self.recipe.objective}' has no prior to sample codes from before `pinxit train prior RUN`; it "
-                "can reconstruct"
+                f"a run of '{self.recipe.objective}' has no prior to sample codes from before "
+                "`pinxit train prior RUN`; it can reconstruct"
             )
         sampler = self.samplers[self.sampler]
         if truncation is not None and not sampler.normals:
