@@ -33,10 +33,10 @@ from pinxit.images.convert import to_float
 from pinxit.models import Model, find
 from pinxit.nets.curve import SIDE, lightened
 from pinxit.nets.peak import Peak
-from pinxit.nets.stylizer import AnyStyle, Painter
+from pinxit.nets.stylizer import AnyStyle, TransformNet
 from pinxit.objectives.enhancement import Enhancement
 from pinxit.objectives.objective import Autoencoder
-from pinxit.objectives.restoration import Restoration, Spoiled
+from pinxit.objectives.restoration import Inputs, Restoration
 from pinxit.objectives.style import OneStyle, style_encoder
 from pinxit.progress import say
 from pinxit.runtime import session
@@ -88,7 +88,7 @@ class Restoring(nn.Module):
         rows = image.movedim(3, 1)
         holes = None if mask is None else mask.movedim(3, 1)
         level = rows.new_zeros(len(rows)) if sigma is None else sigma.expand(len(rows))
-        restored = self.objective.apply(Spoiled(rows, self.objective.planes(rows, holes, level), holes))
+        restored = self.objective.apply(Inputs(rows, self.objective.planes(rows, holes, level), holes))
         return restored.clamp(0, 1).movedim(1, 3)
 
 
@@ -109,7 +109,7 @@ class Lightening(nn.Module):
 class Painting(nn.Module):
     """Pictures (N, H, W, 3) in the one style that a network has learned."""
 
-    def __init__(self, painter: Painter) -> None:
+    def __init__(self, painter: TransformNet) -> None:
         super().__init__()
         self.painter = painter
 

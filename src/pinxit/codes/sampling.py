@@ -18,7 +18,7 @@ from pinxit.errors import DataError, UsageError
 from pinxit.files import whole_file
 from pinxit.images import grid, save_image
 from pinxit.images.convert import to_uint8
-from pinxit.nets.seamless import looking, seamless
+from pinxit.nets.seamless import neighbour_layers, seamless
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
 from pinxit.objectives.objective import Autoencoder, Generative, Probabilistic
 from pinxit.objectives.prior import Prior
@@ -65,7 +65,7 @@ class GenerativeModel:
 
     def tiling(self) -> GenerativeModel:
         """Return the model making pictures whose opposite edges meet; `UsageError` if its network cannot."""
-        if not looking(self.objective.networks):
+        if not neighbour_layers(self.objective.networks):
             raise UsageError(
                 "--tileable: edges meet where convolutions go round, and this run's network has none; one trained with "
                 "--network dcgan, residual or plain (gan), convolutional or residual (vae), or as a vq can do it"

@@ -28,10 +28,10 @@ from pinxit.models import chosen, is_exported
 from pinxit.nets.stylizer import (
     STRIDE,
     Painted,
-    Painter,
     Statistics,
     StyleDecoder,
     StyleEncoder,
+    TransformNet,
     cropped,
     from_powers,
     padded,
@@ -92,7 +92,7 @@ class OneStylePass(TrainedPass):
     `known` are the statistics of the net's layers in the whole picture, and `whole` is that painted if it is small.
     """
 
-    painter: Painter
+    painter: TransformNet
     known: Sequence[Statistics] = ()
     whole: Tensor | None = None
 
