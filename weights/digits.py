@@ -1,7 +1,7 @@
 """Train the judges `digits-v1` and `digits-v2` on MNIST and write weights and cards into the package: `make weights`.
 
 The same processor type gives the same bytes each time. If the bytes change, so must the sha256 in
-`src/pinxit/metrics/features.py`, and no score made with the old ones may stand beside a new one.
+`src/pinxit/metrics/extractors.py`, and no score made with the old ones may stand beside a new one.
 """
 
 from __future__ import annotations

@@ -40,10 +40,9 @@ from pinxit.data import ImageSet, open_data
 from pinxit.degradations import Chain, resize_bicubic
 from pinxit.edits.dct import denoise_dct
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.enhancer import Enhancer
-from pinxit.edits.fill import Fill
-from pinxit.edits.restore import Deblur, Dejpeg, Denoise, Enhance, Inpaint, Upscale
-from pinxit.edits.restorer import Restorer
+from pinxit.edits.light import Enhanced
+from pinxit.edits.restore import Fill, Restored
+from pinxit.edits.settings import Deblur, Dejpeg, Denoise, Enhance, Inpaint, Upscale
 from pinxit.images import Picture
 from pinxit.metrics.paired import as_channels, crop, psnr
 from pinxit.metrics.perceptual import st_lpips
@@ -67,7 +66,7 @@ Row = tuple[str, str, float]
 """Column, row and PSNR of one picture."""
 
 
-def denoise(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
+def denoise(clean: Tensor, number: int, network: Restored) -> Iterator[Row]:
     """Yield what becomes of a colour picture (3, H, W) with noise."""
     pictures = {"grey": rounded(luma(clean[None], BT601)[0]), "colour": clean}
     for kind, picture in pictures.items():
@@ -80,12 +79,12 @@ def denoise(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
                 yield column, "noisy", decibels(given, picture)
                 yield column, "dct", decibels(denoise_dct(given, sigma).clamp(0, 1), picture)
                 yield column, "network", decibels(network.run(given, None), picture)
-                if network.objective.settings.told:
-                    told = Restorer(network.objective, "cpu", sigma)
+                if "sigma" in network.runner.inputs:
+                    told = Restored(network.runner, sigma=sigma)
                     yield column, "network, told", decibels(told.run(given, None), picture)
 
 
-def upscale(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
+def upscale(clean: Tensor, number: int, network: Restored) -> Iterator[Row]:
     """Yield what becomes of a picture made small."""
     scale = network.scale
     high, wide = (side // scale * scale for side in clean.shape[1:])
@@ -131,10 +130,10 @@ def fillers() -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     return {"biharmonic": biharmonic} | ({"telea": telea} if importlib.util.find_spec("cv2") else {})
 
 
-def undo(task: str) -> Callable[[Tensor, int, Restorer], Iterator[Row]]:
+def undo(task: str) -> Callable[[Tensor, int, Restored], Iterator[Row]]:
     """Return the function that yields what becomes of a picture spoiled in the ways of a task."""
 
-    def rows(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
+    def rows(clean: Tensor, number: int, network: Restored) -> Iterator[Row]:
         for column, text in SPOILED[task].items():
             given = Chain.parse(text).degrade(clean, torch.Generator().manual_seed(number)).image
             yield column, "degraded", decibels(given, clean)
@@ -143,12 +142,12 @@ def undo(task: str) -> Callable[[Tensor, int, Restorer], Iterator[Row]]:
     return rows
 
 
-def light(clean: Tensor, number: int, network: Enhancer) -> Iterator[Row]:
+def light(clean: Tensor, number: int, network: Enhanced) -> Iterator[Row]:
     """Yield what becomes of a picture in the dark, and in full light."""
     dark = Chain.parse(DARK).degrade(clean, torch.Generator().manual_seed(number)).image
     yield "dark", "degraded", decibels(dark, clean)
     yield "dark", "gamma", max(decibels(dark**gamma, clean) for gamma in GAMMAS)
-    curve = Enhancer(network.network, None, {})
+    curve = Enhanced(network.curve, None, {}, None)
     for column, given in (("dark", dark), ("in full light", clean)):
         yield column, "gain", decibels((given * (MEAN / given.mean())).clamp(0, 1), clean)
         yield column, "curve", decibels(curve.run(given, None), clean)

@@ -29,11 +29,10 @@ from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 
 from pinxit.degradations import resize_bicubic
-from pinxit.edits.canvas import Settling
 from pinxit.edits.dct import SlidingDCT, denoise_dct
 from pinxit.edits.mask import unit
-from pinxit.edits.prior import PATIENCE, WINDOW, FittedPrior
-from pinxit.edits.untrained import DenoisePrior, DenoiseZeroShot, InpaintPrior, Prior, UpscalePrior
+from pinxit.edits.settings import DeepPrior, DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
+from pinxit.edits.single import PATIENCE, WINDOW, FittedPrior, Settling
 from pinxit.images import SUFFIXES, load_image, reads_deep
 from pinxit.metrics.paired import psnr
 from pinxit.training.run import machine
@@ -50,8 +49,8 @@ def denoise(clean: Tensor, rng: torch.Generator, asked: argparse.Namespace) -> R
     pixels = noisy.permute(1, 2, 0).numpy()
     yield "noisy", noisy
     yield "DCT, sigma known", denoise_dct(noisy, SIGMA)
-    yield "DCT, sigma estimated", SlidingDCT(None).fitted(pixels).run(noisy, None)
-    yield "zero-shot", DenoiseZeroShot(seed=asked.seed).bind().fitted(pixels).run(noisy, None)
+    yield "DCT, sigma estimated", SlidingDCT(None).for_picture(pixels).run(noisy, None)
+    yield "zero-shot", DenoiseZeroShot(seed=asked.seed).bind().for_picture(pixels).run(noisy, None)
     yield from prior(DenoisePrior, noisy, None, clean, asked)
 
 
@@ -72,7 +71,7 @@ def upscale(clean: Tensor, rng: torch.Generator, asked: argparse.Namespace) -> R
     yield from prior(UpscalePrior, small, None, clean, asked)
 
 
-def prior(kind: type[Prior], image: Tensor, mask: Tensor | None, clean: Tensor, asked: argparse.Namespace) -> Rows:
+def prior(kind: type[DeepPrior], image: Tensor, mask: Tensor | None, clean: Tensor, asked: argparse.Namespace) -> Rows:
     """Yield what the prior gives when it has settled, when it would be best to stop, and at the end."""
     bound = kind(max_steps=asked.max_steps, channels=asked.channels, seed=asked.seed).bind()
     if not isinstance(bound, FittedPrior):
@@ -83,7 +82,7 @@ def prior(kind: type[Prior], image: Tensor, mask: Tensor | None, clean: Tensor, 
         settling.update(restored)
         if settling.over and stopped is None:
             stopped = settling.best[0]
-            print(f"    settled at step {settling.best_seen}, known at step {settling.seen}", flush=True)
+            print(f"    settled at step {settling.best_count}, known at step {settling.count}", flush=True)
         if (now := decibels(settling.mean[0], clean)) > best:
             best, oracle = now, settling.mean[0].clone()
     yield PRIOR, settling.best[0] if stopped is None else stopped

@@ -34,10 +34,9 @@ from PIL import Image
 from skimage.color import rgb2lab
 from torch import Tensor
 
-from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.looking import SHIFT, STRIDE, TILE
-from pinxit.edits.style import Stylize, Texture
+from pinxit.edits.painting import SHIFT, STRIDE, TILE
+from pinxit.edits.settings import Edit, Stylize, Texture
 from pinxit.edits.tiles import Box, cut
 from pinxit.images import Picture
 from pinxit.losses.style import content_distance, gram, style_distance

@@ -36,7 +36,7 @@ from pinxit.data import open_data
 from pinxit.edits import engine
 from pinxit.edits.bound import Bound
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.style import Stylize
+from pinxit.edits.settings import Stylize
 from pinxit.edits.tiles import Box, cut
 from pinxit.images import Picture, resize, save_image
 from pinxit.losses.style import gram, style_distance

@@ -34,10 +34,10 @@ from torch import Tensor
 import pinxit
 from pinxit.colour import BT601, luma
 from pinxit.data import ImageSet
-from pinxit.data.render import fitted
+from pinxit.data.render import fit_picture
 from pinxit.data.settings import PatchSettings
 from pinxit.edits.dct import denoise_dct
-from pinxit.edits.restorer import Restorer, load
+from pinxit.edits.restore import restorer
 from pinxit.objectives.settings import RestorationSettings
 from pinxit.training.run import machine
 from pinxit.training.settings import TrainingSettings
@@ -59,7 +59,7 @@ def pairs(images: ImageSet, numbers: list[int]) -> list[Pair]:
     for number in numbers:
         pixels = images[number]
         size = min(SIDE, pixels.shape[0]), min(SIDE, pixels.shape[1])
-        clean = rounded(luma(in_colour(fitted(pixels, size, "patch"))[None], BT601)[0])
+        clean = rounded(luma(in_colour(fit_picture(pixels, size, "patch"))[None], BT601)[0])
         rng = torch.Generator().manual_seed(number)
         found.append((clean, clean + SIGMA * torch.empty(clean.shape).normal_(generator=rng)))
     return found
@@ -77,7 +77,7 @@ def learned(target: str, pictures: str, steps: int, judged: list[Pair]) -> dict[
     with tempfile.TemporaryDirectory() as folder:
         run = pinxit.train(settings, pictures, Path(folder) / "run", PatchSettings(holdout=HELD_OUT), training)
         seconds = time.process_time() - started
-        network = Restorer(load(run.folder), "cpu")
+        network = restorer(run.folder, "cpu", "torch")
     return {"psnr": mean(lambda noisy: network.run(noisy, None), judged), "seconds": round(seconds, 1)}
 
 

@@ -4,7 +4,7 @@
 
 Both arms: the same random pictures of 256 x 256 from seed 0, one resize to 224 x 224, float32, the same batch size,
 two threads, in turn in one process. The plain arm is the usual loop: rows after rows (NCHW), each convolution followed
-by its batch norm, `eval` and `no_grad`. Ours is `Extractor.see` with everything it does: checks, batch norm folded,
+by its batch norm, `eval` and `no_grad`. Ours is `Extractor.extract` with everything it does: checks, batch norm folded,
 channels_last, posteriors. The arms must see the same to 1e-3 of the largest feature.
 
 The last line of stdout is `ratio X`: the median over rounds of plain seconds / our seconds.
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pinxit.metrics.features import EXTRACTORS
+from pinxit.metrics.extractors import EXTRACTORS
 from pinxit.nets.lite0 import EfficientNetLite0
 from pinxit.nets.pretrained import BATCH_NORM_EPS, lite0_weights
 
@@ -68,11 +68,13 @@ def measure(rounds: int, count: int) -> dict[str, object]:
     torch.set_num_threads(THREADS)
     pictures = torch.rand(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     network = published()
-    theirs, ours = plain(network, pictures), LITE0.see(pictures).features
+    theirs, ours = plain(network, pictures), LITE0.extract(pictures).features
     difference = float((theirs - ours).abs().max() / theirs.abs().max())
     if difference > 1e-3:
         raise SystemExit(f"the arms do not see the same: {difference:.1e}")
-    times = [(seconds(lambda: plain(network, pictures)), seconds(lambda: LITE0.see(pictures))) for _ in range(rounds)]
+    times = [
+        (seconds(lambda: plain(network, pictures)), seconds(lambda: LITE0.extract(pictures))) for _ in range(rounds)
+    ]
     return {
         "ratio": statistics.median(a / b for a, b in times),
         "plain_pictures_per_second": count / statistics.median(a for a, _ in times),

@@ -33,10 +33,9 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.restore import Denoise, Upscale
-from pinxit.edits.restorer import Restorer
+from pinxit.edits.restore import Restored, TorchRestorer
+from pinxit.edits.settings import Denoise, Edit, Upscale
 from pinxit.images import Picture
 from pinxit.images.convert import to_uint8
 from pinxit.objectives.restoration import Restoration
@@ -47,12 +46,19 @@ ALIKE = 50.0
 T = TypeVar("T")
 
 
-def restorer(edit: str) -> Restorer:
+def restorer(edit: str) -> Restored:
     """Return the edit with the network that ships."""
     bound = EDITS[edit].bind()
-    if not isinstance(bound, Restorer):
+    if not isinstance(bound, Restored):
         raise TypeError(edit)
     return bound
+
+
+def in_torch(bound: Restored) -> TorchRestorer:
+    """Return what runs the network of an edit."""
+    if not isinstance(bound.runner, TorchRestorer):
+        raise TypeError(bound.runner)
+    return bound.runner
 
 
 def photograph(megapixels: float) -> np.ndarray:
@@ -80,8 +86,8 @@ def plain(objective: Restoration, image: Tensor) -> Tensor:
 def measure(edit: str, megapixels: float, rounds: int) -> dict[str, object]:
     """Return the speed of all arms on one picture."""
     ours, exact = restorer(edit), restorer(edit)
-    exact.hardware = replace(exact.hardware, precision="float32")
-    theirs = copy.deepcopy(ours.objective)
+    in_torch(exact).hardware = replace(in_torch(exact).hardware, precision="float32")
+    theirs = copy.deepcopy(in_torch(ours).objective)
     theirs.networks.to(memory_format=torch.contiguous_format)
     pixels = photograph(megapixels)
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float().div(255).contiguous()

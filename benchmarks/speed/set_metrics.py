@@ -32,29 +32,29 @@ import scipy.linalg
 import torch
 
 from pinxit.metrics import sets
+from pinxit.metrics.features import Extracted
 from pinxit.metrics.intervals import estimates, values
-from pinxit.metrics.seen import Seen
 from pinxit.metrics.sets import SETS
 
 THREADS, CLASSES, K = 2, 1000, 5
 
 
-def draw(n: int, dimensions: int, seed: int) -> Seen:
+def draw(n: int, dimensions: int, seed: int) -> Extracted:
     rng = torch.Generator().manual_seed(seed)
     mixing = torch.randn(dimensions, dimensions, generator=torch.Generator().manual_seed(99)) / dimensions**0.5
     features = (torch.randn(n, dimensions, generator=rng) @ mixing).relu()
-    return Seen(features, (3 * torch.randn(n, CLASSES, generator=rng)).softmax(1))
+    return Extracted(features, (3 * torch.randn(n, CLASSES, generator=rng)).softmax(1))
 
 
-def ours(generated: Seen, reference: Seen) -> dict[str, object]:
+def ours(generated: Extracted, reference: Extracted) -> dict[str, object]:
     return {name: vars(estimate) for name, estimate in estimates(generated, reference, list(SETS)).items()}
 
 
-def same(generated: Seen, reference: Seen) -> dict[str, object]:
+def same(generated: Extracted, reference: Extracted) -> dict[str, object]:
     return dict(values(generated, reference, ["fd", "precision", "recall", "density", "coverage"]))
 
 
-def plain(generated: Seen, reference: Seen) -> dict[str, object]:
+def plain(generated: Extracted, reference: Extracted) -> dict[str, object]:
     fake, real = generated.features.double(), reference.features.double()
     return {"fd": plain_frechet(fake.numpy(), real.numpy()), **plain_prdc(real, fake)}
 
@@ -82,7 +82,7 @@ def kth(distances: np.ndarray) -> np.ndarray:
     return np.take_along_axis(distances, smallest, axis=-1).max(-1)
 
 
-ARMS: dict[str, Callable[[Seen, Seen], dict[str, object]]] = {"ours": ours, "same": same, "plain": plain}
+ARMS: dict[str, Callable[[Extracted, Extracted], dict[str, object]]] = {"ours": ours, "same": same, "plain": plain}
 
 
 def run_arm(arm: str, n: int, dimensions: int) -> dict[str, object]:

@@ -48,8 +48,9 @@ from torch import Tensor
 
 from pinxit.edits import painting
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.painting import resized, settled
-from pinxit.edits.style import Stylize
+from pinxit.edits.painting import settled
+from pinxit.edits.settings import Stylize
+from pinxit.edits.stylize import resized
 from pinxit.images import Picture
 from pinxit.losses.style import content_distance, gram, style_distance
 from pinxit.nets.pretrained import STLPIPS

@@ -1,6 +1,7 @@
 """How the pages look that pinxit writes: one file each, which loads nothing and runs nothing."""
 
 import base64
+import shlex
 
 HTML = """<!doctype html>
 <html lang="en">
@@ -103,3 +104,8 @@ code { font: .875rem/1.5 ui-monospace, Menlo, Consolas, monospace; }
 def data_uri(image: bytes, kind: str) -> str:
     """Return an image file of the format `kind` ("png", "webp") as an address that holds it, for `src`."""
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+
+
+def command(*words: object) -> str:
+    """Return a pinxit command as text that a person can paste into a shell."""
+    return shlex.join(["pinxit", *map(str, words)])

@@ -100,24 +100,30 @@ class Model:
         high, wide, channels = image.shape
         apart = channels > self.channels
         rows = image.transpose(2, 0, 1)[..., None] if apart else np.broadcast_to(image, (1, high, wide, self.channels))
-        given = {**USUAL, **told, "image": rows}
+        given = dict(told)
         if holes is not None:
             given["mask"] = np.broadcast_to(holes[..., None], (*rows.shape[:3], 1))
         if "style" in told:
             given["style"] = np.broadcast_to(told["style"], (1, *told["style"].shape[:2], self.channels))
+        made = self.rows(rows, given)
+        if apart:
+            return made[..., 0].transpose(1, 2, 0)
+        return made[0].mean(axis=2, keepdims=True) if channels < self.channels else made[0]
+
+    def rows(self, images: np.ndarray, given: Told) -> np.ndarray:
+        """Return what the model makes of pictures (N, H, W, channels), and of its other inputs, each as in the file."""
+        given = {**USUAL, **given, "image": images}
         feeds = {name: np.asarray(given[name], np.float32, order="C") for name in self.inputs}
         try:
             (made,) = self.session.run(None, feeds)
         except Exception as error:  # onnxruntime's errors have nothing else in common
             raise RefusedError(f"{self.path}: cannot be run ({_line(error)})") from error
-        if (
-            made.shape != (len(rows), high * self.scale, wide * self.scale, self.channels)
-            or not np.isfinite(made).all()
-        ):
+        count, high, wide, _ = images.shape
+        wanted = (count, high * self.scale, wide * self.scale, self.channels)
+        if made.shape != wanted or not np.isfinite(made).all():
             raise RefusedError(f"{self.path}: made {made.dtype} {made.shape}, not a picture of the size it should be")
-        if apart:
-            return made[..., 0].transpose(1, 2, 0)
-        return made[0].mean(axis=2, keepdims=True) if channels < self.channels else made[0]
+        found: np.ndarray = made
+        return found
 
     def edited(self, pixels: np.ndarray, weights: np.ndarray | None = None, told: Told = NOTHING) -> np.ndarray:
         """Return a picture (H, W, C) uint8 or uint16 as the model makes it, of the same kind; C 2 and 4 end in alpha.

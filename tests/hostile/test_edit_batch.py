@@ -21,7 +21,8 @@ from pinxit import images
 from pinxit.cli import run
 from pinxit.edits import EDITS
 from pinxit.edits.adjust import Adjust
-from pinxit.edits.bound import Bound, Edit, Local
+from pinxit.edits.bound import Bound, Local
+from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, DiskError, UsageError
 from pinxit.files import sha256
 from pinxit.images import load_picture, read_recipe
@@ -371,7 +372,7 @@ def test_a_result_without_its_sidecar_is_not_done(pictures: Path, tmp_path: Path
     edit_files(one, [Adjust()], out, EditSettings(skip_existing=True, sidecar=True))
     assert json.loads((tmp_path / "x.png.json").read_text()) == read_recipe(out)
     out.unlink()
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="exists; -y"):
         edit_files(one, [Adjust()], out, EditSettings(sidecar=True))
 
 

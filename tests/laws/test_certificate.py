@@ -274,7 +274,7 @@ def test_a_sheet_is_replaced_with_its_own_certificate_alone(tmp_path: Path) -> N
     path, sheet = tmp_path / "a.json", tmp_path / "a.audit.png"
     refuse_other_files(path, sheet)
     sheet.write_bytes(b"mine")
-    with pytest.raises(DataError, match=r"a\.audit\.png is there and does not belong to"):
+    with pytest.raises(DataError, match=r"a\.audit\.png exists and does not belong to"):
         refuse_other_files(path, sheet)
     write_certificate(path, document())
     with pytest.raises(DataError, match=r"a\.audit\.png"):

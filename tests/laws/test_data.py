@@ -23,9 +23,9 @@ from PIL import Image
 from conftest import png_16
 from pinxit.data import Batch, DataSet, batch_at, draws, mnist, open_data, open_packed, sources
 from pinxit.data import pack as packing
-from pinxit.data.batch import augmented
+from pinxit.data.augment import augmented
 from pinxit.data.pack import pack, pack_folder, pack_path
-from pinxit.data.render import Renderer, fitted
+from pinxit.data.render import Renderer, fit_picture
 from pinxit.data.settings import Augment, DataSettings
 from pinxit.errors import DataError
 
@@ -73,7 +73,7 @@ def test_a_part_of_a_batch_keeps_each_rows_randomness(photos: Photos) -> None:
         rows = getattr(whole, draw)(2, 3)[4:7]
         assert torch.equal(rows, getattr(part, draw)(2, 3))
         assert torch.equal(rows, getattr(smaller, draw)(2, 3))
-    assert torch.equal(part.image, augmented(smaller, augment))
+    assert torch.equal(part.image, augmented(smaller, augment).image)
 
 
 def test_noise_differs_between_rows_steps_seeds_and_streams_and_is_normal() -> None:
@@ -130,7 +130,7 @@ def coordinates(rows: int = 200) -> Batch:
 def sources_of(augment: Augment) -> tuple[torch.Tensor, torch.Tensor]:
     """Return where central pixels came from and where they are, as complex numbers about the centre, in sides."""
     before = coordinates()
-    after = augmented(before, augment)
+    after = augmented(before, augment).image
     places = [torch.complex(image[:, 0] - 0.5, image[:, 1] - 0.5)[:, CENTRE, CENTRE] for image in (after, before.image)]
     return places[0], places[1]
 
@@ -156,11 +156,11 @@ def test_augmentations_stay_in_their_range_and_use_all_of_it() -> None:
 
 def test_a_flip_mirrors_about_half_the_rows_exactly_and_nothing_is_the_default() -> None:
     before = coordinates()
-    after = augmented(before, Augment(flip=True))
+    after = augmented(before, Augment(flip=True)).image
     mirrored = (after == before.image.flip(-1)).flatten(1).all(1)
     assert (mirrored ^ (after == before.image).flatten(1).all(1)).all()
     assert 70 < mirrored.sum() < 130
-    assert augmented(before, Augment()) is before.image
+    assert augmented(before, Augment()) is before
 
 
 # What comes out of the file is what went in.
@@ -188,20 +188,20 @@ def test_fits(shape: tuple[int, int]) -> None:
     top, left = (height - side) // 2, (width - side) // 2
     picture[top : top + side, left : left + side] = 200
     for fit in ("crop", "pad", "stretch"):
-        assert fitted(picture, (16, 24), fit).shape == (16, 24, 3)
+        assert fit_picture(picture, (16, 24), fit).shape == (16, 24, 3)
     if (height - side) % 2 == (width - side) % 2 == 0:
-        assert (fitted(picture, (16, 16), "crop")[3:-3, 3:-3] == 200).all()
-    padded = fitted(picture, (16, 16), "pad")
+        assert (fit_picture(picture, (16, 16), "crop")[3:-3, 3:-3] == 200).all()
+    padded = fit_picture(picture, (16, 16), "pad")
     filled = np.ptp(np.nonzero(padded.any(2)), axis=1) + 1
     assert sorted(filled) == sorted([16, max(1, round(16 * side / max(shape)))])
-    assert (fitted(picture, (16, 16), "stretch") >= 90).all()
+    assert (fit_picture(picture, (16, 16), "stretch") >= 90).all()
 
 
 @pytest.mark.parametrize("old", [17, 28, 49])
 def test_every_side_fits_every_other(old: int) -> None:
     picture = np.full((old, old + 1, 1), 200, np.uint8)
     for side in range(16, 260):
-        assert (fitted(picture, (side, side), "crop") == 200).all(), side
+        assert (fit_picture(picture, (side, side), "crop") == 200).all(), side
 
 
 def test_ragged_pictures_are_rendered_once_and_beyond_the_ceiling_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -534,7 +534,7 @@ def test_the_side_is_the_users_or_the_sets_own_or_the_usual_one(photos: Photos) 
     assert [*sides, DataSettings(size=32).side(wide)[0]] == [20, 64, 64, 32]
 
 
-@pytest.mark.parametrize("module", ["pinxit.data.settings", "pinxit.commands.data"])
+@pytest.mark.parametrize("module", ["pinxit.data.settings", "pinxit.actions.data"])
 def test_settings_and_commands_do_not_import_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -18,9 +18,10 @@ from test_style import drawn_style
 
 import pinxit
 from pinxit.edits import EDITS
-from pinxit.edits.bound import Bound, Edit
+from pinxit.edits.bound import Bound
 from pinxit.edits.engine import edit_picture
 from pinxit.edits.mask import Mask
+from pinxit.edits.settings import Edit
 from pinxit.images import Picture
 from pinxit.settings import Settings, chain_document, chain_text, parse_chain
 
@@ -76,7 +77,7 @@ each_picture = pytest.mark.parametrize("kind", PICTURES)
 
 def grown(plane: np.ndarray, bound: Bound) -> np.ndarray:
     """What an edit is to keep: the picture or the mask, with its edges repeated where the edit makes room."""
-    return np.pad(plane, (*bound.room, *((0, 0),) * (plane.ndim - 2)), mode="edge")
+    return np.pad(plane, (*bound.padding, *((0, 0),) * (plane.ndim - 2)), mode="edge")
 
 
 def editor(name: str) -> Edit:
@@ -163,7 +164,7 @@ def test_200_random_masked_edits_change_no_bit_outside_the_mask() -> None:
 @each_of_whole_pictures
 def test_half_its_strength_is_half_way(name: str) -> None:
     picture, bound = Picture(PHOTO), editor(name).bind()
-    if bound.tempered(0.5)[1] != 0.5:
+    if bound.at_strength(0.5)[1] != 0.5:
         pytest.skip("it is strong or weak by itself: test_style.py")
     for mask in (None, np.ones(PHOTO.shape[:2], np.float32)):
         nothing, half, whole = (
@@ -184,7 +185,7 @@ def test_grey_and_alpha_are_edited_as_grey(name: str) -> None:
 @each_editor
 def test_tiles_cannot_be_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(SIZES) >= 40
-    bound = editor(name).bind().fitted(PHOTO)
+    bound = editor(name).bind().for_picture(PHOTO)
     if bound.radius is None:
         pytest.skip("it looks at the whole picture")
     for high, wide in SIZES:
@@ -219,7 +220,7 @@ def test_it_does_with_every_kind_of_file(name: str, kind: str) -> None:
 def test_a_new_editor_is_one_class_and_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """The example of CONTRIBUTING.md, run: it edits by name, in chains, and keeps the laws."""
     text = Path(__file__).parents[2].joinpath("CONTRIBUTING.md").read_text()
-    section = text.partition("## An editor")[2].partition("\n## ")[0]
+    section = text.partition("## An edit:")[2].partition("\n## ")[0]
     (code, row) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     assert row.count("\n") == 2, "a comment and a row"
     space: dict[str, object] = {}

@@ -16,8 +16,8 @@ from pinxit import models
 from pinxit.data import Batch
 from pinxit.degradations import Chain
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.enhancer import bands
-from pinxit.edits.restore import Denoise, Enhance, Restore
+from pinxit.edits.light import bands
+from pinxit.edits.settings import Denoise, Enhance, Restore
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.images import Picture
 from pinxit.nets.curve import BENT, LEAST, SHARES, SIDE, CurveNet, averaged, lightened, quantiles

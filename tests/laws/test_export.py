@@ -26,8 +26,7 @@ from pinxit import runtime
 from pinxit.cli import run
 from pinxit.edits import EDITS
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.restore import Denoise, Enhance, Restore
-from pinxit.edits.style import Stylize
+from pinxit.edits.settings import Denoise, Enhance, Restore, Stylize
 from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.hardware import Hardware
 from pinxit.images import Picture

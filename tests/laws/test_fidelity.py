@@ -17,8 +17,8 @@ from pinxit.cli import run
 from pinxit.degradations import resize_bicubic
 from pinxit.edits.bound import Bound
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.fidelity import HOTTEST, Faithful, disagreement, heat
-from pinxit.edits.restore import Upscale
+from pinxit.edits.restore import HOTTEST, Faithful, disagreement, heat
+from pinxit.edits.settings import Upscale
 from pinxit.errors import UsageError
 from pinxit.images import Picture, load_image
 
@@ -53,7 +53,7 @@ def test_the_dial_goes_in_a_line_to_a_result_that_made_small_is_the_picture(scal
 @pytest.mark.parametrize("scale", [2, 3])
 def test_one_round_is_that_of_irani_and_peleg(scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the picture lacks, made large by bicubic interpolation, is added (by Pillow)."""
-    monkeypatch.setattr("pinxit.edits.fidelity.ROUNDS", 1)
+    monkeypatch.setattr("pinxit.edits.restore.ROUNDS", 1)
     start = Blocks(scale).run(IMAGE, None)
     lacks = [Image.fromarray(plane.numpy()) for plane in residual(start)]
     size = start.shape[2], start.shape[1]
@@ -99,7 +99,7 @@ def test_on_the_map_what_no_one_sees_agrees_and_grey_is_a_colour() -> None:
     np.testing.assert_allclose(found, disagreement(Picture(PHOTO), Picture(255 - PHOTO)) * (alpha[..., 0] > 0))
     assert disagreement(Picture(PHOTO[..., :1]), Picture(PHOTO[..., :1])).max() < 1e-6
     for wrong in (PHOTO[:100], PHOTO[:60, :72], PHOTO.repeat(2, axis=0)):
-        with pytest.raises(UsageError, match="a map shows"):
+        with pytest.raises(UsageError, match="a map needs"):
             disagreement(Picture(PHOTO), Picture(wrong))
 
 

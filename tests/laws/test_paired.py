@@ -210,7 +210,7 @@ def test_a_grey_picture_keeps_its_values_and_would_gain_as_luma() -> None:
 
 
 def test_channels_that_cannot_be_had_are_refused() -> None:
-    with pytest.raises(UsageError, match="'lab' are not known; use rgb, y, grey"):
+    with pytest.raises(UsageError, match="unknown channels 'lab'; use rgb, y, grey"):
         as_channels(photos(), "lab")  # type: ignore[arg-type]
     for channels in ("rgb", "y", "grey"):
         with pytest.raises(DataError, match="alpha"):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pinxit.data import Batch, ImageSet, batch_at, open_data
-from pinxit.data.batch import augmented
+from pinxit.data.augment import augmented
 from pinxit.data.render import patch
 from pinxit.data.settings import Augment, DataSettings, PatchSettings
 
@@ -70,13 +70,14 @@ def test_quarter_turns_turn_by_quarters_each_as_often() -> None:
     rng = np.random.default_rng(0)
     image = torch.from_numpy(rng.random((400, 1, 5, 5), dtype=np.float32))
     batch = Batch(image=image, seed=0, step=0)
-    turned = augmented(batch, Augment(turn=True))
+    turned = augmented(batch, Augment(turn=True)).image
     pairs = zip(image, turned, strict=True)
     which = [[torch.equal(row.rot90(k, (1, 2)), new) for k in range(4)].index(True) for row, new in pairs]
     assert np.bincount(which, minlength=4).min() > 75
-    part = augmented(batch.rows(10, 20), Augment(turn=True))
+    part = augmented(batch.rows(10, 20), Augment(turn=True)).image
     assert torch.equal(part, turned[10:20])
-    assert torch.equal(augmented(batch, Augment(flip=True)), augmented(batch, Augment(flip=True, turn=False)))
+    flipped = [augmented(batch, one).image for one in (Augment(flip=True), Augment(flip=True, turn=False))]
+    assert torch.equal(*flipped)
 
 
 def test_grey_and_shallow_pictures_fit_a_set_of_colours_and_16_bits(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pinxit.codes import coding
 from pinxit.codes.sampling import load
 from pinxit.data import Batch
 from pinxit.errors import DataError, StoppedError, UsageError, UserError
-from pinxit.evaluation.evaluate import _drawn as drawn
+from pinxit.evaluation.evaluate import sampled
 from pinxit.evaluation.pictures import identity
 from pinxit.files import sha256
 from pinxit.nets.flow import Flow
@@ -352,10 +352,10 @@ def test_codes_out_of_a_book_have_no_tails_no_between_and_no_way(runs: dict[str,
 
 def test_the_certificate_says_which_prior_drew(runs: dict[str, Path]) -> None:
     run = Run.open(runs["flow"])
-    told = identity(drawn(run, 2, 0, "flow"))
+    told = identity(sampled(run, 2, 0, "flow"))
     assert told["sampler"] == "flow"
     assert told["sampler_sha256"] == sha256(run.prior / "weights.safetensors")
-    assert "sampler_sha256" not in identity(drawn(run, 2, 0, ""))
+    assert "sampler_sha256" not in identity(sampled(run, 2, 0, ""))
 
 
 @pytest.mark.parametrize("name", RUNS)

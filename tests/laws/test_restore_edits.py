@@ -14,9 +14,8 @@ from skimage import data
 
 from pinxit import models
 from pinxit.edits import engine
-from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.restore import Deblur, Dejpeg, Denoise, Erase, Inpaint, Outpaint, Restore, Upscale
+from pinxit.edits.settings import Deblur, Dejpeg, Denoise, Edit, Erase, Inpaint, Outpaint, Restore, Upscale
 from pinxit.errors import DataError, UsageError
 from pinxit.images import Picture
 from pinxit.nets.shapes import PictureShape
@@ -79,7 +78,7 @@ def test_noise_is_told_in_the_unit_of_the_image_range(weights) -> None:
     blind, told = edited(PHOTO, Denoise(model=path)), edited(PHOTO, Denoise(model=path, sigma=0.2))
     np.testing.assert_array_equal(blind, edited(PHOTO, Denoise(model=path, sigma=0)))
     assert (blind != told).any()
-    with pytest.raises(UsageError, match="sees the noise by itself"):
+    with pytest.raises(UsageError, match="estimates the noise by itself"):
         Denoise(model=weights(name="blind.safetensors"), sigma=0.2).bind()
 
 

@@ -16,9 +16,9 @@ from test_engine import small_tiles
 from pinxit import models
 from pinxit.edits import EDITS as TABLE
 from pinxit.edits import engine
-from pinxit.edits.bound import Bound, Edit
+from pinxit.edits.bound import Bound
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.style import Stylize
+from pinxit.edits.settings import Edit, Stylize
 from pinxit.errors import UsageError
 from pinxit.hardware import Hardware
 from pinxit.images import Picture, save_image

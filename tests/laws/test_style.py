@@ -18,13 +18,11 @@ from skimage import data
 
 from pinxit.cli import run
 from pinxit.data import Batch
-from pinxit.edits import looking
-from pinxit.edits.bound import Edit
+from pinxit.edits import painting as module
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.looking import Look
-from pinxit.edits.painter import fitted, read
-from pinxit.edits.painting import Painting, aim_at, ladder, settled
-from pinxit.edits.style import Stylize, Texture
+from pinxit.edits.painting import Painting, TiledExtractor, settled, target_of
+from pinxit.edits.settings import Edit, Stylize, Texture
+from pinxit.edits.stylize import ladder, read_style, scaled_style
 from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.images import Picture
 from pinxit.jobs.recipe import EditRecipe
@@ -162,15 +160,21 @@ def test_tiles_add_up_to_the_whole(
     near = 0.03 if halo > 100 else 0.3
     found = []
     for tile in (1024, 48):
-        monkeypatch.setattr(looking, "TILE", tile)
-        monkeypatch.setattr(looking, "HALO", halo)
-        look = Look(network, (88, 120), mask)
-        aim = aim_at(Look(network, (88, 120)).summary(other), look.summary(photo), 1.0, content=photo, style_share=0.5)
-        painting = Painting((photo + other) / 2, look, aim)
+        monkeypatch.setattr(module, "TILE", tile)
+        monkeypatch.setattr(module, "HALO", halo)
+        extractor = TiledExtractor(network, (88, 120), mask)
+        target = target_of(
+            TiledExtractor(network, (88, 120)).summary(other),
+            extractor.summary(photo),
+            1.0,
+            content=photo,
+            style_share=0.5,
+        )
+        painting = Painting((photo + other) / 2, extractor, target)
         with torch.enable_grad():
-            loss = painting._loss(Batch(image=photo, seed=0, step=0), (3, 5)).terms["seen"]
+            loss = painting._loss(Batch(image=photo, seed=0, step=0), (3, 5)).terms["painting"]
             (gradient,) = torch.autograd.grad(loss, painting.canvas.pixels)
-        found.append((look.summary(photo), loss, gradient, len(look.tiles)))
+        found.append((extractor.summary(photo), loss, gradient, len(extractor.tiles)))
     (whole, loss, gradient, one), (tiled, loss_there, gradient_there, many) = found
     assert one == 1 < many
     torch.testing.assert_close(whole.grams[0], tiled.grams[0], rtol=1e-4, atol=1e-5)
@@ -194,7 +198,7 @@ PIXELS = data.astronaut()[40:104, 170:250]
 def distances(pixels: np.ndarray, style: Path, network: LossNetwork) -> tuple[float, float]:
     """How far a painted picture is from the style and from the content."""
     image, content = (torch.from_numpy(one / 255).float().permute(2, 0, 1)[None] for one in (pixels, PIXELS))
-    seen, wanted = network(image), network(read(style))
+    seen, wanted = network(image), network(read_style(style))
     grams = [[gram(maps) for maps in one.style] for one in (seen, wanted)]
     return style_distance(*grams).item(), content_distance(seen.content, network(content).content).item()
 
@@ -243,8 +247,8 @@ def test_styles_are_blended_by_their_shares(style: Path, tmp_path: Path) -> None
 
 
 def test_strokes_are_as_large_as_the_scale_says(style: Path) -> None:
-    assert fitted(torch.rand(1, 3, 200, 100), 50).shape == (1, 3, 50, 25)
-    assert fitted(torch.rand(1, 3, 20, 10), 50).shape == (1, 3, 40, 20), (
+    assert scaled_style(torch.rand(1, 3, 200, 100), 50).shape == (1, 3, 50, 25)
+    assert scaled_style(torch.rand(1, 3, 20, 10), 50).shape == (1, 3, 40, 20), (
         "a style is not made larger than twice its size"
     )
     small, large = (painted(PIXELS, Stylize(style=style, steps=3, scale=scale)) for scale in (0.4, 1))
@@ -256,11 +260,11 @@ def test_only_what_is_masked_takes_part_in_the_style(style: Path, network: LossN
     left = torch.zeros(1, 1, 96, 120)
     left[..., :60] = 1
     masked, part, whole = (
-        look.summary(image).grams[0][0, 3, :3]  # the mean of the colours
-        for look, image in (
-            (Look(network, (96, 120), left), PHOTO),
-            (Look(network, (96, 60)), PHOTO[..., :60]),
-            (Look(network, (96, 120)), PHOTO),
+        extractor.summary(image).grams[0][0, 3, :3]  # the mean of the colours
+        for extractor, image in (
+            (TiledExtractor(network, (96, 120), left), PHOTO),
+            (TiledExtractor(network, (96, 60)), PHOTO[..., :60]),
+            (TiledExtractor(network, (96, 120)), PHOTO),
         )
     )
     torch.testing.assert_close(masked, part, rtol=0.03, atol=0)

@@ -18,8 +18,9 @@ import pinxit
 from pinxit.cli import run
 from pinxit.edits import EDITS
 from pinxit.edits.adjust import Adjust
-from pinxit.edits.bound import Bound, Edit, Local
+from pinxit.edits.bound import Bound, Local
 from pinxit.edits.mask import Mask
+from pinxit.edits.settings import Edit
 from pinxit.files import sha256
 from pinxit.images import load_picture, read_recipe
 from pinxit.jobs.batch import edit_bytes
@@ -150,12 +151,12 @@ def test_a_real_pipe(here: Path) -> None:
         (["edit", "adjust | adjust", "dog.png", "-o", "x.png", "--exposure", "1"], "brackets behind its name"),
         (["edit", "adjust", "-o", "x.png"], "name the pictures"),
         (["edit", "adjust", "dog.png"], "-o says where results go"),
-        (["edit", "adjust", "dog.png", "-o", "-y"], "./-y if it is called so"),
+        (["edit", "adjust", "dog.png", "-o", "-y"], "./-y"),
         (["edit", "adjust", "dog.png", "cat.jpg", "-o", "x.png"], "folder with the name of a picture"),
         (["edit", "adjust", "dog.png", "cat.jpg", "-o", "mask.png"], "several pictures need a folder"),
         (["edit", "adjust", "dog.png", "-o", "x.gif"], "cannot save pictures as .gif"),
         (["edit", "adjust", "dog.png", "-o", "x.png", "--format", "webp"], "--format webp: the suffix of x.png"),
-        (["edit", "adjust", "dog.png", "-o", "mask.png"], "mask.png exists already; -y"),
+        (["edit", "adjust", "dog.png", "-o", "mask.png"], "mask.png exists; -y"),
         (["edit", "adjust", "dog.png", "-o", "dog.png"], "dog.png would be replaced by its own result"),
         (["edit", "adjust", "dog.png", "-o", "dog.png", "--skip-existing"], "would be replaced by its own result"),
         (["edit", "adjust", "dog.png", "-o", "x.png", "-y", "--skip-existing"], "only one of them"),
@@ -189,7 +190,7 @@ def test_nothing_is_replaced_unless_asked(here: Path, capsys: pytest.CaptureFixt
     assert run(["edit", "adjust", "dog.png", "cat.jpg", "-o", "out", "--exposure", "1"]) == 0
     kept = Path("out/dog.png").read_bytes()
     assert run(["edit", "adjust", "dog.png", "cat.jpg", "-o", "out"]) == 2
-    assert "2 results exist already, the first is out/dog.png" in capsys.readouterr().err
+    assert "2 results exist, the first is out/dog.png" in capsys.readouterr().err
     assert Path("out/dog.png").read_bytes() == kept
     assert run(["edit", "adjust", "dog.png", "cat.jpg", "-o", "out", "-y"]) == 0
     assert Path("out/dog.png").read_bytes() != kept

@@ -78,7 +78,11 @@ def test_what_has_no_counterpart_is_named(folders: tuple[Path, Path]) -> None:
     document = evaluate_pairs(str(noisy), str(originals))
     assert document["scores"]["psnr"]["n"] == 10
     said = "\n".join(document["remarks"])
-    for what in ("no counterpart: lonely.bmp", "was not judged: 000.png", "another size than its counterpart: 001.bmp"):
+    for what in (
+        "no counterpart: lonely.bmp",
+        "only in the reference: 000.png",
+        "another size than its counterpart: 001.bmp",
+    ):
         assert what in said
 
 
@@ -93,7 +97,7 @@ def test_one_pair_is_one_line_before_the_work(
 ) -> None:
     alone = photos(1, size=(40, 36), name="alone")
     monkeypatch.setattr(pairs, "_batches", None)
-    with pytest.raises(DataError, match="have 1 pair of pictures of one name and size, and an interval needs 2"):
+    with pytest.raises(DataError, match="have 1 pair of pictures of one name and size; an interval needs 2"):
         evaluate_pairs(str(alone), str(folders[1]))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pinxit.codes.sampling import GenerativeModel
 from pinxit.data import Batch, open_data
-from pinxit.data.render import fitted, with_channels
+from pinxit.data.render import fit_picture, with_channels
 from pinxit.data.sets import ImageSet, parse_spec
 from pinxit.errors import DataError, UsageError
 from pinxit.files import write_json
@@ -63,7 +63,7 @@ def given(model: GenerativeModel, source: str, n: int | None = None, only: str |
     images = open_data(source, recipe.holdout if part else 0).train
     numbers = (np.arange(len(images)) if only is None else _of_class(images, only, base))[:n]
     size = (recipe.size, recipe.size)
-    pixels = [with_channels(fitted(images[number], size, recipe.fit), recipe.channels) for number in numbers]
+    pixels = [with_channels(fit_picture(images[number], size, recipe.fit), recipe.channels) for number in numbers]
     every = images.names
     names = [every[number] for number in numbers]
     for name, picture in zip(names, pixels, strict=True):

@@ -1,27 +1,38 @@
-"""Batches as a function of (seed, step): resuming needs no saved sampler, and a row's noise depends on no other row."""
+"""Batches as a function of (seed, step): resuming needs no saved state, and a row's noise depends on no other row."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pinxit.data import draws
-from pinxit.data.sets import ImageSet
+from pinxit.data.augment import NO_CLASS, augmented, clipped
+from pinxit.data.render import placement
+from pinxit.data.sets import ImageSet, Layer
 from pinxit.data.settings import Augment, Fit
 from pinxit.images.convert import to_float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """Rows of training data: images float32 (N, C, H, W) in [0, 1], labels int64 (N,), and each row's own randomness.
+    """Rows of training data, and each row's own randomness.
+
+    - `image`: float32 (N, C, H, W) in [0, 1].
+    - `label`: int64 (N,), the class.
+    - `mask`: (N, 1, H, W); where a picture is to change (float32, 0 or 1), or each pixel's class (int64; 255 is void).
+    - `pair`: float32 (N, C', H, W) in [0, 1], another picture of the same scene.
+    - `boxes`: float32 (N, K, 5); left, top, right, bottom in pixels from the top left corner, and the class. Rows that
+      pad a picture of fewer boxes have class -1.
+    - `caption`: N texts.
+    - `sound`: float32 (N, D), a vector that describes a sound.
+    - `other`: float32 (N, C, H, W) in [0, 1], an independent sample of a second set.
 
     Row i draws from (seed, step, start + i, stream). `start` is the index of row 0 within its step, so that a part of a
     batch draws what the whole would have drawn.
@@ -31,6 +42,9 @@ class Batch:
     label: Tensor | None = None
     mask: Tensor | None = None
     pair: Tensor | None = None
+    boxes: Tensor | None = None
+    caption: tuple[str, ...] | None = None
+    sound: Tensor | None = None
     other: Tensor | None = None
     seed: int
     step: int
@@ -41,39 +55,41 @@ class Batch:
 
     def normal(self, *shape: int, stream: str = "latent") -> Tensor:
         """Return standard normal float32 (N, *shape), on the device of the images; each row has its own."""
-        return self._drawn(draws.normal, shape, stream)
+        return self._sampled(draws.normal, shape, stream)
 
     def uniform(self, *shape: int, stream: str = "latent") -> Tensor:
         """Return float32 (N, *shape) uniform in [0, 1), on the device of the images; each row has its own."""
-        return self._drawn(draws.uniform, shape, stream)
+        return self._sampled(draws.uniform, shape, stream)
 
     def coins(self, odds: Tensor, stream: str) -> Tensor:
-        """Return float32 of ones with the probabilities `odds` (N, ...), else zeros; each row has its own draws."""
-        return (self._drawn(draws.coarse, tuple(odds.shape[1:]), stream) < odds).float()
+        """Return float32 ones with the probabilities `odds` (N, ...), else zeros; each row has its own draws."""
+        return (self._sampled(draws.coarse, tuple(odds.shape[1:]), stream) < odds).float()
 
     def generators(self, stream: str) -> list[torch.Generator]:
-        """Return a generator for each row, on the processor, for draws whose number is not known beforehand."""
+        """Return a generator for each row, on the processor, for draws whose count is not known beforehand."""
         keys = draws.row_keys(self.seed, self.step, np.arange(self.start, self.start + len(self)), stream)
         return [torch.Generator().manual_seed(int(key >> np.uint64(1))) for key in keys]
 
     def rows(self, start: int, stop: int) -> Batch:
         """Return rows `start` to `stop` as a batch of their own, in which each row draws what it drew here."""
-        cut: dict[str, Any] = {name: tensor[start:stop] for name, tensor in self._tensors().items()}
+        cut: dict[str, Any] = {name: values[start:stop] for name, values in self._columns().items()}
         return replace(self, start=self.start + start, **cut)
 
     def to(self, device: torch.device, memory_format: torch.memory_format) -> Batch:
         """Return the batch on a device, with its pictures in a memory format."""
-        moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in self._tensors().items()}
+        tensors = {name: values for name, values in self._columns().items() if isinstance(values, Tensor)}
+        moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in tensors.items()}
         return replace(self, **moved | {"image": moved["image"].to(memory_format=memory_format)})
 
-    def _tensors(self) -> dict[str, Tensor]:
-        fields = {name: getattr(self, name) for name in ("image", "label", "mask", "pair", "other")}
-        return {name: tensor for name, tensor in fields.items() if tensor is not None}
+    def _columns(self) -> dict[str, Any]:
+        """Return everything that has a value for each row."""
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: values for name, values in columns.items() if not isinstance(values, int | None)}
 
-    def _drawn(self, draw: Callable[[np.ndarray, int], np.ndarray], shape: tuple[int, ...], stream: str) -> Tensor:
+    def _sampled(self, draw: Callable[[np.ndarray, int], np.ndarray], shape: tuple[int, ...], stream: str) -> Tensor:
         keys = draws.row_keys(self.seed, self.step, np.arange(self.start, self.start + len(self)), stream)
-        drawn = draw(keys, math.prod(shape)).reshape(len(self), *shape)
-        return torch.from_numpy(drawn).to(self.image.device)
+        numbers = draw(keys, math.prod(shape)).reshape(len(self), *shape)
+        return torch.from_numpy(numbers).to(self.image.device)
 
 
 def batch_at(
@@ -88,7 +104,8 @@ def batch_at(
 ) -> Batch:
     """Return the batch of a step: a pure function of its arguments.
 
-    The pictures come in the random order of (seed, epoch), each once an epoch; a batch may reach over its end.
+    The pictures come in the random order of (seed, epoch), each once an epoch; a batch may reach over its end. Mask,
+    pair and boxes are fitted and augmented as their picture is.
     """
     positions = np.arange(step * batch_size, (step + 1) * batch_size)
     numbers = np.empty(batch_size, np.int64)
@@ -96,43 +113,36 @@ def batch_at(
     for epoch in range(epochs[0], epochs[-1] + 1):
         inside = epochs == epoch
         numbers[inside] = _order(len(images), seed, epoch)[positions[inside] % len(images)]
-    if fit == "patch":
-        keys = draws.row_keys(seed, step, np.arange(batch_size), "patch")
-        rows = images.patches(numbers, size, draws.uniform(keys, 2))
-    else:
-        rows = images.rows(numbers, (size, size), fit)
+    places = draws.uniform(draws.row_keys(seed, step, np.arange(batch_size), "patch"), 2) if fit == "patch" else None
+
+    def rows(layer: Layer) -> np.ndarray:
+        return layer.rows(numbers, (size, size), fit) if places is None else layer.patches(numbers, size, places)
+
+    belongs = images.companions
     batch = Batch(
-        image=to_float(rows),
+        image=to_float(rows(images)),
         label=None if images.labels is None else torch.from_numpy(images.labels[numbers]),
+        mask=None if belongs.mask is None else torch.from_numpy(rows(belongs.mask)).permute(0, 3, 1, 2).long(),
+        pair=None if belongs.pair is None else to_float(rows(belongs.pair)),
+        boxes=None if belongs.boxes is None else _boxes(images, belongs.boxes, numbers, size, fit, places),
         seed=seed,
         step=step,
     )
-    return replace(batch, image=augmented(batch, augment))
+    return augmented(batch, augment)
 
 
-def augmented(batch: Batch, augment: Augment) -> Tensor:
-    """Return the square images mirrored, turned, scaled, rotated and shifted as each row draws it, edges reflected."""
-    image = batch.image
-    moves = bool(augment.shift or augment.rotate or augment.scale)
-    if not (augment.flip or augment.turn or moves):
-        return image
-    coin, *signed, quarter = batch.uniform(6, stream="augment").T
-    if augment.flip:
-        image = torch.where((coin < 0.5)[:, None, None, None], image.flip(-1), image)
-    if augment.turn:
-        turns = (4 * quarter).int().tolist()
-        image = torch.stack([row.rot90(turn, (1, 2)) for row, turn in zip(image, turns, strict=True)])
-    if not moves:
-        return image
-    across, down, turn, zoom = (2 * draw - 1 for draw in signed)
-    angle, factor = torch.deg2rad(turn * augment.rotate), 1 + zoom * augment.scale
-    cosine, sine = angle.cos() / factor, angle.sin() / factor
-    shift = torch.stack([across, down], dim=1)[:, :, None] * (2 * augment.shift)
-    back = torch.stack([cosine, sine, -sine, cosine], dim=1).view(
-        -1, 2, 2
-    )  # from where a pixel goes to where it came from
-    where = F.affine_grid(torch.cat([back, -back @ shift], dim=2), list(image.shape), align_corners=False)
-    return F.grid_sample(image, where, padding_mode="reflection", align_corners=False)
+def _boxes(
+    images: ImageSet, boxes: Sequence[np.ndarray], numbers: np.ndarray, size: int, fit: Fit, places: np.ndarray | None
+) -> Tensor:
+    """Return the boxes of pictures (n, K, 5) as `Batch` has them: where the pictures come to lie in their rows."""
+    found = [boxes[number] for number in numbers]
+    filled = np.zeros((len(found), max(map(len, found)), 5), np.float32)
+    filled[..., 4] = NO_CLASS
+    for row, (number, one) in enumerate(zip(numbers, found, strict=True)):
+        place = (0.5, 0.5) if places is None else places[row]
+        across, down, left, top = placement(images.shapes[number], (size, size), fit, place)
+        filled[row, : len(one)] = one * (across, down, across, down, 1) + (left, top, left, top, 0)
+    return clipped(torch.from_numpy(filled), (size, size))
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""From a picture of any shape to a row of a batch: cropped, padded or stretched to one size, and kept."""
+"""From pictures of any shape to rows of a batch: cropped, padded or stretched to one size, or a patch of each."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Protocol
 import numpy as np
 
 from pinxit.data.settings import Fit
-from pinxit.images import resize
+from pinxit.images import resize, resize_nearest
 
 CACHE_CEILING = 1 << 30
+VOID = 255  # the class of mask pixels that belong to no class, and of those beside a padded picture
 
 
 class Pictures(Protocol):
@@ -22,10 +23,19 @@ class Pictures(Protocol):
 
 
 class Renderer:
-    """Gives pictures at one size, channels and depth; keeps the first GiB of rows in memory once they were made."""
+    """Gives pictures at one size, channels and depth. It keeps the first GiB of rows in memory."""
 
-    def __init__(self, pictures: Pictures, size: tuple[int, int], fit: Fit, channels: int, dtype: np.dtype) -> None:
+    def __init__(
+        self,
+        pictures: Pictures,
+        size: tuple[int, int],
+        fit: Fit,
+        channels: int,
+        dtype: np.dtype,
+        masks: bool = False,
+    ) -> None:
         self.pictures, self.size, self.fit, self.channels, self.dtype = pictures, size, fit, channels, dtype
+        self.masks = masks
         shape = (*size, channels)
         kept = min(len(pictures), CACHE_CEILING // (int(np.prod(shape)) * dtype.itemsize))
         self._kept = np.empty((kept, *shape), dtype)
@@ -45,48 +55,70 @@ class Renderer:
         )
 
     def _render(self, number: int) -> np.ndarray:
+        if self.masks:
+            return fit_mask(self.pictures[number], self.size, self.fit)
         picture = with_depth(self.pictures[number], self.dtype)
-        return with_channels(fitted(picture, self.size, self.fit), self.channels)
+        return with_channels(fit_picture(picture, self.size, self.fit), self.channels)
 
 
-def fitted(picture: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndarray:
+def fit_picture(picture: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndarray:
     """Return a picture (H, W, C) at `size` = (height, width), antialiased.
 
-    `crop` takes the largest centred part of the right shape, `pad` puts the whole on black (transparent where there is
-    alpha), `stretch` changes the proportions, `patch` takes the middle at its own resolution.
+    `crop` takes the largest centred part of the right proportions, `pad` puts the whole on black (transparent where
+    there is alpha), `stretch` changes the proportions, `patch` takes the middle at its own resolution.
     """
-    (height, width), (high, wide) = picture.shape[:2], size
     if fit == "patch":
         return patch(picture, size, (0.5, 0.5))
-    if fit == "stretch":
-        return resize(picture, size)
-    if fit == "crop":
-        scale = min(height / high, width / wide)
-        down, across = min(height, high * scale), min(width, wide * scale)  # a product may round up past the side
-        top, left = (height - down) / 2, (width - across) / 2
-        return resize(picture, size, (left, top, left + across, top + down))
-    scale = max(height / high, width / wide)
-    inner = resize(picture, (max(1, round(height / scale)), max(1, round(width / scale))))
-    padded = np.zeros((*size, picture.shape[2]), picture.dtype)
-    top, left = (high - inner.shape[0]) // 2, (wide - inner.shape[1]) // 2
-    padded[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
-    return padded
+    if fit == "pad":
+        inner, (top, left) = _inner(picture.shape, size)
+        return _padded(resize(picture, inner), size, (top, left), 0)
+    return resize(picture, size, _crop_box(picture.shape, size) if fit == "crop" else None)
+
+
+def fit_mask(mask: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndarray:
+    """Return class numbers (H, W, 1) as `fit_picture` places its picture, by the nearest pixel; padding is `VOID`."""
+    if fit == "patch":
+        return patch(mask, size, (0.5, 0.5))
+    if fit == "pad":
+        inner, (top, left) = _inner(mask.shape, size)
+        return _padded(resize_nearest(mask, inner), size, (top, left), VOID)
+    return resize_nearest(mask, size, _crop_box(mask.shape, size) if fit == "crop" else None)
+
+
+def placement(
+    shape: Sequence[int], size: tuple[int, int], fit: Fit, place: Sequence[float] | np.ndarray = (0.5, 0.5)
+) -> tuple[float, float, float, float]:
+    """Return where a picture of `shape` = (height, width) comes to lie at `size`: (across, down, left, top).
+
+    Its point (x, y), in pixels, becomes (x * across + left, y * down + top). `place` is that of `patch`.
+    """
+    (height, width), (high, wide) = shape[:2], size
+    if fit == "patch":
+        top, left = _corner((max(height, high), max(width, wide)), size, place)
+        return 1.0, 1.0, -float(left), -float(top)
+    if fit == "pad":
+        (inner_high, inner_wide), (top, left) = _inner(shape, size)
+        return inner_wide / width, inner_high / height, float(left), float(top)
+    left_edge, top_edge, right, bottom = _crop_box(shape, size) if fit == "crop" else (0.0, 0.0, width, height)
+    across, down = wide / (right - left_edge), high / (bottom - top_edge)
+    return across, down, -left_edge * across, -top_edge * down
 
 
 def patch(picture: np.ndarray, size: tuple[int, int], place: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return a part of a picture (H, W, C) of `size` = (height, width), at `place` in [0, 1)^2 of where it may lie.
+    """Return a part of a picture (H, W, C) of `size` = (height, width), at its own resolution.
 
-    A picture that is smaller is first continued by its reflections, edge pixels included.
+    `place` in [0, 1)^2 chooses among all positions, from top to bottom and from left to right. A smaller picture is
+    first continued by its reflections, edge pixels included.
     """
     lacking = [(0, max(0, side - there)) for side, there in zip(size, picture.shape, strict=False)]
     if any(after for _, after in lacking):
         picture = np.pad(picture, (*lacking, (0, 0)), "symmetric")
-    top, left = (int(at * (there - side + 1)) for at, there, side in zip(place, picture.shape, size, strict=False))
+    top, left = _corner(picture.shape, size, place)
     return picture[top : top + size[0], left : left + size[1]]
 
 
 def with_depth(picture: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return a picture as uint8 or uint16, which it fits into; 255 becomes 65535."""
+    """Return a picture as uint8 or uint16, no shallower than it is; 255 becomes 65535."""
     return picture if picture.dtype == dtype else picture.astype(dtype) * 257
 
 
@@ -97,3 +129,33 @@ def with_channels(picture: np.ndarray, channels: int) -> np.ndarray:
     if picture.shape[2] == 3 and channels == 4:
         picture = np.pad(picture, ((0, 0), (0, 0), (0, 1)), constant_values=np.iinfo(picture.dtype).max)
     return picture
+
+
+def _crop_box(shape: Sequence[int], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return the largest centred part that has the proportions of `size`: (left, top, right, bottom)."""
+    (height, width), (high, wide) = shape[:2], size
+    scale = min(height / high, width / wide)
+    down, across = min(height, high * scale), min(width, wide * scale)  # a product may round up past the side
+    top, left = (height - down) / 2, (width - across) / 2
+    return left, top, left + across, top + down
+
+
+def _inner(shape: Sequence[int], size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the (height, width) of a whole picture inside `size`, and its (top, left) there."""
+    (height, width), (high, wide) = shape[:2], size
+    scale = max(height / high, width / wide)
+    inner = max(1, round(height / scale)), max(1, round(width / scale))
+    return inner, ((high - inner[0]) // 2, (wide - inner[1]) // 2)
+
+
+def _padded(inner: np.ndarray, size: tuple[int, int], corner: tuple[int, int], value: int) -> np.ndarray:
+    padded = np.full((*size, inner.shape[2]), value, inner.dtype)
+    top, left = corner
+    padded[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return padded
+
+
+def _corner(shape: Sequence[int], size: tuple[int, int], place: Sequence[float] | np.ndarray) -> tuple[int, int]:
+    """Return the top and left of a patch, chosen by `place`."""
+    top, left = (int(at * (there - side + 1)) for at, there, side in zip(place, shape, size, strict=False))
+    return top, left

@@ -1,4 +1,4 @@
-"""Sets of pictures opened by one word: a name, a folder, a zip, an npz or IDX files; a part is held out to judge by."""
+"""Sets of pictures opened by one word: a name, a folder, a zip, an npz or IDX files. A part is held out for judging."""
 
 from __future__ import annotations
 
@@ -22,23 +22,102 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class ImageSet:
-    """Some pictures of a packed set, in a fixed order; they stay on the disk until asked for.
+class Layer:
+    """Some pictures of a packed set, in a fixed order, as rows of a batch. They stay on the disk until asked for.
 
-    `name` is the set's and, where it is divided, the part's ("mnist:test"), `fingerprint` the whole pack's SHA-256.
-    `channels` is 1 if all the pack's pictures are grey, 4 if the alpha of any is not opaque, else 3.
-    `labels` is (n,) int64 into `classes`, or None; `shapes` is (n, 2): height, width.
+    `channels` is 1 if all the pack's pictures are grey, 4 if the alpha of any is not opaque, else 3. `shapes` is
+    (n, 2): height, width. Masks have `classes` (256,) uint8, from the numbers in their files to those in the rows.
     """
 
-    def __init__(self, pack: Pack, indices: np.ndarray, name: str) -> None:
-        self.name = name
-        self.fingerprint = pack.fingerprint
-        self.classes = pack.classes
+    def __init__(self, pack: Pack, indices: np.ndarray, classes: np.ndarray | None = None) -> None:
         self.channels = int(pack.shapes[:, 2].max())
-        self.labels: np.ndarray | None = None if pack.labels is None else pack.labels[indices]
         self.shapes: np.ndarray = pack.shapes[indices, :2]
-        self._pack, self._indices = pack, indices
+        self._pack, self._indices, self._classes = pack, indices, classes
         self._renderers: dict[tuple[int, int, Fit], Renderer] = {}
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        """Return picture `number` (H, W, C) as it was stored, uint8 or uint16, read-only; a mask's classes."""
+        stored = self._pack[int(self._indices[number])]
+        return stored if self._classes is None else self._classes[stored]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the rows: uint8, or uint16 if any picture of the pack is."""
+        return np.dtype(f"u{self._pack.depths.max()}")
+
+    def rows(self, numbers: np.ndarray, size: tuple[int, int], fit: Fit = "crop") -> np.ndarray:
+        """Return pictures as (n, H, W, channels) at a size, uint8 or uint16 as the set is (16 bit if any of it is)."""
+        equal = self._pack.equal
+        if equal is not None and equal.shape[1:] == (*size, self.channels) and self._classes is None:
+            rows: np.ndarray = equal[self._indices[numbers]]
+            return rows
+        if (*size, fit) not in self._renderers:
+            masks = self._classes is not None
+            self._renderers[*size, fit] = Renderer(self, size, fit, self.channels, self.dtype, masks)
+        return self._renderers[*size, fit].rows(numbers)
+
+    def patches(self, numbers: np.ndarray, size: int, places: np.ndarray) -> np.ndarray:
+        """Return a square of each picture at its own resolution, (n, size, size, channels), as `rows` otherwise.
+
+        `places` (n, 2) in [0, 1) chooses each position, from top to bottom and from left to right. A smaller picture is
+        continued by its reflections.
+        """
+        cut = (patch(self[number], (size, size), place) for number, place in zip(numbers, places, strict=True))
+        return np.stack([with_channels(with_depth(one, self.dtype), self.channels) for one in cut])
+
+    def subset(self, positions: np.ndarray) -> Layer:
+        """Return the layer of the pictures at these positions of this one."""
+        return Layer(self._pack, self._indices[positions], self._classes)
+
+
+@dataclass(frozen=True)
+class Companions:
+    """What belongs to the pictures of a set, in their order and of their shapes: masks, pairs and boxes.
+
+    Masks have `pixel_classes` classes, and `VOID` where a pixel has none. Boxes are (k, 5) float32 a picture: left,
+    top, right and bottom in its pixels, and the class.
+    """
+
+    mask: Layer | None = None
+    pair: Layer | None = None
+    boxes: Sequence[np.ndarray] | None = None
+    pixel_classes: int = 0
+
+    def subset(self, positions: np.ndarray) -> Companions:
+        """Return what belongs to the pictures at these positions."""
+        return Companions(
+            mask=None if self.mask is None else self.mask.subset(positions),
+            pair=None if self.pair is None else self.pair.subset(positions),
+            boxes=None if self.boxes is None else [self.boxes[position] for position in positions],
+            pixel_classes=self.pixel_classes,
+        )
+
+
+class ImageSet(Layer):
+    """Some pictures of a packed set with their names, and their labels and companions where there are any.
+
+    `name` is the set's and, where it is divided, the part's ("mnist:test"). `fingerprint` is the SHA-256 of the pack,
+    or of all packs where there are companions. `labels` is (n,) int64 into `classes`, or None.
+    """
+
+    def __init__(
+        self,
+        pack: Pack,
+        indices: np.ndarray,
+        name: str,
+        companions: Companions = Companions(),
+        fingerprint: str | None = None,
+    ) -> None:
+        super().__init__(pack, indices)
+        self.name = name
+        self.companions = companions
+        self.fingerprint = fingerprint or pack.fingerprint
+        self.classes = pack.classes
+        self.labels: np.ndarray | None = None if pack.labels is None else pack.labels[indices]
+        self.parts: np.ndarray = pack.parts[indices]
 
     @property
     def names(self) -> list[str]:
@@ -50,13 +129,6 @@ class ImageSet:
         """The SHA-256 of which of the pack's pictures these are."""
         return hashlib.sha256(self._indices.astype("<i8").tobytes()).hexdigest()
 
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def __getitem__(self, number: int) -> np.ndarray:
-        """Return picture `number` (H, W, C) as it was stored, uint8 or uint16, read-only."""
-        return self._pack[int(self._indices[number])]
-
     @cached_property
     def own_size(self) -> int | None:
         """The side in pixels if all pictures of the pack are equal squares of a size one can train at, else None."""
@@ -64,36 +136,16 @@ class ImageSet:
         equal = height == width and (self._pack.shapes[:, :2] == height).all()
         return int(height) if equal and SMALLEST <= height <= LARGEST else None
 
-    @property
-    def dtype(self) -> np.dtype:
-        """The type of the rows: uint8, or uint16 if any picture of the pack is."""
-        return np.dtype(f"u{self._pack.depths.max()}")
-
-    def rows(self, numbers: np.ndarray, size: tuple[int, int], fit: Fit = "crop") -> np.ndarray:
-        """Return pictures as (n, H, W, channels) at a size, uint8 or uint16 as the set is (16 bit if any of it is)."""
-        equal = self._pack.equal
-        if equal is not None and equal.shape[1:] == (*size, self.channels):
-            rows: np.ndarray = equal[self._indices[numbers]]
-            return rows
-        if (*size, fit) not in self._renderers:
-            self._renderers[*size, fit] = Renderer(self, size, fit, self.channels, self.dtype)
-        return self._renderers[*size, fit].rows(numbers)
-
-    def patches(self, numbers: np.ndarray, size: int, places: np.ndarray) -> np.ndarray:
-        """Return a square of each picture at its own resolution, (n, size, size, channels), as `rows` otherwise.
-
-        `places` (n, 2) in [0, 1) say where between the top and the bottom, and the left and the right, each lies.
-        Pictures that are smaller are reflected at their edges.
-        """
-        cut = (patch(self[number], (size, size), place) for number, place in zip(numbers, places, strict=True))
-        return np.stack([with_channels(with_depth(one, self.dtype), self.channels) for one in cut])
-
     def tensor(self, size: int | tuple[int, int], fit: Fit = "crop", start: int = 0, stop: int | None = None) -> Tensor:
         """Return pictures in order, float32 (N, C, H, W) in [0, 1]; `size` is the side or (height, width)."""
         from pinxit.images.convert import to_float
 
         both = (size, size) if isinstance(size, int) else size
         return to_float(self.rows(np.arange(len(self))[start:stop], both, fit))
+
+    def part(self, positions: np.ndarray, name: str) -> ImageSet:
+        """Return the set of the pictures at these positions, with what belongs to them."""
+        return ImageSet(self._pack, self._indices[positions], name, self.companions.subset(positions), self.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -108,40 +160,46 @@ class DataSet:
 def open_data(spec: str, holdout: float = HOLDOUT) -> DataSet:
     """Open "mnist", a folder, a zip, an npz or IDX files; ":train" or ":test" after it picks that part alone.
 
-    Named and MNIST-like sets keep their official split; of others the share `holdout` is held out by a hash of the file
+    Named and MNIST-like sets keep their official split. Of others the share `holdout` is held out by a hash of the file
     name, so a picture stays on its side when others come. `DataError` if nothing can be read.
     """
     base, part = parse_spec(spec)
     opened, notes = mnist.open_pack() if base == mnist.NAME else pack(open_source(Path(base)))
-    return _divide(opened, base, part, holdout, notes)
+    return divide(whole_pack(opened), base, part, holdout, notes)
 
 
 def open_packed(fingerprint: str, spec: str, holdout: float = HOLDOUT) -> DataSet:
     """Open a set that was packed here before by its fingerprint, whatever has become of the source `spec`."""
-    return _divide(Pack(pack_path(fingerprint)), *parse_spec(spec), holdout, ())
+    return divide(whole_pack(Pack(pack_path(fingerprint))), *parse_spec(spec), holdout, ())
 
 
 def parse_spec(spec: str) -> tuple[str, str]:
-    """Return the set and its part that are asked for: ("mnist", "test") for "mnist:test", else (spec, "")."""
+    """Return the set and the part that are asked for: ("mnist", "test") for "mnist:test", else (spec, "")."""
     base, _, part = spec.rpartition(":")
     return (base, part) if base and part in PARTS[1:] else (spec, "")
 
 
-def _divide(opened: Pack, base: str, part: str, holdout: float, notes: Sequence[str]) -> DataSet:
-    held = opened.parts == PARTS.index("test") if opened.parts.any() else _held_out(opened.names, holdout)
+def whole_pack(opened: Pack) -> ImageSet:
+    """Return all pictures of a pack."""
+    return ImageSet(opened, np.arange(len(opened)), "")
+
+
+def divide(whole: ImageSet, base: str, part: str, holdout: float, notes: Sequence[str]) -> DataSet:
+    """Divide a set into what is trained on and what is held out, by its official parts or by name; `part` picks one."""
+    held = whole.parts == PARTS.index("test") if whole.parts.any() else _held_out(whole.names, holdout)
     name = Path(base).resolve().name
     divided = held.any() and not held.all()
     parts = {
-        "train": ImageSet(opened, np.flatnonzero(~held), f"{name}:train" if divided else name),
-        "test": ImageSet(opened, np.flatnonzero(held), f"{name}:test" if divided else name),
+        "train": whole.part(np.flatnonzero(~held), f"{name}:train" if divided else name),
+        "test": whole.part(np.flatnonzero(held), f"{name}:test" if divided else name),
     }
     if part and not len(parts[part]):
-        raise DataError(f"{base}: nothing is in its {part} part; hold more out, or leave out ':{part}'")
+        raise DataError(f"{base}: its {part} part is empty; raise --holdout, or leave out ':{part}'")
     if not part and not len(parts["train"]):
         part = "test"  # a set that is its official test part and nothing else
-    nothing = ImageSet(opened, np.arange(0), f"{name}:nothing")
+    nothing = whole.part(np.arange(0), f"{name}:nothing")
     train, rest = (parts[part], nothing) if part else (parts["train"], parts["test"])
-    return DataSet(train, rest, (_summary(opened, name, train, rest), *notes))
+    return DataSet(train, rest, (_summary(whole, name, train, rest), *notes))
 
 
 def _held_out(names: Sequence[str], holdout: float) -> np.ndarray:
@@ -152,8 +210,8 @@ def _held_out(names: Sequence[str], holdout: float) -> np.ndarray:
     return held
 
 
-def _summary(opened: Pack, name: str, train: ImageSet, rest: ImageSet) -> str:
-    (least_high, least_wide), (most_high, most_wide) = opened.shapes[:, :2].min(0), opened.shapes[:, :2].max(0)
+def _summary(whole: ImageSet, name: str, train: ImageSet, rest: ImageSet) -> str:
+    (least_high, least_wide), (most_high, most_wide) = whole.shapes.min(0), whole.shapes.max(0)
     sizes = f"{least_wide} x {least_high}"
     if (least_high, least_wide) != (most_high, most_wide):
         sizes += f" to {most_wide} x {most_high}"

@@ -1,4 +1,4 @@
-"""Pictures where they lie: a folder, a zip, an npz or IDX files, listed but not yet decoded."""
+"""Sources of pictures: a folder, a zip, an npz or IDX files, listed but not yet decoded."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -32,8 +32,8 @@ _BAD_ZIP = (OSError, RuntimeError, EOFError, ValueError, zlib.error, lzma.LZMAEr
 class Source:
     """Pictures that `read(i)` decodes (or refuses with a `DataError`), with their names and perhaps classes and parts.
 
-    `key` changes whenever anything in the source does; `labels` are class names; `parts` says "train" or "test" where
-    the makers of the set did; `notes` tells what was passed over; `threads` is how many may usefully read at once.
+    `key` changes whenever anything in the source does. `labels` are class names. `parts` says "train" or "test" where
+    the makers of the set did. `notes` names what was skipped. `threads` is how many may usefully read at once.
     """
 
     name: str
@@ -45,20 +45,39 @@ class Source:
     notes: tuple[str, ...] = ()
     threads: int = 1
 
+    def within(self, folder: str) -> Source:
+        """Return the pictures of one folder of the source, named from there on and without labels."""
+        numbers = [number for number, name in enumerate(self.names) if name.startswith(f"{folder}/")]
+        return replace(
+            self,
+            key=_key(self.key, folder),
+            names=[self.names[number].removeprefix(f"{folder}/") for number in numbers],
+            read=lambda number: self.read(numbers[number]),
+            labels=None,
+        )
 
-def open_source(path: Path) -> Source:
-    """List the pictures at a path; `DataError` where there is nothing to read."""
+
+Decode = Callable[[Path | BinaryIO, str], Picture]
+
+
+def open_source(path: Path, decode: Decode | None = None) -> Source:
+    """List the pictures at a path, of which files are decoded by `decode`; `DataError` if there is nothing to read."""
     try:
-        return _open(path)
+        if not (path.is_dir() or path.is_file()):
+            raise DataError(f"{path}: no such file or folder, and not the name of a set (mnist)")
+        for knows, read in READERS.values():
+            if knows(path):
+                return read(path, decode or read_picture)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    raise DataError(f"{path.name}: not a set of pictures; a folder, a zip, an npz or IDX files work")
 
 
 def mnist_like(name: str, key: str, pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Source:
     """Return labelled pictures (N, H, W) uint8 in official parts: {"train": (images, labels), "test": ...}."""
     parts = [part for part, (_, labels) in pairs.items() for _ in labels]
     if any(len(images) != len(labels) for images, labels in pairs.values()):
-        raise DataError(f"{name}: there must be one label a picture")
+        raise DataError(f"{name}: every picture needs one label")
     return Source(
         name=name,
         key=key,
@@ -69,22 +88,7 @@ def mnist_like(name: str, key: str, pairs: dict[str, tuple[np.ndarray, np.ndarra
     )
 
 
-def _open(path: Path) -> Source:
-    if path.is_dir():
-        return _idx_folder(path) if any(map(idx.is_images, path.iterdir())) else _folder(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file or folder, and not the name of a set (mnist)")
-    if idx.is_images(path):
-        labels = idx.labels_beside(path)
-        return _arrays(path, idx.load(path, 3)[..., None], None if labels is None else idx.load(labels, 1))
-    if path.suffix.lower() == ".npz":
-        return _npz(path)
-    if zipfile.is_zipfile(path):
-        return _zip(path)
-    raise DataError(f"{path.name}: not a set of pictures; a folder, a zip, an npz or IDX files would do")
-
-
-def _folder(folder: Path) -> Source:
+def _folder(folder: Path, decode: Decode) -> Source:
     notes: list[str] = []
     found = [
         (Path(root) / file).relative_to(folder).as_posix()
@@ -92,19 +96,19 @@ def _folder(folder: Path) -> Source:
         for file in files
     ]
     paths, passed = _pictures_among(found)
-    names = [path.encode(errors="backslashreplace").decode() for path in paths]  # a name on disk may not be UTF-8
+    names = [path.encode(errors="backslashreplace").decode() for path in paths]  # a file name may not be UTF-8
     return Source(
         name=folder.resolve().name,
         key=_key("folder", str(folder.resolve()), [(path, *_facts(folder / path)) for path in paths]),
         names=names,
-        read=lambda number: read_picture(folder / paths[number], names[number]),
+        read=lambda number: decode(folder / paths[number], names[number]),
         labels=_labels(names),
         notes=(*notes, *passed),
         threads=THREADS,
     )
 
 
-def _zip(path: Path) -> Source:
+def _zip(path: Path, decode: Decode) -> Source:
     try:
         archive = zipfile.ZipFile(path)
     except _BAD_ZIP as error:
@@ -125,7 +129,7 @@ def _zip(path: Path) -> Source:
             content = archive.read(info)
         except _BAD_ZIP as error:
             raise DataError(f"{info.filename}: cannot be read from the zip ({error})") from error
-        return read_picture(io.BytesIO(content), info.filename)
+        return decode(io.BytesIO(content), info.filename)
 
     roots = {name.partition("/")[0] for name in names}
     wrapped = len(roots) == 1 and all("/" in name for name in names)
@@ -140,7 +144,7 @@ def _zip(path: Path) -> Source:
     )
 
 
-def _npz(path: Path) -> Source:
+def _npz(path: Path, decode: Decode) -> Source:
     try:
         with zipfile.ZipFile(path) as archive:
             size = max(archive.getinfo("images.npy").file_size, *(info.file_size for info in archive.infolist()))
@@ -155,14 +159,22 @@ def _npz(path: Path) -> Source:
     return _arrays(path, images[..., None] if images.ndim == 3 else images, labels)
 
 
-def _idx_folder(folder: Path) -> Source:
+def _idx(path: Path, decode: Decode) -> Source:
+    labels = idx.labels_beside(path)
+    return _arrays(path, idx.load(path, 3)[..., None], None if labels is None else idx.load(labels, 1))
+
+
+def _idx_folder(folder: Path, decode: Decode) -> Source:
     found = sorted(filter(idx.is_images, folder.iterdir()))
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for images in found:
         part = "train" if "train" in images.name else "test"
         labels = idx.labels_beside(images)
         if labels is None or part in pairs:
-            raise DataError(f"{folder.name}: IDX images need one label file a part; name one file to use it alone")
+            raise DataError(
+                f"{folder.name}: each IDX image file needs one label file and its own part; "
+                "name one file to use it alone"
+            )
         pairs[part] = idx.load(images, 3), idx.load(labels, 1)
     key = _key("idx", [(str(path.resolve()), _facts(path)) for path in found])
     return mnist_like(folder.resolve().name, key, dict(sorted(pairs.items(), reverse=True)))  # train, then test
@@ -177,11 +189,12 @@ def _arrays(path: Path, images: np.ndarray, labels: np.ndarray | None) -> Source
     ):
         raise DataError(
             f"{path.name}: images are {images.dtype} {images.shape}; "
-            "uint8 or uint16 (N, H, W, C) with 1, 3 or 4 channels needed"
+            "uint8 or uint16 (N, H, W, C) with 1, 3 or 4 channels is needed"
         )
     if labels is not None and (labels.shape != images.shape[:1] or labels.dtype.kind not in "iuU"):
         raise DataError(
-            f"{path.name}: labels are {labels.dtype} {labels.shape}; one whole number or name a picture needed"
+            f"{path.name}: labels are {labels.dtype} {labels.shape}; "
+            "one whole number or name is needed for each picture"
         )
     return Source(
         name=path.name,
@@ -197,11 +210,11 @@ def _reader(images: Sequence[np.ndarray] | np.ndarray) -> Callable[[int], Pictur
 
 
 def _pictures_among(found: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the names that look like pictures, sorted, and a note about the others."""
+    """Return the names with suffixes of pictures, sorted, and a note about the others."""
     seen = [name for name in found if not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)]
     others = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in seen if not _like_picture(name))
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
-    return sorted(filter(_like_picture, seen)), (f"passed over, not named like pictures: {kinds}",) if others else ()
+    return sorted(filter(_like_picture, seen)), (f"skipped, not named like pictures: {kinds}",) if others else ()
 
 
 def _like_picture(name: str) -> bool:
@@ -213,6 +226,22 @@ def _labels(names: Sequence[str]) -> list[str] | None:
     folders = [name.partition("/")[0] if "/" in name else None for name in names]
     labels = [folder for folder in folders if folder is not None]
     return labels if len(labels) == len(names) and len(set(labels)) > 1 else None
+
+
+class Reader(NamedTuple):
+    """How a kind of source is recognised by its path, and listed. Sources of files take the decoder of a file."""
+
+    knows: Callable[[Path], bool]
+    read: Callable[[Path, Decode], Source]
+
+
+READERS = {
+    "IDX folder": Reader(lambda path: path.is_dir() and any(map(idx.is_images, path.iterdir())), _idx_folder),
+    "folder": Reader(Path.is_dir, _folder),
+    "IDX": Reader(idx.is_images, _idx),
+    "npz": Reader(lambda path: path.suffix.lower() == ".npz", _npz),
+    "zip": Reader(zipfile.is_zipfile, _zip),
+}
 
 
 def _facts(path: Path) -> tuple[int, int]:

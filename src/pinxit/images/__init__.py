@@ -15,12 +15,15 @@ from pinxit.images.picture import (
     NO_PROFILE,
     Metadata,
     Picture,
+    at_most,
     eight_bit,
     grid,
     resize,
+    resize_nearest,
+    scaled,
 )
 from pinxit.images.pillow import FORMATS
-from pinxit.images.read import READERS, SUFFIXES, load_image, load_picture, read_picture, read_recipe
+from pinxit.images.read import READERS, SUFFIXES, load_image, load_picture, read_mask, read_picture, read_recipe
 from pinxit.images.write import format_of, kind_of, save_image, save_picture, write_picture
 
 __all__ = [
@@ -34,17 +37,21 @@ __all__ = [
     "SUFFIXES",
     "Metadata",
     "Picture",
+    "at_most",
     "eight_bit",
     "format_of",
     "grid",
     "kind_of",
     "load_image",
     "load_picture",
+    "read_mask",
     "read_picture",
     "read_recipe",
     "reads_deep",
     "resize",
+    "resize_nearest",
     "save_image",
     "save_picture",
+    "scaled",
     "write_picture",
 ]

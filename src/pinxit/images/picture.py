@@ -90,6 +90,28 @@ def resize(
     return (np.rint(values) if top > 1 else values).clip(0, top).astype(image.dtype)
 
 
+def scaled(image: np.ndarray, share: float) -> np.ndarray:
+    """Return (H, W, C) at `share` times its size, each side at least one pixel, as `resize` does."""
+    high, wide = (max(1, round(side * share)) for side in image.shape[:2])
+    return resize(image, (high, wide))
+
+
+def at_most(image: np.ndarray, side: int) -> np.ndarray:
+    """Return (H, W, C), reduced if its longer side exceeds `side` pixels."""
+    return scaled(image, min(1.0, side / max(image.shape[:2])))
+
+
+def resize_nearest(
+    mask: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> np.ndarray:
+    """Return class numbers (H, W, C), or their part `box`, at `size`, as `resize` does but by the nearest pixel."""
+    left, top, right, bottom = box or (0, 0, mask.shape[1], mask.shape[0])
+    rows = top + (np.arange(size[0]) + 0.5) * (bottom - top) / size[0]
+    columns = left + (np.arange(size[1]) + 0.5) * (right - left) / size[1]
+    nearest: np.ndarray = mask[rows.astype(int)[:, None], columns.astype(int)]
+    return nearest
+
+
 def eight_bit(image: np.ndarray) -> np.ndarray:
     """Return (H, W, C) uint8 or uint16 as uint8; 65535 becomes 255."""
     return (image // 257).astype(np.uint8) if image.dtype == np.uint16 else image

@@ -46,6 +46,18 @@ def read(file: BinaryIO, name: str) -> Picture:
         return assemble(image, header, pixels, orientation(image), (*lost, *[LESS_DEPTH] * header.deep))
 
 
+def read_mask(file: BinaryIO, name: str) -> Picture:
+    """Decode a file of class numbers as `pinxit.images.read_mask` says."""
+    with loaded(file, name) as (image, header):
+        if image.format == "JPEG" or not (image.mode == "P" or image.mode in ("1", "L", "I", *GREY_16)):
+            raise DataError(f"{name}: a mask must be grey or have a palette, and not be a JPEG; PNG works")
+        numbers = np.asarray(image).astype(np.int64)[..., None]
+        least, most = int(numbers.min()), int(numbers.max())
+        if least < 0 or most > 255:
+            raise DataError(f"{name}: a mask holds class numbers from 0 to 255; this one holds {least} to {most}")
+        return assemble(image, header, numbers.astype(np.uint8), orientation(image))
+
+
 @contextmanager
 def loaded(file: BinaryIO, name: str) -> Iterator[tuple[Image.Image, Header]]:
     """Give the decoded image of a file and its header; `DataError` if it is too large, other errors if it is broken."""

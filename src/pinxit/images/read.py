@@ -79,6 +79,16 @@ def load_picture(source: Path | BinaryIO, name: str | None = None) -> Picture:
     return _whole_depth(picture, name or str(source))
 
 
+def read_mask(source: Path | BinaryIO, name: str | None = None) -> Picture:
+    """Decode a file of class numbers: (H, W, 1) uint8, the values of a grey picture or the indices of a palette.
+
+    Refuses JPEG, whose ringing invents classes, colour, and numbers above 255.
+    """
+    name = name_of(source, name)
+    with opened(source, name) as file:
+        return pillow.read_mask(file, name)
+
+
 def read_recipe(source: Path | BinaryIO, name: str | None = None) -> dict[str, Any] | None:
     """Return the recipe that `save_picture` wrote into a file, None if there is none."""
     name = name_of(source, name)

@@ -24,9 +24,9 @@ from typing import Any
 
 from pinxit import __version__
 from pinxit.edits import EDITS
-from pinxit.edits.bound import Edit
-from pinxit.edits.fidelity import disagreement, heat
 from pinxit.edits.mask import Mask
+from pinxit.edits.restore import disagreement, heat
+from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, DiskError, SomeFailedError, StoppedError, UsageError, UserError, as_user_error
 from pinxit.files import sha256, write_json
 from pinxit.images import SUFFIXES, Picture, kind_of, read_picture, read_recipe, save_image, write_picture

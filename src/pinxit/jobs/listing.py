@@ -140,8 +140,7 @@ def refuse_to_overwrite(jobs: Sequence[Job], words: Sequence[str], folder: Path 
             raise UsageError(f"{printable(job.out)} would be replaced by its own result; choose another -o, or add -y")
     if existing and not settings.skip_existing:
         first = printable(existing[0].out)
-        several = f"{len(existing):,} results exist already, the first is {first}"
-        what = several if len(jobs) > 1 else f"{first} exists already"
+        what = f"{len(existing):,} results exist, the first is {first}" if len(jobs) > 1 else f"{first} exists"
         raise UsageError(f"{what}; -y replaces what exists, --skip-existing keeps it")
 
 

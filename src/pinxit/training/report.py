@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import shlex
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +24,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from pinxit.files import write_whole
 from pinxit.images import load_image
-from pinxit.page import CSS, HTML, data_uri
+from pinxit.page import CSS, HTML, command, data_uri
 from pinxit.progress import duration
 from pinxit.settings import Settings
 from pinxit.training.recipes import Recipe
@@ -375,25 +374,30 @@ def _machine(facts: Mapping[str, Any]) -> str:
 
 
 def _next(run: Run) -> str:
-    folder = shlex.quote(str(run.folder))
     commands = (
-        (f"pinxit resume {folder}", "If it was stopped: go on from the newest checkpoint, as if nothing had happened."),
-        (f"pinxit sample {folder} -n 64 --seed 1 -o samples.png", "Draw new pictures; another seed gives others."),
+        (
+            command("resume", run.folder),
+            "If it was stopped: go on from the newest checkpoint, as if nothing had happened.",
+        ),
+        (
+            command("sample", run.folder, "-n", 64, "--seed", 1, "-o", "samples.png"),
+            "Draw new pictures; another seed gives others.",
+        ),
         _evaluate(run),
     )
-    return "".join(_command(*command) for command in commands)
+    return "".join(_command(*shown) for shown in commands)
 
 
 def _evaluate(run: Run) -> tuple[str, str]:
     source = run.recipe.data.source.removesuffix(":train")
     return (
-        f"pinxit evaluate {shlex.quote(str(run.folder))} {shlex.quote(f'{source}:test')}",
+        command("evaluate", run.folder, f"{source}:test"),
         "Compare its pictures with real ones that it has never seen.",
     )
 
 
-def _command(command: str, about: str) -> str:
-    return f"<p>{escape(about)}</p>\n<pre><code>{escape(command)}</code></pre>\n"
+def _command(text: str, about: str) -> str:
+    return f"<p>{escape(about)}</p>\n<pre><code>{escape(text)}</code></pre>\n"
 
 
 def _plain(value: Any) -> str:

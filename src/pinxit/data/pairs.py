@@ -1,0 +1,174 @@
+"""Pictures with a mask or a pair each: from folders with files of equal stems, or side by side in one file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+
+from pinxit.data.pack import NAMED_AT_MOST, Pack, pack
+from pinxit.data.render import VOID
+from pinxit.data.sets import Companions, DataSet, ImageSet, Layer, divide, parse_spec
+from pinxit.data.settings import HOLDOUT
+from pinxit.data.sources import Source, open_source
+from pinxit.errors import DataError
+from pinxit.images import Picture, read_mask
+
+Kind = Literal["image", "mask", "pair"]
+
+FOLDERS: dict[Kind, tuple[str, ...]] = {
+    "image": ("images", "image", "photos", "photo", "inputs", "input", "A"),
+    "mask": ("masks", "mask", "labels", "label"),
+    "pair": ("pairs", "pair", "targets", "target", "B"),
+}
+ENDINGS = ("_mask", "_gt", "_label")  # what a stem may end in beside that of its image
+
+
+def open_pairs(
+    spec: str, holdout: float = HOLDOUT, *, mask: str | Path | None = None, pair: str | Path | None = None
+) -> DataSet:
+    """Open pictures of which each has a mask of class numbers, a pair (another picture of the same scene), or both.
+
+    `mask` and `pair` name folders or zips; files go together by their stem, in equal sub-folders. Without them the set
+    itself is a folder or zip with the folders `images` and `masks` or `pairs` (`FOLDERS` lists other names), or holds
+    pictures twice as wide as high, of which the left half is the image and the right half its pair.
+
+    A mask is grey or has a palette; masks of 0 and 255 alone are read as 0 and 1, and in others 255 is `VOID`. Soft
+    masks are pairs. Pictures that lack a partner, or whose partner has another size, are named and left out. Otherwise
+    as `open_data`.
+    """
+    base, part = parse_spec(spec)
+    packs: dict[Kind, Pack] = {}
+    notes: list[str] = []
+    for kind, source in _sources(Path(base), mask, pair).items():
+        packs[kind], remarks = pack(source)
+        notes += list(remarks)
+    numbers, left_out = _together(packs)
+    notes += left_out
+    if not len(numbers["image"]):
+        partners = " and a ".join(kind for kind in packs if kind != "image")
+        raise DataError(f"{base}: no picture has a {partners} of the same stem and size")
+    companions = Companions(pair=Layer(packs["pair"], numbers["pair"]) if "pair" in packs else None)
+    if "mask" in packs:
+        classes = _classes(packs["mask"], numbers["mask"])
+        companions = replace(
+            companions, mask=Layer(packs["mask"], numbers["mask"], classes.table), pixel_classes=classes.count
+        )
+        notes.append(classes.note)
+    whole = ImageSet(packs["image"], numbers["image"], "", companions, _fingerprint(packs, numbers))
+    return divide(whole, base, part, holdout, notes)
+
+
+def _sources(path: Path, mask: str | Path | None, pair: str | Path | None) -> dict[Kind, Source]:
+    """Return what is to be packed for each kind."""
+    if mask or pair:
+        sources: dict[Kind, Source] = {"image": open_source(path)}
+        if mask:
+            sources["mask"] = _open("mask", Path(mask))
+        if pair:
+            sources["pair"] = _open("pair", Path(pair))
+        return sources
+    source = open_source(path)
+    if folders := _folders(source):
+        return {kind: replace(_open(kind, path).within(folder), notes=()) for kind, folder in folders.items()}
+    return {"image": _half(source, 0), "pair": replace(_half(source, 1), notes=())}
+
+
+def _open(kind: Kind, path: Path) -> Source:
+    """List the pictures of a kind. Masks are decoded as class numbers, so they are packed apart from pictures."""
+    if kind != "mask":
+        return open_source(path)
+    source = open_source(path, read_mask)
+    return replace(source, key=hashlib.sha256(f"mask {source.key}".encode()).hexdigest(), labels=None)
+
+
+def _folders(source: Source) -> dict[Kind, str]:
+    """Return the folder of each kind in a set, none if it has no images or nothing beside them."""
+    there = {name.partition("/")[0] for name in source.names if "/" in name}
+    found: dict[Kind, str] = {
+        kind: next(name for name in names if name in there) for kind, names in FOLDERS.items() if there & {*names}
+    }
+    return found if "image" in found and len(found) > 1 else {}
+
+
+def _half(source: Source, side: int) -> Source:
+    """Return the left (0) or right (1) halves of a source's pictures."""
+
+    def read(number: int) -> Picture:
+        picture = source.read(number)
+        high, wide = picture.pixels.shape[:2]
+        if wide != 2 * high:
+            raise DataError(
+                f"{source.names[number]}: {wide} x {high} pixels; a pair side by side is twice as wide as high. "
+                "Pairs and masks in files of their own need folders such as images and pairs"
+            )
+        return replace(picture, pixels=np.ascontiguousarray(picture.pixels[:, side * high : (side + 1) * high]))
+
+    return replace(source, key=hashlib.sha256(f"half {side} {source.key}".encode()).hexdigest(), read=read)
+
+
+def _together(packs: Mapping[Kind, Pack]) -> tuple[dict[Kind, np.ndarray], list[str]]:
+    """Return the numbers in their packs of the pictures that go together, and remarks on those that do not."""
+    images = _stems("image", packs["image"].names, frozenset())
+    places = {kind: images if kind == "image" else _stems(kind, packs[kind].names, frozenset(images)) for kind in packs}
+    stems = {stem for found in places.values() for stem in found}
+    lonely = sorted(stem for stem in stems if not all(stem in found for found in places.values()))
+    shapes = {
+        stem: {tuple(packs[kind].shapes[places[kind][stem], :2]) for kind in packs}
+        for stem in images
+        if all(stem in one for one in places.values())
+    }
+    kept = [stem for stem, found in shapes.items() if len(found) == 1]
+    unequal = [stem for stem, found in shapes.items() if len(found) > 1]
+    remarks = [*_about("lack a partner", lonely), *_about("have a partner of another size", unequal)]
+    return {kind: np.array([places[kind][stem] for stem in kept], np.int64) for kind in packs}, remarks
+
+
+def _stems(kind: Kind, names: list[str], images: frozenset[str]) -> dict[str, int]:
+    """Return the number of each stem; one that is no image's may end as `ENDINGS` say."""
+    found: dict[str, int] = {}
+    for number, name in enumerate(names):
+        stem = str(PurePosixPath(name).with_suffix(""))
+        if kind != "image" and stem not in images:
+            stem = next((stem.removesuffix(end) for end in ENDINGS if stem.removesuffix(end) in images), stem)
+        if stem in found:
+            raise DataError(f"{name}: there are two {kind} files of this stem; which of them belongs to the others?")
+        found[stem] = number
+    return found
+
+
+def _about(what: str, stems: list[str]) -> list[str]:
+    more = ", ..." if len(stems) > NAMED_AT_MOST else ""
+    return [f"{len(stems)} pictures {what} and are left out: {', '.join(stems[:NAMED_AT_MOST])}{more}"] if stems else []
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """From numbers in mask files to classes: a `table` (256,) uint8, how many there are, and what to tell about it."""
+
+    table: np.ndarray
+    count: int
+    note: str
+
+
+def _classes(masks: Pack, numbers: np.ndarray) -> _Classes:
+    used = np.zeros(256, bool)
+    for number in numbers:
+        used |= np.bincount(masks[int(number)].ravel(), minlength=256) > 0
+    table = np.arange(256, dtype=np.uint8)
+    if not used[1:VOID].any():
+        table[VOID] = 1
+        return _Classes(table, 2, "masks of 0 and 255 are read as 0 and 1")
+    count = int(np.flatnonzero(used[:VOID])[-1]) + 1
+    return _Classes(table, count, f"masks of {count} classes" + (", 255 is void" if used[VOID] else ""))
+
+
+def _fingerprint(packs: Mapping[Kind, Pack], numbers: Mapping[Kind, np.ndarray]) -> str:
+    """Return the SHA-256 of all packs and of which of their pictures go together."""
+    facts = {kind: [packs[kind].fingerprint, numbers[kind].tolist()] for kind in packs}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
