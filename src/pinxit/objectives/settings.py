@@ -39,6 +39,8 @@ DISCRIMINATOR_RATE = "Step size of the discriminator at its highest; --learning-
 class ObjectiveSettings(Settings):
     """What every objective has: an optimiser, defaults for its pictures and training, and `build`."""
 
+    noun: ClassVar[str] = "model"
+    """What a model of this kind is called in a sentence."""
     pictures: ClassVar[type[DataSettings]] = DataSettings
     """The settings of its pictures, with this objective's defaults."""
     training: ClassVar[Mapping[str, Any]] = {}
@@ -85,6 +87,8 @@ class ObjectiveSettings(Settings):
 
 class GANSettings(ObjectiveSettings):
     """A generator against a discriminator. The defaults were measured to be good and fast: docs/results.md."""
+
+    noun: ClassVar[str] = "GAN"
 
     learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
     beta1: float = Field(0.5, ge=0, lt=1, description=BETA1)
@@ -138,6 +142,8 @@ class GANSettings(ObjectiveSettings):
 
 class VAESettings(ObjectiveSettings):
     """An encoder to short codes and a decoder back to pictures: the variational autoencoder and its relatives."""
+
+    noun: ClassVar[str] = "VAE"
 
     usual_prior = "flow"
 
@@ -248,6 +254,8 @@ class VAESettings(ObjectiveSettings):
 class VQVAESettings(ObjectiveSettings):
     """An encoder to a map of quantised codes and a decoder back: the vector-quantised autoencoder."""
 
+    noun: ClassVar[str] = "VQ-VAE"
+
     usual_prior = "transformer"
 
     channels: int = Field(32, ge=1, le=1024, description="Channels of the networks at half the picture's side.")
@@ -279,6 +287,8 @@ class VQVAESettings(ObjectiveSettings):
 
 class PriorSettings(ObjectiveSettings):
     """A distribution of a trained autoencoder's codes, from which `pinxit sample` draws new pictures."""
+
+    noun: ClassVar[str] = "prior over codes"
 
     network: Literal["auto", "flow", "two-stage", "transformer"] = Field(
         "auto",
@@ -330,6 +340,7 @@ Degrade = Annotated[str, AfterValidator(_known)]
 class RestorationSettings(ObjectiveSettings):
     """A network that undoes a degradation: noise, holes, blur, low resolution, JPEG artefacts and others."""
 
+    noun: ClassVar[str] = "restorer"
     pictures: ClassVar[type[DataSettings]] = PatchSettings
 
     degrade: Degrade = Field(
@@ -398,6 +409,7 @@ class RestorationSettings(ObjectiveSettings):
 class EnhancementSettings(ObjectiveSettings):
     """A curve that lightens dark pictures, predicted by a network from the distribution of their brightness."""
 
+    noun: ClassVar[str] = "low-light enhancer"
     pictures: ClassVar[type[DataSettings]] = WholeSettings
 
     degrade: Degrade = Field(
@@ -431,6 +443,7 @@ class StyleSettings(ObjectiveSettings):
     By default a step has 4 pictures, and the step size decays to zero over the run.
     """
 
+    noun: ClassVar[str] = "style transfer network"
     pictures: ClassVar[type[DataSettings]] = PaintedSettings
     training: ClassVar[Mapping[str, Any]] = {
         "batch_size": 4,
