@@ -1,4 +1,4 @@
-"""Batches as a function of (seed, step): resuming needs no saved sampler, and a row's noise depends on no other row."""
+"""Batches as a function of (seed, step): resuming needs no saved state, and a row's noise depends on no other row."""
 
 from __future__ import annotations
 
