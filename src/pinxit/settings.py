@@ -4,8 +4,8 @@ One `Settings` class gives the command-line flags, the JSON form, the schema and
 in one place. A misspelt name is an error that suggests the nearest known one. Nothing here imports torch.
 
 Chains of degradations and of edits share one text grammar: `name(key=value, key=low..high) | name(...)`. Its canonical
-form is a JSON list: [{"name": "noise", "sigma": [0, 0.2]}, ...]. A value is JSON (a number, true, null, "quoted text", a
-flat list), a range, or a plain word.
+form is a JSON list: [{"name": "noise", "sigma": [0, 0.2]}, ...]. A value is a range, a plain word, or JSON: a number,
+true, null, "quoted text" or a flat list.
 """
 
 from __future__ import annotations
