@@ -207,8 +207,8 @@ def test_two_masks_of_one_picture_are_refused_and_one_with_its_whole_name_wins(t
 @pytest.mark.parametrize(
     ("asked", "failures", "code"),
     [
-        (1, [UsageError("x")], 2), (2, [UsageError("x"), UsageError("y")], 2), (2, [UsageError("x"), DiskError("y")], 3),
-        (2, [DiskError("x")], 7), (2, [DiskError("x"), DiskError("y")], 6),
+        (1, [UsageError("x")], 2), (2, [UsageError("x"), UsageError("y")], 2),
+        (2, [UsageError("x"), DiskError("y")], 3), (2, [DiskError("x")], 7), (2, [DiskError("x"), DiskError("y")], 6),
     ],
 )  # fmt: skip
 def test_the_exit_code_tells_whether_all_failed_and_why(asked: int, failures: list[UserError], code: int) -> None:
