@@ -141,19 +141,19 @@ def plain(network: VGGFeatures, content: Tensor, style: Tensor, precision: str) 
 
 def ours(content: np.ndarray, edit: object, strength: float) -> Clock:
     """Return the canvas every few steps, and in the end."""
-    clock, moves = Clock(), painting.moves
+    clock, records = Clock(), painting.training_records
 
     def watched(trainer: object, what: str) -> Iterator[object]:
-        for record in moves(trainer, what):
+        for record in records(trainer, what):
             if trainer.step % EVERY == 0:
                 clock.note(resized(trainer.average["canvas"].pixels, content.shape[:2]).clamp(0, 1))
             yield record
 
-    painting.moves = watched
+    painting.training_records = watched
     try:
         edited = edit_picture(Picture(content), [edit], strength=strength)
     finally:
-        painting.moves = moves
+        painting.training_records = records
     clock.note(tensor(edited.pixels))
     return clock
 

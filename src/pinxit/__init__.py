@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from pinxit.codes.sampling import load
     from pinxit.data.settings import DataSettings
-    from pinxit.edits import EDITS, edit  # type: ignore[no-redef, unused-ignore]
+    from pinxit.edits import EDITS, edit
     from pinxit.evaluation.evaluate import evaluate
     from pinxit.objectives import OBJECTIVES
     from pinxit.objectives.settings import (
