@@ -37,7 +37,7 @@ used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps({"kilobytes": high, "processor": used.ru_utime + used.ru_stime}))
 """
 EDIT = "import sys; from pinxit.cli import run; sys.exit(code) if (code := run(sys.argv[1:])) else None\n" + TOLD
-IMPORT = "import pinxit.cli, pinxit.commands.edit, pinxit.jobs.batch, pinxit.edits.restore\n" + TOLD
+IMPORT = "import pinxit.cli, pinxit.actions.edit, pinxit.jobs.batch, pinxit.edits.restore\n" + TOLD
 
 
 def photograph(wide: int, high: int) -> Image.Image:

@@ -126,7 +126,7 @@ def chain_text(chain: Sequence[Settings], table: Mapping[str, type[Settings]]) -
     steps = []
     for step in chain_document(chain, table):
         name = step.pop("name")
-        pairs = ", ".join(f"{key}={_as_text(value)}" for key, value in step.items())
+        pairs = ", ".join(f"{key}={as_text(value)}" for key, value in step.items())
         steps.append(f"{name}({pairs})")
     return " | ".join(steps)
 
@@ -194,10 +194,10 @@ def _value(text: str) -> Any:
         return text
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Return the value as `_value` reads it, as plainly as may be."""
     if isinstance(value, list) and len(value) == 2 and all(type(end) in (int, float) for end in value):
-        return "..".join(_as_text(end) for end in value)
+        return "..".join(as_text(end) for end in value)
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
     plain = isinstance(value, str) and re.fullmatch(_WORD, value) and _value(value) == value

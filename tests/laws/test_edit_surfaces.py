@@ -9,8 +9,9 @@ from PIL import Image
 from test_edits import CASES, PHOTO, edit_of
 
 import pinxit
+from pinxit.actions import variants
 from pinxit.cli import run
-from pinxit.commands.edit import FLAGS
+from pinxit.commands import fields
 from pinxit.edits import EDITS
 from pinxit.edits.mask import Mask
 from pinxit.images import load_picture
@@ -58,7 +59,7 @@ def test_flags_text_and_python_give_the_same_bytes(name: str, tmp_path: Path, mo
     assert Path("flags-2.png").read_bytes() in results
 
 
-@each_edit
-def test_no_setting_of_an_edit_has_the_name_of_a_flag_of_all_edits(name: str) -> None:
-    common = {*FLAGS, *(flag(field) for kind in (Mask, EditSettings) for field in kind.model_fields)}
-    assert not common & {flag(field) for field in EDITS[name].model_fields}
+@pytest.mark.parametrize("name", [*variants("edit"), *variants("train")])
+def test_no_two_settings_have_the_same_flag(name: str) -> None:
+    flags = [flag for asked in fields(variants(name.partition(" ")[0])[name]) for flag in asked.flags]
+    assert len(flags) == len(set(flags))

@@ -117,7 +117,7 @@ def test_a_file_computes_what_pytorch_does_at_any_size(files, case: str, size: t
     given |= {"mask": torch.from_numpy(holes)[None, ..., None]} if holes is not None else {}
     given |= {name: torch.tensor(value) for name, value in told.items()}
     with torch.no_grad():
-        expected = export.portable_of(weights, [export.made_up((8, 8), 0)]).network(**given)[0].numpy()
+        expected = export.portable_of(weights, [export.synthetic((8, 8), 0)]).network(**given)[0].numpy()
     assert made.shape == (size[0] * model.scale, size[1] * model.scale, model.channels)
     np.testing.assert_allclose(made, expected, atol=TOLERANCE if holes is None else 10 * TOLERANCE)  # bridges round
     if told:
@@ -186,7 +186,7 @@ def test_a_file_paints_what_pytorch_does_at_any_size(files, case: str, size: tup
     given = {name: torch.as_tensor(value) for name, value in told.items()}
     given = {name: value[None] if value.ndim else value for name, value in given.items()}
     with torch.no_grad():
-        network = export.portable_of(weights, [export.made_up((8, 8), 0)]).network
+        network = export.portable_of(weights, [export.synthetic((8, 8), 0)]).network
         expected = network(image=torch.from_numpy(image)[None], **given)[0].numpy()
     np.testing.assert_allclose(model.run(image, None, told), expected, atol=10 * TOLERANCE)
     if told:
@@ -225,16 +225,16 @@ def test_who_needs_a_style_and_who_does_not(files, tmp_path: Path) -> None:
         assert error.value.exit_code == 2
     with pytest.raises(UsageError, match="one style"):
         Stylize(model=file, style=photo).bind()
-    with pytest.raises(UsageError, match="not style"):
+    with pytest.raises(UsageError, match="not of `pinxit train style`"):
         Stylize(model=files("told")[1]).bind()
-    with pytest.raises(UsageError, match="not enhance"):
+    with pytest.raises(UsageError, match="not of `pinxit train enhance`"):
         Enhance(model=file).bind()
 
 
 @pytest.mark.slow
 def test_any_style_is_painted_without_torch_as_with_it(files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Hardware, "autocast", lambda hardware: nullcontext())
-    assert Stylize().scale == runtime.STROKES
+    assert Stylize(quick=True).strokes == runtime.STROKES
     (weights, file), photo, style, out = files("any"), *(tmp_path / f"{name}.png" for name in ("photo", "style", "out"))
     Image.fromarray(PHOTO).save(photo)
     Image.fromarray(data.coffee()).save(style)  # so large that it is made smaller
@@ -249,7 +249,7 @@ def test_any_style_is_painted_without_torch_as_with_it(files, tmp_path: Path, mo
         Stylize(model=file).bind()
     with pytest.raises(UsageError, match="one style"):
         Stylize(model=file, style=(photo, style)).bind()
-    with pytest.raises(UsageError, match="pinxit edit stylize"):
+    with pytest.raises(UsageError, match="not of `pinxit train restore`"):
         Restore(model=file).bind()
 
 
@@ -400,7 +400,7 @@ def test_nothing_is_written_that_departs_from_pytorch(files, tmp_path: Path, mon
         return model
 
     monkeypatch.setitem(export.PRECISIONS, "float32", other)
-    with pytest.raises(export.OurFaultError, match="departs"):
+    with pytest.raises(export.OurFaultError, match="differs"):
         export.export(files("enlarging")[0], tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 

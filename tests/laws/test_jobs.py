@@ -15,8 +15,8 @@ from test_edits import editor
 from pinxit.cli import run
 from pinxit.edits import EDITS
 from pinxit.edits.adjust import Adjust
-from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
+from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, UsageError
 from pinxit.images import Picture, load_picture, save_image
 from pinxit.jobs import batch

@@ -200,7 +200,7 @@ def test_slerp_keeps_the_norm_and_reaches_both_ends() -> None:
 
 
 def test_what_cannot_be_drawn_is_said(runs: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="knows no classes"):
+    with pytest.raises(UsageError, match="has no classes"):
         load(runs["dense"]).sample(1, label="2")
     with pytest.raises(UsageError, match="ask for 1 or more"):
         load(runs["dense"]).sample(0)

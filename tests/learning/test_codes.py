@@ -61,7 +61,7 @@ def test_codes_are_reconstructed_but_not_drawn_and_it_is_said(
     ):
         assert run(words) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert "a run of 'vq' has no prior to draw codes from" in line
+        assert "a run of 'vq' has no prior to sample codes from" in line
     assert run(["anomaly", folder, source, "-o", str(tmp_path / "found")]) == 2
     assert "a run of 'vq' has no likelihood" in capsys.readouterr().err
     assert not (tmp_path / "found").exists()

@@ -151,7 +151,7 @@ def test_a_real_pipe(here: Path) -> None:
         (["edit", "adjust | adjust", "dog.png", "-o", "x.png", "--exposure", "1"], "brackets behind its name"),
         (["edit", "adjust", "-o", "x.png"], "name the pictures"),
         (["edit", "adjust", "dog.png"], "-o says where results go"),
-        (["edit", "adjust", "dog.png", "-o", "-y"], "./-y if it is called so"),
+        (["edit", "adjust", "dog.png", "-o", "-y"], "./-y"),
         (["edit", "adjust", "dog.png", "cat.jpg", "-o", "x.png"], "folder with the name of a picture"),
         (["edit", "adjust", "dog.png", "cat.jpg", "-o", "mask.png"], "several pictures need a folder"),
         (["edit", "adjust", "dog.png", "-o", "x.gif"], "cannot save pictures as .gif"),

@@ -13,7 +13,6 @@ import pytest
 
 from pinxit.cli import run
 from pinxit.codes.sampling import load
-from pinxit.commands.evaluate import judge
 from pinxit.data import open_data
 from pinxit.evaluation.evaluate import evaluate
 from pinxit.evaluation.pictures import Generated
@@ -174,17 +173,13 @@ def test_a_set_alone_needs_a_reference(two: tuple[str, str], capsys: Captured) -
     assert "name a reference" in capsys.readouterr().err
 
 
-def test_a_judged_run_is_told_as_a_table(two: tuple[str, str], trained: Path) -> None:
-    assert judge(trained, two[1], n=25).startswith("25 pictures of run against 25 of real.npz")
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [
         (["--extractor", "digits-v3"], 2, "did you mean"),
         (["--metrics", "coverag"], 2, "did you mean 'coverage'"),
         ([*DIGITS, "-n", "31"], 2, "n must be 12 to 30"),
-        ([*DIGITS, "-n", "11"], 2, ">= 12"),
+        ([*DIGITS, "-n", "11"], 2, "-n: should be greater than or equal to 12"),
         (["--sed", "3"], 2, "--seed"),
         (["--paired", "--metrics", "psnrs"], 2, "did you mean 'psnr'"),
         (["--paired", "--channels", "blue"], 2, "blue"),

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
 
-from pinxit.data.pack import NAMED_AT_MOST, Pack, pack
+from pinxit.data.pack import NAMED_AT_MOST, Pack, pack, pack_folder, pack_path
 from pinxit.data.render import VOID
 from pinxit.data.sets import Companions, DataSet, ImageSet, Layer, divide, parse_spec
 from pinxit.data.settings import HOLDOUT
 from pinxit.data.sources import Source, open_source
 from pinxit.errors import DataError
+from pinxit.files import write_json
 from pinxit.images import Picture, read_mask
 
 Kind = Literal["image", "mask", "pair"]
@@ -49,19 +50,39 @@ def open_pairs(
         packs[kind], remarks = pack(source)
         notes += list(remarks)
     numbers, left_out = _together(packs)
-    notes += left_out
     if not len(numbers["image"]):
         partners = " and a ".join(kind for kind in packs if kind != "image")
         raise DataError(f"{base}: no picture has a {partners} of the same stem and size")
-    companions = Companions(pair=Layer(packs["pair"], numbers["pair"]) if "pair" in packs else None)
+    record = {kind: {"pack": packs[kind].fingerprint, "numbers": numbers[kind].tolist()} for kind in packs}
+    fingerprint = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    write_json(record_path(fingerprint), record)
+    whole = _joined(packs, numbers, fingerprint)
+    return divide(whole, base, part, holdout, [*notes, *left_out, *_about_masks(whole)])
+
+
+def record_path(fingerprint: str) -> Path:
+    """Return the path of the record of a set with companions: which packs it is made of, and what goes together."""
+    return pack_folder() / f"{fingerprint}.pairs.json"
+
+
+def open_record(fingerprint: str) -> ImageSet:
+    """Return all pictures of a set that `open_pairs` packed before; `DataError` if its record or packs are damaged."""
+    try:
+        record = json.loads(record_path(fingerprint).read_text())
+        packs = {kind: Pack(pack_path(record[kind]["pack"])) for kind in FOLDERS if kind in record}
+        numbers = {kind: np.array(record[kind]["numbers"], np.int64) for kind in packs}
+        return _joined(packs, numbers, fingerprint)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{record_path(fingerprint)}: the record of a packed set is missing or damaged") from error
+
+
+def _joined(packs: Mapping[Kind, Pack], numbers: Mapping[Kind, np.ndarray], fingerprint: str) -> ImageSet:
+    pair = Layer(packs["pair"], numbers["pair"]) if "pair" in packs else None
+    companions = Companions(pair=pair)
     if "mask" in packs:
-        classes = _classes(packs["mask"], numbers["mask"])
-        companions = replace(
-            companions, mask=Layer(packs["mask"], numbers["mask"], classes.table), pixel_classes=classes.count
-        )
-        notes.append(classes.note)
-    whole = ImageSet(packs["image"], numbers["image"], "", companions, _fingerprint(packs, numbers))
-    return divide(whole, base, part, holdout, notes)
+        table, count = _classes(packs["mask"], numbers["mask"])
+        companions = Companions(Layer(packs["mask"], numbers["mask"], table), pair, pixel_classes=count)
+    return ImageSet(packs["image"], numbers["image"], "", companions, fingerprint)
 
 
 def _sources(path: Path, mask: str | Path | None, pair: str | Path | None) -> dict[Kind, Source]:
@@ -88,10 +109,15 @@ def _open(kind: Kind, path: Path) -> Source:
 
 
 def _folders(source: Source) -> dict[Kind, str]:
-    """Return the folder of each kind in a set, none if it has no images or nothing beside them."""
-    there = {name.partition("/")[0] for name in source.names if "/" in name}
+    """Return the folder of each kind in a set, or in its only folder; none without images or anything beside them."""
+    paths = [PurePosixPath(name).parts[:-1] for name in source.names]
+    wrapper = {path[0] for path in paths} if all(paths) else set()
+    root = f"{wrapper.pop()}/" if len(wrapper) == 1 and min(map(len, paths)) > 1 else ""
+    there = {path[bool(root)] for path in paths if len(path) > bool(root)}
     found: dict[Kind, str] = {
-        kind: next(name for name in names if name in there) for kind, names in FOLDERS.items() if there & {*names}
+        kind: root + next(name for name in names if name in there)
+        for kind, names in FOLDERS.items()
+        if there.intersection(names)
     }
     return found if "image" in found and len(found) > 1 else {}
 
@@ -147,28 +173,22 @@ def _about(what: str, stems: list[str]) -> list[str]:
     return [f"{len(stems)} pictures {what} and are left out: {', '.join(stems[:NAMED_AT_MOST])}{more}"] if stems else []
 
 
-@dataclass(frozen=True)
-class _Classes:
-    """From numbers in mask files to classes: a `table` (256,) uint8, how many there are, and what to tell about it."""
-
-    table: np.ndarray
-    count: int
-    note: str
-
-
-def _classes(masks: Pack, numbers: np.ndarray) -> _Classes:
+def _classes(masks: Pack, numbers: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return a table (256,) uint8 from the numbers in mask files to classes, and how many classes there are."""
     used = np.zeros(256, bool)
     for number in numbers:
         used |= np.bincount(masks[int(number)].ravel(), minlength=256) > 0
     table = np.arange(256, dtype=np.uint8)
     if not used[1:VOID].any():
         table[VOID] = 1
-        return _Classes(table, 2, "masks of 0 and 255 are read as 0 and 1")
-    count = int(np.flatnonzero(used[:VOID])[-1]) + 1
-    return _Classes(table, count, f"masks of {count} classes" + (", 255 is void" if used[VOID] else ""))
+        return table, 2
+    return table, int(np.flatnonzero(used[:VOID])[-1]) + 1
 
 
-def _fingerprint(packs: Mapping[Kind, Pack], numbers: Mapping[Kind, np.ndarray]) -> str:
-    """Return the SHA-256 of all packs and of which of their pictures go together."""
-    facts = {kind: [packs[kind].fingerprint, numbers[kind].tolist()] for kind in packs}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+def _about_masks(images: ImageSet) -> list[str]:
+    masks, count = images.companions.mask, images.companions.pixel_classes
+    if masks is None:
+        return []
+    binary = masks.table is not None and masks.table[VOID] == 1
+    meaning = "0 and 1; 255 in the files is 1" if binary else f"0 to {count - 1}; 255 is void"
+    return [f"masks of {count} classes, {meaning}"]

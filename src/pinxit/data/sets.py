@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pinxit.data import mnist
-from pinxit.data.pack import PARTS, Pack, pack, pack_path
+from pinxit.data.pack import PARTS, Pack, pack
 from pinxit.data.render import Renderer, patch, with_channels, with_depth
 from pinxit.data.settings import HOLDOUT, LARGEST, SMALLEST, Fit
 from pinxit.data.sources import open_source
@@ -26,13 +26,14 @@ class Layer:
     """Some pictures of a packed set, in a fixed order, as rows of a batch. They stay on the disk until asked for.
 
     `channels` is 1 if all the pack's pictures are grey, 4 if the alpha of any is not opaque, else 3. `shapes` is
-    (n, 2): height, width. Masks have `classes` (256,) uint8, from the numbers in their files to those in the rows.
+    (n, 2): height, width. Masks have a `table` (256,) uint8, from the numbers in their files to their classes.
     """
 
-    def __init__(self, pack: Pack, indices: np.ndarray, classes: np.ndarray | None = None) -> None:
+    def __init__(self, pack: Pack, indices: np.ndarray, table: np.ndarray | None = None) -> None:
         self.channels = int(pack.shapes[:, 2].max())
         self.shapes: np.ndarray = pack.shapes[indices, :2]
-        self._pack, self._indices, self._classes = pack, indices, classes
+        self.table = table
+        self._pack, self._indices = pack, indices
         self._renderers: dict[tuple[int, int, Fit], Renderer] = {}
 
     def __len__(self) -> int:
@@ -41,7 +42,7 @@ class Layer:
     def __getitem__(self, number: int) -> np.ndarray:
         """Return picture `number` (H, W, C) as it was stored, uint8 or uint16, read-only; a mask's classes."""
         stored = self._pack[int(self._indices[number])]
-        return stored if self._classes is None else self._classes[stored]
+        return stored if self.table is None else self.table[stored]
 
     @property
     def dtype(self) -> np.dtype:
@@ -51,11 +52,11 @@ class Layer:
     def rows(self, numbers: np.ndarray, size: tuple[int, int], fit: Fit = "crop") -> np.ndarray:
         """Return pictures as (n, H, W, channels) at a size, uint8 or uint16 as the set is (16 bit if any of it is)."""
         equal = self._pack.equal
-        if equal is not None and equal.shape[1:] == (*size, self.channels) and self._classes is None:
+        if equal is not None and equal.shape[1:] == (*size, self.channels) and self.table is None:
             rows: np.ndarray = equal[self._indices[numbers]]
             return rows
         if (*size, fit) not in self._renderers:
-            masks = self._classes is not None
+            masks = self.table is not None
             self._renderers[*size, fit] = Renderer(self, size, fit, self.channels, self.dtype, masks)
         return self._renderers[*size, fit].rows(numbers)
 
@@ -70,7 +71,7 @@ class Layer:
 
     def subset(self, positions: np.ndarray) -> Layer:
         """Return the layer of the pictures at these positions of this one."""
-        return Layer(self._pack, self._indices[positions], self._classes)
+        return Layer(self._pack, self._indices[positions], self.table)
 
 
 @dataclass(frozen=True)
@@ -166,11 +167,6 @@ def open_data(spec: str, holdout: float = HOLDOUT) -> DataSet:
     base, part = parse_spec(spec)
     opened, notes = mnist.open_pack() if base == mnist.NAME else pack(open_source(Path(base)))
     return divide(whole_pack(opened), base, part, holdout, notes)
-
-
-def open_packed(fingerprint: str, spec: str, holdout: float = HOLDOUT) -> DataSet:
-    """Open a set that was packed here before by its fingerprint, whatever has become of the source `spec`."""
-    return divide(whole_pack(Pack(pack_path(fingerprint))), *parse_spec(spec), holdout, ())
 
 
 def parse_spec(spec: str) -> tuple[str, str]:

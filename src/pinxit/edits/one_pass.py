@@ -24,7 +24,7 @@ from pinxit.edits.mask import unit
 from pinxit.edits.runners import Inputs, OnnxRunner, Runner, runner_of
 from pinxit.edits.tiles import Box, cut
 from pinxit.errors import UsageError
-from pinxit.images import load_image, resize
+from pinxit.images import load_image, scaled
 from pinxit.models import chosen
 from pinxit.nets.stylizer import (
     STRIDE,
@@ -322,10 +322,7 @@ def powers(maps: Tensor) -> Tensor:
 def reduced(pixels: np.ndarray, most: float) -> np.ndarray:
     """Return a picture (H, W, C) reduced to so many pixels, or the picture itself if it has no more."""
     share = (most / (pixels.shape[0] * pixels.shape[1])) ** 0.5
-    if share >= 1:
-        return pixels
-    high, wide = (max(1, round(side * share)) for side in pixels.shape[:2])
-    return resize(pixels, (high, wide))
+    return scaled(pixels, min(1.0, share))
 
 
 def relit(image: Tensor, light: Tensor) -> Tensor:

@@ -104,9 +104,9 @@ def runner_of(
     by onnxruntime. `in_torch` makes a runner of the trained objective, `in_onnx` of an exported model.
     """
     if by == "onnx" and not models.is_exported(place):
-        from pinxit.export import kept
+        from pinxit.export import cached
 
-        place = kept(place)
+        place = cached(place)
     model = models.load(place, kind)
     if model.exported is None:
         return in_torch(model.objective)

@@ -16,7 +16,7 @@ from pinxit.edits.engine import edit_picture
 from pinxit.edits.settings import Edit
 from pinxit.files import write_whole
 from pinxit.hardware import choose
-from pinxit.images import Picture, eight_bit, load_picture, resize, write_picture
+from pinxit.images import Picture, at_most, eight_bit, load_picture, write_picture
 from pinxit.jobs.listing import Job, printable
 from pinxit.page import CSS, HTML, command, data_uri
 from pinxit.progress import track
@@ -93,7 +93,7 @@ def contact_sheet(manifest: Mapping[str, Any], pairs: Sequence[BeforeAfter]) -> 
 def thumbnail(pixels: np.ndarray) -> bytes:
     """Return (H, W, C) uint8 or uint16 as a WebP file with sides of at most `THUMBNAIL_SIDE` pixels."""
     file = io.BytesIO()
-    write_picture(file, "WEBP", Picture(eight_bit(_at_most(pixels, THUMBNAIL_SIDE))))
+    write_picture(file, "WEBP", Picture(eight_bit(at_most(pixels, THUMBNAIL_SIDE))))
     return file.getvalue()
 
 
@@ -122,7 +122,7 @@ def proofs(edit: Edit) -> list[list[Proof]]:
 def save_proof(source: Path, edit: Edit, out: Path, device: str = "auto") -> None:
     """Write the page of a picture's proofs, made at sides of at most 256 pixels; raises as `load_picture`."""
     picture = load_picture(source)
-    small = Picture(_at_most(picture.pixels, PROOF_SIDE), mode=picture.mode)
+    small = Picture(at_most(picture.pixels, PROOF_SIDE), mode=picture.mode)
     rows = proofs(edit)
     chosen = str(choose(device).device)
 
@@ -135,13 +135,6 @@ def save_proof(source: Path, edit: Edit, out: Path, device: str = "auto") -> Non
 
     shown = list(track(figures(), "proof", sum(map(len, rows))))
     write_whole(out, _proof_page(shown, source))
-
-
-def _at_most(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Return (H, W, C) with sides of at most `side` pixels."""
-    share = min(1.0, side / max(pixels.shape[:2]))
-    high, wide = (max(1, round(length * share)) for length in pixels.shape[:2])
-    return resize(pixels, (high, wide))
 
 
 def _flag(name: str, value: object) -> list[str]:

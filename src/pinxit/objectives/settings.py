@@ -38,6 +38,8 @@ DISCRIMINATOR_RATE = "Step size of the discriminator at its highest; --learning-
 class ObjectiveSettings(Settings):
     """What every objective has: an optimiser, settings of its pictures and its training, and a way to build it."""
 
+    noun: ClassVar[str] = "model"
+    """What a model of this kind is called in a sentence."""
     pictures: ClassVar[type[DataSettings]] = DataSettings
     """The settings of pictures, whose defaults are the objective's."""
     training: ClassVar[Mapping[str, Any]] = {}
@@ -84,6 +86,8 @@ class ObjectiveSettings(Settings):
 
 class GANSettings(ObjectiveSettings):
     """A generator against a discriminator. The defaults are what we measured to be good and fast: docs/results.md."""
+
+    noun: ClassVar[str] = "GAN"
 
     learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
     beta1: float = Field(0.5, ge=0, lt=1, description=BETA1)
@@ -133,6 +137,8 @@ class GANSettings(ObjectiveSettings):
 
 class VAESettings(ObjectiveSettings):
     """An encoder to short codes and a decoder back to pictures: the variational autoencoder and its kin."""
+
+    noun: ClassVar[str] = "VAE"
 
     usual_prior = "flow"
 
@@ -236,6 +242,8 @@ class VAESettings(ObjectiveSettings):
 class VQVAESettings(ObjectiveSettings):
     """An encoder to a map of quantised codes and a decoder back: the vector-quantised autoencoder."""
 
+    noun: ClassVar[str] = "VQ-VAE"
+
     usual_prior = "transformer"
 
     channels: int = Field(32, ge=1, le=1024, description="Width of the networks at half the picture's side.")
@@ -260,6 +268,8 @@ class VQVAESettings(ObjectiveSettings):
 
 class PriorSettings(ObjectiveSettings):
     """A distribution of a trained autoencoder's codes, from which `pinxit sample` then draws new pictures."""
+
+    noun: ClassVar[str] = "prior over codes"
 
     network: Literal["auto", "flow", "two-stage", "transformer"] = Field(
         "auto",
@@ -311,6 +321,7 @@ Degrade = Annotated[str, AfterValidator(_known)]
 class RestorationSettings(ObjectiveSettings):
     """A network that undoes a degradation: noise, holes, blur, too few pixels, JPEG and what else spoils pictures."""
 
+    noun: ClassVar[str] = "restorer"
     pictures: ClassVar[type[DataSettings]] = PatchSettings
 
     degrade: Degrade = Field(
@@ -382,6 +393,7 @@ class RestorationSettings(ObjectiveSettings):
 class EnhancementSettings(ObjectiveSettings):
     """A curve that gives dark pictures their light back, by a network that sees how bright their pixels are."""
 
+    noun: ClassVar[str] = "low-light enhancer"
     pictures: ClassVar[type[DataSettings]] = WholeSettings
 
     degrade: Degrade = Field(
@@ -415,6 +427,7 @@ class StyleSettings(ObjectiveSettings):
     Unless asked otherwise it sees 4 pictures a step, and its step size goes down over the run.
     """
 
+    noun: ClassVar[str] = "style transfer network"
     pictures: ClassVar[type[DataSettings]] = PaintedSettings
     training: ClassVar[Mapping[str, Any]] = {
         "batch_size": 4,

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from pinxit.data import Batch
-from pinxit.images import load_image, resize
+from pinxit.images import load_image, scaled
 from pinxit.images.convert import to_float
 from pinxit.losses.perceptual import lite0_network
 from pinxit.losses.style import Spread, content_distance, loss_network, spread, spread_distance, total_variation
@@ -155,8 +155,7 @@ def style_picture(path: Path, side: int | None = None) -> Tensor:
     """Return the picture of a style, (1, 3, H, W) in [0, 1], its shorter side made `side` pixels; its own if None."""
     pixels = load_image(path)
     share = side / min(pixels.shape[:2]) if side else 1
-    high, wide = (max(1, round(length * share)) for length in pixels.shape[:2])
-    return colours(to_float(resize(pixels, (high, wide))[None])).contiguous(memory_format=torch.channels_last)
+    return colours(to_float(scaled(pixels, share)[None])).contiguous(memory_format=torch.channels_last)
 
 
 def shifted(images: Tensor, shifts: list[list[int]]) -> Tensor:

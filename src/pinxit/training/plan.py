@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 
 from pinxit import hardware, models
-from pinxit.data import Batch, DataSet, ImageSet, batch_at, open_data, open_packed
-from pinxit.data.pack import pack_path
+from pinxit.data import Batch, DataSet, ImageSet, batch_at, is_packed, open_data, open_packed
 from pinxit.data.settings import Augment, DataSettings
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
@@ -176,7 +175,7 @@ def pictures_of(recipe: Recipe) -> DataSet:
 
 
 def _pictures(data: DataRecipe) -> DataSet:
-    if pack_path(data.fingerprint).exists():
+    if is_packed(data.fingerprint):
         return open_packed(data.fingerprint, data.source, data.holdout)
     pictures = open_data(data.source, data.holdout)
     if pictures.train.fingerprint != data.fingerprint:
