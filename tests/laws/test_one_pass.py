@@ -22,7 +22,7 @@ from pinxit.edits.settings import Stylize
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.files import sha256
 from pinxit.images import Picture, resize, save_image
-from pinxit.nets.stylizer import AnyStyle, Painter, StyleDecoder
+from pinxit.nets.stylizer import AnyStyle, StyleDecoder, TransformNet
 from pinxit.objectives.settings import StyleSettings
 from pinxit.objectives.style import style_encoder
 from pinxit.settings import BASE_NAMES
@@ -39,7 +39,7 @@ def untrained_style(path: Path, kind: str) -> Path:
     """Write the weights of an untrained network that still changes pictures, of one style or of any."""
     torch.manual_seed(0)
     settings, key, net = {
-        "one": (StyleSettings(style=path.with_name("cat.png")), "painter", Painter()),
+        "one": (StyleSettings(style=path.with_name("cat.png")), "painter", TransformNet()),
         "any": (StyleSettings(any=True, styles=path.parent), "decoder", StyleDecoder()),
     }[kind]
     torch.nn.init.normal_(net.last.weight, std=0.02)

@@ -52,7 +52,7 @@ def test_codes_are_reconstructed_but_not_drawn_and_it_is_said(
 ) -> None:
     folder, source = str(runs["rotation"]), str(runs["rotation"].parent / "others.npz")
     assert run(["reconstruct", folder, source, "-n", "5", "-o", str(tmp_path / "sheet.png")]) == 0
-    assert "codes of 0.312 bits a pixel" in capsys.readouterr().err
+    assert "codes of 0.312 bits per pixel" in capsys.readouterr().err
     assert load_image(tmp_path / "sheet.png").shape == (2 * 18 + 2, 8 * 18 + 2, 1)
     for words in (
         ["sample", folder, "-o", str(tmp_path / "x.npz")],

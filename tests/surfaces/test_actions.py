@@ -192,6 +192,8 @@ def test_command_line_and_python_do_the_same(
     fractions = [event.fraction for event in events]
     assert fractions == sorted(fractions)
     assert (fractions[0], fractions[-1]) == (0, 1)
+    if name in ("edit", "train gan", "train style"):
+        assert any(event.picture is not None for event in events)
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -119,8 +119,6 @@ def _report(report: Report) -> list[str]:
     def counts(counter: Counter[Any], unit: str = "") -> str:
         return ", ".join(f"{name}{unit}: {count:,}" for name, count in counter.most_common())
 
-    widths, heights = (sorted(sides) for sides in zip(*report.sizes, strict=True))
-    middle = len(report.sizes) // 2
     sections = {
         "cannot be read": report.bad,
         "equal pixels": [" = ".join(names) for names in report.duplicates],
@@ -130,8 +128,8 @@ def _report(report: Report) -> list[str]:
     }
     return [
         f"{report.name}: {len(report.sizes):,} pictures, {len(report.bad):,} that cannot be read",
-        f"  width    {widths[0]} to {widths[-1]} pixels, median {widths[middle]}",
-        f"  height   {heights[0]} to {heights[-1]} pixels, median {heights[middle]}",
+        "  width    {min} to {max} pixels, median {median}".format_map(report.width),
+        "  height   {min} to {max} pixels, median {median}".format_map(report.height),
         f"  kinds    {counts(report.kinds)}",
         f"  depth    {counts(report.depths, ' bit')}",
         *([f"  classes  {counts(report.classes)}"] if report.classes else []),

@@ -67,15 +67,24 @@ class Report:
         ]
         return [sentence for holds, sentence in advice if holds]
 
+    @property
+    def width(self) -> dict[str, int]:
+        """The least, median and greatest width in pixels: "min", "median", "max"."""
+        return _spread([width for width, _ in self.sizes])
+
+    @property
+    def height(self) -> dict[str, int]:
+        """The least, median and greatest height in pixels, as `width`."""
+        return _spread([height for _, height in self.sizes])
+
     def document(self) -> dict[str, object]:
         """Return the findings as plain values for JSON."""
-        widths, heights = zip(*self.sizes, strict=True)
         return {
             "name": self.name,
             "pictures": len(self.sizes),
             "bad": self.bad,
-            "width": _spread(widths),
-            "height": _spread(heights),
+            "width": self.width,
+            "height": self.height,
             "kinds": dict(self.kinds.most_common()),
             "bits": {str(bits): count for bits, count in sorted(self.depths.items())},
             "classes": dict(self.classes.most_common()),
@@ -158,5 +167,5 @@ def _sheet(thumbnails: list[np.ndarray]) -> np.ndarray:
     return grid(np.stack([with_channels(thumbnail, channels) for thumbnail in shown]))
 
 
-def _spread(values: tuple[int, ...]) -> dict[str, int]:
+def _spread(values: list[int]) -> dict[str, int]:
     return {"min": min(values), "median": int(np.median(values)), "max": max(values)}

@@ -29,10 +29,10 @@ from pinxit.models import chosen
 from pinxit.nets.stylizer import (
     STRIDE,
     Painted,
-    Painter,
     Statistics,
     StyleDecoder,
     StyleEncoder,
+    TransformNet,
     cropped,
     from_powers,
     padded,
@@ -118,7 +118,7 @@ class TorchOneStyle(TorchStyle):
     `known` are the statistics of its layers for the whole picture, and `whole` is the painted picture if it is small.
     """
 
-    painter: Painter
+    painter: TransformNet
     known: Sequence[Statistics] = ()
     whole: Tensor | None = None
 
@@ -281,7 +281,7 @@ def one_pass(model: Path | None, style: Style, device: str, runtime: str) -> One
         computing = hardware.choose(device)
         network = next(objective.networks[name] for name in objective.model)
         network.to(computing.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if isinstance(network, Painter):
+        if isinstance(network, TransformNet):
             return TorchOneStyle(style=style, hardware=computing, painter=network)
         encoder, decoder = style_encoder(computing.device), cast(StyleDecoder, network)
         return TorchAnyStyle(style=style, hardware=computing, encoder=encoder, decoder=decoder)

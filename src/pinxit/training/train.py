@@ -21,7 +21,7 @@ from pinxit.images.convert import to_uint8
 from pinxit.objectives.mixture import flattened
 from pinxit.objectives.objective import Generative
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
-from pinxit.progress import Line, say
+from pinxit.progress import Line, say, show
 from pinxit.settings import BASE_NAMES
 from pinxit.tensors import read_tensors, write_tensors
 from pinxit.training.plan import batch_of, build_trainer, pictures_of, plan, plan_prior
@@ -109,7 +109,7 @@ def _fit(run: Run, pictures: DataSet, start: Path | None = None) -> None:
 
 def _loop(session: Session, received: list[int]) -> None:
     """Ask for steps until the last, or until a signal is received: log each, show some, save now and then."""
-    line = Line("step", session.last, session.trainer.step)
+    line = Line("step", session.last, session.trainer.step, share=0.95)
     with closing(line), closing(session.log):
         for record in session.trainer:
             session.log.write(record.step, record.values)
@@ -205,7 +205,9 @@ class Session:
         batch = batch_of(self.run.recipe, self.pictures.train, step=0, size=SHEET_PICTURES)
         with self.trainer.averaged() as objective:
             images = objective.preview(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
-        save_image(self.run.samples / f"{self.trainer.step:07d}.png", grid(to_uint8(images)))
+        sheet = self.run.samples / f"{self.trainer.step:07d}.png"
+        save_image(sheet, grid(to_uint8(images)))
+        show(sheet, f"samples of step {self.trainer.step:,}")
 
     def fit_samplers(self) -> None:
         """Write what other samplers of latents the finished model gives, fitted to at most `CODED` training pictures.
