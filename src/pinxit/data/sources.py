@@ -45,13 +45,14 @@ class Source:
     notes: tuple[str, ...] = ()
     threads: int = 1
 
-    def within(self, folder: str) -> Source:
-        """Return the pictures of one folder of the source, named from there on and without labels."""
-        numbers = [number for number, name in enumerate(self.names) if name.startswith(f"{folder}/")]
+    def within(self, depth: int, folder: str) -> Source:
+        """Return the pictures that lie in a folder at this depth, named without it and without labels."""
+        paths = [PurePosixPath(name).parts for name in self.names]
+        numbers = [number for number, path in enumerate(paths) if path[:-1][depth : depth + 1] == (folder,)]
         return replace(
             self,
-            key=_key(self.key, folder),
-            names=[self.names[number].removeprefix(f"{folder}/") for number in numbers],
+            key=_key(self.key, depth, folder),
+            names=["/".join(paths[number][:depth] + paths[number][depth + 1 :]) for number in numbers],
             read=lambda number: self.read(numbers[number]),
             labels=None,
         )
