@@ -390,7 +390,7 @@ def test_what_has_no_codes_or_a_prior_or_is_not_finished_is_one_line(
 ) -> None:
     cases = [
         (runs["gan"], UsageError, "a run of 'gan' has no codes"),
-        (runs["flow"], UsageError, "has a prior; `pinxit resume"),
+        (runs["flow"], UsageError, "has a prior already; `pinxit resume"),
         (runs["flow"] / "prior", UsageError, "a run of 'prior' has no codes"),
         (tmp_path, DataError, "is not a run"),
     ]
