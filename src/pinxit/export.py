@@ -32,10 +32,10 @@ from pinxit.images.convert import to_float
 from pinxit.models import Model, find
 from pinxit.nets.curve import SIDE, lightened
 from pinxit.nets.peak import Peak
-from pinxit.nets.stylizer import AnyStyle, Painter
+from pinxit.nets.stylizer import AnyStyle, TransformNet
 from pinxit.objectives.enhancement import Enhancement
 from pinxit.objectives.objective import Autoencoder
-from pinxit.objectives.restoration import Restoration, Spoiled
+from pinxit.objectives.restoration import Inputs, Restoration
 from pinxit.objectives.settings import StyleSettings
 from pinxit.objectives.style import style_encoder
 from pinxit.progress import say
@@ -88,7 +88,7 @@ class RestorationGraph(nn.Module):
         rows = image.movedim(3, 1)
         holes = None if mask is None else mask.movedim(3, 1)
         level = rows.new_zeros(len(rows)) if sigma is None else sigma.expand(len(rows))
-        restored = self.objective.apply(Spoiled(rows, self.objective.planes(rows, holes, level), holes))
+        restored = self.objective.apply(Inputs(rows, self.objective.planes(rows, holes, level), holes))
         return restored.clamp(0, 1).movedim(1, 3)
 
 
@@ -109,7 +109,7 @@ class EnhancementGraph(nn.Module):
 class OneStyleGraph(nn.Module):
     """Pictures (N, H, W, 3) painted in the one style that a network was trained on."""
 
-    def __init__(self, painter: Painter) -> None:
+    def __init__(self, painter: TransformNet) -> None:
         super().__init__()
         self.painter = painter
 

@@ -195,6 +195,19 @@ def test_folders_are_known_by_their_names(image: str, mask: str, pair: str, tmp_
         assert open_pairs(f"{spec}:test", 0.3).train.names == data.held_out.names
 
 
+@pytest.mark.parametrize("place", ["{part}/images/{name}", "A/{part}/{name}", "photos/{part}/images/{name}"])
+def test_folders_of_parts_are_official(place: str, tmp_path: Path) -> None:
+    other = place.replace("images", "masks").replace("A/", "label/")
+    for number, part in enumerate(["train"] * 5 + ["val", "test"]):
+        for form in (place, other):
+            write(tmp_path / form.format(part=part, name=f"{number}.png"), ramp(number % 3))
+    data = open_pairs(str(tmp_path))
+    assert [len(data.train), len(data.held_out)] == [5, 2]
+    batch = batch_at(data.train, 0, 5, seed=0, size=40, fit="patch")
+    assert torch.equal((batch.image * 255).round().long(), batch.mask)
+    assert batch.label is None
+
+
 def test_a_second_folder_can_be_named_and_stems_may_end_in_mask(folder: Path, tmp_path: Path) -> None:
     for number in range(3):
         write(tmp_path / "elsewhere" / f"{number}_mask.png", ramp(number))

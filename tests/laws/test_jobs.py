@@ -17,7 +17,7 @@ from pinxit.edits import EDITS
 from pinxit.edits.adjust import Adjust
 from pinxit.edits.engine import edit_picture
 from pinxit.edits.settings import Edit
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import DataError, DiskError, UsageError, UserError
 from pinxit.images import Picture, load_picture, save_image
 from pinxit.jobs import batch
 from pinxit.jobs.batch import Edited, Manifest, edit_files, read_manifest
@@ -190,3 +190,30 @@ def _files(edit: Edit) -> list[Path]:
     return [
         one for value in values for one in (value if isinstance(value, tuple) else [value]) if isinstance(one, Path)
     ]
+
+
+def test_two_masks_of_one_picture_are_refused_and_one_with_its_whole_name_wins(tmp_path: Path) -> None:
+    save_image(tmp_path / "in/cat.jpg", PHOTO)
+    for name in ("cat.png", "cat.webp"):
+        save_image(tmp_path / "masks" / name, np.zeros_like(PHOTO[..., :1]))
+    edited = edit_files([tmp_path / "in"], [GREY_WORLD], tmp_path / "out", mask=tmp_path / "masks")
+    with pytest.raises(DataError, match=r"cat\.jpg: .*masks has 2 masks named cat\.\*"):
+        edited.check()
+    save_image(tmp_path / "masks/cat.jpg.png", np.full_like(PHOTO[..., :1], 255))
+    edit_files([tmp_path / "in"], [GREY_WORLD], tmp_path / "out", mask=tmp_path / "masks").check()
+    assert (load_picture(tmp_path / "out/cat.png").pixels != load_picture(tmp_path / "in/cat.jpg").pixels).any()
+
+
+@pytest.mark.parametrize(
+    ("asked", "failures", "code"),
+    [
+        (1, [UsageError("x")], 2), (2, [UsageError("x"), UsageError("y")], 2),
+        (2, [UsageError("x"), DiskError("y")], 3), (2, [DiskError("x")], 7), (2, [DiskError("x"), DiskError("y")], 6),
+    ],
+)  # fmt: skip
+def test_the_exit_code_tells_whether_all_failed_and_why(asked: int, failures: list[UserError], code: int) -> None:
+    Edited({}, asked, ()).check()
+    with pytest.raises(UserError) as caught:
+        Edited({}, asked, tuple(failures)).check()
+    assert caught.value.exit_code == code
+    assert (caught.value is failures[0]) == (asked == 1)

@@ -1,4 +1,4 @@
-"""The loop of a camera: what is shown, how fast it says it is, and how it ends. No camera and no OpenCV is needed."""
+"""The camera loop: what it shows, the rate it reports, and how it ends. Needs neither a camera nor OpenCV."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_large_frames_are_made_smaller(side: int, size: tuple[int, int]) -> None
 
 
 class Capture:
-    """OpenCV's way to read a camera: rows of blue, green and red."""
+    """OpenCV's interface to a camera: frames in blue, green and red."""
 
     def __init__(self, source: int | str) -> None:
         self.left = [frame[..., ::-1] for frame in FRAMES] if source in (0, "film.mp4") else None
@@ -79,7 +79,7 @@ class Capture:
 
 @pytest.fixture
 def opencv(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """An OpenCV with one camera and one window; what it shows."""
+    """A fake OpenCV with one camera and one window; returns the frames it shows."""
     cv2, shown = ModuleType("cv2"), []
     cv2.utils = ModuleType("utils")
     cv2.utils.logging = ModuleType("logging")

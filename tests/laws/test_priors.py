@@ -27,6 +27,8 @@ from pinxit.objectives.settings import PriorSettings, VAESettings, VQVAESettings
 from pinxit.training import train as train_module
 from pinxit.training.run import Run
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 SMALL = {"width": 32, "depth": 2}
 TRAINING = pinxit.TrainingSettings(steps=20, batch_size=4, threads=1)
 
@@ -390,7 +392,7 @@ def test_what_has_no_codes_or_a_prior_or_is_not_finished_is_one_line(
 ) -> None:
     cases = [
         (runs["gan"], UsageError, "a run of 'gan' has no codes"),
-        (runs["flow"], UsageError, "has a prior; `pinxit resume"),
+        (runs["flow"], UsageError, "has a prior already; `pinxit resume"),
         (runs["flow"] / "prior", UsageError, "a run of 'prior' has no codes"),
         (tmp_path, DataError, "is not a run"),
     ]

@@ -1,4 +1,4 @@
-"""`pinxit edit` and `pinxit redo`: the same bytes as from Python, through files, folders and pipes, and once more."""
+"""`pinxit edit` and `pinxit redo`: the same bytes from Python, files, folders and pipes, and when made again."""
 
 import io
 import json
@@ -31,7 +31,7 @@ BRIGHT = Adjust(exposure=0.5)
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in with two pictures, cat.jpg and dog.png, and a mask."""
+    """A working folder with two pictures, cat.jpg and dog.png, and a mask."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     for name in ("cat.jpg", "dog.png"):
@@ -292,7 +292,7 @@ def test_redo_says_which_file_is_no_longer_the_same(
 
 
 class Tinted(Edit):
-    """An edit with a file of its own and weights that ship."""
+    """An edit with a model file and shipped weights."""
 
     model: Path = Field(description="A run.")
 

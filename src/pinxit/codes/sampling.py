@@ -19,7 +19,7 @@ from pinxit.errors import DataError, UsageError
 from pinxit.files import whole_file
 from pinxit.images import grid, save_image
 from pinxit.images.convert import to_uint8
-from pinxit.nets.seamless import looking, seamless
+from pinxit.nets.seamless import neighbour_layers, seamless
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
 from pinxit.objectives.objective import Autoencoder, Generative, Probabilistic
 from pinxit.objectives.prior import Prior
@@ -66,7 +66,7 @@ class GenerativeModel:
 
     def tiling(self) -> GenerativeModel:
         """Return the model with pictures whose opposite edges join; `UsageError` if its network cannot do that."""
-        if not looking(self.objective.networks):
+        if not neighbour_layers(self.objective.networks):
             raise UsageError(
                 "--tileable: this run's network has no convolutions, which could wrap around; a gan of --network "
                 "dcgan, residual or plain, a vae of --network convolutional or residual, or a vq can do it"

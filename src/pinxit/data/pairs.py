@@ -27,17 +27,19 @@ FOLDERS: dict[Kind, tuple[str, ...]] = {
     "mask": ("masks", "mask", "labels", "label"),
     "pair": ("pairs", "pair", "targets", "target", "B"),
 }
+OFFICIAL = {"train": "train", "val": "test", "valid": "test", "test": "test"}
 ENDINGS = ("_mask", "_gt", "_label")  # what a stem may end in beside that of its image
 
 
 def open_pairs(
     spec: str, holdout: float = HOLDOUT, *, mask: str | Path | None = None, pair: str | Path | None = None
 ) -> DataSet:
-    """Open pictures of which each has a mask of class numbers, a pair (another picture of the same scene), or both.
+    """Open pictures that each have a mask of class numbers, a pair (another picture of the same scene), or both.
 
     `mask` and `pair` name folders or zips; files go together by their stem, in equal sub-folders. Without them the set
     itself is a folder or zip with the folders `images` and `masks` or `pairs` (`FOLDERS` lists other names), or holds
-    pictures twice as wide as high, of which the left half is the image and the right half its pair.
+    pictures twice as wide as high: the left half is the image, the right half its pair. Folders `train`, `val` and
+    `test`, above or below these, are official parts; what is not `train` is held out.
 
     A mask is grey or has a palette; masks of 0 and 255 alone are read as 0 and 1, and in others 255 is `VOID`. Soft
     masks are pairs. Pictures that lack a partner, or whose partner has another size, are named and left out. Otherwise
@@ -47,7 +49,7 @@ def open_pairs(
     packs: dict[Kind, Pack] = {}
     notes: list[str] = []
     for kind, source in _sources(Path(base), mask, pair).items():
-        packs[kind], remarks = pack(source)
+        packs[kind], remarks = pack(_divided(source))
         notes += list(remarks)
     numbers, left_out = _together(packs)
     if not len(numbers["image"]):
@@ -86,7 +88,7 @@ def _joined(packs: Mapping[Kind, Pack], numbers: Mapping[Kind, np.ndarray], fing
 
 
 def _sources(path: Path, mask: str | Path | None, pair: str | Path | None) -> dict[Kind, Source]:
-    """Return what is to be packed for each kind."""
+    """Return the source of each kind."""
     if mask or pair:
         sources: dict[Kind, Source] = {"image": open_source(path)}
         if mask:
@@ -95,8 +97,10 @@ def _sources(path: Path, mask: str | Path | None, pair: str | Path | None) -> di
             sources["pair"] = _open("pair", Path(pair))
         return sources
     source = open_source(path)
-    if folders := _folders(source):
-        return {kind: replace(_open(kind, path).within(folder), notes=()) for kind, folder in folders.items()}
+    depth, folders = _folders(source)
+    if folders:
+        found = {kind: _open(kind, path).within(depth, folder) for kind, folder in folders.items()}
+        return {kind: replace(source, notes=()) for kind, source in found.items()}
     return {"image": _half(source, 0), "pair": replace(_half(source, 1), notes=())}
 
 
@@ -105,21 +109,35 @@ def _open(kind: Kind, path: Path) -> Source:
     if kind != "mask":
         return open_source(path)
     source = open_source(path, read_mask)
-    return replace(source, key=hashlib.sha256(f"mask {source.key}".encode()).hexdigest(), labels=None)
+    return replace(source, key=_key("mask", source), labels=None)
 
 
-def _folders(source: Source) -> dict[Kind, str]:
-    """Return the folder of each kind in a set, or in its only folder; none without images or anything beside them."""
+def _folders(source: Source) -> tuple[int, dict[Kind, str]]:
+    """Return the depth at which a set has folders of images and of something else, and the folder of each kind."""
     paths = [PurePosixPath(name).parts[:-1] for name in source.names]
-    wrapper = {path[0] for path in paths} if all(paths) else set()
-    root = f"{wrapper.pop()}/" if len(wrapper) == 1 and min(map(len, paths)) > 1 else ""
-    there = {path[bool(root)] for path in paths if len(path) > bool(root)}
-    found: dict[Kind, str] = {
-        kind: root + next(name for name in names if name in there)
-        for kind, names in FOLDERS.items()
-        if there.intersection(names)
-    }
-    return found if "image" in found and len(found) > 1 else {}
+    for depth in range(max(map(len, paths), default=0)):
+        there = {path[depth] for path in paths if len(path) > depth}
+        found: dict[Kind, str] = {
+            kind: next(name for name in names if name in there)
+            for kind, names in FOLDERS.items()
+            if there.intersection(names)
+        }
+        if "image" in found and len(found) > 1:
+            return depth, found
+    return 0, {}
+
+
+def _divided(source: Source) -> Source:
+    """Return a source with its official parts, if each of its pictures lies in a folder of one of `OFFICIAL`."""
+    paths = [PurePosixPath(name).parts[:-1] for name in source.names]
+    parts = [next((OFFICIAL[folder] for folder in path if folder in OFFICIAL), "") for path in paths]
+    if not all(parts):
+        return source
+    return replace(source, key=_key("divided", source), parts=parts, labels=None)
+
+
+def _key(what: str, source: Source) -> str:
+    return hashlib.sha256(f"{what} {source.key}".encode()).hexdigest()
 
 
 def _half(source: Source, side: int) -> Source:
@@ -135,7 +153,7 @@ def _half(source: Source, side: int) -> Source:
             )
         return replace(picture, pixels=np.ascontiguousarray(picture.pixels[:, side * high : (side + 1) * high]))
 
-    return replace(source, key=hashlib.sha256(f"half {side} {source.key}".encode()).hexdigest(), read=read)
+    return replace(source, key=_key(f"half {side}", source), read=read)
 
 
 def _together(packs: Mapping[Kind, Pack]) -> tuple[dict[Kind, np.ndarray], list[str]]:

@@ -40,7 +40,7 @@ def bridged(image: Tensor, mask: Tensor) -> Tensor:
     high, wide = image.shape[-2:]
     image, known = image.float().contiguous(), 1 - mask.float()  # channels apart, where this is faster
     cells = [F.pad(plane, (0, -wide % CELL, 0, -high % CELL)) for plane in (image * known, known)]
-    bridge = image.where(mask == 0, pulled_and_pushed(cells[0], cells[1], CELL)[..., :high, :wide])
+    bridge = image.where(mask == 0, push_pull(cells[0], cells[1], CELL)[..., :high, :wide])
     for size in step_sizes(*MEMBRANE):
         bridge = torch.addcmul(bridge, mask, laplacian(bridge), value=size)
     for size in step_sizes(*PLATE):
@@ -48,21 +48,21 @@ def bridged(image: Tensor, mask: Tensor) -> Tensor:
     return bridge
 
 
-def pulled_and_pushed(values: Tensor, known: Tensor, cell: int) -> Tensor:
+def push_pull(values: Tensor, known: Tensor, cell: int) -> Tensor:
     """Return `values` (N, C, H, W), which are 0 where `known` (N, 1, H, W) is, filled with means of cells up to `cell`.
 
     Sides are multiples of `cell`.
     """
     if cell == 1:
         for _ in range(GROWTH):
-            values, known = grown(values, known)
+            values, known = dilated(values, known)
         return values + UNKNOWN * (1 - known)
     halves = _means(F.avg_pool2d(values, 2), F.avg_pool2d(known, 2))
-    coarse = pulled_and_pushed(*halves, cell // 2)
+    coarse = push_pull(*halves, cell // 2)
     return values + (1 - known) * F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def grown(values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+def dilated(values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     """Return values and what is known of them with each unknown one the mean of those known beside it, if any are."""
     means, reached = _means(*(F.avg_pool2d(plane, 3, stride=1, padding=1) for plane in (values, known)))
     return values + (1 - known) * means, torch.maximum(known, reached)

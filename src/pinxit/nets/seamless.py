@@ -16,7 +16,7 @@ from torch.nn import functional as F
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
-def looking(network: nn.Module) -> list[Convolution]:
+def neighbour_layers(network: nn.Module) -> list[Convolution]:
     """Return the layers that see neighbours and keep or enlarge a map: convolutions of stride 1, and transposed ones.
 
     A network that makes pictures without any cannot be made seamless.
@@ -27,9 +27,9 @@ def looking(network: nn.Module) -> list[Convolution]:
 
 @contextmanager
 def seamless(network: nn.Module) -> Iterator[None]:
-    """Let `looking` layers go round; the network is as it was afterwards."""
-    hooks = [layer.register_forward_pre_hook(_continued) for layer in looking(network)]
-    hooks += [layer.register_forward_hook(_cut) for layer in looking(network)]
+    """Let `neighbour_layers` layers go round; the network is as it was afterwards."""
+    hooks = [layer.register_forward_pre_hook(_continued) for layer in neighbour_layers(network)]
+    hooks += [layer.register_forward_hook(_cut) for layer in neighbour_layers(network)]
     try:
         yield
     finally:

@@ -1,20 +1,19 @@
-"""Networks that paint a picture in a style in one pass: one learned style (Painter), or any (StyleDecoder).
+"""Networks that paint a picture in a style in one pass: one learned style (TransformNet), or any (StyleDecoder).
 
-Painter: Johnson, Alahi and Fei-Fei, 2016, with instance normalisation (Ulyanov et al., 2017). Differs from theirs: the
-picture's 2 x 2 pixels become channels first, so that no layer works at full size; what the layers make is added to the
-picture in the style's colours, so that it stays sharp; the blocks stand at an eighth of the size, where strokes are
-long.
+TransformNet: Johnson, Alahi and Fei-Fei, 2016, with instance normalisation (Ulyanov et al., 2017). Differs from it: the
+picture's 2 x 2 pixels become channels first, so that no layer works at full size; the layers' output is added to the
+picture in the style's colours, so that it stays sharp; the blocks work at an eighth of the size, for long strokes.
 
-StyleDecoder: Huang and Belongie, 2017 (AdaIN): the content's maps in a frozen encoder get mean and deviation of the
-style's, and a trained decoder makes a picture of them, which has no instance normalisation: with it ours drew specks
-into a corner, by which it set the deviation of its channels. Differs from it: the encoder is EfficientNet-Lite0, whose
-maps inside its blocks are wide; AdaIN acts at strides 2, 4 and 8 and on the colours themselves, where the paper has one
-map; and the style's statistics also scale and shift the decoder's blocks (as Dumoulin et al., 2017, do for learned
-styles).
+StyleDecoder: Huang and Belongie, 2017 (AdaIN): the content's maps in a frozen encoder get the mean and deviation of the
+style's, and a trained decoder turns them into a picture. The decoder has no instance normalisation: with it, ours
+painted specks into a corner to control the deviation of its channels. Differs from the paper: the encoder is
+EfficientNet-Lite0, whose maps inside its blocks are wide; AdaIN acts at strides 2, 4 and 8 and on the colours
+themselves, where the paper has one map; and the style's statistics also scale and shift the decoder's blocks (as
+Dumoulin et al., 2017, do for learned styles).
 
-Means and deviations over a whole picture are all that joins its distant parts. They can be given, so that the tiles of
-a picture are painted as the whole: a tile then sees `radius` pixels around it and no farther.
-`Statistics` is mean and deviation of each channel, (N, 2, C, 1, 1) float32; any sides work.
+Only means and deviations over the whole picture connect its distant parts. They can be given, so that tiles are painted
+like the whole picture; a tile then needs `radius` pixels around it.
+`Statistics` is the mean and deviation of each channel, (N, 2, C, 1, 1) float32; sides can have any length.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ class InstanceNorm(nn.Module):
         return transferred(maps, own, self.wanted[None, :, :, None, None])
 
 
-class Painter(nn.Module):
+class TransformNet(nn.Module):
     """Pictures (N, 3, H, W) in [0, 1] to the same in the one style that was learned."""
 
     stride = STRIDE
@@ -203,7 +202,7 @@ class StyleDecoder(nn.Module):
                 x = block(x, knowledge)
             if level:
                 x = self.reads[level - 1](normed[level - 1]) + self.ups[level - 1](doubled(x))
-        return colours.float() + F.pixel_shuffle(self.last(F.relu(of_length_one(x))), FOLD).float()
+        return colours.float() + F.pixel_shuffle(self.last(F.relu(pixel_norm(x))), FOLD).float()
 
 
 class AnyStyle(nn.Module):
@@ -231,11 +230,11 @@ class _Block(nn.Module):
     def forward(self, x: Tensor, knowledge: Tensor) -> Tensor:
         """Return maps of the same shape."""
         scale, shift, scale2, shift2 = self.modulate(knowledge)[:, :, None, None].to(x.dtype).chunk(4, dim=1)
-        inner = F.relu(of_length_one(self.first(x)) * (1 + scale) + shift)
-        return x + of_length_one(self.second(inner)) * (1 + scale2) + shift2
+        inner = F.relu(pixel_norm(self.first(x)) * (1 + scale) + shift)
+        return x + pixel_norm(self.second(inner)) * (1 + scale2) + shift2
 
 
-def of_length_one(maps: Tensor) -> Tensor:
+def pixel_norm(maps: Tensor) -> Tensor:
     """Return maps whose channels have a mean square of 1 at every place (Karras et al., 2018, section 4.2)."""
     return maps * (maps.square().mean(1, keepdim=True, dtype=torch.float32) + EPSILON).rsqrt().to(maps.dtype)
 
