@@ -143,19 +143,19 @@ def plain(network: VGGFeatures, content: Tensor, style: Tensor, precision: str) 
 
 def ours(content: np.ndarray, edit: object, strength: float) -> Clock:
     """Return the canvas every few steps, and at the end."""
-    clock, moves = Clock(), painting.moves
+    clock, records = Clock(), painting.training_records
 
     def watched(trainer: object, what: str) -> Iterator[object]:
-        for step in moves(trainer, what):
+        for step in records(trainer, what):
             if trainer.step % EVERY == 0:
                 clock.note(resized(trainer.average["canvas"].pixels, content.shape[:2]).clamp(0, 1))
             yield step
 
-    painting.moves = watched
+    painting.training_records = watched
     try:
         edited = edit_picture(Picture(content), [edit], strength=strength)
     finally:
-        painting.moves = moves
+        painting.training_records = records
     clock.note(tensor(edited.pixels))
     return clock
 

@@ -1,4 +1,4 @@
-"""One definition of an edit: flags, text and Python give the same bytes, for every editor of the table."""
+"""One definition of an edit: flags, text and Python give the same bytes, for every edit in the table."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_edits import CASES, PHOTO, editor
+from test_edits import CASES, PHOTO, edit_of
 
 import pinxit
 from pinxit.actions import variants
@@ -19,7 +19,7 @@ from pinxit.jobs.batch import edit_files
 from pinxit.jobs.settings import EditSettings
 from pinxit.settings import chain_text
 
-each_editor = pytest.mark.parametrize("name", EDITS)
+each_edit = pytest.mark.parametrize("name", EDITS)
 
 
 def flag(name: str) -> str:
@@ -33,7 +33,7 @@ def words(name: str, value: object) -> list[str]:
     return [flag(name), str(value)]
 
 
-@each_editor
+@each_edit
 def test_flags_text_and_python_give_the_same_bytes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Image.fromarray(PHOTO).save("photo.png")
@@ -44,16 +44,16 @@ def test_flags_text_and_python_give_the_same_bytes(name: str, tmp_path: Path, mo
     where = ["--mask", "mask.png", "--feather", "2", "--strength", "0.7"]
 
     assert run(["edit", name, "photo.png", "-o", "flags.png", *flags, *where]) == 0
-    assert run(["edit", chain_text([editor(name)], EDITS), "photo.png", "-o", "text.png", *where]) == 0
+    assert run(["edit", chain_text([edit_of(name)], EDITS), "photo.png", "-o", "text.png", *where]) == 0
     assert run(["edit", name, "photo.png", "-o", "folder", *flags, *where]) == 0
     area, drawn, settings = Mask(feather=2), Path("mask.png"), EditSettings(strength=0.7)
-    edit_files(["photo.png"], [editor(name)], Path("python.png"), settings, area=area, mask=drawn).check()
+    edit_files(["photo.png"], [edit_of(name)], Path("python.png"), settings, area=area, mask=drawn).check()
     results = {Path(path).read_bytes() for path in ("flags.png", "text.png", "folder/photo.png", "python.png")}
     assert len(results) == 1
-    alone = pinxit.edit("photo.png", editor(name), mask=drawn, area=area, strength=0.7)
+    alone = pinxit.edit("photo.png", edit_of(name), mask=drawn, area=area, strength=0.7)
     np.testing.assert_array_equal(load_picture(Path("flags.png")).pixels, alone.pixels)
     for value in CASES.get(name, {}).values():
-        if isinstance(value, Path):  # redo looks for a model of one's own here, too
+        if isinstance(value, Path):  # redo also looks for a model here
             shutil.copy(value, tmp_path)
     assert run(["redo", "flags.png"]) == 0
     assert Path("flags-2.png").read_bytes() in results

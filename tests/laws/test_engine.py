@@ -1,4 +1,4 @@
-"""The engine under every edit: tiles, memory, masks, alpha and depth, and an edit that breaks its word."""
+"""The engine under every edit: tiles, memory, masks, alpha and depth, and edits that return what they must not."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PHOTO = data.coffee()[100:190, 200:310]
 
 
 class Net(Bound):
-    """A small network with random weights: convolutions that see `radius` pixels, then a scale."""
+    """A small network with random weights: convolutions with a reach of `radius` pixels, then a scale."""
 
     def __init__(self, radius: int, scale: int = 1, channels: int = 3, width: int = 8) -> None:
         torch.manual_seed(0)
@@ -61,7 +61,7 @@ class Folded(Net):
 
 
 class Hole(Net):
-    """Looks at the mask as well, as inpainting does."""
+    """Takes the mask as well, as inpainting does."""
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         return super().run(image if mask is None else image * (mask == 0), mask)
@@ -144,7 +144,7 @@ def test_tiles_cover_the_picture_once_on_multiples_of_the_stride(stride: int) ->
 
 
 def test_the_trial_counts_what_a_run_holds() -> None:
-    """Two maps of 32 float32 channels, what a layer reads and what it writes, beside the picture."""
+    """Two maps of 32 float32 channels, the input and the output of a layer, beside the picture."""
     bound = Net(3, width=32)
     pixel = bytes_per_pixel(bound, 3, masked=False, device="cpu")
     assert pixel == pytest.approx(tiles.MARGIN * 4 * (32 + 32 + 3) + 4 * 3 * 5, rel=0.02)
@@ -201,7 +201,7 @@ def test_what_looks_at_the_whole_picture_comes_in_stages() -> None:
 
 
 def test_what_is_read_off_the_whole_picture_is_so_before_tiles_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every edit of a chain knows the picture that the one before it gave."""
+    """Every edit of a chain measures the output of the one before it."""
 
     class Centred(Bound):
         radius, mean = 0, 0.0
@@ -261,7 +261,7 @@ def test_200_masked_edits_change_no_bit_outside_the_mask() -> None:
 
 
 def test_what_no_one_sees_bleeds_into_nothing() -> None:
-    """Green beside a red edge, under full transparency: a blur of the red stays red, and the green stays as it was."""
+    """Hidden green beside red: a blur of the red stays red, and the green stays as it was."""
     pixels = np.zeros((20, 20, 4), np.uint8)
     pixels[:, :10] = (200, 0, 0, 255)
     pixels[:, 10:] = (0, 255, 0, 0)
@@ -367,6 +367,7 @@ def test_from_python_files_pictures_and_arrays_are_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_24_megapixels_are_enlarged_within_2_gb() -> None:
     code = """
 import resource, numpy as np

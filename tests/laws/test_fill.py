@@ -1,4 +1,4 @@
-"""Holes that are filled: what is seen, what is kept, how wide they may be; erasing and outpainting."""
+"""Filled holes: hidden pixels have no influence, known ones stay, any width works; erasing and outpainting."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PHOTO = data.astronaut()[20:141, 130:275]
 
 
 class Means(Bound):
-    """Fills a pixel with the mean of what is known no farther than `RIM` pixels, and with black where nothing is."""
+    """Fills a pixel with the mean of the known pixels within `RIM`, and with black if there are none."""
 
     radius = RIM
 
@@ -99,7 +99,7 @@ def test_erasing_takes_a_margin_beyond_the_mask_and_fades_out(model: Path, margi
     filled = ((away <= margin) | (away < margin + fade)).astype(np.float32)
     plain = edit_picture(Picture(PHOTO), [Inpaint(model=model)], filled)
     np.testing.assert_array_equal(erased[away <= margin], plain.pixels[away <= margin])
-    both = edit_picture(Picture(PHOTO), edits, mask).pixels  # the other edits of a chain keep to the mask as it is
+    both = edit_picture(Picture(PHOTO), edits, mask).pixels  # the other edits of a chain use the mask as given
     np.testing.assert_array_equal(both[mask == 0], erased[mask == 0])
     assert both[mask > 0].mean() > erased[mask > 0].mean()
 

@@ -1,4 +1,4 @@
-"""Laws of styles painted in one pass: what strength, colours, grey and tiles keep, and what training writes down."""
+"""Laws of styles painted in one pass: strength, colours, grey, tiles, and what training records."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ from pinxit.settings import BASE_NAMES
 from pinxit.tensors import write_tensors
 from pinxit.training.settings import TrainingSettings
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 PHOTO = data.astronaut()[20:116, 170:282]
 LUMA = np.array([0.2126, 0.7152, 0.0722])
 KINDS = ("one", "any")
@@ -36,7 +38,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def untrained_style(path: Path, kind: str) -> Path:
-    """Write the weights of a network that has learned nothing but paints something, of one style or of any."""
+    """Write the weights of an untrained network that still changes pictures, of one style or of any."""
     torch.manual_seed(0)
     settings, key, net = {
         "one": (StyleSettings(style=path.with_name("cat.png")), "painter", TransformNet()),
@@ -96,7 +98,7 @@ def test_kept_colours_are_the_same_to_the_rounding(place: Path, kind: str) -> No
 def test_tiles_of_a_known_picture_cannot_be_seen(
     place: Path, kind: str, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A picture in one piece, and in windows and tiles that see no farther than they say, are the same."""
+    """A picture in one piece equals one in windows and tiles with the halo they state."""
     pixels = np.tile(PHOTO, (2, 2, 1))[:173, :213].astype(np.float32) / 255
     edit = bound(place, kind, keep_colours=kept)
     whole = painted(edit, pixels)
@@ -152,9 +154,9 @@ def test_a_films_styles_are_looked_at_once_and_for_another_size_anew(
     edit, small = bound(place, "any"), PHOTO[:40, :50]
     for pixels in (PHOTO, small, PHOTO, small):
         np.testing.assert_array_equal(painted(edit, pixels), painted(bound(place, "any"), pixels))
-    monkeypatch.delattr(one_pass.Style, "shown")
+    monkeypatch.delattr(one_pass.Style, "resized")
     painted(edit, 255 - small)
-    with pytest.raises(AttributeError, match="shown"):
+    with pytest.raises(AttributeError, match="resized"):
         painted(edit)
 
 
@@ -171,7 +173,7 @@ def test_grey_and_small_pictures_are_painted(place: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("strength", [0.3, 1.0])
 def test_encoder_and_decoder_as_one_network_do_what_the_edit_does(place: Path, strength: float) -> None:
-    edit = bound(place, "any", scale=10)  # the style as large as it is
+    edit = bound(place, "any", scale=10)  # the style at its own size
     network = AnyStyle(style_encoder(torch.device("cpu")), edit.runner.decoder)
     image, style = (
         torch.tensor(pixels).permute(2, 0, 1)[None] / 255 for pixels in (PHOTO, edit.runner.style.pictures[0])
@@ -222,7 +224,7 @@ def test_an_edit_needs_a_style_if_its_network_has_none_and_takes_none_if_it_has(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_is_trained_goes_on_without_its_style_and_names_no_folder(kind: str, tmp_path: Path) -> None:
-    """What a checkpoint holds is enough to go on: one style's file may be gone by then."""
+    """A checkpoint is enough to resume: the style's file may be gone by then."""
     photos, styles = tmp_path / "photos", tmp_path / "secret" / "styles"
     for number in range(4):
         save_image(photos / f"{number}.png", PHOTO[number : number + 48, :56])

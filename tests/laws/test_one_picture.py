@@ -1,4 +1,4 @@
-"""Networks that learn from the one picture: what they may look at, when they have settled; a seed decides all."""
+"""Networks that learn from one picture: which pixels they use, when they have settled; the seed decides everything."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ KINDS: dict[str, Callable[..., Edit]] = {
 
 @pytest.fixture(autouse=True)
 def _no_gradients() -> Iterator[None]:
-    """As the engine edits."""
+    """Gradients are off, as in the engine."""
     with torch.no_grad():
         yield
 
@@ -155,7 +155,7 @@ def test_the_running_mean_and_variance_are_those_of_the_definition() -> None:
             mean = x
         variance = (1 - share) * (variance + share * ((x - mean) ** 2).mean())
         mean = (1 - share) * mean + share * x
-        if number == 10:  # up to the window they are the plain ones
+        if number == 10:  # up to the window they are the plain mean and variance
             whole = torch.stack(pictures[:10]).double()
             np.testing.assert_allclose(mean, whole.mean(0).numpy())
             assert variance == pytest.approx(whole.var(0, correction=0).mean().item())

@@ -1,4 +1,4 @@
-"""Edits by trained networks: what is loaded and what is refused, grey and colour, holes, enlarging, and tiles."""
+"""Edits by trained networks: what loads and what is refused, grey and colour, holes, enlarging, and tiles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PHOTO = data.astronaut()[60:131, 190:275]
 
 
 def untrained(path: Path, channels: int = 3, about: object = None, **settings: object) -> Path:
-    """Write the weights of an untrained network that changes pictures a little, as a run does."""
+    """Write the weights of an untrained network that changes pictures a little, in the format of a run."""
     torch.manual_seed(0)
     asked = SETTINGS(**settings)
     objective = asked.build(PictureShape(32, channels))
@@ -39,7 +39,7 @@ def untrained(path: Path, channels: int = 3, about: object = None, **settings: o
 
 @pytest.fixture
 def weights(tmp_path: Path):
-    """Write such weights into the test's folder."""
+    """Return a function that writes such weights into the test's folder."""
 
     def write(channels: int = 3, name: str = "weights.safetensors", about: object = None, **settings: object) -> Path:
         return untrained(tmp_path / name, channels, about, **settings)

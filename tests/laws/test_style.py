@@ -1,4 +1,4 @@
-"""Style and content: what their distances are blind to, and what a painted picture keeps to."""
+"""Style and content: what their distances ignore, and what a painted picture keeps."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from pinxit.nets.vgg import DEPTHS, VGGFeatures
 
 
 def drawn_style(path: Path) -> Path:
-    """A small picture of bricks in two colours, saved."""
+    """Save a small picture of bricks in two colours."""
     light = data.brick()[:90:2, :120:2, None] / 255
     Image.fromarray((light * [250, 200, 90] + (1 - light) * [10, 30, 120]).astype(np.uint8)).save(path)
     return path
@@ -58,8 +58,8 @@ def network() -> LossNetwork:
     return loss_network()
 
 
-def painted(picture: np.ndarray, editor: Edit, strength: float = 1.0, mask: np.ndarray | None = None) -> np.ndarray:
-    return edit_picture(Picture(picture), [editor], mask, strength=strength).pixels
+def painted(picture: np.ndarray, edit: Edit, strength: float = 1.0, mask: np.ndarray | None = None) -> np.ndarray:
+    return edit_picture(Picture(picture), [edit], mask, strength=strength).pixels
 
 
 # The losses.
@@ -135,7 +135,7 @@ def test_vgg_looks_with_torchvisions_tensors_from_a_file(name: str, tmp_path: Pa
     ]  # fmt: skip
     assert seen.content.shape == (1, 512, 12, 15)
     other = next(one for one in DEPTHS if one != name)
-    if name == "vgg16":  # which is part of the other
+    if name == "vgg16":  # its layers are among the other's
         with pytest.raises(DataError, match=rf"not the weights of {other} \(features"):
             loss_network(other, tmp_path / "vgg.safetensors")
     with pytest.raises(UsageError, match=f"{name} needs its weights"):
@@ -152,8 +152,8 @@ def test_vgg_looks_with_torchvisions_tensors_from_a_file(name: str, tmp_path: Pa
 def test_tiles_add_up_to_the_whole(
     halo: int, masked: bool, network: LossNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Statistics, loss and gradient: exactly where tiles see as far as the network does, else nearly."""
-    photo, other = PHOTO[:, :, :88], OTHER[:, :, :88]  # 96 x 128 pixels with the room for shifts
+    """Statistics, loss and gradient: exact if the halo covers the network's receptive field, else close."""
+    photo, other = PHOTO[:, :, :88], OTHER[:, :, :88]  # 96 x 128 pixels with the pixels for shifts
     mask = torch.zeros(1, 1, 88, 120) if masked else None
     if mask is not None:
         mask[..., 10:60, 20:100] = 1
@@ -204,14 +204,14 @@ def distances(pixels: np.ndarray, style: Path, network: LossNetwork) -> tuple[fl
 
 
 def test_strength_goes_from_the_content_to_the_style(style: Path, network: LossNetwork) -> None:
-    editor = Stylize(style=style, steps=20)
-    results = [painted(PIXELS, editor, strength) for strength in (0, 0.3, 1)]
+    edit = Stylize(style=style, steps=20)
+    results = [painted(PIXELS, edit, strength) for strength in (0, 0.3, 1)]
     np.testing.assert_array_equal(results[0], PIXELS)
     styles, contents = zip(*(distances(pixels, style, network) for pixels in results), strict=True)
     assert styles[0] > 1.05 * styles[1] > 1.1 * styles[2], styles
     assert contents[0] < contents[1] < contents[2]
     mixed = (PIXELS.astype(float) + results[2]) / 2
-    half = painted(PIXELS, editor, 0.5)
+    half = painted(PIXELS, edit, 0.5)
     assert np.abs(half - mixed).mean() > 2, "half a style is no double exposure"
 
 
@@ -230,8 +230,8 @@ def test_styles_are_blended_by_their_shares(style: Path, tmp_path: Path) -> None
     other = tmp_path / "other.png"
     Image.fromarray(data.coffee()[100:160, 200:280]).save(other)
     alone, first, second, both = (
-        painted(PIXELS, editor).astype(float)
-        for editor in (
+        painted(PIXELS, edit).astype(float)
+        for edit in (
             Stylize(style=style, steps=6),
             Stylize(style=(style, other), blend=(1e6, 1), steps=6),
             Stylize(style=(style, other), blend=(1, 1e6), steps=6),
@@ -256,7 +256,7 @@ def test_strokes_are_as_large_as_the_scale_says(style: Path) -> None:
 
 
 def test_only_what_is_masked_takes_part_in_the_style(style: Path, network: LossNetwork) -> None:
-    """What lies outside neither changes nor counts as a part of the canvas' style."""
+    """Pixels outside the mask neither change nor count in the canvas' style."""
     left = torch.zeros(1, 1, 96, 120)
     left[..., :60] = 1
     masked, part, whole = (
@@ -311,7 +311,7 @@ def inside(pixels: np.ndarray) -> float:
 
 
 def wrap(pixels: np.ndarray) -> float:
-    """The mean difference of what would be neighbours in tiles side by side."""
+    """The mean difference of pixels that are neighbours when copies are laid side by side."""
     return float(np.mean([np.abs(pixels[0] - pixels[-1]).mean(), np.abs(pixels[:, 0] - pixels[:, -1]).mean()]))
 
 

@@ -37,7 +37,7 @@ class Bound(ABC):
     weights: Mapping[str, str] = MappingProxyType({})
     """The SHA-256 of the shipped weights that it runs with, by name."""
     bytes_per_pixel: int = 0
-    """Memory of a run for each input pixel. Needed if `radius` is None or if not torch holds it; else 0, measured."""
+    """Memory of a run for each input pixel: required if `radius` is None or not torch holds it; else measured."""
 
     @abstractmethod
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:

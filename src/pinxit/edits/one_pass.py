@@ -60,12 +60,12 @@ class Style:
     strength: float = 1.0
     keep_colours: bool = False
 
-    def shown(self, size: Sequence[int]) -> list[np.ndarray]:
-        """Return the pictures as the network is given them for a picture of `size` = (H, W): reduced if larger."""
+    def resized(self, size: Sequence[int]) -> list[np.ndarray]:
+        """Return the styles as the network is given them for a picture of `size` = (H, W): reduced if larger."""
         return [reduced(picture, (self.strokes * max(size)) ** 2) for picture in self.pictures]
 
-    def lit(self, picture: np.ndarray, own: Statistics) -> np.ndarray:
-        """Return one of these, or if colours are kept its luma (h, w, 1) with the content's mean and deviation.
+    def matched(self, picture: np.ndarray, own: Statistics) -> np.ndarray:
+        """Return a style as it is, or its luma (h, w, 1) with the content's mean and deviation if colours are kept.
 
         `own` are the statistics of the content as the network is given it.
         """
@@ -73,8 +73,8 @@ class Style:
             return picture
         light = pixel_luma(unit(picture))
         mean, deviation = (float(part) for part in own[0, :, 0, 0, 0])
-        matched = (light - light.mean()) / (light.std() + 1e-6) * deviation + mean
-        return matched.clip(0, 1).astype(np.float32)[..., None]
+        shifted = (light - light.mean()) / (light.std() + 1e-6) * deviation + mean
+        return shifted.clip(0, 1).astype(np.float32)[..., None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class StyleRunner(Runner):
 
     def bytes_for(self, size: tuple[int, int]) -> int:
         """Return the memory of a run on a whole picture of `size` = (H, W), in bytes."""
-        pixels = [size, *(picture.shape[:2] for picture in self.style.shown(size))]
+        pixels = [size, *(picture.shape[:2] for picture in self.style.resized(size))]
         return self.bytes_per_pixel * max(map(math.prod, pixels))
 
 
@@ -181,7 +181,7 @@ class TorchAnyStyle(TorchStyle):
         high, wide = size = pixels.shape[:2]
         if self.style.keep_colours or (high, wide) not in self.remembered:  # a film's frames are of one size
             self.remembered.clear()
-            shown = [self.style.lit(picture, own[0]) for picture in self.style.shown(size)]
+            shown = [self.style.matched(picture, own[0]) for picture in self.style.resized(size)]
             self.remembered[high, wide] = [self.gathered(picture) for picture in shown]
         each = self.remembered[high, wide]
         shares = torch.tensor(self.style.shares) / sum(self.style.shares)
@@ -225,8 +225,8 @@ class OnnxStyle(StyleRunner):
     def rows(self, images: Tensor, inputs: Inputs) -> Tensor:
         """Return the whole picture painted."""
         if "style" in self.inputs:
-            (picture,) = self.style.shown(images.shape[2:])
-            shown = self.style.lit(picture, statistics(padded(images)))
+            (picture,) = self.style.resized(images.shape[2:])
+            shown = self.style.matched(picture, statistics(padded(images)))
             inputs = {"style": unit(shown), "strength": self.style.strength}
         return self.onnx.rows(images, inputs)
 

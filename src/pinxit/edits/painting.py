@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pinxit.data import Batch
-from pinxit.edits.single import moves
+from pinxit.edits.single import training_records
 from pinxit.edits.tiles import Box, cut
 from pinxit.hardware import Hardware
 from pinxit.losses.style import LossNetwork, about_means, moments, total_variation, with_means
@@ -312,7 +312,7 @@ def paint(painting: Painting, batch: Batch, steps: int, hardware: Hardware) -> T
     trainer = Trainer(painting, lambda step: replace(batch, step=step), training, hardware)
     high, wide = painting.canvas.pixels.shape[2:]
     losses: list[float] = []
-    for record in moves(trainer, f"painting {wide} x {high}: step"):
+    for record in training_records(trainer, f"painting {wide} x {high}: step"):
         losses.append(record.values["canvas/painting"])
         if settled(losses):
             break

@@ -34,7 +34,7 @@ HOTTEST = 0.05
 
 
 class TorchRestorer(Runner):
-    """A trained restorer in torch, in bf16 where the device is faster so."""
+    """A trained restorer in torch, in bf16 on devices where that is faster."""
 
     def __init__(self, objective: Restoration, device: str) -> None:
         self.objective, self.hardware = objective, hardware.choose(device)

@@ -45,7 +45,7 @@ class Runner(ABC):
     inputs: Collection[str] = ()
     """The names of what it can be given beside the picture: mask, sigma, style, strength."""
     bytes_per_pixel: int = 0
-    """Memory of a run for each input pixel, if not torch holds it."""
+    """Memory of a run for each input pixel if something other than torch holds it; else 0, and it is measured."""
 
     @abstractmethod
     def rows(self, images: Tensor, inputs: Inputs) -> Tensor:

@@ -55,7 +55,7 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def moves(trainer: Trainer, what: str) -> Iterator[Record]:
+def training_records(trainer: Trainer, what: str) -> Iterator[Record]:
     """Yield a record after each step, with progress on stderr; gradients are on during a step only."""
 
     def advances() -> Iterator[Record]:
@@ -148,7 +148,7 @@ class FittedPrior(Bound):
             objective = DeepImagePrior(channels, size, self.channels)
         training = TrainingSettings(steps=self.max_steps, average=0)
         trainer = Trainer(objective, lambda step: replace(batch, step=step), training, choose(self.device))
-        for _ in moves(trainer, "deep image prior: step"):
+        for _ in training_records(trainer, "deep image prior: step"):
             yield objective.restored
 
 
@@ -213,7 +213,7 @@ class ZeroShotNoise2Noise(Bound):
             objective = ZeroShot(pixels.shape[2])
         training = TrainingSettings(steps=self.steps, schedule="cosine", average=0)
         trainer = Trainer(objective, partial(crop_at, pixels, self.seed), training, choose(self.device))
-        for _ in moves(trainer, "zero-shot: step"):
+        for _ in training_records(trainer, "zero-shot: step"):
             pass
         denoiser = objective.denoiser.requires_grad_(False)
         return Local(lambda image: denoiser(image[None])[0], RADIUS)
