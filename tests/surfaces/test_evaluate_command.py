@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import pinxit
 from pinxit.cli import run
 from pinxit.codes.sampling import load
 from pinxit.data import open_data
@@ -141,6 +142,11 @@ def test_a_run_is_audited_by_its_own_pictures(photos: Callable[..., Path], tmp_p
         assert protocol["held_out"]["selection"] == data.held_out.selection
         warned = any("was trained on, so copies would score well" in remark for remark in document["remarks"])
         assert warned == reference.endswith(":train")
+
+
+def test_python_takes_paths_as_the_command_line_takes_words(two: tuple[str, str]) -> None:
+    asked = {"extractors": ["digits-v1"], "n": 12, "metrics": ["kd"]}
+    assert pinxit.evaluate(Path(two[0]), two[1], **asked) == pinxit.evaluate(*two, **asked)
 
 
 def test_a_training_part_is_no_reference_for_an_audit(two: tuple[str, str], capsys: Captured) -> None:

@@ -34,7 +34,8 @@ def function(name: str, kind: type[Action]) -> Callable[..., Any]:
     signature = Signature([_parameter(key, kind) for key in kind.model_fields])
 
     def act(*words: Any, **flags: Any) -> Any:
-        return value(kind.parse(signature.bind(*words, **flags).arguments))
+        given = signature.bind(*words, **flags).arguments
+        return value(kind.parse({key: str(each) if isinstance(each, Path) else each for key, each in given.items()}))
 
     act.__name__ = act.__qualname__ = name
     act.__doc__ = _doc(kind)
