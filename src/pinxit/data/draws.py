@@ -41,9 +41,9 @@ def coarse(keys: np.ndarray, count: int) -> np.ndarray:
 
 def normal(keys: np.ndarray, count: int) -> np.ndarray:
     """Return `count` standard normal numbers for each key: (n, count) float32 (Box and Muller, 1958)."""
-    drawn = words(keys, (count + 1) // 2)
-    radius = np.sqrt(-2 * np.log(((drawn >> np.uint64(32)).astype(np.float64) + 1) * 2**-32))
-    angle = (drawn & np.uint64(0xFFFFFFFF)).astype(np.float64) * (2 * math.pi * 2**-32)
+    bits = words(keys, (count + 1) // 2)
+    radius = np.sqrt(-2 * np.log(((bits >> np.uint64(32)).astype(np.float64) + 1) * 2**-32))
+    angle = (bits & np.uint64(0xFFFFFFFF)).astype(np.float64) * (2 * math.pi * 2**-32)
     pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
     return pairs.reshape(len(keys), -1)[:, :count].astype(np.float32)
 

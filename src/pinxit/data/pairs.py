@@ -34,7 +34,7 @@ ENDINGS = ("_mask", "_gt", "_label")  # what a stem may end in beside that of it
 def open_pairs(
     spec: str, holdout: float = HOLDOUT, *, mask: str | Path | None = None, pair: str | Path | None = None
 ) -> DataSet:
-    """Open pictures of which each has a mask of class numbers, a pair (another picture of the same scene), or both.
+    """Open pictures that each have a mask of class numbers, a pair (another picture of the same scene), or both.
 
     `mask` and `pair` name folders or zips; files go together by their stem, in equal sub-folders. Without them the set
     itself is a folder or zip with the folders `images` and `masks` or `pairs` (`FOLDERS` lists other names), or holds
@@ -88,7 +88,7 @@ def _joined(packs: Mapping[Kind, Pack], numbers: Mapping[Kind, np.ndarray], fing
 
 
 def _sources(path: Path, mask: str | Path | None, pair: str | Path | None) -> dict[Kind, Source]:
-    """Return what is to be packed for each kind."""
+    """Return the source of each kind."""
     if mask or pair:
         sources: dict[Kind, Source] = {"image": open_source(path)}
         if mask:

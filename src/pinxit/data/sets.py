@@ -127,7 +127,7 @@ class ImageSet(Layer):
 
     @cached_property
     def selection(self) -> str:
-        """The SHA-256 of which of the pack's pictures these are."""
+        """The SHA-256 of the pictures' numbers in the pack."""
         return hashlib.sha256(self._indices.astype("<i8").tobytes()).hexdigest()
 
     @cached_property
@@ -151,7 +151,7 @@ class ImageSet(Layer):
 
 @dataclass(frozen=True)
 class DataSet:
-    """What to train on, what is held out for judging, and what a person should be told about both."""
+    """The pictures to train on, those held out for judging, and remarks on both for the user."""
 
     train: ImageSet
     held_out: ImageSet
@@ -181,7 +181,7 @@ def whole_pack(opened: Pack) -> ImageSet:
 
 
 def divide(whole: ImageSet, base: str, part: str, holdout: float, notes: Sequence[str]) -> DataSet:
-    """Divide a set into what is trained on and what is held out, by its official parts or by name; `part` picks one."""
+    """Divide a set into training and held-out pictures, by its official parts or by name; `part` picks one."""
     held = whole.parts == PARTS.index("test") if whole.parts.any() else _held_out(whole.names, holdout)
     name = Path(base).resolve().name
     divided = held.any() and not held.all()

@@ -63,7 +63,7 @@ class DataSettings(Augment):
 
 
 class PatchSettings(DataSettings):
-    """Pictures for what is learned from details: patches, mirrored and turned."""
+    """Pictures for models of details: patches, mirrored and turned."""
 
     flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
     turn: bool = Field(True, description=DataSettings.model_fields["turn"].description)
@@ -71,7 +71,7 @@ class PatchSettings(DataSettings):
 
 
 class WholeSettings(DataSettings):
-    """Pictures for what is learned from how bright a whole picture is: stretched, so that nothing is cut off."""
+    """Pictures for models of the brightness of whole pictures: stretched, so that nothing is cut off."""
 
     size: int | None = Field(128, ge=SMALLEST, le=LARGEST, description="Side of the square pictures in pixels.")
     fit: Fit = Field("stretch", description=DataSettings.model_fields["fit"].description)

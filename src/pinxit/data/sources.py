@@ -62,7 +62,7 @@ Decode = Callable[[Path | BinaryIO, str], Picture]
 
 
 def open_source(path: Path, decode: Decode | None = None) -> Source:
-    """List the pictures at a path, of which files are decoded by `decode`; `DataError` if there is nothing to read."""
+    """List the pictures at a path; `decode` decodes a file of them. `DataError` if there is nothing to read."""
     try:
         if not (path.is_dir() or path.is_file()):
             raise DataError(f"{path}: no such file or folder, and not the name of a set (mnist)")
@@ -212,10 +212,12 @@ def _reader(images: Sequence[np.ndarray] | np.ndarray) -> Callable[[int], Pictur
 
 def _pictures_among(found: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
     """Return the names with suffixes of pictures, sorted, and a note about the others."""
-    seen = [name for name in found if not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)]
-    others = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in seen if not _like_picture(name))
+    shown = [
+        name for name in found if not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+    ]
+    others = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in shown if not _like_picture(name))
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
-    return sorted(filter(_like_picture, seen)), (f"skipped, not named like pictures: {kinds}",) if others else ()
+    return sorted(filter(_like_picture, shown)), (f"skipped, not named like pictures: {kinds}",) if others else ()
 
 
 def _like_picture(name: str) -> bool:
