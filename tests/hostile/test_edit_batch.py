@@ -174,6 +174,7 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.alone
 def test_killed_and_started_again_it_finishes_without_redoing(tmp_path: Path) -> None:
     rng = random.Random(3)
     folder, out, undisturbed = tmp_path / "in", tmp_path / "out", tmp_path / "undisturbed"

@@ -367,6 +367,7 @@ def test_from_python_files_pictures_and_arrays_are_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_24_megapixels_are_enlarged_within_2_gb() -> None:
     code = """
 import resource, numpy as np

@@ -38,6 +38,8 @@ from pinxit.training.settings import TrainingSettings
 from pinxit.training.store import Checkpoints
 from pinxit.training.trainer import Trainer, check_range, schedule
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 STYLES = tempfile.TemporaryDirectory(prefix="pinxit-")
 STYLE = Path(STYLES.name) / "style.png"
 save_image(STYLE, np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))

@@ -29,6 +29,8 @@ from pinxit.settings import BASE_NAMES
 from pinxit.tensors import write_tensors
 from pinxit.training.settings import TrainingSettings
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 PHOTO = data.astronaut()[20:116, 170:282]
 LUMA = np.array([0.2126, 0.7152, 0.0722])
 KINDS = ("one", "any")

@@ -27,6 +27,8 @@ from pinxit.objectives.settings import PriorSettings, VAESettings, VQVAESettings
 from pinxit.training import train as train_module
 from pinxit.training.run import Run
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 SMALL = {"width": 32, "depth": 2}
 TRAINING = pinxit.TrainingSettings(steps=20, batch_size=4, threads=1)
 

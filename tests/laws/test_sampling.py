@@ -15,6 +15,8 @@ from pinxit.data import open_data
 from pinxit.errors import DataError, UsageError
 from pinxit.objectives.mixture import Mixture
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 NETWORKS = ["dcgan", "residual", "plain", "dense"]
 SMALL = {"channels": 4, "latent": 6}
 CASES = {

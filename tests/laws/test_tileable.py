@@ -17,6 +17,8 @@ from pinxit.objectives.ladder import LevelledDecoder
 from pinxit.objectives.objective import Generative
 from pinxit.objectives.vq import VQVAE
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 SMALL = {"channels": 4}
 SETTINGS = {"gan": pinxit.GANSettings, "vae": pinxit.VAESettings}
 NETWORKS = [

@@ -11,6 +11,8 @@ from pinxit.evaluation.audit import Audit, audit
 from pinxit.evaluation.pictures import Generated
 from pinxit.metrics.extractors import EXTRACTORS
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 
 def some(images: ImageSet, start: int, count: int) -> Generated:
     """Some pictures of a set, at random but always the same."""

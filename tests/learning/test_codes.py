@@ -11,6 +11,8 @@ from pinxit.cli import run
 from pinxit.codes import coding
 from pinxit.images import load_image
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 SETTINGS = ["--channels", "8", "--codes", "32", "--dimensions", "8", "--decay", "0.95", "--learning-rate", "5e-3"]
 TRAINING = ["--steps", "250", "--batch-size", "32", "--threads", "1", "--average", "0.95"]
 

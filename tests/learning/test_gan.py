@@ -10,6 +10,8 @@ from pinxit.data import DataSet
 from pinxit.evaluation.pictures import Generated
 from pinxit.evaluation.score import score
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 CONVOLUTIONAL = {
     "dcgan": (pinxit.GANSettings(network="dcgan", channels=8, latent=8), 150),
     "residual": (pinxit.GANSettings(network="residual", channels=4, latent=8, r1=0.1), 150),
