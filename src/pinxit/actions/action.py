@@ -32,14 +32,14 @@ class Word:
 
 
 class Flag:
-    """Marks a field whose flags differ from --its-name, such as Flag("--out", "-o")."""
+    """Marks a field whose flags differ from --its-name, such as Flag("-o", "--out")."""
 
     def __init__(self, *names: str, pipe: bool = False) -> None:
         self.names, self.pipe = names, pipe
 
 
-OUT = Flag("--out", "-o")
-OVERWRITE = Flag("--overwrite", "-y")
+OUT = Flag("-o", "--out")
+OVERWRITE = Flag("-y", "--overwrite")
 N = Flag("-n")
 
 

@@ -54,10 +54,10 @@ class Edit(Action):
     pictures: Annotated[tuple[str, ...], Word("IN", pipe=True)] = Field(
         (), description="Pictures: files, folders, patterns in quotes such as 'photos/*.jpg', or - for one from stdin."
     )
-    out: Annotated[str | None, Flag("--out", "-o", pipe=True)] = Field(
+    out: Annotated[str | None, Flag("-o", "--out", pipe=True)] = Field(
         None, description="Where results go: a file for one picture, a folder for several, - for stdout."
     )
-    recursive: Annotated[bool, Flag("--recursive", "-r")] = Field(
+    recursive: Annotated[bool, Flag("-r", "--recursive")] = Field(
         False, description="Take pictures from folders inside folders too."
     )
     overwrite: Annotated[bool, OVERWRITE] = Field(False, description="Replace existing files.")
