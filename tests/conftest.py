@@ -24,6 +24,7 @@ from pinxit.data.sets import DataSet, open_data
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 KINDS = ("gan", "vae", "cvae", "ladder", "vq", "prior", "restore", "enhance", "style")
+LONGEST = ("test_export", "test_edits", "test_readme", "test_gan", "test_evaluate_command", "test_score", "test_codes")
 REAL_MNIST = pack_path(mnist.FINGERPRINT)  # looked up before the tests' own cache takes the place of the user's
 
 
@@ -36,6 +37,11 @@ def pytest_configure() -> None:
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(WORKER.removeprefix("gw")) % len(cores)]})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker waits for another's last file."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -94,10 +100,12 @@ def photos(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture
-def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train without writing reports, which take half the time of a tiny run."""
-    monkeypatch.setattr("pinxit.training.train._report", lambda run: None)
+@pytest.fixture(scope="module")
+def no_report() -> Iterator[None]:
+    """Train without writing reports, which take half the time of a tiny run; `usefixtures` asks for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pinxit.training.train._report", lambda run: None)
+        yield
 
 
 class TinyRuns:

@@ -1,22 +1,19 @@
-"""Train the judges `digits-v1` and `digits-v2` on MNIST and write weights and cards into the package: `make weights`.
+"""Train the extractors `digits-v1` and `digits-v2` on MNIST and publish weights and cards: `make weights`.
 
-The same processor type gives the same bytes each time. If the bytes change, so must the sha256 in
-`src/pinxit/metrics/features.py`, and no score made with the old ones may stand beside a new one.
+One processor type always gives the same bytes. If the bytes change, update the sha256 in
+`src/pinxit/metrics/extractors.py`; old and new scores are then not comparable.
 """
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
 import torch
+from package import publish
 from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
 from pinxit.data import ImageSet, open_data
 from pinxit.errors import DivergedError
-from pinxit.files import write_whole
 from pinxit.nets.lenet import LeNet
 from pinxit.progress import say, track
 
@@ -26,12 +23,10 @@ BATCH_SIZE = 128
 PEAK_RATE = 3e-3
 LEAST_ACCURACY = 0.991
 
-FOLDER = Path(__file__).parents[1] / "src" / "pinxit" / "weights"
-
 CARD = """\
 # {name}
 
-The network in whose eyes `fd[{name}]`, `kd[{name}]` and `class entropy[{name}]` are told.
+The extractor of the scores `fd[{name}]`, `kd[{name}]` and `class entropy[{name}]`.
 
 - **Network**: LeNet 16-32-128-64-10 (`pinxit.nets.lenet`). Its features are the 128 outputs of the first fully
   connected layer, after ReLU.
@@ -43,10 +38,10 @@ The network in whose eyes `fd[{name}]`, `kd[{name}]` and `class entropy[{name}]`
 - **File**: `{name}.safetensors`, {size:,} bytes, sha256 `{sha256}`.
 - **Licence**: Apache-2.0, as the rest of pinxit.
 
-What it cannot do: it has seen nothing but centred, white-on-black digits of 28x28. It gives numbers for any picture,
-but they mean something for handwritten digits only. Its scale is its own: its values cannot be compared with those of
-another extractor, least of all with `fid` and `kid` of the 2015 Inception network. Another seed can put two close
-models in another order, which is why there are two of its kind.
+Limits: it was trained only on centred, white-on-black digits of 28x28. It gives values for any picture, but they are
+meaningful only for handwritten digits. Its values cannot be compared with those of another extractor, in particular not
+with `fid` and `kid` of the 2015 Inception network. Another seed can rank two close models differently, so there are two
+such extractors.
 """
 
 
@@ -75,10 +70,10 @@ def train(digits: ImageSet, seed: int) -> LeNet:
 
 @torch.no_grad()
 def accuracy(network: LeNet, digits: ImageSet) -> float:
-    """Return the share of a labelled set that the network names rightly."""
+    """Return the share of a labelled set that the network classifies correctly."""
     images, labels = _tensors(digits)
-    named = torch.cat([network(batch).logits.argmax(1) for batch in images.split(500)])
-    return (named == labels).double().mean().item()
+    predicted = torch.cat([network(batch).logits.argmax(1) for batch in images.split(500)])
+    return (predicted == labels).double().mean().item()
 
 
 def _tensors(digits: ImageSet) -> tuple[Tensor, Tensor]:
@@ -86,30 +81,26 @@ def _tensors(digits: ImageSet) -> tuple[Tensor, Tensor]:
 
 
 def main() -> None:
-    """Train, judge and write both networks."""
+    """Train, test and publish both networks."""
     torch.set_num_threads(1)
     digits = open_data("mnist")
     for name, seed in SEEDS.items():
         network = train(digits.train, seed)
         right = accuracy(network, digits.held_out)
         if right < LEAST_ACCURACY:
-            raise DivergedError(f"{name} names {right:.2%} of the test digits; a judge must name {LEAST_ACCURACY:.1%}")
-        weights = save(network.state_dict())
-        sha256 = hashlib.sha256(weights).hexdigest()
-        card = CARD.format(
-            name=name,
+            raise DivergedError(f"{name} has an accuracy of {right:.2%}; an extractor needs {LEAST_ACCURACY:.1%}")
+        publish(
+            name,
+            save(network.state_dict()),
+            CARD,
             fingerprint=digits.train.fingerprint,
             rate=PEAK_RATE,
             epochs=EPOCHS,
             batch_size=BATCH_SIZE,
             seed=seed,
             accuracy=right,
-            size=len(weights),
-            sha256=sha256,
         )
-        write_whole(FOLDER / f"{name}.safetensors", weights)
-        write_whole(FOLDER / f"{name}.md", card)
-        say(f"{name}: {right:.2%} of the test digits, sha256 {sha256}")
+        say(f"{name}: accuracy {right:.2%} on the test digits")
 
 
 if __name__ == "__main__":

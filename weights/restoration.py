@@ -1,29 +1,29 @@
-"""Train the networks that restore pictures and write weights and cards into the package: `make weights PHOTOS=FOLDER`.
+"""Train the networks that restore pictures and publish weights and cards: `make weights PHOTOS=FOLDER`.
 
-    python weights/restoration.py prepare PHOTOS OUT            the pictures to train on, as PNG files
-    python weights/restoration.py train NAME OUT RUN            train, or go on with, the run of a name of `RECIPES`
-    python weights/restoration.py publish NAME RUN SCORES       its weights and card into src/pinxit/weights
-    python weights/restoration.py all PHOTOS OUT                all this for every name; it can be stopped and goes on
+    python weights/restoration.py prepare PHOTOS OUT            write the training pictures as PNG files
+    python weights/restoration.py train NAME OUT RUN            train or resume the run of a name of `RECIPES`
+    python weights/restoration.py publish NAME RUN SCORES       write weights and card into src/pinxit/weights
+    python weights/restoration.py all PHOTOS OUT                do all this for every name; it can be resumed
 
-SCORES is what `benchmarks/quality/restoration.py TASK OUT --model RUN --held-out 0.05 --out SCORES` wrote. PHOTOS holds
-the folders of `SETS`. Pictures that were saved with losses are made half as large, antialiased, which takes the traces
-of that away; but for the Berkeley set, whose JPEG files are of quality 90 and are what the literature trains and
-measures on as they are. What is held out to judge by is chosen by a hash of the name, as for every folder.
+SCORES is the output of `benchmarks/quality/restoration.py TASK OUT --model RUN --held-out 0.05 --out SCORES`. PHOTOS
+holds the folders of `SETS`. Lossy pictures are halved with antialiasing, which removes the traces of compression. The
+Berkeley set is used unchanged: its JPEG files have quality 90, and the literature trains and measures on them as they
+are. A hash of the name chooses the held-out pictures, as for every folder.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from package import FOLDER, publish
+
 import pinxit
 from pinxit.data.settings import DataSettings, PatchSettings, WholeSettings
-from pinxit.files import write_whole
 from pinxit.images import load_image, resize, save_image
 from pinxit.objectives.settings import EnhancementSettings, ObjectiveSettings, RestorationSettings
 from pinxit.progress import say, track
@@ -36,40 +36,39 @@ CARD = """\
 {about}
 
 - **Network**: {network}.
-- **Data**: {data.name}, fingerprint `{data.fingerprint}`; {drawn}; the share
-  {data.holdout} of the pictures, by a hash of their names, was never trained on. It was made by `prepare` from
+- **Data**: {data.name}, fingerprint `{data.fingerprint}`; {input}; the share
+  {data.holdout} of the pictures, by a hash of their names, was never trained on. Made by `prepare` from
 {sets}
 - **Training**: `pinxit train {objective}` with {settings}; {training.steps:,} steps of {training.batch_size} pictures,
   seed {training.seed}{start}. Script: `weights/restoration.py`.
 - **File**: `{name}.safetensors`, {size:,} bytes, sha256 `{sha256}`.
-- **Licence**: Apache-2.0, as the rest of pinxit, for the numbers themselves; mind the terms of the data above.
+- **Licence**: Apache-2.0, as the rest of pinxit, for the weights themselves; the terms of the data above apply too.
 
-Mean PSNR in dB (and st-lpips[alex], where it says so) over {count} photographs that were held out, by
+Mean PSNR in dB (and st-lpips[alex] where stated) over {count} held-out photographs, by
 `benchmarks/quality/restoration.py {task}`:
 
 {scores}
 
-What it cannot do: {limits}
+Limits: {limits}
 """
 
-FOLDER = Path(__file__).parents[1] / "src" / "pinxit" / "weights"
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "quality" / "restoration.py"
 LEAST_SIDE = 64
-DRAWN = {
+INPUT = {
     "patch": "patches of {} pixels, mirrored and turned",
     "stretch": "whole pictures, {} pixels wide and high",
 }
-UNET = "U-Net of residual blocks (`pinxit.nets.restoration`) that sees a bounded part of the picture"
+UNET = "U-Net of residual blocks (`pinxit.nets.restoration`) with a bounded receptive field"
 
 
 @dataclass(frozen=True)
 class Photos:
-    """A set of pictures: how many times smaller they are made, and what its makers ask of those who use it."""
+    """A set of pictures: the factor by which they are reduced, and its terms of use."""
 
     shrink: int
     terms: str
     free: bool
-    """Whether its licence lets anyone make anything of it."""
+    """Whether its licence allows any use."""
 
 
 SETS = {
@@ -82,20 +81,20 @@ SETS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained, how, and what its card says it is for and cannot do."""
+    """What is trained and how, and the purpose and limits that its card states."""
 
     settings: ObjectiveSettings
     training: TrainingSettings
     task: str
-    """Of `benchmarks/quality/restoration.py`, which measures it."""
+    """The task of `benchmarks/quality/restoration.py` that measures it."""
     about: str
     limits: str
     free: bool = False
-    """Whether it learns from freely usable pictures alone."""
+    """Whether it is trained only on freely usable pictures."""
     start: str | None = None
-    """The recipe with whose weights it begins."""
+    """The recipe whose weights it starts from."""
     stage: bool = False
-    """Whether it is but where another one begins, and does not ship."""
+    """Whether it only provides the start of another recipe and is not published."""
     data: DataSettings = PatchSettings(holdout=0.05)
     network: str = UNET
 
@@ -114,35 +113,36 @@ LIGHT = "dark(gain=0.1..0.3) | clip or dark(gain=0.1..1) | clip or dark(gain=1, 
 TRAINING = TrainingSettings(steps=9_000, batch_size=8, schedule="cosine", warmup=100, clip=1.0, threads=1)
 
 DENOISE = (
-    "Takes Gaussian noise away, of a standard deviation of up to 55 of 255 that it sees by itself or is told, from "
-    "grey and colour pictures, clipped to 8 bits or not."
+    "Removes Gaussian noise of a standard deviation of up to 55 of 255, estimated or given, from grey and colour "
+    "pictures, clipped to 8 bits or not."
 )
 NOT_NOISE = (
-    "Noise that is not white, such as JPEG's or that of a camera's picture made smaller or sharper, it takes for the "
-    "picture. Texture as fine and as weak as the noise is gone with it."
+    "It keeps noise that is not white, such as that of JPEG files or of resized or sharpened camera pictures. It "
+    "removes texture as fine and as weak as the noise."
 )
-X2 = "Makes pictures twice as wide and high. Faithful: what it gives, made small again, is nearly the picture."
-X4 = "Makes pictures four times as wide and high. Faithful: what it gives, made small again, is nearly the picture."
+X2 = "Enlarges pictures by 2. Faithful: the result, downscaled again, is nearly the input."
+X4 = "Enlarges pictures by 4. Faithful: the result, downscaled again, is nearly the input."
 CLEANLY_SMALL = (
-    "It knows pictures that were made small cleanly (bicubic, antialiased). Noise and the blocks of JPEG are enlarged "
-    "with the rest; what is too small to be seen in the picture is not invented."
+    "It was trained on pictures downscaled cleanly (bicubic, antialiased). It enlarges noise and JPEG blocks too, and "
+    "does not invent detail that the input lacks."
 )
 FILL = (
-    "Fills holes, told by a mask: lost pixels, text, scratches, strokes, boxes. It is given a smooth bridge over "
-    "them to begin with."
+    "Fills holes given by a mask: lost pixels, text, scratches, strokes, boxes. Its input has a smooth interpolation "
+    "in the holes."
 )
-NO_INVENTION = "It invents nothing: holes wider than some twenty pixels are blurs."
-DEJPEG = "Takes away what JPEG files of quality 5 to 60 show: blocks, rings around edges, blotches of colour."
-BLOCKS = "The blocks must lie where they lay when the picture was saved: not in one that was cut or made smaller since."
+NO_INVENTION = "It does not invent content: holes wider than about twenty pixels become blurs."
+DEJPEG = "Removes artefacts of JPEG files of quality 5 to 60: blocks, ringing at edges, blotches of colour."
+BLOCKS = (
+    "The blocks must still be at their places: the picture must not have been cropped or resized since it was saved."
+)
 
 RECIPES = {
     "denoise-free-v1": Recipe(
         BLIND,
         TRAINING.changed(steps=8_000),
         "denoise",
-        "Takes Gaussian noise away as `denoise-v2` does, and has learned from pictures alone that anyone may use for "
-        "anything.",
-        "What `denoise-v2` cannot do, and it is a little weaker.",
+        "Removes Gaussian noise as `denoise-v2` does, but was trained only on pictures free for any use.",
+        "Those of `denoise-v2`, and it is a little weaker.",
         free=True,
     ),
     "denoise-v1": Recipe(
@@ -222,18 +222,18 @@ RECIPES = {
         RestorationSettings(degrade=f"{BLUR} or {BLUR} | clip", grey=0.2),
         TRAINING.changed(steps=1_300),
         "blur",
-        "Sharpens pictures that are out of focus: a Gaussian blur of 0.5 to 2.5 pixels, which it sees by itself.",
-        "Motion, and blurs of another shape. Noise of more than 3 of 255 it does not know.",
+        "Sharpens pictures that are out of focus: a Gaussian blur of 0.5 to 2.5 pixels, which it estimates.",
+        "It does not remove motion blur or blurs of another shape, and was not trained on noise above 3 of 255.",
         start="denoise-v1",
     ),
     "light-v1": Recipe(
         EnhancementSettings(degrade=LIGHT, learning_rate=2e-3),
         TRAINING.changed(steps=3_000, batch_size=32),
         "light",
-        "Chooses the curve that brings back the light of a picture that is too dark: one gain and one gamma for all of "
-        "it. Pictures in full light stay nearly as they are. Measured with `denoise-v2` after it, and without (curve).",
-        "It undoes an exposure that was too short for the whole picture. A scene that holds nothing white, such as the "
-        "night, it may take for one; light that is missing in a part of the picture alone it does not bring there.",
+        "Chooses the tone curve that brightens a picture that is too dark: one gain and one gamma for the whole "
+        "picture. Well-lit pictures hardly change. Measured with `denoise-v2` after it, and without (curve).",
+        "It corrects an exposure that was too short for the whole picture. It may also brighten a scene without white, "
+        "such as a night, and does not brighten single parts of a picture.",
         data=WholeSettings(holdout=0.05),
         network="Three fully connected layers on quantiles of red, green, blue and luma (`pinxit.nets.curve`)",
     ),
@@ -241,7 +241,7 @@ RECIPES = {
 
 
 def prepare(photos: Path, out: Path, free: bool) -> None:
-    """Write the pictures of `SETS` (of the freely usable ones alone if `free`) into a folder a set, as PNG files."""
+    """Write the pictures of `SETS` (only freely usable ones if `free`) as PNG files, a folder a set."""
     for name, kind in SETS.items():
         if free and not kind.free:
             continue
@@ -256,7 +256,7 @@ def prepare(photos: Path, out: Path, free: bool) -> None:
 
 
 def train(name: str, pictures: Path, run: Path) -> None:
-    """Train the network `name`, or go on with it; the run with whose weights it begins lies beside it."""
+    """Train or resume the network `name`; the run whose weights it starts from is in the same folder."""
     if (run / "recipe.json").exists():
         pinxit.resume(run)
     else:
@@ -267,36 +267,32 @@ def train(name: str, pictures: Path, run: Path) -> None:
         pinxit.train(recipe.settings, pictures, run, recipe.data, recipe.training, start)
 
 
-def publish(name: str, place: Path, scores: Path) -> None:
-    """Write the weights of a finished run and their card, with the scores of the benchmark, into the package."""
+def publish_run(name: str, place: Path, scores: Path) -> None:
+    """Publish the weights of a finished run and their card with the scores of the benchmark."""
     run, recipe, measured = Run.open(place), RECIPES[name], json.loads(scores.read_text())
-    content = run.weights.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    card = CARD.format(
-        name=name,
+    sha256 = publish(
+        name,
+        run.weights.read_bytes(),
+        CARD,
         about=recipe.about,
         limits=recipe.limits,
         sets="\n".join(f"  - `{key}`: {kind.terms}." for key, kind in SETS.items() if kind.free or not recipe.free),
         network=recipe.network,
         data=run.recipe.data,
-        drawn=DRAWN[run.recipe.data.fit].format(run.recipe.data.size),
+        input=INPUT[run.recipe.data.fit].format(run.recipe.data.size),
         objective=run.recipe.objective,
         settings=run.recipe.settings.model_dump_json(exclude_unset=True),
         training=run.recipe.training,
-        start=f", beginning with weights of sha256 `{run.recipe.start}`" if run.recipe.start else "",
+        start=f", starting from weights of sha256 `{run.recipe.start}`" if run.recipe.start else "",
         count=len(measured["protocol"]["names"]),
         task=recipe.task,
         scores=score_table(measured["means"]),
-        size=len(content),
-        sha256=digest,
     )
-    write_whole(FOLDER / f"{name}.safetensors", content)
-    write_whole(FOLDER / f"{name}.md", card)
-    say(f'{name}: now put "{name}": "{digest}" into SHIPPED in src/pinxit/models.py')
+    say(f'{name}: now put "{name}": "{sha256}" into SHIPPED in src/pinxit/models.py')
 
 
 def everything(photos: Path, out: Path) -> None:
-    """Prepare the pictures and train, measure and publish every network, each thing unless it is done."""
+    """Prepare the pictures, then train, measure and publish every network; finished steps are skipped."""
     for folder, free in (("photos", False), ("free", True)):
         if not (out / folder).exists():
             prepare(photos, out / folder, free)
@@ -307,7 +303,7 @@ def everything(photos: Path, out: Path) -> None:
         scores, share = out / f"{name}.json", str(recipe.data.holdout)
         asked = [recipe.task, out / "photos", "--model", out / name, "--held-out", share, "--out", scores]
         subprocess.run([sys.executable, BENCHMARK, *asked], check=True)  # noqa: S603
-        publish(name, out / name, scores)
+        publish_run(name, out / name, scores)
 
 
 def score_table(means: dict[str, dict[str, float]]) -> str:
@@ -327,7 +323,7 @@ def main() -> None:
     step = steps.add_parser("prepare")
     step.add_argument("photos", type=Path)
     step.add_argument("out", type=Path)
-    step.add_argument("--free", action="store_true", help="only sets that anyone may use for anything")
+    step.add_argument("--free", action="store_true", help="only sets that are free for any use")
     step = steps.add_parser("train")
     step.add_argument("name", choices=RECIPES)
     step.add_argument("out", type=Path)
@@ -346,7 +342,7 @@ def main() -> None:
         case "train":
             train(asked.name, asked.out, asked.run)
         case "publish":
-            publish(asked.name, asked.run, asked.scores)
+            publish_run(asked.name, asked.run, asked.scores)
         case "all":
             everything(asked.photos, asked.out)
 

@@ -1,22 +1,20 @@
-"""What the copy audit finds and what it misses. MNIST, the eyes of digits-v1.
+"""Which copies the copy audit finds and which it misses: MNIST with digits-v1, and photographs with lite0.
 
     python benchmarks/quality/audit.py [--photos TRAIN TEST] --out benchmarks/results/audit.json
 
-Replays: 1,000 pictures drawn from 10,000 training pictures, each changed in one way; held out are 4,000 test pictures,
-and 1,000 other test pictures are the negative control. Then two runs made here, 1,000 pictures each: a fully connected
-GAN trained for 4,000 steps on 50 pictures, audited against these 50, and `pinxit demo`'s GAN, trained for --minutes
-on all 60,000, audited against these. With --photos the same for photographs as lite0 sees them: one half of the folder
-TRAIN are the training pictures, each of them replayed, the other half is the negative control, and all of TEST is held
-out. Eight minutes in all on two cores.
+Replays are 1,000 of 10,000 training pictures, each changed in one way. Held out are 4,000 test pictures; 1,000 other
+test pictures are the negative control. Two runs made here give 1,000 samples each. A fully connected GAN, trained for
+4,000 steps on 50 pictures, is audited against those 50. The GAN of `pinxit demo`, trained for --minutes on all 60,000,
+is audited against those. --photos does the same for photographs with lite0: one half of the folder TRAIN is the
+training set and is replayed, the other half is the negative control, and all of TEST is held out. The whole takes eight
+minutes on two cores.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
-import platform
-import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -27,20 +25,23 @@ from PIL import Image
 import pinxit
 from pinxit.data import open_data
 from pinxit.evaluation.audit import audit
-from pinxit.evaluation.pictures import Drawn
-from pinxit.metrics.features import EXTRACTORS
+from pinxit.evaluation.pictures import Generated
+from pinxit.metrics.extractors import EXTRACTORS
+
+sys.path.append(str(Path(__file__).parents[1]))
+from record import arguments, record, write
 
 RNG = np.random.default_rng(0)
 
 
 def zoomed(picture: np.ndarray, share: float) -> np.ndarray:
-    """The picture made narrower to a share of its width, on black."""
+    """Return the picture at a share of its width, centred on black."""
     height, width, channels = picture.shape
     narrow = np.asarray(Image.fromarray(picture.squeeze()).resize((round(width * share), height)))
-    spoiled = np.zeros_like(picture)
+    squeezed = np.zeros_like(picture)
     left = (width - narrow.shape[1]) // 2
-    spoiled[:, left : left + narrow.shape[1]] = narrow.reshape(height, -1, channels)
-    return spoiled
+    squeezed[:, left : left + narrow.shape[1]] = narrow.reshape(height, -1, channels)
+    return squeezed
 
 
 def jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
@@ -70,7 +71,7 @@ REPLAYS = {
 
 
 class Changed:
-    """Pictures of a set, each changed when it is asked for; all else is the set's."""
+    """A set whose pictures are changed on access; everything else is the set's."""
 
     def __init__(self, images, change) -> None:
         self.images, self.change = images, change
@@ -85,39 +86,39 @@ class Changed:
         return self.change(np.ascontiguousarray(self.images[number]))
 
 
-def some(images, start: int, count: int) -> Drawn:
+def some(images, start: int, count: int) -> Generated:
     chosen = np.random.default_rng(0).permutation(len(images))[start : start + count]
-    return Drawn(images.name, images.rows(chosen, (28, 28)))
+    return Generated(images.name, images.rows(chosen, (28, 28)))
 
 
 def row(name: str, generated, training, held_out, extractor: str) -> dict[str, object]:
     found = audit(generated, training, held_out, EXTRACTORS[extractor]).document()
-    told = {"name": name, "extractor": extractor} | {
+    kept = {"name": name, "extractor": extractor} | {
         key: found[key] for key in found if key not in ("nearest", "protocol")
     }
-    print(json.dumps({key: told[key] for key in ("name", "extractor", "verdict", "copying_z")}), flush=True)
-    return told
+    print(json.dumps({key: kept[key] for key in ("name", "extractor", "verdict", "copying_z")}), flush=True)
+    return kept
 
 
-def overfitted(folder: Path, fifty: Drawn) -> Drawn:
+def overfitted(folder: Path, fifty: Generated) -> Generated:
     np.savez(folder / "fifty.npz", images=fifty.images)
     training = pinxit.TrainingSettings(steps=4000, batch_size=32, average=0.99)
     settings, data = pinxit.GANSettings(network="dense", r1=0.3), pinxit.DataSettings(holdout=0)
     run = pinxit.train(settings, folder / "fifty.npz", folder / "over", data=data, training=training)
-    return Drawn("overfitted", pinxit.load(run.folder).sample(1000)[0])
+    return Generated("overfitted", pinxit.load(run.folder).sample(1000)[0])
 
 
-def honest(folder: Path, minutes: float) -> Drawn:
+def honest(folder: Path, minutes: float) -> Generated:
     training = pinxit.TrainingSettings(minutes=minutes)
     run = pinxit.train(pinxit.GANSettings(), "mnist", folder / "honest", training=training)
-    return Drawn("honest", pinxit.load(run.folder).sample(1000)[0])
+    return Generated("honest", pinxit.load(run.folder).sample(1000)[0])
 
 
 def rows(photos: list[str], minutes: float):
-    """Yield each row as it comes."""
+    """Yield each row as soon as it is measured."""
     digits = open_data("mnist")
     training, held_out = some(digits.train, 0, 10_000), some(digits.held_out, 0, 4000)
-    source = Drawn("replay", training.images[:1000])
+    source = Generated("replay", training.images[:1000])
     yield row("other real pictures", some(digits.held_out, 4000, 1000), training, held_out, "digits-v1")
     for name, change in REPLAYS.items():
         yield row(name, Changed(source, change), training, held_out, "digits-v1")
@@ -134,29 +135,15 @@ def rows(photos: list[str], minutes: float):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = arguments(__doc__, needs_out=True)
     parser.add_argument("--photos", nargs=2, default=[])
     parser.add_argument("--minutes", type=float, default=2)
-    parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
-    commit = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-    result = {
-        "protocol": __doc__.partition("\n\n    ")[2].partition("\n\n")[2],
-        "commit": commit.strip(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "seed": 0,
-        "rows": [],
-    }
-    for found in rows(asked.photos, asked.minutes):
-        result["rows"].append(found)
-        asked.out.write_text(json.dumps(result, indent=2) + "\n")
+    found: list[dict[str, object]] = []
+    document = record(__doc__, {"threads": torch.get_num_threads(), "seed": 0}, rows=found)
+    for row_ in rows(asked.photos, asked.minutes):
+        found.append(row_)
+        write(asked.out, document)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,26 @@
-"""Do our PSNR and SSIM give what the literature prints for doing nothing? Noise left alone, and bicubic enlargement.
+"""PSNR and SSIM of doing nothing, against the published figures: noise left in, and bicubic enlargement.
 
     python benchmarks/quality/baselines.py FOLDER [--name SET] [--seed 0] [--out results.json]
 
-FOLDER holds the pictures of one set, whose published rows are the peer: Set5 with bicubic enlargement by 2, 3 and 4 has
-33.67 / 30.40 / 28.43 dB, B100 29.56 / 27.21 / 25.96; noise of sigma 25 has 20 log10(255 / 25) = 20.17 dB on any set.
+FOLDER holds the pictures of one set, whose published rows are the peer. Set5 with bicubic enlargement by 2, 3 and 4 has
+33.67 / 30.40 / 28.43 dB, B100 29.56 / 27.21 / 25.96. Noise of sigma 25 has 20 log10(255 / 25) = 20.17 dB on any set.
 
-Noise: white, Gaussian, sigma 15, 25 and 50 of 255, one draw a picture and level, in RGB (in grey if the picture is),
-added to 8-bit pictures. Not clipped and in floating point, as the literature has it; beside it clipped and rounded to
-8 bits, which flatters whoever does so.
+Noise is white and Gaussian, of sigma 15, 25 and 50 of 255, one draw a picture and level, in RGB (in grey if the picture
+is grey), added to 8-bit pictures. It is measured unclipped in floating point, as in the literature, and clipped and
+rounded to 8 bits, which gives higher figures.
 
-Enlargement: the picture is cut to a multiple of the scale, made smaller and larger again by the same bicubic filter,
-both times rounded to 8 bits; PSNR and SSIM on Y of BT.601 (of a grey picture on its own values), `scale` pixels of
-border left out. `pillow` and `torch` do what MATLAB's imresize does; `torch, no antialias`, PyTorch's default, is
-another filter, here to show how far off it is. Every row is the mean over pictures.
+Enlargement: the picture is cut to a multiple of the scale, then reduced and enlarged by the same bicubic filter, both
+times rounded to 8 bits. PSNR and SSIM are of Y of BT.601 (of the grey values of a grey picture), without a border of
+`scale` pixels. `pillow` and `torch` use the filter of MATLAB's imresize. `torch, no antialias`, PyTorch's default, is
+another filter and shows the size of the difference. Every row is the mean over pictures.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -34,12 +32,12 @@ from torch.nn import functional as F
 from pinxit.images import SUFFIXES, load_image
 from pinxit.metrics.paired import as_channels, crop, psnr, ssim
 
+sys.path.append(str(Path(__file__).parents[1]))
+from pictures import rounded
+from record import arguments, record, write
+
 SIGMAS = (15, 25, 50)
 SCALES = (2, 3, 4)
-
-
-def eight_bits(images: Tensor) -> Tensor:
-    return (255 * images).round().clamp(0, 255) / 255
 
 
 def pillow(images: Tensor, side: tuple[int, int]) -> Tensor:
@@ -49,7 +47,7 @@ def pillow(images: Tensor, side: tuple[int, int]) -> Tensor:
 
 
 def torch_bicubic(images: Tensor, side: tuple[int, int], antialias: bool = True) -> Tensor:
-    return eight_bits(F.interpolate(images, side, mode="bicubic", align_corners=False, antialias=antialias))
+    return rounded(F.interpolate(images, side, mode="bicubic", align_corners=False, antialias=antialias))
 
 
 RESIZES: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {
@@ -60,17 +58,17 @@ RESIZES: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {
 
 
 def noise_rows(clean: Tensor, rng: torch.Generator) -> dict[str, float]:
-    """Return the PSNR of one picture under each noise."""
+    """Return the PSNR of one picture with each noise."""
     rows = {}
     for sigma in SIGMAS:
         noisy = clean + sigma / 255 * torch.randn(clean.shape, generator=rng, dtype=clean.dtype)
         rows[f"sigma {sigma}"] = float(psnr(noisy, clean))
-        rows[f"sigma {sigma}, clipped to 8 bits"] = float(psnr(eight_bits(noisy), clean))
+        rows[f"sigma {sigma}, clipped to 8 bits"] = float(psnr(rounded(noisy), clean))
     return rows
 
 
 def bicubic_rows(clean: Tensor) -> dict[str, dict[str, float]]:
-    """Return PSNR and SSIM of one picture made smaller and larger again, each scale and filter."""
+    """Return PSNR and SSIM of one picture, reduced and enlarged, for each scale and filter."""
     rows = {}
     for scale in SCALES:
         height, width = (side // scale * scale for side in clean.shape[-2:])
@@ -88,7 +86,7 @@ def pictures(folder: Path) -> list[Tensor]:
     return [torch.from_numpy(load_image(path).astype(np.float64)).movedim(-1, 0)[None] / 255 for path in paths]
 
 
-def measure(clean: list[Tensor], seed: int) -> dict[str, object]:
+def measure(clean: list[Tensor], seed: int) -> dict[str, dict[str, Any]]:
     rng = torch.Generator().manual_seed(seed)
     noise = [noise_rows(image, rng) for image in clean]
     bicubic = [bicubic_rows(image) for image in clean]
@@ -106,33 +104,20 @@ def mean(values: list[float]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--name", help="what the record calls the set (default: the folder's last name)")
+    parser.add_argument("--name", help="the set's name in the record (default: the folder's last name)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     clean = pictures(asked.folder)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
-    result = {
-        "protocol": "noise: RGB, unclipped float or clipped to 8 bits; bicubic: both ways through 8 bits, "
-        "Y of BT.601 unrounded, border of the scale left out; mean over pictures",
-        "set": asked.name or asked.folder.resolve().name,
-        "n": len(clean),
-        "seed": asked.seed,
-        **measure(clean, asked.seed),
-        "commit": commit.strip(),
-        "machine": platform.machine(),
-        "torch": torch.__version__,
-        "pillow": PIL.__version__,
-        "python": platform.python_version(),
-    }
-    if asked.out:
-        asked.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"{result['set']}, {len(clean)} pictures")
-    for row, value in result["noise"].items():
+    name = asked.name or asked.folder.resolve().name
+    found = measure(clean, asked.seed)
+    protocol = {"seed": asked.seed, "pillow": PIL.__version__}
+    write(asked.out, record(__doc__, protocol, set=name, n=len(clean), **found))
+    print(f"{name}, {len(clean)} pictures")
+    for row, value in found["noise"].items():
         print(f"{row:32} {value:6.2f} dB")
-    for row, values in result["bicubic"].items():
+    for row, values in found["bicubic"].items():
         print(f"{row:32} {values['psnr']:6.2f} dB  {values['ssim']:.4f}")
 
 

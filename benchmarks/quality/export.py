@@ -1,30 +1,31 @@
-"""How near are exported models to PyTorch, how fast are they, and how little is needed to run them?
+"""How close exported models are to PyTorch, how fast they run, and how much disk they need.
 
     python benchmarks/quality/export.py [--pictures FOLDER] [--networks NAME ...] [--runs RUN ...] [--environment]
                                         [--out FILE]
 
-Every network that ships, and every run named, is traced once and written in each precision. Nearness is by PyTorch in
-float32, on 16 real pictures of 5 sizes: parts of scikit-image's photographs and micrographs, or of those in a folder; a
-noise of 0.1 is told to networks that can be told, and the style of each picture is the next, at strength 0.7. Numbers
-of 8 bits are fitted to the same pictures, so what they show is their best.
-Speed is the median of seconds of processor time a megapixel of input, which other jobs on the machine change little,
-for a picture of 256 x 256 pixels, one thread, after one pass to warm up; the arms take turns in one process. PyTorch
-computes as in `pinxit edit`, channels_last, in float32 and in bf16 by autocast. Frames a second are those of
-256 x 256 pixels by onnxruntime in float32 with two threads, by the clock, so that other jobs do change them.
+Every shipped network, and every named run, is traced once and written in each precision. The reference is PyTorch in
+float32 on 16 real pictures of 5 sizes: parts of scikit-image's photographs and micrographs, or of those in a folder. A
+noise of 0.1 is given to networks that take a noise level. The style of each picture is the next picture, at strength
+0.7. Weights of 8 bits are calibrated on the same pictures, so their figures are a best case.
 
-With --environment (a package index is needed) a new environment gets onnxruntime, numpy and pillow and, without its
-dependencies, pinxit; a picture is then edited there by `python -m pinxit.runtime` and each network that was asked for,
-as far as it needs no mask, painted in the style of another where it paints, and the bytes on disk are counted.
-The last line of stdout is `largest difference X`, of all float32 files.
+Speed is the median processor time in seconds a megapixel of input, which other jobs change little, for a picture of
+256 x 256 pixels on one thread, after one pass to warm up. The arms take turns in one process. PyTorch computes as in
+`pinxit edit`: channels_last, in float32 and in bf16 autocast. Frames a second are for 256 x 256 pixels by onnxruntime
+in float32 with two threads, by the clock, so other jobs do change them.
+
+--environment needs a package index. It makes a new environment with onnxruntime, numpy and pillow, and pinxit without
+its dependencies. `python -m pinxit.runtime` edits a picture there with each named network that needs no mask; a network
+that paints gets another picture as its style. The bytes on disk are counted. The last line of stdout is
+`largest difference X`, over all float32 files.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 import venv
@@ -43,7 +44,9 @@ from pinxit import export
 from pinxit.edits.mask import unit
 from pinxit.images import load_image
 from pinxit.models import SHIPPED
-from pinxit.training.run import machine
+
+sys.path.append(str(Path(__file__).parents[1]))
+from record import ROOT, arguments, record, write
 
 NAMES = (
     *("astronaut", "brick", "camera", "cell", "cat", "coffee", "coins", "grass", "gravel", "hubble_deep_field"),
@@ -52,11 +55,10 @@ NAMES = (
 SIZES = ((64, 64), (96, 128), (131, 77), (160, 160), (192, 144))
 SPEED_SIDE = 256
 THREADS, FRAMES = 2, 4
-ROOT = Path(__file__).parents[2]
 
 
 def photographs(folder: Path | None) -> list[np.ndarray]:
-    """Return parts (H, W, 3) float32 of 16 real pictures, of the `SIZES` in turn."""
+    """Return parts (H, W, 3) float32 of 16 real pictures, with the `SIZES` in turn."""
     whole = (
         [getattr(skimage.data, name)() for name in NAMES]
         if folder is None
@@ -73,7 +75,7 @@ def photographs(folder: Path | None) -> list[np.ndarray]:
 
 
 def given_for(portable: export.Portable) -> dict[str, torch.Tensor]:
-    """Return inputs of a network at the size whose speed is told, with a hole in the middle where it fills holes."""
+    """Return inputs at the size of the speed test; a network that fills holes gets one in the middle."""
     image = torch.rand(1, SPEED_SIDE, SPEED_SIDE, 3, generator=torch.Generator().manual_seed(0))
     mask = torch.zeros(1, SPEED_SIDE, SPEED_SIDE, 1)
     mask[:, SPEED_SIDE // 3 : SPEED_SIDE // 2, SPEED_SIDE // 3 : SPEED_SIDE // 2] = 1
@@ -91,7 +93,7 @@ def running(file: Path, given: dict[str, torch.Tensor], threads: int) -> Callabl
 
 
 def frames_a_second(arm: Callable[[], object], rounds: int) -> float:
-    """Return one over the median seconds of a run, by the clock, after one to warm up."""
+    """Return the reciprocal of the median clock seconds of a run, after one to warm up."""
     taken = []
     for _ in range(FRAMES * rounds + 1):
         started = time.perf_counter()
@@ -113,7 +115,7 @@ def seconds(arms: dict[str, Callable[[], object]], rounds: int) -> dict[str, flo
 
 
 def network(name: str, pictures: list[np.ndarray], rounds: int, folder: Path) -> dict[str, Any]:
-    """Return what is found of one network, whose files are left in the folder."""
+    """Return the measurements of one network, whose files stay in the folder."""
     portable = export.portable_of(name, pictures)
     name = Path(name).name
     traced = export._traced(portable).SerializeToString()
@@ -149,7 +151,7 @@ def network(name: str, pictures: list[np.ndarray], rounds: int, folder: Path) ->
 
 
 def environment(models: list[Path], folder: Path) -> dict[str, Any]:
-    """Return what a new environment without torch needs on disk, after it has edited a picture by each model."""
+    """Return the disk space of a new environment without torch that has edited a picture with each model."""
     place = folder / "environment"
     venv.create(place, with_pip=True)
     python = place / "bin" / "python"
@@ -184,38 +186,38 @@ def bytes_of(folder: Path) -> int:
 
 
 def main() -> None:
-    """Compare, time, and write what was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Compare, time, and write the record."""
+    parser = arguments(__doc__)
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--networks", nargs="+", default=list(SHIPPED))
     parser.add_argument("--runs", nargs="+", default=[], help="folders of runs, beside the networks that ship")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--environment", action="store_true")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/export.json")
+    parser.set_defaults(out=ROOT / "benchmarks/results/export.json")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     pictures = photographs(asked.pictures)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-    document: dict[str, Any] = {
-        "commit": commit.stdout.strip(),
-        "machine": machine() | {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__},
-        "protocol": {"about": __doc__, "threads": 1, "rounds": asked.rounds, "sizes": SIZES},
-        "pictures": list(NAMES) if asked.pictures is None else asked.pictures.name,
-        "largest_difference": 0.0,
-        "networks": {},
-    }
+    versions = {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__}
+    document = record(
+        __doc__,
+        {"threads": 1, "rounds": asked.rounds, "sizes": SIZES},
+        pictures=list(NAMES) if asked.pictures is None else asked.pictures.name,
+        largest_difference=0.0,
+        networks={},
+    )
+    document["machine"] |= versions
     with tempfile.TemporaryDirectory() as folder:
         for source in (*asked.networks, *asked.runs):
-            name, told = Path(source).name, network(source, pictures, asked.rounds, Path(folder))
-            largest = max(document["largest_difference"], told["precisions"]["float32"]["largest_difference"])
-            document |= {"largest_difference": largest, "networks": document["networks"] | {name: told}}
-            asked.out.write_text(json.dumps(document, indent=2) + "\n")
-            print(name, json.dumps(told["precisions"]), json.dumps(told["seconds_a_megapixel"]), flush=True)
-            print(f"{name}: {told['frames_a_second']:.1f} frames a second", flush=True)
+            name, found = Path(source).name, network(source, pictures, asked.rounds, Path(folder))
+            largest = max(document["largest_difference"], found["precisions"]["float32"]["largest_difference"])
+            document |= {"largest_difference": largest, "networks": document["networks"] | {name: found}}
+            write(asked.out, document)
+            print(name, json.dumps(found["precisions"]), json.dumps(found["seconds_a_megapixel"]), flush=True)
+            print(f"{name}: {found['frames_a_second']:.1f} frames a second", flush=True)
         if asked.environment:
-            without_holes = [name for name, told in document["networks"].items() if not told["fills_holes"]]
+            without_holes = [name for name, found in document["networks"].items() if not found["fills_holes"]]
             alone = environment([Path(folder) / f"{name}-float32.onnx" for name in without_holes], Path(folder))
-            asked.out.write_text(json.dumps(document | {"environment": alone}, indent=2) + "\n")
+            write(asked.out, document | {"environment": alone})
             print(f"environment without torch: {alone['bytes_of_packages'] / 1e6:.0f} MB of packages")
     print(f"largest difference {document['largest_difference']:.2g}")
 

@@ -1,26 +1,25 @@
-"""Which loss at equal numbers of pictures? MNIST, the default recipe but for what the row names.
+"""GAN losses at equal numbers of pictures: MNIST, the default recipe with the changes that each row names.
 
     python benchmarks/quality/gan_losses.py [--steps 2500] [--seeds 0] --out benchmarks/results/gan_losses.json
 
-Every row sees the same number of real pictures, in the same order, with the same networks and seed; its time is printed
-beside it. Penalties and clipping want a discriminator without batch normalisation; those rows take half the step size,
-and Wasserstein's critics five steps for one of the generator's. Nothing else was tuned, so the table says what the
-losses do in this recipe, not which loss is best. The scores are those of `pinxit evaluate` at N = 10,000.
+Every row sees the same real pictures in the same order, with the same networks and seed; its time is printed beside it.
+Penalties and clipping need a discriminator without batch normalisation; those rows use half the step size. Wasserstein
+critics take five steps for each step of the generator. Nothing else was tuned, so the table compares losses in this
+recipe and does not say which loss is best. The scores are those of `pinxit evaluate` at N = 10,000.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import platform
-import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
-import torch
-
 import pinxit
 from pinxit.errors import DivergedError
+
+sys.path.append(str(Path(__file__).parents[1]))
+from record import arguments, record, write
 
 ROWS = {
     "non-saturating (default)": {},
@@ -63,25 +62,16 @@ def measure(change: dict[str, object], steps: int, seed: int) -> dict[str, objec
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = arguments(__doc__, needs_out=True)
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
-    result = {
-        "protocol": "MNIST, equal numbers of real pictures, N = 10,000 against mnist:test, sample seed 1",
-        "steps": asked.steps,
-        "commit": commit.strip(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "rows": [],
-    }
+    document = record(__doc__, {"steps": asked.steps, "seeds": asked.seeds}, rows=[])
     for name, change in ROWS.items():
         for seed in asked.seeds:
             row = {"name": name, "seed": seed, "settings": change} | measure(change, asked.steps, seed)
-            result["rows"].append(row)
-            asked.out.write_text(json.dumps(result, indent=2) + "\n")
+            document["rows"].append(row)
+            write(asked.out, document)
             print(json.dumps(row), flush=True)
 
 

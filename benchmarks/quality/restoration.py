@@ -1,33 +1,32 @@
-"""How well do trained networks restore photographs, beside what needs no training?
+"""How well the trained networks restore photographs, against methods that need no training.
 
     python benchmarks/quality/restoration.py TASK PICTURES [--model RUN] [--held-out 0.05] [--limit N] [--only WORD]
         [--out FILE]
 
-PICTURES is a folder; with --held-out only those pictures count that `--holdout` of the same share keeps out of
-training, with --only those whose name holds a word. A row is the mean PSNR in dB over the pictures, of results that are
-clipped to [0, 1] and not rounded; of filled holes the perceptual distance st-lpips[alex] as well, where less is better.
+PICTURES is a folder. --held-out uses only the pictures that `--holdout` of the same share keeps out of training; --only
+uses those whose name contains a word. A row is the mean PSNR in dB over pictures, of results clipped to [0, 1] and not
+rounded. Filled holes also have the perceptual distance st-lpips[alex], where less is better.
 
-denoise: Gaussian noise of 15, 25 and 50 of 255, on grey (BT.601, rounded) and colour pictures, as it is and as a file
-of 8 bits holds it (clipped, rounded). Rows: noisy; 8 x 8 sliding DCT with threshold 2.7 sigma, told sigma; the network;
-the network told sigma, where it can be. upscale-x2, upscale-x4: MATLAB's imresize(x, 1/scale), rounded to 8 bits; on Y,
-without a border of `scale` pixels. Rows: bicubic, network. inpaint: 50 % random pixels, text, scratches, boxes of 64
-pixels, told the holes. Rows: biharmonic (scikit-image), Telea (OpenCV, where it is installed), network. jpeg: quality
-10. blur: Gaussian of 1.6 pixels with noise of 2 of 255. Rows: degraded, network. Noise and holes are drawn by the
-picture's number.
+denoise: Gaussian noise of 15, 25 and 50 of 255 on grey (BT.601, rounded) and colour pictures, unclipped, and clipped
+and rounded as an 8-bit file. Rows: noisy; 8 x 8 sliding DCT with threshold 2.7 sigma, sigma given; the network; the
+network with sigma given, if it takes it. upscale-x2, upscale-x4: the input is MATLAB's imresize(x, 1/scale), rounded
+to 8 bits; PSNR is of Y without a border of `scale` pixels. Rows: bicubic, network. inpaint: 50 % random pixels, text,
+scratches, boxes of 64 pixels, with the holes given. Rows: biharmonic (scikit-image), Telea (OpenCV, if installed),
+network. jpeg: quality 10. blur: Gaussian of 1.6 pixels with noise of 2 of 255. Rows: degraded, network. The picture's
+number is the seed of noise and holes.
 
-light: a gain of 0.1 to 0.3 with noise of up to 0.02, as a file of 8 bits holds it; and the pictures as they were. Rows:
-degraded; one gain that brings the mean to 0.45; of gammas the best for each picture, chosen by the clean one; the
-network's curve alone; and the denoiser after it.
+light: a gain of 0.1 to 0.3 with noise of up to 0.02, as an 8-bit file; and the unchanged pictures. Rows: degraded; the
+gain that brings the mean to 0.45; the best gamma for each picture, chosen with the clean one; the network's curve
+alone; and the curve followed by the denoiser.
 
-The last line of stdout is the network's gain over the best other row, by column.
+The last line of stdout is the network's gain over the best other row, for each column.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
-import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,15 +39,17 @@ from pinxit.data import ImageSet, open_data
 from pinxit.degradations import Chain, resize_bicubic
 from pinxit.edits.dct import denoise_dct
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.enhancer import Enhancer
-from pinxit.edits.fill import Fill
-from pinxit.edits.restore import Deblur, Dejpeg, Denoise, Enhance, Inpaint, Upscale
-from pinxit.edits.restorer import Restorer
+from pinxit.edits.light import Enhanced
+from pinxit.edits.restore import Fill, Restored
+from pinxit.edits.settings import Deblur, Dejpeg, Denoise, Enhance, Inpaint, Upscale
 from pinxit.images import Picture
 from pinxit.metrics.paired import as_channels, crop, psnr
 from pinxit.metrics.perceptual import st_lpips
 from pinxit.progress import track
-from pinxit.training.run import machine
+
+sys.path.append(str(Path(__file__).parents[1]))
+from pictures import decibels, rounded
+from record import arguments, record, write
 
 SIGMAS = (15, 25, 50)
 HOLES = {
@@ -57,7 +58,7 @@ HOLES = {
     "scratches": "scratches(share=0.05)",
     "boxes of 64": "boxes(share=0.1, side=64)",
 }
-SPOILED = {"jpeg": {"quality 10": "jpeg(quality=10)"}, "blur": {"sigma 1.6": "blur(sigma=1.6) | noise(sigma=0.00784)"}}
+DEGRADED = {"jpeg": {"quality 10": "jpeg(quality=10)"}, "blur": {"sigma 1.6": "blur(sigma=1.6) | noise(sigma=0.00784)"}}
 DARK = "dark(gain=0.1..0.3, read_noise=0..0.02) | clip"
 MEAN, GAMMAS = 0.45, np.geomspace(0.1, 1, 100).tolist()
 DISTANCE = "st-lpips"
@@ -67,8 +68,8 @@ Row = tuple[str, str, float]
 """Column, row and PSNR of one picture."""
 
 
-def denoise(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
-    """Yield what becomes of a colour picture (3, H, W) with noise."""
+def denoise(clean: Tensor, number: int, network: Restored) -> Iterator[Row]:
+    """Yield the rows of a colour picture (3, H, W) with noise."""
     pictures = {"grey": rounded(luma(clean[None], BT601)[0]), "colour": clean}
     for kind, picture in pictures.items():
         for level in SIGMAS:
@@ -80,13 +81,13 @@ def denoise(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
                 yield column, "noisy", decibels(given, picture)
                 yield column, "dct", decibels(denoise_dct(given, sigma).clamp(0, 1), picture)
                 yield column, "network", decibels(network.run(given, None), picture)
-                if network.objective.settings.told:
-                    told = Restorer(network.objective, "cpu", sigma)
+                if "sigma" in network.runner.inputs:
+                    told = Restored(network.runner, sigma=sigma)
                     yield column, "network, told", decibels(told.run(given, None), picture)
 
 
-def upscale(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
-    """Yield what becomes of a picture made small."""
+def upscale(clean: Tensor, number: int, network: Restored) -> Iterator[Row]:
+    """Yield the rows of a downscaled picture."""
     scale = network.scale
     high, wide = (side // scale * scale for side in clean.shape[1:])
     clean = clean[:, :high, :wide]
@@ -97,23 +98,23 @@ def upscale(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
 
 
 def inpaint(clean: Tensor, number: int, network: Fill) -> Iterator[Row]:
-    """Yield what becomes of a picture with holes, wide ones filled from rough to fine, as the edit does."""
+    """Yield the rows of a picture with holes; wide ones are filled from coarse to fine, as by the edit."""
 
     def edited(image: Tensor, mask: Tensor) -> Tensor:
         pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
         return torch.from_numpy(edit_picture(Picture(pixels), [network], mask[0].numpy()).pixels).permute(2, 0, 1)
 
     for column, text in HOLES.items():
-        spoiled = Chain.parse(text).degrade(clean, torch.Generator().manual_seed(number))
+        holed = Chain.parse(text).degrade(clean, torch.Generator().manual_seed(number))
         for row, fill in (fillers() | {"network": edited}).items():
-            picture = fill(spoiled.image, spoiled.mask)
-            whole = torch.where(spoiled.mask > 0, picture, clean)
+            picture = fill(holed.image, holed.mask)
+            whole = torch.where(holed.mask > 0, picture, clean)
             yield column, row, decibels(whole, clean)
             yield f"{column}, {DISTANCE}", row, st_lpips(whole[None], clean[None]).item()
 
 
 def fillers() -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
-    """Return what fills holes without training, of the libraries that are here."""
+    """Return the methods without training whose libraries are installed."""
 
     def biharmonic(image: Tensor, mask: Tensor) -> Tensor:
         from skimage.restoration import inpaint_biharmonic
@@ -131,11 +132,11 @@ def fillers() -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     return {"biharmonic": biharmonic} | ({"telea": telea} if importlib.util.find_spec("cv2") else {})
 
 
-def undo(task: str) -> Callable[[Tensor, int, Restorer], Iterator[Row]]:
-    """Return the function that yields what becomes of a picture spoiled in the ways of a task."""
+def undo(task: str) -> Callable[[Tensor, int, Restored], Iterator[Row]]:
+    """Return the function that yields the rows of a picture, degraded in each way of a task."""
 
-    def rows(clean: Tensor, number: int, network: Restorer) -> Iterator[Row]:
-        for column, text in SPOILED[task].items():
+    def rows(clean: Tensor, number: int, network: Restored) -> Iterator[Row]:
+        for column, text in DEGRADED[task].items():
             given = Chain.parse(text).degrade(clean, torch.Generator().manual_seed(number)).image
             yield column, "degraded", decibels(given, clean)
             yield column, "network", decibels(network.run(given, None), clean)
@@ -143,12 +144,12 @@ def undo(task: str) -> Callable[[Tensor, int, Restorer], Iterator[Row]]:
     return rows
 
 
-def light(clean: Tensor, number: int, network: Enhancer) -> Iterator[Row]:
-    """Yield what becomes of a picture in the dark, and in full light."""
+def light(clean: Tensor, number: int, network: Enhanced) -> Iterator[Row]:
+    """Yield the rows of a darkened picture and of the unchanged one."""
     dark = Chain.parse(DARK).degrade(clean, torch.Generator().manual_seed(number)).image
     yield "dark", "degraded", decibels(dark, clean)
     yield "dark", "gamma", max(decibels(dark**gamma, clean) for gamma in GAMMAS)
-    curve = Enhancer(network.network, None, {})
+    curve = Enhanced(network.curve, None, {}, None)
     for column, given in (("dark", dark), ("in full light", clean)):
         yield column, "gain", decibels((given * (MEAN / given.mean())).clamp(0, 1), clean)
         yield column, "curve", decibels(curve.run(given, None), clean)
@@ -166,18 +167,8 @@ TASKS = {
 }
 
 
-def rounded(picture: Tensor) -> Tensor:
-    """Return a picture as a file of 8 bits gives it back."""
-    return (picture.clamp(0, 1) * 255).round() / 255
-
-
-def decibels(picture: Tensor, clean: Tensor) -> float:
-    """Return the PSNR of a picture (C, H, W)."""
-    return psnr(picture[None], clean[None]).item()
-
-
 def chosen(folder: str, share: float | None, limit: int | None, word: str) -> tuple[ImageSet, list[int]]:
-    """Return a set of pictures, and which of them count, in the order of their names."""
+    """Return a set of pictures, and the numbers of those to use, in the order of their names."""
     data = open_data(folder, share or 0)
     images = data.train if share is None else data.held_out
     return images, [number for number, name in enumerate(images.names) if word in name][:limit]
@@ -197,19 +188,18 @@ def table(task: str, model: Path | None, images: ImageSet, numbers: list[int]) -
     for number in track(numbers, "picture", len(numbers)):
         for column, row, value in function(in_colour(images[number]), number, network):
             found.setdefault(column, {}).setdefault(row, []).append(value)
-    return {column: {row: float(np.mean(seen)) for row, seen in rows.items()} for column, rows in found.items()}
+    return {column: {row: float(np.mean(values)) for row, values in rows.items()} for column, rows in found.items()}
 
 
 def main() -> None:
-    """Measure, print and keep one task."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure, print and record one task."""
+    parser = arguments(__doc__)
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("pictures")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--held-out", type=float)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--only", default="")
-    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     images, numbers = chosen(asked.pictures, asked.held_out, asked.limit, asked.only)
     columns = table(asked.task, asked.model, images, numbers)
@@ -219,12 +209,9 @@ def main() -> None:
         others = [rows[row] for row in BASELINES if row in rows]
         gain = min(others) - rows["network"] if DISTANCE in column else rows["network"] - max(others)
         gains[column] = round(gain, 4)
-    if asked.out:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        protocol = {"task": asked.task, "pictures": images.name, "names": [images.names[number] for number in numbers]}
-        protocol |= {"fingerprint": images.fingerprint, "about": __doc__}
-        document = {"commit": commit, "machine": machine(), "protocol": protocol, "means": columns, "gains": gains}
-        asked.out.write_text(json.dumps(document, indent=2) + "\n")
+    protocol = {"task": asked.task, "pictures": images.name, "names": [images.names[number] for number in numbers]}
+    protocol |= {"fingerprint": images.fingerprint}
+    write(asked.out, record(__doc__, protocol, means=columns, gains=gains))
     print(json.dumps(gains))
 
 

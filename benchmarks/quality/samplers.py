@@ -1,23 +1,21 @@
-"""What should an autoencoder's latents be drawn from? A table of recipe x sampler on MNIST, in equal steps.
+"""Which distribution to sample an autoencoder's latents from: recipes x samplers on MNIST, in equal steps.
 
     python benchmarks/quality/samplers.py [--steps 5000] [--prior-steps 5000] [--n 10000] [--seed 0] --out X.json
 
 All recipes have the same convolutional networks of 16 channels and a code of 16 numbers, batches of 64 and Adam at
-1e-3; they differ by the row of `RECIPES` alone. Nothing was tuned for a row. `prior` is N(0, I); `gmm` and
-`class-gaussian` are fitted to the codes of training pictures when training is over; `flow` and `two-stage` are learned
-on them, each in as many steps, as `pinxit train prior` does. Told is the Frechet distance of `n` drawn digits from as
-many test digits in two extractors, with its 95 % interval, and beside it that of as many real training digits: the
-floor. `falls` is how many times lower `gmm` is than `prior` (Ghosh et al., 2020, table 1: 58.73 to 10.66 for the plain
-autoencoder, in another extractor).
+1e-3. They differ only by their row of `RECIPES`, and none was tuned. `prior` is N(0, I). `gmm` and `class-gaussian` are
+fitted to the codes of training pictures after training. `flow` and `two-stage` are learned on these codes, each in
+--prior-steps, by `pinxit train prior`. Each row has the Frechet distance of `n` sampled digits from as many test digits
+in two extractors, with its 95 % interval. The floor is that of as many real training digits. `falls` is the ratio of
+`prior` to `gmm` (Ghosh et al., 2020, table 1: 58.73 to 10.66 for the plain autoencoder, in another extractor).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
 import shutil
-import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,9 @@ from typing import Any
 import torch
 
 import pinxit
+
+sys.path.append(str(Path(__file__).parents[1]))
+from record import arguments, record, write
 
 COMMON = {"channels": 16, "latent": 16}
 RECIPES: dict[str, dict[str, object]] = {
@@ -39,16 +40,16 @@ EXTRACTORS = ("digits-v1", "digits-v2")
 
 
 def distances(run: Path, sampler: str, n: int) -> dict[str, dict[str, Any]]:
-    """Return the Frechet distances of digits drawn by a sampler, with intervals and floors, by their full names."""
+    """Return the Frechet distances of a sampler's digits, with intervals and floors, by their full names."""
     document = pinxit.evaluate(run, "mnist:test", extractors=EXTRACTORS, metrics=["fd"], n=n, sampler=sampler)
     return {
-        name: {"value": told["value"], "interval": told["interval"], "floor": told["rows"][1]["value"]}
-        for name, told in document["scores"].items()
+        name: {"value": score["value"], "interval": score["interval"], "floor": score["rows"][1]["value"]}
+        for name, score in document["scores"].items()
     }
 
 
 def learned(run: Path, network: str, training: pinxit.TrainingSettings, n: int) -> dict[str, dict[str, Any]]:
-    """Learn a prior over a run's codes, judge what it draws, and take it away again."""
+    """Learn a prior over a run's codes, measure its samples, and remove it."""
     prior = pinxit.train_prior(pinxit.PriorSettings(network=network), run, training)
     found = distances(run, network, n)
     shutil.rmtree(prior.folder)
@@ -56,43 +57,37 @@ def learned(run: Path, network: str, training: pinxit.TrainingSettings, n: int) 
 
 
 def measure(name: str, asked: argparse.Namespace) -> dict[str, Any]:
-    """Train one recipe and return what each sampler makes of it."""
+    """Train one recipe and return the distances of each sampler."""
     training = pinxit.TrainingSettings(steps=asked.steps, seed=asked.seed, threads=asked.threads)
     with tempfile.TemporaryDirectory() as place:
         settings = pinxit.VAESettings.parse(COMMON | RECIPES[name])
         run = pinxit.train(settings, "mnist", Path(place) / "run", training=training)
-        told: dict[str, Any] = {"seconds": run.facts()["seconds"]}
-        told["samplers"] = {sampler: distances(run.folder, sampler, asked.n) for sampler in FITTED}
+        found: dict[str, Any] = {"seconds": run.facts()["seconds"]}
+        found["samplers"] = {sampler: distances(run.folder, sampler, asked.n) for sampler in FITTED}
+        prior_training = training.changed(steps=asked.prior_steps)
         for network in LEARNED:
-            told["samplers"][network] = learned(run.folder, network, training.changed(steps=asked.prior_steps), asked.n)
-    prior, gmm = told["samplers"]["prior"], told["samplers"]["gmm"]
-    return told | {"falls": {eye: prior[eye]["value"] / gmm[eye]["value"] for eye in prior}}
+            found["samplers"][network] = learned(run.folder, network, prior_training, asked.n)
+    prior, gmm = found["samplers"]["prior"], found["samplers"]["gmm"]
+    return found | {"falls": {name: prior[name]["value"] / gmm[name]["value"] for name in prior}}
 
 
 def main() -> None:
-    """Measure every recipe and write the document."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure every recipe and write the record."""
+    parser = arguments(__doc__, needs_out=True)
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--prior-steps", type=int, default=5000)
     parser.add_argument("--n", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--recipes", nargs="*", choices=RECIPES, default=list(RECIPES))
-    parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
-    document = {
-        "commit": commit.strip(),
-        "machine": {"processor": platform.processor() or platform.machine()},
-        "protocol": {name: getattr(asked, name) for name in ("steps", "prior_steps", "n", "seed", "threads")}
-        | {"common": COMMON, "recipes": RECIPES, "about": __doc__},
-        "rows": {},
-    }
+    protocol = {name: getattr(asked, name) for name in ("steps", "prior_steps", "n", "seed", "threads")}
+    document = record(__doc__, protocol | {"common": COMMON, "recipes": RECIPES}, rows={})
     for name in asked.recipes:
         document["rows"][name] = measure(name, asked)
         print(name, json.dumps(document["rows"][name]), flush=True)
-        asked.out.write_text(json.dumps(document, indent=2) + "\n")
+        write(asked.out, document)
 
 
 if __name__ == "__main__":

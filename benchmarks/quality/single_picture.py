@@ -1,23 +1,22 @@
-"""What can be repaired without any training data? Editors that learn from the one picture, against formulas.
+"""What can be repaired without training data: networks fitted to one picture, against formulas.
 
     python benchmarks/quality/single_picture.py [--pictures FOLDER | NAME...] [--tasks denoise inpaint upscale]
         [--size 256] [--max-steps 3000] [--channels 32] [--seed 0] [--out results.json]
 
-Of each picture the middle, at most `size` pixels a side, is spoilt and repaired; PSNR in dB over all channels, results
-clipped to [0, 1]. NAME is one of scikit-image's own pictures. Denoise: Gaussian noise of sigma 25/255, not clipped.
-Inpaint: half of the pixels are lost, at random; the others are kept as they are in every row. Upscale: by 2, of what
-MATLAB's imresize makes of the picture.
+The middle of each picture, at most `size` pixels a side, is degraded and repaired. Scores are PSNR in dB over all
+channels, of results clipped to [0, 1]. NAME is one of scikit-image's pictures. Denoise: Gaussian noise of sigma 25/255,
+not clipped. Inpaint: half of the pixels are lost at random; the others are kept unchanged in every row. Upscale: by 2,
+from MATLAB's imresize of the picture.
 
-The rows `prior` are the deep image prior, stopped by itself; `prior, oracle stop` is the best that its running mean
-ever was, which one cannot know without the clean picture, and `prior, all steps` its running mean at the end. The last
-line of stdout is how far the stop stays behind the oracle, in the mean over all pictures of each task.
+`prior` is the deep image prior with its own stopping rule. `prior, oracle stop` is the best its running mean ever was,
+which cannot be known without the clean picture. `prior, all steps` is its running mean at the end. The last line of
+stdout is how far the stopping rule is behind the oracle, as the mean over all pictures of each task.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,14 +28,15 @@ from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 
 from pinxit.degradations import resize_bicubic
-from pinxit.edits.canvas import Settling
 from pinxit.edits.dct import SlidingDCT, denoise_dct
 from pinxit.edits.mask import unit
-from pinxit.edits.prior import PATIENCE, WINDOW, FittedPrior
-from pinxit.edits.untrained import DenoisePrior, DenoiseZeroShot, InpaintPrior, Prior, UpscalePrior
+from pinxit.edits.settings import DeepPrior, DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
+from pinxit.edits.single import PATIENCE, WINDOW, FittedPrior, Settling
 from pinxit.images import SUFFIXES, load_image, reads_deep
-from pinxit.metrics.paired import psnr
-from pinxit.training.run import machine
+
+sys.path.append(str(Path(__file__).parents[1]))
+from pictures import decibels
+from record import arguments, record, write
 
 NAMES = ("astronaut", "camera", "chelsea", "coffee")
 SIGMA, LOST = 25 / 255, 0.5
@@ -50,8 +50,8 @@ def denoise(clean: Tensor, rng: torch.Generator, asked: argparse.Namespace) -> R
     pixels = noisy.permute(1, 2, 0).numpy()
     yield "noisy", noisy
     yield "DCT, sigma known", denoise_dct(noisy, SIGMA)
-    yield "DCT, sigma estimated", SlidingDCT(None).fitted(pixels).run(noisy, None)
-    yield "zero-shot", DenoiseZeroShot(seed=asked.seed).bind().fitted(pixels).run(noisy, None)
+    yield "DCT, sigma estimated", SlidingDCT(None).for_picture(pixels).run(noisy, None)
+    yield "zero-shot", DenoiseZeroShot(seed=asked.seed).bind().for_picture(pixels).run(noisy, None)
     yield from prior(DenoisePrior, noisy, None, clean, asked)
 
 
@@ -72,8 +72,8 @@ def upscale(clean: Tensor, rng: torch.Generator, asked: argparse.Namespace) -> R
     yield from prior(UpscalePrior, small, None, clean, asked)
 
 
-def prior(kind: type[Prior], image: Tensor, mask: Tensor | None, clean: Tensor, asked: argparse.Namespace) -> Rows:
-    """Yield what the prior gives when it has settled, when it would be best to stop, and at the end."""
+def prior(kind: type[DeepPrior], image: Tensor, mask: Tensor | None, clean: Tensor, asked: argparse.Namespace) -> Rows:
+    """Yield the prior's result at its own stop, at the best possible stop, and at the end."""
     bound = kind(max_steps=asked.max_steps, channels=asked.channels, seed=asked.seed).bind()
     if not isinstance(bound, FittedPrior):
         raise TypeError(kind)
@@ -83,7 +83,7 @@ def prior(kind: type[Prior], image: Tensor, mask: Tensor | None, clean: Tensor, 
         settling.update(restored)
         if settling.over and stopped is None:
             stopped = settling.best[0]
-            print(f"    settled at step {settling.best_seen}, known at step {settling.seen}", flush=True)
+            print(f"    settled at step {settling.best_count}, known at step {settling.count}", flush=True)
         if (now := decibels(settling.mean[0], clean)) > best:
             best, oracle = now, settling.mean[0].clone()
     yield PRIOR, settling.best[0] if stopped is None else stopped
@@ -108,10 +108,6 @@ if reads_deep():  # both need OpenCV, pinxit[deep]
 TASKS = {"denoise": denoise, "inpaint": inpaint, "upscale": upscale}
 
 
-def decibels(image: Tensor, clean: Tensor) -> float:
-    return psnr(image[None], clean[None]).item()
-
-
 def pictures(asked: list[str], size: int) -> Iterator[tuple[str, Tensor]]:
     """Yield the middles of the pictures, (C, H, W) in [0, 1] with even sides, by name."""
     folder = Path(asked[0])
@@ -128,14 +124,13 @@ def pictures(asked: list[str], size: int) -> Iterator[tuple[str, Tensor]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("--pictures", nargs="+", default=list(NAMES))
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--max-steps", type=int, default=3000)
     parser.add_argument("--channels", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     scores: dict[str, dict[str, dict[str, float]]] = {task: {} for task in asked.tasks}
     for task in asked.tasks:
@@ -153,11 +148,8 @@ def main() -> None:
              for task, rows in scores.items()}  # fmt: skip
     for task, rows in means.items():
         print(f"{task}, mean of {len(scores[task])}: " + ", ".join(f"{way} {value:.2f}" for way, value in rows.items()))
-    if asked.out:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        protocol = {**{key: getattr(asked, key) for key in ("size", "max_steps", "channels", "seed")}, "about": __doc__}
-        document = {"commit": commit, "machine": machine(), "protocol": protocol, "psnr": scores, "mean": means}
-        asked.out.write_text(json.dumps(document, indent=2) + "\n")
+    protocol = {key: getattr(asked, key) for key in ("size", "max_steps", "channels", "seed")}
+    write(asked.out, record(__doc__, protocol, psnr=scores, mean=means))
     print("behind the oracle: " + ", ".join(f"{task} {row[ORACLE] - row[PRIOR]:.2f} dB" for task, row in means.items()))
 
 

@@ -1,17 +1,17 @@
-"""Are painted pictures good at the first try? Contents by styles, strength, colours, textures; all at default settings.
+"""Quality of paintings at the first try: contents by styles, strength, colours and textures, at default settings.
 
     python benchmarks/quality/style.py DATA FOLDER [--turn 0/2] [--out results.json]
 
-DATA is a folder with the pictures that `CONTENTS` and `STYLES` name; the rest comes with scikit-image or is made here.
-Results lie in FOLDER and are not made again; several processes share the work with `--turn 0/2` and `--turn 1/2`, and
-a last run without `--turn` measures what lies there and writes `sheet.png`.
+DATA is a folder with the pictures named in `CONTENTS` and `STYLES`; the others come from scikit-image or are drawn
+here. Results are kept in FOLDER and not made again. Several processes share the work with `--turn 0/2` and
+`--turn 1/2`; a last run without `--turn` measures the results and writes `sheet.png`.
 
-Sheet: 6 contents by 6 styles, the longer side 512 pixels. Strength: ten of these pairs at 256 pixels and at five
-strengths; distances are of Gram matrices (style, in the size in which it is looked at) and of the last two maps
-(content) of the AlexNet of the package `stlpips-pytorch`, which no painting was made with. Colours: mean chroma in
-CIELAB with `keep_colours`, against the content's. Textures: mean absolute difference of neighbours across the edges
-that meet in a tiling, over that inside, of `SEEDS` textures of each sample: any one row or column differs from the
-mean of all by a tenth and more. Print size: a picture of 4,096 x 3,072 pixels, in a process of its own.
+Sheet: 6 contents by 6 styles, the longer side 512 pixels. Strength: ten of these pairs at 256 pixels and five
+strengths. Distances are of Gram matrices (style, at the size `stylize` uses) and of the last two maps (content) of the
+AlexNet of the package `stlpips-pytorch`, which no painting uses. Colours: mean chroma in CIELAB with `keep_colours`,
+relative to the content's. Textures: mean absolute difference of neighbours across the edges that meet in a tiling,
+relative to that inside, of `SEEDS` textures of each sample; single rows or columns differ from the mean by a tenth and
+more. Print size: a picture of 4,096 x 3,072 pixels, in a process of its own.
 """
 
 from __future__ import annotations
@@ -34,20 +34,21 @@ from PIL import Image
 from skimage.color import rgb2lab
 from torch import Tensor
 
-from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.looking import SHIFT, STRIDE, TILE
-from pinxit.edits.style import Stylize, Texture
+from pinxit.edits.painting import SHIFT, STRIDE, TILE
+from pinxit.edits.settings import Edit, Stylize, Texture
 from pinxit.edits.tiles import Box, cut
 from pinxit.images import Picture
 from pinxit.losses.style import content_distance, gram, style_distance
 from pinxit.nets.alexnet import ShiftTolerantAlexNet
 from pinxit.nets.pretrained import STLPIPS, stlpips_weights
-from pinxit.training.run import machine
+
+sys.path.append(str(Path(__file__).parents[1]))
+from record import arguments, record, write
 
 SIDE, SMALL = 512, 256
 SHOWN = round(Stylize().strokes * SMALL)
-"""Longer side of a style as `stylize` looks at it for a picture of `SMALL` pixels."""
+"""Longer side of a style as `stylize` uses it for a picture of `SMALL` pixels."""
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 PAIRS, SEEDS = 10, 8
 PRINT = (3072, 4096)
@@ -94,13 +95,13 @@ def named(table: dict[str, str | Callable[[], np.ndarray]], name: str, data: Pat
 
 
 class Job:
-    """A picture to be made: what of, how, and at which strength."""
+    """A picture to make: its content, edit and strength."""
 
     def __init__(self, name: str, before: np.ndarray, editor: Edit, strength: float = 1.0) -> None:
         self.name, self.before, self.editor, self.strength = name, before, editor, strength
 
     def done(self, folder: Path) -> np.ndarray:
-        """Return the result, made now if it does not lie in the folder, with its seconds beside it."""
+        """Return the result, made now if it is not in the folder, with its seconds beside it."""
         path = folder / f"{self.name}.png"
         if not path.is_file():
             started, busy = time.perf_counter(), time.process_time()
@@ -113,13 +114,13 @@ class Job:
 
 
 def pairs() -> list[tuple[str, str]]:
-    """Return ten pairs in which every content and style occurs."""
+    """Return ten pairs that include every content and style."""
     names = list(STYLES)
     return [(content, names[(row + turn) % 6]) for turn in (0, 2) for row, content in enumerate(CONTENTS)][:PAIRS]
 
 
 def jobs(data: Path, folder: Path) -> dict[str, dict[str, Job]]:
-    """Return what is to be made, by part and name."""
+    """Return the jobs by part and name."""
     paths = {}
     for name in STYLES:
         paths[name] = folder / f"style-{name}.png"
@@ -192,10 +193,10 @@ def alexnet() -> ShiftTolerantAlexNet:
 
 
 def print_size(data: Path, folder: Path) -> dict[str, float]:
-    """Return time, memory and borders of a picture of `PRINT` pixels; to be called in a process of its own.
+    """Return time, memory and borders of a picture of `PRINT` pixels; call it in a process of its own.
 
-    Tiles are shifted by 0 to `SHIFT` pixels at every step, so what lies that near a border of theirs is compared with
-    as many rows or columns at once beside it, further away.
+    Tiles are shifted by 0 to `SHIFT` pixels at every step. So the rows or columns within `SHIFT` pixels of a border are
+    compared with as many of them farther away.
     """
     high, wide = PRINT
     mountains = Image.fromarray(np.asarray(named(CONTENTS, "mountains", data))).resize((wide, high), Image.LANCZOS)
@@ -224,7 +225,7 @@ def print_size(data: Path, folder: Path) -> dict[str, float]:
 
 
 def at_borders(pixels: np.ndarray, borders: Sequence[int]) -> Iterator[float]:
-    """Yield how steep a picture is across columns up to `SHIFT` left of each border, over that of those beside."""
+    """Yield the gradient across columns up to `SHIFT` left of each border, relative to that of columns beside."""
     steep = np.abs(np.diff(pixels.astype(np.int16), axis=1)).mean(axis=(0, 2))
     for border in borders:
         near = steep[border - SHIFT - 1 : border + 1].mean()
@@ -254,7 +255,7 @@ def wrap(pixels: np.ndarray) -> float:
 
 
 def save_sheet(done: dict[str, np.ndarray], folder: Path) -> None:
-    """Save contents below styles: a row a content, a column a style."""
+    """Save the sheet: a row a content, a column a style."""
     side = SMALL
     sheet = np.full(((1 + len(CONTENTS)) * side, len(STYLES) * side, 3), 255, np.uint8)
     for column, style in enumerate(STYLES):
@@ -266,7 +267,7 @@ def save_sheet(done: dict[str, np.ndarray], folder: Path) -> None:
 
 
 def save_strengths(done: dict[str, np.ndarray], folder: Path) -> None:
-    """Save a row a pair, a column a strength."""
+    """Save the strengths: a row a pair, a column a strength."""
     sheet = np.full((PAIRS * SMALL, len(STRENGTHS) * SMALL, 3), 255, np.uint8)
     for (row, (content, style)), (column, strength) in product(enumerate(pairs()), enumerate(STRENGTHS)):
         pixels, top, left = done[f"{content}-{style}-{strength:g}"], row * SMALL, column * SMALL
@@ -275,11 +276,10 @@ def save_strengths(done: dict[str, np.ndarray], folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--turn", help="k/n: make every n-th picture, from the k-th, and measure nothing")
-    parser.add_argument("--out", type=Path)
     parser.add_argument("--print", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
@@ -297,11 +297,8 @@ def main() -> None:
         subprocess.run(words, check=True)
     results = measured(parts, asked.folder) | {"print": json.loads((asked.folder / "print.json").read_text())}
     print(json.dumps(results, indent=2))
-    if asked.out:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        protocol = {"about": __doc__, "strengths": STRENGTHS, "alexnet_sha256": STLPIPS.sha256}
-        document = {"commit": commit, "machine": machine(), "protocol": protocol, "results": results}
-        asked.out.write_text(json.dumps(document, indent=2) + "\n")
+    protocol = {"strengths": STRENGTHS, "alexnet_sha256": STLPIPS.sha256}
+    write(asked.out, record(__doc__, protocol, results=results))
 
 
 if __name__ == "__main__":

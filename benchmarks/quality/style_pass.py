@@ -1,19 +1,18 @@
-"""Styles painted in one pass: how near the style they come, what strength does, time, and large pictures.
+"""Styles painted in one pass: style distance, effect of strength, time, and large pictures.
 
     python benchmarks/quality/style_pass.py PHOTOS [--model RUN|WEIGHTS] [--pairs N] [--one RUN] [--out results.json]
 
-PHOTOS is what `weights/restoration.py prepare` wrote; of it only what a hash of the name holds out is used: photographs
-and two paintings, beside `skimage.data`'s brick and stained tissue. Each content is painted at 256 pixels in one style
-(they take turns), in one pass by the model (the network that comes with pinxit if none is named) and by 60 steps of
-`stylize` without `--quick`; in both the style is shown as large as the content (`--scale 1`).
+PHOTOS is the output of `weights/restoration.py prepare`. Only its part held out by a hash of the name is used:
+photographs and two paintings, beside `skimage.data`'s brick and stained tissue. Each content is painted at 256 pixels
+in one style (styles take turns), in one pass by the model (by default the shipped network) and by 60 steps of `stylize`
+without `--quick`. Both use the style at the size of the content (`--scale 1`).
 
-Style distance is that of Gram matrices in the five maps of st-lpips's AlexNet, squared and relative to the style's, in
-the mean over maps; content distance is st-lpips[alex] from the content. Time is of whole edits at 512 pixels, with the
-statistics of the content, the median of five, in seconds of the clock and of the processor, for others may be at
-work beside it. A picture of 4,096 pixels, a content enlarged, is painted in a process of its own, whose largest memory
-is told, and gradients across the borders of tiles are compared with those of the columns and rows beside them, in the
-painting and in the content.
-`--one` measures a run that has learned one style too.
+Style distance is that of Gram matrices in the five maps of st-lpips's AlexNet, squared, relative to the style's, and
+averaged over maps. Content distance is st-lpips[alex] from the content. Time is of whole edits at 512 pixels, including
+the statistics of the content: the median of five, in seconds of clock and processor, because other jobs may run. A
+picture of 4,096 pixels, an enlarged content, is painted in a process of its own, whose peak memory is recorded.
+Gradients across the borders of tiles are compared with those of the columns and rows beside them, in the painting and
+in the content. `--one` also measures a run that has learned one style.
 """
 
 from __future__ import annotations
@@ -36,13 +35,16 @@ from pinxit.data import open_data
 from pinxit.edits import engine
 from pinxit.edits.bound import Bound
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.style import Stylize
+from pinxit.edits.settings import Stylize
 from pinxit.edits.tiles import Box, cut
 from pinxit.images import Picture, resize, save_image
 from pinxit.losses.style import gram, style_distance
 from pinxit.metrics.perceptual import _alexnet, st_lpips
 from pinxit.nets.shapes import over_black
-from pinxit.training.run import Run, machine
+from pinxit.training.run import Run
+
+sys.path.append(str(Path(__file__).parents[1]))
+from record import arguments, record, write
 
 HELD_OUT = 0.05
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -52,7 +54,7 @@ MEMORY = 1 << 30
 
 
 def squares(photos: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return contents and styles, uint8 with three channels, none of which the shipped network has seen."""
+    """Return contents and styles, uint8 with three channels, that the shipped network was not trained on."""
     held = open_data(str(photos), HELD_OUT).held_out
     known = dict(zip(held.names, (held[number] for number in range(len(held))), strict=True))
     contents = [data.astronaut(), data.chelsea(), *(known[name] for name in known if "bsds" in name)]
@@ -81,7 +83,7 @@ def style_apart(pixels: np.ndarray, style: np.ndarray) -> float:
 
 
 def content_apart(pixels: np.ndarray, content: np.ndarray) -> float:
-    """Return how far a picture looks from its content."""
+    """Return the content distance of a picture."""
     return float(st_lpips(tensor(pixels), tensor(content)))
 
 
@@ -108,7 +110,7 @@ def painted(content: np.ndarray, edit: Bound, strength: float = 1.0) -> np.ndarr
 
 
 def pair(content: np.ndarray, style: np.ndarray, place: Path, model: dict[str, object]) -> dict[str, object]:
-    """Return what is measured of one content and one style, uint8 squares."""
+    """Return the measurements of one content and one style, uint8 squares."""
     save_image(place, style)
     edit = Stylize(style=place, scale=1, **model).bind()
     passes = [painted(content, edit, strength) for strength in STRENGTHS]
@@ -125,7 +127,7 @@ def pair(content: np.ndarray, style: np.ndarray, place: Path, model: dict[str, o
 
 
 def large(content: np.ndarray, style: Path, model: dict[str, object]) -> dict[str, float]:
-    """Return time, memory and borders of a picture of `PRINT` pixels; to be called in a process of its own."""
+    """Return time, memory and borders of a picture of `PRINT` pixels; call it in a process of its own."""
     pixels = resize(content, (PRINT, PRINT))
     edit = Stylize(style=style, **model).bind(memory=MEMORY)
     tiles: list[Box] = []
@@ -155,9 +157,9 @@ def large(content: np.ndarray, style: Path, model: dict[str, object]) -> dict[st
 
 
 def at_borders(values: np.ndarray, borders: Sequence[int]) -> list[float]:
-    """Return how steep a picture is across each border between columns, relative to columns 8 to 32 pixels beside it.
+    """Return the gradient across each border between columns, relative to that at 8 to 32 pixels beside it.
 
-    Those alone, for the content is 8 times enlarged, which leaves a trace of that period.
+    Only multiples of 8 are compared, because the content is enlarged 8 times, which leaves a trace of that period.
     """
     steep = np.abs(np.diff(values, axis=1)).mean(axis=(0, 2))
     beside = np.array([-32, -24, -16, -8, 8, 16, 24, 32])
@@ -165,7 +167,7 @@ def at_borders(values: np.ndarray, borders: Sequence[int]) -> list[float]:
 
 
 def one_style(place: Path, content: np.ndarray) -> dict[str, object]:
-    """Return what is measured of a run that learned one style."""
+    """Return the measurements of a run that learned one style."""
     run = Run.open(place)
     edit = Stylize(model=place).bind()
     small, wide = fitted(content, SMALL), fitted(content, LARGE)
@@ -189,13 +191,12 @@ def table(pairs: Sequence[dict[str, object]]) -> str:
 
 def main() -> None:
     """Measure everything."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--one", type=Path)
     parser.add_argument("--large", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     model: dict[str, object] = {"model": asked.model} if asked.model else {"quick": True}
     contents, styles = squares(asked.photos)
@@ -213,25 +214,23 @@ def main() -> None:
     edit, wide = Stylize(style=place, **model).bind(), fitted(contents[0], LARGE)
     words = [sys.executable, __file__, str(asked.photos), "--large", str(place)]
     words += ["--model", str(asked.model)] if asked.model else []
-    found = {
-        "made_by": "benchmarks/quality/style_pass.py",
-        "machine": machine(),
-        "threads": torch.get_num_threads(),
-        "pairs": pairs,
-        "monotone": {
+    found = record(
+        __doc__,
+        {"threads": torch.get_num_threads()},
+        pairs=pairs,
+        monotone={
             "style": int(steps[:, 0].all(1).sum()),
             "content": int(steps[:, 1].all(1).sum()),
             "of": len(pairs),
         },
-        "no_worse_than_optimised": int(sum(each["style"][-1] <= each["style_optimised"] for each in pairs)),
-        "seconds_at_512": timed(lambda: painted(wide, edit)),
-        "print": json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout),
-        "one_style": one_style(asked.one, contents[0]) if asked.one else None,
-        "card": table(pairs),
-    }
+        no_worse_than_optimised=int(sum(each["style"][-1] <= each["style_optimised"] for each in pairs)),
+        seconds_at_512=timed(lambda: painted(wide, edit)),
+        print=json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout),
+        one_style=one_style(asked.one, contents[0]) if asked.one else None,
+        card=table(pairs),
+    )
     place.unlink()
-    if asked.out:
-        asked.out.write_text(json.dumps(found, indent=2) + "\n")
+    write(asked.out, found)
     print(found["card"])
 
 

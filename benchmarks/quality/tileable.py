@@ -1,18 +1,17 @@
-"""Do opposite edges of new pictures meet? A small GAN of a texture, drawn as it is and with `--tileable`.
+"""Whether opposite edges of samples meet: a small GAN of a texture, sampled with and without `--tileable`.
 
-    PYTHONPATH=benchmarks/quality python benchmarks/quality/tileable.py FOLDER [--steps 500] [--out results.json]
+    python benchmarks/quality/tileable.py FOLDER [--steps 500] [--out results.json]
 
-The texture is gravel of scikit-image at 256 x 256 pixels, of which the GAN learns 1,500 windows of 32 x 32. Of 256
-pictures the mean absolute difference across the edges that meet in a tiling is told, over that of neighbours inside;
-and over the same the least and the largest difference between any two rows or columns inside, for these differ too.
-Four pictures, each 3 x 3 times, lie in FOLDER, above as they are and below with `--tileable`.
+The texture is scikit-image's gravel at 256 x 256 pixels; the GAN learns 1,500 windows of 32 x 32. For 256 samples, the
+mean absolute difference across the edges that meet in a tiling is given relative to that of neighbours inside, and so
+are the least and the largest difference between any two rows or columns inside. FOLDER gets four samples, each
+repeated 3 x 3 times, without `--tileable` above and with it below.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,9 @@ from style import fitted, inside, wrap
 
 import pinxit
 from pinxit.codes.sampling import load
-from pinxit.training.run import machine
+
+sys.path.append(str(Path(__file__).parents[1]))
+from record import arguments, record, write
 
 SIDE, WINDOW, WINDOWS, PICTURES = 256, 32, 1500, 256
 
@@ -34,8 +35,8 @@ def windows() -> np.ndarray:
     return np.stack([whole[top : top + WINDOW, left : left + WINDOW] for top, left in corners])
 
 
-def told(pictures: np.ndarray) -> dict[str, float]:
-    """Return the difference across meeting edges, and the least and largest within, over the mean within."""
+def differences(pictures: np.ndarray) -> dict[str, float]:
+    """Return the difference across meeting edges, and the least and largest inside, relative to the mean inside."""
     mean = float(np.mean([inside(picture) for picture in pictures]))
     values = pictures.astype(float)
     lines = np.concatenate([np.abs(np.diff(values, axis=axis)).mean(axis=(0, 3 - axis, 3)) for axis in (1, 2)])
@@ -44,11 +45,10 @@ def told(pictures: np.ndarray) -> dict[str, float]:
 
 
 def main() -> None:
-    """Train, draw, measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Train, sample and measure."""
+    parser = arguments(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     np.savez(asked.folder / "windows.npz", images=windows())
@@ -56,16 +56,13 @@ def main() -> None:
     training = pinxit.TrainingSettings(steps=asked.steps, batch_size=16, threads=1)
     pinxit.train(settings, asked.folder / "windows.npz", asked.folder / "run", training=training)
     model = load(asked.folder / "run")
-    drawn = {"as_it_is": model.sample(PICTURES)[0], "tileable": model.tiling().sample(PICTURES)[0]}
-    rows = [np.concatenate([np.tile(one, (3, 3, 1)) for one in ones[:4]], axis=1) for ones in drawn.values()]
+    samples = {"as_it_is": model.sample(PICTURES)[0], "tileable": model.tiling().sample(PICTURES)[0]}
+    rows = [np.concatenate([np.tile(one, (3, 3, 1)) for one in ones[:4]], axis=1) for ones in samples.values()]
     Image.fromarray(np.concatenate(rows).squeeze(2)).save(asked.folder / "tiles.png")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    protocol = {"about": __doc__, "steps": asked.steps, "settings": settings.model_dump(), "seed": 0}
-    results = {name: told(ones) for name, ones in drawn.items()}
-    document = {"commit": commit, "machine": machine(), "protocol": protocol, "results": results}
+    results = {name: differences(ones) for name, ones in samples.items()}
     print(json.dumps(results, indent=2))
-    if asked.out:
-        asked.out.write_text(json.dumps(document, indent=2) + "\n")
+    protocol = {"steps": asked.steps, "settings": settings.model_dump(), "seed": 0}
+    write(asked.out, record(__doc__, protocol, results=results))
 
 
 if __name__ == "__main__":

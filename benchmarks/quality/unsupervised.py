@@ -1,34 +1,33 @@
-"""What does it cost to learn denoising without clean pictures? Equal networks, steps and batches; another target each.
+"""The cost of learning to denoise without clean pictures: equal networks, steps and batches, different targets.
 
     python benchmarks/quality/unsupervised.py PICTURES [--steps 4000] [--limit N] [--out results.json]
 
-PICTURES is a folder; 5 % of it, chosen by the hash of the names, are held out and judged on. Gaussian noise of 25 of
-255, not clipped, on grey pictures (BT.601). Each network is a U-Net of 16 channels and 3 levels, trained by
-`pinxit.train` with the squared error, for which the mean of the noise is best, on one thread; only `target` differs:
+PICTURES is a folder; 5 % of it, chosen by a hash of the names, is held out for the measurements. Gaussian noise of 25
+of 255, not clipped, on grey pictures (BT.601). Each network is a U-Net of 16 channels and 3 levels, trained by
+`pinxit.train` on one thread with the squared error, which the mean of the noise minimises. Only `target` differs:
 
-    clean       the supervised twin
+    clean       supervised
     noisy       Noise2Noise (Lehtinen et al., 2018), pairs of two draws of the noise
     neighbours  Neighbor2Neighbor (Huang et al., 2021), single noisy pictures
     blind-spot  Noise2Void (Krull et al., 2019), single noisy pictures
 
-The noise of the last two is drawn anew whenever a picture is, as their authors do. A row is the mean PSNR in dB over
-the middles, at most 256 x 256, of the held-out pictures, each with noise of its own that is the same for all rows, of
-results that are clipped to [0, 1] and not rounded. The rows `noisy` picture and 8 x 8 sliding DCT, told sigma, need no
-training. The last line of stdout is how many dB each target stays behind the twin.
+The last two draw new noise whenever a picture is used, as their authors do. A row is the mean PSNR in dB over the
+middles, at most 256 x 256, of the held-out pictures. Each has its own noise, equal for all rows. Results are clipped to
+[0, 1] and not rounded. The rows `noisy picture` and `dct` (8 x 8 sliding DCT, sigma given) need no training. The last
+line of stdout is how many dB each target is behind `clean`.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from restoration import chosen, decibels, in_colour, rounded
+from restoration import chosen, in_colour
 from torch import Tensor
 
 import pinxit
@@ -37,13 +36,16 @@ from pinxit.data import ImageSet
 from pinxit.data.render import fit_picture
 from pinxit.data.settings import PatchSettings
 from pinxit.edits.dct import denoise_dct
-from pinxit.edits.restorer import Restorer, load
+from pinxit.edits.restore import restorer
 from pinxit.objectives.settings import RestorationSettings
-from pinxit.training.run import machine
 from pinxit.training.settings import TrainingSettings
 
+sys.path.append(str(Path(__file__).parents[1]))
+from pictures import decibels, rounded
+from record import arguments, record, write
+
 SIDE, SIGMA, HELD_OUT = 256, 25 / 255, 0.05
-TWIN, TARGETS = "clean", ("noisy", "neighbours", "blind-spot")
+SUPERVISED, TARGETS = "clean", ("noisy", "neighbours", "blind-spot")
 SETTINGS = RestorationSettings(
     degrade=f"noise(sigma={SIGMA})", loss="l2", grey=1.0, channels=16, levels=3, blocks=2, learning_rate=2e-3
 )
@@ -54,7 +56,7 @@ Pair = tuple[Tensor, Tensor]
 
 
 def pairs(images: ImageSet, numbers: list[int]) -> list[Pair]:
-    """Return the pictures that are judged on, with noise drawn by their numbers."""
+    """Return the held-out pictures, each with noise seeded by its number."""
     found = []
     for number in numbers:
         pixels = images[number]
@@ -65,47 +67,43 @@ def pairs(images: ImageSet, numbers: list[int]) -> list[Pair]:
     return found
 
 
-def mean(restore: Callable[[Tensor], Tensor], judged: list[Pair]) -> float:
-    """Return the mean PSNR in dB of what `restore` makes of the noisy pictures."""
-    return sum(decibels(restore(noisy), clean) for clean, noisy in judged) / len(judged)
+def mean(restore: Callable[[Tensor], Tensor], held_out: list[Pair]) -> float:
+    """Return the mean PSNR in dB of the noisy pictures restored."""
+    return sum(decibels(restore(noisy), clean) for clean, noisy in held_out) / len(held_out)
 
 
-def learned(target: str, pictures: str, steps: int, judged: list[Pair]) -> dict[str, float]:
+def learned(target: str, pictures: str, steps: int, held_out: list[Pair]) -> dict[str, float]:
     """Train a network for a target; return its PSNR and the processor's seconds that training took."""
     settings, training = SETTINGS.changed(target=target), TRAINING.changed(steps=steps)
     started = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         run = pinxit.train(settings, pictures, Path(folder) / "run", PatchSettings(holdout=HELD_OUT), training)
         seconds = time.process_time() - started
-        network = Restorer(load(run.folder), "cpu")
-    return {"psnr": mean(lambda noisy: network.run(noisy, None), judged), "seconds": round(seconds, 1)}
+        network = restorer(run.folder, "cpu", "torch")
+    return {"psnr": mean(lambda noisy: network.run(noisy, None), held_out), "seconds": round(seconds, 1)}
 
 
 def main() -> None:
-    """Measure, print and keep every row."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure, print and record every row."""
+    parser = arguments(__doc__)
     parser.add_argument("pictures")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--limit", type=int)
-    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     images, numbers = chosen(asked.pictures, HELD_OUT, asked.limit, "")
-    judged = pairs(images, numbers)
+    held_out = pairs(images, numbers)
     rows: dict[str, dict[str, float]] = {
-        "noisy picture": {"psnr": mean(lambda noisy: noisy, judged)},
-        "dct": {"psnr": mean(lambda noisy: denoise_dct(noisy, SIGMA).clamp(0, 1), judged)},
+        "noisy picture": {"psnr": mean(lambda noisy: noisy, held_out)},
+        "dct": {"psnr": mean(lambda noisy: denoise_dct(noisy, SIGMA).clamp(0, 1), held_out)},
     }
-    for target in (TWIN, *TARGETS):
-        rows[target] = learned(target, asked.pictures, asked.steps, judged)
+    for target in (SUPERVISED, *TARGETS):
+        rows[target] = learned(target, asked.pictures, asked.steps, held_out)
         print(target, json.dumps(rows[target]), flush=True)
-    behind = {target: round(rows[TWIN]["psnr"] - rows[target]["psnr"], 2) for target in TARGETS}
-    if asked.out:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        protocol = {"pictures": images.name, "fingerprint": images.fingerprint, "about": __doc__}
-        protocol |= {"names": [images.names[number] for number in numbers], "steps": asked.steps}
-        protocol |= {"settings": SETTINGS.model_dump(), "training": TRAINING.model_dump()}
-        document = {"commit": commit, "machine": machine(), "protocol": protocol, "rows": rows, "behind": behind}
-        asked.out.write_text(json.dumps(document, indent=2) + "\n")
+    behind = {target: round(rows[SUPERVISED]["psnr"] - rows[target]["psnr"], 2) for target in TARGETS}
+    protocol = {"pictures": images.name, "fingerprint": images.fingerprint, "steps": asked.steps}
+    protocol |= {"names": [images.names[number] for number in numbers]}
+    protocol |= {"settings": SETTINGS.model_dump(), "training": TRAINING.model_dump()}
+    write(asked.out, record(__doc__, protocol, rows=rows, behind=behind))
     for name, row in rows.items():
         print(f"{name:14}{row['psnr']:6.2f} dB")
     print(json.dumps(behind))

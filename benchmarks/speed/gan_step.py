@@ -1,26 +1,25 @@
-"""How fast is our training step? Against the plain way of PyTorch's DCGAN example, with the same networks and loss.
+"""The speed of our training step against PyTorch's DCGAN example, with the same networks and loss.
 
     python benchmarks/speed/gan_step.py [--rounds 9] [--steps 8] [--out results.json]
 
 Both arms: DCGAN of 64 channels at 28 x 28, batch 128, non-saturating loss, Adam, two threads, in turn in one process.
-The plain arm is written as the example is: float32, NCHW, a DataLoader, fakes drawn once and detached for the
-discriminator, two backward passes into it, nothing frozen, so the generator's backward fills the discriminator's
-gradients too. Ours is `Trainer.advance` with everything it does: batch, finiteness, gradient norms, weight average.
+The plain arm is written as the example is: float32, NCHW, a DataLoader, fakes made once and detached for the
+discriminator, two backward passes into it, and nothing frozen, so the generator's backward pass fills the
+discriminator's gradients too. Ours is `Trainer.advance` with everything it does: batch, check for non-finite values,
+gradient norms, weight average.
 
 The last line of stdout is `ratio X`: the median over rounds of plain seconds / our seconds.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
-import platform
 import statistics
-import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,6 +33,9 @@ from pinxit.objectives.gan import GAN
 from pinxit.objectives.settings import GANSettings
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
+
+sys.path.append(str(Path(__file__).parents[1]))
+from record import arguments, record, write
 
 BATCH, SIZE, THREADS = 128, 28, 2
 SAME = GANSettings(network="dcgan", channels=64, loss="non-saturating", discriminator_norm="batch", r1=0, r2=0)
@@ -102,7 +104,7 @@ def alternate(
 
 
 def peak() -> dict[str, float]:
-    """Return this machine's bf16 convolution rate in GFLOP/s (a multiply-add is two) for each shape of the list."""
+    """Return the machine's bf16 convolution rate in GFLOP/s (a multiply-add is two) for each shape of `SHAPES`."""
     rates = {}
     for maps, inside, outside, side, kernel in SHAPES:
         layer = nn.Conv2d(inside, outside, kernel, padding=kernel // 2, bias=False, dtype=torch.bfloat16)
@@ -124,7 +126,7 @@ def flops(step: Callable[[], object]) -> float:
     return counter.get_total_flops()
 
 
-def measure(rounds: int, steps: int) -> dict[str, object]:
+def measure(rounds: int, steps: int) -> dict[str, Any]:
     torch.set_num_threads(THREADS)
     images = open_data("mnist").train
     trainer = ours(SAME, images)
@@ -158,28 +160,21 @@ def measure(rounds: int, steps: int) -> dict[str, object]:
 
 
 class Contiguous(hardware.Hardware):
-    """The same hardware with rows after rows (NCHW)."""
+    """The same hardware in NCHW memory format."""
 
     @property
     def memory_format(self) -> torch.memory_format:
         return torch.contiguous_format
 
 
-def commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip()
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     result = measure(asked.rounds, asked.steps)
-    result |= {"commit": commit(), "torch": torch.__version__, "python": platform.python_version()}
-    if asked.out:
-        asked.out.write_text(json.dumps(result, indent=2) + "\n")
+    protocol = {"steps": asked.steps, "batch": BATCH, "size": SIZE, "threads": THREADS}
+    write(asked.out, record(__doc__, protocol, **result))
     for name, rate in result["bf16_convolution_gflops"].items():
         print(f"bf16 convolution {name}: {rate:,.0f} GFLOP/s")
     print(

@@ -1,27 +1,25 @@
-"""How fast is a picture restored? Against the plain forward pass of the same network over the whole picture.
+"""The speed of restoring a picture, against the plain forward pass of the same network over the whole picture.
 
     python benchmarks/speed/restoring.py [--edits denoise upscale] [--megapixels 1 4 12] [--rounds 3] [--out FILE]
 
-Both arms: the networks that ship, which `pinxit edit denoise` and `pinxit edit upscale --scale 2` run. The picture is
-scikit-image's astronaut again and again, 4 : 3, of so many megapixels before it is enlarged; colour, 8 bits. One
-thread. The plain arm is `network(image)`: float32, rows after rows (NCHW), nothing cut, and the picture a tensor
-already. Ours is `edit_picture` with everything it does, in the precision it chooses (bf16 where the processor has it):
-tiles, checks, rounding to 8 bits. The arms take turns in one process, and their pictures must be alike to 50 dB. The
-arm `float32` is ours kept from bf16, to tell what bf16 is worth and what the rest costs.
+Both arms use the shipped networks of `pinxit edit denoise` and `pinxit edit upscale --scale 2`. The picture is
+scikit-image's astronaut, repeated to 4 : 3 and the given megapixels (before enlarging), colour, 8 bits. One thread. The
+plain arm is `network(image)`: float32, NCHW, uncut, from a tensor. Ours is `edit_picture` with everything it does, in
+the precision it chooses (bf16 if the processor has it): tiles, checks, rounding to 8 bits. The arms take turns in one
+process, and their results must agree to 50 dB. The arm `float32` is ours without bf16; it separates the gain of bf16
+from the rest.
 
-Told are seconds of processor time, which other jobs on the machine change little. The plain arm needs the memory that
-it needs: some 3 GB for 12 megapixels of noise, 12 GB to enlarge them. The last line of stdout is `ratio X`, the least
-of all the medians over rounds of plain seconds / our seconds.
+Times are processor seconds, which other jobs change little. The plain arm needs about 3 GB to denoise 12 megapixels and
+12 GB to enlarge them. The last line of stdout is `ratio X`, the least of the medians over rounds of plain seconds / our
+seconds.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
 import math
 import statistics
-import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,41 +27,42 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import skimage.data
 import torch
 from torch import Tensor
 
-from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.restore import Denoise, Upscale
-from pinxit.edits.restorer import Restorer
+from pinxit.edits.restore import Restored, TorchRestorer
+from pinxit.edits.settings import Denoise, Edit, Upscale
 from pinxit.images import Picture
 from pinxit.images.convert import to_uint8
 from pinxit.objectives.restoration import Restoration
-from pinxit.training.run import machine
+
+sys.path.append(str(Path(__file__).parents[1]))
+from pictures import photograph
+from record import arguments, record, write
 
 EDITS: dict[str, Edit] = {"denoise": Denoise(), "upscale": Upscale(scale=2)}
 ALIKE = 50.0
 T = TypeVar("T")
 
 
-def restorer(edit: str) -> Restorer:
-    """Return the edit with the network that ships."""
+def restorer(edit: str) -> Restored:
+    """Return the edit with its shipped network."""
     bound = EDITS[edit].bind()
-    if not isinstance(bound, Restorer):
+    if not isinstance(bound, Restored):
         raise TypeError(edit)
     return bound
 
 
-def photograph(megapixels: float) -> np.ndarray:
-    """Return (H, W, 3) uint8 of about so many megapixels, 4 : 3."""
-    high = round(math.sqrt(megapixels * 1e6 * 3 / 4))
-    wide, piece = round(high * 4 / 3), skimage.data.astronaut()
-    return np.tile(piece, (math.ceil(high / len(piece)), math.ceil(wide / len(piece)), 1))[:high, :wide]
+def in_torch(bound: Restored) -> TorchRestorer:
+    """Return what runs the network of an edit."""
+    if not isinstance(bound.runner, TorchRestorer):
+        raise TypeError(bound.runner)
+    return bound.runner
 
 
 def timed(run: Callable[[], T]) -> tuple[float, T]:
-    """Return the seconds of processor time of a run, and what it gives."""
+    """Return the processor seconds of a run, and its result."""
     started = time.process_time()
     found = run()
     return time.process_time() - started, found
@@ -71,7 +70,7 @@ def timed(run: Callable[[], T]) -> tuple[float, T]:
 
 @torch.no_grad()
 def plain(objective: Restoration, image: Tensor) -> Tensor:
-    """Return the whole picture (1, 3, H, W) through the network."""
+    """Return the network's output for the whole picture (1, 3, H, W)."""
     planes = objective.planes(image, None, image.new_zeros(1))
     restored: Tensor = objective.restorer(image, planes)
     return restored
@@ -80,10 +79,11 @@ def plain(objective: Restoration, image: Tensor) -> Tensor:
 def measure(edit: str, megapixels: float, rounds: int) -> dict[str, object]:
     """Return the speed of all arms on one picture."""
     ours, exact = restorer(edit), restorer(edit)
-    exact.hardware = replace(exact.hardware, precision="float32")
-    theirs = copy.deepcopy(ours.objective)
+    in_torch(exact).hardware = replace(in_torch(exact).hardware, precision="float32")
+    theirs = copy.deepcopy(in_torch(ours).objective)
     theirs.networks.to(memory_format=torch.contiguous_format)
-    pixels = photograph(megapixels)
+    high = round(math.sqrt(megapixels * 1e6 * 3 / 4))
+    pixels = photograph(round(high * 4 / 3), high)
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float().div(255).contiguous()
     times, alike = [], math.inf
     for _ in range(rounds):
@@ -95,13 +95,13 @@ def measure(edit: str, megapixels: float, rounds: int) -> dict[str, object]:
         error = np.square(expected.astype(np.float32) - edited).mean()
         alike = min(alike, 10 * math.log10(255**2 / max(error, 1e-9)))
         if alike < ALIKE:
-            raise SystemExit(f"{edit}: the arms do not give the same picture, {alike:.1f} dB apart")
+            raise SystemExit(f"{edit}: the results of the arms differ, PSNR {alike:.1f} dB")
         times.append((slow, fast, between))
     size = pixels.shape[0] * pixels.shape[1] / 1e6
     slows, fasts, betweens = zip(*times, strict=True)
     return {
         "edit": edit,
-        "precision": ours.hardware.precision,
+        "precision": in_torch(ours).hardware.precision,
         "megapixels": round(size, 2),
         "ratio": statistics.median(slow / fast for slow, fast, _ in times),
         "ratio_float32": statistics.median(slow / between for slow, _, between in times),
@@ -114,12 +114,11 @@ def measure(edit: str, megapixels: float, rounds: int) -> dict[str, object]:
 
 
 def main() -> None:
-    """Measure, print and keep every edit at every size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure, print and record every edit at every size."""
+    parser = arguments(__doc__)
     parser.add_argument("--edits", nargs="+", choices=EDITS, default=list(EDITS))
     parser.add_argument("--megapixels", nargs="+", type=float, default=[1.0, 4.0, 12.0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
@@ -133,11 +132,7 @@ def main() -> None:
                 f"({row['ratio_float32']:.2f} in float32)",
                 flush=True,
             )
-    if asked.out:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        protocol = {"about": __doc__, "threads": 1, "rounds": asked.rounds}
-        document = {"commit": commit, "machine": machine(), "protocol": protocol, "rows": rows}
-        asked.out.write_text(json.dumps(document, indent=2) + "\n")
+    write(asked.out, record(__doc__, {"threads": 1, "rounds": asked.rounds}, rows=rows))
     print(f"ratio {min(row['ratio'] for row in rows):.2f}")
 
 

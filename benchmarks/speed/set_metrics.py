@@ -1,25 +1,23 @@
-"""What do all set metrics cost, with their intervals? Against the plain way of writing them.
+"""The cost of all set metrics with their intervals, against the plain way of writing them.
 
     python benchmarks/speed/set_metrics.py [--n 10000] [--dimensions 1280] [--out results.json]
 
-Two sets of N rows: features max(0, normal x random matrix), D columns, float32, and posteriors of 1,000 classes. Each
-arm runs once in a process of its own, on two threads, and tells its seconds, without imports and drawing, and its peak
-of memory (`ru_maxrss`); where other jobs run, its seconds of processor time say more. The arms:
+Two sets of N rows: features max(0, normal x random matrix) with D columns, float32, and posteriors of 1,000 classes.
+Each arm runs once in a process of its own on two threads. It reports seconds, without imports and drawing, and peak
+memory (`ru_maxrss`). Beside other jobs its processor seconds are more reliable. The arms:
 
     ours    `estimates` of all nine metrics of `SETS`, each with its 95 % interval
-    same    `values` of fd, precision, recall, density and coverage, all that the plain arm gives
-    plain   these five without intervals: the Frechet distance by `scipy.linalg.sqrtm`, as pytorch-fid has it, and
-            dense N x N float64 distances with `numpy.argpartition`, as the package prdc has it (its scikit-learn
-            distances replaced by `torch.cdist`, a matrix product like them), k = 5
+    same    `values` of fd, precision, recall, density and coverage, the metrics of the plain arm
+    plain   these five without intervals: the Frechet distance by `scipy.linalg.sqrtm`, as in pytorch-fid, and dense
+            N x N float64 distances with `numpy.argpartition`, as in the package prdc (its scikit-learn distances
+            replaced by `torch.cdist`, also a matrix product), k = 5
 
-It checks that the plain arm's numbers are ours. The last line of stdout is `ratio X`: plain seconds / `same` seconds.
+The plain arm's values must equal ours. The last line of stdout is `ratio X`: plain seconds / `same` seconds.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import platform
 import resource
 import subprocess
 import sys
@@ -32,29 +30,32 @@ import scipy.linalg
 import torch
 
 from pinxit.metrics import sets
+from pinxit.metrics.features import Extracted
 from pinxit.metrics.intervals import estimates, values
-from pinxit.metrics.seen import Seen
 from pinxit.metrics.sets import SETS
+
+sys.path.append(str(Path(__file__).parents[1]))
+from record import arguments, record, write
 
 THREADS, CLASSES, K = 2, 1000, 5
 
 
-def draw(n: int, dimensions: int, seed: int) -> Seen:
+def draw(n: int, dimensions: int, seed: int) -> Extracted:
     rng = torch.Generator().manual_seed(seed)
     mixing = torch.randn(dimensions, dimensions, generator=torch.Generator().manual_seed(99)) / dimensions**0.5
     features = (torch.randn(n, dimensions, generator=rng) @ mixing).relu()
-    return Seen(features, (3 * torch.randn(n, CLASSES, generator=rng)).softmax(1))
+    return Extracted(features, (3 * torch.randn(n, CLASSES, generator=rng)).softmax(1))
 
 
-def ours(generated: Seen, reference: Seen) -> dict[str, object]:
+def ours(generated: Extracted, reference: Extracted) -> dict[str, object]:
     return {name: vars(estimate) for name, estimate in estimates(generated, reference, list(SETS)).items()}
 
 
-def same(generated: Seen, reference: Seen) -> dict[str, object]:
+def same(generated: Extracted, reference: Extracted) -> dict[str, object]:
     return dict(values(generated, reference, ["fd", "precision", "recall", "density", "coverage"]))
 
 
-def plain(generated: Seen, reference: Seen) -> dict[str, object]:
+def plain(generated: Extracted, reference: Extracted) -> dict[str, object]:
     fake, real = generated.features.double(), reference.features.double()
     return {"fd": plain_frechet(fake.numpy(), real.numpy()), **plain_prdc(real, fake)}
 
@@ -82,7 +83,7 @@ def kth(distances: np.ndarray) -> np.ndarray:
     return np.take_along_axis(distances, smallest, axis=-1).max(-1)
 
 
-ARMS: dict[str, Callable[[Seen, Seen], dict[str, object]]] = {"ours": ours, "same": same, "plain": plain}
+ARMS: dict[str, Callable[[Extracted, Extracted], dict[str, object]]] = {"ours": ours, "same": same, "plain": plain}
 
 
 def run_arm(arm: str, n: int, dimensions: int) -> dict[str, object]:
@@ -90,12 +91,12 @@ def run_arm(arm: str, n: int, dimensions: int) -> dict[str, object]:
     torch.set_num_threads(THREADS)
     generated, reference = draw(n, dimensions, 0), draw(n, dimensions, 1)
     started, processor = time.perf_counter(), time.process_time()
-    told = ARMS[arm](generated, reference)
+    found = ARMS[arm](generated, reference)
     return {
         "seconds": time.perf_counter() - started,
         "processor_seconds": time.process_time() - processor,
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "told": told,
+        "values": found,
     }
 
 
@@ -106,7 +107,7 @@ def start_arm(arm: str, n: int, dimensions: int) -> dict[str, object]:
 
 
 def check(same: dict[str, float], plain: dict[str, float], n: int, dimensions: int) -> None:
-    """Stop where the plain arm's numbers are not ours (precision and recall at the package's k = 5)."""
+    """Exit if the plain arm's values are not ours (precision and recall at the package's k = 5)."""
     generated, reference = draw(n, dimensions, 0).features, draw(n, dimensions, 1).features
     expected = same | {name: getattr(sets, name)(generated, reference, K) for name in ("precision", "recall")}
     for name, value in plain.items():
@@ -114,17 +115,11 @@ def check(same: dict[str, float], plain: dict[str, float], n: int, dimensions: i
             raise SystemExit(f"{name}: plain {value}, ours {expected[name]}")
 
 
-def commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip()
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("--n", type=int, default=10_000)
     parser.add_argument("--dimensions", type=int, default=1280)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--arm", choices=ARMS, help="measure this arm alone, here")
+    parser.add_argument("--arm", choices=ARMS, help="measure only this arm, in this process")
     asked = parser.parse_args()
     if asked.arm:
         print(json.dumps(run_arm(asked.arm, asked.n, asked.dimensions)))
@@ -133,25 +128,11 @@ def main() -> None:
     for arm, measured in arms.items():
         seconds, processor, peak = (measured[key] for key in ("seconds", "processor_seconds", "peak_gb"))
         print(f"{arm}: {seconds:.1f} s ({processor:.1f} s of processors), peak {peak:.2f} GB", flush=True)
-    check(arms["same"]["told"], arms["plain"]["told"], asked.n, asked.dimensions)
-    result = {
-        "ratio": arms["plain"]["seconds"] / arms["same"]["seconds"],
-        "arms": arms,
-        "protocol": {
-            "n": asked.n,
-            "dimensions": asked.dimensions,
-            "classes": CLASSES,
-            "threads": THREADS,
-            "seeds": [0, 1],
-        },
-        "commit": commit(),
-        "machine": f"{platform.machine()}, torch capability {torch.backends.cpu.get_cpu_capability()}",
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-    if asked.out:
-        asked.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"ratio {result['ratio']:.2f}")
+    check(arms["same"]["values"], arms["plain"]["values"], asked.n, asked.dimensions)
+    ratio = arms["plain"]["seconds"] / arms["same"]["seconds"]
+    protocol = {"n": asked.n, "dimensions": asked.dimensions, "classes": CLASSES, "threads": THREADS, "seeds": [0, 1]}
+    write(asked.out, record(__doc__, protocol, ratio=ratio, arms=arms))
+    print(f"ratio {ratio:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,27 +1,26 @@
-"""How fast does a VAE train? A whole `pinxit.train` against a whole training by pythae 0.1.2's `BaseTrainer`.
+"""The speed of VAE training: a whole `pinxit.train` against a whole training by pythae 0.1.2's `BaseTrainer`.
 
     python3.11 -m venv both && both/bin/pip install -c constraints.txt pythae==0.1.2 -e .
     both/bin/python benchmarks/speed/vae_pythae.py [--epochs 2] [--rounds 3] [--threads 2] [--workers 0] --out X.json
 
-All arms train the same networks (a row of `NETWORKS`: pinxit's, wrapped as pythae's encoder and decoder), from the same
-distribution of weights, on the same 60,000 MNIST digits at 28 pixels in [0, 1], in batches of 100, with Adam at 1e-3 on
-the same loss (Bernoulli cross entropy of the greys plus KL), for as many epochs. The arms run in turn, each in a
-process of its own. On the clock is all that a user waits for once Python has its imports: of pinxit the opening of the
-set, steps, sheets, checkpoints, samplers and report; of pythae the trainer's making, epochs and final model. Its
-pictures lie in memory as float32 before the clock starts; it saves no checkpoint and evaluates nothing on the way;
-`--workers` are its loader's processes. pinxit computes its networks in bf16 where the processor has that, which pythae
-offers on CUDA alone; the arm "float32" tells what remains without.
+All arms train the same networks (a row of `NETWORKS`: pinxit's, wrapped as pythae's encoder and decoder) from the same
+distribution of weights, on the same 60,000 MNIST digits at 28 pixels in [0, 1], in batches of 100, with Adam at 1e-3
+and the same loss (Bernoulli cross entropy of the greys plus KL), for as many epochs. The arms run in turn, each in a
+process of its own. The clock covers everything a user waits for after the imports. For pinxit that is opening the set,
+steps, sheets, checkpoints, samplers and report; for pythae, making the trainer, epochs and the final model. pythae's
+pictures are in memory as float32 before the clock starts, and it saves no checkpoint and evaluates nothing on the way;
+`--workers` are its loader's processes. pinxit computes in bf16 if the processor has it, which pythae offers only on
+CUDA; the arm "float32" is pinxit without it.
 
-`images_per_second` is a median with the lowest and the highest round; `ratio` the median over rounds of pythae's
-seconds / ours. Quality at equal images is -ELBO in nats a picture on the 10,000 test digits, read by one function, in
-float32, from the weights that each arm leaves: pinxit's running average, pythae's best epoch.
+`images_per_second` is a median with the lowest and the highest round. `ratio` is the median over rounds of pythae's
+seconds / ours. Quality at equal images is -ELBO in nats a picture on the 10,000 test digits, by one function in
+float32, with each arm's weights: pinxit's running average, pythae's best epoch.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -38,6 +37,9 @@ from torch import nn
 import pinxit
 from pinxit.data import Batch, open_data
 from pinxit.nets.shapes import PictureShape
+
+sys.path.append(str(Path(__file__).parents[1]))
+from record import arguments, record, write
 
 SHAPE, BATCH, DIGITS = PictureShape(28, 1), 100, 60_000
 NETWORKS = {
@@ -122,7 +124,7 @@ ARMS: dict[str, Callable[[argparse.Namespace, Path], float]] = {
 
 
 def apart(arm: str, network: str, asked: argparse.Namespace) -> dict[str, float]:
-    """Run one arm in a process of its own and return its seconds and what its weights are worth."""
+    """Run one arm in a process of its own and return its seconds and its -ELBO."""
     with tempfile.TemporaryDirectory() as folder:
         words = [f"--{name}={getattr(asked, name)}" for name in ("epochs", "threads", "workers", "seed")]
         words += ["--arm", arm, "--network", network, "--folder", folder]
@@ -147,32 +149,30 @@ def spread(numbers: list[float]) -> dict[str, float]:
 
 
 def measure(network: str, asked: argparse.Namespace) -> dict[str, Any]:
-    """Run every arm in turn, round after round, and return what the module's head says of one kind of networks."""
+    """Run every arm in turn, round after round, and return the figures of one kind of network."""
     rounds = [{arm: apart(arm, network, asked) for arm in ARMS} for _ in range(asked.rounds)]
     arms = {
         arm: {
-            "images_per_second": spread([asked.epochs * DIGITS / told[arm]["seconds"] for told in rounds]),
-            "negative_elbo": spread([told[arm]["negative_elbo"] for told in rounds]),
+            "images_per_second": spread([asked.epochs * DIGITS / row[arm]["seconds"] for row in rounds]),
+            "negative_elbo": spread([row[arm]["negative_elbo"] for row in rounds]),
         }
         for arm in ARMS
     }
     ratios = {
-        arm: spread([told["pythae"]["seconds"] / told[arm]["seconds"] for told in rounds])
-        for arm in ("pinxit", "float32")
+        arm: spread([row["pythae"]["seconds"] / row[arm]["seconds"] for row in rounds]) for arm in ("pinxit", "float32")
     }
     return {"ratio": ratios, "arms": arms, "rounds": rounds}
 
 
 def main() -> None:
     """Measure, or be one arm of a measurement."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="processor cores of every arm")
     parser.add_argument("--workers", type=int, default=0, help="processes of pythae's loader")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("--out", type=Path)
     parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
     parser.add_argument("--network", choices=NETWORKS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -181,22 +181,16 @@ def main() -> None:
         seconds = ARMS[asked.arm](asked, asked.folder)
         (asked.folder / "seconds.json").write_text(json.dumps(seconds))
         return
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
-    document: dict[str, Any] = {
-        "commit": commit.strip(),
-        "machine": {"processor": platform.processor() or platform.machine(), "torch": torch.__version__},
-        "protocol": {name: getattr(asked, name) for name in ("epochs", "rounds", "threads", "workers", "seed")}
-        | {"settings": {name: settings.model_dump() for name, settings in NETWORKS.items()}, "about": __doc__},
-        "networks": {},
-    }
+    protocol = {name: getattr(asked, name) for name in ("epochs", "rounds", "threads", "workers", "seed")}
+    protocol["settings"] = {name: settings.model_dump() for name, settings in NETWORKS.items()}
+    document = record(__doc__, protocol, networks={})
     for network in asked.networks:
         document["networks"][network] = found = measure(network, asked)
-        if asked.out:
-            asked.out.write_text(json.dumps(document, indent=2) + "\n")
-        for arm, told in found["arms"].items():
-            speed, quality = told["images_per_second"]["median"], told["negative_elbo"]["median"]
+        write(asked.out, document)
+        for arm, row in found["arms"].items():
+            speed, quality = row["images_per_second"]["median"], row["negative_elbo"]["median"]
             print(f"{network}, {arm}: {speed:,.0f} pictures a second, {quality:.2f} nats at equal images")
-        ratio = {arm: told["median"] for arm, told in found["ratio"].items()}
+        ratio = {arm: row["median"] for arm, row in found["ratio"].items()}
         print(f"{network}: ratio {ratio['pinxit']:.2f}, in float32 {ratio['float32']:.2f}", flush=True)
 
 

@@ -1,9 +1,9 @@
-"""What spoils a picture: noise, holes, blur, less resolution, JPEG, darkness, haze; each a class of settings and a row.
+"""Degradations of a picture: noise, holes, blur, downscaling, JPEG, darkness, haze. Each is a settings class and a row.
 
-A picture is (C, H, W) float32 in [0, 1], C 1 or 3; it comes back unclipped unless clipping is the degradation's nature.
-Every number is drawn from the `rng` that is handed in, so that the same generator state gives the same picture; a
-setting that is a range is drawn anew, uniformly, for each picture. Of any two parts of a chain the left one comes
-first. Nothing here imports torch, numpy or Pillow before a picture is spoilt, so that help can list the table.
+A picture is (C, H, W) float32 in [0, 1], C 1 or 3. The result is clipped only by `clip` and `jpeg`. All random numbers
+come from the `rng` argument: an equal generator state gives an equal result. A setting that is a range is sampled
+uniformly for each picture. Chains run from left to right. torch, numpy and Pillow are imported only when a picture is
+degraded, so that help can list the table without them.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ Fraction = Annotated[Range, within(0, 1)]
 
 @dataclass(frozen=True)
 class Degraded:
-    """A spoilt picture (C, h, w), its mask (1, h, w), 1 where the picture is to change, and what a network may be told.
+    """A degraded picture (C, h, w), its mask (1, h, w), 1 where the picture is to change, and its level.
 
-    `level` is the strength that was drawn, in the unit of its setting (noise: sigma); None where there is none to tell.
+    `level` is the sampled strength in the unit of its setting (noise: sigma), which a network may be given; None if the
+    degradation has none.
     """
 
     image: Tensor
@@ -42,65 +43,67 @@ class Degraded:
 
 
 class Degradation(Settings):
-    """Base of the rows of `DEGRADATIONS`. `masks` says that a mask comes with the picture."""
+    """Base of the rows of `DEGRADATIONS`. `masks` says whether the result has a mask."""
 
     masks: ClassVar[bool] = False
 
     @property
     def shrinks(self) -> int:
-        """How many times smaller each side comes back."""
+        """The factor by which each side of the result is smaller."""
         return 1
 
     def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
-        """Return the picture (C, H, W) spoilt, with what `rng` draws; the picture itself is left as it is."""
+        """Return the picture (C, H, W) degraded with random numbers from `rng`; the argument is not changed."""
         raise NotImplementedError
 
 
 class Noise(Degradation):
-    """Gaussian noise of standard deviation `sigma`, the same in every pixel and channel: y = x + sigma n."""
+    """Gaussian noise of standard deviation `sigma`, equal in every pixel and channel: y = x + sigma n."""
 
-    sigma: Fraction = Field((0, 0.2), description="Standard deviation, in units of the image range.")
+    sigma: Fraction = Field((0, 0.2), description="Standard deviation in units of the image range; larger is noisier.")
 
     def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
         """Return the noisy picture, unclipped; the level is sigma."""
-        sigma = drawn(self.sigma, rng)
+        sigma = sampled(self.sigma, rng)
         return Degraded(image + sigma * normal(image, rng), level=sigma)
 
 
 class Poisson(Degradation):
-    """Shot noise: y = Poisson(peak x) / peak, whose variance is x / peak. Values below 0 hold no photons."""
+    """Shot noise: y = Poisson(peak x) / peak, of variance x / peak. Values below 0 count as 0."""
 
-    peak: Annotated[Range, within(0.1, 1e6)] = Field((10, 1000), description="Photons in a white pixel.")
+    peak: Annotated[Range, within(0.1, 1e6)] = Field(
+        (10, 1000), description="Photons in a white pixel; larger is less noisy."
+    )
 
     def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
         """Return the noisy picture, unclipped above; the level is the peak."""
         import torch
 
-        peak = drawn(self.peak, rng)
+        peak = sampled(self.peak, rng)
         photons = torch.poisson((peak * image.clamp(min=0)).to(rng.device), generator=rng)
         return Degraded(photons.to(image) / peak, level=peak)
 
 
 class Clip(Degradation):
-    """What a file of 8 bits holds: clipped to [0, 1] and rounded to a multiple of 1/255."""
+    """Storage in 8 bits: clipped to [0, 1] and rounded to a multiple of 1/255."""
 
     def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
-        """Return the picture as an 8-bit file would give it back."""
+        """Return the picture as read back from an 8-bit file."""
         return Degraded(_of_255(image) / 255)
 
 
 class Holes(Degradation):
-    """Base of what leaves holes: masked pixels become 0, as in x (1 - mask), in all channels.
+    """Base of degradations with holes: masked pixels become 0, as in x (1 - mask), in all channels.
 
-    Shapes are added until the share of the picture is covered, so that the last one may go beyond it.
+    Shapes are added until the share of the picture is covered; the last one may exceed it.
     """
 
     masks: ClassVar[bool] = True
-    share: Annotated[Range, within(0, 0.9)] = Field((0.05, 0.25), description="Share of the picture that is lost.")
+    share: Annotated[Range, within(0, 0.9)] = Field((0.05, 0.25), description="Share of the pixels that is lost.")
 
     def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
-        """Return the picture with holes, and where they are."""
-        mask = self.mask(image, drawn(self.share, rng), rng)
+        """Return the picture with holes, and their mask."""
+        mask = self.mask(image, sampled(self.share, rng), rng)
         return Degraded(image * (1 - mask), mask)
 
     def mask(self, image: Tensor, share: float, rng: torch.Generator) -> Tensor:
@@ -120,31 +123,33 @@ class Holes(Degradation):
 
 
 class Boxes(Holes):
-    """Holes that are upright rectangles, wholly inside the picture where they fit."""
+    """Holes in the shape of upright rectangles, inside the picture where they fit."""
 
-    side: Annotated[Range, within(1, 4096)] = Field((8, 32), description="Width and height of a box, each, in pixels.")
+    side: Annotated[Range, within(1, 4096)] = Field(
+        (8, 32), description="Width, and height, of a box in pixels; each is sampled."
+    )
 
     def draw(self, canvas: ImageDraw.ImageDraw, image: Tensor, rng: torch.Generator) -> None:
-        """Add a box."""
-        sides = [round(drawn(self.side, rng)) for _ in range(2)]
+        """Add a box to the mask."""
+        sides = [round(sampled(self.side, rng)) for _ in range(2)]
         across, down = uniform(2, rng)
         left, top = round(across * max(0, image.shape[2] - sides[0])), round(down * max(0, image.shape[1] - sides[1]))
         canvas.rectangle((left, top, left + sides[0] - 1, top + sides[1] - 1), fill=1)
 
 
 class Strokes(Holes):
-    """Holes that a brush paints: bent lines of one width with round ends (after Yu et al., 2019, algorithm 1)."""
+    """Holes like brush strokes: bent lines of one width with round ends (after Yu et al., 2019, algorithm 1)."""
 
     width: Annotated[Range, within(1, 512)] = Field((5, 20), description="Width of a stroke in pixels.")
 
     _segments: ClassVar[int] = 6
-    _reach: ClassVar[float] = 1 / 12  # of a segment, in diagonals of the picture
-    _bend: ClassVar[float] = 2 * math.pi / 5  # either way, where two segments meet
+    _reach: ClassVar[float] = 1 / 12  # length of a segment, in diagonals of the picture
+    _bend: ClassVar[float] = 2 * math.pi / 5  # largest turn between two segments, either way
 
     def draw(self, canvas: ImageDraw.ImageDraw, image: Tensor, rng: torch.Generator) -> None:
-        """Add a stroke that starts anywhere, in any direction."""
+        """Add a stroke that starts anywhere in the picture, in any direction."""
         height, width = image.shape[1:]
-        brush = round(drawn(self.width, rng))
+        brush = round(sampled(self.width, rng))
         across, down, heading, *bends = uniform(3 + self._segments, rng)
         points, angle = [(across * width, down * height)], 2 * math.pi * heading
         reach = self._reach * math.hypot(height, width)
@@ -157,9 +162,9 @@ class Strokes(Holes):
 
 
 class Scratches(Strokes):
-    """Holes that are scratches: long, thin and nearly straight."""
+    """Holes like scratches: long, thin and nearly straight."""
 
-    share: Annotated[Range, within(0, 0.5)] = Field((0.02, 0.1), description="Share of the picture that is lost.")
+    share: Annotated[Range, within(0, 0.5)] = Field((0.02, 0.1), description="Share of the pixels that is lost.")
     width: Annotated[Range, within(1, 16)] = Field((1, 3), description="Width of a scratch in pixels.")
 
     _reach: ClassVar[float] = 1 / 8
@@ -167,14 +172,14 @@ class Scratches(Strokes):
 
 
 class Text(Holes):
-    """Holes that are words of random letters, upright, in the font that comes with Pillow."""
+    """Holes in the shape of upright words of random letters, in the font that comes with Pillow."""
 
-    share: Annotated[Range, within(0, 0.5)] = Field((0.05, 0.2), description="Share of the picture that is lost.")
+    share: Annotated[Range, within(0, 0.5)] = Field((0.05, 0.2), description="Share of the pixels that is lost.")
     size: Annotated[Range, within(4, 512)] = Field((12, 32), description="Size of the letters in pixels.")
 
     def draw(self, canvas: ImageDraw.ImageDraw, image: Tensor, rng: torch.Generator) -> None:
-        """Add a word of three to nine letters with its centre inside the picture."""
-        font = _font(round(drawn(self.size, rng)))
+        """Add a word of three to nine letters, centred inside the picture."""
+        font = _font(round(sampled(self.size, rng)))
         across, down, length, *letters = uniform(12, rng)
         letters = letters[: 3 + int(7 * length)]
         word = "".join(string.ascii_letters[int(len(string.ascii_letters) * letter)] for letter in letters)
@@ -182,7 +187,7 @@ class Text(Holes):
 
 
 class Pixels(Holes):
-    """Holes of one pixel: each is lost with the probability `share`, whatever happens to the others."""
+    """Holes of one pixel: each is lost with probability `share`, independently of the others."""
 
     def mask(self, image: Tensor, share: float, rng: torch.Generator) -> Tensor:
         """Return (1, H, W): 1 with probability `share`, else 0."""
@@ -192,13 +197,15 @@ class Pixels(Holes):
 
 
 class Blur(Degradation):
-    """A Gaussian blur, cut off at four sigma; beyond its edges the picture is mirrored."""
+    """A Gaussian blur, truncated at four sigma; the picture is mirrored beyond its edges."""
 
-    sigma: Annotated[Range, within(0, 50)] = Field((0.5, 3), description="Standard deviation in pixels.")
+    sigma: Annotated[Range, within(0, 50)] = Field(
+        (0.5, 3), description="Standard deviation in pixels; larger is blurrier."
+    )
 
     def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
         """Return the blurred picture; the level is sigma."""
-        sigma = drawn(self.sigma, rng)
+        sigma = sampled(self.sigma, rng)
         reach = round(4 * sigma)
         bell = {x: math.exp(-((x / sigma) ** 2) / 2) if x else 1.0 for x in range(-reach, reach + 1)}
         total = sum(bell.values())
@@ -209,15 +216,17 @@ class Blur(Degradation):
 class Motion(Degradation):
     """A straight motion of the camera: the mean of the picture along a line, mirrored beyond its edges.
 
-    The line has ceil(length) points, evenly over length - 1 pixels and read bilinearly; length 1 is no motion.
+    The line has ceil(length) points, evenly spaced over length - 1 pixels and read bilinearly; length 1 is no motion.
     """
 
     length: Annotated[Range, within(1, 200)] = Field((5, 25), description="Length of the motion in pixels.")
-    angle: Annotated[Range, within(0, 180)] = Field((0, 180), description="Its direction, in degrees from the right.")
+    angle: Annotated[Range, within(0, 180)] = Field(
+        (0, 180), description="Direction of the motion in degrees; 0 is across, 90 is up and down."
+    )
 
     def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
         """Return the blurred picture; the level is the length."""
-        length, angle = drawn(self.length, rng), math.radians(drawn(self.angle, rng))
+        length, angle = sampled(self.length, rng), math.radians(sampled(self.angle, rng))
         count = math.ceil(length)
         taps: dict[tuple[int, int], float] = {}
         for number in range(count):
@@ -231,32 +240,34 @@ class Motion(Degradation):
 
 
 class Downscale(Degradation):
-    """Fewer pixels, by MATLAB's imresize(x, 1/scale): antialiased bicubic; a side becomes ceil(side / scale)."""
+    """Fewer pixels, as by MATLAB's imresize(x, 1/scale): antialiased bicubic; a side becomes ceil(side / scale)."""
 
-    scale: int = Field(2, ge=1, le=16, description="How many times smaller each side becomes.")
+    scale: int = Field(2, ge=1, le=16, description="Factor by which each side becomes smaller.")
 
     @property
     def shrinks(self) -> int:
-        """How many times smaller each side comes back."""
+        """The factor by which each side of the result is smaller."""
         return self.scale
 
     def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
-        """Return the small picture."""
+        """Return the smaller picture."""
         size = [math.ceil(side / self.scale) for side in image.shape[1:]]
         return Degraded(_resized(image, size, [1 / self.scale] * 2))
 
 
 class JPEG(Degradation):
-    """A JPEG file and back, by Pillow: clipped to 8 bits, colour kept at half the resolution (4:2:0)."""
+    """JPEG compression by Pillow: clipped to 8 bits, colour at half the resolution (4:2:0)."""
 
-    quality: Annotated[Range, within(1, 95)] = Field((10, 90), description="Pillow's quality, a whole number.")
+    quality: Annotated[Range, within(1, 95)] = Field(
+        (10, 90), description="Pillow's quality, rounded to a whole number; larger is better."
+    )
 
     def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
-        """Return the picture as decoded; the level is the quality."""
+        """Return the decoded picture; the level is the quality."""
         import numpy as np
         from PIL import Image
 
-        quality = round(drawn(self.quality, rng))
+        quality = round(sampled(self.quality, rng))
         pixels = _of_255(image).permute(1, 2, 0).byte().cpu().numpy()
         file = io.BytesIO()
         Image.fromarray(pixels if len(image) == 3 else pixels[..., 0]).save(file, "JPEG", quality=quality)
@@ -267,16 +278,20 @@ class JPEG(Degradation):
 class Dark(Degradation):
     """Too little light: y = gain x^gamma + read_noise n; values below 0 keep their sign.
 
-    For the noise of few photons as well: dark() | poisson(peak=...).
+    To add the noise of few photons: dark() | poisson(peak=...).
     """
 
-    gain: Annotated[Range, within(0, 1)] = Field((0.1, 0.3), description="Share of the light that is left.")
-    gamma: Annotated[Range, within(0.1, 10)] = Field((1, 1), description="Exponent; above 1 it darkens the shadows.")
-    read_noise: Fraction = Field((0, 0.02), description="Standard deviation of the sensor's noise, in the image range.")
+    gain: Annotated[Range, within(0, 1)] = Field(
+        (0.1, 0.3), description="Share of the light that is left; smaller is darker."
+    )
+    gamma: Annotated[Range, within(0.1, 10)] = Field((1, 1), description="Exponent; larger than 1 darkens the shadows.")
+    read_noise: Fraction = Field(
+        (0, 0.02), description="Standard deviation of the sensor's noise, in units of the image range."
+    )
 
     def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
         """Return the dark picture, unclipped; the level is the gain."""
-        gain, gamma, sigma = (drawn(ends, rng) for ends in (self.gain, self.gamma, self.read_noise))
+        gain, gamma, sigma = (sampled(ends, rng) for ends in (self.gain, self.gamma, self.read_noise))
         dark = gain * image.sign() * image.abs() ** gamma
         return Degraded(dark + sigma * normal(image, rng), level=gain)
 
@@ -284,17 +299,19 @@ class Dark(Degradation):
 class Haze(Degradation):
     """Scattered light: I = J t + A (1 - t) with t = exp(-beta d) (Koschmieder, 1924; He et al., 2009, eqs. 1 and 2).
 
-    The depth d is a smooth random field in [0, 1], 4 x 4 uniform numbers made large; A is grey.
+    The depth d is a smooth random field in [0, 1]: 4 x 4 uniform numbers, enlarged. A is grey.
     """
 
-    beta: Annotated[Range, within(0, 10)] = Field((0.6, 1.8), description="Scattering over the greatest depth.")
-    air: Fraction = Field((0.7, 1), description="Brightness A of the haze.")
+    beta: Annotated[Range, within(0, 10)] = Field(
+        (0.6, 1.8), description="Scattering over the greatest depth; larger is hazier."
+    )
+    air: Fraction = Field((0.7, 1), description="Brightness A of the haze, from 0 (black) to 1.")
 
     def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
         """Return the hazy picture; the level is beta."""
         import torch
 
-        beta, air = drawn(self.beta, rng), drawn(self.air, rng)
+        beta, air = sampled(self.beta, rng), sampled(self.air, rng)
         coarse = torch.rand(1, 4, 4, generator=rng, device=rng.device).to(image)
         depth = resize_bicubic(coarse, (image.shape[1], image.shape[2])).clamp(0, 1)
         transmission = (-beta * depth).exp()
@@ -321,9 +338,9 @@ DEGRADATIONS: dict[str, type[Degradation]] = {
 
 @dataclass(frozen=True)
 class Chain:
-    """Degradations one after the other; the masks are united, the level is the first one's that has one.
+    """Degradations one after the other. Their masks are united; the level is the first there is.
 
-    `UsageError` if a picture would be made smaller after holes were made, whose mask would not fit it any more.
+    `UsageError` if a picture is downscaled after it got holes: their mask would no longer fit.
     """
 
     steps: tuple[Degradation, ...]
@@ -332,26 +349,26 @@ class Chain:
         holes = False
         for step in self.steps:
             if holes and step.shrinks > 1:
-                raise UsageError("holes come after downscale, so that their mask has the size of the picture")
+                raise UsageError("downscale must come before holes, so that their mask has the size of the picture")
             holes = holes or step.masks
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the chain that a text such as "blur(sigma=1) | noise(sigma=0..0.2)" asks for."""
+        """Return the chain that a text describes, such as "blur(sigma=1) | noise(sigma=0..0.2)"."""
         return cls(parse_chain(text, DEGRADATIONS, "degradation"))
 
     @property
     def masks(self) -> bool:
-        """Whether a mask comes with the picture."""
+        """Whether the result has a mask."""
         return any(step.masks for step in self.steps)
 
     @property
     def shrinks(self) -> int:
-        """How many times smaller each side comes back."""
+        """The factor by which each side of the result is smaller."""
         return math.prod(step.shrinks for step in self.steps)
 
     def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
-        """Return the picture (C, H, W) after all steps."""
+        """Return the result of all steps on a picture (C, H, W)."""
         import torch
 
         masks: list[Tensor] = []
@@ -365,9 +382,9 @@ class Chain:
 
 
 def resize_bicubic(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return (..., H, W) at `size` = (height, width), as MATLAB's imresize(image, size) does, but unrounded, unclipped.
+    """Return (..., H, W) at `size` = (height, width) as MATLAB's imresize(image, size), but not rounded or clipped.
 
-    Bicubic with a = -0.5 (Keys, 1981), antialiased where made smaller, mirrored beyond the edges. Differentiable.
+    Bicubic with a = -0.5 (Keys, 1981), antialiased when shrinking, mirrored beyond the edges. Differentiable.
     """
     scales = [length / side for length, side in zip(size, image.shape[-2:], strict=True)]
     return _resized(image, size, scales)
@@ -377,19 +394,19 @@ def _resized(image: Tensor, size: Sequence[int], scales: Sequence[float]) -> Ten
     import torch
 
     down, across = map(_bicubic_matrix, image.shape[-2:], size, scales)
-    with torch.autocast(image.device.type, enabled=False):  # it would round the product of matrices to bfloat16
+    with torch.autocast(image.device.type, enabled=False):  # autocast would round the products to bfloat16
         return down.to(image) @ image @ across.to(image).mT
 
 
 def _bicubic_matrix(side: int, length: int, scale: float) -> Tensor:
-    """Return the weights (length, side) with which `side` pixels make `length`, each 1 / scale of theirs wide."""
+    """Return the weights (length, side) that resample `side` pixels to `length`, each 1 / scale of a pixel wide."""
     taps, weights = _bicubic_taps(side, length, scale)
     return weights.new_zeros(length, side).scatter_add(1, taps, weights)
 
 
 @lru_cache(maxsize=16)
 def _bicubic_taps(side: int, length: int, scale: float) -> tuple[Tensor, Tensor]:
-    """Return which of `side` pixels each of `length` is made of, and their weights in float64, both (length, taps)."""
+    """Return the input pixels of each of `length` output pixels and their float64 weights, both (length, taps)."""
     import torch
 
     stretch = max(1.0, 1 / scale)
@@ -407,7 +424,7 @@ def _cubic(x: Tensor) -> Tensor:
 
 
 def _filtered(image: Tensor, taps: Mapping[tuple[int, int], float]) -> Tensor:
-    """Return the sum of the image moved by each of `taps`, (down, across) -> weight, mirrored beyond its edges."""
+    """Return the weighted sum of shifted images: `taps` maps (down, across) to a weight. Edges are mirrored."""
     import torch
 
     height, width = image.shape[-2:]
@@ -422,23 +439,23 @@ def _filtered(image: Tensor, taps: Mapping[tuple[int, int], float]) -> Tensor:
 
 
 def _mirrored(index: Tensor, length: int) -> Tensor:
-    """Return which pixel stands at `index`, in or out of a row of `length` that is mirrored with its edge repeated."""
+    """Return the pixel at `index` of a row of `length` that continues, mirrored, beyond its edges (edge repeated)."""
     index = index % (2 * length)
     return index.minimum(2 * length - 1 - index)
 
 
 def _of_255(image: Tensor) -> Tensor:
-    """Return the picture clipped and in whole numbers from 0 to 255, but of the type it has."""
+    """Return the picture clipped, in whole numbers from 0 to 255, in its own dtype."""
     return (image.clamp(0, 1) * 255).round()
 
 
-def drawn(ends: tuple[float, float], rng: torch.Generator) -> float:
-    """Return a number drawn uniformly between the ends of a range."""
+def sampled(ends: tuple[float, float], rng: torch.Generator) -> float:
+    """Return a number sampled uniformly between the ends of a range."""
     return ends[0] + (ends[1] - ends[0]) * uniform(1, rng)[0]
 
 
 def uniform(count: int, rng: torch.Generator) -> list[float]:
-    """Return numbers drawn uniformly in [0, 1)."""
+    """Return numbers sampled uniformly in [0, 1)."""
     import torch
 
     numbers: list[float] = torch.rand(count, generator=rng, device=rng.device).tolist()

@@ -1,4 +1,4 @@
-"""What can go wrong, said in one line, with the exit code a script can act on.
+"""Errors for a person: one line each, with an exit code for scripts.
 
 Exit codes: 0 ok, 1 our fault, 2 usage, 3 bad data or model, 4 diverged, 5 out of memory, 6 disk, 7 some files failed,
 8 busy, 128+n stopped by a signal after saving.
@@ -6,20 +6,20 @@ Exit codes: 0 ok, 1 our fault, 2 usage, 3 bad data or model, 4 diverged, 5 out o
 
 
 class UserError(Exception):
-    """What was asked, why it cannot be, and what would work, in one line for a person.
+    """Base of errors whose text is one line for a person: what failed, why, and what would work.
 
-    The command line prints the line and exits with `exit_code`; from Python it is an ordinary exception.
+    The command line prints the line and exits with `exit_code`. In Python it is an ordinary exception.
     """
 
     exit_code = 2
 
 
 class UsageError(UserError):
-    """A request that makes no sense as it stands (exit 2)."""
+    """A request that is wrong or contradicts itself (exit 2)."""
 
 
 class DataError(UserError):
-    """Pictures, a data set or a model that cannot be read or do not fit (exit 3)."""
+    """Pictures, a data set or a model that cannot be read or does not fit the request (exit 3)."""
 
     exit_code = 3
 
@@ -31,7 +31,7 @@ class DivergedError(UserError):
 
 
 class MemoryLimitError(UserError):
-    """There is not enough memory for what was asked (exit 5)."""
+    """The request needs more memory than there is (exit 5)."""
 
     exit_code = 5
 
@@ -43,25 +43,25 @@ class DiskError(UserError):
 
 
 class SomeFailedError(UserError):
-    """Some of many files failed; the others are done (exit 7)."""
+    """Some of several files failed; the others are done (exit 7)."""
 
     exit_code = 7
 
 
 class BusyError(UserError):
-    """Another process holds what was asked for (exit 8)."""
+    """Another process is using the run (exit 8)."""
 
     exit_code = 8
 
 
 class OurFaultError(UserError):
-    """Something that should not happen (exit 1)."""
+    """A bug in pinxit (exit 1)."""
 
     exit_code = 1
 
 
 class StoppedError(UserError):
-    """A signal asked for a stop and everything was saved (exit 128 + signal)."""
+    """A signal asked to stop, and everything was saved (exit 128 + signal)."""
 
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)
@@ -70,16 +70,16 @@ class StoppedError(UserError):
 
 TORCHS_WORDS_FOR_MEMORY = ("out of memory", "can't allocate memory")
 LESS_MEMORY = (
-    "out of memory; smaller pictures, networks or batches (--size, --channels, --batch-size, --accumulate) help, "
-    "with edits --max-memory"
+    "out of memory; use smaller pictures, networks or batches (--size, --channels, --batch-size, --accumulate), "
+    "or for edits a lower --max-memory"
 )
 
 
 def as_user_error(error: Exception) -> UserError:
-    """Return any error as one line with an exit code: as it is, as too little memory, or as our fault."""
+    """Return any error as one with a line and an exit code; an unknown one is `OurFaultError`."""
     if isinstance(error, UserError):
         return error
     line = " ".join(str(error).split())
     if isinstance(error, MemoryError) or any(words in line for words in TORCHS_WORDS_FOR_MEMORY):
         return MemoryLimitError(LESS_MEMORY)
-    return OurFaultError(f"our fault: {type(error).__name__}: {line} (PINXIT_DEBUG=1 shows where; please report it)")
+    return OurFaultError(f"our fault: {type(error).__name__}: {line} (PINXIT_DEBUG=1 shows where; please report this)")

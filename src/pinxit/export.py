@@ -1,8 +1,7 @@
-"""Trained models as ONNX files that run without torch: the one door, `export`, and what goes through it (`EXPORTS`).
+"""Trained models as ONNX files, which run without torch: `export`, and the table `EXPORTS` of what it can write.
 
-A file holds everything from pixels to pixels, or from latents to pixels; its axes are free, its metadata say what it
-is and how large pictures are cut for it (`pinxit.runtime.Model`). It is compared with PyTorch in float32 before it is
-there: a file that computes anything else is not written.
+A file takes pictures or latents of any number and size to pictures. Its metadata say what it is and how large pictures
+are cut into tiles (`pinxit.runtime.Model`). It is compared with PyTorch in float32, and kept only if they agree.
 """
 
 from __future__ import annotations
@@ -33,11 +32,12 @@ from pinxit.images.convert import to_float
 from pinxit.models import Model, find
 from pinxit.nets.curve import SIDE, lightened
 from pinxit.nets.peak import Peak
-from pinxit.nets.stylizer import AnyStyle, Painter
+from pinxit.nets.stylizer import AnyStyle, TransformNet
 from pinxit.objectives.enhancement import Enhancement
 from pinxit.objectives.objective import Autoencoder
-from pinxit.objectives.restoration import Restoration, Spoiled
-from pinxit.objectives.style import OneStyle, style_encoder
+from pinxit.objectives.restoration import Inputs, Restoration
+from pinxit.objectives.settings import StyleSettings
+from pinxit.objectives.style import style_encoder
 from pinxit.progress import say
 from pinxit.runtime import session
 from pinxit.settings import BASE_NAMES
@@ -46,28 +46,28 @@ from pinxit.training.run import RECIPE, WEIGHTS
 Precision = Literal["float32", "fp16", "int8"]
 OPSET = 20
 TOLERANCE = 1e-3
-"""The largest difference to PyTorch, in units of the image range, that a float32 file may have."""
+"""The largest difference from PyTorch that a float32 file may have, in units of the image range."""
 SIZES = ((37, 45), (64, 80), (97, 61))
-"""Of the pictures that are made up for the comparison."""
+"""Height and width of the synthetic pictures for the comparison."""
 CHECKED_SIDE = 512
-"""Of real pictures the middle is compared, at most so many pixels wide and high."""
-TRIAL = 64
-FITTED, FITTED_SIDE = 32, 128
-"""Numbers of 8 bits are fitted to so many inputs, of pictures to a corner of so many pixels, for all are kept."""
-HELD_ONE, HELD_ANY = 2.1, 1.1
-"""Times what torch holds of whole pictures, measured: what onnxruntime does, of networks of one style and of any."""
-FEW = 256
-"""Arrays of fewer numbers stay float32 in every file."""
-TOLD, STRENGTH, DRAWN = 0.1, 0.7, 16
-"""What is tried: noise of this standard deviation is told, styles have this strength, so many latents are drawn."""
+"""Real pictures are compared in a central crop of at most this side, in pixels."""
+MEASURED_SIDE = 64
+CALIBRATED, CALIBRATED_SIDE = 32, 128
+"""8-bit ranges are calibrated on so many inputs, cropped to this side in pixels, for all are held in memory."""
+MEMORY_ONE, MEMORY_ANY = 2.1, 1.1
+"""Peak memory of onnxruntime relative to torch, measured, for networks of one style and of any style."""
+SMALL = 256
+"""Arrays of fewer numbers stay float32 in a file of half precision."""
+NOISE_LEVEL, STRENGTH, LATENTS = 0.1, 0.7, 16
+"""The comparison's inputs: the noise's standard deviation, the strength of a style, and the number of latents."""
 
 
 @dataclass(frozen=True)
 class Portable:
-    """A model as it is to be exported: a network of named arrays, what it is tried on, and the file's metadata.
+    """A model ready for export.
 
-    `network` gives pictures (N, H, W, C) in [0, 1]. `trials` are inputs by name, the first of which is traced; `free`
-    says which of their axes have any length.
+    `network` takes named arrays and returns pictures (N, H, W, C) in [0, 1]. `trials` are its inputs by name, for the
+    comparison; the first is traced. `free` lists each input's axes of variable length. `metadata` goes into the file.
     """
 
     network: nn.Module
@@ -76,8 +76,8 @@ class Portable:
     metadata: dict[str, str]
 
 
-class Restoring(nn.Module):
-    """A restorer of pictures (N, H, W, C), with holes (N, H, W, 1) and the noise's level () where it knows them."""
+class RestorationGraph(nn.Module):
+    """A restorer of pictures (N, H, W, C), given holes (N, H, W, 1) and the noise's level () if it takes them."""
 
     def __init__(self, objective: Restoration) -> None:
         super().__init__()
@@ -88,12 +88,12 @@ class Restoring(nn.Module):
         rows = image.movedim(3, 1)
         holes = None if mask is None else mask.movedim(3, 1)
         level = rows.new_zeros(len(rows)) if sigma is None else sigma.expand(len(rows))
-        restored = self.objective.apply(Spoiled(rows, self.objective.planes(rows, holes, level), holes))
+        restored = self.objective.apply(Inputs(rows, self.objective.planes(rows, holes, level), holes))
         return restored.clamp(0, 1).movedim(1, 3)
 
 
-class Lightening(nn.Module):
-    """A curve's network with what lightens pictures (N, H, W, C) by it."""
+class EnhancementGraph(nn.Module):
+    """A network that estimates a curve, and the curve applied to its pictures (N, H, W, C)."""
 
     def __init__(self, objective: Enhancement) -> None:
         super().__init__()
@@ -106,10 +106,10 @@ class Lightening(nn.Module):
         return lightened(rows, self.curve(small)).clamp(0, 1).movedim(1, 3)
 
 
-class Painting(nn.Module):
-    """Pictures (N, H, W, 3) in the one style that a network has learned."""
+class OneStyleGraph(nn.Module):
+    """Pictures (N, H, W, 3) painted in the one style that a network was trained on."""
 
-    def __init__(self, painter: Painter) -> None:
+    def __init__(self, painter: TransformNet) -> None:
         super().__init__()
         self.painter = painter
 
@@ -119,8 +119,8 @@ class Painting(nn.Module):
         return painted.clamp(0, 1).movedim(1, 3)
 
 
-class PaintingAny(nn.Module):
-    """Pictures (N, H, W, 3) in the styles of others (N, h, w, 3), at a strength () in [0, 1]."""
+class AnyStyleGraph(nn.Module):
+    """Pictures (N, H, W, 3) painted in the styles of others (N, h, w, 3), at a strength () in [0, 1]."""
 
     def __init__(self, network: AnyStyle) -> None:
         super().__init__()
@@ -132,8 +132,8 @@ class PaintingAny(nn.Module):
         return painted.clamp(0, 1).movedim(1, 3)
 
 
-class Drawing(nn.Module):
-    """What makes pictures of latents (N, latent), and of labels (N,) where there are classes."""
+class GeneratorGraph(nn.Module):
+    """Pictures generated from latents (N, latent), and from labels (N,) if there are classes."""
 
     def __init__(self, objective: Any) -> None:
         super().__init__()
@@ -146,14 +146,14 @@ class Drawing(nn.Module):
 
 
 def averaging(length: int) -> Tensor:
-    """Return the matrix (SIDE, length) by which `averaged` takes means: ONNX has no such pooling of any length."""
+    """Return the matrix (SIDE, length) that computes the means of `averaged`; ONNX has no adaptive pooling."""
     row, place = torch.arange(SIDE)[:, None], torch.arange(length)
     start, stop = row * length // SIDE, ((row + 1) * length + SIDE - 1) // SIDE
     return ((place >= start) & (place < stop)).float() / (stop - start)
 
 
-def restoring(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
-    """Return a run of `pinxit train restore`, or its weights."""
+def restoration(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
+    """Return a model of `pinxit train restore`."""
     objective = cast(Restoration, model.objective)
     given = [{"image": row} for row in _as_rows(pictures, objective.shape.channels)]
     for trial in given:
@@ -162,74 +162,76 @@ def restoring(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
             trial["mask"] = torch.zeros(1, high, wide, 1)
             trial["mask"][:, high // 4 : high // 2, wide // 4 : wide // 2] = 1
         if objective.settings.told:
-            trial["sigma"] = torch.tensor(TOLD)
-    return _of_pictures(Restoring(objective), given, objective.radius, objective.stride, objective.scale)
+            trial["sigma"] = torch.tensor(NOISE_LEVEL)
+    return _of_pictures(RestorationGraph(objective), given, objective.radius, objective.stride, objective.scale)
 
 
-def lightening(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
-    """Return a run of `pinxit train enhance`, or its weights: the curve alone, without the denoiser after it."""
+def enhancement(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
+    """Return a model of `pinxit train enhance`: the curve alone, without the denoiser after it."""
     given = [{"image": row} for row in _as_rows(pictures, 3)]
-    return _of_pictures(Lightening(cast(Enhancement, model.objective)), given, None, 1, 1)
+    return _of_pictures(EnhancementGraph(cast(Enhancement, model.objective)), given, None, 1, 1)
 
 
-def painting(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
-    """Return a run of `pinxit train style`, or its weights; with any style, the frozen encoder is in the file."""
-    objective = model.objective
-    rows = _as_rows(pictures, 3)
-    if isinstance(objective, OneStyle):
-        return _of_pictures(Painting(objective.painter), [{"image": row} for row in rows], None, 1, 1, HELD_ONE)
-    network = AnyStyle(style_encoder(torch.device("cpu")), cast(Any, objective).decoder)
+def style_transfer(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
+    """Return a model of `pinxit train style`; for any style, the frozen encoder goes into the file too."""
+    objective, rows = cast(Any, model.objective), _as_rows(pictures, 3)
+    if not cast(StyleSettings, model.settings).any:
+        return _of_pictures(OneStyleGraph(objective.painter), [{"image": row} for row in rows], None, 1, 1, MEMORY_ONE)
+    network = AnyStyle(style_encoder(torch.device("cpu")), objective.decoder)
     given = [
         {"image": row, "style": style, "strength": torch.tensor(STRENGTH)}
         for row, style in zip(rows, [*rows[1:], rows[0]], strict=True)
     ]
-    return _of_pictures(PaintingAny(network), given, None, 1, 1, HELD_ANY)
+    return _of_pictures(AnyStyleGraph(network), given, None, 1, 1, MEMORY_ANY)
 
 
-def drawing(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
-    """Return what makes pictures of latents, of the folder of a run; real pictures have no part in it."""
+def generator(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
+    """Return a model from latents to pictures, which needs its run's folder; `pictures` are not used."""
     if model.place.name != WEIGHTS or not (model.place.parent / RECIPE).is_file():
         raise UsageError(f"{model.place}: give the folder of the run, which holds the samplers too")
     sampling = load(model.place.parent)
-    labels = sampling.labels(DRAWN)
+    labels = sampling.labels(LATENTS)
     if isinstance(sampling.objective, Autoencoder) and sampling.objective.discrete and not sampling.samplers:
-        latents = torch.arange(DRAWN * sampling.objective.latent).view(DRAWN, -1)
+        latents = torch.arange(LATENTS * sampling.objective.latent).view(LATENTS, -1)
         trial = {"latent": latents % sampling.objective.codebook_size}
     else:
-        trial = {"latent": sampling.latents(DRAWN, labels=labels)}
+        trial = {"latent": sampling.latents(LATENTS, labels=labels)}
     if labels is not None and sampling.objective.shape.classes:
         trial["label"] = labels
     metadata = {"channels": str(sampling.recipe.data.channels), "classes": json.dumps(sampling.recipe.data.classes)}
-    return Portable(Drawing(sampling.objective), [trial], dict.fromkeys(trial, (0,)), metadata)
+    return Portable(GeneratorGraph(sampling.objective), [trial], dict.fromkeys(trial, (0,)), metadata)
 
 
 EXPORTS: dict[str, Callable[[Model, Sequence[np.ndarray]], Portable]] = {
-    # What `pinxit train NAME` makes. A model from pictures to pictures has the input `image`, and the runtime runs it.
-    "restore": restoring,
-    "enhance": lightening,
-    "style": painting,
+    # By the name in `pinxit train NAME`. Pictures to pictures: the input is `image`, and the runtime can run the file.
+    "restore": restoration,
+    "enhance": enhancement,
+    "style": style_transfer,
     # Latents to pictures.
-    "gan": drawing,
-    "vae": drawing,
-    "vq": drawing,
+    "gan": generator,
+    "vae": generator,
+    "vq": generator,
 }
 
 
 def export(
     source: str | Path, out: Path, *, precision: Precision = "float32", pictures: Sequence[Path] = ()
 ) -> dict[str, Any]:
-    """Write a run, a file of its weights, or a network that comes with pinxit as an ONNX file; return what is known.
+    """Write a run, a file of its weights, or a network that ships as an ONNX file; return a summary.
 
-    `precision`: float32; fp16, which halves the file, its weights being kept so and computed with in float32; int8,
-    whose convolutions compute so. They are fitted to and the file compared with PyTorch on made-up pictures and on
-    `pictures`. Keys: `largest_difference` from PyTorch in float32, in units of the image range, and `psnr` by it, in
-    decibels; `inputs` with both for each; `bytes`; `metadata`. `UsageError` if the model or this installation has no
-    way to such a file, `DataError` if there is no model, `OurFaultError` if a float32 file departs by `TOLERANCE`.
+    `precision` is float32; fp16, which stores weights in half precision and computes in float32; or int8, which
+    computes convolutions in 8 bits. Calibration and the comparison with PyTorch use synthetic pictures and `pictures`.
+    Keys: `largest_difference` from PyTorch in float32, in units of the image range; `psnr` of that in decibels;
+    `inputs`, with both for each input; `file`, `bytes` and `metadata`. Raises `UsageError` if the model or this
+    installation cannot be exported, `DataError` if there is no model, `OurFaultError` if a float32 file differs from
+    PyTorch by more than `TOLERANCE`.
     """
     for needed in ("onnx", "onnxscript", "onnxruntime"):
         if importlib.util.find_spec(needed) is None:
-            raise UsageError(f"{needed} is missing; `pip install 'pinxit[export]'` brings it")
-    portable = portable_of(source, [made_up(size, seed) for seed, size in enumerate(SIZES)] + [*map(_middle, pictures)])
+            raise UsageError(f"{needed} is missing; `pip install 'pinxit[export]'` installs it")
+    portable = portable_of(
+        source, [synthetic(size, seed) for seed, size in enumerate(SIZES)] + [*map(_middle, pictures)]
+    )
     portable.metadata["precision"] = precision
     with whole_file(out) as temporary:
         temporary.write_bytes(_described(PRECISIONS[precision](_traced(portable), portable), portable))
@@ -237,7 +239,7 @@ def export(
         largest = max(one["largest_difference"] for one in inputs)
         if precision == "float32" and not largest <= TOLERANCE:
             raise OurFaultError(
-                f"{source}: the exported model departs from PyTorch's by {largest:.2g}; nothing is kept"
+                f"{source}: the exported model differs from PyTorch's by {largest:.2g}; nothing is kept"
             )
     return {
         "file": str(out), "bytes": out.stat().st_size, "largest_difference": largest,
@@ -245,10 +247,10 @@ def export(
     }  # fmt: skip
 
 
-def kept(place: Path) -> Path:
-    """Return the float32 file of a run or of its weights in the cache folder, exported now if it is not there.
+def cached(place: Path) -> Path:
+    """Return the float32 file of a model in the cache folder, exported now if it is missing.
 
-    It is kept by the weights' SHA-256 and pinxit's version, for the same numbers are not the same network in another.
+    Its key is the weights' SHA-256 and pinxit's version, because another version may compute something else with them.
     """
     folder = cache_folder() / "exported" / f"{__version__}-float32" / sha256(find(place))
     file = folder / f"{place.stem}.onnx"
@@ -259,7 +261,7 @@ def kept(place: Path) -> Path:
 
 
 def portable_of(source: str | Path, pictures: Sequence[np.ndarray]) -> Portable:
-    """Return a model as it is to be exported, to be tried on pictures (H, W, C) float32 in [0, 1].
+    """Return a model ready for export, to be compared on pictures (H, W, C) float32 in [0, 1].
 
     `UsageError` if models of its kind cannot be exported.
     """
@@ -280,7 +282,7 @@ def portable_of(source: str | Path, pictures: Sequence[np.ndarray]) -> Portable:
 
 
 def compared(file: Path, portable: Portable) -> list[dict[str, Any]]:
-    """Return for each trial the `size` of its pictures, the largest difference of file and network, and PSNR."""
+    """Return the `size` of each trial's pictures, the largest difference of file and network, and their PSNR."""
     running, found = session(file), []
     for trial in portable.trials:
         (made,) = running.run(None, {name: value.numpy() for name, value in trial.items()})
@@ -293,8 +295,8 @@ def compared(file: Path, portable: Portable) -> list[dict[str, Any]]:
     return found
 
 
-def made_up(size: tuple[int, int], seed: int) -> np.ndarray:
-    """Return a picture (H, W, 3) float32 in [0, 1] of soft blotches under a little noise."""
+def synthetic(size: tuple[int, int], seed: int) -> np.ndarray:
+    """Return a picture (H, W, 3) float32 in [0, 1] of soft blotches with a little noise."""
     rng = torch.Generator().manual_seed(seed)
     blotches = F.interpolate(
         torch.rand(1, 3, size[0] // 12 + 1, size[1] // 12 + 1, generator=rng), size, mode="bilinear"
@@ -325,16 +327,16 @@ def _of_pictures(
     radius: int | None,
     stride: int,
     scale: int,
-    held: float = 1.0,
+    memory: float = 1.0,
 ) -> Portable:
-    """Return a model from pictures to pictures, and what the runtime must know to cut large ones.
+    """Return a model from pictures to pictures, with what the runtime must know to cut large ones into tiles.
 
-    `held` is how many times what torch holds of a picture the runtime does.
+    `memory` is onnxruntime's peak memory relative to torch's.
     """
     free: dict[str, tuple[int, ...]] = {name: (0, 1, 2) if value.ndim else () for name, value in trials[0].items()}
     channels = trials[0]["image"].shape[3]
     small = {
-        name: value.new_zeros(1, TRIAL, TRIAL, value.shape[3]) if value.ndim else value
+        name: value.new_zeros(1, MEASURED_SIDE, MEASURED_SIDE, value.shape[3]) if value.ndim else value
         for name, value in trials[0].items()
     }
     with torch.no_grad(), Peak() as peak:
@@ -344,7 +346,7 @@ def _of_pictures(
         "scale": str(scale),
         "radius": "" if radius is None else str(radius),
         "stride": str(stride),
-        "bytes_per_pixel": str(int(held * peak.most) // TRIAL**2),
+        "bytes_per_pixel": str(int(memory * peak.most) // MEASURED_SIDE**2),
     }
     return Portable(network, trials, free, metadata)
 
@@ -363,7 +365,7 @@ def _traced(portable: Portable) -> Any:
 
 
 def _described(model: Any, portable: Portable) -> bytes:
-    """Return the file of a model, with the metadata in place of what exporters say, places on this machine among it."""
+    """Return a model's file with our metadata only; the exporter's would name folders of this machine."""
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
         part.ClearField("metadata_props")
@@ -375,20 +377,20 @@ def _described(model: Any, portable: Portable) -> bytes:
 
 
 def _corner(value: Tensor) -> Tensor:
-    return value[:, :FITTED_SIDE, :FITTED_SIDE] if value.ndim == 4 else value
+    return value[:, :CALIBRATED_SIDE, :CALIBRATED_SIDE] if value.ndim == 4 else value
 
 
-def _as_it_is(model: Any, portable: Portable) -> Any:
+def _unchanged(model: Any, portable: Portable) -> Any:
     return model
 
 
 def _halved(model: Any, portable: Portable) -> Any:
-    """Keep weights at half precision; where the file is loaded they become float32, which processors are faster in."""
+    """Store weights in half precision; they become float32 on loading, in which processors are faster."""
     from onnx import TensorProto, helper, numpy_helper
 
     casts = []
     for tensor in model.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= FEW:
+        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= SMALL:
             name, half = tensor.name, numpy_helper.to_array(tensor).astype(np.float16)
             tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
             casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
@@ -399,13 +401,13 @@ def _halved(model: Any, portable: Portable) -> Any:
 
 
 def _quantised(model: Any, portable: Portable) -> Any:
-    """Make convolutions those of 8-bit numbers, whose ranges are what the trials show (Jacob et al., 2018)."""
+    """Quantise convolutions to 8 bits, with ranges calibrated on the trials (Jacob et al., 2018)."""
     import onnx
     from onnxruntime import quantization
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.left = iter(portable.trials[-FITTED:])
+            self.left = iter(portable.trials[-CALIBRATED:])
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             trial = next(self.left, None)
@@ -420,16 +422,16 @@ def _quantised(model: Any, portable: Portable) -> Any:
 
 
 PRECISIONS: dict[Precision, Callable[[Any, Portable], Any]] = {
-    "float32": _as_it_is,
+    "float32": _unchanged,
     "fp16": _halved,
     "int8": _quantised,
 }
-"""From a model of float32, an `onnx.ModelProto`, to what is written."""
+"""From a float32 `onnx.ModelProto` to the one that is written."""
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what exporters print, warn and log from the streams of the command line; what counts comes as errors."""
+    """Silence the exporters' prints, warnings and logs; real problems come as errors."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their name, synced, then renamed; and where the cache lies."""
+"""Atomic files, written beside their final name, synced and renamed; and the place of the cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pinxit.errors import DiskError
 
 
 def cache_folder() -> Path:
-    """Return the folder for data sets and packed pictures: $PINXIT_CACHE, else pinxit in the user's cache folder."""
+    """Return the folder for data sets and packed pictures: $PINXIT_CACHE, or pinxit in the user's cache folder."""
     if chosen := os.environ.get("PINXIT_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinxit"
@@ -25,9 +25,9 @@ def cache_folder() -> Path:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; when the block ends well it is synced and renamed to `path`.
+    """Give a temporary path beside `path`; sync it and rename it to `path` when the block ends without an error.
 
-    If the block fails nothing is left. A full or read-only disk is a `DiskError` that names the file and the space.
+    If the block fails, nothing is left. A full or read-only disk is a `DiskError` that names the file and the space.
     """
     temporary = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     with disk_errors(path):
@@ -43,19 +43,19 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Write `content` to `path` so that a reader sees the old file or the new one, never half of either."""
+    """Write `content` to `path` so that a reader sees the whole old file or the whole new one."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON, whole or not at all."""
+    """Write `content` as indented JSON, atomically."""
     write_whole(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn the system's errors about a disk that is full or cannot be written into one line about `path`."""
+    """Turn the system's errors about a full or unwritable disk into a `DiskError` about `path`."""
     try:
         yield
     except OSError as error:
@@ -74,7 +74,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside `folder` survive a power cut, where the system can do that."""
+    """Make renames inside `folder` survive a power cut, where the system supports it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Where and how to compute: device, precision, memory format and threads, each with the reason for it."""
+"""Where and how to compute: device, precision, memory format and threads, with the reason for the choice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Precision = Literal["bf16", "float32"]
 
 @dataclass(frozen=True)
 class Hardware:
-    """How a run computes. The recipe keeps `precision` and `threads`, so that a resumed run computes the same bits."""
+    """How a run computes. The recipe records `precision` and `threads`, so that a resumed run gives the same bits."""
 
     device: torch.device
     precision: Precision
@@ -26,28 +26,28 @@ class Hardware:
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """Pixels beside pixels ('channels_last'): as fast or faster for convolutions on every device tried."""
+        """channels_last: for convolutions as fast or faster on every device tried."""
         return torch.channels_last
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Return the context in which networks compute in this precision."""
+        """Return a context in which networks compute in this precision."""
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def apply(self) -> None:
-        """Make this process compute with the chosen number of threads."""
+        """Set the number of threads of this process."""
         torch.set_num_threads(self.threads)
 
     def describe(self) -> str:
-        """Return the choice in words."""
+        """Return a description of the choice."""
         return f"{self.device}, {self.precision}, channels_last, {self.threads} threads: {self.reason}"
 
 
 def choose(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Hardware:
-    """Return the hardware for what the user asked; what he left open is chosen by what is there.
+    """Return the hardware that was asked for; open choices depend on what the machine has.
 
-    Raises `UsageError` if the device he asked for is not there; it is never silently changed.
+    Raises `UsageError` if the machine lacks the device that was asked for; there is no silent replacement.
     """
     chosen, reason = _device(device)
     fast, why = _fast_bf16(chosen)
@@ -58,7 +58,7 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
 
 
 def usable_cores() -> int:
-    """Return the cores this process may use, which can be fewer than the machine has."""
+    """Return how many cores this process may use, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -73,9 +73,7 @@ def _device(name: str) -> tuple[torch.device, str]:
     device = torch.device(name)
     there = {"cpu": True, "cuda": cuda and (device.index or 0) < torch.cuda.device_count(), "mps": mps}[device.type]
     if not there:
-        raise UsageError(
-            f"--device {name}: this machine has none that torch can use; --device auto takes what is there"
-        )
+        raise UsageError(f"--device {name}: this machine has none that torch can use; --device auto takes what it has")
     return device, f"{name} as asked"
 
 
@@ -96,9 +94,9 @@ def _processor_bf16() -> tuple[bool, str]:
 
 
 def convolution_speed(device: torch.device) -> dict[Precision, float]:
-    """Return the measured rate of a convolution in each precision, in 10^9 multiplications and additions a second.
+    """Return the measured speed of a convolution in each precision, in GFLOP/s.
 
-    It is the median of ten passes of 128 maps of 64 channels, 28 x 28 pixels, through 3 x 3 kernels, channels_last.
+    It is the median of ten passes of 128 maps of 64 channels and 28 x 28 pixels through 3 x 3 kernels, channels_last.
     """
     speeds: dict[Precision, float] = {}
     formats: dict[Precision, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16}

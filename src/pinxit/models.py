@@ -217,11 +217,16 @@ def _of_weights(path: Path) -> tuple[str, ObjectiveSettings, PictureShape]:
 
 
 def _fill(objective: Objective, path: Path) -> None:
-    """Give an objective that was built without memory its trained tensors; networks that only train it go."""
+    """Give an objective that was built without memory its trained tensors; drop networks that only train it.
+
+    Tensors are copied to aligned memory, for the bits of a matrix product depend on where its operands lie.
+    """
     for name in set(objective.networks) - set(objective.model):
         del objective.networks[name]
     own = objective.networks.state_dict()
-    tensors = {key: value.to(own[key].dtype) if key in own else value for key, value in read_tensors(path).items()}
+    tensors = {
+        key: value.to(own[key].dtype, copy=True) if key in own else value for key, value in read_tensors(path).items()
+    }
     try:
         objective.networks.load_state_dict(tensors, assign=True)
     except RuntimeError as error:

@@ -1,6 +1,7 @@
-"""How the pages look that pinxit writes: one file each, which loads nothing and runs nothing."""
+"""The look of the pages that pinxit writes: each is one file that loads nothing and runs no script."""
 
 import base64
+import shlex
 
 HTML = """<!doctype html>
 <html lang="en">
@@ -101,5 +102,10 @@ code { font: .875rem/1.5 ui-monospace, Menlo, Consolas, monospace; }
 
 
 def data_uri(image: bytes, kind: str) -> str:
-    """Return an image file of the format `kind` ("png", "webp") as an address that holds it, for `src`."""
+    """Return an image file of the format `kind` ("png", "webp") as a data URI for `src`."""
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+
+
+def command(*words: object) -> str:
+    """Return a pinxit command as text that a person can paste into a shell."""
+    return shlex.join(["pinxit", *map(str, words)])

@@ -1,10 +1,10 @@
-"""Models that `pinxit export` wrote, run without torch: `python -m pinxit.runtime MODEL.onnx IN -o OUT`.
+"""Run models that `pinxit export` wrote, without torch: `python -m pinxit.runtime MODEL.onnx IN -o OUT`.
 
-Needs numpy, pillow and onnxruntime, and of pinxit this module alone: `pip install --no-deps pinxit` beside these three
-is enough. What a model is stands in its file (`Model`). `pinxit edit --model MODEL.onnx` runs it through here too.
+This module needs numpy, pillow and onnxruntime, and nothing else of pinxit. Beside those three, `pip install --no-deps
+pinxit` is enough. A model describes itself in its file (`Model`). `pinxit edit --model MODEL.onnx` uses it too.
 
-A picture keeps its size or is enlarged as a whole, upright; its depth (grey of 16 bits, else 8), alpha and colour
-profile are kept, the rest of what its file says is not. Large pictures go in tiles, which give what the whole gives.
+The result is upright, of the picture's size or enlarged. It keeps depth (16-bit grey, else 8 bits), alpha and colour
+profile, and no other metadata. Large pictures are cut into tiles, with the same result as in one piece.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 SAVED = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
 DEEP = ("PNG", "TIFF")
 PIXEL_CEILING = 128_000_000
-SIDE, HALOS = 256, 16  # tiles are so many pixels wide and high or, if that is more, so many halos
+SIDE, HALOS = 256, 16  # a tile's side is the larger of so many pixels and so many halos
 USAGE, DATA, MEMORY, DISK = 2, 3, 5, 6
-Image.MAX_IMAGE_PIXELS = 2 * PIXEL_CEILING  # so that ours is the first to speak
-EXTRA = "onnxruntime is missing; `pip install onnxruntime`, or 'pinxit[export]', brings it"
+Image.MAX_IMAGE_PIXELS = 2 * PIXEL_CEILING  # our own limit is checked first
+EXTRA = "onnxruntime is missing; `pip install onnxruntime`, or 'pinxit[export]', installs it"
 
 
-NEEDED = ("mask", "style")
-USUAL = {"sigma": 0.0, "strength": 1.0}
-UNUSED = {
+REQUIRED_INPUTS = ("mask", "style")
+DEFAULT_INPUTS = {"sigma": 0.0, "strength": 1.0}
+REFUSED_INPUTS = {
     "mask": "this model fills no holes",
-    "sigma": "this model sees the noise by itself",
-    "style": "this model has no use for another picture",
-    "strength": "this model has only one",
+    "sigma": "this model estimates the noise by itself",
+    "style": "this model takes no style picture",
+    "strength": "this model has one fixed strength",
 }
-"""Why a model that lacks an input is not given it."""
-STROKES = 0.75  # a style is made to have so many times the picture's longer side, squared, in pixels, if it has more
-Told = Mapping[str, Any]
-NOTHING: Told = MappingProxyType({})
+"""Why a model that lacks an input refuses it."""
+STROKES = 0.75  # a larger style picture is reduced to the area of a square: this times the picture's longer side
+Inputs = Mapping[str, Any]
+NO_INPUTS: Inputs = MappingProxyType({})
 
 
 class RefusedError(Exception):
-    """What cannot be done and why, in one line, with the exit code: 2 usage, 3 bad picture or model."""
+    """What cannot be done and why, in one line, with the exit code: 2 for usage, 3 for a bad picture or model."""
 
     def __init__(self, line: str, exit_code: int = DATA) -> None:
         super().__init__(line)
@@ -54,13 +54,13 @@ class RefusedError(Exception):
 
 
 class Model:
-    """An exported model and what its file says of it under the names of `metadata`.
+    """An exported model, with what its file says in `metadata`.
 
-    `channels` is how many it was made for, 1 or 3; `radius` is how many pixels away it looks, None for at all of them;
-    tiles start on multiples of `stride`; what it makes is `scale` times as large. Its input `image` is (N, H, W, C)
-    float32 in [0, 1], of any H and W, and so is its output. Of other inputs it may have: `mask` (N, H, W, 1), 1 in the
-    holes; `sigma` (), the noise's standard deviation, 0 for unknown; `style` (N, h, w, C), a picture of any size in
-    whose style it paints, and `strength` () in [0, 1], how far.
+    `channels` is 1 or 3. `radius` is the receptive field's in pixels, None for the whole picture. Tiles start on
+    multiples of `stride`. The output is `scale` times as large as the input. The input `image` and the output are
+    (N, H, W, C) float32 in [0, 1], of any H and W. Other inputs that a model may have: `mask` (N, H, W, 1), 1 in the
+    holes; `sigma` (), the noise's standard deviation, 0 if unknown; `style` (N, h, w, C), a picture of any size whose
+    style is painted, and `strength` () of that style in [0, 1].
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,9 +69,9 @@ class Model:
         self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
         self.inputs = [node.name for node in self.session.get_inputs()]
         if "pinxit" not in self.metadata:
-            raise RefusedError(f"{path}: not written by `pinxit export`: its metadata do not say what it is")
-        if "image" not in self.inputs or set(self.inputs) - {"image", *UNUSED}:
-            raise RefusedError(f"{path}: makes pictures of {', '.join(self.inputs)}, not of pictures", USAGE)
+            raise RefusedError(f"{path}: not written by `pinxit export`: its metadata do not describe it")
+        if "image" not in self.inputs or set(self.inputs) - {"image", *REFUSED_INPUTS}:
+            raise RefusedError(f"{path}: makes pictures from {', '.join(self.inputs)}, not from pictures", USAGE)
         try:
             self.channels, self.stride, self.scale, self.bytes_per_pixel = (
                 int(self.metadata[name]) for name in ("channels", "stride", "scale", "bytes_per_pixel")
@@ -83,91 +83,101 @@ class Model:
             raise RefusedError(f"{path}: its metadata are not as `pinxit export` writes them")
 
     def check(self, given: Collection[str]) -> None:
-        """Raise if the model needs a mask or a style that is not among what is given, or has no use for what is."""
-        for name in NEEDED:
+        """Raise if the model needs a mask or a style that is not given, or does not take an input that is."""
+        for name in REQUIRED_INPUTS:
             if name in self.inputs and name not in given:
                 raise RefusedError(f"{self.path}: this model needs a --{name}", USAGE)
         for name in given:
             if name not in self.inputs:
-                raise RefusedError(f"{self.path}: --{name}: {UNUSED[name]}", USAGE)
+                raise RefusedError(f"{self.path}: --{name}: {REFUSED_INPUTS[name]}", USAGE)
 
-    def run(self, image: np.ndarray, holes: np.ndarray | None = None, told: Told = NOTHING) -> np.ndarray:
-        """Return what the model makes of a picture (H, W, C) float32 in [0, 1], C 1 or 3: (H scale, W scale, C).
+    def run(self, image: np.ndarray, holes: np.ndarray | None = None, extra: Inputs = NO_INPUTS) -> np.ndarray:
+        """Return the output (H scale, W scale, C) for a picture (H, W, C) float32 in [0, 1], with C 1 or 3.
 
-        A model of colours is given grey thrice; one of grey, each colour by itself. `holes` is (H, W), 1 in the holes;
-        `told` is what else it is given, by the inputs' names, a `style` being (h, w, 1 or 3).
+        A colour model gets a grey picture in three equal channels; a grey model gets each colour channel by itself.
+        `holes` is (H, W), 1 in the holes. `extra` holds other inputs by name; a `style` is (h, w, 1 or 3).
         """
         high, wide, channels = image.shape
-        apart = channels > self.channels
-        rows = image.transpose(2, 0, 1)[..., None] if apart else np.broadcast_to(image, (1, high, wide, self.channels))
-        given = {**USUAL, **told, "image": rows}
+        by_channel = channels > self.channels
+        rows = (
+            image.transpose(2, 0, 1)[..., None]
+            if by_channel
+            else np.broadcast_to(image, (1, high, wide, self.channels))
+        )
+        given = dict(extra)
         if holes is not None:
             given["mask"] = np.broadcast_to(holes[..., None], (*rows.shape[:3], 1))
-        if "style" in told:
-            given["style"] = np.broadcast_to(told["style"], (1, *told["style"].shape[:2], self.channels))
+        if "style" in extra:
+            given["style"] = np.broadcast_to(extra["style"], (1, *extra["style"].shape[:2], self.channels))
+        output = self.rows(rows, given)
+        if by_channel:
+            return output[..., 0].transpose(1, 2, 0)
+        return output[0].mean(axis=2, keepdims=True) if channels < self.channels else output[0]
+
+    def rows(self, images: np.ndarray, given: Inputs) -> np.ndarray:
+        """Return the output for pictures (N, H, W, channels) and other inputs, all shaped as in the file."""
+        given = {**DEFAULT_INPUTS, **given, "image": images}
         feeds = {name: np.asarray(given[name], np.float32, order="C") for name in self.inputs}
         try:
-            (made,) = self.session.run(None, feeds)
+            (output,) = self.session.run(None, feeds)
         except Exception as error:  # onnxruntime's errors have nothing else in common
             raise RefusedError(f"{self.path}: cannot be run ({_line(error)})") from error
-        if (
-            made.shape != (len(rows), high * self.scale, wide * self.scale, self.channels)
-            or not np.isfinite(made).all()
-        ):
-            raise RefusedError(f"{self.path}: made {made.dtype} {made.shape}, not a picture of the size it should be")
-        if apart:
-            return made[..., 0].transpose(1, 2, 0)
-        return made[0].mean(axis=2, keepdims=True) if channels < self.channels else made[0]
+        count, high, wide, _ = images.shape
+        wanted = (count, high * self.scale, wide * self.scale, self.channels)
+        if output.shape != wanted or not np.isfinite(output).all():
+            raise RefusedError(f"{self.path}: output {output.dtype} {output.shape}, not a picture of the expected size")
+        found: np.ndarray = output
+        return found
 
-    def edited(self, pixels: np.ndarray, weights: np.ndarray | None = None, told: Told = NOTHING) -> np.ndarray:
-        """Return a picture (H, W, C) uint8 or uint16 as the model makes it, of the same kind; C 2 and 4 end in alpha.
+    def edited(self, pixels: np.ndarray, weights: np.ndarray | None = None, extra: Inputs = NO_INPUTS) -> np.ndarray:
+        """Return a picture (H, W, C) uint8 or uint16 edited, in the same type; with C 2 or 4 the last channel is alpha.
 
-        `weights` is (H, W) in [0, 1]: above 0 are holes, and there it says how much of what fills them is taken. A
-        `strength` of 0 changes nothing. The rest is as for `run`.
+        `weights` (H, W) in [0, 1] are above 0 in the holes, and say how far the filling replaces the picture there. A
+        `strength` of 0 changes nothing. `extra` is as for `run`.
         """
-        if told.get("strength") == 0:
+        if extra.get("strength") == 0:
             return pixels
-        self._check_memory(pixels, told)
+        self._check_memory(pixels, extra)
         colours, alpha = (pixels[..., :-1], pixels[..., -1]) if pixels.shape[2] in (2, 4) else (pixels, None)
         if alpha is None:
-            return self._tiled(colours, weights, told)
+            return self._tiled(colours, weights, extra)
         unseen, covered = alpha == 0, colours.copy()
         if unseen.any() and not unseen.all():
-            covered[unseen] = colours[~unseen].mean(axis=0)  # what no one sees is not to bleed into what one sees
-        made = self._tiled(covered, weights, told)
+            covered[unseen] = colours[~unseen].mean(axis=0)  # transparent pixels must not bleed into visible ones
+        output = self._tiled(covered, weights, extra)
         if self.scale == 1:
-            made[unseen] = colours[unseen]
-        high, wide = made.shape[:2]
+            output[unseen] = colours[unseen]
+        high, wide = output.shape[:2]
         enlarged = np.asarray(Image.fromarray(alpha).resize((wide, high), Image.Resampling.BICUBIC))
-        return np.concatenate([made, enlarged[..., None]], axis=2)
+        return np.concatenate([output, enlarged[..., None]], axis=2)
 
-    def _tiled(self, colours: np.ndarray, weights: np.ndarray | None, told: Told) -> np.ndarray:
+    def _tiled(self, colours: np.ndarray, weights: np.ndarray | None, extra: Inputs) -> np.ndarray:
         (high, wide), scale, top = colours.shape[:2], self.scale, np.iinfo(colours.dtype).max
         result = np.empty((high * scale, wide * scale, colours.shape[2]), colours.dtype)
         for rows, rows_seen in self._tiles(high):
             for columns, columns_seen in self._tiles(wide):
                 image = colours[rows_seen, columns_seen].astype(np.float32) / top
                 weight = None if weights is None else weights[rows_seen, columns_seen]
-                made = self.run(image, None if weight is None else (weight > 0).astype(np.float32), told)
+                output = self.run(image, None if weight is None else (weight > 0).astype(np.float32), extra)
                 if weight is not None:
-                    made = image + weight[..., None] * (made - image)
-                part = made[_scaled(rows, scale, rows_seen.start), _scaled(columns, scale, columns_seen.start)]
+                    output = image + weight[..., None] * (output - image)
+                part = output[_scaled(rows, scale, rows_seen.start), _scaled(columns, scale, columns_seen.start)]
                 result[_scaled(rows, scale), _scaled(columns, scale)] = np.rint(part.clip(0, 1) * top)
         return result
 
-    def _check_memory(self, pixels: np.ndarray, told: Told) -> None:
-        """Raise if a picture that must be run as a whole, or the style, takes more memory than there is."""
-        largest = max(plane.shape[0] * plane.shape[1] for plane in (pixels, told.get("style", pixels)))
+    def _check_memory(self, pixels: np.ndarray, extra: Inputs) -> None:
+        """Raise if a picture that cannot be cut into tiles, or the style, needs more memory than there is."""
+        largest = max(plane.shape[0] * plane.shape[1] for plane in (pixels, extra.get("style", pixels)))
         needed, there = self.bytes_per_pixel * largest, memory()
         if self.radius is None and there is not None and needed > there:
             raise RefusedError(
-                f"{self.path}: looks at whole pictures and needs {needed / 1e9:,.1f} GB for one of "
+                f"{self.path}: cannot cut pictures into tiles and needs {needed / 1e9:,.1f} GB for one of "
                 f"{pixels.shape[1]} x {pixels.shape[0]}; this machine has {there / 1e9:,.1f} GB",
                 MEMORY,
             )
 
     def _tiles(self, length: int) -> Iterator[tuple[slice, slice]]:
-        """Yield the parts of a side, and the parts that are seen for them: `radius` pixels and more around."""
+        """Yield the parts of a side, each with its input: the part and a halo of at least `radius` pixels."""
         if self.radius is None:
             yield slice(0, length), slice(0, length)
             return
@@ -187,7 +197,7 @@ def session(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what it has to say comes as errors
+    options.log_severity_level = 4  # real problems come as errors
     options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -196,16 +206,16 @@ def session(path: Path) -> Any:
 
 
 def memory() -> int | None:
-    """Return the bytes of memory that this machine has, None where it does not tell."""
+    """Return this machine's memory in bytes, None if the system does not say."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return None
 
 
-def shown(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Return the picture of a style, (h, w, C) float32 in [0, 1], as it is shown for a picture of `size` = (H, W)."""
-    pixels, _ = opened(path)
+def read_style(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Return a style picture (h, w, C) float32 in [0, 1], reduced to suit a picture of `size` = (H, W)."""
+    pixels, _ = read_picture(path)
     colours = pixels[..., 0] if pixels.shape[2] < 3 else pixels[..., :3]
     image = Image.fromarray(colours if colours.itemsize == 1 else (colours // 257).astype(np.uint8))
     share = STROKES * max(size) / (image.width * image.height) ** 0.5
@@ -215,7 +225,7 @@ def shown(path: Path, size: tuple[int, int]) -> np.ndarray:
     return np.atleast_3d(np.asarray(image, np.float32)) / 255
 
 
-def opened(path: Path) -> tuple[np.ndarray, bytes | None]:
+def read_picture(path: Path) -> tuple[np.ndarray, bytes | None]:
     """Return the upright pixels of a file, (H, W, C) uint8 or uint16, and its colour profile."""
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -227,43 +237,43 @@ def opened(path: Path) -> tuple[np.ndarray, bytes | None]:
                 raise RefusedError(f"{path}: colour of 16 bits, or float pixels, which `pinxit edit` can keep")
             profile = None if image.mode == "CMYK" else image.info.get("icc_profile")
             upright = ImageOps.exif_transpose(image)
-            pixels = np.asarray(upright if upright.mode.startswith("I;16") else upright.convert(_kept_mode(upright)))
+            pixels = np.asarray(upright if upright.mode.startswith("I;16") else upright.convert(_pixel_mode(upright)))
     except (RefusedError, MemoryError):
         raise
-    except Exception as error:  # Pillow raises whatever a malformed file makes of it
+    except Exception as error:  # Pillow raises any kind of error on malformed files
         raise RefusedError(f"{path}: cannot be read as a picture ({_line(error)})") from error
     pixels = pixels.astype(np.uint16 if pixels.itemsize == 2 else np.uint8)
     return pixels.reshape(*pixels.shape[:2], -1), profile
 
 
-def _kept_mode(image: Image.Image) -> str:
+def _pixel_mode(image: Image.Image) -> str:
     if image.mode in ("1", "L", "LA"):
         return "LA" if image.mode == "LA" else "L"
     return "RGBA" if image.has_transparency_data else "RGB"
 
 
-def weights_of(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Return the picture of a mask as (H, W) float32 in [0, 1]; `RefusedError` if it is of another `size`."""
-    drawn, _ = opened(path)
+def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Return a mask picture as weights (H, W) float32 in [0, 1]; `RefusedError` if it is of another `size`."""
+    drawn, _ = read_picture(path)
     if drawn.shape[:2] != size:
         raise RefusedError(f"{path}: the mask should be of the picture's size", USAGE)
     return drawn[..., 0].astype(np.float32) / np.iinfo(drawn.dtype).max
 
 
 def kind_of(path: Path, overwrite: bool) -> str:
-    """Return what a file is to be written as; `RefusedError` if it cannot be, or is there and must stay."""
+    """Return the format of a file to write; `RefusedError` if there is none, or the file exists and must stay."""
     kind = Image.registered_extensions().get(path.suffix.lower(), "")
     if kind not in SAVED:
         raise RefusedError(f"{path}: the suffix should be of {', '.join(SAVED)}", USAGE)
     if path.exists() and not overwrite:
-        raise RefusedError(f"{path} is there already; -y makes it anew", USAGE)
+        raise RefusedError(f"{path} is there already; -y replaces it", USAGE)
     return kind
 
 
 def save(path: Path, kind: str, pixels: np.ndarray, profile: bytes | None) -> None:
     """Write a picture (H, W, C), whole or not at all."""
     if pixels.itemsize == 2 and kind not in DEEP:
-        raise RefusedError(f"{path}: {kind} cannot hold 16 bits; .png works", USAGE)
+        raise RefusedError(f"{path}: {kind} cannot hold 16 bits; .png can", USAGE)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -289,7 +299,7 @@ def _line(error: Exception) -> str:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise RefusedError(f"{message}; --help tells more", USAGE)
+        raise RefusedError(f"{message}; --help lists what works", USAGE)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -298,25 +308,25 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL.onnx")
     parser.add_argument("picture", type=Path, metavar="IN")
     parser.add_argument("-o", "--out", type=Path, required=True, help="file for the result")
-    parser.add_argument("-y", "--overwrite", action="store_true", help="replace what is there already")
-    parser.add_argument("--mask", type=Path, help="a picture of the same size, white where to fill")
-    parser.add_argument("--sigma", type=float, help="noise's standard deviation in units of the image range")
-    parser.add_argument("--style", type=Path, help="a picture in whose style to paint")
-    parser.add_argument("--strength", type=float, help="how far towards that style, within 0 and 1")
+    parser.add_argument("-y", "--overwrite", action="store_true", help="replace an existing file")
+    parser.add_argument("--mask", type=Path, help="a picture of the same size, white in the holes")
+    parser.add_argument("--sigma", type=float, help="standard deviation of the noise, in units of the image range")
+    parser.add_argument("--style", type=Path, help="the picture whose style is painted")
+    parser.add_argument("--strength", type=float, help="strength of the style, from 0 to 1")
     asked = parser.parse_args(arguments)
-    told = {name: value for name in UNUSED if (value := getattr(asked, name)) is not None}
-    for name in USUAL:
-        if not 0 <= told.get(name, 0) <= 1:
-            raise RefusedError(f"--{name} {told[name]:g}: should be within 0 and 1", USAGE)
+    extra = {name: value for name in REFUSED_INPUTS if (value := getattr(asked, name)) is not None}
+    for name in DEFAULT_INPUTS:
+        if not 0 <= extra.get(name, 0) <= 1:
+            raise RefusedError(f"--{name} {extra[name]:g}: should be from 0 to 1", USAGE)
     kind = kind_of(asked.out, asked.overwrite)
     model = Model(asked.model)
-    model.check(told)
-    pixels, profile = opened(asked.picture)
-    size, drawn = pixels.shape[:2], told.pop("mask", None)
-    weights = None if drawn is None else weights_of(drawn, size)
+    model.check(extra)
+    pixels, profile = read_picture(asked.picture)
+    size, drawn = pixels.shape[:2], extra.pop("mask", None)
+    weights = None if drawn is None else read_mask(drawn, size)
     if asked.style:
-        told["style"] = shown(asked.style, size)
-    save(asked.out, kind, model.edited(pixels, weights, told), profile)
+        extra["style"] = read_style(asked.style, size)
+    save(asked.out, kind, model.edited(pixels, weights, extra), profile)
     sys.stdout.write(f"{asked.out}\n")
 
 
@@ -328,7 +338,7 @@ def main() -> int:
         sys.stderr.write(f"pinxit.runtime: {error}\n")
         return error.exit_code
     except MemoryError:
-        sys.stderr.write("pinxit.runtime: out of memory; a smaller picture would do\n")
+        sys.stderr.write("pinxit.runtime: out of memory; try a smaller picture\n")
         return MEMORY
     return 0
 

@@ -1,11 +1,11 @@
 """The frozen, range-checked base of everything a user can choose.
 
-One `Settings` class gives the command-line flags, the JSON form, the schema and the documentation. A default stands in
-exactly one place; a misspelt name is an error that tells the nearest right one. Nothing here imports torch.
+One `Settings` class gives the command-line flags, the JSON form, the schema and the documentation. Each default stands
+in one place. A misspelt name is an error that suggests the nearest known one. Nothing here imports torch.
 
-Chains of settings, be they degradations or edits, have one text grammar, `name(key=value, key=low..high) | name(...)`,
-whose canonical form is a JSON list: [{"name": "noise", "sigma": [0, 0.2]}, ...]. A value is JSON (a number, true, null,
-"quoted text", a flat list), a range, or a plain word.
+Chains of degradations and of edits share one text grammar: `name(key=value, key=low..high) | name(...)`. Its canonical
+form is a JSON list: [{"name": "noise", "sigma": [0, 0.2]}, ...]. A value is a range, a plain word, or JSON: a number,
+true, null, "quoted text" or a flat list.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ class Settings(BaseModel):
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
-        """Return settings from plain values, or raise `UsageError` with one line that names the right spelling."""
+        """Return settings from plain values; a wrong one is a `UsageError` of one line."""
         try:
             return cls.model_validate(values)
         except ValidationError as error:
             raise UsageError(explain(error, cls.model_fields)) from error
 
     def changed(self, **values: Any) -> Self:
-        """Return a copy with some values changed, checked like any other."""
+        """Return a checked copy with some values changed."""
         return self.parse(self.model_dump(exclude_unset=True) | values)
 
 
 def explain(error: ValidationError, names: Iterable[str] = ()) -> str:
-    """Return pydantic's first complaint as one line for a person, with the nearest of `names` for a misspelt one."""
+    """Return pydantic's first complaint as one line. For a misspelt name, suggest the nearest of `names`."""
     first = error.errors(include_url=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -62,7 +62,7 @@ def explain(error: ValidationError, names: Iterable[str] = ()) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return '; did you mean NAME?' for the nearest known name, or the list of names if none is near, or nothing."""
+    """Return '; did you mean NAME?', or '; known: NAMES' if no known name is near, or nothing if none is known."""
     names = list(known)
     near = difflib.get_close_matches(word, names, n=1)
     if near:
@@ -77,7 +77,7 @@ def _device(name: str) -> str:
 
 
 Device = Annotated[str, AfterValidator(_device)]
-"""A field for where to compute."""
+"""A field for the device to compute on."""
 
 BASE_NAMES = "base names"
 
@@ -87,7 +87,7 @@ def _place(path: Path, info: SerializationInfo) -> str:
 
 
 Place = Annotated[Path, PlainSerializer(_place, when_used="json-unless-none")]
-"""A field for a file or a folder, of which only the base name is written with the context `BASE_NAMES`."""
+"""A field for a file or a folder; with the context `BASE_NAMES`, JSON holds only its base name."""
 
 S = TypeVar("S", bound=Settings)
 
@@ -101,10 +101,9 @@ _SHOWN = 80
 
 
 def parse_chain(text: str, table: Mapping[str, type[S]], what: str) -> tuple[S, ...]:
-    """Return the settings that `text` asks for, in the text grammar or as the JSON list.
+    """Return the settings that `text` lists, in the text grammar or as the JSON list.
 
-    `table` leads from names to classes; `what` is the word for errors ("degradation"). `UsageError` of one line for
-    text that cannot be read, with the nearest right name for a misspelt one.
+    `table` maps names to classes. `what` is the word that errors use, such as "degradation". Raises `UsageError`.
     """
     steps = _listed(text, what) if text.lstrip().startswith("[") else _written(text, what)
     if not steps:
@@ -113,20 +112,20 @@ def parse_chain(text: str, table: Mapping[str, type[S]], what: str) -> tuple[S, 
 
 
 def chain_document(chain: Sequence[Settings], table: Mapping[str, type[Settings]]) -> list[dict[str, Any]]:
-    """Return the canonical JSON list of a chain, with every setting, so that it outlives a change of defaults."""
+    """Return the canonical JSON list of a chain. It holds every setting, so a change of defaults does not alter it."""
     names = {kind: name for name, kind in table.items()}
     for step in chain:
         if type(step) not in names:
-            raise UsageError(f"{type(step).__name__} has no name to be written by; known: {', '.join(table)}")
+            raise UsageError(f"{type(step).__name__} has no name in the table; known: {', '.join(table)}")
     return [{"name": names[type(step)], **step.model_dump(mode="json")} for step in chain]
 
 
 def chain_text(chain: Sequence[Settings], table: Mapping[str, type[Settings]]) -> str:
-    """Return a chain in the text grammar, with every setting; `parse_chain` gives the chain back."""
+    """Return a chain in the text grammar, with every setting; `parse_chain` reads it back."""
     steps = []
     for step in chain_document(chain, table):
         name = step.pop("name")
-        pairs = ", ".join(f"{key}={_as_text(value)}" for key, value in step.items())
+        pairs = ", ".join(f"{key}={as_text(value)}" for key, value in step.items())
         steps.append(f"{name}({pairs})")
     return " | ".join(steps)
 
@@ -183,7 +182,7 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """Return what a value of the text grammar stands for: a range as its two ends, JSON, or the word itself."""
+    """Return a value of the text grammar: the two ends of a range, JSON, or the word itself."""
     if ends := _RANGE.fullmatch(text):
         return [float(end) for end in ends.groups()]
     if text.startswith(('"', "[")):
@@ -194,10 +193,10 @@ def _value(text: str) -> Any:
         return text
 
 
-def _as_text(value: Any) -> str:
-    """Return the value as `_value` reads it, as plainly as may be."""
+def as_text(value: Any) -> str:
+    """Return the shortest text that `_value` reads as this value."""
     if isinstance(value, list) and len(value) == 2 and all(type(end) in (int, float) for end in value):
-        return "..".join(_as_text(end) for end in value)
+        return "..".join(as_text(end) for end in value)
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
     plain = isinstance(value, str) and re.fullmatch(_WORD, value) and _value(value) == value
@@ -205,13 +204,13 @@ def _as_text(value: Any) -> str:
 
 
 def _short(given: object) -> str:
-    """Return what was given as a person may see it in one line."""
+    """Return the representation of what was given, cut to one line."""
     shown = repr(given)
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
 
 
 def _ends(value: Any) -> Any:
-    """Return the two ends of a range that is given as one number, as text, or as its ends."""
+    """Return the two ends of a range given as one number, as text, or as two ends."""
     if isinstance(value, str):
         value = _value(value)
     ends = [value, value] if isinstance(value, int | float) else value
@@ -232,11 +231,11 @@ Range = Annotated[
     AfterValidator(_ordered),
     PlainSerializer(lambda ends: ends[0] if ends[0] == ends[1] else list(ends), when_used="json"),
 ]
-"""A field of two ends, low <= high, from which a number is drawn; 0.1, "0..0.2" and [0, 0.2] are accepted."""
+"""A field with two ends, low <= high, between which a number is drawn. It takes 0.1, "0..0.2" and [0, 0.2]."""
 
 
 def within(low: float, high: float) -> AfterValidator:
-    """Return the bounds of a `Range`, as in `sigma: Annotated[Range, within(0, 1)]`."""
+    """Return a validator that bounds a `Range`: `sigma: Annotated[Range, within(0, 1)]`."""
 
     def check(ends: tuple[float, float]) -> tuple[float, float]:
         if not low <= ends[0] <= ends[1] <= high:

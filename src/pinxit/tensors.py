@@ -1,4 +1,4 @@
-"""Tensors in and out of safetensors files."""
+"""Read and write safetensors files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: str | None =
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file; raises `DataError` with one line if it is none."""
+    """Return the tensors of a safetensors file; raises `DataError` if it is not one."""
     try:
         return dict(load_file(path))
     except (SafetensorError, OSError, ValueError) as error:

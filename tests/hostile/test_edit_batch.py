@@ -1,4 +1,4 @@
-"""Many files, and what goes wrong with some: the others are done, whole, once, and each failure has its line."""
+"""Batches in which something goes wrong: the other results are whole and made once, and each failure has one line."""
 
 import errno
 import json
@@ -21,7 +21,8 @@ from pinxit import images
 from pinxit.cli import run
 from pinxit.edits import EDITS
 from pinxit.edits.adjust import Adjust
-from pinxit.edits.bound import Bound, Edit, Local
+from pinxit.edits.bound import Bound, Local
+from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, DiskError, UsageError
 from pinxit.files import sha256
 from pinxit.images import load_picture, read_recipe
@@ -42,7 +43,7 @@ def bomb() -> bytes:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Write 190 good pictures and 10 bad ones; return the bad ones' places with a word of the reason."""
+    """Write 190 good pictures and 10 bad ones; return the bad ones' places with a part of the error."""
     rng = np.random.default_rng(0)
     for number in range(GOOD):
         path = folder / FOLDERS[number % len(FOLDERS)] / f"{number:03d}{SUFFIXES[number % len(SUFFIXES)]}"
@@ -61,7 +62,7 @@ def tree(folder: Path) -> dict[str, str]:
     (folder / "dangling.png").symlink_to(folder / "nowhere.png")
     os.mkfifo(folder / "fifo.png")
     (folder / "two\nlines\x1b[31m.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(30))
-    (folder / "folder.png").mkdir()  # no picture at all: a folder
+    (folder / "folder.png").mkdir()  # a folder, not a picture
     return {
         "cut.jpg": "cut off", "a/cut.png": "", "a/b/empty.png": "empty", "text.png": "not a picture",
         "page.jpg": "not a picture", "bomb.png": "million", "loop.png": "symbolic links",
@@ -122,7 +123,7 @@ def test_of_200_pictures_10_are_bad_and_190_are_done(tmp_path: Path, capsys: pyt
     ]
 
 
-# A batch that takes its time over every picture, in the edit and in the writing, and says where it is.
+# A batch that writes slowly and says when it writes.
 DRIVER = """
 import os, sys, time
 import pinxit.images.write
@@ -147,7 +148,7 @@ sys.exit(cli.run(sys.argv[1:]))
 
 
 def killed(words: list[str], pictures: int) -> int:
-    """Run a batch until it writes its so many-th picture, kill it, and return its exit code."""
+    """Run a batch, kill it while it writes picture number `pictures`, and return its exit code."""
     process = subprocess.Popen([sys.executable, "-c", DRIVER, *words], stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         pictures -= line == "writing\n"
@@ -173,6 +174,7 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.alone
 def test_killed_and_started_again_it_finishes_without_redoing(tmp_path: Path) -> None:
     rng = random.Random(3)
     folder, out, undisturbed = tmp_path / "in", tmp_path / "out", tmp_path / "undisturbed"
@@ -216,7 +218,7 @@ def test_a_polite_stop_leaves_nothing_half_and_says_how_to_go_on(
         return work(*arguments, **named)
 
     monkeypatch.setattr(chain, moment, interrupted)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process ignores it
     try:
         assert run(["edit", "adjust", str(pictures), "-r", "-o", str(out)]) == 128 + number
     finally:
@@ -371,7 +373,7 @@ def test_a_result_without_its_sidecar_is_not_done(pictures: Path, tmp_path: Path
     edit_files(one, [Adjust()], out, EditSettings(skip_existing=True, sidecar=True))
     assert json.loads((tmp_path / "x.png.json").read_text()) == read_recipe(out)
     out.unlink()
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="exists; -y"):
         edit_files(one, [Adjust()], out, EditSettings(sidecar=True))
 
 

@@ -15,7 +15,8 @@ from PIL import Image, ImageCms
 from conftest import png_16
 from pinxit import images
 from pinxit.errors import DataError, UsageError
-from pinxit.images import FORMATS, deep, grid, load_image, read_picture, resize, save_image
+from pinxit.images import FORMATS, READERS, Picture, deep, grid, load_image, read, read_picture, resize, save_image
+from pinxit.images.read import Reader
 
 GREY = np.arange(6 * 4, dtype=np.uint8).reshape(6, 4, 1) * 10
 COLOUR = np.concatenate([GREY, 255 - GREY, GREY // 2], axis=2)
@@ -286,6 +287,18 @@ def test_resizing_keeps_flat_pictures_and_hides_what_is_transparent(dtype: type)
 def test_16_bit_pictures_are_resized_at_their_depth() -> None:
     ramp = np.broadcast_to(np.arange(1000, 1256, dtype=np.uint16)[None, :, None], (4, 256, 1))
     assert len(np.unique(resize(ramp, (2, 128)))) > 120
+
+
+def test_a_reader_is_a_row_and_its_faults_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def numbers(file: io.BytesIO, name: str) -> Picture:
+        return Picture(np.array([[[int(word)] for word in file.read().split()[1:]]], np.uint8))
+
+    row = Reader(frozenset({".txt"}), lambda file: file.read(4) == b"grey", numbers)
+    monkeypatch.setattr(read, "READERS", {"numbers": row, **READERS})
+    np.testing.assert_array_equal(load_image(io.BytesIO(b"grey 1 2 3")), [[[1], [2], [3]]])
+    np.testing.assert_array_equal(load_image(encoded(Image.fromarray(COLOUR))), COLOUR)
+    with pytest.raises(DataError, match=r"a\.txt: broken picture"):
+        load_image(io.BytesIO(b"grey 1 two 3"), "a.txt")
 
 
 def test_no_format_runs_a_program() -> None:

@@ -1,5 +1,7 @@
 """Twenty SIGKILLs at random moments of one training: the finished weights are the undisturbed run's, bit for bit."""
 
+import contextlib
+import multiprocessing
 import os
 import random
 import shutil
@@ -7,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -16,40 +19,77 @@ from pinxit.data import open_data
 from pinxit.data.settings import DataSettings
 from pinxit.files import sha256
 from pinxit.objectives.settings import GANSettings
+from pinxit.training import store, train, trainer
 from pinxit.training.plan import plan
 from pinxit.training.run import Run
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.train import resume
 
-STEPS = 4000
+pytestmark = pytest.mark.alone
 
-# A trainer that saves very often, takes its time over it, and says what it does.
+STEPS = 1300
+FILES = 6
+LIFE = 60  # the most steps of one life, so that twenty slow kills still come before the end
+
+# A trainer that says when it has made a step.
 DRIVER = """
-import os, sys, time
+import sys
 from pathlib import Path
-from pinxit.training import store, train, trainer
+from pinxit.training import train, trainer
 
-train.SECONDS_BETWEEN_CHECKPOINTS = 0.05
-advance, save, fsync = trainer.Trainer.advance, store.Checkpoints.save, os.fsync
+advance = trainer.Trainer.advance
 
 def told_advance(self):
     record = advance(self)
     print("step", flush=True)
     return record
 
-def told_save(self, *arguments):
-    print("saving", flush=True)
-    save(self, *arguments)
-    print("saved", flush=True)
-
-def slow_fsync(descriptor):
-    time.sleep(0.004)
-    fsync(descriptor)
-
-trainer.Trainer.advance, store.Checkpoints.save, os.fsync = told_advance, told_save, slow_fsync
-print("started", flush=True)
+trainer.Trainer.advance = told_advance
 train.resume(Path(sys.argv[1]))
 """
+
+
+def live(folder: Path, said: Connection, errors: Path, hold: int) -> None:
+    """Train with a trainer that saves very often and says what it does, in a process of its own.
+
+    It waits to be killed after `LIFE` steps, or in its first save: at the file of number `hold` that it makes durable.
+    """
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    sys.stderr = os.fdopen(2, "w", buffering=1)
+    advance, save, fsync = trainer.Trainer.advance, store.Checkpoints.save, os.fsync
+    steps = files = 0
+
+    def wait(what: str) -> None:
+        said.send(what)
+        time.sleep(3600)
+
+    def told_advance(self: trainer.Trainer) -> object:
+        nonlocal steps
+        record = advance(self)
+        steps += 1
+        said.send("step")
+        if steps == LIFE:
+            wait("waiting")
+        return record
+
+    def told_save(self: store.Checkpoints, *arguments: object) -> None:
+        nonlocal files
+        files = 0
+        said.send("saving")
+        save(self, *arguments)
+        said.send("saved")
+
+    def counted_fsync(descriptor: int) -> None:
+        nonlocal files
+        files += 1
+        if files == hold:
+            wait("holding")
+        fsync(descriptor)
+
+    train.SECONDS_BETWEEN_CHECKPOINTS = 0.02
+    trainer.Trainer.advance, store.Checkpoints.save, os.fsync = told_advance, told_save, counted_fsync
+    said.send("started")
+    train.resume(folder)
 
 
 def new_run(folder: Path, pictures: Path) -> Run:
@@ -60,24 +100,28 @@ def new_run(folder: Path, pictures: Path) -> Run:
     return Run.create(folder, plan(settings, str(pictures), data, DataSettings(), training))
 
 
-def life(folder: Path, kill_at: str, delay: float) -> tuple[list[str], str, int]:
+def life(folder: Path, kill_at: str, delay: float, hold: int) -> tuple[list[str], str, int]:
     """Go on with the run until the moment `kill_at`, and `delay` seconds more; return what it said and its exit."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    processes = multiprocessing.get_context("forkserver")  # which loads torch once, not twenty times
+    processes.set_forkserver_preload([__name__, "pinxit.objectives.gan", "torch._dynamo"])
+    ours, theirs = processes.Pipe(duplex=False)
+    errors = folder.with_name("errors.txt")
+    process = processes.Process(target=live, args=(folder, theirs, errors, hold))
+    process.start()
+    theirs.close()
     said = []
-    for line in process.stdout:
-        said.append(line.strip())
-        if line.strip() == kill_at:
-            time.sleep(delay)
-            process.send_signal(signal.SIGKILL)
-            break
-    rest, errors = process.communicate(timeout=120)
-    return said + rest.split(), errors, process.returncode
+    with ours, contextlib.suppress(EOFError):
+        while not said or said[-1] not in (kill_at, "waiting"):
+            said.append(ours.recv())
+        time.sleep(delay)
+        process.kill()
+        while True:
+            said.append(ours.recv())
+    process.join()
+    return said, errors.read_text(), process.exitcode
 
 
-@pytest.mark.timeout(900)
-def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
+def test_twenty_kills_change_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = random.Random(7)
     pictures = tmp_path / "pictures.npz"
     np.savez(pictures, images=np.random.default_rng(0).integers(0, 256, (64, 16, 16), np.uint8))
@@ -85,11 +129,12 @@ def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     shutil.copytree(undisturbed.folder, disturbed)
     resume(undisturbed.folder)
 
-    moments = ["started"] * 3 + ["step"] * 10 + ["saving"] * 7
+    moments = ["started"] * 3 + ["step"] * 10 + ["holding"] * 7
     rng.shuffle(moments)
     in_a_save = after_a_step = kills = 0
     for moment in moments:
-        said, errors, code = life(disturbed, moment, delay=rng.uniform(0, 0.02 if moment == "saving" else 0.15))
+        delay, hold = (0, rng.randint(1, FILES)) if moment == "holding" else (rng.uniform(0, 0.1), 0)
+        said, errors, code = life(disturbed, moment, delay, hold)
         assert "damaged" not in errors
         assert code == -signal.SIGKILL, f"the training ended before it was killed: {errors}"
         kills += 1
@@ -99,8 +144,8 @@ def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     assert after_a_step >= 15
     assert in_a_save >= 5
 
-    said, errors, code = life(disturbed, "never", 0)
-    assert code == 0, errors
+    resume(disturbed)
+    assert "damaged" not in capsys.readouterr().err
     assert sha256(disturbed / "weights.safetensors") == sha256(undisturbed.weights)
     steps = (disturbed / "log.jsonl").read_text().splitlines()
     assert len(steps) == STEPS
@@ -141,7 +186,7 @@ def test_a_polite_stop_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
         while process.stdout.readline().strip() != "step":
             pass
         os.kill(process.pid, number)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate()
         assert process.returncode == 128 + number
         assert f"`pinxit resume {run.folder}` goes on" in errors
         assert "damaged" not in errors

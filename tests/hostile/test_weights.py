@@ -15,8 +15,8 @@ from torch import nn
 
 from pinxit.errors import DataError, DiskError
 from pinxit.files import sha256
-from pinxit.metrics import features
-from pinxit.metrics.features import EXTRACTORS, import_weights
+from pinxit.metrics import extractors
+from pinxit.metrics.extractors import EXTRACTORS, import_weights
 from pinxit.nets.pretrained import LITE0, Published, converted, published_tensors, read_weights, weights_file
 
 GOOD = {"weight": torch.arange(600.0).view(20, 30), "bias": torch.zeros(20)}
@@ -160,7 +160,7 @@ class Small(nn.Linear):
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({**GOOD, "more": torch.zeros(1)}, "more is too much"),
+        ({**GOOD, "more": torch.zeros(1)}, "more is unknown"),
         ({"weight": GOOD["weight"]}, "bias is missing"),
         ({**GOOD, "bias": torch.zeros(21)}, r"bias is \(21,\) and should be \(20,\)"),
     ],
@@ -168,7 +168,7 @@ class Small(nn.Linear):
 def test_what_does_not_fit_is_told(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, torch.Tensor], told: str
 ) -> None:
-    monkeypatch.setitem(features.EXTRACTORS, "vgg16", replace(EXTRACTORS["vgg16"], network=Small))
+    monkeypatch.setitem(extractors.EXTRACTORS, "vgg16", replace(EXTRACTORS["vgg16"], network=Small))
     save_file(changed, tmp_path / "w.safetensors")
     refused(import_weights, tmp_path / "w.safetensors", match=f"not vgg16, {told}")
     assert not cache.exists()
@@ -178,7 +178,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, cache: Path, monkeypatch: py
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "the system's words")
 
-    monkeypatch.setitem(features.EXTRACTORS, "vgg16", replace(EXTRACTORS["vgg16"], network=Small))
+    monkeypatch.setitem(extractors.EXTRACTORS, "vgg16", replace(EXTRACTORS["vgg16"], network=Small))
     save_file(GOOD, tmp_path / "w.safetensors")
     monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(DiskError, match="the disk is full"):
@@ -191,9 +191,11 @@ def test_rubbish_put_into_the_cache_by_hand_is_refused(cache: Path, kind: str) -
     path = weights_file("inception-2015")
     path.parent.mkdir(parents=True)
     path.write_bytes(files()[kind])
-    refused(replace(EXTRACTORS["inception-2015"]).see, torch.zeros(1, 3, 8, 8), match="inception-2015")
+    refused(replace(EXTRACTORS["inception-2015"]).extract, torch.zeros(1, 3, 8, 8), match="inception-2015")
 
 
 def test_other_weights_than_those_of_the_stated_hash_are_refused() -> None:
     for name in ("digits-v1", "digits-v2"):
-        refused(replace(EXTRACTORS[name], known_sha256="0" * 64).see, torch.zeros(1, 1, 28, 28), match="its sha256 is")
+        refused(
+            replace(EXTRACTORS[name], known_sha256="0" * 64).extract, torch.zeros(1, 1, 28, 28), match="its sha256 is"
+        )

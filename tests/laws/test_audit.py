@@ -1,4 +1,4 @@
-"""Laws of the copy measures and the audit: what is a copy, how near is near, and that nothing is told from nothing."""
+"""Laws of the copy measures and the audit: what a copy is, how near is near, and when there is no verdict."""
 
 import json
 import math
@@ -10,9 +10,9 @@ from scipy.stats import mannwhitneyu
 
 from pinxit.errors import DataError
 from pinxit.evaluation.audit import SHOWN, audit, sheet
-from pinxit.evaluation.pictures import Drawn
+from pinxit.evaluation.pictures import Generated
 from pinxit.metrics.copying import authenticity, closeness, copying_z, threshold
-from pinxit.metrics.features import EXTRACTORS
+from pinxit.metrics.extractors import EXTRACTORS
 
 
 def points(count: int, seed: int, dimensions: int = 6) -> torch.Tensor:
@@ -95,7 +95,7 @@ def test_copying_z_weighs_cells_by_their_held_out_pictures() -> None:
     assert -5 < both < -1.5
 
 
-def test_measures_refuse_what_they_cannot_tell() -> None:
+def test_measures_refuse_too_few_or_invalid_features() -> None:
     with pytest.raises(DataError, match="at least 6"):
         closeness(OTHER, TRAINING[:5])
     with pytest.raises(DataError, match="10 generated"):
@@ -104,20 +104,20 @@ def test_measures_refuse_what_they_cannot_tell() -> None:
         authenticity(OTHER / 0, TRAINING)
 
 
-def cards(count: int, seed: int, channels: int = 1, dtype: type = np.uint8) -> Drawn:
+def cards(count: int, seed: int, channels: int = 1, dtype: type = np.uint8) -> Generated:
     """Smooth random pictures, all different."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, np.iinfo(dtype).max + 1, (count, 7, 7, channels))
-    return Drawn(f"cards {seed}", np.kron(coarse, np.ones((1, 4, 4, 1))).astype(dtype))
+    return Generated(f"cards {seed}", np.kron(coarse, np.ones((1, 4, 4, 1))).astype(dtype))
 
 
-EYES = EXTRACTORS["digits-v1"]
+EXTRACTOR = EXTRACTORS["digits-v1"]
 
 
 def test_an_audit_finds_copies_and_names_their_originals() -> None:
     training = cards(500, 0)
-    copies = Drawn("copies", training.images[100:160] // 2 + 20)
-    found = audit(copies, training, cards(300, 1), EYES)
+    copies = Generated("copies", training.images[100:160] // 2 + 20)
+    found = audit(copies, training, cards(300, 1), EXTRACTOR)
     assert found.verdict.startswith("copies: ")
     assert found.flagged is not None
     assert found.flagged.value > 0.95
@@ -134,41 +134,41 @@ def test_an_audit_finds_copies_and_names_their_originals() -> None:
 
 def test_an_audit_finds_nothing_in_other_real_pictures_and_repeats_itself() -> None:
     sets = cards(200, 2), cards(500, 0), cards(400, 1)
-    found = audit(*sets, EYES)
+    found = audit(*sets, EXTRACTOR)
     assert found.verdict.startswith("no sign of copying: ")
     assert found.flagged is not None
     assert found.false_flags is not None
     assert found.flagged.value <= 0.02
     assert found.false_flags.value <= 0.03
     assert found.authenticity == pytest.approx(found.authenticity_of_real, abs=0.15)
-    assert found == audit(*sets, EYES)
+    assert found == audit(*sets, EXTRACTOR)
 
 
 def test_false_flags_are_counted_where_the_threshold_was_not_made() -> None:
     """On the half that made it, the share at or below it would be 2 of 200 by construction."""
     sets = cards(20, 2), cards(300, 0), cards(400, 1)
-    assert len({audit(*sets, EYES, seed).false_flags for seed in range(4)}) > 1
+    assert len({audit(*sets, EXTRACTOR, seed).false_flags for seed in range(4)}) > 1
 
 
-def test_a_verdict_tells_the_false_flags_beside_the_flagged() -> None:
-    found = audit(cards(200, 2), cards(500, 0), cards(400, 1), EYES)
+def test_a_verdict_states_flagged_and_false_flags() -> None:
+    found = audit(cards(200, 2), cards(500, 0), cards(400, 1), EXTRACTOR)
     (flagged, first), (false_flags, second) = (
         (f"{100 * share.value:.1f} % (95 % interval {100 * share.low:.1f} % to {100 * share.high:.1f} %)", share.value)
         for share in (found.flagged, found.false_flags)
     )
     assert first != second
-    assert found.verdict.startswith(f"no sign of copying: {flagged} of 200 pictures lie as near")
-    assert found.verdict.endswith(f"of other real held-out pictures {false_flags} do")
+    assert found.verdict.startswith(f"no sign of copying: {flagged} of 200 pictures are as near")
+    assert found.verdict.endswith(f"so are {false_flags} of the other held-out real pictures")
 
 
 def test_held_out_pictures_that_are_training_pictures_do_not_disarm_the_audit() -> None:
     training, fresh = cards(500, 0), cards(290, 1).images
-    mixed = Drawn("mixed", np.concatenate([training.images[490:], fresh]))
-    replay = Drawn(
+    mixed = Generated("mixed", np.concatenate([training.images[490:], fresh]))
+    replay = Generated(
         "replay",
         (training.images[:300] + np.random.default_rng(0).normal(0, 5, (300, 28, 28, 1))).clip(0, 255).astype(np.uint8),
     )
-    found, clean = (audit(replay, training, held_out, EYES) for held_out in (mixed, Drawn("fresh", fresh)))
+    found, clean = (audit(replay, training, held_out, EXTRACTOR) for held_out in (mixed, Generated("fresh", fresh)))
     assert found.flagged.value >= 0.95
     assert found.verdict.startswith("copies: ")
     assert found.verdict.endswith("; 10 held-out pictures are training pictures too and were left out")
@@ -181,25 +181,25 @@ def test_held_out_pictures_a_grey_level_away_are_not_left_out() -> None:
     training = cards(50, 0)
     almost = training.images.copy()
     almost[:, 14, 14] ^= 1
-    assert audit(training, training, Drawn("almost", almost), EYES).duplicates == 0
+    assert audit(training, training, Generated("almost", almost), EXTRACTOR).duplicates == 0
 
 
 def test_an_audit_against_the_training_pictures_alone_is_refused() -> None:
     with pytest.raises(DataError, match="every picture of cards 0 is a training picture too"):
-        audit(cards(20, 2), cards(300, 0), cards(300, 0), EYES)
+        audit(cards(20, 2), cards(300, 0), cards(300, 0), EXTRACTOR)
 
 
 def test_one_new_picture_many_times_is_not_too_near_as_a_whole() -> None:
     fresh, sets = cards(1, 2).images, (cards(500, 0), cards(400, 1))
-    found = audit(Drawn("again", fresh.repeat(300, 0)), *sets, EYES)
+    found = audit(Generated("again", fresh.repeat(300, 0)), *sets, EXTRACTOR)
     assert (found.distinct, found.copying_z) == (1, None)
     assert found.verdict.startswith("no sign of copying: ")
-    assert found.verdict.endswith("; distinct among the generated pictures are 1")
+    assert found.verdict.endswith("; 1 of the generated pictures are distinct")
 
 
 def test_repeats_do_not_strengthen_the_copying_test() -> None:
     some, sets = cards(100, 2), (cards(500, 0), cards(400, 1))
-    once, often = (audit(Drawn("some", some.images.repeat(times, 0)), *sets, EYES) for times in (1, 5))
+    once, often = (audit(Generated("some", some.images.repeat(times, 0)), *sets, EXTRACTOR) for times in (1, 5))
     assert once.distinct == often.distinct == 100
     assert often.copying_z == pytest.approx(once.copying_z, abs=1e-9)
     assert "distinct" not in once.verdict
@@ -207,24 +207,24 @@ def test_repeats_do_not_strengthen_the_copying_test() -> None:
 
 def test_an_audit_says_so_when_only_a_few_are_copies() -> None:
     training = cards(500, 0)
-    some = Drawn("some", np.concatenate([cards(160, 3).images, training.images[:40]]))
-    found = audit(some, training, cards(400, 1), EYES)
+    some = Generated("some", np.concatenate([cards(160, 3).images, training.images[:40]]))
+    found = audit(some, training, cards(400, 1), EXTRACTOR)
     assert found.verdict.startswith("some copies: 20.0 %")
     assert {pair.generated for pair in found.nearest} <= set(range(160, 200))
 
 
 def test_an_audit_says_so_when_few_are_surely_copies_but_all_are_too_near() -> None:
     training = cards(500, 0)
-    blends = Drawn("blends", training.images[:200] // 20 * 12 + cards(200, 3).images // 20 * 8)
-    found = audit(blends, training, cards(400, 1), EYES)
+    blends = Generated("blends", training.images[:200] // 20 * 12 + cards(200, 3).images // 20 * 8)
+    found = audit(blends, training, cards(400, 1), EXTRACTOR)
     assert found.verdict.startswith("too near as a whole: ")
     assert f"(C_T = {found.copying_z:.1f}), by copying or by little variety" in found.verdict
 
 
 def test_an_audit_gives_no_verdict_from_too_few_held_out_pictures() -> None:
     training = cards(50, 0)
-    found = audit(training, training, cards(199, 1), EYES)
-    assert found.verdict.startswith("no verdict: cards 1 has 199 pictures that are no training pictures, and 200 are")
+    found = audit(training, training, cards(199, 1), EXTRACTOR)
+    assert found.verdict.startswith("no verdict: cards 1 has 199 pictures that are not training pictures, and 200 are")
     assert (found.flagged, found.false_flags, found.threshold, found.copying_z) == (None, None, None, None)
     assert len(found.nearest) == SHOWN
     json.dumps(found.document())
@@ -233,15 +233,15 @@ def test_an_audit_gives_no_verdict_from_too_few_held_out_pictures() -> None:
 @pytest.mark.parametrize("empty", range(3))
 def test_an_audit_of_nothing_or_against_nothing_is_refused(empty: int) -> None:
     sets = [cards(20, 2), cards(20, 0), cards(20, 1)]
-    sets[empty] = Drawn("nothing", np.zeros((0, 28, 28, 1), np.uint8))
+    sets[empty] = Generated("nothing", np.zeros((0, 28, 28, 1), np.uint8))
     with pytest.raises(DataError, match="nothing holds no pictures"):
-        audit(*sets, EYES)
+        audit(*sets, EXTRACTOR)
 
 
 def test_the_sheet_shows_pairs_of_any_kind_side_by_side() -> None:
     training = cards(30, 0, channels=3, dtype=np.uint16)
-    generated = Drawn("grey", cards(30, 0).images)
-    found = audit(generated, training, cards(20, 1), EYES)
+    generated = Generated("grey", cards(30, 0).images)
+    found = audit(generated, training, cards(20, 1), EXTRACTOR)
     drawn = sheet(found, generated, training)
     assert drawn.shape == (5 * 32 + 4, 4 * (56 + 4) + 4, 3)
     assert drawn.dtype == np.uint8
@@ -252,8 +252,8 @@ def test_the_sheet_shows_pairs_of_any_kind_side_by_side() -> None:
 
 def test_too_few_held_out_pictures_are_counted_without_duplicates() -> None:
     training = cards(50, 0)
-    mixed = Drawn("mixed", np.concatenate([training.images[:10], cards(195, 1).images]))
-    assert "mixed has 195 pictures" in audit(training, training, mixed, EYES).verdict
+    mixed = Generated("mixed", np.concatenate([training.images[:10], cards(195, 1).images]))
+    assert "mixed has 195 pictures" in audit(training, training, mixed, EXTRACTOR).verdict
 
 
 def test_an_empty_cell_of_the_training_set_is_no_trouble() -> None:

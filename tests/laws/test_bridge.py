@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pinxit.degradations import Chain
 from pinxit.metrics.paired import psnr
-from pinxit.nets.bridge import CELL, CELLS_REACH, REACH, UNKNOWN, bridged, pulled_and_pushed
+from pinxit.nets.bridge import CELL, CELLS_REACH, REACH, UNKNOWN, bridged, push_pull
 
 NARROW = ["pixels(share=0.5)", "pixels(share=0.8)", "text(share=0.1)", "scratches(share=0.05)"]
 PHOTO = torch.from_numpy(data.astronaut()[:192, 100:300].astype(np.float32) / 255).permute(2, 0, 1)
@@ -52,7 +52,7 @@ def test_it_looks_as_far_as_its_reach_says_and_no_farther(offset: int) -> None:
     row = 12 * CELL + offset
     known = torch.zeros(1, 1, 24 * CELL, 2 * CELL)
     known[:, :, row] = 1
-    far = {"cells": pulled_and_pushed(known, known, CELL), "all": bridged(known, 1 - known)}
+    far = {"cells": push_pull(known, known, CELL), "all": bridged(known, 1 - known)}
     reached = {}
     for name, filled in far.items():
         rows = (filled != UNKNOWN).any(-1).flatten().nonzero()

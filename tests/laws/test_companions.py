@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from conftest import png_16
-from pinxit.data import Batch, ImageSet, batch_at, open_data, open_pairs
+from pinxit.data import Batch, ImageSet, batch_at, is_packed, open_data, open_packed, open_pairs
 from pinxit.data.augment import augmented
+from pinxit.data.pairs import record_path
 from pinxit.data.render import VOID
 from pinxit.data.sets import Companions
 from pinxit.data.settings import Augment
@@ -182,7 +183,8 @@ def test_folders_are_known_by_their_names(image: str, mask: str, pair: str, tmp_
             write(tmp_path / "set" / place / f"sub/{number}.png", ramp(number % 3))
     (tmp_path / "set" / "SOURCES.tsv").write_text("about")
     zipped = Path(shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path / "set"))
-    for spec in (tmp_path / "set", zipped):
+    wrapped = Path(shutil.make_archive(str(tmp_path / "wrapped"), "zip", tmp_path, "set"))
+    for spec in (tmp_path / "set", zipped, wrapped):
         data = open_pairs(str(spec), 0.3)
         batch = batch_at(data.train, 0, 6, seed=0, size=40, fit="patch")
         assert ((batch.mask is not None), (batch.pair is not None)) == (bool(mask), bool(pair))
@@ -191,6 +193,19 @@ def test_folders_are_known_by_their_names(image: str, mask: str, pair: str, tmp_
         assert len(data.train) + len(data.held_out) == 12
         assert len(data.held_out.companions.mask or data.held_out.companions.pair) == len(data.held_out) > 0
         assert open_pairs(f"{spec}:test", 0.3).train.names == data.held_out.names
+
+
+@pytest.mark.parametrize("place", ["{part}/images/{name}", "A/{part}/{name}", "photos/{part}/images/{name}"])
+def test_folders_of_parts_are_official(place: str, tmp_path: Path) -> None:
+    other = place.replace("images", "masks").replace("A/", "label/")
+    for number, part in enumerate(["train"] * 5 + ["val", "test"]):
+        for form in (place, other):
+            write(tmp_path / form.format(part=part, name=f"{number}.png"), ramp(number % 3))
+    data = open_pairs(str(tmp_path))
+    assert [len(data.train), len(data.held_out)] == [5, 2]
+    batch = batch_at(data.train, 0, 5, seed=0, size=40, fit="patch")
+    assert torch.equal((batch.image * 255).round().long(), batch.mask)
+    assert batch.label is None
 
 
 def test_a_second_folder_can_be_named_and_stems_may_end_in_mask(folder: Path, tmp_path: Path) -> None:
@@ -261,6 +276,22 @@ def test_two_files_of_a_stem_are_refused(folder: Path) -> None:
     write(folder / "masks" / "0.tif", ramp(0))
     with pytest.raises(DataError, match="two mask files of this stem"):
         open_pairs(str(folder))
+
+
+def test_what_was_packed_is_opened_by_its_fingerprint(folder: Path) -> None:
+    first = open_pairs(str(folder), 0.3)
+    shutil.rmtree(folder)
+    again = open_packed(first.train.fingerprint, str(folder), 0.3)
+    assert is_packed(first.train.fingerprint)
+    for one, other in ((first.train, again.train), (first.held_out, again.held_out)):
+        assert (one.names, one.name, one.fingerprint) == (other.names, other.name, other.fingerprint)
+    before, after = (batch_at(data.train, 0, 4, seed=0, size=24, augment=EVERYTHING) for data in (first, again))
+    assert torch.equal(before.image, after.image)
+    assert torch.equal(before.mask, after.mask)
+    assert torch.equal(before.pair, after.pair)
+    record_path(first.train.fingerprint).write_text("{}")
+    with pytest.raises(DataError, match="missing or damaged"):
+        open_packed(first.train.fingerprint, str(folder))
 
 
 def test_the_fingerprint_is_of_everything(folder: Path) -> None:

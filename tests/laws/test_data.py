@@ -534,7 +534,7 @@ def test_the_side_is_the_users_or_the_sets_own_or_the_usual_one(photos: Photos) 
     assert [*sides, DataSettings(size=32).side(wide)[0]] == [20, 64, 64, 32]
 
 
-@pytest.mark.parametrize("module", ["pinxit.data.settings", "pinxit.commands.data"])
+@pytest.mark.parametrize("module", ["pinxit.data.settings", "pinxit.actions.data"])
 def test_settings_and_commands_do_not_import_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -174,5 +174,5 @@ def test_a_chain_unites_masks_and_tells_the_first_level_there_is() -> None:
 
 def test_a_picture_is_not_made_smaller_under_its_mask() -> None:
     assert Chain.parse("downscale(scale=2) | downscale(scale=3) | boxes").shrinks == 6
-    with pytest.raises(UsageError, match="holes come after downscale"):
+    with pytest.raises(UsageError, match="downscale must come before holes"):
         Chain.parse("boxes | noise | downscale(scale=2)")

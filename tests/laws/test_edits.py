@@ -1,4 +1,4 @@
-"""Laws over the table of editors: pure, repeatable, in range, kept to mask and strength, and seamless in tiles."""
+"""Laws over the table of edits: pure, repeatable, in range, within mask and strength, seamless in tiles."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from test_style import drawn_style
 
 import pinxit
 from pinxit.edits import EDITS
-from pinxit.edits.bound import Bound, Edit
+from pinxit.edits.bound import Bound
 from pinxit.edits.engine import edit_picture
 from pinxit.edits.mask import Mask
+from pinxit.edits.settings import Edit
 from pinxit.images import Picture
 from pinxit.settings import Settings, chain_document, chain_text, parse_chain
 
@@ -32,7 +33,7 @@ def model(name: str, **settings: object) -> dict[str, object]:
     return {"model": untrained(Path(MODELS.name) / f"{name}.safetensors", **settings)}
 
 
-# Settings that change a picture, and with which slow editors are quick.
+# Settings that change a picture, and make slow edits quick.
 CASES: dict[str, dict[str, object]] = {
     "adjust": {
         "exposure": 0.5,
@@ -69,48 +70,48 @@ PICTURES = {
     "one pixel": PHOTO[:1, :1],
     "one row": PHOTO[:1],
 }
-each_editor = pytest.mark.parametrize("name", EDITS)
+each_edit = pytest.mark.parametrize("name", EDITS)
 each_of_whole_pictures = pytest.mark.parametrize("name", [name for name in EDITS if name not in FILLS_HOLES])
 each_picture = pytest.mark.parametrize("kind", PICTURES)
 
 
 def grown(plane: np.ndarray, bound: Bound) -> np.ndarray:
-    """What an edit is to keep: the picture or the mask, with its edges repeated where the edit makes room."""
-    return np.pad(plane, (*bound.room, *((0, 0),) * (plane.ndim - 2)), mode="edge")
+    """The picture or the mask that an edit must keep, its edges repeated over the edit's padding."""
+    return np.pad(plane, (*bound.padding, *((0, 0),) * (plane.ndim - 2)), mode="edge")
 
 
-def editor(name: str) -> Edit:
+def edit_of(name: str) -> Edit:
     return EDITS[name].parse(CASES.get(name, {}))
 
 
 def some(pixels: np.ndarray) -> np.ndarray:
-    """A mask that is 1 in a box, fades beside it, and is 0 elsewhere."""
+    """A mask: 1 in a box, 0.5 around it, 0 elsewhere."""
     weights = np.zeros(pixels.shape[:2], np.float32)
     weights[:20, 10:30] = 0.5
     weights[:10, 15:25] = 1
     return weights
 
 
-@each_editor
+@each_edit
 def test_its_settings_are_documented_and_survive_json_and_text(name: str) -> None:
     kind = EDITS[name]
     assert (kind.__doc__ or "").partition("\n")[0].endswith(".")
     for field, info in kind.model_fields.items():
         assert (info.description or "").endswith("."), f"{name}.{field}"
-    chain = (editor(name), editor(name))
+    chain = (edit_of(name), edit_of(name))
     assert parse_chain(json.dumps(chain_document(chain, EDITS)), EDITS, "edit") == chain
     assert parse_chain(chain_text(chain, EDITS), EDITS, "edit") == chain
     assert isinstance(chain[0], Settings)
 
 
-@each_editor
+@each_edit
 @each_picture
 def test_it_gives_the_same_bytes_twice_and_leaves_its_input_alone(name: str, kind: str) -> None:
     pixels = PICTURES[kind].copy()
-    first = edit_picture(Picture(pixels), [editor(name)], some(pixels))
+    first = edit_picture(Picture(pixels), [edit_of(name)], some(pixels))
     np.testing.assert_array_equal(pixels, PICTURES[kind])
-    bound = editor(name).bind()
-    for _ in range(2):  # bound once, run twice: nothing of the first picture is left in the second
+    bound = edit_of(name).bind()
+    for _ in range(2):  # bound once, run twice: the second run must not depend on the first picture
         again = edit_picture(Picture(pixels), [bound], some(pixels))
         np.testing.assert_array_equal(again.pixels, first.pixels)
         edit_picture(Picture(255 - PHOTO), [bound], some(PHOTO))
@@ -119,10 +120,10 @@ def test_it_gives_the_same_bytes_twice_and_leaves_its_input_alone(name: str, kin
     assert first.pixels.dtype == pixels.dtype
 
 
-@each_editor
+@each_edit
 @each_picture
 def test_outside_the_mask_and_at_strength_0_no_bit_changes(name: str, kind: str) -> None:
-    picture, bound = Picture(PICTURES[kind]), editor(name).bind()
+    picture, bound = Picture(PICTURES[kind]), edit_of(name).bind()
     if bound.scale > 1:
         pytest.skip("no pixel of an enlarged picture is one of the old")
     weights, before = some(picture.pixels), grown(picture.pixels, bound)
@@ -138,9 +139,9 @@ def test_outside_the_mask_and_at_strength_0_no_bit_changes(name: str, kind: str)
 
 
 def test_200_random_masked_edits_change_no_bit_outside_the_mask() -> None:
-    """Chains of any edits that neither enlarge nor learn for long; what one widens the mask to counts as the mask."""
+    """Chains of any edits that neither enlarge nor train for long. A mask that an edit widens counts as the mask."""
     rng, changed = np.random.default_rng(0), 0
-    bounds = [bound for name in EDITS if (bound := editor(name).bind()).scale == 1 and bound.radius is not None]
+    bounds = [bound for name in EDITS if (bound := edit_of(name).bind()).scale == 1 and bound.radius is not None]
     for _ in range(200):
         high, wide = rng.integers(20, 60, 2)
         top, left = rng.integers(400, size=2)
@@ -162,9 +163,9 @@ def test_200_random_masked_edits_change_no_bit_outside_the_mask() -> None:
 
 @each_of_whole_pictures
 def test_half_its_strength_is_half_way(name: str) -> None:
-    picture, bound = Picture(PHOTO), editor(name).bind()
-    if bound.tempered(0.5)[1] != 0.5:
-        pytest.skip("it is strong or weak by itself: test_style.py")
+    picture, bound = Picture(PHOTO), edit_of(name).bind()
+    if bound.at_strength(0.5)[1] != 0.5:
+        pytest.skip("it has a strength of its own: test_style.py")
     for mask in (None, np.ones(PHOTO.shape[:2], np.float32)):
         nothing, half, whole = (
             edit_picture(picture, [bound], mask, strength=strength).pixels.astype(float) for strength in (0, 0.5, 1)
@@ -176,17 +177,17 @@ def test_half_its_strength_is_half_way(name: str) -> None:
 @each_of_whole_pictures
 def test_grey_and_alpha_are_edited_as_grey(name: str) -> None:
     grey = np.concatenate([PHOTO[..., [0, 0, 0]], PHOTO[..., 1:2] // 2 + 100], axis=2)
-    edited = edit_picture(Picture(grey, mode="LA"), [editor(name)]).pixels
+    edited = edit_picture(Picture(grey, mode="LA"), [edit_of(name)]).pixels
     assert (edited[..., :1] == edited[..., :3]).all()
-    np.testing.assert_array_equal(edited[..., :1], edit_picture(Picture(grey[..., :1]), [editor(name)]).pixels)
+    np.testing.assert_array_equal(edited[..., :1], edit_picture(Picture(grey[..., :1]), [edit_of(name)]).pixels)
 
 
-@each_editor
+@each_edit
 def test_tiles_cannot_be_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(SIZES) >= 40
-    bound = editor(name).bind().fitted(PHOTO)
+    bound = edit_of(name).bind().for_picture(PHOTO)
     if bound.radius is None:
-        pytest.skip("it looks at the whole picture")
+        pytest.skip("it takes the whole picture")
     for high, wide in SIZES:
         pixels = data.astronaut()[60 : 60 + high, 190 : 190 + wide].astype(np.float32) / 255
         mask = some(pixels) if name in FILLS_HOLES else None
@@ -198,17 +199,17 @@ def test_tiles_cannot_be_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @each_of_whole_pictures
 def test_deep_pictures_gain_from_their_depth(name: str) -> None:
-    """The edit of 16 bits is that of 8 bits, but for the rounding of the latter."""
-    shallow = edit_picture(Picture(PHOTO), [editor(name)]).pixels
-    deep = edit_picture(Picture(PHOTO.astype(np.uint16) * 257), [editor(name)]).pixels
+    """The edit of 16 bits equals that of 8 bits, except for rounding to 8 bits."""
+    shallow = edit_picture(Picture(PHOTO), [edit_of(name)]).pixels
+    deep = edit_picture(Picture(PHOTO.astype(np.uint16) * 257), [edit_of(name)]).pixels
     assert np.abs(deep / 257 - shallow).max() <= 0.6
     assert (deep % 257 != 0).any() or name == "identity"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@each_editor
+@each_edit
 def test_it_does_with_every_kind_of_file(name: str, kind: str) -> None:
-    picture, bound = loaded(kind), editor(name).bind()
+    picture, bound = loaded(kind), edit_of(name).bind()
     edited = edit_picture(picture, [bound], some(picture.pixels))
     high, wide, channels = grown(picture.pixels, bound).shape
     assert edited.pixels.shape == (high * bound.scale, wide * bound.scale, channels)
@@ -216,10 +217,10 @@ def test_it_does_with_every_kind_of_file(name: str, kind: str) -> None:
     assert (edited.keeps, edited.mode) == (picture.keeps, picture.mode)
 
 
-def test_a_new_editor_is_one_class_and_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example of CONTRIBUTING.md, run: it edits by name, in chains, and keeps the laws."""
+def test_a_new_edit_is_one_class_and_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example of CONTRIBUTING.md runs: it edits by name and in chains, and passes the laws."""
     text = Path(__file__).parents[2].joinpath("CONTRIBUTING.md").read_text()
-    section = text.partition("## An editor")[2].partition("\n## ")[0]
+    section = text.partition("## An edit:")[2].partition("\n## ")[0]
     (code, row) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     assert row.count("\n") == 2, "a comment and a row"
     space: dict[str, object] = {}

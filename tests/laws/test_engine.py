@@ -1,4 +1,4 @@
-"""The engine under every edit: tiles, memory, masks, alpha and depth, and an edit that breaks its word."""
+"""The engine under every edit: tiles, memory, masks, alpha and depth, and edits that return what they must not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pinxit
 from pinxit.edits import engine, tiles
 from pinxit.edits.adjust import Adjust
 from pinxit.edits.bound import Bound, Local
-from pinxit.edits.engine import BrokenEditorError, edit_picture, edit_stages
+from pinxit.edits.engine import BrokenEditError, edit_picture, edit_stages
 from pinxit.edits.mask import Mask, unit
 from pinxit.edits.tiles import Box, bytes_per_pixel, cut, halo_of, side_for
 from pinxit.errors import MemoryLimitError, UsageError
@@ -31,7 +31,7 @@ PHOTO = data.coffee()[100:190, 200:310]
 
 
 class Net(Bound):
-    """A small network with random weights: convolutions that see `radius` pixels, then a scale."""
+    """A small network with random weights: convolutions with a reach of `radius` pixels, then a scale."""
 
     def __init__(self, radius: int, scale: int = 1, channels: int = 3, width: int = 8) -> None:
         torch.manual_seed(0)
@@ -61,7 +61,7 @@ class Folded(Net):
 
 
 class Hole(Net):
-    """Looks at the mask as well, as inpainting does."""
+    """Takes the mask as well, as inpainting does."""
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         return super().run(image if mask is None else image * (mask == 0), mask)
@@ -144,7 +144,7 @@ def test_tiles_cover_the_picture_once_on_multiples_of_the_stride(stride: int) ->
 
 
 def test_the_trial_counts_what_a_run_holds() -> None:
-    """Two maps of 32 float32 channels, what a layer reads and what it writes, beside the picture."""
+    """Two maps of 32 float32 channels, the input and the output of a layer, beside the picture."""
     bound = Net(3, width=32)
     pixel = bytes_per_pixel(bound, 3, masked=False, device="cpu")
     assert pixel == pytest.approx(tiles.MARGIN * 4 * (32 + 32 + 3) + 4 * 3 * 5, rel=0.02)
@@ -186,7 +186,7 @@ def test_a_limit_that_does_not_do_is_told_in_one_line() -> None:
     picture = Picture(PHOTO)
     with pytest.raises(MemoryLimitError, match=r"Net: the limit leaves 0 MB"):
         edit_picture(picture, [Net(5)], memory=60_000)
-    with pytest.raises(MemoryLimitError, match=r"Middle looks at the whole picture at once and needs 1 MB"):
+    with pytest.raises(MemoryLimitError, match=r"Middle takes the whole picture at once and needs 1 MB"):
         edit_picture(picture, [Middle()], memory=1_000_000)
     edit_picture(picture, [Middle()], memory=1_100_000)
 
@@ -201,15 +201,15 @@ def test_what_looks_at_the_whole_picture_comes_in_stages() -> None:
 
 
 def test_what_is_read_off_the_whole_picture_is_so_before_tiles_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every edit of a chain knows the picture that the one before it gave."""
+    """Every edit of a chain measures the output of the one before it."""
 
     class Centred(Bound):
         radius, mean = 0, 0.0
 
-        def fitted(self, pixels: np.ndarray) -> Bound:
-            fitted = Centred()
-            fitted.mean = float(unit(pixels).mean())
-            return fitted
+        def for_picture(self, pixels: np.ndarray) -> Bound:
+            known = Centred()
+            known.mean = float(unit(pixels).mean())
+            return known
 
         def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
             return (image - self.mean + 0.5).clamp(0, 1)
@@ -261,7 +261,7 @@ def test_200_masked_edits_change_no_bit_outside_the_mask() -> None:
 
 
 def test_what_no_one_sees_bleeds_into_nothing() -> None:
-    """Green beside a red edge, under full transparency: a blur of the red stays red, and the green stays as it was."""
+    """Hidden green beside red: a blur of the red stays red, and the green stays as it was."""
     pixels = np.zeros((20, 20, 4), np.uint8)
     pixels[:, :10] = (200, 0, 0, 255)
     pixels[:, 10:] = (0, 255, 0, 0)
@@ -314,7 +314,7 @@ def test_an_edit_that_breaks_its_word_is_named_and_gives_nothing(fault: str, rad
             return function(image)
 
     Faulty.radius = radius
-    with pytest.raises(BrokenEditorError, match=f"Faulty gave .*{told}"):
+    with pytest.raises(BrokenEditError, match=f"Faulty returned .*{told}"):
         edit_picture(Picture(PHOTO), [Faulty()])
 
 
@@ -322,18 +322,18 @@ def test_a_change_outside_the_mask_is_our_fault_and_told(monkeypatch: pytest.Mon
     mask = np.zeros(PHOTO.shape[:2], np.float32)
     mask[0, 0] = 1
     monkeypatch.setattr(engine._Pass, "_weight", lambda task, part: torch.ones(()))
-    with pytest.raises(BrokenEditorError, match="Net: pixels changed that were not to change"):
+    with pytest.raises(BrokenEditError, match="Net: pixels changed outside the mask"):
         edit_picture(Picture(PHOTO), [Net(1)], mask)
     monkeypatch.setattr(engine._Pass, "_untouched", lambda task, part: False)
-    with pytest.raises(BrokenEditorError, match="pixels changed"):
+    with pytest.raises(BrokenEditError, match="pixels changed"):
         edit_picture(Picture(PHOTO), [Net(1)], strength=0)
 
 
 def test_wrong_requests_are_one_line() -> None:
     picture, net = Picture(PHOTO), Net(1)
-    with pytest.raises(UsageError, match="no edit is asked for"):
+    with pytest.raises(UsageError, match="no edit is given"):
         edit_picture(picture, [])
-    with pytest.raises(UsageError, match="strength: should be within 0 and 1, not 2"):
+    with pytest.raises(UsageError, match="strength: should be between 0 and 1, not 2"):
         edit_picture(picture, [net], strength=2)
     for wrong in (np.ones((3, 3)), np.full(PHOTO.shape[:2], 2.0), np.full(PHOTO.shape[:2], np.nan)):
         with pytest.raises(UsageError, match="the mask should be"):
@@ -367,6 +367,7 @@ def test_from_python_files_pictures_and_arrays_are_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_24_megapixels_are_enlarged_within_2_gb() -> None:
     code = """
 import resource, numpy as np

@@ -1,4 +1,4 @@
-"""Low-light enhancement: what the network sees, what its curve undoes, and the edit, with and without a denoiser."""
+"""Low-light enhancement: the network's input, what its curve undoes, and the edit with and without a denoiser."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pinxit import models
 from pinxit.data import Batch
 from pinxit.degradations import Chain
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.enhancer import bands
-from pinxit.edits.restore import Denoise, Enhance, Restore
+from pinxit.edits.light import bands
+from pinxit.edits.settings import Denoise, Enhance, Restore
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.images import Picture
 from pinxit.nets.curve import BENT, LEAST, SHARES, SIDE, CurveNet, averaged, lightened, quantiles
@@ -29,7 +29,7 @@ SETTINGS = EnhancementSettings(width=8)
 
 
 def untrained_curve(path: Path) -> Path:
-    """Write the weights of an untrained network whose curves are lighter than they need be, as a run does."""
+    """Write the weights of an untrained network whose curves brighten too much, in the format of a run."""
     torch.manual_seed(0)
     network = SETTINGS.build(PictureShape(32, 3)).curve
     network.layers.last.bias.data = torch.tensor([-0.3, 0.2])
@@ -126,7 +126,7 @@ def test_each_picture_is_darkened_by_its_own_draws() -> None:
 
 
 def test_noise_is_not_counted_and_light_is() -> None:
-    """The judgement of a known curve is that of means of pixels: high in spite of the noise, and low in the dark."""
+    """The score of a known curve compares means of pixels: high in spite of the noise, low for a dark result."""
     objective = EnhancementSettings(width=8, degrade="dark(gain=0.2, read_noise=0.01)").build(PictureShape(96, 3))
     pictures = Batch(image=photograph()[None], seed=1, step=2)
     readings = {}
@@ -139,7 +139,7 @@ def test_noise_is_not_counted_and_light_is() -> None:
 
 
 class Known(torch.nn.Module):
-    """In a network's place: always the same curve."""
+    """Stands in for a network: always the same curve."""
 
     def __init__(self, gain: float) -> None:
         super().__init__()

@@ -26,8 +26,7 @@ from pinxit import runtime
 from pinxit.cli import run
 from pinxit.edits import EDITS
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.restore import Denoise, Enhance, Restore
-from pinxit.edits.style import Stylize
+from pinxit.edits.settings import Denoise, Enhance, Restore, Stylize
 from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.hardware import Hardware
 from pinxit.images import Picture
@@ -118,7 +117,7 @@ def test_a_file_computes_what_pytorch_does_at_any_size(files, case: str, size: t
     given |= {"mask": torch.from_numpy(holes)[None, ..., None]} if holes is not None else {}
     given |= {name: torch.tensor(value) for name, value in told.items()}
     with torch.no_grad():
-        expected = export.portable_of(weights, [export.made_up((8, 8), 0)]).network(**given)[0].numpy()
+        expected = export.portable_of(weights, [export.synthetic((8, 8), 0)]).network(**given)[0].numpy()
     assert made.shape == (size[0] * model.scale, size[1] * model.scale, model.channels)
     np.testing.assert_allclose(made, expected, atol=TOLERANCE if holes is None else 10 * TOLERANCE)  # bridges round
     if told:
@@ -187,7 +186,7 @@ def test_a_file_paints_what_pytorch_does_at_any_size(files, case: str, size: tup
     given = {name: torch.as_tensor(value) for name, value in told.items()}
     given = {name: value[None] if value.ndim else value for name, value in given.items()}
     with torch.no_grad():
-        network = export.portable_of(weights, [export.made_up((8, 8), 0)]).network
+        network = export.portable_of(weights, [export.synthetic((8, 8), 0)]).network
         expected = network(image=torch.from_numpy(image)[None], **given)[0].numpy()
     np.testing.assert_allclose(model.run(image, None, told), expected, atol=10 * TOLERANCE)
     if told:
@@ -226,16 +225,16 @@ def test_who_needs_a_style_and_who_does_not(files, tmp_path: Path) -> None:
         assert error.value.exit_code == 2
     with pytest.raises(UsageError, match="one style"):
         Stylize(model=file, style=photo).bind()
-    with pytest.raises(UsageError, match="not style"):
+    with pytest.raises(UsageError, match="not of `pinxit train style`"):
         Stylize(model=files("told")[1]).bind()
-    with pytest.raises(UsageError, match="not enhance"):
+    with pytest.raises(UsageError, match="not of `pinxit train enhance`"):
         Enhance(model=file).bind()
 
 
 @pytest.mark.slow
 def test_any_style_is_painted_without_torch_as_with_it(files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Hardware, "autocast", lambda hardware: nullcontext())
-    assert Stylize().scale == runtime.STROKES
+    assert Stylize(quick=True).strokes == runtime.STROKES
     (weights, file), photo, style, out = files("any"), *(tmp_path / f"{name}.png" for name in ("photo", "style", "out"))
     Image.fromarray(PHOTO).save(photo)
     Image.fromarray(data.coffee()).save(style)  # so large that it is made smaller
@@ -250,7 +249,7 @@ def test_any_style_is_painted_without_torch_as_with_it(files, tmp_path: Path, mo
         Stylize(model=file).bind()
     with pytest.raises(UsageError, match="one style"):
         Stylize(model=file, style=(photo, style)).bind()
-    with pytest.raises(UsageError, match="pinxit edit stylize"):
+    with pytest.raises(UsageError, match="not of `pinxit train restore`"):
         Restore(model=file).bind()
 
 
@@ -362,7 +361,10 @@ def test_the_curve_for_the_whole_picture_is_in_the_file(tmp_path: Path) -> None:
     objective = pinxit.EnhancementSettings(width=8).build(PictureShape(32, 3))
     objective.networks["curve"].layers.last.weight.data.normal_(0, 0.05)
     portable = export.Portable(
-        export.Lightening(objective), [{"image": torch.rand(1, 40, 90, 3) / 4}], {"image": (0, 1, 2)}, {"weights": "x"}
+        export.EnhancementGraph(objective),
+        [{"image": torch.rand(1, 40, 90, 3) / 4}],
+        {"image": (0, 1, 2)},
+        {"weights": "x"},
     )
     (tmp_path / "light.onnx").write_bytes(export._described(export._traced(portable), portable))
     for size in ((5, 7), (64, 64), (131, 300)):
@@ -401,7 +403,7 @@ def test_nothing_is_written_that_departs_from_pytorch(files, tmp_path: Path, mon
         return model
 
     monkeypatch.setitem(export.PRECISIONS, "float32", other)
-    with pytest.raises(export.OurFaultError, match="departs"):
+    with pytest.raises(export.OurFaultError, match="differs"):
         export.export(files("enlarging")[0], tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""The dial of fidelity and the map of what an enlarged picture invented."""
+"""The fidelity setting, and the map of where an enlarged picture contradicts its original."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pinxit.cli import run
 from pinxit.degradations import resize_bicubic
 from pinxit.edits.bound import Bound
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.fidelity import HOTTEST, Faithful, disagreement, heat
-from pinxit.edits.restore import Upscale
+from pinxit.edits.restore import HOTTEST, Faithful, disagreement, heat
+from pinxit.edits.settings import Upscale
 from pinxit.errors import UsageError
 from pinxit.images import Picture, load_image
 
@@ -27,7 +27,7 @@ IMAGE = torch.from_numpy(PHOTO).permute(2, 0, 1).float() / 255 * 0.5 + 0.25
 
 
 class Blocks(Bound):
-    """Makes of each pixel `scale` x `scale` of them, and is wrong about all: each block is darker by a tenth."""
+    """Repeats each pixel `scale` x `scale` times and makes all of them a tenth too dark."""
 
     radius = 0
 
@@ -52,8 +52,8 @@ def test_the_dial_goes_in_a_line_to_a_result_that_made_small_is_the_picture(scal
 
 @pytest.mark.parametrize("scale", [2, 3])
 def test_one_round_is_that_of_irani_and_peleg(scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the picture lacks, made large by bicubic interpolation, is added (by Pillow)."""
-    monkeypatch.setattr("pinxit.edits.fidelity.ROUNDS", 1)
+    """The residual, enlarged by bicubic interpolation (by Pillow), is added."""
+    monkeypatch.setattr("pinxit.edits.restore.ROUNDS", 1)
     start = Blocks(scale).run(IMAGE, None)
     lacks = [Image.fromarray(plane.numpy()) for plane in residual(start)]
     size = start.shape[2], start.shape[1]
@@ -99,7 +99,7 @@ def test_on_the_map_what_no_one_sees_agrees_and_grey_is_a_colour() -> None:
     np.testing.assert_allclose(found, disagreement(Picture(PHOTO), Picture(255 - PHOTO)) * (alpha[..., 0] > 0))
     assert disagreement(Picture(PHOTO[..., :1]), Picture(PHOTO[..., :1])).max() < 1e-6
     for wrong in (PHOTO[:100], PHOTO[:60, :72], PHOTO.repeat(2, axis=0)):
-        with pytest.raises(UsageError, match="a map shows"):
+        with pytest.raises(UsageError, match="a map needs"):
             disagreement(Picture(PHOTO), Picture(wrong))
 
 
@@ -130,7 +130,7 @@ def test_a_map_lies_beside_each_result(
     assert "1 of 2 results exist already" in capsys.readouterr().err
     assert Path("out/b.png.map.png").is_file()
     Path("out/b.png").unlink()
-    assert run([*words[:-2], "out", "--map"]) == 2  # of b.png only the map is there: still nothing is replaced
+    assert run([*words[:-2], "out", "--map"]) == 2  # only the map of b.png is there: it is not replaced either
     assert run(["edit", "adjust", "out", "-o", "again"]) == 0
     assert {path.name for path in Path("again").glob("*.png")} == {"a.png"}, "a map was taken for a picture"
     assert run(["edit", "adjust", "in/a.png", "-o", "-", "--map"]) == 2

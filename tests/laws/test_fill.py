@@ -1,4 +1,4 @@
-"""Holes that are filled: what is seen, what is kept, how wide they may be; erasing and outpainting."""
+"""Filled holes: hidden pixels have no influence, known ones stay, any width works; erasing and outpainting."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from pinxit.edits.adjust import Adjust
 from pinxit.edits.bound import Bound
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.fill import RIM, Fill, halved
-from pinxit.edits.restore import Erase, Inpaint, Outpaint, Upscale
+from pinxit.edits.restore import RIM, Fill, halved
+from pinxit.edits.settings import Erase, Inpaint, Outpaint, Upscale
 from pinxit.errors import UsageError
 from pinxit.images import Picture, resize
 
@@ -26,7 +26,7 @@ PHOTO = data.astronaut()[20:141, 130:275]
 
 
 class Means(Bound):
-    """Fills a pixel with the mean of what is known no farther than `RIM` pixels, and with black where nothing is."""
+    """Fills a pixel with the mean of the known pixels within `RIM`, and with black if there are none."""
 
     radius = RIM
 
@@ -99,13 +99,13 @@ def test_erasing_takes_a_margin_beyond_the_mask_and_fades_out(model: Path, margi
     filled = ((away <= margin) | (away < margin + fade)).astype(np.float32)
     plain = edit_picture(Picture(PHOTO), [Inpaint(model=model)], filled)
     np.testing.assert_array_equal(erased[away <= margin], plain.pixels[away <= margin])
-    both = edit_picture(Picture(PHOTO), edits, mask).pixels  # the other edits of a chain keep to the mask as it is
+    both = edit_picture(Picture(PHOTO), edits, mask).pixels  # the other edits of a chain use the mask as given
     np.testing.assert_array_equal(both[mask == 0], erased[mask == 0])
     assert both[mask > 0].mean() > erased[mask > 0].mean()
 
 
 @pytest.mark.parametrize(
-    ("asked", "room"),
+    ("asked", "padding"),
     [
         ({"pixels": 3}, ((3, 3), (3, 3))),
         ({"pixels": 3, "left": 0, "bottom": 50}, ((3, 50), (0, 3))),
@@ -116,7 +116,7 @@ def test_erasing_takes_a_margin_beyond_the_mask_and_fades_out(model: Path, margi
 )
 @pytest.mark.parametrize("masked", [False, True])
 def test_outpainting_keeps_the_picture_and_fills_the_rest(
-    model: Path, asked: dict[str, int], room: tuple[tuple[int, int], ...], masked: bool
+    model: Path, asked: dict[str, int], padding: tuple[tuple[int, int], ...], masked: bool
 ) -> None:
     mask = hole(PHOTO.shape[:2], 0, 0, 50, 145) if masked else None
     alpha = np.full_like(PHOTO[..., :1], 255)
@@ -124,12 +124,12 @@ def test_outpainting_keeps_the_picture_and_fills_the_rest(
     alpha[60:70] = 0
     pixels, bound = np.concatenate([PHOTO, alpha], axis=2), Outpaint(model=model, **asked).bind()
     wider = edit_picture(Picture(pixels), [bound], mask).pixels
-    (top, bottom), (left, right) = room
+    (top, bottom), (left, right) = padding
     assert wider.shape == (121 + top + bottom, 145 + left + right, 4)
     inside = np.s_[top : top + 121, left : left + 145]
     np.testing.assert_array_equal(wider[inside], pixels)
-    np.testing.assert_array_equal(wider[..., 3], np.pad(alpha[..., 0], room, mode="edge"))
-    repeated = np.pad(pixels, (*room, (0, 0)), mode="edge")
+    np.testing.assert_array_equal(wider[..., 3], np.pad(alpha[..., 0], padding, mode="edge"))
+    repeated = np.pad(pixels, (*padding, (0, 0)), mode="edge")
     changed = (wider != repeated).any(axis=2)
     assert changed.sum() > 0.5 * (changed.size - 121 * 145)
 

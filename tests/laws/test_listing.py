@@ -1,4 +1,4 @@
-"""Which pictures words mean, and what results are called: never two of one name, whatever the names are."""
+"""Which pictures a request names, and the names of results: no two share a name, whatever the pictures are named."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""The loop of a camera: what is shown, how fast it says it is, and how it ends. No camera and no OpenCV is needed."""
+"""The camera loop: what it shows, the rate it reports, and how it ends. Needs neither a camera nor OpenCV."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pinxit.cli import run
 from pinxit.edits.adjust import Adjust
 from pinxit.edits.engine import edit_picture
 from pinxit.edits.mask import Mask
-from pinxit.images import Picture
+from pinxit.images import Picture, at_most
 from pinxit.jobs.chain import LoadedChain
 from pinxit.jobs.film import Deflicker
-from pinxit.jobs.live import Shown, at_most, live
+from pinxit.jobs.live import Shown, live
 from pinxit.jobs.settings import EditSettings
 
 FRAMES = [np.roll(data.astronaut()[:30, :40], number, 1) for number in range(9)]
@@ -56,13 +56,13 @@ def test_it_ends_when_the_shower_has_enough_or_at_an_interrupt(interrupted: bool
     assert live(iter(FRAMES), lambda frame: frame, show).frames == len(shown) == 4
 
 
-@pytest.mark.parametrize(("side", "size"), [(None, (30, 40)), (40, (30, 40)), (20, (15, 20)), (1, (1, 1))])
-def test_large_frames_are_made_smaller(side: int | None, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("side", "size"), [(50, (30, 40)), (40, (30, 40)), (20, (15, 20)), (1, (1, 1))])
+def test_large_frames_are_made_smaller(side: int, size: tuple[int, int]) -> None:
     assert at_most(FRAMES[0], side).shape == (*size, 3)
 
 
 class Capture:
-    """OpenCV's way to read a camera: rows of blue, green and red."""
+    """OpenCV's interface to a camera: frames in blue, green and red."""
 
     def __init__(self, source: int | str) -> None:
         self.left = [frame[..., ::-1] for frame in FRAMES] if source in (0, "film.mp4") else None
@@ -79,7 +79,7 @@ class Capture:
 
 @pytest.fixture
 def opencv(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """An OpenCV with one camera and one window; what it shows."""
+    """A fake OpenCV with one camera and one window; returns the frames it shows."""
     cv2, shown = ModuleType("cv2"), []
     cv2.utils = ModuleType("utils")
     cv2.utils.logging = ModuleType("logging")

@@ -18,8 +18,8 @@ COLOUR[10:15, 20:25] = (250, 10, 0)
 PICTURE = Picture(COLOUR)
 
 
-def weights(picture: Picture = PICTURE, drawn: Picture | np.ndarray | None = None, **settings: object) -> np.ndarray:
-    found = Mask.parse(settings).weights(picture, drawn)
+def weights(picture: Picture = PICTURE, mask: Picture | np.ndarray | None = None, **settings: object) -> np.ndarray:
+    found = Mask.parse(settings).weights(picture, mask)
     assert found is not None
     assert (found.dtype, found.shape) == (np.float32, picture.pixels.shape[:2])
     return found
@@ -63,17 +63,17 @@ def test_brightness_is_the_luma_of_the_files_numbers() -> None:
 
 def test_a_drawn_mask_is_white_where_to_change_and_transparent_is_black() -> None:
     grey = RNG.integers(0, 256, (30, 40, 1), dtype=np.uint8)
-    np.testing.assert_allclose(weights(drawn=Picture(grey)), grey[..., 0] / 255, atol=1e-6)
-    np.testing.assert_allclose(weights(drawn=Picture(grey.astype(np.uint16) * 257)), grey[..., 0] / 255, atol=1e-6)
+    np.testing.assert_allclose(weights(mask=Picture(grey)), grey[..., 0] / 255, atol=1e-6)
+    np.testing.assert_allclose(weights(mask=Picture(grey.astype(np.uint16) * 257)), grey[..., 0] / 255, atol=1e-6)
     white = np.full((30, 40, 4), 255, np.uint8)
     white[..., 3:] = grey
-    np.testing.assert_allclose(weights(drawn=Picture(white)), grey[..., 0] / 255, atol=1e-6)
-    np.testing.assert_array_equal(weights(drawn=grey[..., 0] > 99), grey[..., 0] > 99)
-    np.testing.assert_array_equal(weights(drawn=grey[..., 0] / np.float32(255)), grey[..., 0] / np.float32(255))
+    np.testing.assert_allclose(weights(mask=Picture(white)), grey[..., 0] / 255, atol=1e-6)
+    np.testing.assert_array_equal(weights(mask=grey[..., 0] > 99), grey[..., 0] > 99)
+    np.testing.assert_array_equal(weights(mask=grey[..., 0] / np.float32(255)), grey[..., 0] / np.float32(255))
 
 
 def test_all_ways_that_are_given_must_agree() -> None:
-    found = weights(drawn=np.arange(40) / 39 * np.ones((30, 1)), box=(0, 0, 30, 12), colour="red", tolerance=0.04)
+    found = weights(mask=np.arange(40) / 39 * np.ones((30, 1)), box=(0, 0, 30, 12), colour="red", tolerance=0.04)
     expected = np.zeros((30, 40))
     expected[10:12, 20:25] = np.arange(20, 25) / 39
     others = (np.abs(COLOUR - [255.0, 0, 0]) <= 10).all(axis=2)
@@ -87,19 +87,19 @@ def test_growing_is_dilation_by_a_disc_and_comes_after_inverting() -> None:
     for grow in (1, 2.5, 4):
         reach = np.arange(-5, 6)
         disc = reach[:, None] ** 2 + reach**2 <= grow**2
-        np.testing.assert_array_equal(weights(drawn=chosen, grow=grow), binary_dilation(chosen, disc))
-        np.testing.assert_array_equal(weights(drawn=chosen, grow=grow, invert=True), binary_dilation(~chosen, disc))
+        np.testing.assert_array_equal(weights(mask=chosen, grow=grow), binary_dilation(chosen, disc))
+        np.testing.assert_array_equal(weights(mask=chosen, grow=grow, invert=True), binary_dilation(~chosen, disc))
 
 
 def test_feathering_fades_in_a_line_and_ends() -> None:
     chosen = np.zeros((30, 40), bool)
     chosen[:, :10] = True
-    row = weights(drawn=chosen, grow=3, feather=4)[15]
+    row = weights(mask=chosen, grow=3, feather=4)[15]
     np.testing.assert_allclose(row[:20], [1] * 13 + [0.75, 0.5, 0.25] + [0] * 4, atol=1e-6)
     assert (row[16:] == 0).all()  # exactly: outside, no bit changes
-    soft = weights(drawn=np.where(chosen, 1, 0.25), feather=2)[15]
+    soft = weights(mask=np.where(chosen, 1, 0.25), feather=2)[15]
     np.testing.assert_allclose(soft[8:13], [1, 1, 0.5, 0.25, 0.25], atol=1e-6)
-    assert (weights(drawn=np.zeros((30, 40)), grow=9, feather=9) == 0).all()
+    assert (weights(mask=np.zeros((30, 40)), grow=9, feather=9) == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -123,12 +123,12 @@ def test_what_is_no_mask_is_one_line(settings: dict[str, object], line: str) -> 
 
 def test_a_mask_that_does_not_fit_the_picture_is_refused() -> None:
     with pytest.raises(UsageError, match="the mask has 40 x 31 pixels and the picture 40 x 30"):
-        weights(drawn=np.ones((31, 40)))
-    with pytest.raises(UsageError, match="begins at 40, 0, outside the picture of 40 x 30"):
+        weights(mask=np.ones((31, 40)))
+    with pytest.raises(UsageError, match="starts at 40, 0, outside the picture of 40 x 30"):
         weights(box=(40, 0, 1, 1))
     for wrong in (np.full((30, 40), 2.0), np.full((30, 40), np.nan), np.ones((30, 40), int), np.ones((30, 40, 1))):
         with pytest.raises(UsageError, match="a mask array is"):
-            weights(drawn=wrong)
+            weights(mask=wrong)
 
 
 def test_a_mask_survives_json() -> None:

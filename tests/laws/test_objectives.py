@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,9 @@ from pinxit.training import plan as plan_module
 from pinxit.training import train as train_module
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.store import Checkpoints
-from pinxit.training.trainer import Trainer, schedule
+from pinxit.training.trainer import Trainer, check_range, schedule
+
+pytestmark = pytest.mark.usefixtures("no_report")
 
 STYLES = tempfile.TemporaryDirectory(prefix="pinxit-")
 STYLE = Path(STYLES.name) / "style.png"
@@ -334,9 +337,15 @@ def test_pictures_of_0_to_255_are_refused_before_anything_moves(settings: Object
     machine = trainer(settings)
     before = copy.deepcopy(machine.state())
     machine.batches = lambda step: dataclasses.replace(batch(step), image=255 * batch(step).image)
-    with pytest.raises(DataError, match=r"must be in \[0, 1\] .* to 25[45]"):
+    with pytest.raises(DataError, match=r"must be in \[0, 1\].* to 25[45]"):
         machine.advance()
     assert all(torch.equal(value, before[name]) for name, value in machine.state().items())
+
+
+@pytest.mark.parametrize("wrong", [[0.0, 255.0], [-0.5, 0.5], [math.nan, 0.0]])
+def test_pictures_below_0_and_not_a_number_are_refused_too(wrong: list[float]) -> None:
+    with pytest.raises(DataError, match=r"must be in \[0, 1\]"):
+        check_range(torch.tensor(wrong))
 
 
 def test_clipping_bounds_the_gradient_and_reports_its_norm_before() -> None:
@@ -586,7 +595,7 @@ def test_active_units_are_dimensions_whose_means_vary() -> None:
         (VAE(adversarial=1, adversarial_loss="wasserstein"), PictureShape(20, 3), "--adversarial-loss"),
         (VAE(levels=2, penalty="mmd"), PictureShape(20, 3), "--levels"),
         (VAE(levels=2, pseudo_inputs=5), PictureShape(20, 3), "--pseudo-inputs"),
-        (VAE(levels=7), PictureShape(20, 3), "--latent 6"),
+        (VAE(levels=7), PictureShape(20, 3), "--latent of at least 7"),
         (VAE(conditional=True), PictureShape(20, 3), "needs classes"),
         (VAE(), PictureShape(300, 3), "16 to 256"),
     ],

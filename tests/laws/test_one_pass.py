@@ -1,8 +1,9 @@
-"""Laws of styles painted in one pass: what strength, colours, grey and tiles keep, and what training writes down."""
+"""Laws of styles painted in one pass: strength, colours, grey, tiles, and what training records."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +14,22 @@ from skimage import data
 import pinxit
 from pinxit import hardware
 from pinxit.data.settings import PaintedSettings
-from pinxit.edits import stylizer
+from pinxit.edits import one_pass
 from pinxit.edits.bound import Bound
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.style import Stylize
+from pinxit.edits.one_pass import OnePass, TorchAnyStyle, TorchOneStyle
+from pinxit.edits.settings import Stylize
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.files import sha256
 from pinxit.images import Picture, resize, save_image
-from pinxit.nets.stylizer import AnyStyle, Painter, StyleDecoder
+from pinxit.nets.stylizer import AnyStyle, StyleDecoder, TransformNet
 from pinxit.objectives.settings import StyleSettings
 from pinxit.objectives.style import style_encoder
 from pinxit.settings import BASE_NAMES
 from pinxit.tensors import write_tensors
 from pinxit.training.settings import TrainingSettings
+
+pytestmark = pytest.mark.usefixtures("no_report")
 
 PHOTO = data.astronaut()[20:116, 170:282]
 LUMA = np.array([0.2126, 0.7152, 0.0722])
@@ -34,10 +38,10 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def untrained_style(path: Path, kind: str) -> Path:
-    """Write the weights of a network that has learned nothing but paints something, of one style or of any."""
+    """Write the weights of an untrained network that still changes pictures, of one style or of any."""
     torch.manual_seed(0)
     settings, key, net = {
-        "one": (StyleSettings(style=path.with_name("cat.png")), "painter", Painter()),
+        "one": (StyleSettings(style=path.with_name("cat.png")), "painter", TransformNet()),
         "any": (StyleSettings(any=True, styles=path.parent), "decoder", StyleDecoder()),
     }[kind]
     torch.nn.init.normal_(net.last.weight, std=0.02)
@@ -58,13 +62,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def bound(place: Path, kind: str, **settings: object) -> Bound:
+def bound(place: Path, kind: str, **settings: object) -> OnePass:
     """An edit by one of the networks, in float32, so that sums are all that can differ."""
     if kind == "any":
         settings = {"style": place / "cat.png"} | settings
     edit = Stylize(model=place / f"{kind}.safetensors", **settings).bind()
-    assert isinstance(edit, stylizer.OnePass)
-    return stylizer.replace(edit, hardware=hardware.choose("cpu", "float32"))
+    assert isinstance(edit, OnePass)
+    return replace(edit, runner=replace(edit.runner, hardware=hardware.choose("cpu", "float32")))
 
 
 def painted(edit: Bound, pixels: np.ndarray = PHOTO, strength: float = 1.0) -> np.ndarray:
@@ -91,29 +95,30 @@ def test_kept_colours_are_the_same_to_the_rounding(place: Path, kind: str) -> No
 
 @each_kind
 @pytest.mark.parametrize("kept", [False, True])
-def test_tiles_of_a_fitted_picture_cannot_be_seen(
+def test_tiles_of_a_known_picture_cannot_be_seen(
     place: Path, kind: str, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A picture in one piece, and in windows and tiles that see no farther than they say, are the same."""
+    """A picture in one piece equals one in windows and tiles with the halo they state."""
     pixels = np.tile(PHOTO, (2, 2, 1))[:173, :213].astype(np.float32) / 255
     edit = bound(place, kind, keep_colours=kept)
     whole = painted(edit, pixels)
-    monkeypatch.setattr(stylizer, "WINDOW", 136)
+    monkeypatch.setattr(one_pass, "WINDOW", 136)
     monkeypatch.setattr("pinxit.edits.engine.side_for", lambda *_: 88)
     monkeypatch.setattr("pinxit.edits.engine.SIDE", 88)
-    fitted = edit.fitted(pixels)
-    tiles = stylizer.replace(fitted, whole=None) if isinstance(fitted, stylizer.OneStylePass) else fitted
-    monkeypatch.setattr(type(tiles), "fitted", lambda self, pixels: self)
+    runner = edit.runner.for_picture(pixels)
+    runner = replace(runner, whole=None) if isinstance(runner, TorchOneStyle) else runner
+    tiles = replace(edit, runner=runner)
+    monkeypatch.setattr(type(runner), "for_picture", lambda self, pixels: self)
     np.testing.assert_allclose(painted(tiles, pixels), whole, atol=2e-5)
 
 
 def test_statistics_gathered_in_windows_are_those_of_the_whole(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    edit = bound(place, "any")
-    assert isinstance(edit, stylizer.AnyStylePass)
+    runner = bound(place, "any").runner
+    assert isinstance(runner, TorchAnyStyle)
     pixels = np.tile(PHOTO, (2, 2, 1))[:171, :211]
-    whole = edit.gathered(pixels)
-    monkeypatch.setattr(stylizer, "WINDOW", 96)
-    for one, other in zip(edit.gathered(pixels), whole, strict=True):
+    whole = runner.gathered(pixels)
+    monkeypatch.setattr(one_pass, "WINDOW", 96)
+    for one, other in zip(runner.gathered(pixels), whole, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
@@ -122,12 +127,12 @@ def test_a_large_picture_is_painted_with_its_small_forms_statistics(
 ) -> None:
     edit = bound(place, "one")
     small = resize(PHOTO, (48, 56))
-    monkeypatch.setattr(stylizer, "SEEN", 48 * 56)
-    large = edit.fitted(PHOTO)
-    assert isinstance(large, stylizer.OneStylePass)
+    monkeypatch.setattr(one_pass, "MEASURED", 48 * 56)
+    large = edit.runner.for_picture(PHOTO)
+    assert isinstance(large, TorchOneStyle)
     assert large.whole is None
-    known = edit.fitted(small)
-    assert isinstance(known, stylizer.OneStylePass)
+    known = edit.runner.for_picture(small)
+    assert isinstance(known, TorchOneStyle)
     assert known.whole is not None
     for one, other in zip(large.known, known.known, strict=True):
         assert torch.equal(one, other)
@@ -135,8 +140,8 @@ def test_a_large_picture_is_painted_with_its_small_forms_statistics(
 
 def test_styles_are_mixed_by_their_shares(place: Path) -> None:
     cat, cup = place / "cat.png", place / "cup.png"
-    one, other = (bound(place, "any", style=style).fitted(PHOTO).wanted for style in (cat, cup))
-    mixed = bound(place, "any", style=(cat, cup), blend=(3, 1)).fitted(PHOTO).wanted
+    one, other = (bound(place, "any", style=style).runner.for_picture(PHOTO).wanted for style in (cat, cup))
+    mixed = bound(place, "any", style=(cat, cup), blend=(3, 1)).runner.for_picture(PHOTO).wanted
     for first, second, both in zip(one, other, mixed, strict=True):
         torch.testing.assert_close(both, 0.75 * first + 0.25 * second, rtol=1e-4, atol=1e-5)
     alone = painted(bound(place, "any", style=(cat, cup), blend=(1, 1e-9)))
@@ -149,9 +154,9 @@ def test_a_films_styles_are_looked_at_once_and_for_another_size_anew(
     edit, small = bound(place, "any"), PHOTO[:40, :50]
     for pixels in (PHOTO, small, PHOTO, small):
         np.testing.assert_array_equal(painted(edit, pixels), painted(bound(place, "any"), pixels))
-    monkeypatch.delattr(stylizer, "shown_style")
+    monkeypatch.delattr(one_pass.Style, "resized")
     painted(edit, 255 - small)
-    with pytest.raises(NameError):
+    with pytest.raises(AttributeError, match="resized"):
         painted(edit)
 
 
@@ -168,9 +173,11 @@ def test_grey_and_small_pictures_are_painted(place: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("strength", [0.3, 1.0])
 def test_encoder_and_decoder_as_one_network_do_what_the_edit_does(place: Path, strength: float) -> None:
-    edit = bound(place, "any", scale=10)  # the style as large as it is
-    network = AnyStyle(style_encoder(torch.device("cpu")), edit.decoder)
-    image, style = (torch.tensor(pixels).permute(2, 0, 1)[None] / 255 for pixels in (PHOTO, edit.styles[0]))
+    edit = bound(place, "any", scale=10)  # the style at its own size
+    network = AnyStyle(style_encoder(torch.device("cpu")), edit.runner.decoder)
+    image, style = (
+        torch.tensor(pixels).permute(2, 0, 1)[None] / 255 for pixels in (PHOTO, edit.runner.style.pictures[0])
+    )
     with torch.no_grad():
         one = network(image, style, strength).clamp(0, 1)[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(painted(edit, PHOTO.astype(np.float32) / 255, strength), one, atol=1e-4)
@@ -217,7 +224,7 @@ def test_an_edit_needs_a_style_if_its_network_has_none_and_takes_none_if_it_has(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_is_trained_goes_on_without_its_style_and_names_no_folder(kind: str, tmp_path: Path) -> None:
-    """What a checkpoint holds is enough to go on: one style's file may be gone by then."""
+    """A checkpoint is enough to resume: the style's file may be gone by then."""
     photos, styles = tmp_path / "photos", tmp_path / "secret" / "styles"
     for number in range(4):
         save_image(photos / f"{number}.png", PHOTO[number : number + 48, :56])

@@ -1,4 +1,4 @@
-"""Networks that learn from the one picture: what they may look at, when they have settled; a seed decides all."""
+"""Networks that learn from one picture: which pixels they use, when they have settled; the seed decides everything."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from torch.nn import functional as F
 
 from pinxit.data import Batch
 from pinxit.degradations import resize_bicubic
-from pinxit.edits import prior
-from pinxit.edits.bound import Edit
-from pinxit.edits.canvas import Settling, seeded
-from pinxit.edits.prior import DeepImagePrior, FittedPrior
-from pinxit.edits.untrained import DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
-from pinxit.edits.zero_shot import RADIUS, Denoiser, ZeroShot, ZeroShotNoise2Noise, crop_at, halves
+from pinxit.edits import single
+from pinxit.edits.settings import DenoisePrior, DenoiseZeroShot, Edit, InpaintPrior, UpscalePrior
+from pinxit.edits.single import (
+    RADIUS,
+    DeepImagePrior,
+    Denoiser,
+    FittedPrior,
+    Settling,
+    ZeroShot,
+    ZeroShotNoise2Noise,
+    crop_at,
+    halves,
+    seeded,
+)
 from pinxit.errors import UsageError
 from pinxit.nets.hourglass import Hourglass
 
@@ -34,7 +42,7 @@ KINDS: dict[str, Callable[..., Edit]] = {
 
 @pytest.fixture(autouse=True)
 def _no_gradients() -> Iterator[None]:
-    """As the engine edits."""
+    """Gradients are off, as in the engine."""
     with torch.no_grad():
         yield
 
@@ -83,7 +91,7 @@ def test_denoising_learns_from_the_whole_picture_whatever_the_mask() -> None:
 
 def test_inpainting_says_what_it_needs() -> None:
     bound = InpaintPrior(max_steps=2).bind()
-    with pytest.raises(UsageError, match="must be told where: --mask"):
+    with pytest.raises(UsageError, match="say where with --mask"):
         bound.run(PHOTO, None)
     with pytest.raises(UsageError, match="covers the whole picture"):
         bound.run(PHOTO, torch.full((1, 37, 45), 0.5))
@@ -106,14 +114,14 @@ def test_the_loss_of_upscaling_sees_the_picture_made_small() -> None:
 
 
 def test_the_code_jitters_at_each_step_by_its_own_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prior, "LEARNING_RATE", 1e-30)
+    monkeypatch.setattr(single, "PRIOR_RATE", 1e-30)
     bound = DenoisePrior(max_steps=3, channels=8).bind()
     assert isinstance(bound, FittedPrior)
     first, *others = bound.restorations(PHOTO, None)
     assert not any(torch.equal(other, first) for other in others)
     assert not first.requires_grad
     assert torch.equal(next(bound.restorations(PHOTO, None)), first)
-    monkeypatch.setattr(prior, "JITTER", 0.0)
+    monkeypatch.setattr(single, "JITTER", 0.0)
     first, *others = bound.restorations(PHOTO, None)
     assert all(torch.equal(other, first) for other in others)
 
@@ -147,7 +155,7 @@ def test_the_running_mean_and_variance_are_those_of_the_definition() -> None:
             mean = x
         variance = (1 - share) * (variance + share * ((x - mean) ** 2).mean())
         mean = (1 - share) * mean + share * x
-        if number == 10:  # up to the window they are the plain ones
+        if number == 10:  # up to the window they are the plain mean and variance
             whole = torch.stack(pictures[:10]).double()
             np.testing.assert_allclose(mean, whole.mean(0).numpy())
             assert variance == pytest.approx(whole.var(0, correction=0).mean().item())
@@ -162,8 +170,8 @@ def test_it_returns_the_mean_in_the_valley_of_the_variance_and_is_over_soon_afte
         settling.update(picture)
         if settling.over:
             break
-    assert 150 <= settling.best_seen <= 180
-    assert settling.seen == settling.best_seen + 60
+    assert 150 <= settling.best_count <= 180
+    assert settling.count == settling.best_count + 60
     assert mean_square(settling.best, PHOTO) < 0.2 * mean_square(settling.mean, PHOTO)
 
 
@@ -171,20 +179,20 @@ def test_the_quiet_of_the_first_steps_is_no_valley() -> None:
     settling = Settling(20, 30)
     for picture in around(PHOTO, [*[0.001] * 10, *np.linspace(1, 0.2, 110)]):
         settling.update(picture)
-        assert not settling.over or settling.seen < 120
-    assert settling.best_seen > 100
+        assert not settling.over or settling.count < 120
+    assert settling.best_count > 100
 
 
 def test_it_ends_when_it_has_settled_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prior, "WINDOW", 2)
-    monkeypatch.setattr(prior, "STAGE", 4)
+    monkeypatch.setattr(single, "WINDOW", 2)
+    monkeypatch.setattr(single, "STAGE", 4)
     pictures = [*around(PHOTO[None], [*np.linspace(1, 0.1, 30), *np.linspace(0.2, 1, 70)])]
     monkeypatch.setattr(FittedPrior, "restorations", lambda *_: iter(pictures))
-    bound = FittedPrior(DenoisePrior(), "cpu")
-    monkeypatch.setattr(prior, "PATIENCE", 1000)
+    bound = FittedPrior(3000, 32, 0, "cpu")
+    monkeypatch.setattr(single, "PATIENCE", 1000)
     everything = [*bound.stages(PHOTO, None)]
     assert len(everything) == 100 // 4 + 1
-    monkeypatch.setattr(prior, "PATIENCE", 25)
+    monkeypatch.setattr(single, "PATIENCE", 25)
     stopped = [*bound.stages(PHOTO, None)]
     assert 10 < len(stopped) < 18
     assert torch.equal(stopped[-1], everything[-1])
@@ -247,7 +255,7 @@ def test_a_crop_of_a_small_picture_is_the_picture_with_even_sides() -> None:
 
 
 def test_what_it_has_learned_is_local() -> None:
-    fitted = ZeroShotNoise2Noise(2, 0, "cpu").fitted((PHOTO * 255).byte().permute(1, 2, 0).numpy())
+    fitted = ZeroShotNoise2Noise(2, 0, "cpu").for_picture((PHOTO * 255).byte().permute(1, 2, 0).numpy())
     assert fitted.radius == RADIUS
     image = 0.2 + 0.6 * PHOTO
     with torch.enable_grad():

@@ -14,7 +14,7 @@ from pinxit.codes import coding
 from pinxit.codes.sampling import load
 from pinxit.data import Batch
 from pinxit.errors import DataError, StoppedError, UsageError, UserError
-from pinxit.evaluation.evaluate import _drawn as drawn
+from pinxit.evaluation.evaluate import sampled
 from pinxit.evaluation.pictures import identity
 from pinxit.files import sha256
 from pinxit.nets.flow import Flow
@@ -26,6 +26,8 @@ from pinxit.objectives.prior import STANDARDISING
 from pinxit.objectives.settings import PriorSettings, VAESettings, VQVAESettings
 from pinxit.training import train as train_module
 from pinxit.training.run import Run
+
+pytestmark = pytest.mark.usefixtures("no_report")
 
 SMALL = {"width": 32, "depth": 2}
 TRAINING = pinxit.TrainingSettings(steps=20, batch_size=4, threads=1)
@@ -352,10 +354,10 @@ def test_codes_out_of_a_book_have_no_tails_no_between_and_no_way(runs: dict[str,
 
 def test_the_certificate_says_which_prior_drew(runs: dict[str, Path]) -> None:
     run = Run.open(runs["flow"])
-    told = identity(drawn(run, 2, 0, "flow"))
+    told = identity(sampled(run, 2, 0, "flow"))
     assert told["sampler"] == "flow"
     assert told["sampler_sha256"] == sha256(run.prior / "weights.safetensors")
-    assert "sampler_sha256" not in identity(drawn(run, 2, 0, ""))
+    assert "sampler_sha256" not in identity(sampled(run, 2, 0, ""))
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -390,7 +392,7 @@ def test_what_has_no_codes_or_a_prior_or_is_not_finished_is_one_line(
 ) -> None:
     cases = [
         (runs["gan"], UsageError, "a run of 'gan' has no codes"),
-        (runs["flow"], UsageError, "has a prior; `pinxit resume"),
+        (runs["flow"], UsageError, "has a prior already; `pinxit resume"),
         (runs["flow"] / "prior", UsageError, "a run of 'prior' has no codes"),
         (tmp_path, DataError, "is not a run"),
     ]

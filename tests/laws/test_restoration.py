@@ -54,17 +54,17 @@ def watched(**settings: object) -> tuple[Restoration, Watched]:
 
 def test_each_picture_is_spoiled_by_its_own_draws() -> None:
     objective, batch = built(degrade="noise(sigma=0..0.2) | jpeg", grey=0.5, told=0.5), photos()
-    whole, part = objective.spoiled(batch), objective.spoiled(batch.rows(3, 6))
+    whole, part = objective.inputs(batch), objective.inputs(batch.rows(3, 6))
     assert torch.equal(whole.image[3:6], part.image)
     assert torch.equal(whole.planes[3:6], part.planes)
-    assert torch.equal(whole.image, objective.spoiled(batch).image)
+    assert torch.equal(whole.image, objective.inputs(batch).image)
     for other in (dataclasses.replace(batch, step=3), dataclasses.replace(batch, seed=3)):
-        assert not torch.equal(whole.image, objective.spoiled(other).image)
+        assert not torch.equal(whole.image, objective.inputs(other).image)
 
 
 def test_the_share_of_grey_pictures_is_grey_with_one_noise_in_all_channels() -> None:
     objective, batch = built(degrade="noise(sigma=0.1)", grey=0.5), photos(200)
-    clean, spoiled = objective.clean(batch), objective.spoiled(batch).image
+    clean, spoiled = objective.clean(batch), objective.inputs(batch).image
     grey = (spoiled[:, :1] == spoiled).flatten(1).all(1)
     assert grey.float().mean().item() == pytest.approx(0.5, abs=0.1)
     assert torch.equal(grey, (clean[:, :1] == clean).flatten(1).all(1))
@@ -78,7 +78,7 @@ def test_the_share_of_grey_pictures_is_grey_with_one_noise_in_all_channels() -> 
 
 def test_the_share_of_told_pictures_is_told_its_own_level_and_the_others_nothing() -> None:
     objective, batch = built(degrade="noise(sigma=0.05..0.2) or noise(sigma=0.05..0.2) | clip", told=0.5), photos(200)
-    spoiled = objective.spoiled(batch)
+    spoiled = objective.inputs(batch)
     levels = spoiled.planes[:, 0]
     assert (levels == levels[:, :1, :1]).all()
     told = levels[:, 0, 0] > 0
@@ -91,7 +91,7 @@ def test_the_share_of_told_pictures_is_told_its_own_level_and_the_others_nothing
 
 def test_holes_are_told_and_they_alone_change_and_count() -> None:
     objective, batch = built(degrade="pixels(share=0.3)"), photos()
-    spoiled = objective.spoiled(batch)
+    spoiled = objective.inputs(batch)
     known = 1 - spoiled.mask
     assert spoiled.mask.mean().item() == pytest.approx(0.3, abs=0.02)
     assert torch.equal(spoiled.planes, spoiled.mask)
@@ -99,7 +99,7 @@ def test_holes_are_told_and_they_alone_change_and_count() -> None:
     assert torch.equal(restored * known, batch.image * known)
     assert not torch.allclose(restored, spoiled.image)
     drawn = objective.draw(batch)
-    error = (drawn.restored - batch.image).square().sum((1, 2, 3)) / (3 * spoiled.mask.sum((1, 2, 3)))
+    error = (drawn.image - batch.image).square().sum((1, 2, 3)) / (3 * spoiled.mask.sum((1, 2, 3)))
     objective.settings = objective.settings.changed(loss="l2")
     assert objective.loss(batch, drawn).terms["reconstruction"].item() == pytest.approx(error.mean().item(), rel=1e-5)
     hidden = batch.image.clone()
@@ -120,7 +120,7 @@ def test_noise2noise_has_two_draws_of_one_level_on_one_picture() -> None:
     objective, network = watched(degrade="noise(sigma=0.1)", target="noisy", grey=0.5)
     batch = photos(40)
     drawn, clean = objective.draw(batch), objective.clean(batch)
-    first, second = network.image - clean, drawn.wanted - clean
+    first, second = network.image - clean, drawn.target - clean
     for noise in (first, second):
         assert noise.std().item() == pytest.approx(0.1, rel=0.02)
     assert abs((first * second).mean().item()) < 1e-4
@@ -130,7 +130,7 @@ def test_noise2void_hides_a_pixel_in_six_behind_a_neighbour_and_counts_it_alone(
     objective, network = watched(degrade="", target="blind-spot")
     ramp = torch.arange(32 * 32.0).view(1, 1, 32, 32).expand(400, 3, -1, -1)
     drawn = objective.draw(Batch(image=ramp, seed=0, step=0))
-    assert torch.equal(drawn.wanted, ramp)
+    assert torch.equal(drawn.target, ramp)
     changed = network.image != ramp
     hidden = drawn.counts.bool()
     assert hidden.float().mean().item() == pytest.approx(1 / 6, rel=0.05)
@@ -169,7 +169,7 @@ def test_neighbor2neighbor_is_its_equation() -> None:
     choice = batch.uniform(16, 16, stream="neighbour")
     one, other = subsampled(batch.image, choice)
     restored = objective.restore(one)
-    assert torch.allclose(drawn.restored, restored)
+    assert torch.allclose(drawn.image, restored)
     clean_one, clean_other = subsampled(objective.restore(batch.image), choice)
     terms = objective.loss(batch, drawn).terms
     assert terms["reconstruction"].item() == pytest.approx((restored - other).square().mean().item(), rel=1e-5)
@@ -185,7 +185,7 @@ def test_without_clean_pictures_the_clean_one_is_best_on_average(target: str) ->
     flat = Batch(image=torch.full((200, 3, 32, 32), 0.4), seed=0, step=0)
     network.forward = lambda image, planes=None: torch.full_like(image, 0.4).requires_grad_()
     drawn = objective.draw(flat)
-    bias = (drawn.restored - drawn.wanted) * (1 if drawn.counts is None else drawn.counts)
+    bias = (drawn.image - drawn.target) * (1 if drawn.counts is None else drawn.counts)
     assert abs(bias.mean().item()) < 1e-3
 
 
@@ -229,10 +229,10 @@ def test_every_loss_has_a_formula_here() -> None:
         ({"degrade": "", "target": "noisy"}, SHAPE, "needs --degrade"),
         ({"degrade": "pixels", "target": "noisy"}, SHAPE, "--target noisy is for noise"),
         ({"degrade": "downscale", "target": "neighbours"}, SHAPE, "--target neighbours is for noise"),
-        ({"degrade": "noise or pixels"}, SHAPE, "all or none must leave holes"),
-        ({"degrade": "noise or downscale"}, SHAPE, "all shrink alike"),
+        ({"degrade": "noise or pixels"}, SHAPE, "leave holes or none"),
+        ({"degrade": "noise or downscale"}, SHAPE, "shrink by one factor"),
         ({"degrade": "downscale(scale=3)"}, SHAPE, "multiple of 3"),
-        ({"degrade": "downscale | pixels"}, SHAPE, "no holes"),
+        ({"degrade": "downscale | pixels"}, SHAPE, "excludes holes"),
         ({"degrade": "jpeg", "told": 0.5}, SHAPE, "--told"),
         ({"target": "blind-spot", "perceptual": 1}, SHAPE, "no clean pictures"),
         ({"adversarial": 1, "adversarial_loss": "wasserstein"}, SHAPE, "wasserstein"),

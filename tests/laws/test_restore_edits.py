@@ -1,4 +1,4 @@
-"""Edits by trained networks: what is loaded and what is refused, grey and colour, holes, enlarging, and tiles."""
+"""Edits by trained networks: what loads and what is refused, grey and colour, holes, enlarging, and tiles."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from skimage import data
 
 from pinxit import models
 from pinxit.edits import engine
-from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.restore import Deblur, Dejpeg, Denoise, Erase, Inpaint, Outpaint, Restore, Upscale
+from pinxit.edits.settings import Deblur, Dejpeg, Denoise, Edit, Erase, Inpaint, Outpaint, Restore, Upscale
 from pinxit.errors import DataError, UsageError
 from pinxit.images import Picture
 from pinxit.nets.shapes import PictureShape
@@ -27,7 +26,7 @@ PHOTO = data.astronaut()[60:131, 190:275]
 
 
 def untrained(path: Path, channels: int = 3, about: object = None, **settings: object) -> Path:
-    """Write the weights of an untrained network that changes pictures a little, as a run does."""
+    """Write the weights of an untrained network that changes pictures a little, in the format of a run."""
     torch.manual_seed(0)
     asked = SETTINGS(**settings)
     objective = asked.build(PictureShape(32, channels))
@@ -40,7 +39,7 @@ def untrained(path: Path, channels: int = 3, about: object = None, **settings: o
 
 @pytest.fixture
 def weights(tmp_path: Path):
-    """Write such weights into the test's folder."""
+    """Return a function that writes such weights into the test's folder."""
 
     def write(channels: int = 3, name: str = "weights.safetensors", about: object = None, **settings: object) -> Path:
         return untrained(tmp_path / name, channels, about, **settings)
@@ -79,7 +78,7 @@ def test_noise_is_told_in_the_unit_of_the_image_range(weights) -> None:
     blind, told = edited(PHOTO, Denoise(model=path)), edited(PHOTO, Denoise(model=path, sigma=0.2))
     np.testing.assert_array_equal(blind, edited(PHOTO, Denoise(model=path, sigma=0)))
     assert (blind != told).any()
-    with pytest.raises(UsageError, match="sees the noise by itself"):
+    with pytest.raises(UsageError, match="estimates the noise by itself"):
         Denoise(model=weights(name="blind.safetensors"), sigma=0.2).bind()
 
 

@@ -1,4 +1,4 @@
-"""Laws over every score that is told: its interval, its protocol, its anchors, and what is remarked beside it."""
+"""Laws over every score: its interval, its protocol, its anchor rows, and the remarks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from PIL import Image
 
 from pinxit.data import DataSet, ImageSet, open_data
 from pinxit.errors import DataError, UsageError
-from pinxit.evaluation import seeing
-from pinxit.evaluation.pictures import Drawn, identity
+from pinxit.evaluation import extraction
+from pinxit.evaluation.extraction import choose, extract, extract_cached
+from pinxit.evaluation.pictures import Generated, identity
 from pinxit.evaluation.score import blur, noise, score
-from pinxit.evaluation.seeing import choose, see, see_once
-from pinxit.metrics.features import EXTRACTORS
+from pinxit.metrics.extractors import EXTRACTORS
 from pinxit.metrics.sets import SETS
 
 DIGITS = EXTRACTORS["digits-v1"]
-EYES = ("digits-v1", "digits-v2")
+NAMES = ("digits-v1", "digits-v2")
 
 
 def rng(seed: int) -> torch.Generator:
@@ -51,17 +51,17 @@ def sheet(tmp_path: Path) -> Callable[..., ImageSet]:
 
 def test_pictures_in_memory_score_as_those_on_the_disk(sheet: Callable[..., ImageSet]) -> None:
     one, other = sheet("one"), sheet("other", seed=1)
-    drawn = Drawn("one", np.stack([one[i] for i in range(len(one))]))
-    assert value(score(drawn, other, extractors=EYES)) == value(score(one, other, extractors=EYES))
-    assert drawn.fingerprint == Drawn("another", drawn.images.copy()).fingerprint
-    assert drawn.fingerprint != Drawn("one", 255 - drawn.images).fingerprint
+    drawn = Generated("one", np.stack([one[i] for i in range(len(one))]))
+    assert value(score(drawn, other, extractors=NAMES)) == value(score(one, other, extractors=NAMES))
+    assert drawn.fingerprint == Generated("another", drawn.images.copy()).fingerprint
+    assert drawn.fingerprint != Generated("one", 255 - drawn.images).fingerprint
 
 
 def test_every_score_stands_beside_its_interval_protocol_and_anchors(sheet: Callable[..., ImageSet]) -> None:
     one, other = sheet("one"), sheet("other", n=50, seed=1)
-    document = score(one, other, extractors=EYES, metrics=tuple(SETS), n=30, seed=4)
+    document = score(one, other, extractors=NAMES, metrics=tuple(SETS), n=30, seed=4)
     assert json.loads(json.dumps(document, allow_nan=False)) == document
-    assert set(document["scores"]) == {f"{metric}[{name}]" for metric in SETS for name in EYES}
+    assert set(document["scores"]) == {f"{metric}[{name}]" for metric in SETS for name in NAMES}
     for name, entry in document["scores"].items():
         metric, extractor = SETS[name.partition("[")[0]], EXTRACTORS[entry["extractor"]]
         assert name.endswith(f"[{extractor.name}]")
@@ -80,61 +80,61 @@ def test_every_score_stands_beside_its_interval_protocol_and_anchors(sheet: Call
 
 def test_the_seed_alone_decides(sheet: Callable[..., ImageSet]) -> None:
     one, other = sheet("one"), sheet("other", seed=1)
-    first, again = (score(one, other, extractors=EYES, n=20, seed=1) for _ in range(2))
+    first, again = (score(one, other, extractors=NAMES, n=20, seed=1) for _ in range(2))
     assert first == again
-    assert value(score(one, other, extractors=EYES, n=20, seed=2)) != value(first)
+    assert value(score(one, other, extractors=NAMES, n=20, seed=2)) != value(first)
 
 
 def test_16_bit_pictures_score_as_their_8_bit_equals(sheet: Callable[..., ImageSet]) -> None:
     eight, sixteen = sheet("eight"), sheet("sixteen", dtype=np.uint16)
-    document = score(sixteen, eight, extractors=EYES, metrics=["fd"])
+    document = score(sixteen, eight, extractors=NAMES, metrics=["fd"])
     assert value(document, "fd[digits-v1]") == pytest.approx(0, abs=1e-6)
 
 
-def test_pictures_of_many_sizes_and_colours_are_seen_as_each_alone(tmp_path: Path) -> None:
+def test_pictures_of_many_sizes_and_colours_have_the_features_of_each_alone(tmp_path: Path) -> None:
     kinds = [("RGB", (31, 40)), ("L", (28, 28)), ("RGBA", (90, 64)), ("L", (28, 28))] * 4
     for number, (mode, size) in enumerate(kinds):
         colour = 15 * number if mode == "L" else (200, 90, 15 * number, 255)[: len(mode)]
         Image.new(mode, size, colour).save(tmp_path / f"{number:02d}.png")
     mixed = open_data(str(tmp_path), holdout=0).train
-    together = see(DIGITS, mixed, range(16)).features
-    alone = torch.cat([see(DIGITS, mixed, [number]).features for number in range(16)])
+    together = extract(DIGITS, mixed, range(16)).features
+    alone = torch.cat([extract(DIGITS, mixed, [number]).features for number in range(16)])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)
 
 
 def test_the_floor_comes_from_other_real_pictures_or_from_halves(sheet: Callable[..., ImageSet]) -> None:
     one, other, real = sheet("one"), sheet("other", seed=1), sheet("real", n=25, seed=2)
-    document = score(one, other, real=real, extractors=EYES)
+    document = score(one, other, real=real, extractors=NAMES)
     floor = told(document)["rows"][1]
     assert (floor["about"], floor["n"]) == (real.name, 25)
-    some = Drawn("some", np.stack([other[i] for i in torch.randperm(40, generator=rng(0))[:25].tolist()]))
-    assert floor["value"] == pytest.approx(value(score(real, some, extractors=EYES)))
+    some = Generated("some", np.stack([other[i] for i in torch.randperm(40, generator=rng(0))[:25].tolist()]))
+    assert floor["value"] == pytest.approx(value(score(real, some, extractors=NAMES)))
     assert any("the floor compares 25 real pictures" in remark for remark in document["remarks"])
     for too_few in (None, sheet("few", n=11)):
-        assert told(score(one, other, real=too_few, extractors=EYES))["rows"][1]["n"] == 20
+        assert told(score(one, other, real=too_few, extractors=NAMES))["rows"][1]["n"] == 20
 
 
 def test_the_halves_of_a_sorted_reference_are_mixed(sheet: Callable[..., ImageSet]) -> None:
     dark, light = (np.full((30, 28, 28, 1), level, np.uint8) for level in (20, 220))
     grain = np.random.default_rng(0).integers(0, 20, (60, 28, 28, 1), np.uint8)
-    ordered = Drawn("ordered", np.concatenate([dark, light]) + grain)
-    rows = told(score(sheet("one", 60), ordered, extractors=EYES, metrics=["fd"]), "fd[digits-v1]")["rows"]
-    apart = value(score(Drawn("dark", ordered.images[:30]), Drawn("light", ordered.images[30:]), extractors=EYES,
-                        metrics=["fd"]), "fd[digits-v1]")  # fmt: skip
+    ordered = Generated("ordered", np.concatenate([dark, light]) + grain)
+    rows = told(score(sheet("one", 60), ordered, extractors=NAMES, metrics=["fd"]), "fd[digits-v1]")["rows"]
+    halves = Generated("dark", ordered.images[:30]), Generated("light", ordered.images[30:])
+    apart = value(score(*halves, extractors=NAMES, metrics=["fd"]), "fd[digits-v1]")
     assert rows[1]["value"] < apart / 10
 
 
 @pytest.mark.parametrize("name", [name for name, metric in SETS.items() if metric.better == "as real"])
 def test_without_a_better_side_the_floor_is_the_reference_itself(name: str, sheet: Callable[..., ImageSet]) -> None:
     one, other = sheet("one"), sheet("other", seed=1)
-    floor = told(score(one, other, extractors=EYES), f"{name}[digits-v1]")["rows"][1]
+    floor = told(score(one, other, extractors=NAMES), f"{name}[digits-v1]")["rows"][1]
     assert (floor["about"], floor["n"]) == ("the reference itself", 40)
-    assert floor["value"] == pytest.approx(value(score(other, one, extractors=EYES), f"{name}[digits-v1]"))
+    assert floor["value"] == pytest.approx(value(score(other, one, extractors=NAMES), f"{name}[digits-v1]"))
 
 
 def test_the_two_sides_draw_their_pictures_independently(sheet: Callable[..., ImageSet]) -> None:
     one = sheet("one")
-    whole, halves = (score(one, one, extractors=EYES, n=n, metrics=["fd"]) for n in (40, 20))
+    whole, halves = (score(one, one, extractors=NAMES, n=n, metrics=["fd"]) for n in (40, 20))
     assert value(whole, "fd[digits-v1]") == pytest.approx(0, abs=1e-6)
     assert value(halves, "fd[digits-v1]") > 1
 
@@ -142,7 +142,7 @@ def test_the_two_sides_draw_their_pictures_independently(sheet: Callable[..., Im
 def test_anchors_are_of_what_alpha_shows(sheet: Callable[..., ImageSet]) -> None:
     colour = sheet("colour", c=3)
     opaque = np.concatenate([np.stack([colour[i] for i in range(40)]), np.full((40, 28, 28, 1), 255, np.uint8)], 3)
-    plain, clear = (score(images, images, extractors=EYES) for images in (colour, Drawn("opaque", opaque)))
+    plain, clear = (score(images, images, extractors=NAMES) for images in (colour, Generated("opaque", opaque)))
     assert [row["value"] for row in told(plain)["rows"]] == [row["value"] for row in told(clear)["rows"]]
 
 
@@ -150,35 +150,35 @@ def test_what_cannot_be_scored_is_refused(sheet: Callable[..., ImageSet]) -> Non
     one, few = sheet("one"), sheet("few", n=11)
     for pair in ((one, few), (few, one)):
         with pytest.raises(DataError, match=r"few.* has 11 pictures"):
-            score(*pair, extractors=EYES)
+            score(*pair, extractors=NAMES)
     for n in (-1, 0, 11, 41):
         with pytest.raises(UsageError, match="n must be 12 to 40"):
-            score(one, sheet("other", n=50), n=n, extractors=EYES)
+            score(one, sheet("other", n=50), n=n, extractors=NAMES)
     with pytest.raises(UsageError, match="did you mean 'digits-v1'"):
         score(one, one, extractors=["digit-v1"])
     with pytest.raises(UsageError, match="did you mean 'coverage'"):
-        score(one, one, extractors=EYES, metrics=["coverages"])
+        score(one, one, extractors=NAMES, metrics=["coverages"])
 
 
 def test_few_pictures_get_a_kernel_distance_and_the_reason(sheet: Callable[..., ImageSet]) -> None:
     one, other = sheet("one"), sheet("other", seed=1)
-    document = score(one, other, extractors=EYES)
+    document = score(one, other, extractors=NAMES)
     assert "kd[digits-v1]" in document["scores"]
     assert "fd[digits-v1]" not in document["scores"]
-    assert any("kernel distance is told instead" in remark for remark in document["remarks"])
-    bold = score(one, other, extractors=EYES, metrics=["fd"])
+    assert any("kernel distance replaces the Frechet distance" in remark for remark in document["remarks"])
+    bold = score(one, other, extractors=NAMES, metrics=["fd"])
     assert set(bold["scores"]) == {"fd[digits-v1]", "fd[digits-v2]"}
     assert any("cannot fill 128 dimensions" in remark for remark in bold["remarks"])
 
 
 def test_what_differs_between_the_sets_is_remarked(sheet: Callable[..., ImageSet], tmp_path: Path) -> None:
     def remarks(one: ImageSet, other: ImageSet) -> str:
-        remarked = score(one, other, extractors=EYES[:1], metrics=["kd"])["remarks"]
+        remarked = score(one, other, extractors=NAMES[:1], metrics=["kd"])["remarks"]
         return "\n".join(remark for remark in remarked if "floor compares" not in remark)
 
     one = sheet("one")
     assert remarks(one, sheet("same", seed=1)) == ""
-    assert "the very same pictures" in remarks(one, one)
+    assert "the same pictures" in remarks(one, one)
     assert "one.npz has 40 pictures and more.npz 50: 40 of each" in remarks(one, sheet("more", 50, 1))
     assert "28 x 28 pixels and large.npz of 32 x 32" in remarks(one, sheet("large", side=32))
     assert "one.npz has 1 and colour.npz has 3" in remarks(one, sheet("colour", c=3))
@@ -200,7 +200,7 @@ def test_noise_is_25_grey_levels_and_blur_the_mean_of_nine() -> None:
     np.testing.assert_allclose(255 * blur(images, rng(0)).numpy(), np.rint(mean), atol=1e-3)
 
 
-@pytest.mark.parametrize("extractor", EYES)
+@pytest.mark.parametrize("extractor", NAMES)
 def test_anchors_of_real_digits_are_in_order(extractor: str, mnist: DataSet) -> None:
     document = score(mnist.held_out, mnist.held_out, real=mnist.train, extractors=[extractor], n=2100)
     for metric in ("fd", "kd"):
@@ -209,29 +209,31 @@ def test_anchors_of_real_digits_are_in_order(extractor: str, mnist: DataSet) -> 
     assert value(document, f"class entropy[{extractor}]") > 3.30
 
 
-# --- the cache of what an extractor saw ---
+# --- the cache of features ---
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
-    monkeypatch.setattr(seeing, "see", lambda *arguments: calls.append(1) or see(*arguments))
+    monkeypatch.setattr(extraction, "extract", lambda *arguments: calls.append(1) or extract(*arguments))
     return calls
 
 
-def test_a_reference_is_looked_at_once(sheet: Callable[..., ImageSet], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_of_a_reference_are_extracted_once(
+    sheet: Callable[..., ImageSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls, images = counted(monkeypatch), sheet("cached", seed=77)
-    first, again = (see_once(DIGITS, images, choose(images, 20, 0)) for _ in range(2))
+    first, again = (extract_cached(DIGITS, images, choose(images, 20, 0)) for _ in range(2))
     assert len(calls) == 1
     for one, other in zip(first, again, strict=True):
         assert torch.equal(one, other)
 
 
-def test_whatever_changes_what_is_seen_is_looked_at_anew(
+def test_whatever_changes_the_features_is_extracted_again(
     sheet: Callable[..., ImageSet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls, images = counted(monkeypatch), sheet("cached again", seed=78)
     chosen = choose(images, 20, 0)
-    looks = [
+    calls_of = [
         (DIGITS, images, chosen),
         (EXTRACTORS["digits-v2"], images, chosen),
         (DIGITS, sheet("another", seed=79), chosen),
@@ -240,22 +242,22 @@ def test_whatever_changes_what_is_seen_is_looked_at_anew(
         (DIGITS, images, chosen, noise, 1),
         (DIGITS, images, chosen, blur, 0),
     ]
-    for look in looks:
-        see_once(*look)
-    assert len(calls) == len(looks)
+    for each in calls_of:
+        extract_cached(*each)
+    assert len(calls) == len(calls_of)
 
 
-def test_a_damaged_cache_is_looked_at_anew(
+def test_a_damaged_cache_is_replaced(
     sheet: Callable[..., ImageSet], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = sheet("damaged", seed=80)
     chosen = choose(images, 20, 0)
     before = set((cache / "features").glob("*"))
-    good = see_once(DIGITS, images, chosen)
+    good = extract_cached(DIGITS, images, chosen)
     (path,) = set((cache / "features").glob("*")) - before
     for content in (b"", b"{}", path.read_bytes()[:-9]):
         path.write_bytes(content)
-        assert torch.equal(see_once(DIGITS, images, chosen).features, good.features)
+        assert torch.equal(extract_cached(DIGITS, images, chosen).features, good.features)
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(
@@ -264,11 +266,11 @@ def test_a_cache_that_cannot_be_written_costs_time_only(
     images = sheet("unkept", seed=81)
     (tmp_path / "file").write_text("where the folder should be")
     monkeypatch.setenv("PINXIT_CACHE", str(tmp_path / "file"))
-    assert len(see_once(DIGITS, images, choose(images, 20, 0)).features) == 20
-    assert "not kept for the next time" in capsys.readouterr().err
+    assert len(extract_cached(DIGITS, images, choose(images, 20, 0)).features) == 20
+    assert "features were not cached" in capsys.readouterr().err
 
 
-def test_the_cache_forgets_what_was_not_used_for_longest(
+def test_the_cache_removes_the_least_recently_used(
     sheet: Callable[..., ImageSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PINXIT_CACHE", str(tmp_path / "small"))
@@ -276,10 +278,10 @@ def test_the_cache_forgets_what_was_not_used_for_longest(
     (tmp_path / "small" / "features" / "x.safetensors").parent.mkdir(parents=True)
     (tmp_path / "small" / "features" / "gone.safetensors").symlink_to(tmp_path / "nowhere")  # as if pruned elsewhere
     chosen = choose(sets[0], 20, 0)
-    see_once(DIGITS, sets[0], chosen)
+    extract_cached(DIGITS, sets[0], chosen)
     (first,) = (path for path in (tmp_path / "small" / "features").glob("*") if path.is_file())
-    monkeypatch.setattr(seeing, "CACHE_CEILING", 3 * first.stat().st_size)
+    monkeypatch.setattr(extraction, "CACHE_CEILING", 3 * first.stat().st_size)
     calls = counted(monkeypatch)
-    for number in (1, 2, 0, 3, 0, 1):  # 3 drives out 1, which was not used for longest
-        see_once(DIGITS, sets[number], chosen)
+    for number in (1, 2, 0, 3, 0, 1):  # 3 drives out 1, the least recently used
+        extract_cached(DIGITS, sets[number], chosen)
     assert len(calls) == 4

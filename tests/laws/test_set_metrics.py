@@ -15,10 +15,10 @@ import torch
 from pinxit.data import DataSet
 from pinxit.errors import DataError
 from pinxit.metrics import neighbours, sets
-from pinxit.metrics.features import EXTRACTORS
+from pinxit.metrics.extractors import EXTRACTORS
+from pinxit.metrics.features import Extracted
 from pinxit.metrics.intervals import LEVEL, _bounded, _parts, estimates, mean_estimate, share_estimate, values
 from pinxit.metrics.neighbours import nearest
-from pinxit.metrics.seen import Seen
 from pinxit.metrics.sets import SETS, kernel_distance, vendi_score
 
 DISTANCES = ("fd", "kd")
@@ -32,7 +32,7 @@ every_search = pytest.mark.parametrize("k", [1, 4])
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks far smaller than the sets, and pairs looked at a few at a time."""
+    """Blocks far smaller than the sets, and pairs processed a few at a time."""
     monkeypatch.setattr(neighbours, "ROWS", 23)
     monkeypatch.setattr(sets, "ROWS", 23)
     monkeypatch.setattr(neighbours, "PAIRS", 7)
@@ -46,15 +46,15 @@ def features(seed: int, n: int = 200, dimensions: int = 12) -> torch.Tensor:
     return torch.randn(n, dimensions, generator=rng(seed)) @ torch.randn(dimensions, dimensions, generator=rng(99))
 
 
-def seen(seed: int, n: int = 200, dimensions: int = 12, shift: float = 0) -> Seen:
-    return Seen(features(seed, n, dimensions) + shift, torch.randn(n, 6, generator=rng(seed)).softmax(1))
+def seen(seed: int, n: int = 200, dimensions: int = 12, shift: float = 0) -> Extracted:
+    return Extracted(features(seed, n, dimensions) + shift, torch.randn(n, 6, generator=rng(seed)).softmax(1))
 
 
-def rows(of: Seen, which: torch.Tensor) -> Seen:
-    return Seen(of.features[which], of.posteriors[which])
+def rows(of: Extracted, which: torch.Tensor) -> Extracted:
+    return Extracted(of.features[which], of.posteriors[which])
 
 
-def measure(name: str, one: Seen, other: Seen) -> float:
+def measure(name: str, one: Extracted, other: Extracted) -> float:
     return SETS[name].measure(one, other)
 
 
@@ -98,7 +98,7 @@ def test_one_query_is_enough_but_points_must_be_as_many_as_asked_for() -> None:
 
 
 def test_a_set_beside_itself() -> None:
-    one = Seen(features(0).double() * math.pi + 10, seen(0).posteriors)
+    one = Extracted(features(0).double() * math.pi + 10, seen(0).posteriors)
     found = values(one, one, list(SETS))
     assert 0 <= found["fd"] <= 1e-9
     assert found["kd"] < 0
@@ -107,7 +107,7 @@ def test_a_set_beside_itself() -> None:
 
 
 def test_a_set_of_equal_pictures_lies_in_its_own_balls() -> None:
-    one = Seen(features(0, 1).expand(30, -1).double() * math.pi, torch.full((30, 2), 0.5))
+    one = Extracted(features(0, 1).expand(30, -1).double() * math.pi, torch.full((30, 2), 0.5))
     found = values(one, one, list(SETS))
     assert found["precision"] == found["recall"] == found["coverage"] == 1
     assert found["vendi"] == pytest.approx(1)
@@ -131,7 +131,7 @@ def test_no_metric_changes_with_rotation_order_or_blocks(name: str, request: pyt
     one, other = seen(0), seen(1, 150, shift=0.5)
     expected = measure(name, one, other)
     rotation = torch.linalg.qr(torch.randn(12, 12, generator=rng(2), dtype=torch.float64)).Q
-    turned = (Seen(side.features.double() @ rotation, side.posteriors) for side in (one, other))
+    turned = (Extracted(side.features.double() @ rotation, side.posteriors) for side in (one, other))
     assert measure(name, *turned) == pytest.approx(expected, rel=1e-9)
     shuffled = (rows(side, torch.randperm(len(side.features), generator=rng(3))) for side in (one, other))
     assert measure(name, *shuffled) == pytest.approx(expected, rel=1e-9)
@@ -165,7 +165,7 @@ def test_fewer_pictures_than_a_metric_needs_are_refused(name: str) -> None:
     ],
 )
 def test_what_cannot_be_compared_is_refused(name: str, bad: torch.Tensor, reason: str) -> None:
-    good, bad_side = seen(1), Seen(bad, torch.full((len(bad), 6), 1 / 6))
+    good, bad_side = seen(1), Extracted(bad, torch.full((len(bad), 6), 1 / 6))
     for pair in ((bad_side, good), (good, bad_side)):
         for call in (SETS[name].measure, lambda *pair: values(*pair, [name]), lambda *pair: estimates(*pair, [name])):
             with pytest.raises(DataError, match=reason):
@@ -173,9 +173,9 @@ def test_what_cannot_be_compared_is_refused(name: str, bad: torch.Tensor, reason
 
 
 @pytest.mark.parametrize("name", ["vendi", "class score", "class entropy"])
-def test_nan_is_refused_by_what_looks_at_one_side(name: str) -> None:
+def test_nan_is_refused_by_metrics_of_one_set(name: str) -> None:
     with pytest.raises(DataError, match="not finite"):
-        measure(name, Seen(*(column * math.nan for column in seen(0))), seen(1))
+        measure(name, Extracted(*(column * math.nan for column in seen(0))), seen(1))
 
 
 def test_kernel_distance_is_unbiased() -> None:
@@ -259,8 +259,10 @@ def wilson(value: float, n: int) -> tuple[float, float]:
     return found.low, found.high
 
 
-def jackknife(name: str, sides: tuple[Seen, Seen], parts: tuple[torch.Tensor, torch.Tensor]) -> tuple[float, float]:
-    """The value and the half width, by leaving groups out indeed."""
+def jackknife(
+    name: str, sides: tuple[Extracted, Extracted], parts: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[float, float]:
+    """The value and the half width, by actually leaving groups out."""
     groups = int(parts[0].max()) + 1
     left_out = np.array(
         [
@@ -316,8 +318,8 @@ def test_a_share_has_wilsons_interval(hits: int, of: int) -> None:
 
 
 def test_singular_covariances_leave_out_as_well() -> None:
-    def flat(seed: int) -> Seen:
-        return Seen(
+    def flat(seed: int) -> Extracted:
+        return Extracted(
             torch.cat([features(seed, 90), torch.zeros(90, 5), features(seed, 90)], 1), seen(seed, 90).posteriors
         )
 
@@ -391,7 +393,7 @@ def test_the_interval_is_of_the_seed_and_the_value_is_not() -> None:
         assert found[0][name] != found[2][name]
 
 
-def test_what_intervals_need_is_said() -> None:
+def test_too_few_pictures_for_an_interval_are_refused() -> None:
     assert set(estimates(seen(0, 4), seen(1, 4), ["fd", "kd", "vendi"])) == {"fd", "kd", "vendi"}
     with pytest.raises(DataError, match="at least 4"):
         estimates(seen(0), seen(1, 3), ["fd"])
@@ -424,7 +426,7 @@ def blurred(images: torch.Tensor) -> torch.Tensor:
 
 
 def test_no_headline_takes_noise_or_black_for_pictures(mnist: DataSet) -> None:
-    see = EXTRACTORS["digits-v1"].see
+    see = EXTRACTORS["digits-v1"].extract
     real, test = (part.tensor(28, stop=1000) for part in (mnist.train, mnist.held_out))
     reference = see(real)
     headlines = [name for name, metric in SETS.items() if metric.headline]
@@ -439,11 +441,11 @@ def test_no_headline_takes_noise_or_black_for_pictures(mnist: DataSet) -> None:
 
 
 def test_a_new_row_of_the_table_gets_its_interval_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    def measure(generated: Seen, reference: Seen) -> float:
+    def measure(generated: Extracted, reference: Extracted) -> float:
         return sets.frechet_distance(generated.features, reference.features)
 
     monkeypatch.setitem(SETS, "again", replace(SETS["fd"], measure=measure))
     one, other = (torch.randn(90, 5, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
-    told = estimates(Seen(one, one.softmax(1)), Seen(other, other.softmax(1)), ["fd", "again"])
+    told = estimates(Extracted(one, one.softmax(1)), Extracted(other, other.softmax(1)), ["fd", "again"])
     for part in ("value", "low", "high"):
         assert getattr(told["again"], part) == pytest.approx(getattr(told["fd"], part), rel=1e-9)

@@ -1,4 +1,4 @@
-"""Laws over what ships: each network serves an edit, edits start with no more than they need, and tiles are unseen."""
+"""Laws over what ships: each network serves an edit, edits import only what they need, and tiles show no seams."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from test_engine import small_tiles
 from pinxit import models
 from pinxit.edits import EDITS as TABLE
 from pinxit.edits import engine
-from pinxit.edits.bound import Bound, Edit
+from pinxit.edits.bound import Bound
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.style import Stylize
+from pinxit.edits.settings import Edit, Stylize
 from pinxit.errors import UsageError
 from pinxit.hardware import Hardware
 from pinxit.images import Picture, save_image
@@ -28,7 +28,7 @@ SCALES = range(2, 9)
 
 
 def variants(kind: type[Edit]) -> Iterator[dict[str, object]]:
-    """The settings that may choose another network: none, each scale, each switch."""
+    """Settings that may select another network: none, each scale, each switch."""
     yield {}
     for name, field in kind.model_fields.items():
         values = SCALES if name == "scale" else (True, False) if field.annotation is bool else ()
@@ -36,7 +36,7 @@ def variants(kind: type[Edit]) -> Iterator[dict[str, object]]:
 
 
 def edits_that_ship() -> dict[str, Bound]:
-    """Every edit that runs with networks that come with pinxit, by its text."""
+    """Every edit that runs networks that ship, by its text."""
     found: dict[str, Bound] = {}
     for kind in TABLE.values():
         for settings in variants(kind):
@@ -44,7 +44,7 @@ def edits_that_ship() -> dict[str, Bound]:
                 edit = kind.parse(settings)
                 if (text := chain_text((edit,), TABLE)) not in found and (bound := edit.bind()).weights:
                     found[text] = bound
-            except UsageError:  # it needs a model, or makes no sense without a setting of one's own
+            except UsageError:  # it needs a model, or another setting
                 continue
     return found
 
@@ -73,7 +73,7 @@ def test_they_start_without_the_compiler_and_without_what_draws(tmp_path: Path) 
 
 
 def apart(bound: Bound, monkeypatch: pytest.MonkeyPatch) -> float:
-    """How far tiles and the whole are apart at most, before rounding, over all sizes."""
+    """The largest difference between tiles and the whole, before rounding, over all sizes."""
     furthest, rng = 0.0, np.random.default_rng(1)
     for number, size in enumerate(SIZES):
         high, wide = size if number % 2 else size[::-1]

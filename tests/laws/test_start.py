@@ -17,6 +17,8 @@ from pinxit.training import train as train_module
 from pinxit.training.run import Run
 from pinxit.training.settings import TrainingSettings
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 SETTINGS = RestorationSettings(channels=4, levels=1, blocks=1)
 
 

@@ -1,4 +1,4 @@
-"""Laws of steadiness: what stays as it was does not flicker, what moves leaves no ghost, and a cut begins anew."""
+"""Laws of flicker reduction: still parts do not flicker, moving parts leave no ghost, and a cut starts again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pinxit.jobs.film import PIXEL, REGION, Deflicker
 from pinxit.jobs.settings import EditSettings
 
 SIZE = 96
-# What is flickered by other parts of the picture: a curve that its mean decides on, and the balance of its colours.
+# Edits that make a pixel flicker because of the rest of its frame: a curve by the mean, and a colour balance.
 FLICKERING = {
     "curve": Local(lambda image: image * (0.7 + 0.2 * torch.sin(3000 * image.mean()))),
     "balance": Adjust(balance="grey-world", exposure=0.3).bind(),
@@ -31,7 +31,7 @@ each_edit = pytest.mark.parametrize("name", FLICKERING)
 
 
 def moving(noise: float = 2.0, channels: int = 3) -> Iterator[np.ndarray]:
-    """A still photograph with the noise of a camera, over which a part of another moves."""
+    """A still photograph with camera noise, and a part of another photograph that moves across it."""
     rng = np.random.default_rng(0)
     still, thing = data.astronaut(), data.chelsea()[:300, 100:400]
     still, thing = (resize(one, (side, side)).astype(float) for one, side in ((still, SIZE), (thing, SIZE // 4)))
@@ -42,7 +42,7 @@ def moving(noise: float = 2.0, channels: int = 3) -> Iterator[np.ndarray]:
 
 
 def edited(frames: Iterator[np.ndarray], bound: Bound, amount: float) -> list[tuple[np.ndarray, ...]]:
-    """Each frame, what the edit makes of it alone, and that kept steady."""
+    """Each frame, its result alone, and its result smoothed."""
     steady, made = Deflicker(amount), []
     for frame in frames:
         alone = edit_picture(Picture(frame), [bound])
@@ -73,7 +73,7 @@ def test_what_is_still_flickers_less_the_steadier_it_is(name: str, channels: int
 
 @each_edit
 def test_what_changed_is_what_it_is_alone(name: str) -> None:
-    """No ghost: not a bit of what was before is left where a frame differs from all that were before it."""
+    """No ghost: where a frame differs from all earlier ones, its result is bit for bit that of the frame alone."""
     compared = 0
     seen: list[np.ndarray] = []
     for frame, alone, steady in edited(moving(), FLICKERING[name], 0.8):
@@ -93,11 +93,11 @@ def test_a_cut_begins_anew() -> None:
     other = Picture(255 - frame // 2)
     alone = edit_picture(other, [bound])
     share = (steady.smooth(other, alone).pixels == alone.pixels).all(axis=2).mean()
-    assert share > 0.98  # but for greys, which are like their own opposites
+    assert share > 0.98  # all but mid greys, which inversion hardly changes
 
 
 def test_a_slow_fade_is_never_far_behind() -> None:
-    """Each frame differs little from the one before, and yet no result holds what is farther off than `REGION`."""
+    """Frames change slowly, and still no result lags behind by more than half of `REGION`."""
     steady, half = Deflicker(0.95), Local(lambda image: image / 2)
     for light in range(60, 200):
         frame = Picture(np.full((9, 9, 3), light, np.uint8))

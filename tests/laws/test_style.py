@@ -1,4 +1,4 @@
-"""Style and content: what their distances are blind to, and what a painted picture keeps to."""
+"""Style and content: what their distances ignore, and what a painted picture keeps."""
 
 from __future__ import annotations
 
@@ -18,13 +18,11 @@ from skimage import data
 
 from pinxit.cli import run
 from pinxit.data import Batch
-from pinxit.edits import looking
-from pinxit.edits.bound import Edit
+from pinxit.edits import painting as module
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.looking import Look
-from pinxit.edits.painter import fitted, read
-from pinxit.edits.painting import Painting, aim_at, ladder, settled
-from pinxit.edits.style import Stylize, Texture
+from pinxit.edits.painting import Painting, TiledExtractor, settled, target_of
+from pinxit.edits.settings import Edit, Stylize, Texture
+from pinxit.edits.stylize import ladder, read_style, scaled_style
 from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.images import Picture
 from pinxit.jobs.recipe import EditRecipe
@@ -45,7 +43,7 @@ from pinxit.nets.vgg import DEPTHS, VGGFeatures
 
 
 def drawn_style(path: Path) -> Path:
-    """A small picture of bricks in two colours, saved."""
+    """Save a small picture of bricks in two colours."""
     light = data.brick()[:90:2, :120:2, None] / 255
     Image.fromarray((light * [250, 200, 90] + (1 - light) * [10, 30, 120]).astype(np.uint8)).save(path)
     return path
@@ -60,8 +58,8 @@ def network() -> LossNetwork:
     return loss_network()
 
 
-def painted(picture: np.ndarray, editor: Edit, strength: float = 1.0, mask: np.ndarray | None = None) -> np.ndarray:
-    return edit_picture(Picture(picture), [editor], mask, strength=strength).pixels
+def painted(picture: np.ndarray, edit: Edit, strength: float = 1.0, mask: np.ndarray | None = None) -> np.ndarray:
+    return edit_picture(Picture(picture), [edit], mask, strength=strength).pixels
 
 
 # The losses.
@@ -137,7 +135,7 @@ def test_vgg_looks_with_torchvisions_tensors_from_a_file(name: str, tmp_path: Pa
     ]  # fmt: skip
     assert seen.content.shape == (1, 512, 12, 15)
     other = next(one for one in DEPTHS if one != name)
-    if name == "vgg16":  # which is part of the other
+    if name == "vgg16":  # its layers are among the other's
         with pytest.raises(DataError, match=rf"not the weights of {other} \(features"):
             loss_network(other, tmp_path / "vgg.safetensors")
     with pytest.raises(UsageError, match=f"{name} needs its weights"):
@@ -154,23 +152,29 @@ def test_vgg_looks_with_torchvisions_tensors_from_a_file(name: str, tmp_path: Pa
 def test_tiles_add_up_to_the_whole(
     halo: int, masked: bool, network: LossNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Statistics, loss and gradient: exactly where tiles see as far as the network does, else nearly."""
-    photo, other = PHOTO[:, :, :88], OTHER[:, :, :88]  # 96 x 128 pixels with the room for shifts
+    """Statistics, loss and gradient: exact if the halo covers the network's receptive field, else close."""
+    photo, other = PHOTO[:, :, :88], OTHER[:, :, :88]  # 96 x 128 pixels with the pixels for shifts
     mask = torch.zeros(1, 1, 88, 120) if masked else None
     if mask is not None:
         mask[..., 10:60, 20:100] = 1
     near = 0.03 if halo > 100 else 0.3
     found = []
     for tile in (1024, 48):
-        monkeypatch.setattr(looking, "TILE", tile)
-        monkeypatch.setattr(looking, "HALO", halo)
-        look = Look(network, (88, 120), mask)
-        aim = aim_at(Look(network, (88, 120)).summary(other), look.summary(photo), 1.0, content=photo, style_share=0.5)
-        painting = Painting((photo + other) / 2, look, aim)
+        monkeypatch.setattr(module, "TILE", tile)
+        monkeypatch.setattr(module, "HALO", halo)
+        extractor = TiledExtractor(network, (88, 120), mask)
+        target = target_of(
+            TiledExtractor(network, (88, 120)).summary(other),
+            extractor.summary(photo),
+            1.0,
+            content=photo,
+            style_share=0.5,
+        )
+        painting = Painting((photo + other) / 2, extractor, target)
         with torch.enable_grad():
-            loss = painting._loss(Batch(image=photo, seed=0, step=0), (3, 5)).terms["seen"]
+            loss = painting._loss(Batch(image=photo, seed=0, step=0), (3, 5)).terms["painting"]
             (gradient,) = torch.autograd.grad(loss, painting.canvas.pixels)
-        found.append((look.summary(photo), loss, gradient, len(look.tiles)))
+        found.append((extractor.summary(photo), loss, gradient, len(extractor.tiles)))
     (whole, loss, gradient, one), (tiled, loss_there, gradient_there, many) = found
     assert one == 1 < many
     torch.testing.assert_close(whole.grams[0], tiled.grams[0], rtol=1e-4, atol=1e-5)
@@ -194,20 +198,20 @@ PIXELS = data.astronaut()[40:104, 170:250]
 def distances(pixels: np.ndarray, style: Path, network: LossNetwork) -> tuple[float, float]:
     """How far a painted picture is from the style and from the content."""
     image, content = (torch.from_numpy(one / 255).float().permute(2, 0, 1)[None] for one in (pixels, PIXELS))
-    seen, wanted = network(image), network(read(style))
+    seen, wanted = network(image), network(read_style(style))
     grams = [[gram(maps) for maps in one.style] for one in (seen, wanted)]
     return style_distance(*grams).item(), content_distance(seen.content, network(content).content).item()
 
 
 def test_strength_goes_from_the_content_to_the_style(style: Path, network: LossNetwork) -> None:
-    editor = Stylize(style=style, steps=20)
-    results = [painted(PIXELS, editor, strength) for strength in (0, 0.3, 1)]
+    edit = Stylize(style=style, steps=20)
+    results = [painted(PIXELS, edit, strength) for strength in (0, 0.3, 1)]
     np.testing.assert_array_equal(results[0], PIXELS)
     styles, contents = zip(*(distances(pixels, style, network) for pixels in results), strict=True)
     assert styles[0] > 1.05 * styles[1] > 1.1 * styles[2], styles
     assert contents[0] < contents[1] < contents[2]
     mixed = (PIXELS.astype(float) + results[2]) / 2
-    half = painted(PIXELS, editor, 0.5)
+    half = painted(PIXELS, edit, 0.5)
     assert np.abs(half - mixed).mean() > 2, "half a style is no double exposure"
 
 
@@ -226,8 +230,8 @@ def test_styles_are_blended_by_their_shares(style: Path, tmp_path: Path) -> None
     other = tmp_path / "other.png"
     Image.fromarray(data.coffee()[100:160, 200:280]).save(other)
     alone, first, second, both = (
-        painted(PIXELS, editor).astype(float)
-        for editor in (
+        painted(PIXELS, edit).astype(float)
+        for edit in (
             Stylize(style=style, steps=6),
             Stylize(style=(style, other), blend=(1e6, 1), steps=6),
             Stylize(style=(style, other), blend=(1, 1e6), steps=6),
@@ -243,8 +247,8 @@ def test_styles_are_blended_by_their_shares(style: Path, tmp_path: Path) -> None
 
 
 def test_strokes_are_as_large_as_the_scale_says(style: Path) -> None:
-    assert fitted(torch.rand(1, 3, 200, 100), 50).shape == (1, 3, 50, 25)
-    assert fitted(torch.rand(1, 3, 20, 10), 50).shape == (1, 3, 40, 20), (
+    assert scaled_style(torch.rand(1, 3, 200, 100), 50).shape == (1, 3, 50, 25)
+    assert scaled_style(torch.rand(1, 3, 20, 10), 50).shape == (1, 3, 40, 20), (
         "a style is not made larger than twice its size"
     )
     small, large = (painted(PIXELS, Stylize(style=style, steps=3, scale=scale)) for scale in (0.4, 1))
@@ -252,15 +256,15 @@ def test_strokes_are_as_large_as_the_scale_says(style: Path) -> None:
 
 
 def test_only_what_is_masked_takes_part_in_the_style(style: Path, network: LossNetwork) -> None:
-    """What lies outside neither changes nor counts as a part of the canvas' style."""
+    """Pixels outside the mask neither change nor count in the canvas' style."""
     left = torch.zeros(1, 1, 96, 120)
     left[..., :60] = 1
     masked, part, whole = (
-        look.summary(image).grams[0][0, 3, :3]  # the mean of the colours
-        for look, image in (
-            (Look(network, (96, 120), left), PHOTO),
-            (Look(network, (96, 60)), PHOTO[..., :60]),
-            (Look(network, (96, 120)), PHOTO),
+        extractor.summary(image).grams[0][0, 3, :3]  # the mean of the colours
+        for extractor, image in (
+            (TiledExtractor(network, (96, 120), left), PHOTO),
+            (TiledExtractor(network, (96, 60)), PHOTO[..., :60]),
+            (TiledExtractor(network, (96, 120)), PHOTO),
         )
     )
     torch.testing.assert_close(masked, part, rtol=0.03, atol=0)
@@ -307,7 +311,7 @@ def inside(pixels: np.ndarray) -> float:
 
 
 def wrap(pixels: np.ndarray) -> float:
-    """The mean difference of what would be neighbours in tiles side by side."""
+    """The mean difference of pixels that are neighbours when copies are laid side by side."""
     return float(np.mean([np.abs(pixels[0] - pixels[-1]).mean(), np.abs(pixels[:, 0] - pixels[:, -1]).mean()]))
 
 

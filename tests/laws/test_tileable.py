@@ -11,11 +11,13 @@ from torch import Tensor, nn
 import pinxit
 from pinxit.codes.sampling import load
 from pinxit.errors import UsageError
-from pinxit.nets.seamless import looking, seamless
+from pinxit.nets.seamless import neighbour_layers, seamless
 from pinxit.nets.shapes import PictureShape, keep_variance
 from pinxit.objectives.ladder import LevelledDecoder
 from pinxit.objectives.objective import Generative
 from pinxit.objectives.vq import VQVAE
+
+pytestmark = pytest.mark.usefixtures("no_report")
 
 SMALL = {"channels": 4}
 SETTINGS = {"gan": pinxit.GANSettings, "vae": pinxit.VAESettings}
@@ -89,7 +91,7 @@ def test_the_network_is_as_it_was_afterwards(name: str, size: int) -> None:
 def test_full_layers_know_no_neighbours() -> None:
     for objective, name in NETWORKS:
         networks = SETTINGS[objective](network=name, latent=6, **SMALL).build(PictureShape(16, 3)).networks
-        assert bool(looking(networks)) == ((objective, name) in ROUND), name
+        assert bool(neighbour_layers(networks)) == ((objective, name) in ROUND), name
 
 
 @pytest.fixture(scope="module")

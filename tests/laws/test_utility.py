@@ -10,14 +10,14 @@ from scipy.stats import binomtest
 import pinxit
 from pinxit.data import DataSet
 from pinxit.errors import DataError
-from pinxit.evaluation.pictures import Drawn
+from pinxit.evaluation.pictures import Generated
 from pinxit.evaluation.utility import check_classes, utility
 
 SHORT = pinxit.TrainingSettings(steps=60, batch_size=32, schedule="cosine", average=0.9, threads=1)
 NAMES = ("across", "down", "plain")
 
 
-def bars(count: int, seed: int, names: tuple[str, ...] = NAMES, channels: int = 1, side: int = 16) -> Drawn:
+def bars(count: int, seed: int, names: tuple[str, ...] = NAMES, channels: int = 1, side: int = 16) -> Generated:
     """Pictures of a bar across, a bar down, or none, on noise; labels are places in `names`."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 60, (count, side, side, channels), dtype=np.uint8)
@@ -28,13 +28,13 @@ def bars(count: int, seed: int, names: tuple[str, ...] = NAMES, channels: int = 
             image[where : where + 3] = 200
         elif names[label] == "down":
             image[:, where : where + 3] = 200
-    return Drawn(f"bars {seed}", images, labels, names)
+    return Generated(f"bars {seed}", images, labels, names)
 
 
-def noise(count: int) -> Drawn:
+def noise(count: int) -> Generated:
     rng = np.random.default_rng(9)
     images = rng.integers(0, 256, (count, 16, 16, 1), dtype=np.uint8)
-    return Drawn("noise", images, rng.integers(0, 3, count), NAMES)
+    return Generated("noise", images, rng.integers(0, 3, count), NAMES)
 
 
 def test_real_pictures_teach_as_much_as_other_real_pictures() -> None:
@@ -76,7 +76,7 @@ def test_of_a_larger_set_pictures_are_drawn_at_random() -> None:
     """The first half of these are all of one class."""
     ordered = bars(300, 1)
     order = np.argsort(ordered.labels, kind="stable")
-    ordered = Drawn("ordered", ordered.images[order], ordered.labels[order], NAMES)
+    ordered = Generated("ordered", ordered.images[order], ordered.labels[order], NAMES)
     assert utility(ordered, bars(100, 2), bars(300, 3), training=SHORT).real.value > 0.85
 
 
@@ -97,7 +97,7 @@ def test_classes_are_matched_by_name_and_those_not_in_common_are_left_out() -> N
 
 def test_grey_and_colour_of_other_sizes_and_depths_meet() -> None:
     colour = bars(120, 2, channels=3, side=40)
-    deep = Drawn("deep", bars(120, 3).images.astype(np.uint16) << 8, bars(120, 3).labels, NAMES)
+    deep = Generated("deep", bars(120, 3).images.astype(np.uint16) << 8, bars(120, 3).labels, NAMES)
     found = utility(bars(120, 1), colour, deep, training=SHORT)
     assert found.real.value > 0.9
     assert "16 pixels, 3 channels" in found.protocol["input"]
@@ -106,7 +106,7 @@ def test_grey_and_colour_of_other_sizes_and_depths_meet() -> None:
 @pytest.mark.parametrize("ask", [utility, check_classes])
 def test_sets_without_labels_or_common_classes_are_refused(ask: Callable[..., object]) -> None:
     with pytest.raises(DataError, match="bare has no labels"):
-        ask(bars(30, 1), Drawn("bare", bars(30, 2).images), bars(30, 3))
+        ask(bars(30, 1), Generated("bare", bars(30, 2).images), bars(30, 3))
     with pytest.raises(DataError, match="fewer than two classes in common"):
         ask(bars(30, 1), bars(30, 2, names=("plain", "x")), bars(30, 3))
 
@@ -115,7 +115,7 @@ def test_sets_without_labels_or_common_classes_are_refused(ask: Callable[..., ob
 def test_digits_teach_digits(mnist: DataSet) -> None:
     chosen = np.random.default_rng(0).permutation(len(mnist.train))[:20_000]
     one, other = (
-        Drawn("digits", mnist.train.rows(part, (28, 28)), mnist.train.labels[part], mnist.train.classes)
+        Generated("digits", mnist.train.rows(part, (28, 28)), mnist.train.labels[part], mnist.train.classes)
         for part in np.split(chosen, 2)
     )
     found = utility(one, other, mnist.held_out)

@@ -11,6 +11,8 @@ from pinxit.cli import run
 from pinxit.codes import coding
 from pinxit.images import load_image
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 SETTINGS = ["--channels", "8", "--codes", "32", "--dimensions", "8", "--decay", "0.95", "--learning-rate", "5e-3"]
 TRAINING = ["--steps", "250", "--batch-size", "32", "--threads", "1", "--average", "0.95"]
 
@@ -52,7 +54,7 @@ def test_codes_are_reconstructed_but_not_drawn_and_it_is_said(
 ) -> None:
     folder, source = str(runs["rotation"]), str(runs["rotation"].parent / "others.npz")
     assert run(["reconstruct", folder, source, "-n", "5", "-o", str(tmp_path / "sheet.png")]) == 0
-    assert "codes of 0.312 bits a pixel" in capsys.readouterr().err
+    assert "codes of 0.312 bits per pixel" in capsys.readouterr().err
     assert load_image(tmp_path / "sheet.png").shape == (2 * 18 + 2, 8 * 18 + 2, 1)
     for words in (
         ["sample", folder, "-o", str(tmp_path / "x.npz")],
@@ -61,7 +63,7 @@ def test_codes_are_reconstructed_but_not_drawn_and_it_is_said(
     ):
         assert run(words) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert "a run of 'vq' has no prior to draw codes from" in line
+        assert "a run of 'vq' has no prior to sample codes from" in line
     assert run(["anomaly", folder, source, "-o", str(tmp_path / "found")]) == 2
     assert "a run of 'vq' has no likelihood" in capsys.readouterr().err
     assert not (tmp_path / "found").exists()

@@ -7,8 +7,10 @@ import pytest
 
 import pinxit
 from pinxit.data import DataSet
-from pinxit.evaluation.pictures import Drawn
+from pinxit.evaluation.pictures import Generated
 from pinxit.evaluation.score import score
+
+pytestmark = pytest.mark.usefixtures("no_report")
 
 CONVOLUTIONAL = {
     "dcgan": (pinxit.GANSettings(network="dcgan", channels=8, latent=8), 150),
@@ -40,7 +42,7 @@ def test_the_fully_connected_pair_comes_nearer_to_digits(mnist: DataSet, tmp_pat
 
     def distance(steps: int) -> float:
         images = train(settings, "mnist", tmp_path / f"{steps}", steps, average=0.97)
-        document = score(Drawn("run", images), mnist.held_out, extractors=["digits-v1"], metrics=["fd"], n=500)
+        document = score(Generated("run", images), mnist.held_out, extractors=["digits-v1"], metrics=["fd"], n=500)
         return document["scores"]["fd[digits-v1]"]["value"]
 
     assert distance(600) < distance(0) / 2

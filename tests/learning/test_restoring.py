@@ -15,6 +15,8 @@ from pinxit.training.plan import batch_of, build, pictures_of
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.store import Checkpoints
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 NOISE = "noise(sigma=0.0980392)"  # 25 of 255
 RESTORE = partial(RestorationSettings, channels=16, levels=2, blocks=1, learning_rate=3e-3)
 

@@ -8,8 +8,8 @@ from skimage import data
 from torch import Tensor
 
 from pinxit.degradations import resize_bicubic
-from pinxit.edits.prior import PATIENCE, WINDOW, FittedPrior
-from pinxit.edits.untrained import DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
+from pinxit.edits.settings import DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
+from pinxit.edits.single import PATIENCE, WINDOW, FittedPrior
 
 CAMERA = torch.from_numpy(data.camera() / 255).float()[None]
 FACE = CAMERA[:, 90:154, 200:264]
@@ -26,7 +26,7 @@ def psnr(image: Tensor, clean: Tensor) -> float:
 def test_zero_shot_gains_4_db() -> None:
     spoilt = noisy(CAMERA)
     with torch.no_grad():
-        bound = DenoiseZeroShot(steps=150).bind().fitted(spoilt.permute(1, 2, 0).numpy())
+        bound = DenoiseZeroShot(steps=150).bind().for_picture(spoilt.permute(1, 2, 0).numpy())
         restored = bound.run(spoilt, None)
     assert psnr(restored, CAMERA) - psnr(spoilt, CAMERA) > 4
 

@@ -8,6 +8,8 @@ import pytest
 
 import pinxit
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 SIDES = (28, 32, 64, 100, 256)
 STEPS = 25
 

@@ -13,6 +13,8 @@ from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.vae import VAE
 from pinxit.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 FAST = {"latent": 4, "learning_rate": 5e-3, "noise": 0.1}
 SMALL = {"network": "dense", "channels": 8, **FAST}
 KINDS = {

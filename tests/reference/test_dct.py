@@ -120,9 +120,9 @@ def test_a_picture_without_diagonals_has_no_noise(shape: tuple[int, int, int]) -
 def test_the_edit_sees_the_noise_of_the_whole_picture() -> None:
     image = torch.from_numpy(noisy(3, 60, 60)).float().clamp(0, 1)
     sigma = estimated_sigma(image.permute(1, 2, 0).numpy())
-    fitted = SlidingDCT(None).fitted(image.permute(1, 2, 0).numpy())
-    assert fitted == SlidingDCT(sigma)
+    known = SlidingDCT(None).for_picture(image.permute(1, 2, 0).numpy())
+    assert known == SlidingDCT(sigma)
     corner = image[:, :20, :20]
-    torch.testing.assert_close(fitted.run(corner, None), denoise_dct(corner, sigma).clamp(0, 1))
-    torch.testing.assert_close(SlidingDCT(None).run(image, None), fitted.run(image, None))
-    assert SlidingDCT(0.2).fitted(image.permute(1, 2, 0).numpy()) == SlidingDCT(0.2)
+    torch.testing.assert_close(known.run(corner, None), denoise_dct(corner, sigma).clamp(0, 1))
+    torch.testing.assert_close(SlidingDCT(None).run(image, None), known.run(image, None))
+    assert SlidingDCT(0.2).for_picture(image.permute(1, 2, 0).numpy()) == SlidingDCT(0.2)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pinxit.metrics.features import EXTRACTORS
+from pinxit.metrics.extractors import EXTRACTORS
 from pinxit.nets.inception import Inception2015
 from pinxit.nets.lite0 import EfficientNetLite0
 from pinxit.nets.pretrained import LITE0, STLPIPS, Published, lite0_weights, published_tensors, stlpips_weights
@@ -42,7 +42,7 @@ def photo(name: str) -> Tensor:
     ids=["Egyptian cat", "espresso", "tripod", "drilling platform"],
 )
 def test_lite0_names_what_a_photograph_shows(lite0: EfficientNetLite0, name: str, label: int, least: float) -> None:
-    posteriors = EXTRACTORS["lite0"].see(photo(name)).posteriors[0]
+    posteriors = EXTRACTORS["lite0"].extract(photo(name)).posteriors[0]
     assert posteriors.argmax() == label
     assert posteriors[label] > least
 

@@ -15,8 +15,23 @@ from pinxit.errors import DataError
 from pinxit.images import load_image
 from pinxit.training import train as train_module
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 ROOT = Path(__file__).parents[2]
-TINY = ["--network", "dense", "--channels", "8", "--latent", "4", "--batch-size", "16", "--threads", "1"]
+TINY = [
+    "--network",
+    "dense",
+    "--channels",
+    "8",
+    "--latent",
+    "4",
+    "--batch-size",
+    "16",
+    "--threads",
+    "1",
+    "--precision",
+    "float32",
+]
 
 
 def pictures(path: Path, count: int = 60) -> str:

@@ -37,27 +37,27 @@ def test_a_collapsed_posterior_is_told_when_training_is_over(run: Path) -> None:
     assert "The codes have collapsed" in told(run, active_units=0.0)
     assert "The codes have collapsed" not in told(run, active_units=1.0)
     assert "The codes have collapsed" not in told(run, finished=False, active_units=0.0)
-    assert "What was found" not in told(run, active_units=1.0, rate=0.0)
-    assert "What was found" not in told(run, rate=0.0)
+    assert "Findings" not in told(run, active_units=1.0, rate=0.0)
+    assert "Findings" not in told(run, rate=0.0)
 
 
 def test_blurry_reconstructions_are_told_unless_the_codes_have_collapsed(run: Path) -> None:
     page = told(run, active_units=3.0, sharpness=0.13)
-    assert "Reconstructions are blurry: their edges have 13% of the energy" in page
-    assert "What was found" not in told(run, active_units=3.0, sharpness=0.3)
+    assert "Reconstructions are blurry: their edges keep 13% of" in page
+    assert "Findings" not in told(run, active_units=3.0, sharpness=0.3)
     page = told(run, active_units=0.0, sharpness=0.05)
     assert "The codes have collapsed" in page
     assert "blurry" not in page
 
 
 def test_dead_codes_are_told(run: Path) -> None:
-    assert "Codes lie dead: 40% of the codebook was in use at the end." in told(run, codes_used=0.4)
-    assert "What was found" not in told(run, codes_used=0.6)
+    assert "The codebook is partly unused: 40% of its codes were in use at the end." in told(run, codes_used=0.4)
+    assert "Findings" not in told(run, codes_used=0.6)
 
 
 def test_levels_that_say_nothing_are_named(run: Path) -> None:
     page = told(run, active_units=3.0, rate_level_1=2.0, rate_level_2=0.001, rate_level_3=0.0)
-    assert "these say nothing: 2, 3." in page
+    assert "carry no information (1 is the top): 2, 3." in page
     assert "these say nothing" not in told(run, active_units=3.0, rate_level_1=2.0, rate_level_2=0.02)
 
 

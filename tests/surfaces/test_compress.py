@@ -166,7 +166,7 @@ def test_the_commands_write_and_read(runs: Path, name: str, tmp_path: Path, caps
     assert run(["compress", str(runs / name), source, "-n", "5", "-o", file]) == 0
     out, err = capsys.readouterr()
     assert out.strip() == file
-    assert f"{told['bits_per_pixel']:.3g} bits a pixel" in err
+    assert f"{told['bits_per_pixel']:.3g} bits per pixel" in err
     assert f"PSNR {told['psnr']:.1f} dB" in err
     expected = decompress(model, compress(model, pictures))
     for kind in (".npz", "", ".png"):

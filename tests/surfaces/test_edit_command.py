@@ -1,4 +1,4 @@
-"""`pinxit edit` and `pinxit redo`: the same bytes as from Python, through files, folders and pipes, and once more."""
+"""`pinxit edit` and `pinxit redo`: the same bytes from Python, files, folders and pipes, and when made again."""
 
 import io
 import json
@@ -18,8 +18,9 @@ import pinxit
 from pinxit.cli import run
 from pinxit.edits import EDITS
 from pinxit.edits.adjust import Adjust
-from pinxit.edits.bound import Bound, Edit, Local
+from pinxit.edits.bound import Bound, Local
 from pinxit.edits.mask import Mask
+from pinxit.edits.settings import Edit
 from pinxit.files import sha256
 from pinxit.images import load_picture, read_recipe
 from pinxit.jobs.batch import edit_bytes
@@ -30,7 +31,7 @@ BRIGHT = Adjust(exposure=0.5)
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in with two pictures, cat.jpg and dog.png, and a mask."""
+    """A working folder with two pictures, cat.jpg and dog.png, and a mask."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     for name in ("cat.jpg", "dog.png"):
@@ -150,12 +151,12 @@ def test_a_real_pipe(here: Path) -> None:
         (["edit", "adjust | adjust", "dog.png", "-o", "x.png", "--exposure", "1"], "brackets behind its name"),
         (["edit", "adjust", "-o", "x.png"], "name the pictures"),
         (["edit", "adjust", "dog.png"], "-o says where results go"),
-        (["edit", "adjust", "dog.png", "-o", "-y"], "./-y if it is called so"),
+        (["edit", "adjust", "dog.png", "-o", "-y"], "./-y"),
         (["edit", "adjust", "dog.png", "cat.jpg", "-o", "x.png"], "folder with the name of a picture"),
         (["edit", "adjust", "dog.png", "cat.jpg", "-o", "mask.png"], "several pictures need a folder"),
         (["edit", "adjust", "dog.png", "-o", "x.gif"], "cannot save pictures as .gif"),
         (["edit", "adjust", "dog.png", "-o", "x.png", "--format", "webp"], "--format webp: the suffix of x.png"),
-        (["edit", "adjust", "dog.png", "-o", "mask.png"], "mask.png exists already; -y"),
+        (["edit", "adjust", "dog.png", "-o", "mask.png"], "mask.png exists; -y"),
         (["edit", "adjust", "dog.png", "-o", "dog.png"], "dog.png would be replaced by its own result"),
         (["edit", "adjust", "dog.png", "-o", "dog.png", "--skip-existing"], "would be replaced by its own result"),
         (["edit", "adjust", "dog.png", "-o", "x.png", "-y", "--skip-existing"], "only one of them"),
@@ -189,7 +190,7 @@ def test_nothing_is_replaced_unless_asked(here: Path, capsys: pytest.CaptureFixt
     assert run(["edit", "adjust", "dog.png", "cat.jpg", "-o", "out", "--exposure", "1"]) == 0
     kept = Path("out/dog.png").read_bytes()
     assert run(["edit", "adjust", "dog.png", "cat.jpg", "-o", "out"]) == 2
-    assert "2 results exist already, the first is out/dog.png" in capsys.readouterr().err
+    assert "2 results exist, the first is out/dog.png" in capsys.readouterr().err
     assert Path("out/dog.png").read_bytes() == kept
     assert run(["edit", "adjust", "dog.png", "cat.jpg", "-o", "out", "-y"]) == 0
     assert Path("out/dog.png").read_bytes() != kept
@@ -291,7 +292,7 @@ def test_redo_says_which_file_is_no_longer_the_same(
 
 
 class Tinted(Edit):
-    """An edit with a file of its own and weights that ship."""
+    """An edit with a model file and shipped weights."""
 
     model: Path = Field(description="A run.")
 

@@ -77,7 +77,7 @@ def test_pictures_of_the_first_class_are_found_among_others(runs: Path, tmp_path
 
 @pytest.mark.parametrize(
     ("name", "start", "said"),
-    [("halves", "7", "no such class"), ("conditional", "0", "hold no class"), ("plain", "0", "class-gaussian")],
+    [("halves", "7", "no such class"), ("conditional", "0", "do not hold the class"), ("plain", "0", "class-gaussian")],
 )
 def test_what_cannot_be_moved_is_one_line(
     runs: Path, name: str, start: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -29,7 +29,7 @@ HEADINGS = [
     "The same sheet, step by step",
     "What was asked",
     "Machine and time",
-    "How to go on",
+    "Next steps",
 ]
 HOSTILE = "<script>alert('1')</script>\" onload=\"x & ü"
 VOID = {"meta", "img"}
@@ -189,8 +189,11 @@ def test_a_page_is_whole_and_in_order_at_any_point(make: Make, made: dict[str, o
     folder = make(**made)
     page = Page(write_report(folder))
     assert page.texts["h2"] == [HEADINGS[number] for number in sorted(said)]
-    assert "A generator against a discriminator" in page.texts["h1"][0]
-    assert "mnist:train for 30 steps of 64 pictures, 16\xa0×\xa016 in grey" in page.texts["h1"][0]
+    headline = page.texts["h1"][0]
+    assert headline.startswith("A GAN trained on mnist:train: ")
+    done = {True: "30 steps in 1 min 23 s", False: "12 of 30 steps in 1 min 23 s", None: "no step of 30 saved yet"}
+    assert headline.endswith(done[made.get("facts", {}).get("finished")])
+    assert "64 pictures a step, 16\xa0×\xa016 pixels in grey, seed 0." in page.texts["p"]
     assert page.tags.count("svg") == (4 if made.get("logged", 30) else 0)
     assert "nan" not in re.sub(r"base64,[^\"]*", "", page.text)
     assert not [path for path in folder.iterdir() if path.suffix == ".tmp"]

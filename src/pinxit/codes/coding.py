@@ -1,4 +1,4 @@
-"""What an autoencoder makes of given pictures: reconstructions, ways and maps of their codes, how strange they are."""
+"""An autoencoder's view of given pictures: reconstructions, traversals, maps, morphs, code statistics, anomalies."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from pinxit.settings import did_you_mean
 
 SAMPLES = 16
 DEVIATIONS = 2.5
-SCORE = "-ELBO in nats, of codes that are points the distortion alone; the strangest first"
+SCORE = "-ELBO in nats, or the distortion alone for codes that are points; the most anomalous first"
 
 
 @dataclass(frozen=True)
 class Given:
-    """Pictures as a model sees them: float32 (N, C, H, W) in [0, 1], their names, labels (N,) if it is conditional."""
+    """Pictures ready for a model: float32 (N, C, H, W) in [0, 1], their names, labels (N,) if it is conditional."""
 
     names: list[str]
     images: Tensor
@@ -43,7 +43,7 @@ class Given:
         return len(self.names)
 
     def alone(self, what: str) -> Iterator[Batch]:
-        """Yield every picture as a batch of its own, so that nothing depends on its company, telling the progress."""
+        """Yield each picture as a batch of its own, so that no result depends on the others; show progress."""
         labels = [None] * len(self) if self.labels is None else self.labels.split(1)
         rows = (
             Batch(image=image, label=label, seed=0, step=0)
@@ -53,10 +53,10 @@ class Given:
 
 
 def given(model: GenerativeModel, source: str, n: int | None = None, only: str | None = None) -> Given:
-    """Return the first `n` pictures of any DATA argument, all if not given, at the size and in the colours of the run.
+    """Return the first `n` pictures of any DATA argument, by default all, at the run's size and channels.
 
-    Of pictures with classes those of the class `only`, if it is given. Raises `DataError` if a picture has colours the
-    model does not know, or no class where the model needs one; `UsageError` if none is of the class.
+    `only` keeps the pictures of one class, if they have classes. Raises `DataError` if a picture has other channels
+    than the model, or no class where the model needs one; `UsageError` if no picture is of the class.
     """
     recipe = model.recipe.data
     base, part = parse_spec(source)
@@ -74,7 +74,7 @@ def given(model: GenerativeModel, source: str, n: int | None = None, only: str |
 
 
 def reconstruct(model: GenerativeModel, pictures: Given) -> np.ndarray:
-    """Return what is left of pictures after a way through their codes, (N, H, W, C) uint8."""
+    """Return the reconstructions of pictures from their codes, (N, H, W, C) uint8."""
     with torch.no_grad():
         return np.concatenate([to_uint8(_restored(model, one)) for one in pictures.alone("reconstructing")])
 
@@ -86,9 +86,9 @@ def before_and_after(model: GenerativeModel, pictures: Given) -> np.ndarray:
 
 
 def traverse(model: GenerativeModel, rows: int, columns: int, seed: int = 0, label: str | None = None) -> np.ndarray:
-    """Return (rows, columns, H, W, C) uint8: the picture of `seed`, one number of its code moved along each row.
+    """Return (rows, columns, H, W, C) uint8: the picture of `seed`, with one dimension of its code varied in each row.
 
-    The rows are the numbers that vary most among the codes the model draws from, each from 2.5 deviations below its
+    The rows are the dimensions that vary most under the model's sampler, each from 2.5 standard deviations below its
     mean to 2.5 above.
     """
     if rows < 1 or columns < 2:
@@ -107,15 +107,15 @@ def traverse(model: GenerativeModel, rows: int, columns: int, seed: int = 0, lab
 
 
 def morph(model: GenerativeModel, pictures: Given, start: str, end: str, columns: int) -> np.ndarray:
-    """Return (N, columns, H, W, C) uint8: pictures of the class `start` on the way to what they would be in `end`.
+    """Return (N, columns, H, W, C) uint8: pictures of the class `start` turned step by step into the class `end`.
 
-    To a code is added a growing share, from none to all, of the difference of the two classes' mean codes (the visual
-    attribute vectors of Larsen et al., 2016, with classes for attributes); the means are those of the sampler
-    'class-gaussian'. Raises `UsageError` for a class that is not known, or if the run has no such sampler or is
-    conditional, for then its codes hold no class.
+    A growing share, from none to all, of the difference of the classes' mean codes is added to each code (visual
+    attribute vectors, Larsen et al., 2016, with classes for attributes). The means are those of the sampler
+    'class-gaussian'. Raises `UsageError` for an unknown class, if the run has no such sampler, or if it is conditional,
+    for then its codes do not hold the class.
     """
     if model.objective.shape.classes:
-        raise UsageError("the codes of a conditional run hold no class; `pinxit sample --label` asks for one")
+        raise UsageError("the codes of a conditional run do not hold the class; `pinxit sample --label` asks for one")
     by_class = model.using(BY_CLASS)
     places = torch.linspace(0, 1, columns)[:, None]
     still = torch.zeros(1, model.objective.latent)  # without noise a latent is its class's mean
@@ -130,9 +130,9 @@ def morph(model: GenerativeModel, pictures: Given, start: str, end: str, columns
 def latent_map(model: GenerativeModel, pictures: Given, columns: int) -> tuple[np.ndarray, float]:
     """Return a square map of pictures, (columns^2, H, W, C) uint8, and the share of the codes' variance it shows.
 
-    A picture stands where its code is along the two leading principal components, the first to the right and the
-    second upwards, in one scale; each with the sign that makes its largest number positive. In a cell stands the
-    picture nearest to its middle; where there is none it is white. Raises `UsageError` for fewer than two pictures.
+    A picture is placed by its code's two leading principal components, the first to the right and the second upwards,
+    on one scale. Each component has the sign that makes its largest number positive. A cell shows the picture nearest
+    to its centre, or white if there is none. Raises `UsageError` for fewer than two pictures.
     """
     if len(pictures) < 2:
         raise UsageError("a map needs at least two pictures")
@@ -161,11 +161,11 @@ def principal_plane(codes: Tensor) -> tuple[Tensor, float]:
 
 
 def read_codes(model: GenerativeModel, pictures: Given) -> dict[str, Any]:
-    """Return what each number of the code does for given pictures, the busiest first, and what that amounts to.
+    """Return statistics of each dimension of the code over given pictures, the most used first, and their totals.
 
-    `varies` is the variance of the number's posterior mean over the pictures; `kl` the mean divergence of its
-    posterior from N(0, 1) in nats, None where codes are points. `rate` and `distortion` are means in nats a picture, by
-    one draw each; a number is active if it varies by more than 0.01 (Burda et al., 2016, section 5.2).
+    `varies` is the variance of a dimension's posterior mean over the pictures. `kl` is the mean divergence of its
+    posterior from N(0, 1) in nats, None if codes are points. `rate` and `distortion` are means in nats per picture, by
+    one sample each. A dimension is active if it varies by more than 0.01 (Burda et al., 2016, section 5.2).
     """
     objective = model.autoencoder
     posteriors, evidence, rate = [], [], []
@@ -199,8 +199,8 @@ def _posterior(model: GenerativeModel, one: Batch) -> tuple[Tensor, Tensor]:
 class Anomaly:
     """How unlike the training pictures one is, and where.
 
-    `score` is -ELBO in nats, the higher the stranger; of codes that are points it is the distortion. `error` (H, W) is
-    the squared error of the reconstruction (H, W, C), uint8, the mean over channels.
+    `score` is -ELBO in nats, or the distortion if codes are points; higher is more anomalous. `error` (H, W) is the
+    squared error of `reconstruction` (H, W, C) uint8, averaged over channels.
     """
 
     name: str
@@ -210,15 +210,15 @@ class Anomaly:
 
 
 def anomalies(model: GenerativeModel, pictures: Given) -> list[Anomaly]:
-    """Return each picture's anomaly, in their order; a score is the mean over 16 latents of the posterior."""
+    """Return each picture's anomaly, in the order given; a score is the mean over 16 samples of the posterior."""
     with torch.no_grad():
-        return [_anomaly(model, name, one) for name, one in zip(pictures.names, pictures.alone("looking"), strict=True)]
+        return [_anomaly(model, name, one) for name, one in zip(pictures.names, pictures.alone("scoring"), strict=True)]
 
 
 def save_anomalies(out: Path, pictures: Given, found: Sequence[Anomaly]) -> dict[str, Any]:
-    """Write `anomaly.json` and a sheet for each picture into the folder `out`, and return what the JSON holds.
+    """Write `anomaly.json` and a sheet for each picture into the folder `out`, and return the content of the JSON.
 
-    A heat map goes from black to white at the largest error of all pictures, so that the maps can be compared.
+    All heat maps share one scale, from black at 0 to white at the largest error of all pictures.
     """
     hottest = max(one.error.max() for one in found)
     entries = []
@@ -250,17 +250,17 @@ def _restored(model: GenerativeModel, one: Batch) -> Tensor:
 
 
 def _of_class(images: ImageSet, name: str, source: str) -> np.ndarray:
-    """Return which pictures are of a class: all, where pictures have none."""
+    """Return the indices of the pictures of a class; all if the pictures have no classes."""
     if images.labels is None:
         return np.arange(len(images))
     there = [images.classes[label] for label in np.unique(images.labels)]
     if name not in there:
-        raise UsageError(f"{source}: there is no such class as {name}{did_you_mean(name, there)}")
+        raise UsageError(f"{source}: no such class as {name}{did_you_mean(name, there)}")
     return np.flatnonzero(images.labels == images.classes.index(name))
 
 
 def _labels(model: GenerativeModel, images: ImageSet, numbers: np.ndarray) -> Tensor | None:
-    """Return the labels of some pictures in the order of the model's classes, if it is conditional."""
+    """Return the labels of some pictures as indices into the model's classes; None if it is not conditional."""
     if not model.objective.shape.classes:
         return None
     known = model.recipe.data.classes

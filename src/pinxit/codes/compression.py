@@ -1,12 +1,13 @@
-"""Pictures as the codes a run's autoencoder has for them, in a file of few bits (.pxc), and back.
+"""Pictures compressed to an autoencoder's codes in a small file (.pxc), and decompressed.
 
-The codes of a VQ-VAE are whole numbers below K, written in ceil(log2 K) bits each, a row of bytes a picture. The others
-are posterior means, rounded to a step in proportion to each number's deviation, that is to how exactly the encoder
-knows it: at a step of sqrt(12) deviations rounding errs as much as the posterior does, and the whole numbers have
-about as many bits as the rate. A number that says nothing is rounded to 0 in every picture. The whole numbers are
-written number by number, in planes of bytes, through LZMA without contexts, an adaptive arithmetic code.
+Discrete codes are whole numbers below K. Each is written in ceil(log2 K) bits, a row of bytes per picture.
 
-The file is safetensors, its one word of metadata JSON (`About`), so that equal pictures give equal bytes.
+Other codes are posterior means. Each dimension is rounded to a step in proportion to its posterior's standard
+deviation. At a step of sqrt(12) deviations rounding errs as much as the posterior does, and the whole numbers have
+about as many bits as the rate. A dimension without information is rounded to 0 in every picture. The whole numbers are
+written dimension by dimension, in planes of bytes, through LZMA without contexts, which is an adaptive arithmetic code.
+
+The file is safetensors with JSON metadata (`About`). Equal pictures give equal bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from pinxit.tensors import write_tensors
 
 USUAL_STEP = 1.0
 POINT = 1 / 32
-"""The deviation ascribed to codes that are points, in deviations of the codes themselves."""
+"""The posterior deviation assumed for codes that are points, as a share of the codes' own deviation."""
 LARGEST = 2**30
 PLANES = np.array([0, 8, 16, 24])[:, None, None]
 LZMA = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
@@ -44,7 +45,7 @@ LZMA = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "l
 
 @dataclass(frozen=True)
 class Coded:
-    """Pictures as whole numbers: latents are `numbers` (N, P) int64 times `steps` (P,), which are 1 for a codebook.
+    """Pictures as whole numbers: latents are `numbers` (N, P) int64 times `steps` (P,), which are 1 for discrete codes.
 
     `labels` (N,) are the pictures' classes if the model is conditional.
     """
@@ -56,7 +57,7 @@ class Coded:
 
 
 class About(BaseModel, frozen=True, extra="forbid"):
-    """What a .pxc says of itself: its pictures' `shape` (N, H, W, C), and the SHA-256 of all else in the file."""
+    """The metadata of a .pxc: its pictures' `shape` (N, H, W, C), and the SHA-256 of the rest of the file."""
 
     format: Literal[1] = 1
     weights: str
@@ -66,10 +67,10 @@ class About(BaseModel, frozen=True, extra="forbid"):
 
 
 def compress(model: GenerativeModel, pictures: Given, step: float | None = None) -> Coded:
-    """Return pictures as whole numbers, each picture's a function of itself and the model alone.
+    """Return pictures as whole numbers; a picture's numbers depend on it and the model alone.
 
-    `step` (1 if not given) is what numbers are rounded to, in deviations of the posterior. Raises `UsageError` if the
-    run has no encoder, or if `step` is given and its codes are whole numbers already.
+    `step` is the rounding step in standard deviations of the posterior, by default 1. Raises `UsageError` if the run
+    has no encoder, or if `step` is given for discrete codes.
     """
     discrete = codebook_size(model) > 0
     if discrete and step is not None:
@@ -85,7 +86,7 @@ def compress(model: GenerativeModel, pictures: Given, step: float | None = None)
 
 
 def decompress(model: GenerativeModel, coded: Coded) -> np.ndarray:
-    """Return the pictures (N, H, W, C) uint8 that codes stand for, each decoded by itself."""
+    """Return the pictures (N, H, W, C) uint8 of codes, each decoded by itself."""
     latents = coded.numbers * coded.steps
     labels = [None] * len(latents) if coded.labels is None else coded.labels.split(1)
     rows = track(zip(latents.split(1), labels, strict=True), "decoding", len(latents))
@@ -99,10 +100,10 @@ def codebook_size(model: GenerativeModel) -> int:
 
 
 def deviations(model: GenerativeModel) -> Tensor:
-    """Return how exactly the encoder knows each number of a code, (latent,): the posterior's root mean variance.
+    """Return the posterior's standard deviation of each dimension of a code, (latent,): the root of its mean variance.
 
-    The mean is over 64 pictures that the model draws itself, so it is a property of the run. Codes that are points are
-    ascribed one thirty-second of the deviation of the codes, the same for all numbers.
+    The mean is over 64 pictures that the model samples, so it is a property of the run. For codes that are points it is
+    one thirty-second of the codes' own deviation, the same for all dimensions.
     """
     if not model.autoencoder.gaussian:
         _, spread = model.samplers[model.sampler].moments()
@@ -115,11 +116,11 @@ def deviations(model: GenerativeModel) -> Tensor:
 
 
 def save_compressed(path: Path, model: GenerativeModel, pictures: Given, coded: Coded) -> dict[str, Any]:
-    """Write the codes of pictures to `path`, whole or not at all, and return what there is to tell of it.
+    """Write the codes of pictures to `path`, whole or not at all, and return a summary.
 
     `bits_per_pixel` counts the codes alone, `bytes` the whole file;
-    pixels are those of the pictures as the model sees them. `psnr` in dB is the mean over pictures, each by its
-    8-bit restoration.
+    pixels are counted at the model's size. `psnr` in dB is the mean over pictures, each against its 8-bit
+    reconstruction.
     """
     tensors = _written(model, coded)
     about = About(weights=model.sha256, shape=_shape(model, len(coded.names)), names=tuple(coded.names))
@@ -136,7 +137,7 @@ def save_compressed(path: Path, model: GenerativeModel, pictures: Given, coded: 
 def load_compressed(path: Path, model: GenerativeModel) -> Coded:
     """Return the codes in a .pxc file that a model wrote.
 
-    Raises `DataError` with one line if the file is none, is damaged, or was made by another run.
+    Raises `DataError` if the file is not one, is damaged, or was made by another run.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -149,7 +150,7 @@ def load_compressed(path: Path, model: GenerativeModel) -> Coded:
     if about.weights != model.sha256:
         raise DataError(f"{path}: made by another run, or by this one before it was trained further")
     if about.sha256 != _digest(about, tensors):
-        raise DataError(f"{path}: damaged, for its SHA-256 is another; compress the pictures again")
+        raise DataError(f"{path}: damaged: its SHA-256 does not match; compress the pictures again")
     try:
         if not about.names or about.shape != _shape(model, len(about.names)):
             raise ValueError(f"{len(about.names)} names, and pictures of the shape {about.shape}")
@@ -168,7 +169,7 @@ def pack_bits(numbers: Tensor, bits: int) -> Tensor:
 
 
 def unpack_bits(rows: Tensor, numbers: int, bits: int) -> Tensor:
-    """Return the (N, numbers) int64 that `pack_bits` made uint8 `rows` of."""
+    """Return the (N, numbers) int64 that `pack_bits` packed into uint8 `rows`."""
     digits = np.unpackbits(rows.numpy(), axis=1, count=numbers * bits).reshape(len(rows), numbers, bits)
     return torch.from_numpy(digits @ (1 << np.arange(bits)[::-1]))
 
@@ -176,8 +177,8 @@ def unpack_bits(rows: Tensor, numbers: int, bits: int) -> Tensor:
 def squeeze(numbers: Tensor) -> Tensor:
     """Return whole numbers (N, P) between -2^30 and 2^30 as few bytes, (n,) uint8.
 
-    They become 0, -1, 1, -2, ... -> 0, 1, 2, 3, ..., and stand number by number in four planes, the lowest bytes of all
-    first: what does not vary is a run of zeros.
+    They are folded (0, -1, 1, -2, ... to 0, 1, 2, 3, ...) and stored dimension by dimension in four planes of bytes,
+    the lowest first, so that what does not vary is a run of zeros.
     """
     folded = torch.where(numbers < 0, -2 * numbers - 1, 2 * numbers).numpy().T
     planes = (folded >> PLANES & 255).astype(np.uint8)
@@ -186,7 +187,7 @@ def squeeze(numbers: Tensor) -> Tensor:
 
 
 def unsqueeze(content: Tensor, pictures: int, numbers: int) -> Tensor:
-    """Return the (pictures, numbers) int64 that `squeeze` made `content` of; `ValueError` or `LZMAError` if of none."""
+    """Return the (pictures, numbers) int64 that `squeeze` packed; `ValueError` or `LZMAError` if malformed."""
     length = len(PLANES) * numbers * pictures
     stream = lzma.LZMADecompressor(format=lzma.FORMAT_RAW, filters=LZMA)
     found = stream.decompress(content.numpy().tobytes(), max_length=length + 1)
@@ -198,7 +199,7 @@ def unsqueeze(content: Tensor, pictures: int, numbers: int) -> Tensor:
 
 
 def _written(model: GenerativeModel, coded: Coded) -> dict[str, Tensor]:
-    """Return what a file holds of codes; a picture's class is one number more."""
+    """Return a file's tensors for codes; a picture's class is one more number."""
     if known := codebook_size(model):
         return {"codes": pack_bits(coded.numbers, _bits(known))}
     numbers = coded.numbers if coded.labels is None else torch.column_stack([coded.numbers, coded.labels])
@@ -206,7 +207,7 @@ def _written(model: GenerativeModel, coded: Coded) -> dict[str, Tensor]:
 
 
 def _read(model: GenerativeModel, names: list[str], tensors: Mapping[str, Tensor]) -> Coded:
-    """Return the codes a file holds; raises `ValueError`, `KeyError` or `LZMAError` if they cannot be the model's."""
+    """Return the codes in a file; raises `ValueError`, `KeyError` or `LZMAError` if they do not fit the model."""
     latent, classes, codes = model.objective.latent, model.objective.shape.classes, tensors["codes"]
     if known := codebook_size(model):
         bits = _bits(known)

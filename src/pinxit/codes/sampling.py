@@ -1,4 +1,4 @@
-"""Drawing new pictures from a trained run: each picture has a seed of its own, so it is the same in any company."""
+"""Sampling pictures from a trained run. Each picture has its own seed, so it does not depend on the others."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from pinxit.errors import DataError, UsageError
 from pinxit.files import whole_file
 from pinxit.images import grid, save_image
 from pinxit.images.convert import to_uint8
-from pinxit.nets.seamless import looking, seamless
+from pinxit.nets.seamless import neighbour_layers, seamless
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
 from pinxit.objectives.objective import Autoencoder, Generative, Probabilistic
 from pinxit.objectives.prior import Prior
@@ -29,12 +30,12 @@ from pinxit.training.recipes import Recipe
 from pinxit.training.run import RECIPE, Run
 
 AT_ONCE = 64
-"""Pictures are always computed this many at a time, so that no picture's bits depend on how many were asked for."""
+"""Pictures are always computed this many at a time, so that their bits do not depend on how many are asked for."""
 
 
 @dataclass(frozen=True)
 class GenerativeModel:
-    """A trained run, ready to draw from, on the processor in float32."""
+    """A trained run ready for sampling, on the processor in float32."""
 
     recipe: Recipe
     objective: Generative
@@ -43,18 +44,18 @@ class GenerativeModel:
     samplers: Mapping[str, Sampler]
     sampler: str
     learned: Mapping[str, str] = field(default_factory=dict)
-    """The SHA-256 of the weights of samplers that are runs of their own, by name."""
+    """The SHA-256 of the weights of samplers that are runs of their own, by the sampler's name."""
     tileable: bool = False
-    """Whether opposite edges of its pictures meet."""
+    """Whether opposite edges of its pictures join seamlessly."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names one can ask for, if the run is conditional or its latents are drawn by class."""
+        """The classes that can be asked for: the data's, if the run is conditional or its sampler is by class."""
         by_class = self.sampler in self.samplers and self.samplers[self.sampler].by_class
         return self.recipe.data.classes if self.objective.shape.classes or by_class else ()
 
     def using(self, sampler: str) -> GenerativeModel:
-        """Return the model drawing its latents from another sampler; `UsageError` if it is not fitted."""
+        """Return the model with another sampler of latents; `UsageError` if it is not fitted."""
         if sampler not in self.samplers:
             known = did_you_mean(sampler, self.samplers)
             raise UsageError(
@@ -64,42 +65,42 @@ class GenerativeModel:
         return replace(self, sampler=sampler)
 
     def tiling(self) -> GenerativeModel:
-        """Return the model making pictures whose opposite edges meet; `UsageError` if its network cannot."""
-        if not looking(self.objective.networks):
+        """Return the model with pictures whose opposite edges join; `UsageError` if its network cannot do that."""
+        if not neighbour_layers(self.objective.networks):
             raise UsageError(
-                "--tileable: edges meet where convolutions go round, and this run's network has none; one trained with "
-                "--network dcgan, residual or plain (gan), convolutional or residual (vae), or as a vq can do it"
+                "--tileable: this run's network has no convolutions, which could wrap around; a gan of --network "
+                "dcgan, residual or plain, a vae of --network convolutional or residual, or a vq can do it"
             )
         return replace(self, tileable=True)
 
     def latents(self, n: int, seed: int = 0, truncation: float | None = None, labels: Tensor | None = None) -> Tensor:
-        """Return latents (n, latent), n >= 1, from the model's sampler: row i is a function of seed + i alone.
+        """Return latents (n, latent), n >= 1, from the model's sampler; row i depends on seed + i alone.
 
-        With `truncation` t every number is made from a normal that is cut off at -t and t, which gives likelier and
-        less diverse pictures (Brock et al., 2019, section 3.1; drawn by the inverse distribution instead of rejection).
-        `labels` (n,) say of which classes, where the sampler knows them.
+        `truncation` t draws from a normal distribution cut off at -t and t, which gives likelier and less diverse
+        pictures (Brock et al., 2019, section 3.1; by the inverse distribution function instead of rejection). `labels`
+        (n,) are the classes, for a sampler by class.
         """
         if n < 1:
-            raise UsageError(f"{n} pictures cannot be drawn; ask for 1 or more")
+            raise UsageError(f"{n} pictures cannot be sampled; ask for 1 or more")
         if not self.samplers:
             raise UsageError(
-                f"a run of '{self.recipe.objective}' has no prior to draw codes from before `pinxit train prior RUN`; "
-                "it can reconstruct"
+                f"a run of '{self.recipe.objective}' has no prior to sample codes from before "
+                "`pinxit train prior RUN`; it can reconstruct"
             )
         sampler = self.samplers[self.sampler]
         if truncation is not None and not sampler.normals:
             raise UsageError("--truncation: quantised codes have no tails to cut off")
         uniform = torch.from_numpy(draws.uniform(_keys(n, seed, "component"), sampler.uniforms))
         normal = _normal(_keys(n, seed, "sample"), sampler.normals, truncation)
-        return _in_parts(sampler.latents, "drawing codes", normal, uniform, labels if sampler.by_class else None)
+        return _in_parts(sampler.latents, "sampling codes", normal, uniform, labels if sampler.by_class else None)
 
     def labels(self, n: int, label: str | None = None) -> Tensor | None:
-        """Return labels (n,): all of the class `label`, or every class in turn; None for a run without classes."""
+        """Return labels (n,), all of the class `label` or each class in turn; None for a run without classes."""
         if label is not None and label not in self.classes:
             raise UsageError(
                 f"--label {label}: no such class{did_you_mean(label, self.classes)}"
                 if self.classes
-                else f"--label {label}: this run knows no classes; train it with --conditional"
+                else f"--label {label}: this run has no classes; train it with --conditional"
             )
         if not self.classes:
             return None
@@ -114,9 +115,9 @@ class GenerativeModel:
         return self.objective
 
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the codes (N, latent) of pictures (N, C, H, W) in [0, 1]: posterior means, or numbers of a codebook.
+        """Return the codes (N, latent) of pictures (N, C, H, W) in [0, 1]: posterior means, or indices of a codebook.
 
-        Raises `UsageError` if the run is of something that has no encoder.
+        Raises `UsageError` if the run has no encoder.
         """
         with torch.no_grad():
             coder = self.objective if isinstance(self.objective, Autoencoder) else self.autoencoder
@@ -129,14 +130,14 @@ class GenerativeModel:
             return torch.from_numpy(to_uint8(self.objective.sample(*part)))
 
         with seamless(self.objective.networks) if self.tileable else nullcontext():
-            return _in_parts(pictures, "drawing", latents, labels).numpy()
+            return _in_parts(pictures, "generating", latents, labels).numpy()
 
     def sample(
         self, n: int, seed: int = 0, label: str | None = None, truncation: float | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return n pictures (n, H, W, C) uint8 and their labels (n,), or None where there are no classes.
 
-        Picture i is what seed + i gives, whatever n is.
+        Picture i depends on seed + i alone.
         """
         labels = self.labels(n, label)
         return self.draw(self.latents(n, seed, truncation, labels), labels), None if labels is None else labels.numpy()
@@ -144,9 +145,9 @@ class GenerativeModel:
     def interpolate(
         self, n: int, between: int, seed: int = 0, label: str | None = None, truncation: float | None = None
     ) -> np.ndarray:
-        """Return (n, between, H, W, C) uint8: n ways of pictures from one latent to the next, on the sphere."""
+        """Return n interpolations (n, between, H, W, C) uint8 from one latent to the next, along a sphere."""
         if n < 1 or between < 2:
-            raise UsageError("an interpolation needs at least one way and two pictures on it")
+            raise UsageError("an interpolation needs at least one row and two pictures in it")
         ends = self.latents(n + 1, seed, truncation, self.labels(n + 1, label))
         if not ends.is_floating_point():
             raise UsageError("--interpolate: there is nothing between two quantised codes")
@@ -191,17 +192,17 @@ def _learned(run: Run) -> dict[str, tuple[Prior, str]]:
     own = Run.open(run.prior)
     if not own.weights.exists():
         return {}
-    model = models.load(run.prior)
-    prior = model.objective
-    if not isinstance(prior, Prior) or own.recipe.data.classes != run.recipe.data.classes:
-        raise DataError(f"{run.prior} is no prior over the codes of {run.folder}; move it away")
+    model = models.load(run.prior, "prior")
+    prior = cast(Prior, model.objective)
+    if own.recipe.data.classes != run.recipe.data.classes:
+        raise DataError(f"{run.prior} is not a prior over the codes of {run.folder}; move it away")
     if not own.facts().get("finished"):
         say(f"the sampler {prior.settings.network!r} is not fully trained; `pinxit resume {run.prior}` goes on")
     return {prior.settings.network: (prior, model.sha256)}
 
 
 def _in_parts(compute: Callable[..., Tensor], what: str, *columns: Tensor | None) -> Tensor:
-    """Return what `compute` makes of columns (N, ...), `AT_ONCE` rows at a time, the last filled up with zeros."""
+    """Return `compute` of columns (N, ...), `AT_ONCE` rows at a time; the last part is padded with zeros."""
     there = [column for column in columns if column is not None]
     rows = len(there[0])
     filled = [torch.cat([column, column.new_zeros(-rows % AT_ONCE, *column.shape[1:])]) for column in there]
@@ -215,7 +216,7 @@ def _keys(n: int, seed: int, stream: str) -> np.ndarray:
 
 
 def _normal(keys: np.ndarray, length: int, truncation: float | None) -> Tensor:
-    """Return standard normal numbers (n, length), cut off at `truncation` either way if it is given."""
+    """Return standard normal numbers (n, length), cut off at -`truncation` and `truncation` if it is given."""
     if truncation is None:
         return torch.from_numpy(draws.normal(keys, length))
     inside = math.erf(truncation / math.sqrt(2))
@@ -234,7 +235,7 @@ def slerp(start: Tensor, end: Tensor, place: Tensor) -> Tensor:
 
 
 def named(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Return labels (N,) that are places in `classes` as the classes' names; as numbers where all names are numbers."""
+    """Return the class names of labels (N,), which are indices into `classes`; as numbers if all names are numbers."""
     numbers = all(name.isdecimal() and str(int(name)) == name for name in classes)
     found: np.ndarray = np.array([int(name) for name in classes] if numbers else list(classes))[labels]
     return found
@@ -248,10 +249,11 @@ def save_samples(
     columns: int | None = None,
     repeats: int = 1,
 ) -> None:
-    """Write pictures (N, H, W, C) uint8 as `out` says: an .npz, a sheet (.png, .jpg, .webp), or a folder of PNG files.
+    """Write pictures (N, H, W, C) uint8 to `out`: an .npz, a sheet (.png, .jpg, .webp), or a folder of PNG files.
 
-    An .npz holds the `labels` too, (N,) numbers or names. `names` are the stems of the files in a folder, by default
-    numbers; a sheet has `columns`, or is nearly square, and shows each picture `repeats` times across and down.
+    An .npz also holds the `labels`, (N,) numbers or names. A folder's files are called `names`, by default numbers. A
+    sheet has `columns`, by default so many that it is nearly square, and repeats each picture `repeats` times across
+    and down.
     """
     if out.suffix == ".npz":
         with whole_file(out) as temporary, temporary.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Where pictures come from: named sets, folders, zips, npz and IDX files, packed once, drawn as batches.
+"""Training data: named sets, folders, zips, npz and IDX files are packed once and given as batches.
 
 The names below are imported when first used, so that settings and `--help` never load numpy or torch.
 """
@@ -10,15 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pinxit.data.batch import Batch, batch_at
+    from pinxit.data.packed import is_packed, open_packed
     from pinxit.data.pairs import open_pairs
-    from pinxit.data.sets import DataSet, ImageSet, open_data, open_packed
+    from pinxit.data.sets import DataSet, ImageSet, open_data
 
-__all__ = ["Batch", "DataSet", "ImageSet", "batch_at", "open_data", "open_packed", "open_pairs"]
+_HOMES = {
+    "Batch": "batch",
+    "DataSet": "sets",
+    "ImageSet": "sets",
+    "batch_at": "batch",
+    "is_packed": "packed",
+    "open_data": "sets",
+    "open_packed": "packed",
+    "open_pairs": "pairs",
+}
+__all__ = ["Batch", "DataSet", "ImageSet", "batch_at", "is_packed", "open_data", "open_packed", "open_pairs"]
 
 
 def __getattr__(name: str) -> Any:
     """Import one of the names above from its module."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = {"Batch": "batch", "batch_at": "batch", "open_pairs": "pairs"}.get(name, "sets")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

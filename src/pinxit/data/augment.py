@@ -1,4 +1,4 @@
-"""Augmentation: each row is mirrored, turned, scaled, rotated and shifted as it draws, with all that belongs to it."""
+"""Augmentation: each row is mirrored, turned, scaled, rotated and shifted at random, together with its companions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAST_SIDE = 1.0  # pixels; a box that is narrower or lower after clipping is dr
 
 
 def augmented(batch: Batch, augment: Augment) -> Batch:
-    """Return the batch with its square images moved as each row draws it; edges are continued by reflection.
+    """Return the batch with its square images moved, each row at random; edges are continued by reflection.
 
     The pair moves as the image does, and so does the mask, by the nearest pixel. Boxes become the upright boxes around
     their moved corners, clipped to the image.
@@ -39,9 +39,9 @@ def augmented(batch: Batch, augment: Augment) -> Batch:
 
 @dataclass(frozen=True)
 class Motion:
-    """What moves each row, in this order: which are mirrored (N,), quarter turns (N,), and an affine map.
+    """The motion of each row, in this order: whether it is mirrored (N,), its quarter turns (N,), its affine map.
 
-    The map (N, 2, 3) leads from where a pixel goes to where it came from, both in [-1, 1]. None: nothing of the kind.
+    The map (N, 2, 3) gives the place in [-1, 1] that a pixel comes from. None leaves that kind of motion out.
     """
 
     mirrored: Tensor | None
@@ -86,7 +86,7 @@ def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _motion(batch: Batch, augment: Augment) -> Motion | None:
-    """Return what moves each row, drawn from its own randomness; None where nothing does."""
+    """Sample the motion of each row from its own randomness; None if the settings ask for none."""
     moves = bool(augment.shift or augment.rotate or augment.scale)
     if not (augment.flip or augment.turn or moves):
         return None

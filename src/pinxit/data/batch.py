@@ -1,4 +1,4 @@
-"""Batches as a function of (seed, step): resuming needs no saved sampler, and a row's noise depends on no other row."""
+"""Batches as a function of (seed, step): resuming needs no saved state, and a row's noise depends on no other row."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def batch_at(
 def _boxes(
     images: ImageSet, boxes: Sequence[np.ndarray], numbers: np.ndarray, size: int, fit: Fit, places: np.ndarray | None
 ) -> Tensor:
-    """Return the boxes of pictures (n, K, 5) as `Batch` has them: where the pictures come to lie in their rows."""
+    """Return the boxes of pictures as `Batch` has them, (n, K, 5): placed as the pictures are in their rows."""
     found = [boxes[number] for number in numbers]
     filled = np.zeros((len(found), max(map(len, found)), 5), np.float32)
     filled[..., 4] = NO_CLASS

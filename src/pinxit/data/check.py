@@ -1,4 +1,4 @@
-"""A look at a set before training on it: what it holds, what is broken, double or uneven, and a sheet to see it."""
+"""Checking a set before training: sizes, kinds, broken and duplicate files, class balance, and a contact sheet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pinxit.data.sets import open_data, parse_spec
 from pinxit.data.settings import USUAL_SIZE
 from pinxit.data.sources import Source, open_source
 from pinxit.errors import DataError
-from pinxit.images import Picture, grid
+from pinxit.images import Picture, eight_bit, grid
 from pinxit.progress import track
 
 SHEET_COUNT, SHEET_SIDE = 64, 64
@@ -27,10 +27,10 @@ UNEVEN_RATIO = 3
 
 @dataclass(frozen=True)
 class Report:
-    """What was found in a set; `sheet` is an RGB or RGBA contact sheet (H, W, C) uint8 of pictures from all over it.
+    """The findings about a set; `sheet` is an RGB or RGBA contact sheet (H, W, C) uint8 of pictures from all over it.
 
-    `sizes` are (width, height) of the good pictures, `kinds` counts "JPEG RGB" and the like, `duplicates` groups the
-    names of pictures with equal pixels, `classes` counts by class, `lost` says what of which files is not used.
+    `sizes` are (width, height) of the readable pictures. `kinds` counts "JPEG RGB" and the like. `duplicates` groups
+    the names of pictures with equal pixels. `classes` counts by class. `lost` names files by what of them is unused.
     """
 
     name: str
@@ -45,16 +45,16 @@ class Report:
     sheet: np.ndarray = field(repr=False)
 
     def suggestions(self) -> list[str]:
-        """Return what a person might do about it, one sentence each."""
+        """Return advice on the findings, one sentence each."""
         copies = sum(len(names) - 1 for names in self.duplicates)
         smallest = min(min(size) for size in self.sizes)
         counts = self.classes.values()
         advice = [
             (self.bad, f"repair or remove the {len(self.bad)} files that cannot be read"),
-            (copies, f"remove the {copies} copies: a copy in the held-out part flatters the score"),
+            (copies, f"remove the {copies} copies: a copy in the held-out part makes the score too good"),
             (
                 smallest < USUAL_SIZE,
-                f"the smallest side is {smallest} pixels: --size above it only enlarges such pictures",
+                f"the smallest side is {smallest} pixels: a larger --size only enlarges such pictures",
             ),
             (
                 len(self.sizes) < FEW_PICTURES,
@@ -67,15 +67,24 @@ class Report:
         ]
         return [sentence for holds, sentence in advice if holds]
 
+    @property
+    def width(self) -> dict[str, int]:
+        """The least, median and greatest width in pixels: "min", "median", "max"."""
+        return _spread([width for width, _ in self.sizes])
+
+    @property
+    def height(self) -> dict[str, int]:
+        """The least, median and greatest height in pixels, as `width`."""
+        return _spread([height for _, height in self.sizes])
+
     def document(self) -> dict[str, object]:
-        """Return the report as plain values for JSON."""
-        widths, heights = zip(*self.sizes, strict=True)
+        """Return the findings as plain values for JSON."""
         return {
             "name": self.name,
             "pictures": len(self.sizes),
             "bad": self.bad,
-            "width": _spread(widths),
-            "height": _spread(heights),
+            "width": self.width,
+            "height": self.height,
             "kinds": dict(self.kinds.most_common()),
             "bits": {str(bits): count for bits, count in sorted(self.depths.items())},
             "classes": dict(self.classes.most_common()),
@@ -87,7 +96,7 @@ class Report:
 
 
 def check(spec: str) -> Report:
-    """Read every picture of a set anew (no cache) and report; `DataError` if none can be read."""
+    """Read every picture of a set, without the cache, and report; `DataError` if none can be read."""
     source = _source(spec)
     bad: list[DataError] = []
     sizes, thumbnails = [], []
@@ -124,7 +133,7 @@ def check(spec: str) -> Report:
 
 
 def _source(spec: str) -> Source:
-    """Return a path's own source, or for named sets and parts (which are packed) one that reads the pack."""
+    """Return the source of a path; for named sets and parts, which are packed, one that reads the pack."""
     base, part = parse_spec(spec)
     if base != mnist.NAME and not part:
         return open_source(Path(base))
@@ -149,8 +158,7 @@ def _tracked(source: Source) -> Iterator[tuple[int, Picture | DataError]]:
 
 
 def _thumbnail(pixels: np.ndarray) -> np.ndarray:
-    small = fit_picture(pixels, (SHEET_SIDE, SHEET_SIDE), "crop")
-    return small if small.dtype == np.uint8 else (small >> 8).astype(np.uint8)
+    return eight_bit(fit_picture(pixels, (SHEET_SIDE, SHEET_SIDE), "crop"))
 
 
 def _sheet(thumbnails: list[np.ndarray]) -> np.ndarray:
@@ -159,5 +167,5 @@ def _sheet(thumbnails: list[np.ndarray]) -> np.ndarray:
     return grid(np.stack([with_channels(thumbnail, channels) for thumbnail in shown]))
 
 
-def _spread(values: tuple[int, ...]) -> dict[str, int]:
+def _spread(values: list[int]) -> dict[str, int]:
     return {"min": min(values), "median": int(np.median(values)), "max": max(values)}

@@ -1,7 +1,7 @@
-"""Random numbers as a function of where they are used: the same on every machine, at any batch size, in any order.
+"""Random numbers as a function of where they are used: equal on every machine, at any batch size, in any order.
 
 A row's key is a hash of (seed, step, stream) and the row's index; its numbers are SplitMix64 outputs counted from that
-key (Steele, Lea and Flood, 2014), all rows at once. Nothing is carried from one draw to the next.
+key (Steele, Lea and Flood, 2014), all rows at once. There is no state between draws.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def uniform(keys: np.ndarray, count: int) -> np.ndarray:
 def coarse(keys: np.ndarray, count: int) -> np.ndarray:
     """Return `count` numbers for each key, uniform in [0, 1): (n, count) float32 of 16 bits, in a quarter of the time.
 
-    They suit comparisons with a probability, which they miss by less than 2^-16.
+    They are for comparisons with a probability, which they miss by less than 2^-16.
     """
     quarters = words(keys, (count + 3) // 4).astype("<u8", copy=False).view("<u2")[:, :count]
     return quarters.astype(np.float32) * np.float32(2**-16)
@@ -41,15 +41,15 @@ def coarse(keys: np.ndarray, count: int) -> np.ndarray:
 
 def normal(keys: np.ndarray, count: int) -> np.ndarray:
     """Return `count` standard normal numbers for each key: (n, count) float32 (Box and Muller, 1958)."""
-    drawn = words(keys, (count + 1) // 2)
-    radius = np.sqrt(-2 * np.log(((drawn >> np.uint64(32)).astype(np.float64) + 1) * 2**-32))
-    angle = (drawn & np.uint64(0xFFFFFFFF)).astype(np.float64) * (2 * math.pi * 2**-32)
+    bits = words(keys, (count + 1) // 2)
+    radius = np.sqrt(-2 * np.log(((bits >> np.uint64(32)).astype(np.float64) + 1) * 2**-32))
+    angle = (bits & np.uint64(0xFFFFFFFF)).astype(np.float64) * (2 * math.pi * 2**-32)
     pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
     return pairs.reshape(len(keys), -1)[:, :count].astype(np.float32)
 
 
 def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
-    """Return a random order of `count` things: (count,) int64, a function of (seed, epoch)."""
+    """Return a random permutation of `count` numbers: (count,) int64, a function of (seed, epoch)."""
     (key,) = row_keys(seed, epoch, np.arange(1), "permutation")
     order: np.ndarray = np.argsort(words(np.array([key]), count)[0], kind="stable")
     return order

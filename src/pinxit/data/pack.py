@@ -2,8 +2,8 @@
 
 Layout: 16 bytes of magic; the pixels of picture after picture (H, W, C; uint8, or uint16 little-endian); an index (npz:
 `shapes`, `depths`, `labels`, `parts`, and `names` and `classes` as NUL-joined UTF-8); the index's length in 8 bytes.
-The fingerprint is the SHA-256 of the pixels, then of the index's arrays: equal sets are equal files, wherever they come
-from.
+The fingerprint is the SHA-256 of the pixels, then of the index's arrays: equal sets give equal files, whatever their
+source.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ STALE_SECONDS = 86_400.0
 
 
 class Pack:
-    """An open packed set; pictures stay on the disk until they are asked for.
+    """An open packed set; pictures stay on the disk until asked for.
 
     `shapes` is (n, 3): height, width, channels; `labels` (n,) int64 or None, into `classes`; `parts` (n,) into `PARTS`.
     """
@@ -46,7 +46,9 @@ class Pack:
         try:
             self._open(path)
         except (OSError, ValueError, KeyError, EOFError, struct.error, zipfile.BadZipFile) as error:
-            raise DataError(f"{path}: the packed set is missing or damaged; delete it and pack again") from error
+            raise DataError(
+                f"{path}: the packed set is missing or damaged; delete it and run `pinxit data pack` again"
+            ) from error
 
     def _open(self, path: Path) -> None:
         self.fingerprint = path.stem
@@ -80,19 +82,19 @@ class Pack:
 
 
 def pack_folder() -> Path:
-    """Return where packed sets lie."""
+    """Return the folder of packed sets."""
     return cache_folder() / "packs"
 
 
 def pack_path(fingerprint: str) -> Path:
-    """Return where the set of a fingerprint lies, once packed."""
+    """Return the path of the packed set of a fingerprint."""
     return pack_folder() / f"{fingerprint}.pack"
 
 
 def pack(source: Source) -> tuple[Pack, tuple[str, ...]]:
-    """Return the packed form of a source and what there is to say about it; decode only what was never packed before.
+    """Return the packed form of a source, and remarks on it; decode only what was never packed before.
 
-    Pictures that cannot be read are named and passed over; if none is left that is a `DataError`.
+    Pictures that cannot be read are named and left out; `DataError` if none is left.
     """
     record = pack_folder() / f"{source.key}.json"
     with suppress(OSError, ValueError, KeyError, DataError):
@@ -104,7 +106,7 @@ def pack(source: Source) -> tuple[Pack, tuple[str, ...]]:
 
 
 def read_all(source: Source) -> Iterator[Picture | DataError]:
-    """Decode every picture in order, a few at once where that helps; one that cannot be read comes as its error."""
+    """Decode every picture in order, several at once where that helps; give the error of one that cannot be read."""
 
     def read(number: int) -> Picture | DataError:
         try:
@@ -126,14 +128,14 @@ def read_all(source: Source) -> Iterator[Picture | DataError]:
 
 
 def none_readable(source: Source, errors: Sequence[DataError]) -> DataError:
-    """Return the one line about a source without a single good picture."""
+    """Return the error for a source without a readable picture."""
     if not errors:
         return DataError(f"{source.name}: holds no pictures" + "".join(f" ({note})" for note in source.notes))
     return DataError(f"{source.name}: none of {len(errors)} pictures can be read; the first: {errors[0]}")
 
 
 def _write(source: Source) -> tuple[str, list[str]]:
-    """Pack a source under its fingerprint; return that and the notes. What dies on the way leaves no pack."""
+    """Pack a source under its fingerprint; return that and the notes. An interrupted packing leaves no pack."""
     _sweep()
     kept: list[int] = []
     kinds: list[tuple[int, int, int, int]] = []
@@ -209,7 +211,7 @@ def _about_lost(lost: dict[str, list[str]]) -> list[str]:
 
 
 def _sweep() -> None:
-    """Remove what a packing killed at least a day ago left behind."""
+    """Remove the leftovers of packings that were killed at least a day ago."""
     for leftover in [*pack_folder().glob(".*.tmp"), *pack_folder().glob("*-*.pack")]:
         with suppress(OSError):
             if time.time() - leftover.stat().st_mtime > STALE_SECONDS:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
 
-from pinxit.data.pack import NAMED_AT_MOST, Pack, pack
+from pinxit.data.pack import NAMED_AT_MOST, Pack, pack, pack_folder, pack_path
 from pinxit.data.render import VOID
 from pinxit.data.sets import Companions, DataSet, ImageSet, Layer, divide, parse_spec
 from pinxit.data.settings import HOLDOUT
 from pinxit.data.sources import Source, open_source
 from pinxit.errors import DataError
+from pinxit.files import write_json
 from pinxit.images import Picture, read_mask
 
 Kind = Literal["image", "mask", "pair"]
@@ -26,17 +27,19 @@ FOLDERS: dict[Kind, tuple[str, ...]] = {
     "mask": ("masks", "mask", "labels", "label"),
     "pair": ("pairs", "pair", "targets", "target", "B"),
 }
+OFFICIAL = {"train": "train", "val": "test", "valid": "test", "test": "test"}
 ENDINGS = ("_mask", "_gt", "_label")  # what a stem may end in beside that of its image
 
 
 def open_pairs(
     spec: str, holdout: float = HOLDOUT, *, mask: str | Path | None = None, pair: str | Path | None = None
 ) -> DataSet:
-    """Open pictures of which each has a mask of class numbers, a pair (another picture of the same scene), or both.
+    """Open pictures that each have a mask of class numbers, a pair (another picture of the same scene), or both.
 
     `mask` and `pair` name folders or zips; files go together by their stem, in equal sub-folders. Without them the set
     itself is a folder or zip with the folders `images` and `masks` or `pairs` (`FOLDERS` lists other names), or holds
-    pictures twice as wide as high, of which the left half is the image and the right half its pair.
+    pictures twice as wide as high: the left half is the image, the right half its pair. Folders `train`, `val` and
+    `test`, above or below these, are official parts; what is not `train` is held out.
 
     A mask is grey or has a palette; masks of 0 and 255 alone are read as 0 and 1, and in others 255 is `VOID`. Soft
     masks are pairs. Pictures that lack a partner, or whose partner has another size, are named and left out. Otherwise
@@ -46,26 +49,46 @@ def open_pairs(
     packs: dict[Kind, Pack] = {}
     notes: list[str] = []
     for kind, source in _sources(Path(base), mask, pair).items():
-        packs[kind], remarks = pack(source)
+        packs[kind], remarks = pack(_divided(source))
         notes += list(remarks)
     numbers, left_out = _together(packs)
-    notes += left_out
     if not len(numbers["image"]):
         partners = " and a ".join(kind for kind in packs if kind != "image")
         raise DataError(f"{base}: no picture has a {partners} of the same stem and size")
-    companions = Companions(pair=Layer(packs["pair"], numbers["pair"]) if "pair" in packs else None)
+    record = {kind: {"pack": packs[kind].fingerprint, "numbers": numbers[kind].tolist()} for kind in packs}
+    fingerprint = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    write_json(record_path(fingerprint), record)
+    whole = _joined(packs, numbers, fingerprint)
+    return divide(whole, base, part, holdout, [*notes, *left_out, *_about_masks(whole)])
+
+
+def record_path(fingerprint: str) -> Path:
+    """Return the path of the record of a set with companions: which packs it is made of, and what goes together."""
+    return pack_folder() / f"{fingerprint}.pairs.json"
+
+
+def open_record(fingerprint: str) -> ImageSet:
+    """Return all pictures of a set that `open_pairs` packed before; `DataError` if its record or packs are damaged."""
+    try:
+        record = json.loads(record_path(fingerprint).read_text())
+        packs = {kind: Pack(pack_path(record[kind]["pack"])) for kind in FOLDERS if kind in record}
+        numbers = {kind: np.array(record[kind]["numbers"], np.int64) for kind in packs}
+        return _joined(packs, numbers, fingerprint)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{record_path(fingerprint)}: the record of a packed set is missing or damaged") from error
+
+
+def _joined(packs: Mapping[Kind, Pack], numbers: Mapping[Kind, np.ndarray], fingerprint: str) -> ImageSet:
+    pair = Layer(packs["pair"], numbers["pair"]) if "pair" in packs else None
+    companions = Companions(pair=pair)
     if "mask" in packs:
-        classes = _classes(packs["mask"], numbers["mask"])
-        companions = replace(
-            companions, mask=Layer(packs["mask"], numbers["mask"], classes.table), pixel_classes=classes.count
-        )
-        notes.append(classes.note)
-    whole = ImageSet(packs["image"], numbers["image"], "", companions, _fingerprint(packs, numbers))
-    return divide(whole, base, part, holdout, notes)
+        table, count = _classes(packs["mask"], numbers["mask"])
+        companions = Companions(Layer(packs["mask"], numbers["mask"], table), pair, pixel_classes=count)
+    return ImageSet(packs["image"], numbers["image"], "", companions, fingerprint)
 
 
 def _sources(path: Path, mask: str | Path | None, pair: str | Path | None) -> dict[Kind, Source]:
-    """Return what is to be packed for each kind."""
+    """Return the source of each kind."""
     if mask or pair:
         sources: dict[Kind, Source] = {"image": open_source(path)}
         if mask:
@@ -74,8 +97,10 @@ def _sources(path: Path, mask: str | Path | None, pair: str | Path | None) -> di
             sources["pair"] = _open("pair", Path(pair))
         return sources
     source = open_source(path)
-    if folders := _folders(source):
-        return {kind: replace(_open(kind, path).within(folder), notes=()) for kind, folder in folders.items()}
+    depth, folders = _folders(source)
+    if folders:
+        found = {kind: _open(kind, path).within(depth, folder) for kind, folder in folders.items()}
+        return {kind: replace(source, notes=()) for kind, source in found.items()}
     return {"image": _half(source, 0), "pair": replace(_half(source, 1), notes=())}
 
 
@@ -84,16 +109,35 @@ def _open(kind: Kind, path: Path) -> Source:
     if kind != "mask":
         return open_source(path)
     source = open_source(path, read_mask)
-    return replace(source, key=hashlib.sha256(f"mask {source.key}".encode()).hexdigest(), labels=None)
+    return replace(source, key=_key("mask", source), labels=None)
 
 
-def _folders(source: Source) -> dict[Kind, str]:
-    """Return the folder of each kind in a set, none if it has no images or nothing beside them."""
-    there = {name.partition("/")[0] for name in source.names if "/" in name}
-    found: dict[Kind, str] = {
-        kind: next(name for name in names if name in there) for kind, names in FOLDERS.items() if there & {*names}
-    }
-    return found if "image" in found and len(found) > 1 else {}
+def _folders(source: Source) -> tuple[int, dict[Kind, str]]:
+    """Return the depth at which a set has folders of images and of something else, and the folder of each kind."""
+    paths = [PurePosixPath(name).parts[:-1] for name in source.names]
+    for depth in range(max(map(len, paths), default=0)):
+        there = {path[depth] for path in paths if len(path) > depth}
+        found: dict[Kind, str] = {
+            kind: next(name for name in names if name in there)
+            for kind, names in FOLDERS.items()
+            if there.intersection(names)
+        }
+        if "image" in found and len(found) > 1:
+            return depth, found
+    return 0, {}
+
+
+def _divided(source: Source) -> Source:
+    """Return a source with its official parts, if each of its pictures lies in a folder of one of `OFFICIAL`."""
+    paths = [PurePosixPath(name).parts[:-1] for name in source.names]
+    parts = [next((OFFICIAL[folder] for folder in path if folder in OFFICIAL), "") for path in paths]
+    if not all(parts):
+        return source
+    return replace(source, key=_key("divided", source), parts=parts, labels=None)
+
+
+def _key(what: str, source: Source) -> str:
+    return hashlib.sha256(f"{what} {source.key}".encode()).hexdigest()
 
 
 def _half(source: Source, side: int) -> Source:
@@ -109,7 +153,7 @@ def _half(source: Source, side: int) -> Source:
             )
         return replace(picture, pixels=np.ascontiguousarray(picture.pixels[:, side * high : (side + 1) * high]))
 
-    return replace(source, key=hashlib.sha256(f"half {side} {source.key}".encode()).hexdigest(), read=read)
+    return replace(source, key=_key(f"half {side}", source), read=read)
 
 
 def _together(packs: Mapping[Kind, Pack]) -> tuple[dict[Kind, np.ndarray], list[str]]:
@@ -147,28 +191,22 @@ def _about(what: str, stems: list[str]) -> list[str]:
     return [f"{len(stems)} pictures {what} and are left out: {', '.join(stems[:NAMED_AT_MOST])}{more}"] if stems else []
 
 
-@dataclass(frozen=True)
-class _Classes:
-    """From numbers in mask files to classes: a `table` (256,) uint8, how many there are, and what to tell about it."""
-
-    table: np.ndarray
-    count: int
-    note: str
-
-
-def _classes(masks: Pack, numbers: np.ndarray) -> _Classes:
+def _classes(masks: Pack, numbers: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return a table (256,) uint8 from the numbers in mask files to classes, and how many classes there are."""
     used = np.zeros(256, bool)
     for number in numbers:
         used |= np.bincount(masks[int(number)].ravel(), minlength=256) > 0
     table = np.arange(256, dtype=np.uint8)
     if not used[1:VOID].any():
         table[VOID] = 1
-        return _Classes(table, 2, "masks of 0 and 255 are read as 0 and 1")
-    count = int(np.flatnonzero(used[:VOID])[-1]) + 1
-    return _Classes(table, count, f"masks of {count} classes" + (", 255 is void" if used[VOID] else ""))
+        return table, 2
+    return table, int(np.flatnonzero(used[:VOID])[-1]) + 1
 
 
-def _fingerprint(packs: Mapping[Kind, Pack], numbers: Mapping[Kind, np.ndarray]) -> str:
-    """Return the SHA-256 of all packs and of which of their pictures go together."""
-    facts = {kind: [packs[kind].fingerprint, numbers[kind].tolist()] for kind in packs}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+def _about_masks(images: ImageSet) -> list[str]:
+    masks, count = images.companions.mask, images.companions.pixel_classes
+    if masks is None:
+        return []
+    binary = masks.table is not None and masks.table[VOID] == 1
+    meaning = "0 and 1; 255 in the files is 1" if binary else f"0 to {count - 1}; 255 is void"
+    return [f"masks of {count} classes, {meaning}"]

@@ -88,7 +88,7 @@ def fit_mask(mask: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndarray:
 def placement(
     shape: Sequence[int], size: tuple[int, int], fit: Fit, place: Sequence[float] | np.ndarray = (0.5, 0.5)
 ) -> tuple[float, float, float, float]:
-    """Return where a picture of `shape` = (height, width) comes to lie at `size`: (across, down, left, top).
+    """Return how a picture of `shape` = (height, width) is placed at `size`: (across, down, left, top).
 
     Its point (x, y), in pixels, becomes (x * across + left, y * down + top). `place` is that of `patch`.
     """

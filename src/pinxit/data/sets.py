@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pinxit.data import mnist
-from pinxit.data.pack import PARTS, Pack, pack, pack_path
+from pinxit.data.pack import PARTS, Pack, pack
 from pinxit.data.render import Renderer, patch, with_channels, with_depth
 from pinxit.data.settings import HOLDOUT, LARGEST, SMALLEST, Fit
 from pinxit.data.sources import open_source
@@ -26,13 +26,14 @@ class Layer:
     """Some pictures of a packed set, in a fixed order, as rows of a batch. They stay on the disk until asked for.
 
     `channels` is 1 if all the pack's pictures are grey, 4 if the alpha of any is not opaque, else 3. `shapes` is
-    (n, 2): height, width. Masks have `classes` (256,) uint8, from the numbers in their files to those in the rows.
+    (n, 2): height, width. Masks have a `table` (256,) uint8, from the numbers in their files to their classes.
     """
 
-    def __init__(self, pack: Pack, indices: np.ndarray, classes: np.ndarray | None = None) -> None:
+    def __init__(self, pack: Pack, indices: np.ndarray, table: np.ndarray | None = None) -> None:
         self.channels = int(pack.shapes[:, 2].max())
         self.shapes: np.ndarray = pack.shapes[indices, :2]
-        self._pack, self._indices, self._classes = pack, indices, classes
+        self.table = table
+        self._pack, self._indices = pack, indices
         self._renderers: dict[tuple[int, int, Fit], Renderer] = {}
 
     def __len__(self) -> int:
@@ -41,7 +42,7 @@ class Layer:
     def __getitem__(self, number: int) -> np.ndarray:
         """Return picture `number` (H, W, C) as it was stored, uint8 or uint16, read-only; a mask's classes."""
         stored = self._pack[int(self._indices[number])]
-        return stored if self._classes is None else self._classes[stored]
+        return stored if self.table is None else self.table[stored]
 
     @property
     def dtype(self) -> np.dtype:
@@ -51,11 +52,11 @@ class Layer:
     def rows(self, numbers: np.ndarray, size: tuple[int, int], fit: Fit = "crop") -> np.ndarray:
         """Return pictures as (n, H, W, channels) at a size, uint8 or uint16 as the set is (16 bit if any of it is)."""
         equal = self._pack.equal
-        if equal is not None and equal.shape[1:] == (*size, self.channels) and self._classes is None:
+        if equal is not None and equal.shape[1:] == (*size, self.channels) and self.table is None:
             rows: np.ndarray = equal[self._indices[numbers]]
             return rows
         if (*size, fit) not in self._renderers:
-            masks = self._classes is not None
+            masks = self.table is not None
             self._renderers[*size, fit] = Renderer(self, size, fit, self.channels, self.dtype, masks)
         return self._renderers[*size, fit].rows(numbers)
 
@@ -70,7 +71,7 @@ class Layer:
 
     def subset(self, positions: np.ndarray) -> Layer:
         """Return the layer of the pictures at these positions of this one."""
-        return Layer(self._pack, self._indices[positions], self._classes)
+        return Layer(self._pack, self._indices[positions], self.table)
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class ImageSet(Layer):
 
     @cached_property
     def selection(self) -> str:
-        """The SHA-256 of which of the pack's pictures these are."""
+        """The SHA-256 of the pictures' numbers in the pack."""
         return hashlib.sha256(self._indices.astype("<i8").tobytes()).hexdigest()
 
     @cached_property
@@ -150,7 +151,7 @@ class ImageSet(Layer):
 
 @dataclass(frozen=True)
 class DataSet:
-    """What to train on, what is held out for judging, and what a person should be told about both."""
+    """The pictures to train on, those held out for judging, and remarks on both for the user."""
 
     train: ImageSet
     held_out: ImageSet
@@ -168,11 +169,6 @@ def open_data(spec: str, holdout: float = HOLDOUT) -> DataSet:
     return divide(whole_pack(opened), base, part, holdout, notes)
 
 
-def open_packed(fingerprint: str, spec: str, holdout: float = HOLDOUT) -> DataSet:
-    """Open a set that was packed here before by its fingerprint, whatever has become of the source `spec`."""
-    return divide(whole_pack(Pack(pack_path(fingerprint))), *parse_spec(spec), holdout, ())
-
-
 def parse_spec(spec: str) -> tuple[str, str]:
     """Return the set and the part that are asked for: ("mnist", "test") for "mnist:test", else (spec, "")."""
     base, _, part = spec.rpartition(":")
@@ -185,7 +181,7 @@ def whole_pack(opened: Pack) -> ImageSet:
 
 
 def divide(whole: ImageSet, base: str, part: str, holdout: float, notes: Sequence[str]) -> DataSet:
-    """Divide a set into what is trained on and what is held out, by its official parts or by name; `part` picks one."""
+    """Divide a set into training and held-out pictures, by its official parts or by name; `part` picks one."""
     held = whole.parts == PARTS.index("test") if whole.parts.any() else _held_out(whole.names, holdout)
     name = Path(base).resolve().name
     divided = held.any() and not held.all()

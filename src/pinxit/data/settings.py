@@ -1,4 +1,4 @@
-"""What a user can choose about the pictures a model sees. No torch here."""
+"""Settings of the pictures that a model is trained on. No torch here."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ LARGEST_OWN_SIZE = 128
 
 
 class Augment(Settings):
-    """Random changes, drawn anew for every row from (seed, step, row); all off by default."""
+    """Random changes, sampled for every row from (seed, step, row); all off by default."""
 
-    flip: bool = Field(False, description="Mirror left and right with probability one half.")
+    flip: bool = Field(False, description="Mirror left and right with probability 0.5.")
     shift: float = Field(0.0, ge=0, le=0.5, description="Largest shift in each direction, as a fraction of the side.")
     rotate: float = Field(0.0, ge=0, le=180, description="Largest rotation either way, in degrees.")
     scale: float = Field(
         0.0, ge=0, le=0.5, description="Largest zoom in or out, as a fraction: 0.1 is 0.9 to 1.1 times."
     )
-    turn: bool = Field(False, description="Turn by 0, 90, 180 or 270 degrees, each as often.")
+    turn: bool = Field(False, description="Turn by 0, 90, 180 or 270 degrees, with equal probability.")
 
 
 class DataSettings(Augment):
-    """How pictures are fitted, held out and augmented; is an `Augment` itself."""
+    """How pictures are fitted, held out and augmented."""
 
     size: int | None = Field(
         None,
         ge=SMALLEST,
         le=LARGEST,
-        description="Side of the square pictures in pixels; by default the set's own if all its pictures are equal "
-        f"squares, else {USUAL_SIZE}.",
+        description="Side of the square pictures in pixels. By default that of the set if all its pictures are equal "
+        f"squares of at most {LARGEST_OWN_SIZE}, else {USUAL_SIZE}.",
     )
     fit: Fit = Field(
         "crop",
-        description="How a picture becomes square: crop its centre, pad it with black, or stretch it; or take a patch "
-        "of it at its own resolution, at a random place in every step.",
+        description="How a picture becomes square: crop its centre, pad it with black, stretch it, or cut out a patch "
+        "at its own resolution, at a random place in every step.",
     )
     holdout: float = Field(
         HOLDOUT,
         ge=0,
         lt=1,
-        description="Share of the files held out for judging, chosen by file name; named sets keep their own.",
+        description="Share of the files held out for judging, chosen by file name; named sets keep their own split.",
     )
 
     def side(self, images: ImageSet) -> tuple[int, str]:
-        """Return the side in pixels at which `images` are to be drawn, and why."""
+        """Return the side in pixels that `images` are fitted to, and why."""
         if self.size:
             return self.size, "as asked"
         if images.own_size and images.own_size <= LARGEST_OWN_SIZE:
@@ -63,7 +63,7 @@ class DataSettings(Augment):
 
 
 class PatchSettings(DataSettings):
-    """How pictures are drawn for what is learned from their details: patches of them, mirrored and turned."""
+    """Pictures for models of details: patches, mirrored and turned."""
 
     flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
     turn: bool = Field(True, description=DataSettings.model_fields["turn"].description)
@@ -71,19 +71,15 @@ class PatchSettings(DataSettings):
 
 
 class WholeSettings(DataSettings):
-    """How pictures are drawn for what is learned from how many of their pixels are how bright: all of them."""
+    """Pictures for models of the brightness of whole pictures: stretched, so that nothing is cut off."""
 
-    size: int | None = Field(
-        128, ge=SMALLEST, le=LARGEST, description="Side in pixels of the squares that pictures become."
-    )
+    size: int | None = Field(128, ge=SMALLEST, le=LARGEST, description="Side of the square pictures in pixels.")
     fit: Fit = Field("stretch", description=DataSettings.model_fields["fit"].description)
 
 
 class PaintedSettings(DataSettings):
-    """How pictures are drawn that are to be painted in a style: patches of them, mirrored."""
+    """Pictures to be painted in a style: patches, mirrored."""
 
-    size: int | None = Field(
-        128, ge=SMALLEST, le=LARGEST, description="Side in pixels of the square patches that are cut out."
-    )
+    size: int | None = Field(128, ge=SMALLEST, le=LARGEST, description="Side of the square patches in pixels.")
     flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
     fit: Fit = Field("patch", description=DataSettings.model_fields["fit"].description)

@@ -45,13 +45,14 @@ class Source:
     notes: tuple[str, ...] = ()
     threads: int = 1
 
-    def within(self, folder: str) -> Source:
-        """Return the pictures of one folder of the source, named from there on and without labels."""
-        numbers = [number for number, name in enumerate(self.names) if name.startswith(f"{folder}/")]
+    def within(self, depth: int, folder: str) -> Source:
+        """Return the pictures that lie in a folder at this depth, named without it and without labels."""
+        paths = [PurePosixPath(name).parts for name in self.names]
+        numbers = [number for number, path in enumerate(paths) if path[:-1][depth : depth + 1] == (folder,)]
         return replace(
             self,
-            key=_key(self.key, folder),
-            names=[self.names[number].removeprefix(f"{folder}/") for number in numbers],
+            key=_key(self.key, depth, folder),
+            names=["/".join(paths[number][:depth] + paths[number][depth + 1 :]) for number in numbers],
             read=lambda number: self.read(numbers[number]),
             labels=None,
         )
@@ -61,7 +62,7 @@ Decode = Callable[[Path | BinaryIO, str], Picture]
 
 
 def open_source(path: Path, decode: Decode | None = None) -> Source:
-    """List the pictures at a path, of which files are decoded by `decode`; `DataError` if there is nothing to read."""
+    """List the pictures at a path; `decode` decodes a file of them. `DataError` if there is nothing to read."""
     try:
         if not (path.is_dir() or path.is_file()):
             raise DataError(f"{path}: no such file or folder, and not the name of a set (mnist)")
@@ -70,14 +71,14 @@ def open_source(path: Path, decode: Decode | None = None) -> Source:
                 return read(path, decode or read_picture)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    raise DataError(f"{path.name}: not a set of pictures; a folder, a zip, an npz or IDX files would do")
+    raise DataError(f"{path.name}: not a set of pictures; a folder, a zip, an npz or IDX files work")
 
 
 def mnist_like(name: str, key: str, pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Source:
     """Return labelled pictures (N, H, W) uint8 in official parts: {"train": (images, labels), "test": ...}."""
     parts = [part for part, (_, labels) in pairs.items() for _ in labels]
     if any(len(images) != len(labels) for images, labels in pairs.values()):
-        raise DataError(f"{name}: there must be one label a picture")
+        raise DataError(f"{name}: every picture needs one label")
     return Source(
         name=name,
         key=key,
@@ -96,7 +97,7 @@ def _folder(folder: Path, decode: Decode) -> Source:
         for file in files
     ]
     paths, passed = _pictures_among(found)
-    names = [path.encode(errors="backslashreplace").decode() for path in paths]  # a name on disk may not be UTF-8
+    names = [path.encode(errors="backslashreplace").decode() for path in paths]  # a file name may not be UTF-8
     return Source(
         name=folder.resolve().name,
         key=_key("folder", str(folder.resolve()), [(path, *_facts(folder / path)) for path in paths]),
@@ -171,7 +172,10 @@ def _idx_folder(folder: Path, decode: Decode) -> Source:
         part = "train" if "train" in images.name else "test"
         labels = idx.labels_beside(images)
         if labels is None or part in pairs:
-            raise DataError(f"{folder.name}: IDX images need one label file a part; name one file to use it alone")
+            raise DataError(
+                f"{folder.name}: each IDX image file needs one label file and its own part; "
+                "name one file to use it alone"
+            )
         pairs[part] = idx.load(images, 3), idx.load(labels, 1)
     key = _key("idx", [(str(path.resolve()), _facts(path)) for path in found])
     return mnist_like(folder.resolve().name, key, dict(sorted(pairs.items(), reverse=True)))  # train, then test
@@ -186,11 +190,12 @@ def _arrays(path: Path, images: np.ndarray, labels: np.ndarray | None) -> Source
     ):
         raise DataError(
             f"{path.name}: images are {images.dtype} {images.shape}; "
-            "uint8 or uint16 (N, H, W, C) with 1, 3 or 4 channels needed"
+            "uint8 or uint16 (N, H, W, C) with 1, 3 or 4 channels is needed"
         )
     if labels is not None and (labels.shape != images.shape[:1] or labels.dtype.kind not in "iuU"):
         raise DataError(
-            f"{path.name}: labels are {labels.dtype} {labels.shape}; one whole number or name a picture needed"
+            f"{path.name}: labels are {labels.dtype} {labels.shape}; "
+            "one whole number or name is needed for each picture"
         )
     return Source(
         name=path.name,
@@ -206,11 +211,13 @@ def _reader(images: Sequence[np.ndarray] | np.ndarray) -> Callable[[int], Pictur
 
 
 def _pictures_among(found: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the names that look like pictures, sorted, and a note about the others."""
-    seen = [name for name in found if not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)]
-    others = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in seen if not _like_picture(name))
+    """Return the names with suffixes of pictures, sorted, and a note about the others."""
+    shown = [
+        name for name in found if not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+    ]
+    others = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in shown if not _like_picture(name))
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
-    return sorted(filter(_like_picture, seen)), (f"passed over, not named like pictures: {kinds}",) if others else ()
+    return sorted(filter(_like_picture, shown)), (f"skipped, not named like pictures: {kinds}",) if others else ()
 
 
 def _like_picture(name: str) -> bool:

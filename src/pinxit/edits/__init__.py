@@ -1,13 +1,40 @@
-"""What can be done to a picture: the table of editors, by the name that `pinxit edit` takes. No torch here."""
+"""What can be done to a picture: the table of edits, and `edit`, which runs them from Python. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
 
 from pinxit.edits.adjust import Adjust
-from pinxit.edits.bound import Edit
-from pinxit.edits.restore import Deblur, Dejpeg, Denoise, Enhance, Erase, Inpaint, Outpaint, Restore, Upscale
-from pinxit.edits.style import Stylize, Texture
-from pinxit.edits.untrained import DenoiseDCT, DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
+from pinxit.edits.mask import Mask
+from pinxit.edits.settings import (
+    Deblur,
+    Dejpeg,
+    Denoise,
+    DenoiseDCT,
+    DenoisePrior,
+    DenoiseZeroShot,
+    Edit,
+    Enhance,
+    Erase,
+    Inpaint,
+    InpaintPrior,
+    Outpaint,
+    Restore,
+    Stylize,
+    Texture,
+    Upscale,
+    UpscalePrior,
+)
+from pinxit.errors import UsageError
+from pinxit.images import Picture, load_picture
+from pinxit.settings import parse_chain
 
 EDITS: dict[str, type[Edit]] = {
-    # White balance, exposure, levels, contrast, gamma and saturation by their formulas.
+    # White balance, exposure, levels, contrast, gamma and saturation by formulas.
     "adjust": Adjust,
     # Sliding 8 x 8 cosine transforms (Yu and Sapiro, 2011); Zero-shot Noise2Noise (Mansour and Heckel, 2023).
     "denoise-dct": DenoiseDCT,
@@ -16,7 +43,7 @@ EDITS: dict[str, type[Edit]] = {
     "denoise-prior": DenoisePrior,
     "inpaint-prior": InpaintPrior,
     "upscale-prior": UpscalePrior,
-    # Networks that come with pinxit or are your own: they keep the size, enlarge, or fill holes; `restore` does any.
+    # Trained networks, shipped or your own: they keep the size, enlarge, or fill holes; `restore` does any of these.
     "denoise": Denoise,
     "deblur": Deblur,
     "dejpeg": Dejpeg,
@@ -25,9 +52,82 @@ EDITS: dict[str, type[Edit]] = {
     "erase": Erase,
     "outpaint": Outpaint,
     "restore": Restore,
-    # A global curve that a network chooses, and the denoiser above.
+    # A global tone curve that a network chooses, and the denoiser above.
     "enhance": Enhance,
-    # Painted by optimisation (Gatys et al., 2016 and 2015).
+    # Painted by optimisation (Gatys et al., 2016 and 2015); `stylize` also in one pass.
     "stylize": Stylize,
     "texture": Texture,
 }
+"""The edits by the names that `pinxit edit` takes."""
+
+Chain = str | Edit | Sequence[Edit]
+MaskSource = Path | str | Picture | np.ndarray
+
+
+@overload
+def edit(
+    source: Path | str | Picture,
+    chain: Chain,
+    *,
+    mask: MaskSource | None = None,
+    area: Mask = ...,
+    strength: float = 1.0,
+    memory: int | None = None,
+    device: str = "auto",
+) -> Picture: ...
+
+
+@overload
+def edit(
+    source: np.ndarray,
+    chain: Chain,
+    *,
+    mask: MaskSource | None = None,
+    area: Mask = ...,
+    strength: float = 1.0,
+    memory: int | None = None,
+    device: str = "auto",
+) -> np.ndarray: ...
+
+
+def edit(
+    source: Path | str | Picture | np.ndarray,
+    chain: Chain,
+    *,
+    mask: MaskSource | None = None,
+    area: Mask = Mask(),
+    strength: float = 1.0,
+    memory: int | None = None,
+    device: str = "auto",
+) -> Picture | np.ndarray:
+    """Return a picture edited as `chain` says: "denoise | upscale(scale=2)", an `Edit`, or several.
+
+    `source` is a file, a `Picture`, or an array (H, W) or (H, W, C) uint8, uint16 or float32 in [0, 1], C in {1, 3, 4};
+    for an array, an array of the same kind is returned. `mask` is white where the picture is to change: a file, a
+    picture or an array (H, W) in [0, 1]. `area` chooses pixels by other means, and grows and feathers the mask. The
+    rest is as for `engine.edit_picture`. Nothing is saved: use `images.save_picture`.
+    """
+    from pinxit.edits.engine import edit_picture
+    from pinxit.hardware import choose
+
+    picture = _picture(source)
+    steps = parse_chain(chain, EDITS, "edit") if isinstance(chain, str) else chain
+    weights = area.weights(picture, mask if mask is None or isinstance(mask, np.ndarray) else _picture(mask))
+    edited = edit_picture(
+        picture,
+        (steps,) if isinstance(steps, Edit) else steps,
+        weights,
+        strength=strength,
+        memory=memory,
+        device=str(choose(device).device),
+    )
+    return edited.pixels.reshape(*edited.pixels.shape[: source.ndim]) if isinstance(source, np.ndarray) else edited
+
+
+def _picture(source: Path | str | Picture | np.ndarray) -> Picture:
+    if isinstance(source, np.ndarray):
+        pixels = source[..., None] if source.ndim == 2 else source
+        if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or not pixels.size:
+            raise UsageError(f"an array of pixels is (H, W) or (H, W, C), C in {{1, 3, 4}}, not {source.shape}")
+        return Picture(pixels)
+    return source if isinstance(source, Picture) else load_picture(Path(source))

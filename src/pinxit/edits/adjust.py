@@ -1,4 +1,4 @@
-"""Light and colour by plain formulas of single pixels. No torch here: the formulas are written with the arrays' own."""
+"""Light and colour by formulas of single pixels. No torch here: the formulas use operators of arrays and tensors."""
 
 from __future__ import annotations
 
@@ -9,32 +9,37 @@ import numpy as np
 from pydantic import Field
 
 from pinxit.colour import BT709, encoded, linear, mix
-from pinxit.edits.bound import Bound, Edit
+from pinxit.edits.bound import Bound
 from pinxit.edits.mask import TOP, unit
+from pinxit.edits.settings import Edit
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class Adjust(Edit):
-    """Change light and colour by plain formulas: white balance, exposure, levels, contrast, gamma, saturation.
+    """Change light and colour by formulas: white balance, exposure, levels, contrast, gamma, saturation.
 
-    They are done in this order. The numbers are the file's own; where light is meant they are taken as sRGB.
+    They apply in this order, to the values of the file. Where a formula needs linear light, values are taken as sRGB.
     """
 
     balance: Literal["none", "grey-world"] = Field(
-        "none", description="White balance: bring the mean light of red, green and blue to one (Buchsbaum, 1980)."
+        "none",
+        description="White balance; grey-world equalises mean red, green and blue light (Buchsbaum, 1980).",
     )
     temperature: float = Field(
         0.0, ge=-1, le=1, description="Warmer above 0: red light times 2^t and blue light times 2^-t; cooler below."
     )
-    exposure: float = Field(0.0, ge=-8, le=8, description="Light, in stops: each one doubles it.")
+    exposure: float = Field(0.0, ge=-8, le=8, description="Exposure in stops: each doubles the light.")
     levels: float | None = Field(
-        None, ge=0, lt=50, description="Stretch to black and white, so many percent of the values cut at either end."
+        None,
+        ge=0,
+        lt=50,
+        description="Stretch to black and white, clipping this percentage of values at either end.",
     )
-    contrast: float = Field(1.0, ge=0, le=8, description="Distance from middle grey, times this.")
-    gamma: float = Field(1.0, ge=0.1, le=10, description="Numbers to the power 1 / gamma: lighter above 1.")
-    saturation: float = Field(1.0, ge=0, le=8, description="Distance of colours from their grey (BT.709), times this.")
+    contrast: float = Field(1.0, ge=0, le=8, description="Factor on the distance from middle grey.")
+    gamma: float = Field(1.0, ge=0.1, le=10, description="Values to the power 1 / gamma: lighter above 1.")
+    saturation: float = Field(1.0, ge=0, le=8, description="Factor on the distance of colours from their BT.709 luma.")
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Return the edit; there is nothing to load."""
@@ -43,7 +48,7 @@ class Adjust(Edit):
 
 @dataclass(frozen=True)
 class Adjustment(Bound):
-    """`Adjust` for one picture: the gains of its colours' light, and what becomes black and white."""
+    """`Adjust` for one picture: gains of the linear light, and the values that become black and white."""
 
     settings: Adjust
     gains: tuple[float, ...] = (1.0, 1.0, 1.0)
@@ -51,20 +56,20 @@ class Adjustment(Bound):
     white: float = 1.0
     radius = 0
 
-    def fitted(self, pixels: np.ndarray) -> Adjustment:
-        """Return the edit with the gains and levels that this picture needs."""
+    def for_picture(self, pixels: np.ndarray) -> Adjustment:
+        """Return the edit with the gains and levels of this picture."""
         gains = np.full(pixels.shape[2], 2.0**self.settings.exposure)
         if len(gains) == 3:
             gains *= 2.0 ** np.array([self.settings.temperature, 0, -self.settings.temperature])
         counts = _histograms(pixels)
-        numbers = np.linspace(0, 1, counts.shape[1])
+        values = np.linspace(0, 1, counts.shape[1])
         if self.settings.balance == "grey-world":
-            light = counts @ linear(numbers) / counts.sum(axis=1)
+            light = counts @ linear(values) / counts.sum(axis=1)
             gains *= np.divide(light.mean(), light, out=np.ones_like(light), where=light > 0)
         if self.settings.levels is None:
             return replace(self, gains=tuple(gains))
         shares, cut = counts.cumsum(axis=1) / counts.sum(axis=1, keepdims=True), self.settings.levels / 100
-        ends = numbers[[(shares > cut).argmax(axis=1), (shares >= 1 - cut).argmax(axis=1)]]
+        ends = values[[(shares > cut).argmax(axis=1), (shares >= 1 - cut).argmax(axis=1)]]
         low, high = encoded(linear(ends) * gains)
         black, white = float(low.min()), float(high.max())
         flat = black >= white
@@ -74,16 +79,16 @@ class Adjustment(Bound):
         """Return the picture, adjusted."""
         asked, channels = self.settings, len(image)
         gains = image.new_tensor(self.gains[:channels])[:, None, None]
-        numbers = (encoded(linear(image) * gains) - self.black) / (self.white - self.black)
-        numbers = ((numbers - 0.5) * asked.contrast + 0.5).clamp(0, 1) ** (1 / asked.gamma)
+        values = (encoded(linear(image) * gains) - self.black) / (self.white - self.black)
+        values = ((values - 0.5) * asked.contrast + 0.5).clamp(0, 1) ** (1 / asked.gamma)
         if channels == 3:
-            grey = mix(numbers, BT709)
-            numbers = grey + asked.saturation * (numbers - grey)
-        return numbers.clamp(0, 1)
+            grey = mix(values, BT709)
+            values = grey + asked.saturation * (values - grey)
+        return values.clamp(0, 1)
 
 
 def _histograms(pixels: np.ndarray) -> np.ndarray:
-    """Return how often each number occurs in each channel, (C, 256) or (C, 65536)."""
+    """Return how often each value occurs in each channel, (C, 256) or (C, 65536)."""
     if pixels.dtype.kind == "f":
         pixels = np.rint(unit(pixels) * 65535).astype(np.uint16)
     planes, top = np.moveaxis(pixels, 2, 0), TOP[pixels.dtype]

@@ -1,4 +1,4 @@
-"""An edit: what a person sets (`Edit`), and what then runs on pictures (`Bound`). No torch here."""
+"""What the engine runs on pictures: an edit that has loaded all it needs (`Bound`). No torch here."""
 
 from __future__ import annotations
 
@@ -7,111 +7,88 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Literal
-
-from pydantic import Field
-
-from pinxit.settings import Settings
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
 
-Room = tuple[tuple[int, int], tuple[int, int]]
+Padding = tuple[tuple[int, int], tuple[int, int]]
 """Pixels above and below, left and right of a picture."""
-Runtime = Literal["torch", "onnx"]
 
 
 class Bound(ABC):
     """An edit that has loaded what it needs and runs on any number of pictures.
 
-    The engine gives it whole pictures where `radius` is None, else tiles, under `torch.no_grad()`: windows whose origin
-    is a multiple of `stride`, with `radius` pixels and more of context on every side but at the picture's borders.
+    If `radius` is None, the engine passes it whole pictures. Otherwise it passes tiles, under `torch.no_grad()`. A tile
+    comes in a window whose origin is a multiple of `stride`, with at least `radius` pixels of context on every side,
+    except at the picture's borders.
     """
 
     radius: int | None = None
-    """How many input pixels away an output pixel looks at most; None: at all of them."""
+    """How many input pixels away an output pixel depends on at most; None: on the whole picture."""
     stride: int = 1
     """Tiles start on multiples of it."""
     scale: int = 1
     """How many times wider and higher the result is."""
-    room: Room = ((0, 0), (0, 0))
-    """By how much the picture grows before the edit sees it, its edges repeated."""
+    padding: Padding = ((0, 0), (0, 0))
+    """Pixels that the picture grows by, its edges repeated, before the edit is given it."""
     weights: Mapping[str, str] = MappingProxyType({})
-    """The SHA-256 of the shipped weights it runs with, by their names."""
+    """The SHA-256 of the shipped weights that it runs with, by name."""
     bytes_per_pixel: int = 0
-    """What a run holds for each pixel, stated where `radius` is None or others than torch hold it; else measured."""
+    """Memory of a run for each input pixel: required if `radius` is None or not torch holds it; else measured."""
 
     @abstractmethod
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the edited picture, in [0, 1], (C, H scale, W scale) float32.
+        """Return the edited picture, (C, H scale, W scale) float32 in [0, 1].
 
-        `image` is (C, H, W) float32 in [0, 1], C 1 or 3, and must not be changed; `mask` is (1, H, W), above 0 where
+        `image` is (C, H, W) float32 in [0, 1], C 1 or 3; it must not be modified. `mask` is (1, H, W), above 0 where
         the picture is to change. The same picture gives the same bytes.
         """
 
     def stages(self, image: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
-        """Yield what a slow edit has so far, the last of it being what `run` gives; only where `radius` is None."""
+        """Yield the intermediate results of a slow edit; the last is that of `run`. Called only if `radius` is None."""
         yield self.run(image, mask)
 
-    def fitted(self, pixels: np.ndarray) -> Bound:
+    def for_picture(self, pixels: np.ndarray) -> Bound:
         """Return the edit with what it must know of the whole picture (its noise, its histogram) before tiles are run.
 
         `pixels` are the colours, (H, W, C) uint8, uint16 or float32 in [0, 1], C 1 or 3.
         """
         return self
 
-    def tempered(self, strength: float) -> tuple[Bound, float]:
-        """Return the edit at a strength in [0, 1], and how much of what it gives is to be mixed in: all edits can that.
+    def at_strength(self, strength: float) -> tuple[Bound, float]:
+        """Return the edit at a strength in [0, 1], and the share of its result that the engine is to blend in.
 
-        One that is itself strong or weak gives what it is at that strength, and 1; at strength 0 it is not run.
+        By default that is the edit itself and `strength`. An edit that has a strength of its own returns itself at that
+        strength, and 1. At strength 0 it is not run.
         """
         return self, strength
 
     def bytes_for(self, size: tuple[int, int]) -> int:
-        """Return what a run holds for a picture of `size` = (H, W), asked where `radius` is None."""
+        """Return the memory of a run on a picture of `size` = (H, W), in bytes. Called only if `radius` is None."""
         return self.bytes_per_pixel * math.prod(size)
 
     def area(self, mask: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:
-        """Return where a picture of `size` = (H, W) is to change, (H, W) in [0, 1], None for everywhere: as asked."""
+        """Return where a picture of `size` = (H, W) may change, (H, W) in [0, 1], or None for everywhere.
+
+        By default that is the mask.
+        """
         return mask
 
     def prepared(self, pixels: np.ndarray, area: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the picture and the mask that `run` is to see in the place of these."""
+        """Return the picture and the mask that `run` is given instead of these."""
         return pixels, area
 
 
 @dataclass(frozen=True)
 class Local(Bound):
-    """An edit that is a function of a picture's neighbourhoods of `radius` pixels, 0 for single ones."""
+    """An edit that is a function of each pixel's neighbourhood, `radius` pixels to every side; 0: the pixel alone."""
 
     function: Callable[[Tensor], Tensor]
     radius: int = 0
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the function's value, within [0, 1]."""
+        """Return the function's value, clipped to [0, 1]."""
         return self.function(image).clamp(0, 1)
-
-
-class Edit(Settings):
-    """An edit's settings: its fields are the flags, its docstring is the help."""
-
-    proof: ClassVar[Mapping[str, tuple[float, ...]]] = {}
-    """The setting that a sheet of proofs shows beside the strength, with its values."""
-    steady: ClassVar[float] = 0.0
-    """The share of earlier results in a film's where it stays as it was, if nothing is said (`editors.steady`)."""
-
-    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
-        """Load what the edit needs, once. `memory` is how many bytes it may use, None for as many as it likes."""
-        raise NotImplementedError
-
-
-class Networked(Edit):
-    """What edits by a trained network have in common: what runs it."""
-
-    runtime: Runtime = Field(
-        "torch",
-        description="What runs the network: torch, or onnx for onnxruntime, on the processor and in float32; it is "
-        "exported once, into pinxit's cache folder.",
-    )

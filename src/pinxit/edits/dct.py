@@ -1,4 +1,4 @@
-"""Denoising by thresholding sliding 8 x 8 cosine transforms, and an estimate of how strong the noise is.
+"""Denoising by thresholding sliding 8 x 8 cosine transforms, and an estimate of the noise's standard deviation.
 
 Every 8 x 8 patch of the picture is transformed, coefficients no larger than the threshold are set to zero, and the
 patches are averaged where they overlap (Yu and Sapiro, 2011, "DCT image denoising: a simple and effective image
@@ -31,12 +31,12 @@ BLOCK = tuple(product((0, 1), repeat=2))
 
 @dataclass(frozen=True)
 class SlidingDCT(Bound):
-    """`denoise_dct` of noise that is `sigma` strong, or as strong as the picture shows."""
+    """`denoise_dct` for noise of standard deviation `sigma`; estimated from the picture if None."""
 
     sigma: float | None
     radius = RADIUS
 
-    def fitted(self, pixels: np.ndarray) -> SlidingDCT:
+    def for_picture(self, pixels: np.ndarray) -> SlidingDCT:
         """Return the edit with the sigma of this picture."""
         return replace(self, sigma=estimated_sigma(pixels)) if self.sigma is None else self
 
@@ -47,10 +47,10 @@ class SlidingDCT(Bound):
 
 
 def denoise_dct(image: Tensor, sigma: float) -> Tensor:
-    """Return (C, H, W), C 1 or 3, with Gaussian noise of standard deviation `sigma` taken away; not clipped.
+    """Return (C, H, W), C 1 or 3, without Gaussian noise of standard deviation `sigma`; not clipped.
 
-    A pixel depends on those at most `RADIUS` away. Colours are transformed as three orthogonal opponents, in which the
-    noise is as strong as in red, green and blue. A side shorter than 8 is continued by its last row or column.
+    A pixel depends on those at most `RADIUS` away. Colours are transformed to three orthogonal opponents, in which the
+    noise is as strong as in red, green and blue. A side shorter than 8 is extended by repeating its last row or column.
     """
     _, height, width = image.shape
     planes = F.pad(image[None], (0, max(0, SIDE - width), 0, max(0, SIDE - height)), mode="replicate")[0]
@@ -80,7 +80,7 @@ def thresholded(planes: Tensor, threshold: float) -> Tensor:
 def cosines(size: int) -> Tensor:
     """Return the orthonormal cosine transform (size, size), float64: row k is the wave of k half periods (DCT-II).
 
-    Of three colours it gives the opponents: their sum, red against blue, and green against both.
+    Applied to three colours it gives the opponents: their sum, red against blue, and green against both.
     """
     place = torch.arange(size, dtype=torch.float64) + 0.5
     waves = (torch.arange(size)[:, None] * place * (math.pi / size)).cos() * math.sqrt(2 / size)
@@ -92,8 +92,8 @@ def estimated_sigma(pixels: np.ndarray) -> float:
     """Return the standard deviation of the Gaussian noise in (H, W, C), in units of the image range; 0 if H or W is 1.
 
     The median of |d| / 0.6745, d the diagonal coefficients of the Haar wavelet at the finest scale (Donoho and
-    Johnstone, 1994, section 4.2): few of them see an edge. Of large pictures a million are looked at. Clipped noise,
-    and noise of a wider grain such as JPEG leaves, reads too low; a fine regular texture reads as noise.
+    Johnstone, 1994, section 4.2): few of them lie on an edge. Large pictures are sampled at a million places. Clipped
+    noise, and coarser noise such as JPEG leaves, is underestimated; a fine regular texture is taken for noise.
     """
     height, width, _ = pixels.shape
     step = 2 * math.ceil(math.sqrt(height * width / 4 / COEFFICIENTS))

@@ -1,4 +1,4 @@
-"""What every edit shares: tiles that cannot be seen, masks and strength that are kept to; alpha, depth and memory."""
+"""What every edit shares: seamless tiles, masks and strength that are enforced, alpha, depth, and a memory limit."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pinxit.edits.bound import Bound, Edit, Room
+from pinxit.edits.bound import Bound, Padding
 from pinxit.edits.mask import TOP, rounded, unit
 from pinxit.edits.tiles import MEMORY, SIDE, Box, bytes_per_pixel, cut, halo_of, side_for
 from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
 from pinxit.progress import track
 
+if TYPE_CHECKING:
+    from pinxit.edits.settings import Edit
 
-class BrokenEditorError(RuntimeError):
-    """An edit gave what it must not give (our fault, exit 1); nothing of it is kept."""
+
+class BrokenEditError(RuntimeError):
+    """An edit returned what it must not (our fault, exit 1); nothing of it is kept."""
 
 
 def edit_picture(
@@ -36,11 +39,11 @@ def edit_picture(
 ) -> Picture:
     """Return the picture after every edit of the chain, with its depth, alpha, profile and metadata.
 
-    `mask` is (H, W) float in [0, 1], as `Mask.weights` makes it: where it is 0 no bit changes, unless an edit widens
-    it (`Bound.area`). `strength` in [0, 1] mixes each edit with what it was given; 0 changes nothing. Where an edit
-    makes the picture larger, its bicubic enlargement, or its repeated edges, take the place of what it was given.
-    `memory` is a limit in bytes, above the interpreter and what the edits have loaded; `MemoryLimitError` if it does
-    not do. To load only once, give what `Edit.bind` gave, on the same device.
+    `mask` is (H, W) float in [0, 1], as `Mask.weights` returns it: where it is 0 no bit changes, unless an edit widens
+    it (`Bound.area`). `strength` in [0, 1] blends each edit with its input; 0 changes nothing. If an edit makes the
+    picture larger, it is blended with the bicubic enlargement, or the repeated edges, of its input. `memory` is a limit
+    in bytes, on top of the interpreter and what the edits have loaded; `MemoryLimitError` if it is too low. To load
+    only once, pass what `Edit.bind` returned, on the same device.
     """
     stages = edit_stages(picture, chain, mask, strength=strength, memory=memory, device=device)
     return deque(stages, maxlen=1).pop()
@@ -55,23 +58,23 @@ def edit_stages(
     memory: int | None = None,
     device: str = "cpu",
 ) -> Iterator[Picture]:
-    """Yield the picture as it becomes, after every stage of every edit; the last is what `edit_picture` returns."""
+    """Yield the picture after every stage of every edit; the last is what `edit_picture` returns."""
     _check(picture, chain, mask, strength)
-    original, alpha = _parted(picture)
-    colours = original if alpha is None else _covered(original, alpha == 0)
+    original, alpha = _split(picture)
+    colours = original if alpha is None else _filled(original, alpha == 0)
     touched = np.zeros(original.shape[:2], bool)
     between = np.promote_types(original.dtype, np.uint16)  # a chain of edits rounds to the picture's depth once
     for number, step in enumerate(chain, start=1):
         name = type(step).__name__
-        bound, share = (step.bind(device, memory) if isinstance(step, Edit) else step).tempered(strength)
-        if bound.room != Bound.room:
+        bound, share = (step if isinstance(step, Bound) else step.bind(device, memory)).at_strength(strength)
+        if bound.padding != Bound.padding:
             alpha = None if alpha is None else resize(alpha[..., None], colours.shape[:2])[..., 0]
-            original, colours, touched = (_extended(plane, bound.room) for plane in (original, colours, touched))
-            alpha, mask = (None if plane is None else _extended(plane, bound.room) for plane in (alpha, mask))
+            original, colours, touched = (_padded(plane, bound.padding) for plane in (original, colours, touched))
+            alpha, mask = (None if plane is None else _padded(plane, bound.padding) for plane in (alpha, mask))
         area = bound.area(mask, colours.shape[:2])
         touched = np.ones_like(touched) if area is None else touched | (area > 0)
         depth = original.dtype if number == len(chain) else between
-        task = _Pass(name, bound.fitted(colours), colours, area, share, depth, memory, device)
+        task = _Pass(name, bound.for_picture(colours), colours, area, share, depth, memory, device)
         for colours in task.stages():
             yield _whole(picture, colours, alpha)
         mask = None if mask is None else _repeated(mask, bound.scale)
@@ -85,32 +88,32 @@ def edit_stages(
 
 def _check(picture: Picture, chain: Sequence[Edit | Bound], mask: np.ndarray | None, strength: float) -> None:
     if not chain:
-        raise UsageError("no edit is asked for")
+        raise UsageError("no edit is given")
     if not 0 <= strength <= 1:
-        raise UsageError(f"strength: should be within 0 and 1, not {strength:g}")
+        raise UsageError(f"strength: should be between 0 and 1, not {strength:g}")
     if mask is not None and (mask.shape != picture.pixels.shape[:2] or not ((mask >= 0) & (mask <= 1)).all()):
-        raise UsageError("the mask should be (height, width) of the picture, in [0, 1]; Mask.weights makes such a one")
+        raise UsageError("the mask should be (H, W) as the picture, in [0, 1]; Mask.weights returns one")
 
 
 def _check_untouched(before: np.ndarray, after: np.ndarray, touched: np.ndarray, chain: Sequence[Edit | Bound]) -> None:
-    """Raise if a bit changed where none may."""
+    """Raise if a pixel changed outside the mask."""
     if not touched.all() and (~touched & (before != after).any(axis=2)).any():
         names = ", ".join(type(step).__name__ for step in chain)
-        raise BrokenEditorError(f"{names}: pixels changed that were not to change; nothing is kept")
+        raise BrokenEditError(f"{names}: pixels changed outside the mask; nothing is kept")
 
 
-def _parted(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
+def _split(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the colours, (H, W, 1) where the picture is grey, and the alpha, (H, W)."""
     pixels = picture.pixels
     if pixels.dtype not in TOP:
-        raise UsageError(f"pixels of {pixels.dtype} cannot be edited; uint8, uint16 and float32 in [0, 1] can")
+        raise UsageError(f"pixels of {pixels.dtype} cannot be edited; give uint8, uint16, or float32 in [0, 1]")
     if pixels.shape[2] != 4:
         return pixels, None
     return pixels[..., : 1 if picture.grey else 3], pixels[..., 3]
 
 
 def _whole(picture: Picture, colours: np.ndarray, alpha: np.ndarray | None) -> Picture:
-    """Return the picture with other colours, its alpha kept, or enlarged with them."""
+    """Return the picture with other colours; its alpha is kept, or enlarged with them."""
     if alpha is None:
         return replace(picture, pixels=colours)
     alpha = resize(alpha[..., None], colours.shape[:2])
@@ -119,20 +122,20 @@ def _whole(picture: Picture, colours: np.ndarray, alpha: np.ndarray | None) -> P
     return replace(picture, pixels=np.concatenate([np.broadcast_to(colours, (*colours.shape[:2], 3)), alpha], axis=2))
 
 
-def _covered(colours: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """Return the colours with the nearest visible one wherever a pixel is fully transparent, so that none bleeds."""
+def _filled(colours: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """Return the colours with the nearest visible one in each fully transparent pixel, so that none bleeds."""
     if hidden.all() or not hidden.any():
         return colours
     from scipy.ndimage import distance_transform_edt
 
     rows, columns = distance_transform_edt(hidden, return_distances=False, return_indices=True)
-    covered: np.ndarray = colours[rows, columns]
-    return covered
+    filled: np.ndarray = colours[rows, columns]
+    return filled
 
 
-def _extended(plane: np.ndarray, room: Room) -> np.ndarray:
-    """Return (H, W, ...) with its edges repeated over the room around it."""
-    return np.pad(plane, (*room, *((0, 0),) * (plane.ndim - 2)), mode="edge")
+def _padded(plane: np.ndarray, padding: Padding) -> np.ndarray:
+    """Return (H, W, ...) with its edges repeated over the padding."""
+    return np.pad(plane, (*padding, *((0, 0),) * (plane.ndim - 2)), mode="edge")
 
 
 def _repeated(plane: np.ndarray, scale: int) -> np.ndarray:
@@ -142,7 +145,7 @@ def _repeated(plane: np.ndarray, scale: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Pass:
-    """One edit of one picture: its colours (H, W, C) before, and where and how much they are to change."""
+    """One edit of one picture: its colours (H, W, C) before, and where and how strongly they are to change."""
 
     name: str
     bound: Bound
@@ -154,58 +157,58 @@ class _Pass:
     device: str
 
     def stages(self) -> Iterator[np.ndarray]:
-        """Yield the colours (H scale, W scale, C) as they become."""
+        """Yield the colours (H scale, W scale, C) after each stage."""
         picture = Box(0, 0, *self.before.shape[:2])
         if self.bound.radius is not None:
             yield self._tiled(picture)
         elif self._untouched(picture):
-            yield self._left_alone(picture)
+            yield self._unchanged(picture)
         else:
             self._check_memory(picture)
-            yield from map(partial(self._finished, picture), self.bound.stages(*self._seen(picture)))
+            yield from map(partial(self._finished, picture), self.bound.stages(*self._inputs(picture)))
 
     def _finished(self, part: Box, values: Tensor) -> np.ndarray:
-        return self._mixed(part, self._checked(values, part))
+        return self._blend(part, self._checked(values, part))
 
     def _tiled(self, picture: Box) -> np.ndarray:
         after, scale = np.empty(self._shape(picture), self.depth), self.bound.scale
         tiles = list(cut(picture, self._side(picture), self.bound.stride))
         for tile in track(tiles, f"{self.name}: tile", len(tiles)):
             if self._untouched(tile):
-                tile.of(after, scale)[:] = self._left_alone(tile)
+                tile.of(after, scale)[:] = self._unchanged(tile)
             else:
-                tile.of(after, scale)[:] = self._mixed(tile, self._run(tile, picture))
+                tile.of(after, scale)[:] = self._blend(tile, self._run(tile, picture))
         return after
 
     @torch.no_grad()
     def _run(self, tile: Box, picture: Box) -> Tensor:
-        """Return the edit of a tile, which sees its surroundings as far as they matter and the picture goes."""
+        """Return the edit of a tile, run with its halo as far as the picture reaches."""
         window = tile.with_halo(halo_of(self.bound), picture)
-        values = self._checked(self.bound.run(*self._seen(window)), window)
+        values = self._checked(self.bound.run(*self._inputs(window)), window)
         return tile.inside(window).of(values.permute(1, 2, 0), self.bound.scale).permute(2, 0, 1)
 
     @cached_property
-    def _shown(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """The picture and the mask that the edit is shown."""
+    def _prepared(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """The picture and the mask that the edit is given."""
         return self.bound.prepared(self.before, self.mask)
 
-    def _seen(self, part: Box) -> tuple[Tensor, Tensor | None]:
-        """Return this part of the picture and of the mask as an edit is given them."""
-        colours, weights = self._shown
+    def _inputs(self, part: Box) -> tuple[Tensor, Tensor | None]:
+        """Return this part of the picture and of the mask as tensors for the edit."""
+        colours, weights = self._prepared
         image = torch.from_numpy(np.moveaxis(unit(part.of(colours)), 2, 0)).contiguous().to(self.device)
         mask = None if weights is None else torch.from_numpy(part.of(weights)[None].astype(np.float32))
         return image, mask if mask is None else mask.to(self.device)
 
     def _checked(self, values: Tensor, part: Box) -> Tensor:
-        """Return the values if they are what an edit may give."""
+        """Return the values; raise if an edit must not return them."""
         high, wide, channels = self._shape(part)
         if values.shape != (channels, high, wide) or values.dtype != torch.float32:
-            raise BrokenEditorError(
-                f"{self.name} gave {values.dtype} {tuple(values.shape)}, not float32 {(channels, high, wide)}"
+            raise BrokenEditError(
+                f"{self.name} returned {values.dtype} {tuple(values.shape)}, not float32 {(channels, high, wide)}"
             )
         low, top = (value.item() for value in values.aminmax())
         if not 0 <= low <= top <= 1:
-            raise BrokenEditorError(f"{self.name} gave values from {low:g} to {top:g}, not in [0, 1]")
+            raise BrokenEditError(f"{self.name} returned values from {low:g} to {top:g}, not in [0, 1]")
         return values
 
     def _shape(self, part: Box) -> tuple[int, int, int]:
@@ -218,22 +221,23 @@ class _Pass:
 
     @cached_property
     def _kept(self) -> np.ndarray:
-        """What stays where the edit is not wanted, in the size of the result."""
+        """What remains where the edit does not apply, in the size of the result."""
         high, wide = (length * self.bound.scale for length in self.before.shape[:2])
         return resize(self.before, (high, wide))
 
-    def _left_alone(self, part: Box) -> np.ndarray:
+    def _unchanged(self, part: Box) -> np.ndarray:
         return rounded(unit(part.of(self._kept, self.bound.scale)), self.depth)
 
     def _untouched(self, part: Box) -> bool:
         return self.strength == 0 or (self.mask is not None and not part.of(self.mask).any())
 
-    def _mixed(self, part: Box, values: Tensor) -> np.ndarray:
-        """Return edited values, mixed with what is kept by strength and mask, at the depth that is wanted."""
-        mixed = values.detach().cpu().permute(1, 2, 0)
+    def _blend(self, part: Box, values: Tensor) -> np.ndarray:
+        """Return edited values, blended with what is kept by strength and mask, at the wanted depth."""
+        blend = values.detach().cpu().permute(1, 2, 0)
         if self._blended:
-            mixed = torch.lerp(torch.from_numpy(unit(part.of(self._kept, self.bound.scale))), mixed, self._weight(part))
-        return rounded(mixed.numpy(), self.depth)
+            kept = torch.from_numpy(unit(part.of(self._kept, self.bound.scale)))
+            blend = torch.lerp(kept, blend, self._weight(part))
+        return rounded(blend.numpy(), self.depth)
 
     def _weight(self, part: Box) -> Tensor:
         if self.mask is None:
@@ -242,7 +246,7 @@ class _Pass:
         return self.strength * weight.repeat_interleave(scale, 0).repeat_interleave(scale, 1)[..., None]
 
     def _side(self, picture: Box) -> int:
-        """Return how wide and high tiles are: small pictures need no look at the memory."""
+        """Return the side of tiles; without a limit, small pictures need no measurement."""
         if self.memory is None and max(picture.size) <= SIDE:
             return SIDE * self.bound.stride
         pixel = bytes_per_pixel(self.bound, self.before.shape[2], self.mask is not None, self.device)
@@ -256,15 +260,15 @@ class _Pass:
         needed = self.bound.bytes_for(picture.size)
         if self.memory is not None and needed > self._left(picture):
             raise MemoryLimitError(
-                f"{self.name} looks at the whole picture at once and needs {needed / 1e6:,.0f} MB; "
+                f"{self.name} takes the whole picture at once and needs {needed / 1e6:,.0f} MB; "
                 f"the limit leaves {self._left(picture) / 1e6:,.0f} MB"
             )
 
     def _left(self, picture: Box) -> int:
-        """Return what the limit leaves beside the pictures before and after, which the device does not hold."""
+        """Return the bytes that the limit leaves beside the pictures before and after; a GPU does not hold these."""
         if self.memory is None or self.device != "cpu":
             return self.memory or 0
         after = math.prod(self._shape(picture)) * self.depth.itemsize
         enlarged = self._kept.nbytes if self._blended and self.bound.scale > 1 else 0
-        shown = self._shown[0].nbytes if self._shown[0] is not self.before else 0
-        return self.memory - self.before.nbytes - after - enlarged - shown
+        prepared = self._prepared[0].nbytes if self._prepared[0] is not self.before else 0
+        return self.memory - self.before.nbytes - after - enlarged - prepared

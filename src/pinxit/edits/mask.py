@@ -1,4 +1,4 @@
-"""Where a picture is to change: drawn, boxed, or chosen by colour and brightness; then grown and feathered."""
+"""Where a picture is to change: by a mask picture, a box, a colour or a brightness; then grown and feathered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOP = {np.dtype(kind): top for kind, top in ((np.uint8, 255), (np.uint16, 65535)
 
 
 def _corners(value: Any) -> Any:
-    """Return the four numbers of a box that is given as text."""
+    """Return the four numbers of a box from text."""
     return value.split(",") if isinstance(value, str) else value
 
 
@@ -38,34 +38,35 @@ _Box = Annotated[
 
 
 class Mask(Settings):
-    """Where a picture is to change. Of the ways to choose that are given, all must agree."""
+    """Where a picture is to change. If several ways to choose are given, a pixel must be chosen by all of them."""
 
-    box: _Box | None = Field(None, description="A box to change: x, y, width, height in pixels, from the top left.")
+    box: _Box | None = Field(None, description="Change a box: x, y, width, height in pixels, from the top left.")
     colour: Annotated[str, AfterValidator(_colour)] | None = Field(
-        None, description="Change what has this colour: a name, or #rrggbb."
+        None, description="Change pixels of this colour: a name, or #rrggbb."
     )
     tolerance: float = Field(
-        0.1, ge=0, le=1, description="How far each of red, green and blue may be from it, in units of the image range."
+        0.1,
+        ge=0,
+        le=1,
+        description="How far red, green and blue may each differ from --colour, in units of the image range.",
     )
     brightness: Annotated[Range, within(0, 1)] | None = Field(
-        None, description="Change what is so bright, low..high in units of the image range (BT.709 luma)."
+        None, description="Change pixels of this BT.709 luma: low..high, in units of the image range."
     )
-    invert: bool = Field(False, description="Change what is not chosen instead.")
-    grow: float = Field(0.0, ge=0, le=1000, description="Pixels by which the mask grows on every side.")
-    feather: float = Field(
-        0.0, ge=0, le=1000, description="Pixels over which it then fades out; beyond, nothing changes."
-    )
+    invert: bool = Field(False, description="Change what is not chosen, instead.")
+    grow: float = Field(0.0, ge=0, le=1000, description="Pixels to grow the mask by, on every side.")
+    feather: float = Field(0.0, ge=0, le=1000, description="Pixels over which the mask then fades out to no change.")
 
-    def weights(self, picture: Picture, drawn: Picture | np.ndarray | None = None) -> np.ndarray | None:
-        """Return how much each pixel is to change, (H, W) float32 in [0, 1], or None if no way to choose is given.
+    def weights(self, picture: Picture, mask: Picture | np.ndarray | None = None) -> np.ndarray | None:
+        """Return how much each pixel is to change, (H, W) float32 in [0, 1], or None if there is no choice of pixels.
 
-        `drawn` is a mask of the picture's size: a picture, white where it is to change (transparent is black), or an
-        array (H, W) of bool or of float in [0, 1]. Another size is a `UsageError`.
+        `mask` is a picture of the same size, white where pixels are to change (transparent is black), or an array
+        (H, W) of bool or of float in [0, 1]. `UsageError` if its size is another.
         """
         size = picture.pixels.shape[:2]
         chosen = [
             way
-            for way in (self._drawn(drawn), self._boxed(size), self._coloured(picture), self._lit(picture))
+            for way in (self._masked(mask), self._boxed(size), self._coloured(picture), self._lit(picture))
             if way is not None
         ]
         if not chosen:
@@ -74,26 +75,26 @@ class Mask(Settings):
             return None
         if chosen[0].shape != size:
             there, here = (f"{wide} x {high}" for high, wide in (chosen[0].shape, size))
-            raise UsageError(f"the mask has {there} pixels and the picture {here}; they must be the same")
+            raise UsageError(f"the mask has {there} pixels and the picture {here}; the sizes must be the same")
         weights = np.minimum.reduce(chosen)
         return spread(1 - weights if self.invert else weights, self.grow, self.feather)
 
-    def _drawn(self, drawn: Picture | np.ndarray | None) -> np.ndarray | None:
-        if drawn is None:
+    def _masked(self, mask: Picture | np.ndarray | None) -> np.ndarray | None:
+        if mask is None:
             return None
-        if isinstance(drawn, Picture):
-            seen = luma(drawn)
-            return seen * unit(drawn.pixels[..., 3]) if drawn.pixels.shape[2] == 4 else seen
-        if drawn.ndim != 2 or drawn.dtype.kind not in "bf" or not ((drawn >= 0) & (drawn <= 1)).all():
+        if isinstance(mask, Picture):
+            light = luma(mask)
+            return light * unit(mask.pixels[..., 3]) if mask.pixels.shape[2] == 4 else light
+        if mask.ndim != 2 or mask.dtype.kind not in "bf" or not ((mask >= 0) & (mask <= 1)).all():
             raise UsageError("a mask array is (H, W) of bool, or of float in [0, 1], 1 where the picture is to change")
-        return drawn.astype(np.float32)
+        return mask.astype(np.float32)
 
     def _boxed(self, size: tuple[int, int]) -> np.ndarray | None:
         if self.box is None:
             return None
         left, top, wide, high = self.box
         if left >= size[1] or top >= size[0]:
-            raise UsageError(f"--box begins at {left}, {top}, outside the picture of {size[1]} x {size[0]} pixels")
+            raise UsageError(f"--box starts at {left}, {top}, outside the picture of {size[1]} x {size[0]} pixels")
         weights = np.zeros(size, np.float32)
         weights[top : top + high, left : left + wide] = 1
         return weights
@@ -115,7 +116,7 @@ class Mask(Settings):
 
 
 def spread(weights: np.ndarray, grow: float, feather: float) -> np.ndarray:
-    """Return weights (H, W) grown by a disc and faded out in a line, both in pixels; a drawn mask's own greys stay."""
+    """Return weights (H, W) grown by a disc and faded out linearly, both in pixels; greys of the mask itself stay."""
     if not (grow or feather) or not (weights >= 0.5).any():
         return weights
     from scipy.ndimage import distance_transform_edt
@@ -131,15 +132,15 @@ def unit(pixels: np.ndarray) -> np.ndarray:
 
 
 def sixteen_bit(pixels: np.ndarray) -> np.ndarray:
-    """Return pixels of 8 bits in 16, others as they are: so what is made between two steps is hardly rounded."""
+    """Return 8-bit pixels in 16 bits and others as they are, so that a step between two is hardly rounded."""
     return pixels.astype(np.uint16) * 257 if pixels.dtype == np.uint8 else pixels
 
 
 def rounded(values: np.ndarray, depth: np.dtype[Any]) -> np.ndarray:
-    """Return values in [0, 1] at the depth of pixels, of which `unit` makes them again."""
+    """Return values in [0, 1] at the depth of pixels; the inverse of `unit`."""
     return np.array(values) if depth.kind == "f" else np.rint(values * np.float32(TOP[depth])).astype(depth)
 
 
 def luma(picture: Picture) -> np.ndarray:
-    """Return how bright each pixel is, (H, W) float32 in [0, 1], of the file's own numbers."""
+    """Return the BT.709 luma of each pixel, (H, W) float32 in [0, 1], of the encoded values."""
     return pixel_luma(unit(picture.pixels[..., :3]))

@@ -1,49 +1,176 @@
-"""Pictures painted by optimisation: a canvas goes down the gradient of what a frozen network sees of it.
+"""The objective that a canvas of pixels lowers to be painted: style and content in the features of a frozen network.
 
 Gatys, Ecker and Bethge, 2016, for styles, and 2015 ("Texture synthesis using convolutional neural networks"). Differs
-from them: Adam in the place of L-BFGS; from coarse to fine (Gatys et al., 2017, section 5), each size beginning with
-the content's own detail; the canvas is shifted at every step, so that no grid of the network's strides shows; both
-distances are in units of what they could be, so that a strength means the same for every pair; colours are a layer of
-the style; and the gradient is gathered in tiles, so that the memory does not grow with the picture.
+from them: Adam instead of L-BFGS. Coarse to fine (Gatys et al., 2017, section 5), each size starting with the content's
+own detail. The canvas is shifted at every step, so that the grid of the network's strides leaves no mark. Both
+distances are in units of what they could be, so that a strength means the same for every pair. Colours are a layer of
+the style. Features are extracted tile by tile, and so is their gradient: memory does not grow with the picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pinxit.data import Batch
-from pinxit.edits.canvas import moves
-from pinxit.edits.looking import SHIFT, Edge, Gathered, Look, Summary
+from pinxit.edits.single import training_records
+from pinxit.edits.tiles import Box, cut
 from pinxit.hardware import Hardware
-from pinxit.losses.style import about_means, total_variation
+from pinxit.losses.style import LossNetwork, about_means, moments, total_variation, with_means
 from pinxit.objectives.objective import Loss, Objective, Player
 from pinxit.objectives.optimiser import Optimiser
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 
-LEARNING_RATE, AVERAGE = 0.03, 0.9
-COARSEST = 96  # pixels; the longer side of the smallest canvas is that or more, and less than twice as much
+TILE, HALO, STRIDE = 640, 64, 16
+SHIFT = 8
 SHIFTS = tuple((down, (3 * down + 1) % SHIFT) for down in range(SHIFT))
+LEARNING_RATE, AVERAGE = 0.03, 0.9
 WINDOW, GAIN = 10, 0.02
-FULL_STEPS_SIDE = 256
-SMOOTHNESS, EXCESS = 0.03, 0.3  # of the total variation, and of what is beyond that of content and style
-FLOOR = 0.05  # of a style's own square, which keeps layers from counting more where content and style agree by chance
+SMOOTHNESS, EXCESS = 0.03, 0.3  # weights of the total variation, and of its excess over that of content and style
+FLOOR = 0.05  # of a style's own square; without it, layers count more where content and style agree by chance
+
+Edge = Literal["replicate", "circular"]
+
+
+class TileFeatures(NamedTuple):
+    """Features of one tile: Gram matrices, fine to coarse, the content's map, and the weight of each of its places."""
+
+    grams: tuple[Tensor, ...]
+    content: Tensor
+    weights: Tensor | None
+
+
+class Summary(NamedTuple):
+    """Features of a whole picture: Gram matrices, fine to coarse, and mean and variance (1, C) of the content's map."""
+
+    grams: tuple[Tensor, ...]
+    mean: Tensor
+    variance: Tensor
+
+
+class TiledExtractor:
+    """A frozen network that extracts features of pictures of one `size` tile by tile.
+
+    The first Gram matrix is that of the colours; all are of the channels and 1. `mask` (1, 1, H, W) in [0, 1] weighs
+    the pixels, all alike by default. A tile has a halo of `HALO` pixels, less than the network's receptive field: what
+    lies further away hardly contributes.
+    """
+
+    def __init__(
+        self, network: LossNetwork, size: tuple[int, int], mask: Tensor | None = None, edge: Edge = "replicate"
+    ) -> None:
+        self.network, self.edge = network, edge
+        self.mask = None if mask is None else self.framed(mask)
+        frame = Box(0, 0, *(side + SHIFT for side in size))
+        tiles = [(tile, tile.with_halo(HALO, frame)) for tile in cut(frame, TILE, STRIDE)]
+        weights = [self._weight(tile) for tile, _ in tiles]
+        self.tiles = [tile for tile, weight in zip(tiles, weights, strict=True) if weight]
+        self.shares = [weight / sum(weights) for weight in weights if weight]
+
+    def framed(self, image: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
+        """Return a picture (1, C, H, W) with `SHIFT` more rows and columns, `shift` of them above and on the left."""
+        down, right = shift
+        if self.edge == "replicate":
+            return F.pad(image, (right, SHIFT - right, down, SHIFT - down), mode="replicate")
+        rows, columns = (
+            (torch.arange(side + SHIFT, device=image.device) - before) % side
+            for side, before in zip(image.shape[2:], shift, strict=True)
+        )
+        return image[:, :, rows][..., columns]
+
+    def windows(self, frame: Tensor) -> list[Tensor]:
+        """Return the tiles of a frame (1, C, H, W) with their halos, as parts of it."""
+        return [part(frame, window) for _, window in self.tiles]
+
+    def features(self, window: Tensor, number: int) -> TileFeatures:
+        """Return the features of tile `number` in its window (1, C, h, w)."""
+        maps = self.network(window.contiguous(memory_format=torch.channels_last))
+        layers = (window.expand(-1, 3, -1, -1), *maps.style, maps.content)
+        cores = [self._core(one, number) for one in layers]
+        weights = [self._weights(one, number) for one in layers]
+        grams = tuple(with_means(one, weight) for one, weight in zip(cores[:-1], weights[:-1], strict=True))
+        return TileFeatures(grams, cores[-1], weights[-1])
+
+    def own(self, window: Tensor, number: int) -> Tensor:
+        """Return a tile without its halo, but with the neighbours of its last row and column."""
+        tile, around = self.tiles[number]
+        inside = tile.inside(around)
+        return part(window, replace(inside, bottom=inside.bottom + 1, right=inside.right + 1))
+
+    @torch.no_grad()
+    def summary(self, image: Tensor) -> Summary:
+        """Return the features of a whole picture (1, C, H, W)."""
+        rows: list[list[Tensor]] = []
+        for number, (share, window) in enumerate(zip(self.shares, self.windows(self.framed(image)), strict=True)):
+            found = self.features(window, number)
+            mean, deviation = moments(found.content)
+            rows.append([share * one for one in (*found.grams, mean, deviation**2 + mean**2)])
+        *grams, mean, square = [torch.stack(ones).sum(0) for ones in zip(*rows, strict=True)]
+        return Summary(tuple(grams), mean, square - mean**2)
+
+    def _weight(self, tile: Box) -> float:
+        return math.prod(tile.size) if self.mask is None else part(self.mask, tile).sum().item()
+
+    def _weights(self, maps: Tensor, number: int) -> Tensor | None:
+        if self.mask is None:
+            return None
+        window = part(self.mask, self.tiles[number][1])
+        return self._core(F.adaptive_avg_pool2d(window, (maps.shape[2], maps.shape[3])), number)
+
+    def _core(self, maps: Tensor, number: int) -> Tensor:
+        """Return the part of a window's maps that belongs to the tile itself."""
+        if len(self.tiles) == 1:
+            return maps
+        tile, window = self.tiles[number]
+        stride = 2 ** round(math.log2(window.size[0] / maps.shape[2]))
+        top, left = ((one - other) // stride for one, other in ((tile.top, window.top), (tile.left, window.left)))
+        high, wide = (-(-side // stride) for side in tile.size)
+        return maps[..., top : top + high, left : left + wide]
+
+
+class TileSum(torch.autograd.Function):
+    """A sum over the windows of a frame whose gradient is computed window by window: one is in memory at a time."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, frame: Tensor, extractor: TiledExtractor, lower: Callable[[Tensor, int], tuple[Tensor, Tensor]]
+    ) -> Tensor:
+        """Return the sum of what `lower` reports for each window and its number.
+
+        `lower` returns two values: the gradient is that of the first, the second is summed.
+        """
+        gradient, total = torch.zeros_like(frame), frame.new_zeros(())
+        for number, (_, box) in enumerate(extractor.tiles):
+            with torch.enable_grad():
+                window = part(frame, box).detach().requires_grad_()
+                loss, reported = lower(window, number)
+            part(gradient, box).add_(torch.autograd.grad(loss, window)[0])
+            total += reported.detach()
+        ctx.gradient = gradient
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        """Return the gradient of the frame."""
+        return ctx.gradient.mul_(upstream), None, None
 
 
 @dataclass(frozen=True)
-class Aim:
+class Target:
     """What a canvas of one size is to become: Gram matrices, and the content of a picture (1, C, H, W).
 
-    `units` are what each style distance is now, `content_unit` what the content distance is to another picture,
-    `smooth_unit` the total variation there may be. A weaker `strength` takes smaller steps and smooths less, for Adam
-    makes full steps of the smallest gradient. Pixels stay within [0, 1], and within `least` and `most`.
+    `units` are the style distances at the start, `content_unit` the content distance to an unrelated picture, and
+    `smooth_unit` the total variation that is allowed. A weaker `strength` takes smaller steps and smooths less, because
+    Adam takes full steps down even the smallest gradient. Pixels stay in [0, 1], and between `least` and `most`.
     """
 
     grams: tuple[Tensor, ...]
@@ -57,7 +184,7 @@ class Aim:
     most: Tensor | None = None
 
     def style(self, grams: Sequence[Tensor]) -> Tensor:
-        """Return how far the style is away, in the mean over layers."""
+        """Return the distance of the style, averaged over layers."""
         rows = zip(grams, self.grams, self.units, strict=True)
         return torch.stack([square(about_means(one - there, there)) / unit for one, there, unit in rows]).mean()
 
@@ -77,27 +204,27 @@ class Canvas(nn.Module):
 class Painting(Objective):
     """Lower (1 - s) content + s style + a little total variation over a canvas' pixels, s being the style's share.
 
-    The canvas is painted in place.
-    A batch's mask (1, 1, H, W) is 0 where the canvas stays as it is.
+    The canvas is painted in place. Where a batch's mask (1, 1, H, W) is 0 it does not change.
     """
 
     model = ("canvas",)
 
-    def __init__(self, canvas: Tensor, look: Look, aim: Aim) -> None:
+    def __init__(self, canvas: Tensor, extractor: TiledExtractor, target: Target) -> None:
         self.canvas = Canvas(canvas)
         self.networks = nn.ModuleDict({"canvas": self.canvas})
-        self.look, self.aim = look, aim
-        self.first = None if look.mask is None else canvas.clone()
+        self.extractor, self.target = extractor, target
+        self.first = None if extractor.mask is None else canvas.clone()
         self.grams: list[tuple[Tensor, ...]] = []
         self.contents: dict[tuple[tuple[int, int], int], Tensor] = {}
 
     def players(self) -> tuple[Player, ...]:
         """Return the canvas."""
-        return (Player("canvas", self.canvas, self._loss, Optimiser(rate=LEARNING_RATE * self.aim.strength)),)
+        optimiser = Optimiser(rate=LEARNING_RATE * self.target.strength)
+        return (Player("canvas", self.canvas, self._loss, optimiser),)
 
     def draw(self, batch: Batch) -> tuple[int, int]:
-        """Return by how many pixels the canvas is shifted in this step, down and right: anywhere if it has no edge."""
-        if self.look.edge == "circular":
+        """Return the shift of the canvas in this step, in pixels down and right: any shift if it has no edge."""
+        if self.extractor.edge == "circular":
             down, right = batch.uniform(2, stream="shift")[0].tolist()
             return int(down * self.canvas.pixels.shape[2]), int(right * self.canvas.pixels.shape[3])
         return SHIFTS[int(len(SHIFTS) * batch.uniform(1, stream="shift").item())]
@@ -108,51 +235,53 @@ class Painting(Objective):
 
     @torch.no_grad()
     def after_step(self, batch: Batch) -> None:
-        """Keep the pixels in range, and where nothing is to change as they were."""
+        """Keep the pixels in range, and unchanged outside the mask."""
         pixels = self.canvas.pixels
         pixels.clamp_(0, 1)
-        if self.aim.least is not None:
-            pixels.clamp_(self.aim.least, self.aim.most)
+        if self.target.least is not None:
+            pixels.clamp_(self.target.least, self.target.most)
         if batch.mask is not None and self.first is not None:
             pixels.copy_(torch.where(batch.mask > 0, pixels, self.first))
 
     def _loss(self, batch: Batch, shift: tuple[int, int]) -> Loss:
-        frame = self.look.framed(self.canvas.pixels, shift)
+        frame = self.extractor.framed(self.canvas.pixels, shift)
         if not self.grams:
-            self.grams = self._looked(frame)
-        return Loss({"seen": Gathered.apply(frame, self.look, partial(self._lower, shift))})
+            self.grams = self._first_grams(frame)
+        return Loss({"painting": TileSum.apply(frame, self.extractor, partial(self._lower, shift))})
 
     @torch.no_grad()
-    def _looked(self, frame: Tensor) -> list[tuple[Tensor, ...]]:
-        """Return the Gram matrices of all tiles, as far as one needs those of others."""
-        if len(self.look.tiles) == 1:
+    def _first_grams(self, frame: Tensor) -> list[tuple[Tensor, ...]]:
+        """Return the Gram matrices of all tiles, if there are several: each needs those of the others."""
+        if len(self.extractor.tiles) == 1:
             return [()]
-        return [self.look.see(window, number).grams for number, window in enumerate(self.look.windows(frame))]
+        windows = self.extractor.windows(frame)
+        return [self.extractor.features(window, number).grams for number, window in enumerate(windows)]
 
     def _lower(self, shift: tuple[int, int], window: Tensor, number: int) -> tuple[Tensor, Tensor]:
-        """Return a tile's loss, in which other tiles are as they were last seen, and its share of the whole loss."""
-        seen, aim = self.look.see(window, number), self.aim
-        grams = seen.grams
-        if len(self.look.tiles) > 1:
+        """Return a tile's loss, for which other tiles keep their last features, and its share of the whole loss."""
+        found, target, share = self.extractor.features(window, number), self.target, self.extractor.shares[number]
+        grams = found.grams
+        if len(self.extractor.tiles) > 1:
             self.grams[number] = tuple(one.detach() for one in grams)
-            own = self.look.shares[number]
-            grams = tuple(one + own * (now - now.detach()) for one, now in zip(self._whole(), seen.grams, strict=True))
-        style = aim.style_share * aim.style(grams)
+            grams = tuple(
+                one + share * (now - now.detach()) for one, now in zip(self._whole(), found.grams, strict=True)
+            )
+        style = target.style_share * target.style(grams)
         content = torch.zeros_like(style)
-        if aim.content is not None:
-            apart = (seen.content.float() - self._content(shift, number)).square().mean(1, keepdim=True)
-            mean = apart.mean() if seen.counts is None else (apart * seen.counts).sum() / seen.counts.sum()
-            content = (1 - aim.style_share) * self.look.shares[number] * mean / aim.content_unit
-        rough = total_variation(self.look.own(window, number)).mean() / aim.smooth_unit
+        if target.content is not None:
+            apart = (found.content.float() - self._content(shift, number)).square().mean(1, keepdim=True)
+            mean = apart.mean() if found.weights is None else (apart * found.weights).sum() / found.weights.sum()
+            content = (1 - target.style_share) * share * mean / target.content_unit
+        rough = total_variation(self.extractor.own(window, number)).mean() / target.smooth_unit
         smooth = SMOOTHNESS * rough + EXCESS * (rough - 1).relu()
-        local = content + aim.strength * self.look.shares[number] * smooth
-        return style + local, style / len(self.look.tiles) + local
+        local = content + target.strength * share * smooth
+        return style + local, style / len(self.extractor.tiles) + local
 
     def _whole(self) -> tuple[Tensor, ...]:
-        """Return the Gram matrices of the whole canvas, as its tiles were last seen."""
+        """Return the Gram matrices of the whole canvas, by the last features of its tiles."""
         layers = zip(*self.grams, strict=True)
         return tuple(
-            torch.stack([share * one for share, one in zip(self.look.shares, layer, strict=True)]).sum(0)
+            torch.stack([share * one for share, one in zip(self.extractor.shares, layer, strict=True)]).sum(0)
             for layer in layers
         )
 
@@ -160,70 +289,46 @@ class Painting(Objective):
     def _content(self, shift: tuple[int, int], number: int) -> Tensor:
         """Return the content's map of a tile, kept from step to step."""
         key = (shift, number)
-        if key not in self.contents and self.aim.content is not None:
-            window = self.look.windows(self.look.framed(self.aim.content, shift))[number]
-            self.contents[key] = self.look.see(window, number).content
+        if key not in self.contents and self.target.content is not None:
+            window = self.extractor.windows(self.extractor.framed(self.target.content, shift))[number]
+            self.contents[key] = self.extractor.features(window, number).content
         return self.contents[key]
 
 
-def aim_at(style: Summary, now: Summary, smooth_unit: float, **content: object) -> Aim:
-    """Return the aim of a canvas that is to go from one summary to a style's."""
+def target_of(style: Summary, now: Summary, smooth_unit: float, **content: object) -> Target:
+    """Return the target of a canvas that is to go from one summary to a style's."""
     units = tuple(
         square(about_means(there - one, there)) + FLOOR * square(about_means(there, there))
         for one, there in zip(now.grams, style.grams, strict=True)
     )
     strange = style.variance + now.variance + (style.mean - now.mean).square()
-    aim = Aim(style.grams, units, smooth_unit, content_unit=strange.mean().item() + 1e-8)
-    return replace(aim, **content)  # type: ignore[arg-type]
+    target = Target(style.grams, units, smooth_unit, content_unit=strange.mean().item() + 1e-8)
+    return replace(target, **content)  # type: ignore[arg-type]
 
 
 def paint(painting: Painting, batch: Batch, steps: int, hardware: Hardware) -> Tensor:
-    """Return the canvas (1, C, H, W), the mean of the last ones, after `steps` or when the loss no longer falls."""
-    trainer = Trainer(
-        painting,
-        lambda step: replace(batch, step=step),
-        TrainingSettings(steps=steps, average=AVERAGE, schedule="cosine"),
-        hardware,
-    )
+    """Return the canvas (1, C, H, W), averaged over the last steps, after `steps` or once the loss stops falling."""
+    training = TrainingSettings(steps=steps, average=AVERAGE, schedule="cosine")
+    trainer = Trainer(painting, lambda step: replace(batch, step=step), training, hardware)
     high, wide = painting.canvas.pixels.shape[2:]
     losses: list[float] = []
-    for record in moves(trainer, f"painting {wide} x {high}: step"):
-        losses.append(record.values["canvas/seen"])
+    for record in training_records(trainer, f"painting {wide} x {high}: step"):
+        losses.append(record.values["canvas/painting"])
         if settled(losses):
             break
     return trainer.average["canvas"].pixels.detach()  # type: ignore[operator]
 
 
 def settled(losses: Sequence[float]) -> bool:
-    """Say whether the mean of the last `WINDOW` losses is no more than `GAIN` below that of those before."""
+    """Say whether the mean of the last `WINDOW` losses is at most a share `GAIN` below that of the ones before."""
     if len(losses) < 2 * WINDOW or len(losses) % WINDOW:
         return False
     return fmean(losses[-WINDOW:]) > (1 - GAIN) * fmean(losses[-2 * WINDOW : -WINDOW])
 
 
-def ladder(size: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return the sizes (H, W) of a picture from the coarsest to its own, each twice the one before, rounded."""
-    count = 0
-    while max(size) / 2 ** (count + 1) >= COARSEST:
-        count += 1
-    return [(max(1, round(size[0] / 2**k)), max(1, round(size[1] / 2**k))) for k in range(count, -1, -1)]
-
-
-def steps_at(size: tuple[int, int], steps: int) -> int:
-    """Return how many of the steps are for a canvas of a size: above 256 pixels fewer, for then only detail is left."""
-    return max(1, round(steps * min(1.0, FULL_STEPS_SIDE / max(size))))
-
-
-def resized(image: Tensor, size: tuple[int, int], edge: Edge = "replicate") -> Tensor:
-    """Return a picture (1, C, H, W) of another size, bicubic with antialias, not clipped; or one that goes round."""
-    if tuple(image.shape[2:]) == size:
-        return image
-    if edge == "circular":
-        round_about = torch.cat([torch.cat([image] * 3, dim=2)] * 3, dim=3)
-        return resized(round_about, (3 * size[0], 3 * size[1]))[
-            ..., size[0] : 2 * size[0], size[1] : 2 * size[1]
-        ].contiguous()
-    return F.interpolate(image, size, mode="bicubic", antialias=True, align_corners=False)
+def part(image: Tensor, box: Box) -> Tensor:
+    """Return this part of a picture (1, C, H, W)."""
+    return image[..., box.top : box.bottom, box.left : box.right]
 
 
 def square(one: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""An honest score: what is compared, in whose eyes, by which formula, how sure, and beside which anchors."""
+"""Scores with everything needed to read them: sets, extractor, formula, interval and anchor rows."""

@@ -1,4 +1,4 @@
-"""The copy audit: are generated pictures copies of training pictures, told against real pictures no one trained on."""
+"""The copy audit: whether generated pictures are copies of training pictures, judged against held-out real ones."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from torch.nn import functional as F
 
 from pinxit.data.render import fit_picture, with_channels
 from pinxit.errors import DataError
+from pinxit.evaluation.extraction import extract, extract_cached
 from pinxit.evaluation.pictures import Pictures, identity
-from pinxit.evaluation.seeing import see, see_once
 from pinxit.images import eight_bit, grid
 from pinxit.metrics.copying import FALSE_FLAGS, FEWEST_HELD_OUT, Closeness, closeness, copying_z, threshold
-from pinxit.metrics.features import Extractor
+from pinxit.metrics.extractors import Extractor
 from pinxit.metrics.intervals import Estimate, share_estimate
 
 SHOWN = 20
 PAIRS_A_ROW = 4
 LARGEST_SHOWN = 128
 AS_A_WHOLE = -3.0
-"""A C_T of this or less is no accident."""
+"""A C_T at or below this is significant."""
 
 SAME = 1e-5
-"""How far directions of features of one picture may lie apart, by rounding; a pixel one grey level off is farther."""
+"""The largest distance that rounding causes between feature directions of one picture. One grey level causes more."""
 
 STATISTIC = (
     "distance to the nearest training picture over the mean distance from that one to its own 5 nearest, between the "
@@ -37,8 +37,8 @@ STATISTIC = (
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Generated picture number `generated` beside its nearest training picture, `ratio` spacings away."""
+class NearestPair:
+    """Generated picture number `generated` and its nearest training picture, at a distance of `ratio` spacings."""
 
     generated: int
     training: int
@@ -48,10 +48,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Audit:
-    """What `audit` found. `flagged`, `false_flags`, `threshold` and `copying_z` are None where none could be told.
+    """What `audit` found. `flagged`, `false_flags`, `threshold` and `copying_z` are None where there is no verdict.
 
-    `distinct` is how many different pictures the generated ones are, and `duplicates` how many held-out pictures are
-    training pictures too and were left out.
+    `distinct` is the number of different generated pictures. `duplicates` is the number of held-out pictures that were
+    left out because they are training pictures too.
     """
 
     flagged: Estimate | None
@@ -62,65 +62,66 @@ class Audit:
     authenticity_of_real: float
     distinct: int
     duplicates: int
-    nearest: tuple[Pair, ...]
+    nearest: tuple[NearestPair, ...]
     protocol: dict[str, Any]
 
     @property
     def verdict(self) -> str:
-        """What was found, in words."""
+        """The result in one sentence."""
         generated, held_out = self.protocol["generated"], self.protocol["held_out"]
         if self.flagged is None or self.false_flags is None:
             return (
-                f"no verdict: {held_out['name']} has {held_out['pictures'] - self.duplicates} pictures that are no "
-                f"training pictures, and {FEWEST_HELD_OUT} are needed to say how near real pictures come; hold out "
-                "more, or look at the nearest pairs"
+                f"no verdict: {held_out['name']} has {held_out['pictures'] - self.duplicates} pictures that are not "
+                f"training pictures, and {FEWEST_HELD_OUT} are needed to measure how near real pictures come; hold "
+                "out more, or inspect the nearest pairs"
             )
         too_near = self.copying_z is not None and self.copying_z <= AS_A_WHOLE
-        told = [
-            f"{_told(self.flagged)} of {generated['pictures']:,} pictures lie as near to a training picture as the "
-            f"nearest {100 * FALSE_FLAGS:.0f} % of real held-out pictures do",
-            f"of other real held-out pictures {_told(self.false_flags)} do",
+        facts = [
+            f"{_percent(self.flagged)} of {generated['pictures']:,} pictures are as near to a training picture as the "
+            f"nearest {100 * FALSE_FLAGS:.0f} % of held-out real pictures",
+            f"so are {_percent(self.false_flags)} of the other held-out real pictures",
         ]
         if too_near:
-            told.append(
-                f"all in all they lie nearer than real ones do (C_T = {self.copying_z:.1f}), by copying or by little "
+            facts.append(
+                f"as a whole they are nearer than real ones (C_T = {self.copying_z:.1f}), by copying or by little "
                 "variety"
             )
         if self.distinct < generated["pictures"]:
-            told.append(f"distinct among the generated pictures are {self.distinct:,}")
+            facts.append(f"{self.distinct:,} of the generated pictures are distinct")
         if self.duplicates:
-            told.append(f"{self.duplicates:,} held-out pictures are training pictures too and were left out")
-        return f"{_judged(self.flagged, self.false_flags, too_near)}: {'; '.join(told)}"
+            facts.append(f"{self.duplicates:,} held-out pictures are training pictures too and were left out")
+        return f"{_finding(self.flagged, self.false_flags, too_near)}: {'; '.join(facts)}"
 
     def document(self) -> dict[str, Any]:
-        """Return all of it, JSON-able."""
-        told = {"flagged": self.flagged, "false_flags": self.false_flags}
-        estimates = {name: estimate and estimate.document() for name, estimate in told.items()}
+        """Return the whole result, JSON-able."""
+        shares = {"flagged": self.flagged, "false_flags": self.false_flags}
+        estimates = {name: share and share.document() for name, share in shares.items()}
         return {"verdict": self.verdict, **asdict(self), **estimates}
 
 
 def audit(generated: Pictures, training: Pictures, held_out: Pictures, extractor: Extractor, seed: int = 0) -> Audit:
-    """Return how many generated pictures are copies of training pictures, in the eyes of an extractor.
+    """Return how many generated pictures are copies of training pictures, by the features of an extractor.
 
-    The directions of its features are compared, not the features, for so a copy that is darker or noisier than its
-    original is found too. Held-out pictures that are training pictures too say nothing of how near others come; they
-    are left out. With fewer than 200 held-out pictures there is no threshold and no verdict, but the nearest pairs are
-    there to look at. Fewer than 6 training pictures, or no generated or held-out ones, are a `DataError`.
+    Only the directions of features are compared, which also finds copies that are darker or noisier than their
+    originals. Held-out pictures that are training pictures too are left out. With fewer than 200 held-out pictures
+    there is no threshold and no verdict, only the nearest pairs. Fewer than 6 training pictures, or no generated or
+    held-out ones, are a `DataError`.
 
-    What it cannot see: a copy that is shifted, turned or scaled by more than a little, a copy of a part, and whatever
-    the extractor is blind to. No sign of copying is no proof that there is none.
+    It misses copies that are clearly shifted, turned or scaled, copies of a part, and differences that the extractor
+    does not represent. No sign of copying is not a proof that there is none.
     """
     for pictures in (generated, training, held_out):
         if not len(pictures):
-            raise DataError(f"{pictures.name} holds no pictures, so nothing can be said of copies")
-    made = F.normalize(see(extractor, generated, range(len(generated))).features)
+            raise DataError(f"{pictures.name} holds no pictures, so copies cannot be counted")
+    made = F.normalize(extract(extractor, generated, range(len(generated))).features)
     known, real = (
-        F.normalize(see_once(extractor, pictures, range(len(pictures))).features) for pictures in (training, held_out)
+        F.normalize(extract_cached(extractor, pictures, range(len(pictures))).features)
+        for pictures in (training, held_out)
     )
     near, far = closeness(made, known), closeness(real, known)
     apart = far.distance > SAME
     if not apart.any():
-        raise DataError(f"every picture of {held_out.name} is a training picture too, so nothing can be said of copies")
+        raise DataError(f"every picture of {held_out.name} is a training picture too, so copies cannot be counted")
     real, far = real[apart], Closeness(*(column[apart] for column in far))
     distinct = made.unique(dim=0)
     found = Audit(
@@ -153,24 +154,24 @@ def audit(generated: Pictures, training: Pictures, held_out: Pictures, extractor
 
 
 def sheet(found: Audit, generated: Pictures, training: Pictures) -> np.ndarray:
-    """Return the nearest pairs as one picture (H, W, C) uint8, the nearest first, each generated picture at the left.
+    """Return the nearest pairs as one picture (H, W, C) uint8, the nearest first, the generated picture on the left.
 
-    All are shown whole, on black, at the side of the largest generated one, at most 128 pixels.
+    Each is shown whole, on black, at the side of the largest generated one, at most 128 pixels.
     """
     pairs = [(generated[pair.generated], training[pair.training]) for pair in found.nearest]
     channels = max(picture.shape[2] for pair in pairs for picture in pair)
     side = min(LARGEST_SHOWN, max(max(picture.shape[:2]) for picture, _ in pairs))
-    drawn = [np.concatenate([_shown(picture, side, channels) for picture in pair], axis=1) for pair in pairs]
-    return grid(np.stack(drawn), columns=PAIRS_A_ROW, gap=4)
+    cells = [np.concatenate([_shown(picture, side, channels) for picture in pair], axis=1) for pair in pairs]
+    return grid(np.stack(cells), columns=PAIRS_A_ROW, gap=4)
 
 
-def _judged(flagged: Estimate, false_flags: Estimate, too_near: bool) -> str:
+def _finding(flagged: Estimate, false_flags: Estimate, too_near: bool) -> str:
     if flagged.low > false_flags.high:
         return "copies" if flagged.value > 0.5 else "some copies"
     return "too near as a whole" if too_near else "no sign of copying"
 
 
-def _told(share: Estimate) -> str:
+def _percent(share: Estimate) -> str:
     value, low, high = (f"{100 * share:.1f} %" for share in (share.value, share.low, share.high))
     return f"{value} (95 % interval {low} to {high})"
 
@@ -179,13 +180,13 @@ def _copying_z(made: Tensor, known: Tensor, real: Tensor, seed: int) -> float | 
     try:
         return copying_z(made, known, real, seed)
     except DataError:
-        return None  # too few pictures for a test, which the verdict can do without
+        return None  # too few pictures for the test; the verdict does not need it
 
 
-def _nearest(row: Tensor, ratio: Tensor, training: Pictures) -> tuple[Pair, ...]:
+def _nearest(row: Tensor, ratio: Tensor, training: Pictures) -> tuple[NearestPair, ...]:
     names = training.names
     return tuple(
-        Pair(number, int(row[number]), names[int(row[number])], float(ratio[number]))
+        NearestPair(number, int(row[number]), names[int(row[number])], float(ratio[number]))
         for number in ratio.argsort(stable=True)[:SHOWN].tolist()
     )
 

@@ -1,4 +1,4 @@
-"""The certificate: what stands beside a number so that it can be believed, and whether two numbers may be compared."""
+"""Certificates: scores with everything needed to reproduce them, and whether two of them are comparable."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from pinxit.files import write_json
 Document = dict[str, Any]
 
 MUST_BE_EQUAL = {
-    "extractor": "another network has another scale",
-    "sha256": "these are other weights",
-    "input": "pictures come to the network in another way",
-    "metric": "it is another formula",
+    "extractor": "each network has its own scale",
+    "sha256": "the weights differ",
+    "input": "the network's input is prepared differently",
+    "metric": "the formulas differ",
     "n": "the value depends on N",
     "seed": "other pictures and other noise were drawn",
-    "channels": "other colours were compared",
+    "channels": "other channels were compared",
     "border": "another border was cut off",
     "pairs": "other pairs were compared",
     "reference.fingerprint": "the reference holds other pictures",
-    "reference.selection": "another part of the reference was taken",
-    "generated.lossy": "lossy compression moves the value",
-    "generated.width": "pictures of other sizes are resized in another way",
-    "generated.height": "pictures of other sizes are resized in another way",
-    "generated.channels": "missing colour or transparency moves the value",
+    "reference.selection": "another part of the reference was used",
+    "generated.lossy": "lossy compression changes the value",
+    "generated.width": "pictures of other sizes are resized differently",
+    "generated.height": "pictures of other sizes are resized differently",
+    "generated.channels": "missing colour or transparency changes the value",
 }
-"""The fields of a score's protocol without which two values say nothing beside each other, each with the reason."""
+"""The fields of a score's protocol that must be equal for two values to be comparable, each with the reason."""
 
 
 def made_by() -> dict[str, Any]:
-    """Return the versions that computed, and the commit where pinxit runs from a checkout."""
+    """Return the versions of pinxit and its libraries, and the commit if pinxit runs from a checkout."""
     return {
         "pinxit": __version__,
         "commit": _commit(),
@@ -54,25 +54,25 @@ def made_by() -> dict[str, Any]:
 
 
 def write_certificate(path: Path, document: Document) -> None:
-    """Write a certificate; another certificate may be replaced, any other file is a `DataError`."""
+    """Write a certificate. It may replace another certificate; any other file there is a `DataError`."""
     refuse_other_files(path)
     write_json(path, document)
 
 
 def refuse_other_files(path: Path, sheet: Path | None = None) -> None:
-    """Raise `DataError` if something else than a certificate, or a picture that is not its sheet, would be replaced."""
+    """Raise `DataError` if `path` is not a certificate, or `sheet` is not that certificate's audit sheet."""
     there: Document = {}
     if path.exists():
         try:
             there = read_certificate(path)
         except DataError as error:
-            raise DataError(f"{path} is there and is not a certificate; choose another -o") from error
+            raise DataError(f"{path} exists and is not a certificate; choose another -o") from error
     if sheet and sheet.exists() and _at(there, "audit.sheet") != sheet.name:
-        raise DataError(f"{sheet} is there and does not belong to {path}; choose another -o")
+        raise DataError(f"{sheet} exists and does not belong to {path}; choose another -o")
 
 
 def read_certificate(path: Path) -> Document:
-    """Return the document that `pinxit evaluate` wrote; `DataError` if the file is none."""
+    """Return a certificate that `pinxit evaluate` wrote; `DataError` if the file is not one."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -87,9 +87,9 @@ def read_certificate(path: Path) -> Document:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One score of two certificates and what follows; each side is a `value` with its `interval`, as certificates have.
+    """One score of two certificates and the verdict; each side is a `value` with its `interval`.
 
-    Of the same pairs there is also the `difference`, the mean of the other's values less the one's.
+    Scores of equal pairs also have the `difference`: the mean over pairs of the second value minus the first.
     """
 
     name: str
@@ -100,11 +100,11 @@ class Comparison:
 
 
 def compare(one: Document, other: Document) -> tuple[list[Comparison], list[str]]:
-    """Return what two certificates say beside each other, and remarks; `DataError` if their protocols are unequal.
+    """Return the common scores of two certificates, compared, and remarks; `DataError` if their protocols differ.
 
-    Two values count as different if they lie further apart than the root of the sum of squares of the sides of their
-    intervals that face each other; of the same pairs, if the 95 % interval of the mean difference (t) leaves out 0.
-    Only headline scores are judged.
+    Two values differ if their distance exceeds the root of the summed squares of the interval sides that face each
+    other. Scores of equal pairs differ if the 95 % t interval of the mean difference excludes 0. Only headline scores
+    get a verdict.
     """
     shared = [name for name in one["scores"] if name in other["scores"]]
     if not shared:
@@ -118,7 +118,7 @@ def compare(one: Document, other: Document) -> tuple[list[Comparison], list[str]
     left_out = sorted(set(one["scores"]) ^ set(other["scores"]))
     remarks = [f"only one of them has {', '.join(left_out)}"] if left_out else []
     if one.get("made_by") != other.get("made_by"):
-        remarks.append("they were made by different versions; the formulas, which the certificates state, are the same")
+        remarks.append("they were made by different versions; the formulas stated in both are equal")
     return [_beside(name, *pair) for name, pair in pairs.items()], remarks
 
 
@@ -131,23 +131,23 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[s
 
 def _beside(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Comparison:
     difference = _mean_difference(one["each"], other["each"]) if "each" in one and "each" in other else None
-    return Comparison(name, _told(one), _told(other), difference, _verdict(one, other, difference))
+    return Comparison(name, _estimate(one), _estimate(other), difference, _verdict(one, other, difference))
 
 
-def _told(score: Mapping[str, Any]) -> dict[str, Any]:
+def _estimate(score: Mapping[str, Any]) -> dict[str, Any]:
     return {"value": score["value"], "interval": score["interval"]}
 
 
 def _verdict(one: Mapping[str, Any], other: Mapping[str, Any], difference: Mapping[str, Any] | None) -> str:
     if not one["headline"]:
         return "not judged alone"
-    if not (_leaves_out_zero(difference["interval"]) if difference else _apart(one, other)):
+    if not (_excludes_zero(difference["interval"]) if difference else _apart(one, other)):
         return "cannot be told apart"
     return "the first is better" if _worth(one) > _worth(other) else "the second is better"
 
 
 def _mean_difference(one: Sequence[float], other: Sequence[float]) -> dict[str, Any]:
-    """Return the mean of the other's values less the one's with its t interval."""
+    """Return the mean of `other` minus `one` over pairs, with its t interval."""
     differences = np.subtract(other, one, dtype=np.float64)
     value, n = float(differences.mean()), len(differences)
     half = float(stdtrit(n - 1, 0.975) * differences.std(ddof=1)) / math.sqrt(n)
@@ -155,19 +155,19 @@ def _mean_difference(one: Sequence[float], other: Sequence[float]) -> dict[str, 
     return {"value": value, "interval": {"low": value - half, "high": value + half, "level": 0.95, "method": method}}
 
 
-def _leaves_out_zero(interval: Mapping[str, Any]) -> bool:
+def _excludes_zero(interval: Mapping[str, Any]) -> bool:
     return not interval["low"] <= 0 <= interval["high"]
 
 
 def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether two values lie further apart than the sides of their intervals between them account for."""
+    """Return whether the distance of two values exceeds what the facing sides of their intervals explain."""
     low, high = sorted((one, other), key=lambda score: float(score["value"]))
     facing = math.hypot(low["interval"]["high"] - low["value"], high["value"] - high["interval"]["low"])
     return bool(high["value"] - low["value"] > facing)
 
 
 def _worth(score: Mapping[str, Any]) -> float:
-    """Return how good a value is, more being better: nearer to the reference's own where a metric has no direction."""
+    """Return how good a value is, larger being better. Without a direction, nearer to the reference's own is better."""
     value: float = score["value"]
     if score["better"] == "as real":
         return -abs(value - score["rows"][1]["value"])
@@ -187,7 +187,7 @@ def _short(value: Any) -> str:
 
 
 def _is_score(score: Any) -> bool:
-    """Return whether all that `compare` reckons with is there and makes sense."""
+    """Return whether a score has valid values for everything that `compare` reads."""
     if not isinstance(score, dict):
         return False
     ends = [_at(score, "interval.low"), score.get("value"), _at(score, "interval.high")]
@@ -212,7 +212,7 @@ def _has_rows(score: Mapping[str, Any]) -> bool:
 
 
 def _are_numbers(values: Any) -> bool:
-    """Return whether this is a list of finite numbers; JSON as Python reads it has NaN and integers of any size."""
+    """Return whether this is a list of finite numbers. Python's JSON reader also gives NaN and huge integers."""
     return isinstance(values, list) and all(
         isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
         for value in values
@@ -220,7 +220,7 @@ def _are_numbers(values: Any) -> bool:
 
 
 def _commit() -> str | None:
-    """Return the last commit that touched pinxit's code, marked if the code has changed since; None outside git."""
+    """Return the last commit of pinxit's code, marked if the code has changed since; None outside git."""
     here = Path(__file__).parents[1]
     with suppress(OSError, subprocess.SubprocessError):
         commit = _git(here, "log", "-1", "--format=%H", "--", ".")

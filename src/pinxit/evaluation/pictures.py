@@ -1,4 +1,4 @@
-"""The pictures that are judged: what a person may name, and what must be known of them beside a score."""
+"""The sets that an evaluation compares, and what a certificate records of each."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from pinxit.training.run import RECIPE
 LOSSY = dict.fromkeys(("jpg", "jpeg", "jpe", "jfif", "mpo"), "yes") | dict.fromkeys(
     ("webp", "avif", "avifs", "jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "tif", "tiff", "gif"), "perhaps"
 )
-"""Whether a format loses detail, by the suffix of the file; others, and arrays, lose none."""
+"""Whether a format loses detail, by file suffix. Formats not listed, and arrays, lose none."""
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Pictures in memory, such as a model draws: `images` (N, H, W, C), uint8, C in {1, 3, 4}.
+class Generated:
+    """Pictures in memory, such as samples of a model: `images` (N, H, W, C), uint8, C in {1, 3, 4}.
 
-    `labels` (N,) int64 are places in `classes`, or None. `sampler` is what a run drew its latents from, and
-    `sampler_sha256` of which weights it was if it is learned.
+    `labels` (N,) int64 are indices into `classes`, or None. `sampler` is what a run drew its latents from.
+    `sampler_sha256` identifies that sampler's weights if it was learned.
     """
 
     name: str
@@ -57,27 +57,27 @@ class Drawn:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The SHA-256 of their shape and pixels."""
+        """The SHA-256 of shape and pixels."""
         return hashlib.sha256(repr(self.images.shape).encode() + self.images.tobytes()).hexdigest()
 
     @property
     def selection(self) -> str:
-        """All of them."""
+        """Always "all": no part was selected."""
         return "all"
 
     @property
     def names(self) -> list[str]:
-        """Their numbers, for they have no files."""
+        """Their numbers, because they have no files."""
         return [f"{number:05d}" for number in range(len(self))]
 
 
-Pictures = ImageSet | Drawn
+Pictures = ImageSet | Generated
 
 
 def parts(spec: str, holdout: float) -> tuple[ImageSet, ImageSet | None]:
-    """Return the pictures a person means, and the other part of their set where it has one.
+    """Return the part of a set that a DATA argument names, and the set's other part if it has one.
 
-    A set with an official split means its test part unless told otherwise; other sets mean all of their pictures.
+    Without ":train" or ":test", a set with an official split gives its test part, any other set all its pictures.
     """
     base, part = parse_spec(spec)
     if Path(base, RECIPE).is_file():
@@ -91,7 +91,7 @@ def parts(spec: str, holdout: float) -> tuple[ImageSet, ImageSet | None]:
 
 
 def identity(images: Pictures) -> dict[str, Any]:
-    """Return what a certificate says of a set: which pictures, of which sizes, in which formats."""
+    """Return what a certificate records of a set: which pictures, their sizes and their formats."""
     (least_high, least_wide), (most_high, most_wide) = images.shapes.min(0).tolist(), images.shapes.max(0).tolist()
     formats = Counter(PurePosixPath(name).suffix.lower().lstrip(".") or "array" for name in images.names)
     losses = {LOSSY.get(name, "no") for name in formats}
@@ -105,9 +105,9 @@ def identity(images: Pictures) -> dict[str, Any]:
         "channels": images.channels,
         "formats": dict(formats.most_common()),
         "lossy": losses.pop() if len(losses) == 1 else "some",
-    } | (_sampler(images) if isinstance(images, Drawn) else {})
+    } | (_sampler(images) if isinstance(images, Generated) else {})
 
 
-def _sampler(images: Drawn) -> dict[str, str]:
+def _sampler(images: Generated) -> dict[str, str]:
     known = {"sampler": images.sampler, "sampler_sha256": images.sampler_sha256}
     return {name: value for name, value in known.items() if value}

@@ -1,7 +1,7 @@
-"""Generated pictures against a reference: each number with its interval, its protocol and three anchors.
+"""Generated pictures against a reference: each score with its interval, its protocol and three anchor rows.
 
-The scale of a score belongs to its extractor and to N, so no value is told alone. Beside it stands what the same metric
-says of real pictures (the floor) and of the reference's own pictures, spoiled in two ways that anyone can imagine.
+The scale of a score depends on its extractor and on N, so no value is reported alone. The anchor rows give the same
+metric for real pictures (the floor) and for the reference's own pictures with noise and with blur.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from torch.nn import functional as F
 
 from pinxit.errors import DataError, UsageError
 from pinxit.evaluation.certificate import made_by
+from pinxit.evaluation.extraction import choose, extract_cached
 from pinxit.evaluation.pictures import Pictures, identity
-from pinxit.evaluation.seeing import choose, see_once
-from pinxit.metrics.features import EXTRACTORS, Extractor
+from pinxit.metrics.extractors import EXTRACTORS, Extractor
+from pinxit.metrics.features import Extracted
 from pinxit.metrics.intervals import estimates, values
-from pinxit.metrics.seen import Seen
 from pinxit.metrics.sets import SETS, SetMetric
 from pinxit.settings import did_you_mean
 
 FEWEST_PICTURES = 12
-"""Half of the reference, against the other half, must still have more pictures than the five neighbours of coverage."""
+"""Each half of the reference must have more pictures than the five neighbours of coverage."""
 
 FRECHET_FROM = 2048
-"""Pictures of each side from which a Frechet distance is told unasked: its bias grows as N falls, and below its
-dimensions (2,048 in the network that made it famous) the covariances it compares are singular."""
+"""The least pictures a side for a Frechet distance by default. Its bias grows as N falls, and where N is below the
+dimensions of the features (2,048 in Inception) the covariances are singular."""
 
 MUCH_LARGER = 1.1
-"""Sides this many times as long hold detail that the others cannot have."""
+"""The ratio of sides above which one set holds detail that the other cannot."""
 
 ANCHORS = {
     "noise": "the reference's pictures, plus Gaussian noise of 25 grey levels, clipped, rounded to 8 bit",
@@ -53,22 +53,22 @@ def score(
 ) -> dict[str, Any]:
     """Compare generated pictures with a reference and return a JSON-able document.
 
-    `n` pictures of each side are drawn by `seed`, by default as many as the smaller side has. `real` is a second set of
-    real pictures, apart from the reference, for the floor; without it, or if it is too small, the floor is one half of
-    the reference against the other. Of a metric without a better side the floor is the reference's own value. Without
-    `metrics` all are told that n allows.
+    `seed` chooses `n` pictures of each side, by default as many as the smaller side has. `real` is a second set of
+    real pictures for the floor, disjoint from the reference. Without it, or if it is too small, the floor compares the
+    two halves of the reference. For a metric of one set alone, the floor is the reference's own value. Without
+    `metrics`, all metrics that make sense at this N are computed.
 
-    In the document `scores["fd[digits-v1]"]` holds the `value`, its 95 % `interval`, its protocol (`extractor`,
-    `sha256`, `n`, `seed` and all else that must be equal for two values to be comparable) and `rows`: the value again
-    and its anchors, each with its name, what it is, its N, its value and, where smaller is better, the ratio to the
-    blur's value. `remarks` tells what the numbers suffer from.
+    `scores["fd[digits-v1]"]` in the document holds the `value`, its 95 % `interval` and its protocol: `extractor`,
+    `sha256`, `n`, `seed` and everything else that must be equal for two values to be comparable. Its `rows` are the
+    value again and its anchors, each with name, description, N and value. Where smaller is better, a row also has the
+    ratio to the blur's value. `remarks` lists what biases the numbers.
 
-    Too few pictures are a `DataError`; an unknown extractor or metric, and an `n` that a side does not have, a
+    Too few pictures are a `DataError`. An unknown extractor or metric, or an `n` above the size of a side, is a
     `UsageError`.
     """
     known = [extractor_of(name) for name in extractors]
     n = count(generated, reference, n)
-    asked = {name: _known(name, SETS, "metric") for name in metrics or _sensible(n)}
+    chosen = {name: _known(name, SETS, "metric") for name in metrics or _default_metrics(n)}
     protocol = {
         "n": n,
         "seed": seed,
@@ -79,10 +79,10 @@ def score(
     scores: dict[str, Any] = {}
     for extractor in known:
         rows = list(_rows(extractor, generated, reference, real, n, seed))
-        scores |= {name: {**told, **protocol} for name, told in _scores(extractor, rows, asked, seed)}
+        scores |= {name: {**entry, **protocol} for name, entry in _scores(extractor, rows, chosen, seed)}
     remarks = [
         *_about_sets(generated, reference, n),
-        *_about_metrics(known, n, asked, unasked=metrics is None),
+        *_about_metrics(known, n, chosen, by_default=metrics is None),
         *_about_floor(rows[1], n),
     ]
     return {"scores": scores, "remarks": remarks, "made_by": made_by()}
@@ -95,24 +95,24 @@ def extractor_of(name: str) -> Extractor:
 
 
 def count(generated: Pictures, reference: Pictures, n: int | None) -> int:
-    """Return how many pictures of each side to compare, or raise if there are not so many."""
+    """Return how many pictures of each side to compare, or raise if a side has too few."""
     smaller = min(reference, generated, key=len)
     if len(smaller) < FEWEST_PICTURES:
         raise DataError(f"{smaller.name} has {len(smaller)} pictures; a score needs {FEWEST_PICTURES} on each side")
     if n is None:
         return len(smaller)
     if not FEWEST_PICTURES <= n <= len(smaller):
-        raise UsageError(f"n must be {FEWEST_PICTURES} to {len(smaller)}, all that {smaller.name} has, not {n}")
+        raise UsageError(f"n must be {FEWEST_PICTURES} to {len(smaller)}, the size of {smaller.name}, not {n}")
     return n
 
 
 def noise(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Return pictures in [0, 1] as the anchor "noise" says."""
+    """Return pictures in [0, 1] with the noise of the anchor row "noise"."""
     return _eight_bit(images + 25 / 255 * torch.randn(images.shape, generator=rng))
 
 
 def blur(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Return pictures in [0, 1] as the anchor "blur" says; nothing is drawn from `rng`."""
+    """Return pictures in [0, 1] with the blur of the anchor row "blur"; `rng` is not used."""
     return _eight_bit(F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1))
 
 
@@ -122,42 +122,46 @@ def _eight_bit(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Row:
-    """A set of pictures as the extractor sees it, beside what it sees in as many pictures of the reference."""
+    """The features of a set, and those of as many pictures of the reference."""
 
     name: str
     about: str
-    seen: Seen
-    target: Seen
+    extracted: Extracted
+    target: Extracted
 
-    def told(self, value: float, scale: float | None) -> dict[str, Any]:
+    @property
+    def n(self) -> int:
+        return len(self.extracted.features)
+
+    def document(self, value: float, scale: float | None) -> dict[str, Any]:
         ratio = value / scale if scale and scale > 0 else None
-        return {"name": self.name, "about": self.about, "n": len(self.seen.features), "value": value, "ratio": ratio}
+        return {"name": self.name, "about": self.about, "n": self.n, "value": value, "ratio": ratio}
 
 
 def _scores(
-    extractor: Extractor, rows: Sequence[_Row], asked: Mapping[str, SetMetric], seed: int
+    extractor: Extractor, rows: Sequence[_Row], metrics: Mapping[str, SetMetric], seed: int
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name of each score and what is told of it: first those that compare, then those of one set alone."""
-    generated, floor, *spoiled = rows
+    """Yield the name and the document of each score: first metrics of two sets, then metrics of one set alone."""
+    generated, floor, *distorted = rows
     itself = _Row("floor", "the reference itself", generated.target, generated.target)
     for alone in (False, True):
-        names = [name for name, metric in asked.items() if (metric.better == "as real") is alone]
-        beside = [generated, itself if alone else floor, *spoiled]
-        estimated = estimates(generated.seen, generated.target, names, seed)
-        columns = [values(row.seen, row.target, names) for row in beside[1:]]
+        names = [name for name, metric in metrics.items() if (metric.better == "as real") is alone]
+        beside = [generated, itself if alone else floor, *distorted]
+        estimated = estimates(generated.extracted, generated.target, names, seed)
+        columns = [values(row.extracted, row.target, names) for row in beside[1:]]
         for name in names:
             column = [estimated[name].value, *(found[name] for found in columns)]
-            scale = column[-1] if asked[name].better == "smaller" else None
+            scale = column[-1] if metrics[name].better == "smaller" else None
             yield (
                 f"{name}[{extractor.name}]",
                 {
                     "value": estimated[name].value,
                     "interval": estimated[name].interval(),
-                    "better": asked[name].better,
-                    "headline": asked[name].headline,
-                    "metric": asked[name].definition,
+                    "better": metrics[name].better,
+                    "headline": metrics[name].headline,
+                    "metric": metrics[name].definition,
                     **extractor.protocol(),
-                    "rows": [row.told(value, scale) for row, value in zip(beside, column, strict=True)],
+                    "rows": [row.document(value, scale) for row, value in zip(beside, column, strict=True)],
                 },
             )
 
@@ -165,50 +169,51 @@ def _scores(
 def _rows(
     extractor: Extractor, generated: Pictures, reference: Pictures, real: Pictures | None, n: int, seed: int
 ) -> Iterator[_Row]:
-    """Yield the generated pictures, the floor, the noise and, last, the blur."""
+    """Yield the rows of the generated pictures, the floor, the noise and the blur, in this order."""
     chosen = choose(reference, n, 2 * seed)
-    target = see_once(extractor, reference, chosen)
-    yield _Row("generated", generated.name, see_once(extractor, generated, choose(generated, n, 2 * seed + 1)), target)
+    target = extract_cached(extractor, reference, chosen)
+    yield _Row(
+        "generated", generated.name, extract_cached(extractor, generated, choose(generated, n, 2 * seed + 1)), target
+    )
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     if real and len(real) >= FEWEST_PICTURES:
-        seen = see_once(extractor, real, choose(real, n, 2 * seed + 1))
-        yield _Row("floor", real.name, seen, _some(target, order[: len(seen.features)]))
+        extracted = extract_cached(extractor, real, choose(real, n, 2 * seed + 1))
+        yield _Row("floor", real.name, extracted, target.rows(order[: len(extracted.features)]))
     else:
-        one, other = (_some(target, half) for half in order[: n // 2 * 2].chunk(2))
+        one, other = (target.rows(half) for half in order[: n // 2 * 2].chunk(2))
         yield _Row("floor", "one half of the reference against the other", one, other)
-    for spoil, about in ((noise, "the reference with noise of 25 grey levels"), (blur, "the reference, 3x3 box blur")):
-        yield _Row(spoil.__name__, about, see_once(extractor, reference, chosen, spoil, seed), target)
-
-
-def _some(seen: Seen, rows: Tensor) -> Seen:
-    return Seen(seen.features[rows], seen.posteriors[rows])
+    for distort, about in (
+        (noise, "the reference with noise of 25 grey levels"),
+        (blur, "the reference, 3x3 box blur"),
+    ):
+        yield _Row(distort.__name__, about, extract_cached(extractor, reference, chosen, distort, seed), target)
 
 
 def _about_sets(generated: Pictures, reference: Pictures, n: int) -> Iterator[str]:
-    """Yield what the two sets' differences do to the numbers."""
+    """Yield how differences between the two sets bias the scores."""
     one, other = identity(generated), identity(reference)
     if (one["fingerprint"], one["selection"]) == (other["fingerprint"], other["selection"]):
-        yield "both sides are the very same pictures: no score can be better, and none says anything"
+        yield "both sides are the same pictures: every score is perfect and says nothing"
     if len(generated) != len(reference):
         yield (
             f"{one['name']} has {len(generated):,} pictures and {other['name']} {len(reference):,}: {n:,} of each are "
-            "compared. Distances fall as N grows, so these numbers stand beside others of the same N only"
+            "compared. Distances fall as N grows, so compare these numbers only with others at the same N"
         )
     if one["lossy"] != other["lossy"]:
-        kinds = " and ".join(f"{told['name']} is {', '.join(told['formats'])}" for told in (one, other))
+        kinds = " and ".join(f"{each['name']} is {', '.join(each['formats'])}" for each in (one, other))
         yield (
-            f"{kinds}: what lossy compression does to a picture is counted as a difference "
-            "(a published FID went from 24.8 to 30.7 by saving as JPEG alone); save both without loss"
+            f"{kinds}: scores count the traces of lossy compression as a difference (saving as JPEG raised a published "
+            "FID from 24.8 to 30.7); save both without loss"
         )
     if not 1 / MUCH_LARGER < _side(generated) / _side(reference) < MUCH_LARGER:
-        sizes = " and ".join(f"{told['name']} of {_sides(told)} pixels" for told in (one, other))
+        sizes = " and ".join(f"{each['name']} of {_sides(each)} pixels" for each in (one, other))
         yield (
-            f"{sizes} are brought to one size for the extractor: detail that the larger ones have and the smaller ones "
-            "lack is counted as a difference"
+            f"{sizes} are resized to one size for the extractor: scores count detail that the smaller ones lack as a "
+            "difference"
         )
     if one["channels"] != other["channels"]:
-        kinds = " and ".join(f"{told['name']} has {told['channels']}" for told in (one, other))
-        yield f"channels: {kinds}; an extractor counts missing colour or transparency as a difference"
+        kinds = " and ".join(f"{each['name']} has {each['channels']}" for each in (one, other))
+        yield f"channels: {kinds}; scores count missing colour or transparency as a difference"
 
 
 def _side(images: Pictures) -> float:
@@ -216,37 +221,34 @@ def _side(images: Pictures) -> float:
     return float(np.median(images.shapes.prod(1))) ** 0.5
 
 
-def _sides(told: dict[str, Any]) -> str:
-    (least_wide, most_wide), (least_high, most_high) = told["width"], told["height"]
+def _sides(known: dict[str, Any]) -> str:
+    (least_wide, most_wide), (least_high, most_high) = known["width"], known["height"]
     least, most = f"{least_wide} x {least_high}", f"{most_wide} x {most_high}"
     return least if least == most else f"{least} to {most}"
 
 
 def _about_floor(floor: _Row, n: int) -> Iterator[str]:
-    if len(floor.seen.features) < n:
-        yield (
-            f"the floor compares {len(floor.seen.features):,} real pictures with as many: of {n:,} its distances would "
-            "be smaller"
-        )
+    if floor.n < n:
+        yield f"the floor compares {floor.n:,} real pictures with as many: its distances would be smaller at {n:,}"
 
 
-def _about_metrics(extractors: Sequence[Extractor], n: int, metrics: Container[str], unasked: bool) -> Iterator[str]:
-    """Yield what is left out, and why, and what is too bold."""
-    if unasked and n < FRECHET_FROM:
+def _about_metrics(extractors: Sequence[Extractor], n: int, metrics: Container[str], by_default: bool) -> Iterator[str]:
+    """Yield why the Frechet distance is left out, or why it says little."""
+    if by_default and n < FRECHET_FROM:
         yield (
-            f"with {n:,} pictures (fewer than {FRECHET_FROM:,}) the kernel distance is told instead of the Frechet "
-            "distance: it is unbiased at any N; --metrics fd tells the Frechet distance all the same"
+            f"with {n:,} pictures (fewer than {FRECHET_FROM:,}) the kernel distance replaces the Frechet distance, "
+            "because it is unbiased at any N; --metrics fd gives the Frechet distance all the same"
         )
     for extractor in extractors:
         if "fd" in metrics and n <= extractor.dimensions:
             yield (
-                f"fd[{extractor.name}]: {n:,} pictures cannot fill {extractor.dimensions:,} dimensions, so its "
+                f"fd[{extractor.name}]: {n:,} pictures cannot fill {extractor.dimensions:,} dimensions, so the "
                 "covariances are singular and the distance is mostly bias"
             )
 
 
-def _sensible(n: int) -> list[str]:
-    """Return the metrics that are told unasked."""
+def _default_metrics(n: int) -> list[str]:
+    """Return the metrics that are computed unless others are named."""
     return [name for name in SETS if name != "fd" or n >= FRECHET_FROM]
 
 

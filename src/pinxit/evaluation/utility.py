@@ -1,7 +1,7 @@
-"""What generated pictures teach: a classifier learns from real ones, from generated ones, from both; real ones judge.
+"""Utility of generated pictures for training: accuracy on real pictures after learning from generated ones.
 
 The classification accuracy score (Ravuri and Vinyals, 2019). Differs from the paper: a small classifier instead of a
-ResNet-50, with equal steps on real and generated pictures, and a third one that learns from both.
+ResNet-50, equal numbers of steps on real and generated pictures, and a third classifier that learns from both.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ROWS = 500
 
 @dataclass(frozen=True)
 class Utility:
-    """The accuracy on real test pictures after learning from real, from generated, and from both."""
+    """The accuracy on real test pictures after learning from real pictures, from generated ones, and from both."""
 
     real: Estimate
     synthetic: Estimate
@@ -50,26 +50,26 @@ class Utility:
 
     @property
     def verdict(self) -> str:
-        """The three accuracies in words."""
-        told = (
-            f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%}) from {name}"
+        """The three accuracies in one sentence."""
+        accuracies = (
+            f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%}) after learning from {name} pictures"
             for name, estimate in (("real", self.real), ("generated", self.synthetic), ("both", self.both))
         )
-        return f"of {self.protocol['n']['test']:,} real pictures a classifier knows {', '.join(told)}"
+        return f"of {self.protocol['n']['test']:,} real pictures a classifier recognises {', '.join(accuracies)}"
 
     def document(self) -> dict[str, Any]:
-        """Return all of it, JSON-able."""
-        told = {"real": self.real, "synthetic": self.synthetic, "both": self.both}
+        """Return the whole result, JSON-able."""
+        estimates = {"real": self.real, "synthetic": self.synthetic, "both": self.both}
         return {
             "verdict": self.verdict,
-            **{name: estimate.document() for name, estimate in told.items()},
+            **{name: estimate.document() for name, estimate in estimates.items()},
             "protocol": self.protocol,
         }
 
 
 @dataclass(frozen=True)
 class _Labelled:
-    """Pictures of one size (N, H, W, C) uint8 and the places (N,) of their classes."""
+    """Pictures of one size (N, H, W, C) uint8 and the indices (N,) of their classes."""
 
     rows: np.ndarray
     labels: Tensor
@@ -78,12 +78,12 @@ class _Labelled:
 def utility(
     real: Pictures, synthetic: Pictures, test: Pictures, seed: int = 0, training: TrainingSettings = TRAINING
 ) -> Utility:
-    """Return how well a classifier, learned from scratch on each, knows the classes of `test`, with 95 % intervals.
+    """Return the accuracy on `test` of classifiers trained from scratch on each set and on both.
 
-    Classes are matched by name; only those that all three sets have count. Equally many pictures are drawn of `real`
-    and of `synthetic`, at most 20,000; "both" has all of them, twice as many, and the same number of steps. Pictures
-    are cropped to squares of the real pictures' own side, 16 to 64. An interval is about the test pictures; another
-    `seed` says how much the learning itself varies. A set without labels, or fewer than two classes in common, is a
+    Classes are matched by name, and only those common to all three sets count. Equally many pictures of `real` and
+    `synthetic` are chosen, at most 20,000. "both" has all of them, with the same number of steps. Pictures are cropped
+    to squares of the largest side in `real`, 16 to 64 pixels. The 95 % intervals cover the choice of test pictures;
+    other seeds show how much training itself varies. A set without labels, or fewer than two common classes, is a
     `DataError`.
     """
     classes = check_classes(real, synthetic, test)
@@ -94,12 +94,12 @@ def utility(
         _labelled(images, numbers[draws.permutation(len(numbers), seed, 0)[:n]], classes, shape)
         for images, numbers in zip((real, synthetic), chosen, strict=True)
     )
-    judge = _labelled(test, _of_classes(test, classes), classes, shape)
+    held_out = _labelled(test, _of_classes(test, classes), classes, shape)
     both = _Labelled(np.concatenate([one.rows, other.rows]), torch.cat([one.labels, other.labels]))
     computing = hardware.choose(training.device, training.precision, training.threads)
     settings = training.changed(seed=seed)
     accuracies = {
-        name: _accuracy(_learned(lessons, name, shape, settings, computing), judge, computing)
+        name: _accuracy(_trained(lessons, name, shape, settings, computing), held_out, computing)
         for name, lessons in (("real", one), ("synthetic", other), ("both", both))
     }
     protocol = {
@@ -109,7 +109,7 @@ def utility(
         "training": settings.model_dump(include={"steps", "batch_size", "schedule", "warmup", "average"})
         | {"learning_rate": OPTIMISER.rate, "precision": computing.precision},
         "classes": list(classes),
-        "n": {"real": n, "synthetic": n, "both": 2 * n, "test": len(judge.labels)},
+        "n": {"real": n, "synthetic": n, "both": 2 * n, "test": len(held_out.labels)},
         "seed": seed,
         "sets": {"real": identity(real), "synthetic": identity(synthetic), "test": identity(test)},
     }
@@ -117,7 +117,7 @@ def utility(
 
 
 def check_classes(*sets: Pictures) -> tuple[str, ...]:
-    """Return the classes of which every set has pictures, in the order of the first set.
+    """Return the classes that every set has pictures of, in the order of the first set.
 
     A set without labels, or fewer than two classes in common, is a `DataError`.
     """
@@ -132,14 +132,14 @@ def check_classes(*sets: Pictures) -> tuple[str, ...]:
 def _labels(images: Pictures) -> np.ndarray:
     if images.labels is None:
         raise DataError(
-            f"{images.name} has no labels, so nothing can be learned from it; put each class in a folder of its own, "
-            "or draw from a run that was trained with --conditional"
+            f"{images.name} has no labels, so a classifier cannot learn from it; put each class in its own folder, "
+            "or sample from a run that was trained with --conditional"
         )
     return images.labels
 
 
 def _of_classes(images: Pictures, classes: Sequence[str]) -> np.ndarray:
-    """Return the numbers of the pictures that are of these classes."""
+    """Return the numbers of the pictures of these classes."""
     wanted = [place for place, name in enumerate(images.classes) if name in classes]
     return np.flatnonzero(np.isin(_labels(images), wanted))
 
@@ -149,7 +149,7 @@ def _side(images: Pictures) -> int:
 
 
 def _labelled(images: Pictures, numbers: np.ndarray, classes: Sequence[str], shape: PictureShape) -> _Labelled:
-    """Return some pictures of a set as the classifier sees them."""
+    """Return some pictures of a set as input of the classifier."""
     rows = [
         with_channels(fit_picture(eight_bit(images[number]), (shape.size, shape.size), "crop"), shape.channels)
         for number in track(numbers.tolist(), f"reading {images.name}", len(numbers))
@@ -158,17 +158,17 @@ def _labelled(images: Pictures, numbers: np.ndarray, classes: Sequence[str], sha
     return _Labelled(np.stack(rows), torch.tensor(places))
 
 
-def _learned(
+def _trained(
     lessons: _Labelled, name: str, shape: PictureShape, training: TrainingSettings, computing: Hardware
 ) -> Trainer:
-    """Return a trainer that has taught a new classifier, the same at the start for every set of the same shape."""
+    """Return a trainer that has trained a new classifier; equal shapes and seeds start from equal weights."""
     epochs = ceil(training.steps * training.batch_size / len(lessons.labels))
     order = np.concatenate([draws.permutation(len(lessons.labels), training.seed, epoch) for epoch in range(epochs)])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
         objective = Recognition(shape, OPTIMISER)
     trainer = Trainer(objective, partial(_batch, lessons, order, training), training, computing)
-    for _ in track(trainer, f"learning from {name} pictures", training.steps):
+    for _ in track(trainer, f"training on {name} pictures", training.steps):
         pass
     return trainer
 
@@ -178,12 +178,12 @@ def _batch(lessons: _Labelled, order: np.ndarray, training: TrainingSettings, st
     return Batch(image=to_float(lessons.rows[numbers]), label=lessons.labels[numbers], seed=training.seed, step=step)
 
 
-def _accuracy(trainer: Trainer, judge: _Labelled, computing: Hardware) -> Estimate:
-    """Return the share of the judging pictures whose class the averaged classifier names."""
+def _accuracy(trainer: Trainer, held_out: _Labelled, computing: Hardware) -> Estimate:
+    """Return the share of pictures that the averaged classifier classifies correctly."""
     with trainer.averaged() as objective:
         assert isinstance(objective, Recognition)
         found = [
-            objective.logits(to_float(judge.rows[start : start + ROWS]).to(computing.device)).argmax(1).cpu()
-            for start in range(0, len(judge.labels), ROWS)
+            objective.logits(to_float(held_out.rows[start : start + ROWS]).to(computing.device)).argmax(1).cpu()
+            for start in range(0, len(held_out.labels), ROWS)
         ]
-    return share_estimate(torch.cat(found) == judge.labels)
+    return share_estimate(torch.cat(found) == held_out.labels)

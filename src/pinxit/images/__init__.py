@@ -15,10 +15,12 @@ from pinxit.images.picture import (
     NO_PROFILE,
     Metadata,
     Picture,
+    at_most,
     eight_bit,
     grid,
     resize,
     resize_nearest,
+    scaled,
 )
 from pinxit.images.pillow import FORMATS
 from pinxit.images.read import READERS, SUFFIXES, load_image, load_picture, read_mask, read_picture, read_recipe
@@ -35,6 +37,7 @@ __all__ = [
     "SUFFIXES",
     "Metadata",
     "Picture",
+    "at_most",
     "eight_bit",
     "format_of",
     "grid",
@@ -49,5 +52,6 @@ __all__ = [
     "resize_nearest",
     "save_image",
     "save_picture",
+    "scaled",
     "write_picture",
 ]

@@ -90,6 +90,17 @@ def resize(
     return (np.rint(values) if top > 1 else values).clip(0, top).astype(image.dtype)
 
 
+def scaled(image: np.ndarray, share: float) -> np.ndarray:
+    """Return (H, W, C) at `share` times its size, each side at least one pixel, as `resize` does."""
+    high, wide = (max(1, round(side * share)) for side in image.shape[:2])
+    return resize(image, (high, wide))
+
+
+def at_most(image: np.ndarray, side: int) -> np.ndarray:
+    """Return (H, W, C), reduced if its longer side exceeds `side` pixels."""
+    return scaled(image, min(1.0, side / max(image.shape[:2])))
+
+
 def resize_nearest(
     mask: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
 ) -> np.ndarray:

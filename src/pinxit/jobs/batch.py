@@ -24,9 +24,9 @@ from typing import Any
 
 from pinxit import __version__
 from pinxit.edits import EDITS
-from pinxit.edits.bound import Edit
-from pinxit.edits.fidelity import disagreement, heat
 from pinxit.edits.mask import Mask
+from pinxit.edits.restore import disagreement, heat
+from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, DiskError, SomeFailedError, StoppedError, UsageError, UserError, as_user_error
 from pinxit.files import sha256, write_json
 from pinxit.images import SUFFIXES, Picture, kind_of, read_picture, read_recipe, save_image, write_picture
@@ -49,7 +49,7 @@ from pinxit.jobs.listing import (
 from pinxit.jobs.recipe import FileStamp
 from pinxit.jobs.settings import EditSettings
 from pinxit.jobs.sheet import SHEET, ContactSheet
-from pinxit.progress import Line, say
+from pinxit.progress import Line, say, show
 from pinxit.settings import chain_text
 
 MANIFEST = "manifest.json"
@@ -282,7 +282,7 @@ class _Batch:
         several = len(self.jobs) > 1
         caught = Exception if several else UserError
         film = FrameFiles(self.chain.steady) if self.chain.settings.frames and self.chain.steady else None
-        with closing(Line("picture", len(self.jobs), len(self.manifest.entries))) as line:
+        with closing(Line("picture", len(self.jobs), len(self.manifest.entries), share=0.95)) as line:
             for job in self.manifest.remaining():
                 try:
                     self._edit(job, film)
@@ -311,6 +311,7 @@ class _Batch:
         if self.chain.settings.sidecar:
             write_json(sidecar(job.out), recipe)
         self.manifest.add(job, recipe, round(time.monotonic() - started, 3))
+        show(job.out, job.name)
         if self.sheet.shows(job):
             self._show(job, given, result)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from pinxit import __version__
 from pinxit.edits import EDITS
-from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
 from pinxit.edits.mask import Mask
+from pinxit.edits.settings import Edit
 from pinxit.errors import DataError
 from pinxit.hardware import choose
 from pinxit.images import Picture, load_picture, save_picture

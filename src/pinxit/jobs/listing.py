@@ -15,7 +15,6 @@ from pinxit.images import SUFFIXES, Picture, format_of, kind_of
 from pinxit.images.animations import Animation, animated_kind_of, is_animation, load_media
 from pinxit.jobs.settings import AUTO, SAVED, EditSettings
 
-PIPE = "-"
 MAP = ".map.png"  # a result's map is named like the result, with this at the end
 LOSSY = ("JPEG", "WEBP", "AVIF")
 
@@ -140,8 +139,7 @@ def refuse_to_overwrite(jobs: Sequence[Job], words: Sequence[str], folder: Path 
             raise UsageError(f"{printable(job.out)} would be replaced by its own result; choose another -o, or add -y")
     if existing and not settings.skip_existing:
         first = printable(existing[0].out)
-        several = f"{len(existing):,} results exist already, the first is {first}"
-        what = several if len(jobs) > 1 else f"{first} exists already"
+        what = f"{len(existing):,} results exist, the first is {first}" if len(jobs) > 1 else f"{first} exists"
         raise UsageError(f"{what}; -y replaces what exists, --skip-existing keeps it")
 
 

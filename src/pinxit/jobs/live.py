@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pinxit.edits.bound import Edit
 from pinxit.edits.mask import Mask
+from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, UsageError
-from pinxit.images import Picture, load_picture, resize
+from pinxit.images import Picture, at_most, load_picture
 from pinxit.jobs.chain import LoadedChain
 from pinxit.jobs.film import Deflicker
 from pinxit.jobs.settings import EditSettings
@@ -49,7 +49,7 @@ def edit_camera(
     with camera(source) as frames, window(f"pinxit {source}") as show:
         loaded = LoadedChain(chain, settings or EditSettings(), area, mask)
         film, drawn = Deflicker(loaded.steady) if loaded.steady else None, load_picture(mask) if mask else None
-        reduced = (at_most(frame, side) for frame in frames)
+        reduced = (at_most(frame, side) if side else frame for frame in frames)
         return live(reduced, lambda frame: loaded.edit_frame(frame, drawn, film), show)
 
 
@@ -79,15 +79,6 @@ def live(
     except KeyboardInterrupt:
         pass
     return Shown(count, count / max(clock() - started, 1e-9))
-
-
-def at_most(frame: np.ndarray, side: int | None) -> np.ndarray:
-    """Return a frame (H, W, C), reduced if its longer side exceeds `side` pixels."""
-    share = side / max(frame.shape[:2]) if side else 1.0
-    if share >= 1:
-        return frame
-    high, wide = (max(1, round(length * share)) for length in frame.shape[:2])
-    return resize(frame, (high, wide))
 
 
 @contextmanager

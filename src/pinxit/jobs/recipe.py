@@ -13,8 +13,8 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from pinxit.edits import EDITS
-from pinxit.edits.bound import Edit
 from pinxit.edits.mask import Mask
+from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
 from pinxit.images import read_recipe

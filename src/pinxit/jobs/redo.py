@@ -40,7 +40,7 @@ def redo(
         )
     target = out or _free(result.with_stem(source.stem) if on else result)
     if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists already; -y replaces it")
+        raise UsageError(f"{target} exists; -y replaces it")
 
     stamp = FileStamp.of(source)
     same = stamp.sha256 == recipe.input.sha256

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -13,13 +12,13 @@ import numpy as np
 
 from pinxit import __version__
 from pinxit.edits import EDITS
-from pinxit.edits.bound import Edit
 from pinxit.edits.engine import edit_picture
+from pinxit.edits.settings import Edit
 from pinxit.files import write_whole
 from pinxit.hardware import choose
-from pinxit.images import Picture, eight_bit, load_picture, resize, write_picture
+from pinxit.images import Picture, at_most, eight_bit, load_picture, write_picture
 from pinxit.jobs.listing import Job, printable
-from pinxit.page import CSS, HTML, data_uri
+from pinxit.page import CSS, HTML, command, data_uri
 from pinxit.progress import track
 from pinxit.settings import chain_document
 
@@ -94,7 +93,7 @@ def contact_sheet(manifest: Mapping[str, Any], pairs: Sequence[BeforeAfter]) -> 
 def thumbnail(pixels: np.ndarray) -> bytes:
     """Return (H, W, C) uint8 or uint16 as a WebP file with sides of at most `THUMBNAIL_SIDE` pixels."""
     file = io.BytesIO()
-    write_picture(file, "WEBP", Picture(eight_bit(_at_most(pixels, THUMBNAIL_SIDE))))
+    write_picture(file, "WEBP", Picture(eight_bit(at_most(pixels, THUMBNAIL_SIDE))))
     return file.getvalue()
 
 
@@ -111,7 +110,7 @@ class Proof(NamedTuple):
         words = [word for key, value in given.items() for word in _flag(key, value)]
         strength = [] if self.strength == 1 else ["--strength", f"{self.strength:g}"]
         out = f"{source.stem}-{name}.png"
-        return shlex.join(["pinxit", "edit", name, str(source), *words, *strength, "-o", out])
+        return command("edit", name, source, *words, *strength, "-o", out)
 
 
 def proofs(edit: Edit) -> list[list[Proof]]:
@@ -123,7 +122,7 @@ def proofs(edit: Edit) -> list[list[Proof]]:
 def save_proof(source: Path, edit: Edit, out: Path, device: str = "auto") -> None:
     """Write the page of a picture's proofs, made at sides of at most 256 pixels; raises as `load_picture`."""
     picture = load_picture(source)
-    small = Picture(_at_most(picture.pixels, PROOF_SIDE), mode=picture.mode)
+    small = Picture(at_most(picture.pixels, PROOF_SIDE), mode=picture.mode)
     rows = proofs(edit)
     chosen = str(choose(device).device)
 
@@ -138,14 +137,8 @@ def save_proof(source: Path, edit: Edit, out: Path, device: str = "auto") -> Non
     write_whole(out, _proof_page(shown, source))
 
 
-def _at_most(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Return (H, W, C) with sides of at most `side` pixels."""
-    share = min(1.0, side / max(pixels.shape[:2]))
-    high, wide = (max(1, round(length * share)) for length in pixels.shape[:2])
-    return resize(pixels, (high, wide))
-
-
 def _flag(name: str, value: object) -> list[str]:
+    """Return a setting as the words of its flag."""
     flag = f"--{name.replace('_', '-')}"
     if isinstance(value, bool):
         return [flag if value else f"--no-{flag[2:]}"]
@@ -165,9 +158,9 @@ def _failures(failed: Sequence[Mapping[str, Any]]) -> str:
     return rows and f"\n<section><h2>What failed</h2>\n<ul>\n{rows}</ul></section>"
 
 
-def _proof_figure(webp: bytes, command: str) -> str:
+def _proof_figure(webp: bytes, made_by: str) -> str:
     image = f'<img src="{data_uri(webp, "webp")}" alt="">'
-    return f"<figure>{image}<figcaption><code>{escape(command)}</code></figcaption></figure>\n"
+    return f"<figure>{image}<figcaption><code>{escape(made_by)}</code></figcaption></figure>\n"
 
 
 def _proof_page(figures: Sequence[str], source: Path) -> str:

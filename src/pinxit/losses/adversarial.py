@@ -1,7 +1,7 @@
-"""Adversarial losses: what the discriminator and the generator lower, as functions of the scores of real and fake.
+"""Adversarial losses: functions of the scores of real pictures and fakes that discriminator and generator lower.
 
-Scores are (N,), unbounded, positive for 'real'; each loss is one number. The table needs no torch to be read, so that
-`pinxit train gan --help` can list it: the losses are written with the tensors' own methods. A new loss is one row.
+Scores are (N,), unbounded, positive for 'real'; each loss is one number. The losses use only the tensors' own methods,
+so that `pinxit train gan --help` lists the table without importing torch. A new loss is one row.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ Loss = Callable[["Tensor", "Tensor"], "Tensor"]
 class Adversarial:
     """A pair of losses of (real_scores, fake_scores).
 
-    `paired` says that the generator's loss reads the real scores too; otherwise they are not computed for it.
+    `paired`: the generator's loss reads the real scores too; otherwise they are not computed for it.
+    `bounded`: the discriminator must be bounded, by a gradient penalty or clipped weights.
     """
 
     discriminator: Loss
     generator: Loss
     paired: bool = False
+    bounded: bool = False
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -54,12 +56,13 @@ ADVERSARIAL = {
         discriminator=lambda real, fake: (1 - real).relu().mean() + (1 + fake).relu().mean(),
         generator=lambda real, fake: -fake.mean(),
     ),
-    # Arjovsky et al., 2017, eq. 2; wants `--weight-clip 0.01` or `--gradient-penalty 10`.
+    # Arjovsky et al., 2017, eq. 2.
     "wasserstein": Adversarial(
         discriminator=lambda real, fake: fake.mean() - real.mean(),
         generator=lambda real, fake: -fake.mean(),
+        bounded=True,
     ),
-    # Jolicoeur-Martineau, 2019, RpGAN; Huang et al., 2024, eq. 2: every real is paired with a fake.
+    # Jolicoeur-Martineau, 2019, RpGAN; Huang et al., 2024, eq. 2: each real picture is paired with a fake.
     "relativistic": Adversarial(
         discriminator=lambda real, fake: softplus(fake - real).mean(),
         generator=lambda real, fake: softplus(real - fake).mean(),

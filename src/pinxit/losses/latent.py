@@ -1,6 +1,6 @@
-"""What keeps the codes of an autoencoder together: penalties in nats a picture, and the divergences they are made of.
+"""Penalties on the codes of an autoencoder, in nats per picture, and the divergences they are made of.
 
-Codes are (N, D). A new penalty is one row of `PENALTIES`; the table needs no torch to be read.
+Codes are (N, D). A new penalty is one row of `PENALTIES`; reading the table imports no torch.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Codes:
-    """A batch's codes as a penalty sees them.
+    """What a penalty is a function of.
 
-    `mean` and `log_variance` of the posteriors (-inf for a point), one draw `latent` of each, and as many draws of
+    `mean` and `log_variance` of the posteriors (-inf for a point), one sample `latent` of each, and as many samples of
     `prior`; all (N, D). `kl` is the mean divergence of posterior from prior, one number, not finite for points.
     """
 
@@ -37,7 +37,7 @@ def kl_to_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def free_bits(kl: Tensor, nats: float) -> Tensor:
-    """Return the sum over dimensions of KL (N, D), of which each counts as at least `nats` in the batch's mean.
+    """Return the sum over dimensions of the batch's mean KL (N, D), each counted as at least `nats`.
 
     Kingma et al., 2016, eq. 15, with every dimension a group of its own.
     """
@@ -55,10 +55,10 @@ def log_mean_exp(log_weights: Tensor) -> Tensor:
 
 
 def total_correlation(latent: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return KL(q(z) || prod_d q(z_d)) as the batch estimates it: zero if the dimensions are independent.
+    """Return the batch's estimate of KL(q(z) || prod_d q(z_d)), which is zero for independent dimensions.
 
     Chen et al., 2018, eq. 5 (minibatch-weighted sampling): q(z) is the mean of the batch's posteriors. Differs from it
-    by the constant (D - 1) log(size of the data set), which has no gradient; so it is exact if the batch is the set.
+    by the constant (D - 1) log(size of the data set), which has no gradient; it is exact if the batch is the set.
     """
     among = log_normal(latent[:, None], mean, log_variance)
     return (log_mean_exp(among.sum(2)) - log_mean_exp(among).sum(1)).mean()
@@ -68,28 +68,28 @@ SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def mmd(latent: Tensor, prior: Tensor) -> Tensor:
-    """Return the squared maximum mean discrepancy between codes (N, D) and draws of N(0, I) (N, D), unbiased.
+    """Return the unbiased squared maximum mean discrepancy between codes (N, D) and samples of N(0, I), (N, D).
 
-    Tolstikhin et al., 2018, algorithm 2: the kernel is the sum of C / (C + ||x - y||^2), C = 2 D s, over their
-    code's seven scales s. It lies between about -1 and 14. Raises `UsageError` for a single code.
+    Tolstikhin et al., 2018, algorithm 2: the kernel is the sum of C / (C + ||x - y||^2), C = 2 D s, over the
+    seven scales s of their code. It lies between about -1 and 14. Raises `UsageError` for a single code.
     """
     rows, dimensions = latent.shape
     if rows < 2:
-        raise UsageError("the mmd penalty compares the codes of a batch: it needs parts of 2 or more pictures")
+        raise UsageError("the mmd penalty compares the codes of a batch and needs parts of 2 or more pictures")
 
     def kernel(one: Tensor, other: Tensor) -> Tensor:
         distance = (one[:, None] - other).square().sum(2)
         return sum((2 * dimensions * s / (2 * dimensions * s + distance) for s in SCALES), start=distance * 0)
 
-    def apart(codes: Tensor) -> Tensor:
+    def within(codes: Tensor) -> Tensor:
         return (kernel(codes, codes).sum() - len(SCALES) * rows) / (rows * (rows - 1))
 
-    return apart(latent) + apart(prior) - 2 * kernel(latent, prior).mean()
+    return within(latent) + within(prior) - 2 * kernel(latent, prior).mean()
 
 
 @dataclass(frozen=True)
 class Penalty:
-    """A penalty of (codes, weight), its usual weight, and whether the codes it is for are Gaussians or points."""
+    """A penalty of (codes, weight), its default weight, and whether codes are Gaussians or points."""
 
     value: Callable[[Codes, float], Tensor]
     weight: float
@@ -108,7 +108,7 @@ PENALTIES = {
     "info": Penalty(lambda codes, weight: codes.kl + weight * mmd(codes.latent, codes.prior), 100.0),
     # Tolstikhin et al., 2018, algorithm 2: codes are points, spread like the prior.
     "mmd": Penalty(lambda codes, weight: weight * mmd(codes.latent, codes.prior), 100.0, "point"),
-    # Ghosh et al., 2020, eq. 11: codes are points near zero; their distribution is fitted afterwards.
+    # Ghosh et al., 2020, eq. 11: codes are points near zero; a distribution is fitted to them afterwards.
     "l2": Penalty(lambda codes, weight: weight * codes.mean.square().sum(1).mean() / 2, 1.0, "point"),
     # The plain autoencoder.
     "none": Penalty(lambda codes, weight: codes.mean.new_zeros(()), 0.0, "point"),

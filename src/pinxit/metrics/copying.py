@@ -1,6 +1,7 @@
-"""Whether generated pictures are copies of training pictures: functions of feature matrices (N, D), one row a picture.
+"""Measures of copying: functions of feature matrices (N, D), one row a picture.
 
-Near is what is nearer than real pictures are that no one trained on, so held-out real pictures set every scale.
+Held-out real pictures set the scale: a generated picture counts as near a training picture if it is nearer than they
+are.
 """
 
 from __future__ import annotations
@@ -11,26 +12,26 @@ import torch
 from torch import Tensor
 
 from pinxit.errors import DataError
+from pinxit.metrics.features import check
 from pinxit.metrics.neighbours import nearest
-from pinxit.metrics.seen import check
 
 SPACING = 5
-"""How many neighbours of a training picture tell how densely the training pictures lie there."""
+"""The number of neighbours that measure the local density of training pictures."""
 
 FALSE_FLAGS = 0.01
-"""The share of real pictures that the threshold lets be called copies."""
+"""The share of real pictures that the threshold flags."""
 
 FEWEST_HELD_OUT = 200
-"""Half of them must have a hundredth part."""
+"""The threshold is the nearest hundredth of half of them."""
 
 CELL_PICTURES, MOST_CELLS, FEWEST_IN_CELL, ROUNDS = 200, 50, 20, 10
 
 
 class Closeness(NamedTuple):
-    """Each of N pictures beside its nearest training picture.
+    """The nearest training picture of each of N pictures.
 
-    `row` (N,) is that training picture, `distance` (N,) is how far it is, and `spacing` (N, 5) are the distances from
-    it to its own nearest other training pictures, ascending.
+    `row` (N,) is the number of that training picture and `distance` (N,) the distance to it. `spacing` (N, 5) are the
+    ascending distances from it to its own nearest training pictures.
     """
 
     row: Tensor
@@ -39,18 +40,18 @@ class Closeness(NamedTuple):
 
     @property
     def ratio(self) -> Tensor:
-        """The distance in units of the mean spacing (N,): far below 1 for a copy, in dense and sparse places alike."""
+        """The distance in units of the mean spacing (N,): far below 1 for a copy, whatever the local density."""
         mean = self.spacing.mean(1)
         return self.distance / mean.clamp(min=torch.finfo(mean.dtype).tiny)
 
     @property
     def authentic(self) -> Tensor:
-        """Whether each picture is farther from its training picture than any other training picture is (N,)."""
+        """Whether each picture is farther from its training picture than that one's nearest neighbour is, (N,)."""
         return self.distance > self.spacing[:, 0]
 
 
 def closeness(pictures: Tensor, training: Tensor) -> Closeness:
-    """Return how near features (N, D) come to training features (M, D), M at least 6; fewer are a `DataError`."""
+    """Return the nearest of training features (M, D) for each of (N, D); M below 6 is a `DataError`."""
     check(training, least=SPACING + 1)
     distance, row = nearest(pictures, training)
     met, place = row[:, 0].unique(return_inverse=True)
@@ -61,10 +62,9 @@ def closeness(pictures: Tensor, training: Tensor) -> Closeness:
 def threshold(held_out: Tensor) -> float:
     """Return the ratio at or below which a picture is flagged, from the ratios (N,) of held-out real pictures.
 
-    It is the k-th smallest, k = floor((N + 1) / 100), so that one more real picture falls there with a probability of
-    at most 1 % whatever the continuous distribution (conformal prediction, Vovk et al., 2005). Held-out pictures that
-    are training pictures too have no such distribution: a hundredth of them make the threshold 0, so leave them out.
-    Fewer than 99 are a `DataError`.
+    It is the k-th smallest, k = floor((N + 1) / 100). A further real picture is flagged with a probability of at most
+    1 %, whatever the continuous distribution (conformal prediction, Vovk et al., 2005). Leave out held-out pictures
+    that are training pictures too: if they are a hundredth, the threshold is 0. Fewer than 99 ratios are a `DataError`.
     """
     rank = int(FALSE_FLAGS * (len(held_out) + 1) + 1e-9)
     if rank < 1:
@@ -73,26 +73,26 @@ def threshold(held_out: Tensor) -> float:
 
 
 def authenticity(generated: Tensor, training: Tensor) -> float:
-    """Return the share of generated pictures that are authentic, from features (N, D) and (M, D), M at least 6.
+    """Return the share of authentic generated pictures, from features (N, D) and (M, D), M at least 6.
 
-    A picture is, if it is farther from its nearest training picture than that one is from its own nearest other (Alaa
-    et al., 2022, there in an embedding of their own). Of real pictures about one half are, not all.
+    A picture is authentic if it is farther from its nearest training picture than that one is from its own nearest
+    neighbour (Alaa et al., 2022, who use an embedding of their own). About half of all real pictures are.
     """
     return float(closeness(generated, training).authentic.double().mean())
 
 
 def copying_z(generated: Tensor, training: Tensor, held_out: Tensor, seed: int = 0) -> float:
-    """Return C_T: how much farther from the training pictures generated ones lie than held-out ones, in deviations.
+    """Return C_T: how much farther from the training pictures generated ones are than held-out ones, as a z-value.
 
-    In each cell of the training set the z-value of the Mann-Whitney test of both sides' distances to their nearest
-    training picture; then the mean over cells, weighted by the share of held-out pictures (Meehan et al., 2020).
-    Far below 0 (-3 and less) the model copies, far above it misses the data; it grows with the root of N. Features are
-    (N, D), (M, D) and (L, D). The test takes pictures for independent draws: one new picture many times over is as far
-    from 0 as many copies are, so give no row twice.
+    Each cell of the training set gives the z-value of a Mann-Whitney test of both sides' distances to their nearest
+    training picture. C_T is the mean over cells, weighted by the share of held-out pictures (Meehan et al., 2020). Far
+    below 0 (-3 and less) the model copies; far above 0 it misses the data. |C_T| grows with the root of N. Features
+    are (N, D), (M, D) and (L, D). The test assumes independent pictures: a repeated row counts as a copy would, so
+    pass each row once.
 
-    Differs from the paper: the nearest training picture may lie in the next cell; there are L / 200 cells, at most 50,
-    from ten rounds of k-means by `seed`; cells with fewer than 20 pictures on either side are left out. If no cell has
-    20 on both sides that is a `DataError`.
+    Differs from the paper: the nearest training picture may lie in another cell. There are L / 200 cells, at most 50,
+    from ten rounds of k-means by `seed`. Cells with fewer than 20 pictures on either side are left out; if none
+    remains, that is a `DataError`.
     """
     check(generated, training, held_out)
     centres = _centres(training, min(MOST_CELLS, max(1, len(held_out) // CELL_PICTURES)), seed)
@@ -104,14 +104,14 @@ def copying_z(generated: Tensor, training: Tensor, held_out: Tensor, seed: int =
             total, weight = total + len(other) * _mann_whitney(one, other), weight + len(other)
     if not weight:
         raise DataError(
-            f"no part of the training pictures has {FEWEST_IN_CELL} of {len(generated)} generated and "
-            f"{len(held_out)} held-out pictures near it; give more of both"
+            f"no cell of the training set has {FEWEST_IN_CELL} of {len(generated)} generated and {len(held_out)} "
+            "held-out pictures; give more of both"
         )
     return total / weight
 
 
 def _centres(points: Tensor, count: int, seed: int) -> Tensor:
-    """Return the means (count, D) of k-means cells (Lloyd, 1982), begun at random points; an empty cell stays put."""
+    """Return the centres (count, D) of k-means (Lloyd, 1982) from random points; the centre of an empty cell stays."""
     rng = torch.Generator().manual_seed(seed)
     points = points.double()
     centres = points[torch.randperm(len(points), generator=rng)[:count]]

@@ -1,246 +1,33 @@
-"""The networks that see: each turns pictures into the features and class posteriors that set metrics compare.
-
-An extractor is known by its name, its weights' sha256 and its input rule. Change one of them and it is another
-extractor, with a name of its own, for its numbers are on another scale. Half precision would be such a change: bf16
-moves features by some percent, so it is not offered under these names.
-"""
+"""What an extractor gives for a set of pictures: the only input of set metrics."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property, partial
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from pinxit.colour import BT601, luma
 from pinxit.errors import DataError
-from pinxit.files import sha256, whole_file
-from pinxit.metrics.seen import Seen
-from pinxit.nets.inception import Inception2015
-from pinxit.nets.lenet import LeNet
-from pinxit.nets.lite0 import EfficientNetLite0
-from pinxit.nets.pretrained import LITE0, converted, read_weights, weights_file
-from pinxit.nets.shapes import over_black
-from pinxit.nets.unfilled import without_memory
-from pinxit.nets.vgg import VGG16
-
-# What the `channels` of an extractor are, as its protocol says it.
-CHANNELS = {1: "grey by BT.601 (0.299 R + 0.587 G + 0.114 B)", 3: "grey repeated to three channels"}
 
 
-@dataclass(frozen=True)
-class Extractor:
-    """A frozen network with the rule by which pictures come to it. The weights are read at the first use and checked.
+class Extracted(NamedTuple):
+    """The features (N, D) and class posteriors (N, K) of N pictures, float32 or float64."""
 
-    `knows` says what it was trained on; `weights` finds its safetensors file, or raises a `DataError` that says how to
-    get it. `known_sha256` is what that file must be, or None where a person brings the file.
+    features: Tensor
+    posteriors: Tensor
 
-    It works on the CPU and always on `rows` pictures at once, the last ones beside empty ones, so that what it sees in
-    a picture does not depend on how many are given. In float64 no machine changes the sixth digit; float32 is for large
-    networks, and there another processor or number of threads may change the fifth.
-    """
-
-    name: str
-    knows: str
-    network: Callable[[], nn.Module]
-    weights: Callable[[], Path]
-    known_sha256: str | None
-    side: int
-    channels: int
-    dimensions: int
-    dtype: torch.dtype
-    rows: int
-
-    @cached_property
-    def sha256(self) -> str:
-        """The SHA-256 of the weights' file."""
-        return self.known_sha256 or sha256(self.weights())
-
-    def protocol(self) -> dict[str, Any]:
-        """Return what must be equal for two scores to be comparable."""
-        return {
-            "extractor": self.name,
-            "sha256": self.sha256,
-            "dimensions": self.dimensions,
-            "input": f"values in [0, 1]; alpha over black; {CHANNELS[self.channels]}; bilinear resize with antialias "
-            f"to {self.side}x{self.side}, aspect not kept; {str(self.dtype).removeprefix('torch.')}",
-        }
-
-    @torch.no_grad()
-    def see(self, images: Tensor) -> Seen:
-        """Return features (N, D) and class posteriors (N, K), float32, of pictures (N, C, H, W) in [0, 1].
-
-        C is 1, 3 or 4; N is at least 1. Other pictures are a `DataError`.
-        """
-        features, posteriors = zip(*(self._see(self.fit(rows)) for rows in images.split(self.rows)), strict=True)
-        return Seen(torch.cat(features), torch.cat(posteriors))
-
-    def fit(self, images: Tensor) -> Tensor:
-        """Return pictures (N, C, H, W) as (N, channels, side, side), by the rule that `protocol` states.
-
-        Twice is the same as once, so pictures of many sizes can be fitted one by one and then seen together, which is
-        faster than to see them one by one. Raises as `see`.
-        """
-        _check(images)
-        pictures = over_black(images.to(self.dtype))
-        pictures = luma(pictures, BT601) if self.channels == 1 else pictures.expand(-1, 3, -1, -1)
-        if pictures.shape[-2:] == (self.side, self.side):
-            return pictures
-        resized = F.interpolate(pictures, (self.side, self.side), mode="bilinear", antialias=True, align_corners=False)
-        return resized.clamp(0, 1)  # rounding may go beyond 1
-
-    def _see(self, fitted: Tensor) -> tuple[Tensor, Tensor]:
-        full = F.pad(fitted, (0, 0, 0, 0, 0, 0, 0, self.rows - len(fitted)))
-        features, logits = self._network(full.contiguous(memory_format=torch.channels_last))
-        return features[: len(fitted)].float(), logits[: len(fitted)].softmax(1).float()
-
-    def _empty(self) -> nn.Module:
-        """Return the network without memory for its tensors, and without drawing random ones."""
-        with without_memory():
-            return self.network()
-
-    @cached_property
-    def _network(self) -> nn.Module:
-        path = self.weights()
-        tensors = read_weights(path, self.sha256)
-        network = self._empty()
-        if misfit := _misfit(network, {name: tuple(tensor.shape) for name, tensor in tensors.items()}):
-            raise DataError(f"{path}: not the weights of {self.name} ({misfit})")
-        network.load_state_dict(tensors, strict=False, assign=True)
-        network.to(self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network.eval().requires_grad_(False)
+    def rows(self, chosen: Tensor) -> Extracted:
+        """Return the rows that an index or a mask chooses."""
+        return Extracted(self.features[chosen], self.posteriors[chosen])
 
 
-def import_weights(path: Path) -> str:
-    """Copy weights that pinxit cannot ship, a safetensors file, into the cache, and return the name of their extractor.
-
-    The names and shapes of the tensors tell whose they are; `DataError` if nobody's.
-    """
-    shapes = _shapes(path)
-    misfits = {}
-    for extractor in EXTRACTORS.values():
-        if extractor.known_sha256 is None:
-            misfits[extractor.name] = _misfit(extractor._empty(), shapes)
-    name = next((name for name, misfit in misfits.items() if misfit is None), None)
-    if name is None:
-        told = "; ".join(f"not {name}, {misfit}" for name, misfit in misfits.items())
-        raise DataError(f"{path}: weights of no network that takes imported ones ({told})")
-    with whole_file(weights_file(name)) as temporary:
-        shutil.copyfile(path, temporary)
-    return name
-
-
-def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each tensor of a safetensors file, of which only the head is read."""
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError) as error:
-        raise DataError(
-            f"{path}: not a readable safetensors file ({error}); in a Python of your own, `safetensors.torch.save_file("
-            "torch.load(OLD, weights_only=True), NEW)` makes one of a .pth file"
-        ) from error
-
-
-def _misfit(network: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
-    """Return the first thing in which tensors differ from a network's, or None; counts of batches do not matter."""
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    for name in sorted({*wanted, *shapes}):
-        if name.endswith(".num_batches_tracked"):
-            continue
-        if name not in shapes:
-            return f"{name} is missing"
-        if name not in wanted:
-            return f"{name} is too much"
-        if shapes[name] != wanted[name]:
-            return f"{name} is {shapes[name]} and should be {wanted[name]}"
-    return None
-
-
-def _check(images: Tensor) -> None:
-    if images.ndim != 4 or images.shape[1] not in (1, 3, 4) or not images.numel():
-        raise DataError(f"a judge takes pictures (N, 1 or 3 or 4, H, W), not {tuple(images.shape)}")
-    if not (images.is_floating_point() and images.amin() >= 0 and images.amax() <= 1):
-        raise DataError("a judge takes floating-point pictures with all values in [0, 1]; divide 8-bit pictures by 255")
-
-
-def _shipped(name: str) -> Path:
-    return Path(__file__).parents[1] / "weights" / f"{name}.safetensors"
-
-
-def _imported(name: str, origin: str) -> Path:
-    path = weights_file(name)
-    if not path.is_file():
-        raise DataError(
-            f"the weights of {name} are not in the cache; in a Python of your own, `safetensors.torch.save_file(torch."
-            f"load({origin!r}, weights_only=True), '{name}.safetensors')`, then `pinxit data import {name}.safetensors`"
-        )
-    return path
-
-
-def _digits(name: str, sha256: str) -> Extractor:
-    return Extractor(
-        name=name,
-        knows="handwritten digits alone (MNIST, 28x28)",
-        network=LeNet,
-        weights=partial(_shipped, name),
-        known_sha256=sha256,
-        side=LeNet.side,
-        channels=1,
-        dimensions=LeNet.dimensions,
-        dtype=torch.float64,
-        rows=100,
-    )
-
-
-EXTRACTORS: dict[str, Extractor] = {
-    extractor.name: extractor
-    for extractor in (
-        _digits("digits-v1", "c6663dbcb2b36739ccb574d3ce879a0f695b25a2f781b75f475b9642720fa210"),
-        _digits("digits-v2", "999404578e0c52668c20686670bc8ca828994e34c10fac0e9326251bfa6b988b"),
-        Extractor(
-            name="lite0",
-            knows="photographs of ImageNet's 1000 classes of things and animals",
-            network=EfficientNetLite0,
-            weights=partial(converted, LITE0),
-            known_sha256=LITE0.converted_sha256,
-            side=EfficientNetLite0.side,
-            channels=3,
-            dimensions=EfficientNetLite0.dimensions,
-            dtype=torch.float32,
-            rows=8,
-        ),
-        # Not yet run on real weights, as the next.
-        Extractor(
-            name="inception-2015",
-            knows="photographs of ImageNet's things and animals (the network of the published FIDs)",
-            network=Inception2015,
-            weights=partial(_imported, "inception-2015", "pt_inception-2015-12-05-6726825d.pth"),
-            known_sha256=None,
-            side=Inception2015.side,
-            channels=3,
-            dimensions=Inception2015.dimensions,
-            dtype=torch.float32,
-            rows=8,
-        ),
-        Extractor(
-            name="vgg16",
-            knows="photographs of ImageNet's 1000 classes of things and animals",
-            network=VGG16,
-            weights=partial(_imported, "vgg16", "vgg16-397923af.pth"),
-            known_sha256=None,
-            side=VGG16.side,
-            channels=3,
-            dimensions=VGG16.dimensions,
-            dtype=torch.float32,
-            rows=8,
-        ),
-    )
-}
+def check(*matrices: Tensor, least: int = 2) -> None:
+    """Raise `DataError` unless all matrices have at least `least` rows, equal widths and only finite values."""
+    for matrix in matrices:
+        if len(matrix) < least:
+            raise DataError(f"{len(matrix)} pictures are too few for this metric; give at least {least}")
+        if matrix.shape[1] != matrices[0].shape[1]:
+            raise DataError(
+                f"features of {matrices[0].shape[1]} and {matrix.shape[1]} dimensions; use one extractor for both sets"
+            )
+        if not matrix.isfinite().all():
+            raise DataError("features are not finite, so nothing can be measured; look for NaN in the pictures")

@@ -1,7 +1,7 @@
-"""How sure a value is: 95 % intervals about set metrics and about means over pictures.
+"""95 % intervals of set metrics and of means over pictures.
 
-An interval says how far the value may move if other pictures of the same kind, equally many, were drawn. It does not
-say how far the value lies from its limit at infinite N: the Frechet distance is biased by N, and its interval with it.
+An interval covers the choice of pictures: how far the value may move with as many other pictures of the same kind. It
+does not cover the distance to the limit at infinite N. The Frechet distance is biased by N, and so is its interval.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
 from pinxit.metrics import sets
-from pinxit.metrics.seen import Seen, check
+from pinxit.metrics.features import Extracted, check
 from pinxit.metrics.sets import SETS, Gaussian
 
 GROUPS = 20
@@ -26,13 +26,13 @@ RESAMPLES = 2000
 LEVEL = 0.95
 WILSON = "Wilson's score interval"
 
-# Of which group each picture of each side is.
+# The group of each picture, for both sides.
 Parts = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval, `low <= value <= high`, and the method that made the interval."""
+    """A value with its 95 % interval, `low <= value <= high`, and the interval's method."""
 
     value: float
     low: float
@@ -40,16 +40,16 @@ class Estimate:
     method: str
 
     def interval(self) -> dict[str, float | str]:
-        """Return the interval as a document tells it, with its level."""
+        """Return the interval as a document has it, with its level."""
         return {"low": self.low, "high": self.high, "level": LEVEL, "method": self.method}
 
     def document(self) -> dict[str, Any]:
-        """Return the value and its interval, as a score has them."""
+        """Return the value and its interval as a document has them."""
         return {"value": self.value, "interval": self.interval()}
 
 
-def values(generated: Seen, reference: Seen, names: Sequence[str]) -> dict[str, float]:
-    """Return the named metrics of `SETS` alone, sharing work among them."""
+def values(generated: Extracted, reference: Extracted, names: Sequence[str]) -> dict[str, float]:
+    """Return the named metrics of `SETS` without intervals, sharing work among them."""
     found = {}
     if _NEIGHBOURS & set(names):
         shared = sets.neighbour_metrics(generated.features, reference.features)
@@ -57,21 +57,21 @@ def values(generated: Seen, reference: Seen, names: Sequence[str]) -> dict[str, 
     return {name: found[name] if name in found else SETS[name].measure(generated, reference) for name in names}
 
 
-def estimates(generated: Seen, reference: Seen, names: Sequence[str], seed: int = 0) -> dict[str, Estimate]:
+def estimates(generated: Extracted, reference: Extracted, names: Sequence[str], seed: int = 0) -> dict[str, Estimate]:
     """Return the named metrics of `SETS` with 95 % intervals, sharing work among them.
 
-    `kd`: both sides are cut at random into b = max(10, n / 1000) blocks, n the smaller side; the half width is
-    t x sd / sqrt(b) of the b block values. Where the sets are alike this is wider than need be, by about sqrt(b).
+    `kd`: both sides are split at random into b = max(10, n / 1000) blocks, n being the smaller side. The half width
+    is t x sd / sqrt(b) of the b block values. For similar sets this is too wide, by about sqrt(b).
 
-    All others: both sides are cut at random into g = 20 groups (n / 2 of them below 40 pictures), and group j of both
-    is left out, j = 1 .. g. The variance is (g - 1) / g x the sum of squares of the g values about their mean (the
-    delete-a-group jackknife, Kott, 2001); the sides are independent, so it is the sum of both sides' variances. The
-    half width is its root x t of g - 1 degrees. Without replacement: a bootstrap of a Frechet distance knows repeated
-    pictures only, and misses the value altogether. Values with a group left out are exact, not approximations.
+    All others: both sides are split at random into g = 20 groups (n / 2 below 40 pictures), and group j of both is
+    left out, j = 1 .. g. The variance is (g - 1) / g x the sum of squares of the g values about their mean (the
+    delete-a-group jackknife, Kott, 2001). The sides are independent, so it is the sum of both sides' variances. The
+    half width is its root x t of g - 1 degrees. There is no replacement: a bootstrap repeats pictures, which biases a
+    Frechet distance so much that the interval misses the value. Values with a group left out are exact.
 
-    Both are centred on the value and end at the metric's own bounds. At 0 and 1 no group makes a difference to a share
-    (precision, recall, coverage), so its interval reaches at least as far as Wilson's for the same share of as many
-    independent pictures. At least 4 pictures a side, and 8 for the metrics of 5 neighbours; fewer are a `DataError`.
+    Intervals are centred on the value and clipped to the metric's bounds. A share (precision, recall, coverage) of 0
+    or 1 does not change with any group, so its interval is extended to Wilson's for as many independent pictures.
+    Fewer than 4 pictures a side, or 8 for the metrics of 5 neighbours, are a `DataError`.
     """
     check(generated.features, reference.features, least=4)
     rng = torch.Generator().manual_seed(seed)
@@ -87,30 +87,26 @@ def estimates(generated: Seen, reference: Seen, names: Sequence[str], seed: int 
                 if name in _SHARES:
                     found[name] = _widened(found[name], len((generated, reference)[_SHARES[name]].features))
     for name in set(names) - found.keys() - {"kd"}:
-        found[name] = _bounded(name, *_plainly(SETS[name].measure, generated, reference, parts), method)
+        found[name] = _bounded(name, *_remeasured(SETS[name].measure, generated, reference, parts), method)
     if "kd" in names:
         found["kd"] = _kernel_estimate(generated, reference, min(max(BLOCKS, n // BLOCK_ROWS), n // 2), seed)
     return {name: found[name] for name in names}
 
 
-def _plainly(
-    measure: Callable[[Seen, Seen], float], generated: Seen, reference: Seen, parts: Parts
+def _remeasured(
+    measure: Callable[[Extracted, Extracted], float], generated: Extracted, reference: Extracted, parts: Parts
 ) -> tuple[float, float]:
-    """Return a metric that shares no work, and its half width, by measuring anew without each group."""
+    """Return a metric and its half width, by measuring again without each group."""
     one, other = parts
     groups = range(int(one.max()) + 1)
-    left_out = [measure(_without(generated, one == group), _without(reference, other == group)) for group in groups]
+    left_out = [measure(generated.rows(one != group), reference.rows(other != group)) for group in groups]
     return measure(generated, reference), _jackknife(torch.tensor(left_out, dtype=torch.float64))
 
 
-def _without(seen: Seen, rows: Tensor) -> Seen:
-    return Seen(seen.features[~rows], seen.posteriors[~rows])
-
-
 def mean_estimate(samples: Tensor, seed: int = 0) -> Estimate:
-    """Return the mean of samples (N,), one number a picture, with the percentile interval of 2,000 bootstrap means.
+    """Return the mean of samples (N,), one a picture, with the percentile interval of 2,000 bootstrap means.
 
-    At least 2 finite samples; others are a `DataError`.
+    Fewer than 2 samples, or samples that are not finite, are a `DataError`.
     """
     check(samples[:, None])
     samples = samples.double()
@@ -126,9 +122,9 @@ def mean_estimate(samples: Tensor, seed: int = 0) -> Estimate:
 
 
 def share_estimate(hits: Tensor) -> Estimate:
-    """Return the share of True in (N,), at least one, with its score interval (Wilson, 1927), which holds at 0 and 1.
+    """Return the share of True in (N,), N >= 1, with its score interval (Wilson, 1927), valid at 0 and 1 too.
 
-    The rows must be independent of each other.
+    The rows must be independent.
     """
     value = float(hits.double().mean())
     return Estimate(value, *_wilson(value, len(hits)), WILSON)
@@ -143,14 +139,14 @@ def _wilson(value: float, n: int) -> tuple[float, float]:
 
 
 def _widened(share: Estimate, n: int) -> Estimate:
-    """Return a share of n pictures with an interval that takes in Wilson's."""
+    """Return a share of n pictures with an interval that includes Wilson's."""
     low, high = _wilson(share.value, n)
     return Estimate(share.value, min(share.low, low), max(share.high, high), f"{share.method}, united with {WILSON}")
 
 
-def _parts(seen: Seen, count: int, rng: torch.Generator) -> Tensor:
-    """Return a part 0 .. count - 1 for every picture, at random, all parts of equal size but for 1."""
-    n = len(seen.features)
+def _parts(extracted: Extracted, count: int, rng: torch.Generator) -> Tensor:
+    """Return a random part 0 .. count - 1 for each picture; sizes of parts differ by at most 1."""
+    n = len(extracted.features)
     return (torch.arange(n) % count)[torch.randperm(n, generator=rng)]
 
 
@@ -170,7 +166,7 @@ def _t(degrees: int) -> float:
     return float(stdtrit(degrees, (1 + LEVEL) / 2))
 
 
-def _kernel_estimate(generated: Seen, reference: Seen, blocks: int, seed: int) -> Estimate:
+def _kernel_estimate(generated: Extracted, reference: Extracted, blocks: int, seed: int) -> Estimate:
     rng = torch.Generator().manual_seed(seed)
     one, other = _parts(generated, blocks, rng), _parts(reference, blocks, rng)
     found = [
@@ -182,24 +178,24 @@ def _kernel_estimate(generated: Seen, reference: Seen, blocks: int, seed: int) -
     return _bounded("kd", value, half, f"{blocks} disjoint random blocks, t")
 
 
-# --- the values with each group left out, without starting anew: the first element is with all ---
+# --- values with each group left out, sharing work; the first element has all groups ---
 
 
-def _frechet(generated: Seen, reference: Seen, parts: Parts) -> dict[str, Tensor]:
-    sides = (_gaussians(seen.features, of) for seen, of in zip((generated, reference), parts, strict=True))
+def _frechet(generated: Extracted, reference: Extracted, parts: Parts) -> dict[str, Tensor]:
+    sides = (_gaussians(side.features, part) for side, part in zip((generated, reference), parts, strict=True))
     distances = [sets.gaussian_distance(*pair) for pair in zip(*sides, strict=True)]
     return {"fd": torch.tensor(distances, dtype=torch.float64)}
 
 
 def _gaussians(features: Tensor, part: Tensor) -> Iterator[Gaussian]:
-    """Give the Gaussian fitted to features (N, D), and then without each part: its moments are taken off the sums."""
-    yield sets.fitted(features)
+    """Yield the Gaussian of features (N, D), then of each set without one part, by subtracting its moments."""
+    yield sets.gaussian_of(features)
     mean = features.mean(0, dtype=torch.float64)
     total = sets.scatter(features, mean)
     for each in range(int(part.max()) + 1):
         kept = int((part != each).sum())
         if kept <= features.shape[1]:
-            yield sets.fitted(features[part != each])
+            yield sets.gaussian_of(features[part != each])
         else:
             left_out = features[part == each]
             shift = (left_out.double() - mean).sum(0) / -kept
@@ -207,11 +203,11 @@ def _gaussians(features: Tensor, part: Tensor) -> Iterator[Gaussian]:
             yield Gaussian(mean + shift, sets.factor(scatter / (kept - 1)))
 
 
-def _neighbours(generated: Seen, reference: Seen, parts: Parts) -> dict[str, Tensor]:
+def _neighbours(generated: Extracted, reference: Extracted, parts: Parts) -> dict[str, Tensor]:
     return sets.neighbour_metrics(generated.features, reference.features, parts)
 
 
-def _vendi(generated: Seen, reference: Seen, parts: Parts) -> dict[str, Tensor]:
+def _vendi(generated: Extracted, reference: Extracted, parts: Parts) -> dict[str, Tensor]:
     n, dimensions = generated.features.shape
     total = sets.cosine_matrix(generated.features)
     found = [sets.effective_number(total, n)]
@@ -222,7 +218,7 @@ def _vendi(generated: Seen, reference: Seen, parts: Parts) -> dict[str, Tensor]:
     return {"vendi": torch.tensor(found, dtype=torch.float64)}
 
 
-def _classes(generated: Seen, reference: Seen, parts: Parts) -> dict[str, Tensor]:
+def _classes(generated: Extracted, reference: Extracted, parts: Parts) -> dict[str, Tensor]:
     total, entropy, n = sets.class_sums(generated.posteriors)
     found = [sets.class_entropies(total, entropy, n)]
     for each in range(int(parts[0].max()) + 1):
@@ -232,10 +228,10 @@ def _classes(generated: Seen, reference: Seen, parts: Parts) -> dict[str, Tensor
     return {"class entropy": bits, "class score": score}
 
 
-# The side whose pictures each share counts: 0 the generated, 1 the reference.
+# The side whose pictures a share counts: 0 the generated, 1 the reference.
 _SHARES = {"precision": 0, "recall": 1, "coverage": 1}
 _NEIGHBOURS = {"precision", "recall", "density", "coverage"}
-_REPLICATES: tuple[tuple[set[str], Callable[[Seen, Seen, Parts], dict[str, Tensor]]], ...] = (
+_REPLICATES: tuple[tuple[set[str], Callable[[Extracted, Extracted, Parts], dict[str, Tensor]]], ...] = (
     ({"fd"}, _frechet),
     (_NEIGHBOURS, _neighbours),
     ({"vendi"}, _vendi),

@@ -1,10 +1,9 @@
-"""Which pictures lie nearest to which: Euclidean distances between the rows of feature matrices.
+"""Nearest neighbours: Euclidean distances between the rows of feature matrices.
 
-Distances are made in float64, a block of rows against a block of rows, so that memory does not grow with N x M.
+Distances are computed in float64, block by block, so that memory does not grow with N x M.
 
-For intervals the rows of a matrix are cut into parts, and a count is wanted with each part left out. So a point keeps
-its k nearest *of every part*: the k-th nearest without part j is then the k-th of what the other parts keep, exactly,
-and no distance is made twice.
+Intervals need the counts with each part of the rows left out. So every point keeps its k nearest points of *each* part:
+the k-th nearest without part j is exactly the k-th of what the other parts keep, and no distance is computed twice.
 """
 
 from __future__ import annotations
@@ -13,20 +12,20 @@ import torch
 from torch import Tensor
 
 from pinxit.errors import DataError
-from pinxit.metrics.seen import check
+from pinxit.metrics.features import check
 
-# Rows of a block: 32 MB of distances. Pairs looked at together: 50 MB where 20 parts are left out.
+# Rows of a block: 32 MB of distances. Pairs processed together: 50 MB where 20 parts are left out.
 ROWS = 2048
 PAIRS = 2**18
 
-# What float64 rounds off a squared distance, of the squared norms it comes from, times ten.
+# Ten times the rounding error of a squared distance in float64, relative to the squared norms.
 ROUNDING = 1e-12
 
 
 def nearest(queries: Tensor, points: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
-    """Return the distances (N, k) of queries (N, D) to the k nearest of points (M, D), ascending, and the points' rows.
+    """Return ascending distances (N, k) from queries (N, D) to the k nearest of points (M, D), and the points' rows.
 
-    They are float64 and taken from the differences, so a query that is one of the points finds it at exactly 0.
+    Distances are float64 and computed from differences, so a query that is one of the points finds it at exactly 0.
     `DataError` if there are fewer than k points, or features are not finite or of unequal D.
     """
     check(queries, points, least=1)
@@ -38,9 +37,9 @@ def nearest(queries: Tensor, points: Tensor, k: int = 1) -> tuple[Tensor, Tensor
 
 
 def squared_distances(one: Tensor, other: Tensor) -> Tensor:
-    """Return the squared distances (N, M) of float64 rows, from norms and one product, never below 0.
+    """Return the squared distances (N, M) of float64 rows from norms and one product, never below 0.
 
-    Off by the rounding of the squared norms, so 0 between equal rows only up to `ROUNDING`.
+    They have the rounding error of the squared norms, so equal rows are at 0 only up to `ROUNDING`.
     """
     squares = torch.addmm(other.square().sum(1), one, other.T, alpha=-2)
     return squares.add_(one.square().sum(1, keepdim=True)).clamp_(min=0)
@@ -49,9 +48,8 @@ def squared_distances(one: Tensor, other: Tensor) -> Tensor:
 def near_in_parts(points: Tensor, part: Tensor, k: int) -> Tensor:
     """Return the squared distances (N, P, k) to the k nearest others of each part 0 .. P - 1, rounded up.
 
-    `part` (N,) says of which part each point is; it is fastest where parts lie together. Where a part has fewer than k
-    others the rest is infinite. Rounded up, so that what lies exactly at a distance, or at the point itself, is not
-    outside by a rounding error.
+    `part` (N,) is the part of each point; contiguous parts are fastest. If a part has fewer than k others, the rest is
+    infinite. Rounding up keeps points inside that are exactly at a distance, or equal.
     """
     near = torch.full((len(points), int(part.max()) + 1, k), torch.inf, dtype=torch.float64)
     blocks = list(zip(points.split(ROWS), part.split(ROWS), near.split(ROWS), strict=True))
@@ -67,12 +65,12 @@ def near_in_parts(points: Tensor, part: Tensor, k: int) -> Tensor:
 
 
 class Balls:
-    """Closed balls around points (M, D) that reach to the k-th nearest other point, and who lies in them.
+    """Closed balls around points (M, D) that reach to the k-th nearest other point, and counts of queries in them.
 
-    `near` (M, P, k or more) is of `near_in_parts`; `part` (M,) and `query_part` (N,) say of which part every point and
-    every query is. All is kept in columns: 0 with everything there and, with `leave_out`, 1 + j without part j of the
-    points and of the queries. Once every block of squared distances was counted, `inside` (M, columns) has the number
-    of queries in each ball and `around` (N, columns) the number of balls about each query.
+    `near` (M, P, k or more) comes from `near_in_parts`. `part` (M,) and `query_part` (N,) are the parts of points and
+    queries. Column 0 counts everything; with `leave_out`, column 1 + j leaves out part j of points and queries. When
+    every block of squared distances is counted, `inside` (M, columns) is the number of queries in each ball, and
+    `around` (N, columns) the number of balls around each query.
     """
 
     def __init__(self, near: Tensor, k: int, part: Tensor, query_part: Tensor, leave_out: bool) -> None:
@@ -84,7 +82,7 @@ class Balls:
         self.around = torch.zeros(len(query_part), len(left_out), dtype=torch.int32)
 
     def count(self, squares: Tensor, query: int, point: int) -> None:
-        """Count one block of squared distances, whose rows are queries from row `query` on and columns points."""
+        """Count one block of squared distances; its rows start at row `query`, its columns at point `point`."""
         for pairs in (squares <= self.widest[point : point + squares.shape[1]]).nonzero().split(PAIRS):
             distances = squares[pairs[:, 0], pairs[:, 1]]
             queries, points = pairs[:, 0] + query, pairs[:, 1] + point
@@ -97,7 +95,7 @@ class Balls:
 
 
 def _keep_nearest(near: Tensor, squares: Tensor, part: Tensor) -> None:
-    """Keep in near (N, P, k) the smallest of what is there and of squared distances (N, M) to points of parts (M,)."""
+    """Update `near` (N, P, k), the smallest so far, with squared distances (N, M) to points of parts (M,)."""
     k, start = near.shape[2], 0
     for each, length in zip(*(runs.tolist() for runs in part.unique_consecutive(return_counts=True)), strict=True):
         nearer = squares[:, start : start + length].topk(min(k, length), largest=False).values
@@ -106,7 +104,7 @@ def _keep_nearest(near: Tensor, squares: Tensor, part: Tensor) -> None:
 
 
 def _kth(near: Tensor, k: int, without: list[int]) -> Tensor:
-    """Return the k-th smallest of each point's distances (N, P, k or more), without those of some parts."""
+    """Return the k-th smallest of each point's distances (N, P, k or more), leaving out some parts."""
     kept = near.index_fill(1, torch.tensor(without, dtype=torch.long), torch.inf)
     return kept.flatten(1).kthvalue(k).values
 

@@ -1,10 +1,10 @@
-"""How far pictures lie from the pictures they should be: functions of two batches that give one number a picture.
+"""Metrics of picture pairs: functions of two batches that give one number a picture.
 
-Both batches are (N, C, H, W), floating point in [0, 1], C 1 or 3: first what is judged, then the reference. What comes
-back is (N,) float64, and no picture's number depends on its companions. Anything else is a `DataError`.
+Both batches are (N, C, H, W), floating point in [0, 1], C 1 or 3, the reference second; others are a `DataError`. The
+result is (N,) float64, and no picture's value depends on the others.
 
-Which channels are compared and how much of the border is left out belong to the protocol as much as the formula:
-`as_channels` and `crop` come first.
+The channels compared and the border left out are part of the protocol, as the formula is: call `as_channels` and `crop`
+first.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _MS_SSIM_SIDE = _WINDOW * 2 ** (len(_SCALE_WEIGHTS) - 1)
 
 @dataclass(frozen=True)
 class PairedMetric:
-    """A number a picture. `definition` is part of the protocol: two scores compare only where it is equal.
+    """A number a picture. `definition` is part of the protocol: only scores with equal definitions are comparable.
 
-    A metric that is no headline looks at one side of a picture only, and may stand beside the others, not for them.
-    Pictures with sides below `smallest_side` are refused. Where `of_colour`, there is nothing to tell without colour.
+    A metric that is not a headline measures one aspect only and does not replace the others. Pictures with sides below
+    `smallest_side` are refused. A metric `of_colour` needs colour pictures.
     """
 
     measure: Callable[[Tensor, Tensor], Tensor]
@@ -48,15 +48,15 @@ class PairedMetric:
 
 
 def as_channels(images: Tensor, channels: Channels) -> Tensor:
-    """Return pictures (N, C, H, W) in [0, 1] as what is compared; C is 1 or 3.
+    """Return the channels of pictures (N, C, H, W) in [0, 1] that are compared; C is 1 or 3.
 
-    `rgb` leaves them as they are. `y` is the luma of BT.601 in its range of 16 to 235 of 255, MATLAB's rgb2ycbcr and
-    so the habit of super-resolution, without rounding to 8 bits. `grey` is 0.299 R + 0.587 G + 0.114 B.
-    A picture of one channel keeps its own values in all three: squeezed into 16 to 235 it would gain 1.32 dB, as one
-    grey picture of Set14 does in many a table.
+    `rgb` leaves pictures unchanged. `y` is BT.601 luma in its range of 16 to 235 of 255, without rounding to 8 bits:
+    MATLAB's rgb2ycbcr, customary in super-resolution. `grey` is 0.299 R + 0.587 G + 0.114 B. A picture of one channel
+    is unchanged by all three: in the range of 16 to 235 it would gain 1.32 dB, as one grey picture of Set14 does in
+    many published tables.
     """
     if channels not in get_args(Channels):
-        raise UsageError(f"channels {channels!r} are not known; use {', '.join(get_args(Channels))}")
+        raise UsageError(f"unknown channels {channels!r}; use {', '.join(get_args(Channels))}")
     if _finite(images).shape[1] == 1 or channels == "rgb":
         return images
     if channels == "y":
@@ -65,7 +65,7 @@ def as_channels(images: Tensor, channels: Channels) -> Tensor:
 
 
 def crop(images: Tensor, border: int) -> Tensor:
-    """Return pictures (N, C, H, W) without `border` pixels on each side; `UsageError` if nothing would be left."""
+    """Return pictures (N, C, H, W) without `border` pixels on each side; `UsageError` if nothing is left."""
     height, width = images.shape[-2:]
     if not 0 <= 2 * border < min(height, width):
         raise UsageError(
@@ -77,22 +77,22 @@ def crop(images: Tensor, border: int) -> Tensor:
 def psnr(images: Tensor, reference: Tensor) -> Tensor:
     """Return the peak signal-to-noise ratio, -10 log10 of the mean squared error, in dB; inf for equal pictures.
 
-    The judged pictures alone may leave [0, 1]: noise of the denoising literature is not clipped.
+    Only `images` may leave [0, 1], because the denoising literature does not clip its noise.
     """
     _same_shape(images, reference)
     return decibels(_finite(images).double() - _within_range(reference).double())
 
 
 def reported_psnr(images: Tensor, reference: Tensor) -> Tensor:
-    """Return `psnr` of pictures within [0, 1], but at most 100 dB, so that a set with equal pictures has a mean.
+    """Return `psnr` of pictures in [0, 1], at most 100 dB, so that a set with equal pictures has a mean.
 
-    To leave equal pictures out, as one may, would punish whoever restores a picture perfectly.
+    Leaving equal pictures out instead would penalise perfect restorations.
     """
     return psnr(*checked_pair(images, reference)).clamp(max=PSNR_CEILING)
 
 
 def clipped_psnr(images: Tensor, reference: Tensor) -> Tensor:
-    """Return the PSNR of pictures clipped to [0, 1], at most 100 dB, in their own precision: a reading of training."""
+    """Return the PSNR of pictures clipped to [0, 1], at most 100 dB, in their own precision."""
     return decibels((images.clamp(0, 1) - reference).contiguous()).clamp(max=PSNR_CEILING)
 
 
@@ -104,9 +104,9 @@ def decibels(error: Tensor) -> Tensor:
 def ssim(images: Tensor, reference: Tensor) -> Tensor:
     """Return the structural similarity in [-1, 1], 1 for equal pictures (Wang et al., 2004, eq. 13).
 
-    Gaussian window of 11 pixels and sigma 1.5, only where it lies inside the picture; population covariances;
-    K1 = 0.01, K2 = 0.03; the mean over pixels and channels. Unlike Wang's program, large pictures are not first made
-    smaller. Sides below 11 are refused.
+    Gaussian window of 11 pixels and sigma 1.5, only where it is inside the picture; population covariances;
+    K1 = 0.01, K2 = 0.03; mean over pixels and channels. Unlike Wang's program, large pictures are not downscaled first.
+    Sides below 11 are refused.
     """
     images, reference = at_least(_WINDOW, "SSIM", *checked_pair(images, reference))
     luminance, contrast = _similarities(images.double(), reference.double())
@@ -116,10 +116,10 @@ def ssim(images: Tensor, reference: Tensor) -> Tensor:
 def ms_ssim(images: Tensor, reference: Tensor) -> Tensor:
     """Return the multi-scale structural similarity in [0, 1], 1 for equal pictures (Wang et al., 2003, eq. 7).
 
-    As `ssim`, contrast and structure at five scales, each half of the one before by 2x2 means, luminance at the last.
-    Each scale's mean is over pixels and channels together, and where it is negative it counts as 0. Sides below 176,
-    whose last scale would be smaller than the window, are refused. torchmetrics 1.9 departs from the paper at the
-    last scale, where it lets the window reach over the border.
+    Contrast and structure of `ssim` at five scales, each halved by 2x2 means, and luminance at the last. Each scale's
+    mean is over pixels and channels together; a negative mean counts as 0. Sides below 176 are refused, because the
+    last scale would be smaller than the window. torchmetrics 1.9 differs from the paper: at the last scale its window
+    extends over the border.
     """
     one, other = at_least(_MS_SSIM_SIDE, "MS-SSIM", *checked_pair(images, reference))
     one, other = one.double(), other.double()
@@ -135,17 +135,17 @@ def ms_ssim(images: Tensor, reference: Tensor) -> Tensor:
 def edge_error(images: Tensor, reference: Tensor) -> Tensor:
     """Return the mean absolute difference of the Sobel gradients' magnitudes, 0 to 1.
 
-    sqrt((gx^2 + gy^2) / 2) of every channel, gx and gy the differences between the pixels on either side, smoothed by
-    1-2-1 over 4 along the edge; the picture goes on beyond its border with its last pixels.
+    The magnitude is sqrt((gx^2 + gy^2) / 2) of every channel. gx and gy are differences between the pixels on either
+    side, smoothed along the edge by (1, 2, 1) / 4. Border pixels are repeated outside the picture.
     """
     images, reference = checked_pair(images, reference)
     return (_edges(images.double()) - _edges(reference.double())).abs().mean((1, 2, 3))
 
 
 def colour_error(images: Tensor, reference: Tensor) -> Tensor:
-    """Return the mean colour difference CIEDE2000 over pixels; about 1 is just visible.
+    """Return the mean colour difference CIEDE2000 over pixels; a difference of about 1 is just visible.
 
-    Pictures are sRGB under D65; one channel is neutral grey.
+    Pictures are sRGB under D65; a single channel is neutral grey.
     """
     images, reference = checked_pair(images, reference)
     return ciede2000(lab(images.double()), lab(reference.double())).mean((1, 2))
@@ -154,8 +154,8 @@ def colour_error(images: Tensor, reference: Tensor) -> Tensor:
 def ciede2000(one: Tensor, other: Tensor) -> Tensor:
     """Return the colour difference of L*a*b* maps (N, 3, H, W) as (N, H, W) (Sharma et al., 2005, eq. 2-22).
 
-    Weights kL = kC = kH = 1. Hues are in radians; that of a colour without chroma, which the paper sets by rule, stays
-    what it is, for the hues' difference then counts nothing.
+    Weights kL = kC = kH = 1. Hues are in radians. The hue of a colour without chroma, which the paper sets by rule, is
+    left as it is, because its difference then has no effect.
     """
     (l1, a1, b1), (l2, a2, b2) = one.unbind(1), other.unbind(1)
     g = 0.5 * (1 - _saturation((torch.hypot(a1, b1) + torch.hypot(a2, b2)) / 2))
@@ -185,7 +185,7 @@ def ciede2000(one: Tensor, other: Tensor) -> Tensor:
     return (dl**2 + dc**2 + dh**2 + rotation * dc * dh).clamp(min=0).sqrt()
 
 
-# The definition says what the docstrings say, short enough to be written beside every score.
+# A definition is the docstring, shortened to be written beside every score.
 PAIRED: dict[str, PairedMetric] = {
     "psnr": PairedMetric(
         measure=reported_psnr,
@@ -225,13 +225,13 @@ PAIRED: dict[str, PairedMetric] = {
 
 
 def checked_pair(images: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both batches, or raise `DataError` if a metric cannot judge one by the other."""
+    """Return both batches, or raise `DataError` if they cannot be compared."""
     _same_shape(images, reference)
     return _within_range(images), _within_range(reference)
 
 
 def at_least(side: int, name: str, images: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both batches, or raise `DataError` if their sides are below what metric `name` needs."""
+    """Return both batches, or raise `DataError` if their sides are too small for the metric `name`."""
     height, width = images.shape[-2:]
     if min(height, width) < side:
         raise DataError(
@@ -242,7 +242,7 @@ def at_least(side: int, name: str, images: Tensor, reference: Tensor) -> tuple[T
 
 def _same_shape(images: Tensor, reference: Tensor) -> None:
     if images.shape != reference.shape:
-        raise DataError(f"pictures {_words(images)} cannot be judged by {_words(reference)}; give equal shapes")
+        raise DataError(f"pictures {_words(images)} cannot be compared with {_words(reference)}; give equal shapes")
 
 
 def _within_range(images: Tensor) -> Tensor:
@@ -275,7 +275,7 @@ def _similarities(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _windowed(images: Tensor) -> Tensor:
-    """Return the mean under the Gaussian window wherever it lies inside the picture."""
+    """Return the mean under the Gaussian window wherever it is inside the picture."""
     offsets = torch.arange(_WINDOW, dtype=images.dtype, device=images.device) - _WINDOW // 2
     return _filtered(images, *(torch.softmax(-(offsets**2) / (2 * _SIGMA**2), 0),) * 2)
 
@@ -288,7 +288,7 @@ def _edges(images: Tensor) -> Tensor:
 
 
 def _filtered(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Return every channel correlated with `down` along its columns and `across` along its rows, valid part."""
+    """Return the valid part of every channel, correlated with `down` along columns and `across` along rows."""
     planes = images.flatten(0, 1)[:, None]
     planes = F.conv2d(F.conv2d(planes, down[None, None, :, None]), across[None, None, None, :])
     return planes.unflatten(0, images.shape[:2])[:, :, 0]

@@ -1,10 +1,11 @@
-"""How far pictures look from the pictures they should be: distances of a network's maps, one number a picture.
+"""Perceptual metrics of picture pairs: distances of a network's feature maps, one number a picture.
 
-At every pixel of a map the channels are a vector, made of unit length. The distance of two pictures is the weighted
-squared difference of these vectors, its mean over pixels, and the sum over maps (Zhang et al., 2018, eq. 1).
+At every pixel of a map, the channels are a vector, normalised to unit length. The distance of two pictures is the
+weighted squared difference of these vectors, averaged over pixels and summed over maps (Zhang et al., 2018, eq. 1).
 
-Functions as in `paired`: (N, C, H, W) in [0, 1], the judged first, to (N,) float64. Pictures keep their size, one
-channel stands for three equal ones, and each pair is seen alone, in float32, so that its companions change not one bit.
+The functions have the interface of `paired`: (N, C, H, W) in [0, 1], the reference second, to (N,) float64. Pictures
+keep their size, one channel is repeated to three, and each pair is processed alone in float32, so that its value does
+not depend on the others by a single bit.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from pinxit.nets.pretrained import LITE0, STLPIPS, stlpips_weights
 
 @torch.no_grad()
 def st_lpips(images: Tensor, reference: Tensor) -> Tensor:
-    """Return shift-tolerant LPIPS on AlexNet (Ghildyal and Liu, 2022), with its learnt weights; 0 for equal pictures.
+    """Return shift-tolerant LPIPS on AlexNet (Ghildyal and Liu, 2022) with its learned weights; 0 for equal pictures.
 
-    It is what the authors' package gives for pictures in [0, 1] with `normalize=True`; without that, its default,
-    the package takes [-1, 1]. Sides below 21 are refused.
+    It equals the authors' package for pictures in [0, 1] with `normalize=True`; by default the package expects
+    [-1, 1]. Sides below 21 are refused.
     """
     images, reference = at_least(ShiftTolerantAlexNet.smallest_side, "st-lpips", *checked_pair(images, reference))
     images, reference = (batch.float().expand(-1, 3, -1, -1) for batch in (images, reference))
@@ -36,10 +37,10 @@ def st_lpips(images: Tensor, reference: Tensor) -> Tensor:
 
 @torch.no_grad()
 def lpips_like(images: Tensor, reference: Tensor) -> Tensor:
-    """Return `perceptual_distance`, of the shape of LPIPS on EfficientNet-Lite0; 0 for equal pictures.
+    """Return `perceptual_distance`, the formula of LPIPS on EfficientNet-Lite0; 0 for equal pictures.
 
-    It is not LPIPS: nobody's judgement was learnt. All channels weigh 1 in the maps after blocks 1, 3, 5, 11 and 16,
-    the last of each size. Sides below 32 are refused.
+    It is not LPIPS: no weights were learned from human judgements. All channels have weight 1 in the maps after blocks
+    1, 3, 5, 11 and 16, the last of each size. Sides below 32 are refused.
     """
     images, reference = at_least(LEAST_SIDE, "lpips-like", *checked_pair(images, reference))
     pairs = zip(images.float().split(1), reference.float().split(1), strict=True)
@@ -79,5 +80,5 @@ def _unit(maps: Tensor) -> Tensor:
 def _alexnet() -> ShiftTolerantAlexNet:
     network = ShiftTolerantAlexNet()
     network.load_state_dict(stlpips_weights())
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # takes half the time
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # halves the time
     return network.eval().requires_grad_(False)

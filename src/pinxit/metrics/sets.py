@@ -1,9 +1,9 @@
-"""How two sets of pictures compare: functions of two feature matrices (N, D) and (M, D), one row a picture.
+"""Set metrics: functions of two feature matrices (N, D) and (M, D), one row a picture.
 
-The generated set comes first, the reference second. The scale of a value belongs to the extractor of the features and
-to N: it says something only beside other values of the same extractor at the same N. All arithmetic is in float64, in
-blocks of rows, so that memory does not grow with N x M. No value depends on the order of rows, but in its last digits.
-Sets of fewer than 2 pictures, of features that are not finite, or of unequal D are a `DataError`.
+The generated set comes first, the reference second. The scale of a value depends on the extractor and on N: compare
+only values of the same extractor at the same N. All arithmetic is in float64, in blocks of rows, so that memory does
+not grow with N x M. The order of rows affects only the last digits. Sets of fewer than 2 pictures, features that are
+not finite, and unequal D are a `DataError`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from scipy.linalg import lapack
 from torch import Tensor
 
 from pinxit.errors import DataError
+from pinxit.metrics.features import Extracted, check
 from pinxit.metrics.neighbours import ROWS, Balls, near_in_parts, squared_distances
-from pinxit.metrics.seen import Seen, check
 
-# Neighbours that make a ball: Kynkaanniemi et al. use 3 for precision and recall, Naeem et al. 5.
+# A ball reaches to the k-th neighbour: Kynkaanniemi et al. use k = 3 for precision and recall, Naeem et al. k = 5.
 PRECISION_K = 3
 COVERAGE_K = 5
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Decompose on one thread: two are hardly faster on a free machine, and ten times slower where another job runs."""
+    """Decompose on one thread: two are hardly faster on an idle machine and ten times slower beside another job."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -53,12 +53,12 @@ def frechet_distance(generated: Tensor, reference: Tensor) -> float:
 
         |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2)        (Heusel et al., 2017, eq. 6)
 
-    with unbiased covariances S. The last trace is the sum of the singular values of A1 A2^T, for any factors S = A^T A:
-    no general matrix root, and no digits lost where N is below D and the covariances are singular. The value falls with
-    N towards its limit.
+    with unbiased covariances S. The last trace is the sum of the singular values of A1 A2^T, for any factors S = A^T A.
+    This needs no general matrix root and loses no digits where N is below D and the covariances are singular. The value
+    falls with N towards its limit.
     """
     check(generated, reference)
-    return gaussian_distance(fitted(generated), fitted(reference))
+    return gaussian_distance(gaussian_of(generated), gaussian_of(reference))
 
 
 def frechet_of_moments(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tensor) -> float:
@@ -77,7 +77,7 @@ def gaussian_distance(one: Gaussian, other: Gaussian) -> float:
     return float((distance - 2 * cross).clamp(min=0))
 
 
-def fitted(features: Tensor) -> Gaussian:
+def gaussian_of(features: Tensor) -> Gaussian:
     """Return the Gaussian with the mean and unbiased covariance of features (N, D)."""
     n, dimensions = features.shape
     mean = features.mean(0, dtype=torch.float64)
@@ -96,9 +96,9 @@ def scatter(features: Tensor, centre: Tensor) -> Tensor:
 
 
 def factor(covariance: Tensor) -> Tensor:
-    """Return a factor (R, D) of a covariance (D, D) by Cholesky's decomposition, pivoted where it is singular.
+    """Return a factor (R, D) of a covariance (D, D) by Cholesky decomposition, pivoted if it is singular.
 
-    Then R is the rank: directions with less than D x 1e-16 of the largest variance count as none.
+    R is then the rank: directions with less than D x 1e-16 of the largest variance are dropped.
     """
     with _one_thread():
         upper, failed = torch.linalg.cholesky_ex(covariance.double(), upper=True)
@@ -114,12 +114,12 @@ def factor(covariance: Tensor) -> Tensor:
 
 
 def kernel_distance(generated: Tensor, reference: Tensor) -> float:
-    """Return the squared maximum mean discrepancy of features (N, D) and (M, D), unbiased, so it may fall below 0.
+    """Return the squared maximum mean discrepancy of features (N, D) and (M, D); unbiased, so it can be negative.
 
         E k(x, x') + E k(y, y') - 2 E k(x, y),   k(x, y) = (x.y / D + 1)^3        (Binkowski et al., 2018, eq. 3-4)
 
-    in the kernel's own scale: papers often print it times 1,000. The means are over all pairs of different pictures;
-    the paper, to save time, averages over random subsets of 1,000, which gives the same in expectation and adds chance.
+    in the kernel's own scale; papers often print it times 1,000. The means are over all pairs of different pictures.
+    The paper averages over random subsets of 1,000 to save time, with the same expectation and more variance.
     """
     check(generated, reference)
     return _mean_within(generated) + _mean_within(reference) - 2 * _mean_across(generated, reference)
@@ -135,7 +135,7 @@ def _mean_across(one: Tensor, other: Tensor) -> float:
 
 
 def _mean_within(features: Tensor) -> float:
-    """Return the mean of k(x, x') over all pairs of different rows, each made once."""
+    """Return the mean of k(x, x') over all pairs of different rows, computing each pair once."""
     blocks = features.split(ROWS)
     total = 0.0
     for number, block in enumerate(blocks):
@@ -151,9 +151,9 @@ def _mean_within(features: Tensor) -> float:
 def precision(generated: Tensor, reference: Tensor, k: int = PRECISION_K) -> float:
     """Return the share of generated features (N, D) that lie in a ball of the reference (M, D), from 0 to 1.
 
-    The ball of a picture reaches to its k-th nearest other picture of the same set (Kynkaanniemi et al., 2019, eq. 1-2;
-    the surface belongs to it). All pictures are taken, where the paper draws equally many of both. A few stray
-    pictures of the reference have balls that take in anything, even noise: it is no headline. k must be below M.
+    The closed ball of a picture reaches to its k-th nearest other picture of the same set (Kynkaanniemi et al., 2019,
+    eq. 1-2). All pictures are used; the paper uses equally many of both sets. Outliers of the reference have balls so
+    large that even noise falls in them, so it is not a headline. k must be below M.
     """
     around = _balls(generated, reference, k).around
     return float((around > 0).double().mean())
@@ -162,25 +162,25 @@ def precision(generated: Tensor, reference: Tensor, k: int = PRECISION_K) -> flo
 def recall(generated: Tensor, reference: Tensor, k: int = PRECISION_K) -> float:
     """Return the share of reference features (M, D) that lie in a ball of the generated (N, D), from 0 to 1.
 
-    It is the precision with the sides exchanged (Kynkaanniemi et al., 2019, eq. 1-2). k must be below N.
+    It is the precision with the sets exchanged (Kynkaanniemi et al., 2019, eq. 1-2). k must be below N.
     """
     return precision(reference, generated, k)
 
 
 def density(generated: Tensor, reference: Tensor, k: int = COVERAGE_K) -> float:
-    """Return in how many balls of the reference (M, D) a generated picture (N, D) lies on average, over k.
+    """Return the mean number of balls of the reference (M, D) around a generated picture (N, D), divided by k.
 
-    About 1 for equal distributions, and it may be more (Naeem et al., 2020, eq. 3; there the ball is open, which
-    differs only where distances are equal). k must be below M.
+    It is about 1 for equal distributions and can be larger (Naeem et al., 2020, eq. 3; their balls are open, which
+    differs only for equal distances). k must be below M.
     """
     return float(_balls(generated, reference, k).around.sum()) / (k * len(generated))
 
 
 def coverage(generated: Tensor, reference: Tensor, k: int = COVERAGE_K) -> float:
-    """Return the share of balls of the reference (M, D) in which a generated picture (N, D) lies, from 0 to 1.
+    """Return the share of balls of the reference (M, D) that hold a generated picture (N, D), from 0 to 1.
 
-    For equal distributions and N = M it is 1 - (N - 1)...(N - k) / ((2N - 1)...(2N - k)) in expectation, which nears
-    1 - 2^-k (Naeem et al., 2020, eq. 4 and 7; there the ball is open). It grows with N / M. k must be below M.
+    For equal distributions and N = M its expectation is 1 - (N - 1)...(N - k) / ((2N - 1)...(2N - k)), which approaches
+    1 - 2^-k (Naeem et al., 2020, eq. 4 and 7; their balls are open). It grows with N / M. k must be below M.
     """
     inside = _balls(generated, reference, k).inside
     return float((inside > 0).double().mean())
@@ -191,8 +191,8 @@ def neighbour_metrics(
 ) -> dict[str, Tensor]:
     """Return precision, recall, density and coverage from one pass over the distances, each a vector (1,) or (1 + P,).
 
-    `parts` says for both sides of which part 0 .. P - 1 each picture is: then the value is followed by those without
-    part 0, 1, ... of both sides, the same as of the plain functions on what is left.
+    `parts` gives the part 0 .. P - 1 of each picture of both sides. The value is then followed by the values without
+    part 0, 1, ... of both sides, equal to those of the plain functions on the rest.
     """
     check(generated, reference, least=COVERAGE_K + 1)
     (generated, one), (reference, other) = (
@@ -206,7 +206,7 @@ def neighbour_metrics(
     wide, narrow = (Balls(near, k, other, one, parts is not None) for k in (COVERAGE_K, PRECISION_K))
     near = near_in_parts(generated, one, PRECISION_K)
     own = Balls(near, PRECISION_K, one, other, parts is not None)
-    _meet(generated, reference, (wide, narrow), (own,))
+    _count(generated, reference, (wide, narrow), (own,))
     return {
         "precision": (narrow.around > 0).sum(0) / n,
         "recall": (own.around > 0).sum(0) / m,
@@ -216,16 +216,16 @@ def neighbour_metrics(
 
 
 def _balls(queries: Tensor, points: Tensor, k: int) -> Balls:
-    """Return the balls of the points (M, D), with the queries (N, D) counted."""
+    """Return the balls of points (M, D) with queries (N, D) counted."""
     check(queries, points, least=k + 1)
     part = _whole(points)
     balls = Balls(near_in_parts(points, part, k), k, part, _whole(queries), leave_out=False)
-    _meet(queries, points, (balls,), ())
+    _count(queries, points, (balls,), ())
     return balls
 
 
-def _meet(generated: Tensor, reference: Tensor, of_reference: Sequence[Balls], of_generated: Sequence[Balls]) -> None:
-    """Count the pictures of each side in the balls of the other."""
+def _count(generated: Tensor, reference: Tensor, of_reference: Sequence[Balls], of_generated: Sequence[Balls]) -> None:
+    """Count the pictures of each set in the balls of the other."""
     for row in range(0, len(generated), ROWS):
         block = generated[row : row + ROWS].double()
         for column in range(0, len(reference), ROWS):
@@ -241,7 +241,7 @@ def _whole(features: Tensor) -> Tensor:
 
 
 def _left(part: Tensor, leave_out: bool) -> Tensor:
-    """Return the number of pictures in all and, with `leave_out`, without each part, float64."""
+    """Return the number of all pictures and, with `leave_out`, the numbers without each part, float64."""
     without = len(part) - part.bincount()
     return torch.cat([torch.tensor([len(part)]), without[: len(without) * leave_out]]).double()
 
@@ -250,20 +250,20 @@ def _left(part: Tensor, leave_out: bool) -> Tensor:
 
 
 def vendi_score(features: Tensor) -> float:
-    """Return the effective number of different pictures of features (N, D): 1 if all are alike, N if all orthogonal.
+    """Return the effective number of different pictures, from features (N, D): 1 if all are equal, N if orthogonal.
 
         exp(-sum l log l), l the eigenvalues of K / N, K the cosines        (Friedman and Dieng, 2023, def. 3.1)
 
-    through the D x D matrix of the same eigenvalues where D is below N. Noise may score high: judge it beside the
-    reference's own value at the same N, with which it grows. Features that are all 0 count as equal to one another and
-    orthogonal to the rest.
+    using the D x D matrix with the same eigenvalues if D is below N. Noise may score high and the value grows with N,
+    so compare it with the reference's own value at the same N. Features that are all 0 count as equal to one another
+    and orthogonal to the rest.
     """
     check(features)
     return effective_number(cosine_matrix(features), len(features))
 
 
 def cosine_matrix(features: Tensor) -> Tensor:
-    """Return U U^T or, where D is below N, U^T U, of the rows U of features (N, D) brought to length 1."""
+    """Return U U^T or, if D is below N, U^T U; the rows of U are those of features (N, D) normalised to length 1."""
     if len(features) <= features.shape[1]:
         units = _units(features)
         return units @ units.T
@@ -271,7 +271,7 @@ def cosine_matrix(features: Tensor) -> Tensor:
 
 
 def cosine_scatter(features: Tensor) -> Tensor:
-    """Return U^T U (D, D) of the rows U of features (N, D) brought to length 1."""
+    """Return U^T U (D, D); the rows of U are those of features (N, D) normalised to length 1."""
     total = torch.zeros(features.shape[1], features.shape[1], dtype=torch.float64)
     for block in features.split(ROWS):
         units = _units(block)
@@ -292,9 +292,9 @@ def _units(features: Tensor) -> Tensor:
 
 
 def class_entropy(posteriors: Tensor) -> float:
-    """Return the entropy, in bits, of the mean of class posteriors (N, K): log2 K if all classes come equally often.
+    """Return the entropy in bits of the mean of class posteriors (N, K): log2 K if all classes are equally frequent.
 
-    It is the marginal's part of the Inception score (Salimans et al., 2016); 0 means one class alone.
+    It is the entropy of the marginal in the Inception score (Salimans et al., 2016); 0 means a single class.
     """
     check(posteriors)
     return float(class_entropies(*class_sums(posteriors))[0])
@@ -303,8 +303,8 @@ def class_entropy(posteriors: Tensor) -> float:
 def class_score(posteriors: Tensor) -> float:
     """Return exp of the mean KL(p(y|x) || p(y)) of class posteriors (N, K), p(y) their mean: from 1 to K.
 
-    The formula of the Inception score (Salimans et al., 2016), over all pictures at once; the paper averages over ten
-    splits, which lowers it. Sure posteriors of many classes score high, whatever the pictures look like.
+    It is the formula of the Inception score (Salimans et al., 2016) over all pictures at once; the paper averages over
+    ten splits, which lowers it. Confident posteriors of many classes score high, whatever the pictures look like.
     """
     check(posteriors)
     return float(class_entropies(*class_sums(posteriors))[1])
@@ -328,21 +328,21 @@ def class_entropies(total: Tensor, entropy: Tensor, n: int) -> tuple[Tensor, Ten
 
 @dataclass(frozen=True)
 class SetMetric:
-    """A measure of a generated set beside a reference, and what there is to know for reading it.
+    """A measure of a generated set and a reference, and how to read it.
 
-    `definition` belongs to the protocol: two values compare only where it is equal. Better is a `smaller` or a `larger`
-    value or, `as real`, one near the reference's own. Only a `headline` may stand in the first table: what noise and
-    black pictures cannot win. `bounds` are the least and the greatest value there can be.
+    `definition` is part of the protocol: only values with equal definitions are comparable. Better is a `smaller` or a
+    `larger` value or, `as real`, one near the reference's own. A `headline` may stand in the first table: noise and
+    black pictures cannot win it. `bounds` are the least and the greatest possible value.
     """
 
-    measure: Callable[[Seen, Seen], float]
+    measure: Callable[[Extracted, Extracted], float]
     definition: str
     better: Literal["smaller", "larger", "as real"]
     headline: bool
     bounds: tuple[float, float]
 
 
-# The name of a score is this key with the extractor in brackets, such as "fd[digits-v1]".
+# The name of a score is the key followed by the extractor in brackets, such as "fd[digits-v1]".
 SETS: dict[str, SetMetric] = {
     "fd": SetMetric(
         lambda generated, reference: frechet_distance(generated.features, reference.features),

@@ -1,7 +1,7 @@
-"""Low-light enhancement: one player, a network that tells from a whole picture how it was darkened.
+"""Low-light enhancement: a network predicts from the whole picture the curve that undoes its darkening.
 
-It learns by what its curve makes of darkened pictures, which is to come near the clean ones; both are looked at as
-means of many pixels, so that noise, which no curve takes away, does not count.
+Darkened pictures are lightened by the predicted curve and compared with the clean ones. Both are reduced to means of
+many pixels first, because noise, which no curve removes, must not count.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pinxit.metrics.paired import clipped_psnr
 from pinxit.nets.curve import CurveNet, averaged, lightened
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
-from pinxit.objectives.restoration import degraded, to_show, triples
+from pinxit.objectives.restoration import degraded, in_threes, sheet_rows
 from pinxit.objectives.settings import EnhancementSettings, alternatives
 
 
 class Enhancement(Objective):
-    """A network from dark pictures to the curves that lighten them."""
+    """A network from dark pictures to curves that lighten them."""
 
     model = ("curve",)
 
@@ -31,7 +31,7 @@ class Enhancement(Objective):
         self.settings, self.shape = settings, shape
         self.chains = alternatives(settings.degrade)
         if any(chain.masks or chain.shrinks > 1 for chain in self.chains):
-            raise UsageError(f"--degrade {settings.degrade!r}: a curve fills no holes and enlarges nothing")
+            raise UsageError(f"--degrade {settings.degrade!r}: a curve can neither fill holes nor enlarge")
         self.networks = nn.ModuleDict({"curve": CurveNet(settings.width, settings.depth)})
         self.judgement = Judgement("psnr", "highest", self.judge)
 
@@ -45,7 +45,7 @@ class Enhancement(Objective):
         return (Player("curve", self.networks["curve"], self.loss, self.settings.player_optimiser()),)
 
     def draw(self, batch: Batch) -> Tensor:
-        """Return the batch's pictures darkened and lightened again, as `averaged` sees them, (N, C, h, w)."""
+        """Return the batch's pictures darkened and lightened again, reduced by `averaged`, (N, C, h, w)."""
         dark = self.dark(batch)
         return lightened(averaged(dark), self.curve(dark))
 
@@ -54,16 +54,16 @@ class Enhancement(Objective):
         rows = degraded(self.chains, batch.image, batch, "degrade")
         return torch.stack([row.image for row in rows]).to(batch.image.device)
 
-    def loss(self, batch: Batch, drawn: Tensor) -> Loss:
-        """Return the mean loss of the means of pixels."""
-        return Loss({"reconstruction": RECONSTRUCTION[self.settings.loss](drawn, averaged(batch.image)).mean()})
+    def loss(self, batch: Batch, restored: Tensor) -> Loss:
+        """Return the mean loss between the reduced pictures."""
+        return Loss({"reconstruction": RECONSTRUCTION[self.settings.loss](restored, averaged(batch.image)).mean()})
 
     def judge(self, batch: Batch) -> float:
-        """Return the mean PSNR in decibels of means of pixels, clipped to [0, 1]."""
+        """Return the mean PSNR in decibels of the reduced pictures, clipped to [0, 1]."""
         return float(clipped_psnr(self.draw(batch), averaged(batch.image)).mean())
 
     def preview(self, batch: Batch) -> Tensor:
-        """Return pictures, each followed by its dark and its lightened form, as many as make a square of triples."""
-        shown = to_show(batch)
+        """Return pictures, each followed by its dark and its lightened form, as many as fill a square sheet."""
+        shown = sheet_rows(batch)
         dark = self.dark(shown)
-        return triples(shown.image, dark, lightened(dark, self.curve(dark)))
+        return in_threes(shown.image, dark, lightened(dark, self.curve(dark)))

@@ -1,7 +1,7 @@
-"""What latents are drawn from: samplers, and the Gaussian mixtures that most of them are.
+"""Samplers of latents, and the Gaussian mixtures that most of them are.
 
-A mixture is assumed (N(0, I)), learned with the model (VampPrior) or fitted to its codes when training is over; a prior
-learned afterwards (`objectives/prior.py`) is a sampler, too.
+A mixture is assumed (N(0, I)), learned with the model (VampPrior), or fitted to its codes after training. A prior
+trained afterwards (`objectives/prior.py`) is a sampler too.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ MIXTURE, BY_CLASS = "gmm", "class-gaussian"
 
 
 class Sampler(Protocol):
-    """What latents are drawn from: each is made of so many standard normal and uniform numbers, and of a class."""
+    """A distribution of latents; each is a function of normal and uniform numbers, and of a class."""
 
     @property
     def normals(self) -> int:
-        """Standard normal numbers of a latent; 0 for latents that are no quantities, such as numbers of codes."""
+        """How many standard normal numbers make a latent; 0 for discrete latents."""
 
     @property
     def uniforms(self) -> int:
-        """Numbers of a latent that are uniform in [0, 1)."""
+        """How many uniform numbers in [0, 1) make a latent."""
 
     @property
     def by_class(self) -> bool:
-        """Whether latents are of classes."""
+        """Whether a latent depends on a class."""
 
     def latents(self, normal: Tensor, uniform: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return latents (N, latent) made of (N, normals) and (N, uniforms) draws, and of labels (N,) if by class."""
+        """Return latents (N, latent) from (N, normals) and (N, uniforms) numbers, and labels (N,) if by class."""
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation of every number of a latent; `UsageError` if they are no quantities."""
+        """Return mean and standard deviation of every number of a latent; `UsageError` for discrete latents."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """K Gaussians: `weights` (K,), `means` (K, D) and `factors`, whose products with their transposes are covariances.
+    """K Gaussians: `weights` (K,), `means` (K, D) and `factors`, where factor x factor^T is the covariance.
 
-    Factors are lower triangular, (K, D, D), or the diagonals alone, (K, D). `by_class` says that each is of a class.
+    Factors are lower triangular, (K, D, D), or only the diagonals, (K, D). `by_class`: Gaussian k is that of class k.
     """
 
     weights: Tensor
@@ -58,17 +58,17 @@ class Mixture:
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor], by_class: bool = False) -> Mixture:
-        """Return the mixture that `tensors()` of another gives."""
+        """Return the mixture of tensors as `tensors()` returns them."""
         return cls(tensors["weights"], tensors["means"], tensors["factors"], by_class)
 
     @property
     def normals(self) -> int:
-        """One for each dimension."""
+        """One per dimension."""
         return self.means.shape[1]
 
     @property
     def uniforms(self) -> int:
-        """One, which chooses the Gaussian."""
+        """One, to choose the Gaussian."""
         return 1
 
     @classmethod
@@ -77,15 +77,15 @@ class Mixture:
         return cls(torch.ones(1), torch.zeros(1, dimensions), torch.ones(1, dimensions))
 
     def latents(self, normal: Tensor, uniform: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return latents (N, D) made of standard normal (N, D) and uniform (N, 1) draws; row i of row i alone.
+        """Return latents (N, D) from standard normal (N, D) and uniform (N, 1) numbers, row by row.
 
-        The uniform draw chooses the Gaussian, unless `label` (N,) says which.
+        The uniform number chooses the Gaussian unless `label` (N,) does.
         """
         if label is None:
             edges = self.weights.cumsum(0)
             place = torch.searchsorted(edges / edges[-1], uniform.flatten(), right=True)
             label = place.clamp(max=len(edges) - 1)
-        rows = zip(label.tolist(), normal, strict=True)  # row by row: a product of many rows may round differently
+        rows = zip(label.tolist(), normal, strict=True)  # row by row: a product over many rows may round differently
         return torch.stack([self.means[k] + self._spread(self.factors[k], row) for k, row in rows])
 
     @staticmethod
@@ -107,14 +107,14 @@ class Mixture:
         return mean, (self.weights @ (within + (self.means - mean).square())).sqrt()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what `Mixture.of` makes a mixture of."""
+        """Return the tensors that `Mixture.of` takes."""
         return {"weights": self.weights, "means": self.means, "factors": self.factors}
 
 
 def fit_mixture(codes: Tensor, components: int = COMPONENTS, rounds: int = ROUNDS, seed: int = 0) -> Mixture:
-    """Return a mixture of full covariances fitted to codes (N, D) by expectation and maximisation (Dempster, 1977).
+    """Return a full-covariance mixture fitted to codes (N, D) by expectation maximisation (Dempster et al., 1977).
 
-    It starts from the nearest of `components` codes, which `seed` chooses, fewer if there are few codes.
+    It starts by assigning codes to the nearest of `components` codes chosen by `seed`, fewer if there are few codes.
     """
     codes = codes.double()
     centres = codes[torch.from_numpy(draws.permutation(len(codes), seed, 0))[: min(components, len(codes))]]
@@ -126,16 +126,16 @@ def fit_mixture(codes: Tensor, components: int = COMPONENTS, rounds: int = ROUND
 
 
 def fit_classes(codes: Tensor, labels: Tensor, classes: int) -> Mixture:
-    """Return a Gaussian for each class, in closed form, from codes (N, D) and their labels (N,)."""
+    """Return one Gaussian per class, fitted in closed form to codes (N, D) with labels (N,)."""
     share = torch.nn.functional.one_hot(labels, classes).double()
     return _single(replace(_maximised(codes.double(), share), by_class=True))
 
 
 def _maximised(codes: Tensor, share: Tensor) -> Mixture:
-    """Return the likeliest mixture if `share` (N, K) says how much of each code (N, D) belongs to each Gaussian.
+    """Return the maximum a posteriori mixture for responsibilities `share` (N, K) of the Gaussians for codes (N, D).
 
-    Every Gaussian is drawn towards that of all codes, its mean as if by one code and its covariance as if by D more, so
-    that few codes still give one.
+    The prior pulls each Gaussian towards that of all codes, with the weight of one code for the mean and of D for the
+    covariance, so that few codes suffice.
     """
     dimensions = codes.shape[1]
     count = share.sum(0)
@@ -157,12 +157,12 @@ def _single(mixture: Mixture) -> Mixture:
 
 
 def flattened(samplers: Mapping[str, Mixture]) -> dict[str, Tensor]:
-    """Return the tensors of samplers, named 'sampler.tensor', as a file keeps them."""
+    """Return the tensors of samplers, named 'sampler.tensor', to be written to a file."""
     return {f"{name}.{part}": value for name, mixture in samplers.items() for part, value in mixture.tensors().items()}
 
 
 def unflattened(tensors: Mapping[str, Tensor], dimensions: int) -> dict[str, Mixture]:
-    """Return the samplers of latents of so many dimensions whose tensors a file keeps; `ValueError` if it does not."""
+    """Return samplers of latents of `dimensions` from a file's tensors; `ValueError` if they do not fit."""
     parts: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         name, _, field = key.partition(".")
@@ -172,5 +172,5 @@ def unflattened(tensors: Mapping[str, Tensor], dimensions: int) -> dict[str, Mix
         expected = {"weights": (count,), "means": (count, dimensions), "factors": (count, dimensions, dimensions)}
         shapes = {field: tuple(value.shape) for field, value in fields.items()}
         if not count or shapes != expected or not all(value.isfinite().all() for value in fields.values()):
-            raise ValueError(f"{name!r} is no mixture of Gaussians in {dimensions} dimensions")
+            raise ValueError(f"{name!r} is not a mixture of Gaussians in {dimensions} dimensions")
     return {name: Mixture.of(fields, by_class=name == BY_CLASS) for name, fields in parts.items()}

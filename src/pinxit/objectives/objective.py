@@ -1,4 +1,4 @@
-"""An objective is a game: networks, and one or more players who each lower a loss of their own."""
+"""Objectives: networks, and one or more players that each lower a loss of their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pinxit.objectives.optimiser import Optimiser
 
 @dataclass(frozen=True)
 class Loss:
-    """What a player lowers (the sum of `terms`) and what is only recorded (`readings`); all are single numbers."""
+    """The `terms` whose sum a player lowers, and `readings` that are only recorded; all are single numbers."""
 
     terms: dict[str, Tensor]
     readings: dict[str, Tensor] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Player:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A reading on held-out pictures that says which checkpoint is best."""
+    """A score of held-out pictures that decides which checkpoint is best."""
 
     name: str
     best: Literal["lowest", "highest"]
@@ -45,18 +45,18 @@ class Judgement:
 
 
 class Objective(ABC):
-    """What is learned. It owns networks and mathematics, but no optimiser, no device, no file and no log."""
+    """What is learned. It owns networks and mathematics, but no device, no file and no log."""
 
     networks: nn.ModuleDict
     """Everything a checkpoint must hold."""
 
     model: tuple[str, ...]
-    """The names of the networks one needs to use the trained model; their weights are averaged."""
+    """The names of the networks that the trained model consists of; their weights are averaged."""
 
     judgement: Judgement | None = None
 
     unclipped: bool = False
-    """Whether its pictures may leave [0, 1], as noise does that was not clipped."""
+    """Whether its pictures may leave [0, 1], as unclipped noise does."""
 
     @abstractmethod
     def players(self) -> tuple[Player, ...]:
@@ -64,17 +64,17 @@ class Objective(ABC):
 
     @abstractmethod
     def draw(self, batch: Batch) -> Any:
-        """Return what all players share in a step, such as latents and the fakes made from them."""
+        """Return what all players share in a step, such as latents and their fakes; called once per step."""
 
     @abstractmethod
     def preview(self, batch: Batch) -> Tensor:
-        """Return pictures (N, C, H, W) in [0, 1] by which a person can judge the networks as they are."""
+        """Return pictures (N, C, H, W) in [0, 1] that show a person how well the networks do."""
 
     def start(self, batch: Batch) -> None:  # noqa: B027
-        """Set what the first batch decides, before the first step, such as the units that codes are learned in."""
+        """Initialise from the first batch, before the first step, such as the units of codes."""
 
     def after_step(self, batch: Batch) -> None:  # noqa: B027
-        """Make the closed-form updates that follow an accepted step, such as clipping weights."""
+        """Apply closed-form updates after an accepted step, such as clipping weights."""
 
 
 class Generative(Objective):
@@ -147,7 +147,7 @@ class Probabilistic(Autoencoder):
 
     @abstractmethod
     def reconstruct(self, batch: Batch, samples: int = 1) -> Any:
-        """Return what `samples` codes from each picture's posterior decode to, for the three measures below."""
+        """Return the batch with `samples` codes per picture decoded, as the three measures below need it."""
 
     @abstractmethod
     def log_likelihood(self, shared: Any) -> Tensor:

@@ -1,8 +1,8 @@
-"""Priors learned over the codes of a trained autoencoder, from which new pictures are drawn.
+"""Priors: distributions of a trained autoencoder's codes, learned to sample new pictures.
 
-The autoencoder is frozen and no part of what is saved: each step it encodes a batch of its own training pictures, and
-the prior learns these codes. Of a VAE they are draws from its posteriors, whose mixture over all pictures is what the
-decoder was trained on; of a VQ-VAE numbers of codes. Three are here, each with its measure in the log: a normalising
+The autoencoder is frozen and not saved with the prior. Each step it encodes a batch of its own training pictures, and
+the prior learns these codes. A VAE gives samples of its posteriors, whose mixture over all pictures is what the decoder
+was trained on; a VQ-VAE gives indices of codes. There are three priors, each with its measure in the log: a normalising
 flow (RealNVP), the second stage of a two-stage VAE, and a transformer over maps of codes.
 """
 
@@ -25,20 +25,20 @@ from pinxit.objectives.objective import Autoencoder, Judgement, Loss, Objective,
 from pinxit.objectives.settings import PriorSettings
 
 STANDARDISING = 100
-"""Steps whose codes say in which units codes are learned."""
+"""Steps over which the mean and deviation of codes are measured."""
 MOST_PLACES = 1024
-"""Codes a picture up to which a transformer sees the whole map."""
+"""The most codes per picture for a transformer, whose attention spans the whole map."""
 
 
 class Prior(Objective):
-    """A distribution of the codes of `autoencoder`, a trained and frozen one, learned; a `Sampler` of its latents."""
+    """A learned distribution of the codes of a trained, frozen autoencoder; a `Sampler` of its latents."""
 
     measure: str
-    """What is lowered, and judged by on held-out pictures."""
+    """The name of the cost that is lowered, and that judges held-out pictures."""
 
     normals: int
     uniforms: int
-    """How many standard normal and uniform numbers a latent is made of."""
+    """How many standard normal and uniform numbers make a latent."""
 
     def __init__(self, settings: PriorSettings, autoencoder: Autoencoder, classes: int) -> None:
         self.settings, self.autoencoder = settings, autoencoder
@@ -49,19 +49,19 @@ class Prior(Objective):
 
     @abstractmethod
     def build(self, classes: int) -> dict[str, nn.Module]:
-        """Return the networks; raises `UsageError` if there are none for such codes."""
+        """Return the networks; raises `UsageError` if they cannot learn such codes."""
 
     @abstractmethod
     def cost(self, batch: Batch, code: Tensor) -> Tensor:
-        """Return what codes (N, ...) of a batch cost, (N,), in the unit of the measure."""
+        """Return the costs (N,) of a batch's codes (N, latent), in the unit of the measure."""
 
     @abstractmethod
     def latents(self, normal: Tensor, uniform: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return latents (N, latent) made of normal (N, normals) and uniform (N, uniforms) draws, of classes (N,)."""
+        """Return latents (N, latent) from normal (N, normals) and uniform (N, uniforms) numbers, and classes (N,)."""
 
     @abstractmethod
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation of every number, (D,) each; `UsageError` if latents are no quantities."""
+        """Return mean and standard deviation of every number, (D,) each; `UsageError` if latents are discrete."""
 
     def players(self) -> tuple[Player, ...]:
         """Return the one player."""
@@ -73,19 +73,19 @@ class Prior(Objective):
         self.autoencoder.networks.to(batch.image.device)
         return self.autoencoder.codes(batch)
 
-    def loss(self, batch: Batch, drawn: Tensor) -> Loss:
+    def loss(self, batch: Batch, code: Tensor) -> Loss:
         """Return the mean cost."""
-        return Loss({self.measure: self.cost(batch, drawn).mean()})
+        return Loss({self.measure: self.cost(batch, code).mean()})
 
     def judge(self, batch: Batch) -> float:
         """Return the mean cost."""
         return self.cost(batch, self.draw(batch)).mean().item()
 
     def preview(self, batch: Batch) -> Tensor:
-        """Return new pictures."""
+        """Return samples."""
         self.autoencoder.networks.to(batch.image.device)
-        drawn = batch.normal(self.normals, stream="preview"), batch.uniform(self.uniforms, stream="preview")
-        latent = self.latents(*drawn, self.label(batch))
+        noise = batch.normal(self.normals, stream="preview"), batch.uniform(self.uniforms, stream="preview")
+        latent = self.latents(*noise, self.label(batch))
         return self.autoencoder.sample(latent, batch.label if self.autoencoder.shape.classes else None)
 
     def label(self, batch: Batch) -> Tensor | None:
@@ -94,12 +94,12 @@ class Prior(Objective):
 
 
 class VectorPrior(Prior):
-    """A prior over codes (N, D) that are quantities, learned in units in which each has mean 0 and deviation 1."""
+    """A prior over real-valued codes (N, D), each number scaled to mean 0 and deviation 1."""
 
     uniforms = 0
 
     def build(self, classes: int) -> dict[str, nn.Module]:
-        """Return the units' buffers and the networks."""
+        """Return the scaling and the networks."""
         if self.autoencoder.discrete:
             raise UsageError(
                 f"--network {self.settings.network} is for real-valued codes, and this run's are quantised; "
@@ -109,21 +109,21 @@ class VectorPrior(Prior):
 
     @abstractmethod
     def build_in_units(self, dimensions: int, classes: int) -> dict[str, nn.Module]:
-        """Return the networks that know codes in these units."""
+        """Return the networks over scaled codes."""
 
     @property
     def standard(self) -> Standard:
-        """The units."""
+        """The scaling of codes."""
         units: Standard = self.networks["standard"]  # type: ignore[assignment]
         return units
 
     def start(self, batch: Batch) -> None:
-        """Let the units be those of the first codes."""
+        """Set the scaling by the first codes."""
         self.standard.follow(self.draw(batch), 1)
 
     @torch.no_grad()
     def after_step(self, batch: Batch) -> None:
-        """Let the units become those of all codes seen in the first steps."""
+        """Average the scaling over the codes of the first steps."""
         if batch.step < STANDARDISING:
             self.standard.follow(self.draw(batch), 1 / (batch.step + 1))
 
@@ -133,7 +133,7 @@ class VectorPrior(Prior):
 
 
 class FlowPrior(VectorPrior):
-    """A normalising flow (Dinh et al., 2017), told in nats a code: the one with an exact density."""
+    """A normalising flow (Dinh et al., 2017) in nats per code; the only one with an exact density."""
 
     measure = "negative_log_likelihood"
 
@@ -141,7 +141,7 @@ class FlowPrior(VectorPrior):
         """Return the flow."""
         self.normals = dimensions
         if dimensions < 2:
-            raise UsageError("--network flow needs codes of 2 numbers or more; --network two-stage does with one")
+            raise UsageError("--network flow needs codes of 2 or more numbers; --network two-stage works with 1")
         return {"flow": Flow(dimensions, self.settings.width, self.settings.depth, classes)}
 
     @property
@@ -155,12 +155,12 @@ class FlowPrior(VectorPrior):
         return self.standard.log_volume - self.flow.log_density(self.standard(code), self.label(batch))
 
     def latents(self, normal: Tensor, uniform: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return the codes (N, D) of normal numbers (N, D)."""
+        """Return codes (N, D) from normal numbers (N, D)."""
         return self.standard.inverse(self.flow.inverse(normal, label))
 
 
 class SecondStage(VectorPrior):
-    """A VAE over codes, with as long a code of its own and a learned noise (Dai and Wipf, 2019), in nats a code."""
+    """A VAE over codes, with equally long codes and a learned noise (Dai and Wipf, 2019), in nats per code."""
 
     measure = "negative_elbo"
 
@@ -174,11 +174,11 @@ class SecondStage(VectorPrior):
 
     @property
     def log_noise(self) -> Tensor:
-        """The logarithm of the noise's deviation, their gamma, in the codes' units."""
+        """The logarithm of the noise's deviation (their gamma), for scaled codes."""
         return self.networks["noise"].get_parameter("log")
 
     def cost(self, batch: Batch, code: Tensor) -> Tensor:
-        """Return -ELBO of codes (N, D) in nats, by one draw of the code's code."""
+        """Return -ELBO of codes (N, D) in nats, by one sample of the second stage's code."""
         code, label = self.standard(code), self.label(batch)
         mean, log_variance = self.networks["encoder"](code, label).chunk(2, dim=1)
         own = mean + (log_variance / 2).exp() * batch.normal(code.shape[1], stream="second stage")
@@ -186,13 +186,13 @@ class SecondStage(VectorPrior):
         return self.standard.log_volume + (kl_to_normal(mean, log_variance) - log_p).sum(1)
 
     def latents(self, normal: Tensor, uniform: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return the codes (N, D) of normal numbers (N, 2 D): of their own codes, and of the noise."""
+        """Return codes (N, D) from normal numbers (N, 2 D): the second stage's codes, and the noise."""
         own, noise = normal.chunk(2, dim=1)
         return self.standard.inverse(self.networks["decoder"](own, label) + self.log_noise.exp() * noise)
 
 
 class TransformerPrior(Prior):
-    """A transformer over maps of codes (after Esser et al., 2021), told in bits a code."""
+    """A transformer over maps of codes (after Esser et al., 2021), in bits per code."""
 
     measure = "bits_a_code"
     normals = 0
@@ -210,7 +210,7 @@ class TransformerPrior(Prior):
                 "train the run with more --halvings"
             )
         if width % HEAD:
-            raise UsageError(f"--width {width}: the transformer's is a multiple of {HEAD}")
+            raise UsageError(f"--width {width}: a transformer needs a multiple of {HEAD}")
         self.uniforms = coder.latent
         network = CodeTransformer(coder.codebook_size, coder.latent, width, self.settings.depth, classes)
         return {"transformer": network}
@@ -227,7 +227,7 @@ class TransformerPrior(Prior):
         return F.cross_entropy(logits.mT, code, reduction="none").mean(1) / math.log(2)
 
     def latents(self, normal: Tensor, uniform: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return maps of codes (N, P) int64 of uniform numbers (N, P)."""
+        """Return maps of codes (N, P) int64 from uniform numbers (N, P)."""
         return self.transformer.draw(uniform, label)
 
     def moments(self) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Recognition: one player, a classifier, lowers the cross entropy of the true classes."""
+"""Recognition: a classifier lowers the cross entropy of the true classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pinxit.objectives.optimiser import Optimiser
 
 
 class Recognition(Objective):
-    """A classifier of labelled pictures; its pictures are those of the batch, from the least surely recognised on."""
+    """A classifier of labelled pictures."""
 
     model = ("classifier",)
 
@@ -27,12 +27,12 @@ class Recognition(Objective):
         return (Player("classifier", self.networks["classifier"], self.loss, self.optimiser),)
 
     def draw(self, batch: Batch) -> None:
-        """Nothing is drawn."""
+        """The one player shares nothing."""
 
-    def loss(self, batch: Batch, drawn: None) -> Loss:
+    def loss(self, batch: Batch, shared: None) -> Loss:
         """Return the mean cross entropy in nats."""
         if batch.label is None:
-            raise DataError("a classifier learns from labels, and this set has none")
+            raise DataError("training a classifier needs labels, and this set has none")
         return Loss({"cross_entropy": F.cross_entropy(self.logits(batch.image), batch.label)})
 
     def logits(self, image: Tensor) -> Tensor:
@@ -41,6 +41,6 @@ class Recognition(Objective):
         return logits.float()
 
     def preview(self, batch: Batch) -> Tensor:
-        """Return the batch's pictures, the least surely recognised first."""
-        sureness = self.logits(batch.image).softmax(1).amax(1)
-        return batch.image[sureness.argsort(stable=True)]
+        """Return the batch's pictures, the least confidently classified first."""
+        confidence = self.logits(batch.image).softmax(1).amax(1)
+        return batch.image[confidence.argsort(stable=True)]

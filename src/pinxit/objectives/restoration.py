@@ -1,15 +1,15 @@
-"""Restoration: a network learns to undo a degradation, from clean pictures that are spoiled anew in every step.
+"""Restoration: a network learns to undo a degradation that is applied to clean pictures in every step.
 
-Which one is the settings' word, so denoising, inpainting, enlarging, deblurring and JPEG repair are this one class.
-What the network comes near is a row of `TARGETS`: the clean picture; or, where no picture is clean, another draw of the
-noise (Noise2Noise, Lehtinen et al., 2018), pixels that were hidden from it (Noise2Void, Krull et al., 2019), or
-neighbouring pixels (Neighbor2Neighbor, Huang et al., 2021): all three have the clean picture as their mean, if the
-noise's mean is zero and pixels' noises are independent.
+The settings choose the degradation, so denoising, inpainting, enlarging, deblurring and JPEG repair are one class.
+The target is a row of `TARGETS`: the clean picture; or, without clean pictures, another draw of the noise (Noise2Noise,
+Lehtinen et al., 2018), pixels hidden from the network (Noise2Void, Krull et al., 2019), or neighbouring pixels
+(Neighbor2Neighbor, Huang et al., 2021). The mean of all three is the clean picture if the noise has mean zero and is
+independent from pixel to pixel.
 
-Noise is seen by the network itself (blind, as DnCNN-B) unless it is told its level in a plane beside the picture (as
-FFDNet), which a share of the pictures in training can be; a level of 0 says that it is not known. Holes are told in a
-plane too, 1 where the picture is unknown, and there alone does the network change it: it is given a picture whose holes
-are bridged already (`nets.bridge`), and adds what a smooth bridge lacks.
+The network estimates the noise itself (blind, as DnCNN-B) unless its level is given in a plane beside the picture (as
+FFDNet), which training can do for a share of the pictures; a level of 0 means unknown. Holes are given in a plane too,
+1 where the picture is unknown. Only there does the network change the picture: it gets a picture whose holes are
+bridged smoothly (`nets.bridge`) and adds what the bridge lacks.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from pinxit.nets import residual
 from pinxit.nets.bridge import CELL, REACH, bridged
 from pinxit.nets.restoration import UNet
 from pinxit.nets.shapes import PictureShape
+from pinxit.objectives.adversarial import discriminator_loss, generator_term
 from pinxit.objectives.objective import Judgement, Loss, Objective, Player
 from pinxit.objectives.settings import RestorationSettings, alternatives
 
@@ -43,8 +44,8 @@ HIDDEN, WINDOW = 1 / 6, 5
 
 
 @dataclass(frozen=True)
-class Spoiled:
-    """Degraded pictures (N, C, h, w), and what the network is told of them, planes (N, P, h, w) or None."""
+class Inputs:
+    """Degraded pictures (N, C, h, w), planes (N, P, h, w) or None beside them, and masks (N, 1, h, w) or None."""
 
     image: Tensor
     planes: Tensor | None
@@ -52,20 +53,20 @@ class Spoiled:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """One step: what pictures are to come near, as far as `counts` (N, 1 or C, H, W) says, and what they are.
+class Restored:
+    """One step: targets and restored pictures, compared with the weights `counts` (N, 1 or C, H, W) if given.
 
-    `expected` is None or what the difference restored - wanted has as its mean, (N, C, H, W).
+    `expected` (N, C, H, W), if given, is the expected difference restored - target.
     """
 
-    wanted: Tensor
-    restored: Tensor
+    target: Tensor
+    image: Tensor
     counts: Tensor | None = None
     expected: Tensor | None = None
 
 
 class Restoration(Objective):
-    """A network from degraded pictures to restored ones, and perhaps a discriminator between these and clean ones."""
+    """A network from degraded to restored pictures, and optionally a discriminator between these and clean ones."""
 
     model = ("restorer",)
 
@@ -99,45 +100,45 @@ class Restoration(Objective):
 
     @property
     def radius(self) -> int:
-        """How far, in pixels of what it is given, a restored pixel looks."""
+        """The receptive field of a restored pixel, in pixels of the input to each side."""
         return self.restorer.radius + (REACH if self.holes else 0)
 
     @property
     def stride(self) -> int:
-        """What the origins of tiles must be multiples of."""
+        """Origins of tiles must be multiples of this, in pixels of the input."""
         return math.lcm(self.restorer.stride, CELL if self.holes else 1)
 
     def players(self) -> tuple[Player, ...]:
-        """Return the network, and before it the discriminator, if there is one."""
+        """Return the network, and before it the discriminator if there is one."""
         restorer = Player("restorer", self.networks["restorer"], self.loss, self.settings.player_optimiser())
         if "discriminator" not in self.networks:
             return (restorer,)
         judging = self.settings.player_optimiser(self.settings.discriminator_rate)
         return Player("discriminator", self.networks["discriminator"], self.discriminator_loss, judging), restorer
 
-    def draw(self, batch: Batch) -> Drawn:
-        """Return what the settings' target makes of the batch."""
+    def draw(self, batch: Batch) -> Restored:
+        """Return the batch restored, with the targets the settings ask for."""
         return self.target(self, batch)
 
     def clean(self, batch: Batch) -> Tensor:
-        """Return the batch's pictures, the asked share of them grey."""
+        """Return the batch's pictures, a share `grey` of them as grey ones."""
         grey = batch.uniform(stream="grey") < self.settings.grey
         return luma(batch.image, BT601).where(grey[:, None, None, None], batch.image)
 
-    def spoiled(self, batch: Batch, stream: str = "degrade") -> Spoiled:
-        """Return the batch's pictures degraded, each by its own draws of `stream`; grey ones alike in all channels."""
+    def inputs(self, batch: Batch, stream: str = "degrade") -> Inputs:
+        """Return the batch's pictures degraded, each by its own draws of `stream`; grey ones stay grey."""
         clean = self.clean(batch)
         if not self.chains:
-            return Spoiled(clean, None, None)
+            return Inputs(clean, None, None)
         rows = degraded(self.chains, clean, batch, stream)
         image = torch.stack([row.image for row in rows]).to(clean.device)
         mask = torch.stack([row.mask for row in rows if row.mask is not None]).to(clean.device) if self.holes else None
         level = clean.new_tensor([row.level or 0.0 for row in rows])
-        told = batch.uniform(stream="told") < self.settings.told
-        return Spoiled(image, self.planes(image, mask, level * told), mask)
+        given = batch.uniform(stream="told") < self.settings.told
+        return Inputs(image, self.planes(image, mask, level * given), mask)
 
     def planes(self, image: Tensor, mask: Tensor | None, level: Tensor) -> Tensor | None:
-        """Return what the network is told of pictures (N, C, H, W): their holes, and the noise's level (N,)."""
+        """Return the planes beside pictures (N, C, H, W): their holes, and the noise's level (N,)."""
         planes = [mask] if mask is not None else []
         if self.settings.told:
             planes.append(level[:, None, None, None].expand(-1, 1, *image.shape[-2:]))
@@ -146,45 +147,40 @@ class Restoration(Objective):
     def restore(self, image: Tensor, mask: Tensor | None = None, level: float = 0.0) -> Tensor:
         """Return degraded pictures (N, C, h, w) restored, (N, C, scale h, scale w); not clipped.
 
-        `mask` (N, 1, h, w) is 1 where the picture is not known, for a network that fills holes; what lies there is not
-        looked at. `level` is the noise's standard deviation in units of the image range, 0 if it is not known.
+        `mask` (N, 1, h, w), for a network that fills holes, is 1 where the picture is unknown; pixels there have no
+        influence. `level` is the noise's standard deviation in units of the image range, 0 if unknown.
         """
         if (mask is not None) != self.holes:
             raise UsageError(
                 "this network fills holes and needs a mask" if self.holes else "this network takes no mask"
             )
-        return self.apply(Spoiled(image, self.planes(image, mask, image.new_full((len(image),), level)), mask))
+        return self.apply(Inputs(image, self.planes(image, mask, image.new_full((len(image),), level)), mask))
 
-    def apply(self, spoiled: Spoiled) -> Tensor:
-        """Return what the network makes of degraded pictures; of those with holes, bridged, it changes these alone."""
-        if spoiled.mask is None:
-            restored: Tensor = self.restorer(spoiled.image, spoiled.planes)
+    def apply(self, inputs: Inputs) -> Tensor:
+        """Return degraded pictures restored; with masks, the holes are bridged and only they change."""
+        if inputs.mask is None:
+            restored: Tensor = self.restorer(inputs.image, inputs.planes)
             return restored
-        bridge = bridged(spoiled.image, spoiled.mask)
-        return bridge + spoiled.mask * (self.restorer(bridge, spoiled.planes) - bridge)
+        bridge = bridged(inputs.image, inputs.mask)
+        return bridge + inputs.mask * (self.restorer(bridge, inputs.planes) - bridge)
 
-    def loss(self, batch: Batch, drawn: Drawn) -> Loss:
-        """Return the reconstruction's loss, and what a frozen network and the discriminator say, weighted."""
+    def loss(self, batch: Batch, restored: Restored) -> Loss:
+        """Return the reconstruction loss and the weighted perceptual and adversarial terms."""
         of_values = RECONSTRUCTION[self.settings.loss]
-        terms = {"reconstruction": counted(of_values(drawn.restored, drawn.wanted), drawn.counts)}
-        if drawn.expected is not None:
-            terms["consistency"] = of_values(drawn.restored - drawn.expected, drawn.wanted).mean()
+        terms = {"reconstruction": weighted_mean(of_values(restored.image, restored.target), restored.counts)}
+        if restored.expected is not None:
+            terms["consistency"] = of_values(restored.image - restored.expected, restored.target).mean()
         if weight := self.settings.perceptual:
-            terms["perceptual"] = weight * perceptual_distance(drawn.restored, drawn.wanted).mean()
+            terms["perceptual"] = weight * perceptual_distance(restored.image, restored.target).mean()
         if weight := self.settings.adversarial:
-            fake_scores = self.score(drawn.restored)
-            real_scores = fake_scores.detach()
-            if self.adversarial.paired:
-                with torch.no_grad():
-                    real_scores = self.score(drawn.wanted)
-            terms["adversarial"] = weight * self.adversarial.generator(real_scores, fake_scores)
+            term = generator_term(self.adversarial, self.score, restored.target, restored.image)
+            terms["adversarial"] = weight * term
         return Loss(terms)
 
-    def discriminator_loss(self, batch: Batch, drawn: Drawn) -> Loss:
-        """Return the adversarial loss of the discriminator, to which restored pictures are the fakes."""
-        real_scores, fake_scores = self.score(drawn.wanted), self.score(drawn.restored.detach())
-        readings = {"real_score": real_scores.detach().mean(), "fake_score": fake_scores.detach().mean()}
-        return Loss({"adversarial": self.adversarial.discriminator(real_scores, fake_scores)}, readings)
+    def discriminator_loss(self, batch: Batch, restored: Restored) -> Loss:
+        """Return the discriminator's loss, with restored pictures as the fakes."""
+        real_scores, fake_scores = self.score(restored.target), self.score(restored.image.detach())
+        return discriminator_loss(self.adversarial, real_scores, fake_scores)
 
     def score(self, image: Tensor) -> Tensor:
         """Return the discriminator's scores (N,)."""
@@ -192,97 +188,96 @@ class Restoration(Objective):
         return scores.float()
 
     def judge(self, batch: Batch) -> float:
-        """Return the mean PSNR in decibels of restored pictures, clipped to [0, 1], by the clean ones."""
+        """Return the mean PSNR in decibels of restored pictures, clipped to [0, 1], against the clean ones."""
         parts = [batch.rows(start, start + JUDGED_AT_ONCE) for start in range(0, len(batch), JUDGED_AT_ONCE)]
         return float(
-            torch.cat([clipped_psnr(self.apply(self.spoiled(part)), self.clean(part)) for part in parts]).mean()
+            torch.cat([clipped_psnr(self.apply(self.inputs(part)), self.clean(part)) for part in parts]).mean()
         )
 
     def preview(self, batch: Batch) -> Tensor:
-        """Return pictures, each followed by its degraded and its restored form, as many as make a square of triples."""
-        shown = to_show(batch)
-        spoiled = self.spoiled(shown)
-        given = F.interpolate(spoiled.image, scale_factor=float(self.scale))
-        return triples(self.clean(shown), given, self.apply(spoiled))
+        """Return pictures, each followed by its degraded and its restored form, as many as fill a square sheet."""
+        shown = sheet_rows(batch)
+        inputs = self.inputs(shown)
+        enlarged = F.interpolate(inputs.image, scale_factor=float(self.scale))
+        return in_threes(self.clean(shown), enlarged, self.apply(inputs))
 
     def _check(self) -> None:
-        """Raise if the settings ask for what the degradations do not allow."""
+        """Raise `UsageError` if the degradations do not allow what the settings ask for."""
         settings = self.settings
         if any(chain.masks != self.holes or chain.shrinks != self.scale for chain in self.chains):
-            raise UsageError(f"--degrade {settings.degrade!r}: all or none must leave holes, and all shrink alike")
+            raise UsageError(f"--degrade {settings.degrade!r}: all must leave holes or none, and shrink by one factor")
         if self.shape.size % self.scale or (self.holes and self.scale > 1):
             raise UsageError(
-                f"--degrade {settings.degrade!r}: --size must be a multiple of {self.scale}, and there must be no holes"
+                f"--degrade {settings.degrade!r}: --size must be a multiple of {self.scale}; shrinking excludes holes"
             )
         if settings.target != "clean" and (self.holes or self.scale > 1):
-            raise UsageError(f"--target {settings.target} is for noise; holes and lost pixels need --target clean")
+            raise UsageError(f"--target {settings.target} is for noise; holes and shrinking need --target clean")
         if settings.told and not all(isinstance(chain.steps[0], Noise) for chain in self.chains):
-            raise UsageError(f"--told: {settings.degrade!r} does not begin with noise, whose level is what can be told")
+            raise UsageError(f"--told gives the level of noise, and {settings.degrade!r} does not begin with noise")
 
 
-def clean_target(objective: Restoration, batch: Batch) -> Drawn:
-    """Return restored pictures and the clean ones; where there are holes, the holes count."""
-    spoiled = objective.spoiled(batch)
-    return Drawn(objective.clean(batch), objective.apply(spoiled), spoiled.mask)
+def clean_target(objective: Restoration, batch: Batch) -> Restored:
+    """Return restored pictures with the clean ones as targets; if there are holes, only they count."""
+    inputs = objective.inputs(batch)
+    return Restored(objective.clean(batch), objective.apply(inputs), inputs.mask)
 
 
-def noisy_target(objective: Restoration, batch: Batch) -> Drawn:
-    """Return restored pictures and another draw of the noise on the same ones (Lehtinen et al., 2018, eq. 6)."""
-    return Drawn(objective.spoiled(batch, "second").image, objective.apply(objective.spoiled(batch)))
+def noisy_target(objective: Restoration, batch: Batch) -> Restored:
+    """Return restored pictures with another draw of the noise as targets (Lehtinen et al., 2018, eq. 6)."""
+    return Restored(objective.inputs(batch, "second").image, objective.apply(objective.inputs(batch)))
 
 
-def blind_spot_target(objective: Restoration, batch: Batch) -> Drawn:
-    """Return what the network makes of pictures in which some pixels are replaced, and these pixels as they were.
+def blind_spot_target(objective: Restoration, batch: Batch) -> Restored:
+    """Return pictures restored after some pixels were replaced, with these pixels as they were as targets.
 
-    Krull et al., 2019, section 3.4: hidden pixels are replaced by one drawn from the 5 x 5 around, itself left out.
-    Differs from it: one in six is hidden, not one in 64, for only of these is anything learned in a step. The mean of
-    what is around them must not take their place: a network then trusts what it finds there, and in use that is noise.
+    Krull et al., 2019, section 3.4: hidden pixels are replaced by a random one of the 5 x 5 around, without themselves.
+    Differs from it: one in six is hidden, not one in 64, because a step learns only from these. Replacing pixels by the
+    mean of their surroundings would fail: the network would learn to trust the pixel itself, which in use is noisy.
     """
-    spoiled = objective.spoiled(batch)
-    image = spoiled.image
+    inputs = objective.inputs(batch)
+    image = inputs.image
     high, wide = image.shape[-2:]
     hidden = (batch.uniform(1, high, wide, stream="hidden") < HIDDEN).float()
     place = (batch.uniform(high, wide, stream="neighbour") * (WINDOW**2 - 1)).long()
-    place += (place >= WINDOW**2 // 2).long()  # the middle is left out
+    place += (place >= WINDOW**2 // 2).long()  # skips the centre
     reach = WINDOW // 2
     down = torch.arange(high, device=image.device)[:, None] + place // WINDOW - reach
     across = torch.arange(wide, device=image.device) + place % WINDOW - reach
     there = reflected(down, high) * wide + reflected(across, wide)
-    drawn = image.flatten(2).gather(2, there.flatten(1)[:, None].expand(-1, image.shape[1], -1)).view_as(image)
-    given = Spoiled(image.lerp(drawn, hidden), spoiled.planes, None)
-    return Drawn(image, objective.apply(given), hidden)
+    others = image.flatten(2).gather(2, there.flatten(1)[:, None].expand(-1, image.shape[1], -1)).view_as(image)
+    return Restored(image, objective.apply(Inputs(image.lerp(others, hidden), inputs.planes, None)), hidden)
 
 
-def neighbours_target(objective: Restoration, batch: Batch) -> Drawn:
-    """Return what the network makes of one pixel of each 2 x 2, and the pixel beside it (Huang et al., 2021, eq. 9).
+def neighbours_target(objective: Restoration, batch: Batch) -> Restored:
+    """Return one pixel of each 2 x 2 restored, with the pixel beside it as target (Huang et al., 2021, eq. 9).
 
-    `expected` is what the two differ by in the restored whole, which takes no gradient; its weight gamma is 1.
+    `expected` is the difference of the two in the restored whole picture, without gradient; its weight gamma is 1.
     """
-    spoiled = objective.spoiled(batch)
-    choice = batch.uniform(spoiled.image.shape[-2] // 2, spoiled.image.shape[-1] // 2, stream="neighbour")
-    one, other = subsampled(spoiled.image, choice)
+    inputs = objective.inputs(batch)
+    choice = batch.uniform(inputs.image.shape[-2] // 2, inputs.image.shape[-1] // 2, stream="neighbour")
+    one, other = subsampled(inputs.image, choice)
     with torch.no_grad():
-        restored_one, restored_other = subsampled(objective.apply(spoiled), choice)
-    planes = None if spoiled.planes is None else spoiled.planes[..., : one.shape[-2], : one.shape[-1]]
-    given = Spoiled(one, planes, None)
-    return Drawn(other, objective.apply(given), expected=restored_one - restored_other)
+        restored_one, restored_other = subsampled(objective.apply(inputs), choice)
+    planes = None if inputs.planes is None else inputs.planes[..., : one.shape[-2], : one.shape[-1]]
+    restored = objective.apply(Inputs(one, planes, None))
+    return Restored(other, restored, expected=restored_one - restored_other)
 
 
-TARGETS: dict[str, Callable[[Restoration, Batch], Drawn]] = {
+TARGETS: dict[str, Callable[[Restoration, Batch], Restored]] = {
     "clean": clean_target,
     "noisy": noisy_target,
     "blind-spot": blind_spot_target,
     "neighbours": neighbours_target,
 }
 
-# Of the pixels 0 1 / 2 3 of a cell, two that lie beside each other, in either order.
+# All ordered pairs of adjacent pixels of a 2 x 2 cell, numbered 0 1 / 2 3.
 PAIRS = ((0, 1), (0, 2), (1, 0), (1, 3), (2, 0), (2, 3), (3, 1), (3, 2))
 
 
 def subsampled(image: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
-    """Return two pictures (N, C, H/2, W/2) of pixels beside each other, a pair of `PAIRS` drawn by `choice` in [0, 1).
+    """Return two pictures (N, C, H/2, W/2) of adjacent pixels; `choice` in [0, 1) picks a pair of `PAIRS` per cell.
 
-    An odd last row or column is left out.
+    An odd last row or column is dropped.
     """
     high, wide = choice.shape[1:]
     cells = F.pixel_unshuffle(image[..., : 2 * high, : 2 * wide], 2).unflatten(1, (-1, 4))
@@ -293,9 +288,9 @@ def subsampled(image: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def degraded(chains: Sequence[Chain], clean: Tensor, batch: Batch, stream: str) -> list[Degraded]:
-    """Return a batch's pictures (N, C, H, W), each degraded by one of the chains, by its own draws of `stream`.
+    """Return pictures (N, C, H, W), each degraded by a random one of the chains, by its own draws of `stream`.
 
-    They lie on the processor; grey ones are alike in all channels.
+    They are on the CPU; grey pictures stay grey.
     """
     chosen = [chains[int(place * len(chains))] for place in batch.uniform(stream="chain").tolist()]
     each = zip(chosen, clean.cpu(), batch.generators(stream), strict=True)
@@ -303,31 +298,31 @@ def degraded(chains: Sequence[Chain], clean: Tensor, batch: Batch, stream: str) 
     return [replace(row, image=row.image.expand(clean.shape[1], -1, -1)) for row in rows]
 
 
-def counted(values: Tensor, counts: Tensor | None) -> Tensor:
-    """Return the mean over pictures of each one's mean value, of the pixels that count."""
+def weighted_mean(values: Tensor, counts: Tensor | None) -> Tensor:
+    """Return the mean over pictures of each picture's mean value, weighted by `counts`."""
     if counts is None:
         return values.mean()
     counts = counts.expand_as(values)
     return ((values * counts).flatten(1).sum(1) / counts.flatten(1).sum(1).clamp(min=1)).mean()
 
 
-def to_show(batch: Batch) -> Batch:
-    """Return the rows of a batch whose triples make a square."""
+def sheet_rows(batch: Batch) -> Batch:
+    """Return as many rows of a batch as fill a square sheet with three pictures each."""
     return batch.rows(0, 3 * max(1, math.isqrt(len(batch) // 3)) ** 2)
 
 
-def triples(clean: Tensor, given: Tensor, restored: Tensor) -> Tensor:
-    """Return pictures (N, C, H, W), each followed by what was given of it and what was made of that, in [0, 1]."""
+def in_threes(clean: Tensor, given: Tensor, restored: Tensor) -> Tensor:
+    """Return pictures (N, C, H, W), each followed by its input and its result, clipped to [0, 1]."""
     return torch.stack([clean, given, restored], dim=1).flatten(0, 1).clamp(0, 1)
 
 
 def as_grey(image: Tensor) -> Tensor:
-    """Return a picture (3, H, W) whose channels are equal as one channel, others as they are."""
+    """Return a picture (3, H, W) with equal channels as one channel, others unchanged."""
     grey = len(image) == 3 and torch.equal(image[0], image[1]) and torch.equal(image[1], image[2])
     return image[:1] if grey else image
 
 
 def reflected(places: Tensor, side: int) -> Tensor:
-    """Return places on a line of pixels 0 to side - 1, those beyond its ends reflected at the first and last pixel."""
+    """Return positions on pixels 0 to side - 1, those beyond an end reflected at the first or last pixel."""
     inside = places.abs()
     return (side - 1 - (side - 1 - inside).abs()).clamp(min=0)

@@ -1,4 +1,4 @@
-"""The settings of every objective. No torch here, so that help and forms cost nothing."""
+"""The settings of every objective. This module imports no torch, so that help and forms are fast."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.losses.latent import PENALTIES
 from pinxit.losses.likelihood import LIKELIHOODS
 from pinxit.losses.reconstruction import RECONSTRUCTION
+from pinxit.objectives.networks import GAN_NETWORKS, VAE_NETWORKS
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
 from pinxit.settings import Place, Settings
 
@@ -36,10 +37,12 @@ DISCRIMINATOR_RATE = "Step size of the discriminator at its highest; --learning-
 
 
 class ObjectiveSettings(Settings):
-    """What every objective has: an optimiser, settings of its pictures and its training, and a way to build it."""
+    """What every objective has: an optimiser, defaults for its pictures and training, and `build`."""
 
+    noun: ClassVar[str] = "model"
+    """What a model of this kind is called in a sentence."""
     pictures: ClassVar[type[DataSettings]] = DataSettings
-    """The settings of pictures, whose defaults are the objective's."""
+    """The settings of its pictures, with this objective's defaults."""
     training: ClassVar[Mapping[str, Any]] = {}
     """Defaults of the training settings that differ from those of other objectives."""
     usual_prior: ClassVar[str | None] = None
@@ -71,45 +74,49 @@ class ObjectiveSettings(Settings):
         )
 
     def others(self) -> Path | None:
-        """Return where a second set of pictures lies, drawn beside the first; None where the objective has none.
+        """Return the path of a second set of pictures, which batches carry beside the first; None without one.
 
-        Raises `UsageError` if files that the settings name are not asked for as they must be.
+        Raises `UsageError` or `DataError` if the settings that name files are inconsistent or a file is missing.
         """
         return None
 
     def sheet(self) -> str:
-        """Return what the objective's preview shows, for a caption."""
+        """Return a caption of the preview."""
         return "pictures, each beside its reconstruction"
 
 
 class GANSettings(ObjectiveSettings):
-    """A generator against a discriminator. The defaults are what we measured to be good and fast: docs/results.md."""
+    """A generator against a discriminator. The defaults were measured to be good and fast: docs/results.md."""
+
+    noun: ClassVar[str] = "GAN"
 
     learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
     beta1: float = Field(0.5, ge=0, lt=1, description=BETA1)
-    network: Literal["dcgan", "residual", "plain", "dense"] = Field(
+    network: Literal[*GAN_NETWORKS] = Field(  # type: ignore[valid-type]
         "dcgan",
-        description="Networks: strided convolutions (Radford 2016), residual blocks, the same without their skip "
-        "connections, or the fully connected pair of Goodfellow 2014.",
+        description="Networks: dcgan has strided convolutions (Radford 2016), residual residual blocks, plain the same "
+        "without skip connections, dense the fully connected layers of Goodfellow 2014.",
     )
     loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
-        "non-saturating", description="Adversarial loss, of the scores of real and fake."
+        "non-saturating", description="Adversarial loss of the scores of real pictures and fakes."
     )
-    channels: int = Field(32, ge=1, le=1024, description="Width of the networks at the largest map, in channels.")
+    channels: int = Field(32, ge=1, le=1024, description="Channels of the networks at the largest map; more is slower.")
     latent: int = Field(64, ge=1, le=4096, description="Length of the latent vector.")
-    conditional: bool = Field(False, description="Learn the data's classes, so that one can be asked for.")
+    conditional: bool = Field(False, description="Learn the data's classes, so that samples of one can be requested.")
     discriminator_norm: Literal["batch", "none"] = Field(
-        "batch", description="Normalisation in the discriminator of the network 'dcgan'; the others have none."
+        "batch", description="Normalisation in the discriminator of the network dcgan; the others have none."
     )
-    discriminator_steps: int = Field(1, ge=1, le=100, description="Discriminator steps for each generator step.")
+    discriminator_steps: int = Field(1, ge=1, le=100, description="Discriminator steps per generator step.")
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
-    r1: float = Field(0.0, ge=0, description="Weight gamma of the squared gradient at real pictures, times 1/2.")
-    r2: float = Field(0.0, ge=0, description="Weight gamma of the squared gradient at fakes, times 1/2.")
-    gradient_penalty: float = Field(0.0, ge=0, description="Weight of WGAN-GP's penalty between real and fake.")
+    r1: float = Field(0.0, ge=0, description="Weight of the R1 penalty, half the squared gradient at real pictures.")
+    r2: float = Field(0.0, ge=0, description="Weight of the R2 penalty, half the squared gradient at fakes.")
+    gradient_penalty: float = Field(0.0, ge=0, description="Weight of the WGAN-GP penalty; 10 is usual.")
     latent_gradient: float = Field(
-        0.0, ge=0, description="Weight of ||dG/dz||^2 a pixel, an estimate of the squared norm of G's Jacobian."
+        0.0,
+        ge=0,
+        description="Weight of the generator's squared Jacobian norm per pixel; larger is smoother.",
     )
-    weight_clip: float = Field(0.0, ge=0, description="Largest weight of the discriminator, 0 for no limit (WGAN).")
+    weight_clip: float = Field(0.0, ge=0, description="Limit of the discriminator's weights (WGAN); 0 for none.")
 
     def build(self, shape: PictureShape) -> GAN:
         """Return the GAN for pictures of this shape."""
@@ -119,77 +126,91 @@ class GANSettings(ObjectiveSettings):
         penalised = self.r1 or self.r2 or self.gradient_penalty
         if penalised and self.network == "dcgan" and self.discriminator_norm == "batch":
             raise UsageError(
-                "--r1, --r2 and --gradient-penalty look at single pictures and batch normalisation mixes them; "
-                "add --discriminator-norm none"
+                "--r1, --r2 and --gradient-penalty need gradients of single pictures, and batch normalisation mixes "
+                "pictures; add --discriminator-norm none"
             )
-        if self.loss == "wasserstein" and not (self.gradient_penalty or self.weight_clip):
-            raise UsageError("--loss wasserstein needs --gradient-penalty 10 or --weight-clip 0.01 to mean a distance")
+        if ADVERSARIAL[self.loss].bounded and not (self.gradient_penalty or self.weight_clip):
+            raise UsageError(
+                f"--loss {self.loss} needs a bounded discriminator: add --gradient-penalty 10 or --weight-clip 0.01"
+            )
         return GAN(self, shape)
 
     def sheet(self) -> str:
-        """Return what the preview shows: new pictures."""
-        return "new pictures, from latents fixed at the start"
+        """Return a caption of the preview: samples."""
+        return "samples from latents fixed at the start"
 
 
 class VAESettings(ObjectiveSettings):
-    """An encoder to short codes and a decoder back to pictures: the variational autoencoder and its kin."""
+    """An encoder to short codes and a decoder back to pictures: the variational autoencoder and its relatives."""
+
+    noun: ClassVar[str] = "VAE"
 
     usual_prior = "flow"
 
-    network: Literal["convolutional", "residual", "dense"] = Field(
+    network: Literal[*VAE_NETWORKS] = Field(  # type: ignore[valid-type]
         "convolutional",
         description="Networks: strided convolutions, residual blocks, or fully connected layers for small pictures.",
     )
     channels: int = Field(
-        32, ge=1, le=1024, description="Width of the networks at the largest map, in channels; of dense ones times 8."
+        32,
+        ge=1,
+        le=1024,
+        description="Channels of the networks at the largest map; dense networks have 8 units per channel.",
     )
-    latent: int = Field(64, ge=1, le=1024, description="Length of the code.")
+    latent: int = Field(64, ge=1, le=1024, description="Length of the code; longer keeps more detail.")
     levels: int = Field(
-        1, ge=1, le=16, description="Levels of the code, each read in the light of those above it (ladder VAE)."
+        1, ge=1, le=16, description="Levels of the code (ladder VAE); each depends on the levels above it."
     )
-    conditional: bool = Field(False, description="Learn the data's classes, so that one can be asked for.")
+    conditional: bool = Field(False, description="Learn the data's classes, so that samples of one can be requested.")
     likelihood: Literal[*LIKELIHOODS] = Field(  # type: ignore[valid-type]
         "gaussian",
-        description="What a picture is given its code: black and white by chance, with Gaussian noise, or one of 256 "
-        "levels.",
+        description="Distribution of a pixel value given the code: bernoulli for black and white, gaussian for noisy "
+        "greys, logistic for 256 levels.",
     )
     noise: float | None = Field(
-        None, gt=0, le=1, description="Noise of the likelihood in units of the image range; learned if not given."
+        None,
+        gt=0,
+        le=1,
+        description="Noise of the likelihood in units of the image range; learned if omitted.",
     )
-    binarise: bool = Field(False, description="Draw grey pictures anew as black and white in every step.")
+    binarise: bool = Field(
+        False, description="In every step, make each grey pixel white with the probability of its grey, else black."
+    )
     penalty: Literal[*PENALTIES] = Field(  # type: ignore[valid-type]
         "kl",
-        description="What keeps the codes together: KL (VAE), total correlation (beta-TC-VAE), KL and MMD (InfoVAE); "
-        "for codes that are points, MMD (WAE), their squared length (RAE), or nothing.",
+        description="Penalty on codes: kl (VAE), tc, total correlation (beta-TC-VAE), info, KL and MMD (InfoVAE); for "
+        "codes that are points: mmd (WAE), l2, squared length (RAE), none.",
     )
     beta: float | None = Field(
         None,
         ge=0,
-        description="Weight of the penalty; if not given, "
+        description="Weight of the penalty; larger keeps codes closer to the prior. If omitted, "
         + ", ".join(f"{row.weight:g} for {name}" for name, row in PENALTIES.items())
         + ".",
     )
-    beta_warmup: int = Field(0, ge=0, description="Steps over which the weight rises from zero.")
-    free_bits: float = Field(0.0, ge=0, description="Nats of KL a dimension that cost nothing.")
-    importance: int = Field(1, ge=1, le=1000, description="Latents a picture in the importance-weighted bound (IWAE).")
+    beta_warmup: int = Field(0, ge=0, description="Steps over which the penalty's weight rises from 0.")
+    free_bits: float = Field(0.0, ge=0, description="KL in nats per dimension that is not penalised.")
+    importance: int = Field(
+        1, ge=1, le=1000, description="Latents per picture in the bound of the IWAE; 1 for the ELBO."
+    )
     pseudo_inputs: int = Field(
-        0, ge=0, le=10_000, description="Pictures learned to make up the prior (VampPrior); 0 for a normal one."
+        0, ge=0, le=10_000, description="Number of learned pseudo-inputs of a VampPrior; 0 for a normal prior."
     )
-    decoder_l2: float = Field(0.0, ge=0, description="Weight of the decoder's squared weights, times 1/2 (RAE-L2).")
+    decoder_l2: float = Field(0.0, ge=0, description="Weight of half the decoder's squared weights (RAE-L2).")
     latent_gradient: float = Field(
-        0.0, ge=0, description="Weight of ||dx/dz||^2 a pixel, an estimate of the decoder's squared Jacobian (RAE-GP)."
+        0.0, ge=0, description="Weight of the decoder's squared Jacobian norm per pixel (RAE-GP); larger is smoother."
     )
-    spectral_norm: bool = Field(False, description="Keep every layer of the decoder from stretching (RAE-SN).")
+    spectral_norm: bool = Field(False, description="Divide each decoder layer by its largest singular value (RAE-SN).")
     perceptual: float = Field(
         0.0,
         ge=0,
-        description="Weight, in nats a pixel, of how far a reconstruction looks from its picture to the network lite0.",
+        description="Weight, in nats per pixel, of the perceptual distance between reconstruction and picture.",
     )
     adversarial: float = Field(
-        0.0, ge=0, description="Weight, in nats a pixel, of what a discriminator says of reconstructions (VAE-GAN)."
+        0.0, ge=0, description="Weight, in nats per pixel, of a discriminator's loss (VAE-GAN); 0 for none."
     )
     adversarial_loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
-        "hinge", description="Adversarial loss, of the scores of pictures and their reconstructions."
+        "hinge", description="Adversarial loss of the scores of pictures and their reconstructions."
     )
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
 
@@ -200,54 +221,60 @@ class VAESettings(ObjectiveSettings):
 
         check_shape(shape, self.conditional)
         if self.binarise and (shape.channels != 1 or self.likelihood != "bernoulli"):
-            raise UsageError("--binarise is for grey pictures and --likelihood bernoulli")
+            raise UsageError("--binarise needs grey pictures and --likelihood bernoulli")
         if self.noise is not None and not LIKELIHOODS[self.likelihood].noisy:
-            raise UsageError(f"--noise: the likelihood {self.likelihood} has none; --likelihood gaussian has")
+            raise UsageError(f"--noise: the likelihood {self.likelihood} has no noise; --likelihood gaussian has")
         if self.free_bits and PENALTIES[self.penalty].posterior == "point":
             raise UsageError(f"--free-bits: the penalty {self.penalty} has no KL; --penalty kl has")
-        if self.adversarial_loss == "wasserstein":
-            raise UsageError(
-                "--adversarial-loss wasserstein needs a discriminator that is held, and that of an autoencoder is not"
-            )
+        check_unbounded(self.adversarial_loss)
         self._check_bounds()
         return (Ladder if self.levels > 1 else VAE)(self, shape)
 
     def sheet(self) -> str:
-        """Return what the preview shows: reconstructions, and new pictures where codes have a prior."""
+        """Return a caption of the preview: reconstructions, and samples where codes have a prior."""
         if PENALTIES[self.penalty].posterior == "point":
             return super().sheet()
-        return f"{super().sheet()}, and new ones from latents fixed at the start"
+        return f"{super().sheet()}, and samples from latents fixed at the start"
 
     def _check_bounds(self) -> None:
-        """Raise if two settings ask for two bounds, or two priors, at once."""
+        """Raise `UsageError` if settings ask for two bounds or two priors at once."""
         plain = self.penalty == "kl" and not self.free_bits
         if self.importance > 1 and not (plain and self.beta in (None, 1) and not self.beta_warmup):
-            raise UsageError("--importance is a bound of its own: leave --penalty, --beta and --free-bits as they are")
+            raise UsageError("--importance is a bound of its own: omit --penalty, --beta and --free-bits")
         if self.importance > 1 and (self.perceptual or self.adversarial):
-            raise UsageError("--importance is a bound of its own: leave --perceptual and --adversarial away")
+            raise UsageError("--importance is a bound of its own: omit --perceptual and --adversarial")
         if self.pseudo_inputs and (not plain or self.conditional):
             raise UsageError("--pseudo-inputs needs --penalty kl, without --free-bits and --conditional")
         if self.levels > 1 and (self.penalty != "kl" or self.pseudo_inputs):
             raise UsageError("--levels has a prior of its own: it needs --penalty kl, without --pseudo-inputs")
         if self.latent < self.levels:
-            raise UsageError(f"--levels {self.levels}: a code of --latent {self.latent} numbers has not so many")
+            raise UsageError(f"--levels {self.levels} needs a --latent of at least {self.levels}, not {self.latent}")
 
 
 class VQVAESettings(ObjectiveSettings):
     """An encoder to a map of quantised codes and a decoder back: the vector-quantised autoencoder."""
 
+    noun: ClassVar[str] = "VQ-VAE"
+
     usual_prior = "transformer"
 
-    channels: int = Field(32, ge=1, le=1024, description="Width of the networks at half the picture's side.")
-    halvings: int = Field(2, ge=1, le=6, description="Times the picture's side is halved to become that of the map.")
-    codes: int = Field(512, ge=2, le=65_536, description="Size of the codebook.")
-    dimensions: int = Field(64, ge=1, le=1024, description="Length of the vector that a code stands for.")
-    commitment: float = Field(0.25, ge=0, description="Weight of the encoder's squared distance from its codes.")
-    decay: float = Field(0.99, gt=0, lt=1, description="Decay of the running averages that are the codebook, a step.")
+    channels: int = Field(32, ge=1, le=1024, description="Channels of the networks at half the picture's side.")
+    halvings: int = Field(
+        2,
+        ge=1,
+        le=6,
+        description="Halvings of the picture's side; more compresses more.",
+    )
+    codes: int = Field(512, ge=2, le=65_536, description="Size of the codebook; larger keeps more detail.")
+    dimensions: int = Field(64, ge=1, le=1024, description="Length of each vector of the codebook.")
+    commitment: float = Field(
+        0.25, ge=0, description="Weight of the squared distance of encoder outputs from their vectors."
+    )
+    decay: float = Field(0.99, gt=0, lt=1, description="Decay per step of the codebook's running averages.")
     gradient: Literal["straight-through", "rotation"] = Field(
         "straight-through",
-        description="How the gradient passes the codebook: as it is (van den Oord 2017), or turned and scaled as the "
-        "output is to become its vector (Fifty 2024).",
+        description="How the gradient passes the codebook: unchanged (van den Oord 2017), or rotated and scaled as "
+        "the encoder's output is to its vector (Fifty 2024).",
     )
 
     def build(self, shape: PictureShape) -> VQVAE:
@@ -259,40 +286,42 @@ class VQVAESettings(ObjectiveSettings):
 
 
 class PriorSettings(ObjectiveSettings):
-    """A distribution of a trained autoencoder's codes, from which `pinxit sample` then draws new pictures."""
+    """A distribution of a trained autoencoder's codes, from which `pinxit sample` draws new pictures."""
+
+    noun: ClassVar[str] = "prior over codes"
 
     network: Literal["auto", "flow", "two-stage", "transformer"] = Field(
         "auto",
-        description="What is learned: a normalising flow (RealNVP) or a second, smaller VAE (Dai and Wipf 2019) over "
-        "the codes of a vae, a transformer over those of a vq; auto takes the flow or the transformer.",
+        description="Prior: for a vae a normalising flow (RealNVP) or a second, smaller VAE (two-stage, Dai and Wipf "
+        "2019), for a vq a transformer. auto takes the flow or the transformer.",
     )
-    width: int = Field(192, ge=32, le=4096, description="Units of a hidden layer, or numbers of a transformer's state.")
+    width: int = Field(192, ge=32, le=4096, description="Units of a hidden layer, or length of a transformer's state.")
     depth: int = Field(
-        4, ge=1, le=64, description="Pairs of a flow's couplings, hidden layers, or blocks of a transformer."
+        4, ge=1, le=64, description="Pairs of a flow's couplings, hidden layers of a two-stage, or transformer blocks."
     )
-    conditional: bool = Field(False, description="Learn the data's classes, so that one can be asked for.")
+    conditional: bool = Field(False, description="Learn the data's classes, so that samples of one can be requested.")
 
     def build(self, shape: PictureShape) -> Prior:
         """Raise `UsageError`: a prior is built on an autoencoder."""
-        raise UsageError("a prior is learned over the codes of a run: `pinxit train prior RUN`")
+        raise UsageError("a prior needs the codes of a run: `pinxit train prior RUN`")
 
     def build_on(self, autoencoder: Autoencoder, classes: int) -> Prior:
-        """Return the prior over the codes of a trained autoencoder, whose data have so many classes."""
+        """Return the prior over the codes of a trained autoencoder, whose data have `classes` classes."""
         from pinxit.objectives.prior import PRIORS
 
         if self.conditional and classes < 2:
             raise DataError("--conditional needs classes, and the run's pictures have none")
         if self.network == "auto":
-            raise UsageError("--network auto is for `pinxit train prior`, which knows the run; name the network")
+            raise UsageError("--network auto works in `pinxit train prior` only, which knows the run; name the network")
         return PRIORS[self.network](self, autoencoder, classes)
 
     def sheet(self) -> str:
-        """Return what the preview shows: new pictures."""
-        return "new pictures, from draws fixed at the start"
+        """Return a caption of the preview: samples."""
+        return "samples from noise fixed at the start"
 
 
 def alternatives(text: str) -> tuple[Chain, ...]:
-    """Return the chains of degradations in a text, which stand with ' or ' between them; none in an empty text."""
+    """Return the chains of degradations in a text, separated by ' or '; none for an empty text."""
     return tuple(map(Chain.parse, text.split(" or "))) if text.strip() else ()
 
 
@@ -305,53 +334,54 @@ def _known(text: str) -> str:
 
 
 Degrade = Annotated[str, AfterValidator(_known)]
-"""A field of chains of degradations, of which one is drawn for each picture; `alternatives` reads it."""
+"""A field of alternative chains of degradations, one of which is drawn per picture; `alternatives` parses it."""
 
 
 class RestorationSettings(ObjectiveSettings):
-    """A network that undoes a degradation: noise, holes, blur, too few pixels, JPEG and what else spoils pictures."""
+    """A network that undoes a degradation: noise, holes, blur, low resolution, JPEG artefacts and others."""
 
+    noun: ClassVar[str] = "restorer"
     pictures: ClassVar[type[DataSettings]] = PatchSettings
 
     degrade: Degrade = Field(
         "noise(sigma=0..0.2)",
-        description="What is to be undone, in the order in which it happens, as in 'blur(sigma=1) | jpeg(quality=30)'; "
-        "with 'or' between them one of several, drawn for each picture; '' if the pictures are degraded already, which "
-        "needs a --target without clean ones.",
+        description="Degradations to undo, in the order in which they happen, such as 'blur(sigma=1) | "
+        "jpeg(quality=30)'. Of several with 'or' between them, one is drawn per picture. '' if the pictures are "
+        "degraded already, which needs a --target without clean ones.",
     )
     target: Literal["clean", "noisy", "blind-spot", "neighbours"] = Field(
         "clean",
-        description="What the network is to come near: the clean picture; or, where there is none, another draw of the "
-        "noise (Noise2Noise), pixels hidden from it (Noise2Void), or their neighbours (Neighbor2Neighbor).",
+        description="Target of the network: the clean picture; or without clean pictures another draw of the noise "
+        "(noisy, Noise2Noise), hidden pixels (blind-spot, Noise2Void), or neighbours (Neighbor2Neighbor).",
     )
     loss: Literal[*RECONSTRUCTION] = Field(  # type: ignore[valid-type]
         "charbonnier", description="Loss of a value's error."
     )
     network: Literal["residual", "nafnet"] = Field(
-        "residual", description="Blocks of the U-Net: pairs of 3 x 3 convolutions, or NAFNet's of gates."
+        "residual", description="Blocks of the U-Net: pairs of 3 x 3 convolutions, or the gated blocks of NAFNet."
     )
-    channels: int = Field(32, ge=1, le=1024, description="Width of the network at the largest map, in channels.")
+    channels: int = Field(32, ge=1, le=1024, description="Channels of the network at the largest map; more is slower.")
     levels: int = Field(
-        3, ge=1, le=6, description="Sizes of maps in the network, each half as large and twice as wide."
+        3, ge=1, le=6, description="Levels of the U-Net; each halves the map's side and doubles its channels."
     )
-    blocks: int = Field(2, ge=1, le=64, description="Blocks of layers at each side of a level.")
-    grey: float = Field(0.0, ge=0, le=1, description="Share of colour pictures that are learned from as grey ones.")
+    blocks: int = Field(2, ge=1, le=64, description="Blocks on each side of a level; more is slower.")
+    grey: float = Field(0.0, ge=0, le=1, description="Share of colour pictures that are made grey for training.")
     told: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Share of pictures with which the network is told the noise's level; of the others it must see it.",
+        description="Share of training pictures given with the level of their noise; the network estimates the others.",
     )
     perceptual: float = Field(
-        0.0, ge=0, description="Weight of how far a restored picture looks from the clean one to the network lite0."
+        0.0, ge=0, description="Weight of the perceptual distance between restored and clean picture."
     )
     adversarial: float = Field(
         0.0,
         ge=0,
-        description="Weight of what a discriminator says of restored pictures; they become crisper, not truer.",
+        description="Weight of a discriminator's loss; larger makes restored pictures crisper but less accurate.",
     )
     adversarial_loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
-        "relativistic", description="Adversarial loss, of the scores of clean pictures and restored ones."
+        "relativistic", description="Adversarial loss of the scores of clean and restored pictures."
     )
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
 
@@ -364,30 +394,28 @@ class RestorationSettings(ObjectiveSettings):
             check_shape(shape, conditional=False)
         if self.target != "clean" and (self.perceptual or self.adversarial):
             raise UsageError(f"--target {self.target} has no clean pictures for --perceptual and --adversarial")
-        if self.adversarial_loss == "wasserstein":
-            raise UsageError(
-                "--adversarial-loss wasserstein needs a discriminator that is held, and that of restoration is not"
-            )
+        check_unbounded(self.adversarial_loss)
         if self.target in ("clean", "noisy") and not self.degrade.strip():
             raise UsageError(
-                f"--target {self.target} needs --degrade; pictures as they are can be a --target neighbours"
+                f"--target {self.target} needs --degrade; for pictures that are noisy already, use --target neighbours"
             )
         return Restoration(self, shape)
 
     def sheet(self) -> str:
-        """Return what the preview shows."""
-        return "pictures as they are, as they are given to the network, and as it restores them"
+        """Return a caption of the preview."""
+        return "pictures, each followed by its degraded and its restored form"
 
 
 class EnhancementSettings(ObjectiveSettings):
-    """A curve that gives dark pictures their light back, by a network that sees how bright their pixels are."""
+    """A curve that lightens dark pictures, predicted by a network from the distribution of their brightness."""
 
+    noun: ClassVar[str] = "low-light enhancer"
     pictures: ClassVar[type[DataSettings]] = WholeSettings
 
     degrade: Degrade = Field(
         "dark(gain=0.1..0.3) | clip or dark(gain=0.1..1) | clip or dark(gain=1, read_noise=0)",
-        description="What darkens pictures, with 'or' between several of which one is drawn for each; some should stay "
-        "as they are, so that the network knows these.",
+        description="Degradations that darken pictures; of several with 'or' between them, one is drawn per picture. "
+        "Some should stay unchanged, so that the network leaves bright pictures alone.",
     )
     loss: Literal[*RECONSTRUCTION] = Field(  # type: ignore[valid-type]
         "charbonnier", description="Loss of a value's error."
@@ -401,20 +429,21 @@ class EnhancementSettings(ObjectiveSettings):
 
         check_opaque(shape)
         if not self.degrade.strip():
-            raise UsageError("--degrade: what darkens the pictures must be known, such as 'dark(gain=0.1..0.3)'")
+            raise UsageError("--degrade must darken the pictures, as 'dark(gain=0.1..0.3)' does")
         return Enhancement(self, shape)
 
     def sheet(self) -> str:
-        """Return what the preview shows."""
-        return "pictures as they are, as they are given to the network, and as its curve lightens them"
+        """Return a caption of the preview."""
+        return "pictures, each followed by its darkened and its lightened form"
 
 
 class StyleSettings(ObjectiveSettings):
-    """A network that paints a picture in a style in one pass: in one style, or in any that it is shown.
+    """A network that paints a picture in one pass: in one style, or in any style it is given.
 
-    Unless asked otherwise it sees 4 pictures a step, and its step size goes down over the run.
+    By default a step has 4 pictures, and the step size decays to zero over the run.
     """
 
+    noun: ClassVar[str] = "style transfer network"
     pictures: ClassVar[type[DataSettings]] = PaintedSettings
     training: ClassVar[Mapping[str, Any]] = {
         "batch_size": 4,
@@ -426,48 +455,54 @@ class StyleSettings(ObjectiveSettings):
 
     learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
     style: Place | None = Field(None, description="The picture whose style is learned.")
-    any: bool = Field(False, description="Learn to paint in any style, by the pictures of --styles.")
-    styles: Place | None = Field(None, description="Pictures of many styles, as DATA: a folder, a zip, an npz.")
+    any: bool = Field(False, description="Learn to paint in any style, from the pictures of --styles.")
+    styles: Place | None = Field(None, description="Pictures of many styles: a folder, a zip or an npz.")
     style_size: int = Field(
-        256, ge=32, le=4096, description="Shorter side of the one style's picture in pixels, which decides on strokes."
+        256, ge=32, le=4096, description="Shorter side of the style's picture in pixels; larger gives finer strokes."
     )
-    style_weight: float = Field(5.0, ge=0, description="Weight of the style's distance; the content's is 1.")
+    style_weight: float = Field(5.0, ge=0, description="Weight of the style distance; that of the content is 1.")
     total_variation: float = Field(
-        1.0, ge=0, description="Weight of the mean squared difference of neighbouring pixels."
+        1.0, ge=0, description="Weight of the mean squared difference of neighbouring pixels; larger is smoother."
     )
 
     def build(self, shape: PictureShape) -> OneStyle | AnyStyle:
-        """Return the objective; the shape of pictures does not matter to it."""
+        """Return the objective; it works with pictures of any shape."""
         from pinxit.objectives.style import AnyStyle, OneStyle
 
         return AnyStyle(self) if self.any else OneStyle(self)
 
     def others(self) -> Path | None:
-        """Return where the styles lie, if it is to be any; one style is a picture, and must be there."""
+        """Return the path of the styles for any style; check that the picture of one style exists."""
         if self.any:
             if self.styles is None or self.style is not None:
-                raise UsageError("--any learns from many styles: --styles names their folder, and --style goes")
+                raise UsageError("--any learns from many styles: give their folder as --styles, and omit --style")
             return self.styles
         if self.style is None or self.styles is not None:
-            raise UsageError("which style? --style names a picture; --any --styles a folder, to learn any")
+            raise UsageError("no style is given: --style takes a picture, --any --styles a folder of many")
         if not self.style.is_file():
-            raise DataError(f"{self.style}: no such file, and --style names a picture")
+            raise DataError(f"{self.style}: no such file; --style takes a picture")
         return None
 
     def sheet(self) -> str:
-        """Return what the preview shows."""
-        return "pictures, the styles, and the pictures painted in them" if self.any else "pictures, each painted"
+        """Return a caption of the preview."""
+        return "pictures, each with a style and painted in it" if self.any else "pictures, each beside its painting"
+
+
+def check_unbounded(loss: str) -> None:
+    """Raise `UsageError` if an adversarial loss needs a bounded discriminator, for an objective without such bounds."""
+    if ADVERSARIAL[loss].bounded:
+        raise UsageError(f"--adversarial-loss {loss} needs a bounded discriminator, which only `pinxit train gan` has")
 
 
 def check_opaque(shape: PictureShape) -> None:
-    """Raise `DataError` if pictures are transparent, for which degradations are not made."""
+    """Raise `DataError` if pictures have an alpha channel, which degradations do not support."""
     if shape.channels == 4:
-        raise DataError("restoration learns from pictures without transparency; lay these over a background first")
+        raise DataError("restoration needs pictures without transparency; flatten these onto a background first")
 
 
 def check_shape(shape: PictureShape, conditional: bool) -> None:
-    """Raise what must be said of pictures for which no networks can be built."""
+    """Raise `UsageError` or `DataError` for pictures that the networks cannot be built for."""
     if not 16 <= shape.size <= 256:
-        raise UsageError(f"--size {shape.size}: networks are built for 16 to 256 pixels a side")
+        raise UsageError(f"--size {shape.size}: networks support sides of 16 to 256 pixels")
     if conditional and shape.classes < 2:
-        raise DataError("--conditional needs classes: put each class's pictures in a folder of its own")
+        raise DataError("--conditional needs classes: put the pictures of each class in their own folder")

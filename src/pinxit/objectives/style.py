@@ -1,12 +1,11 @@
-"""Style transfer in one pass: one player, a network that paints pictures in one style, or in any that it is shown.
+"""Style transfer in one pass: a network paints pictures in one style, or in any style it is given.
 
-Perceptual losses (Johnson, Alahi and Fei-Fei, 2016): what is painted is to have the style's Gram matrices and the
-picture's content, as `losses.style` tells them. Differs from it: the matrices are about the style's means, for about
-zero they tell these and little else, and a network that meets them recolours; content is told by the map after its
-channels are normalised over the picture (as Huang and Belongie, 2017, have it), so that colours may change; style
-counts by the root of its distance, so that styles that are hard to meet do not outweigh all others; and pictures are
-looked at through a random shift, which both the picture and the painting get, so that nothing is painted that only the
-strided network sees.
+Perceptual losses (Johnson, Alahi and Fei-Fei, 2016): the painting should have the style's Gram matrices and the
+picture's content, both as defined in `losses.style`. Differs from it: the matrices are about the style's means, because
+about zero they encode little but these means, and a network that matches them only recolours; content is compared after
+normalising each channel over the picture (as Huang and Belongie, 2017), so that colours may change; style counts by the
+root of its distance, so that difficult styles do not outweigh the others; and picture and painting are shifted randomly
+before they are compared, so that the strided network does not cause patterns of its own.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from pinxit.data import Batch
-from pinxit.images import load_image, resize
+from pinxit.images import load_image, scaled
 from pinxit.images.convert import to_float
 from pinxit.losses.perceptual import lite0_network
 from pinxit.losses.style import Spread, content_distance, loss_network, spread, spread_distance, total_variation
 from pinxit.nets.shapes import over_black
-from pinxit.nets.stylizer import Painter, StyleDecoder, StyleEncoder, cropped, statistics
+from pinxit.nets.stylizer import StyleDecoder, StyleEncoder, TransformNet, cropped, statistics
 from pinxit.objectives.objective import Loss, Objective, Player
-from pinxit.objectives.restoration import to_show, triples
+from pinxit.objectives.restoration import in_threes, sheet_rows
 from pinxit.objectives.settings import StyleSettings
 
 SHIFTS = 8
@@ -36,26 +35,26 @@ EXCESS = 10.0
 
 
 class OneStyle(Objective):
-    """A network that paints every picture in the one style of `settings.style`, whose Gram matrices it keeps."""
+    """A network that paints pictures in the style of `settings.style`; its Gram matrices are in the checkpoint."""
 
     model = ("painter",)
 
     def __init__(self, settings: StyleSettings) -> None:
         self.settings = settings
-        self.networks = nn.ModuleDict({"painter": Painter(), "style": _Spreads()})
+        self.networks = nn.ModuleDict({"painter": TransformNet(), "style": _Spreads()})
 
     @property
-    def painter(self) -> Painter:
+    def painter(self) -> TransformNet:
         """The network."""
-        return cast(Painter, self.networks["painter"])
+        return cast(TransformNet, self.networks["painter"])
 
     def start(self, batch: Batch) -> None:
-        """Look at the style, which is not needed again."""
+        """Keep the Gram matrices of the style's picture, which is not read again."""
         if self.settings.style is None:
-            raise ValueError("there is no style to learn")
+            raise ValueError("no style is set")
         style = style_picture(self.settings.style, self.settings.style_size).to(batch.image.device)
-        seen = loss_network(device=style.device)(style)
-        cast(_Spreads, self.networks["style"]).keep([spread(maps) for maps in seen.style])
+        layers = loss_network(device=style.device)(style).style
+        cast(_Spreads, self.networks["style"]).keep([spread(maps) for maps in layers])
 
     def players(self) -> tuple[Player, ...]:
         """Return the network."""
@@ -66,12 +65,12 @@ class OneStyle(Objective):
         painted: Tensor = self.painter(colours(batch.image))
         return painted
 
-    def loss(self, batch: Batch, drawn: Tensor) -> Loss:
-        """Return the distances of style and content, how uneven the painting is, and how far out of range."""
-        return painting_loss(self.settings, batch, drawn, cast(_Spreads, self.networks["style"]).kept())
+    def loss(self, batch: Batch, painted: Tensor) -> Loss:
+        """Return style and content distances, total variation, and the excess over [0, 1]."""
+        return painting_loss(self.settings, batch, painted, cast(_Spreads, self.networks["style"]).kept())
 
     def preview(self, batch: Batch) -> Tensor:
-        """Return pictures, each followed by its painting, as many as make a square of pairs."""
+        """Return pictures, each followed by its painting, as many as fill a square sheet."""
         side = max(2, int(len(batch) ** 0.5) // 2 * 2)
         shown = batch.rows(0, side * side // 2)
         pairs = torch.stack([colours(shown.image), self.draw(shown)], dim=1)
@@ -79,7 +78,7 @@ class OneStyle(Objective):
 
 
 class AnyStyle(Objective):
-    """A decoder that paints every picture in the style of the other that it is drawn with."""
+    """A decoder that paints each picture in the style of the batch's other picture in its row."""
 
     model = ("decoder",)
 
@@ -97,9 +96,9 @@ class AnyStyle(Objective):
         return (Player("decoder", self.networks["decoder"], self.loss, self.settings.player_optimiser()),)
 
     def styles(self, batch: Batch) -> Tensor:
-        """Return the styles of a batch, (N, 3, H, W): its others, but for a tenth whose style is their own."""
+        """Return the styles of a batch, (N, 3, H, W): its other pictures; in a tenth of rows its own."""
         if batch.other is None:
-            raise ValueError("a batch without others has no styles")
+            raise ValueError("the batch has no other pictures, which are the styles")
         others, images = colours(batch.other), colours(batch.image)
         own = batch.uniform(stream="own") < OWN
         if others.shape == images.shape:
@@ -111,40 +110,40 @@ class AnyStyle(Objective):
         return self.painted(colours(batch.image), self.styles(batch))
 
     def painted(self, images: Tensor, styles: Tensor) -> Tensor:
-        """Return pictures painted in the styles of others, (N, 3, H, W) all, not clipped."""
+        """Return pictures painted in the styles of others, all (N, 3, H, W), not clipped."""
         encoder = style_encoder(images.device)
         with torch.no_grad():
             maps = encoder(images)
-            own, wanted = [statistics(part) for part in maps], [statistics(part) for part in encoder(styles)]
-        return cropped(self.decoder(maps, own, wanted), images)
+            own, target = [statistics(part) for part in maps], [statistics(part) for part in encoder(styles)]
+        return cropped(self.decoder(maps, own, target), images)
 
-    def loss(self, batch: Batch, drawn: Tensor) -> Loss:
-        """Return the distances of style and content, how uneven the paintings are, and how far out of range."""
+    def loss(self, batch: Batch, painted: Tensor) -> Loss:
+        """Return style and content distances, total variation, and the excess over [0, 1]."""
         with torch.no_grad():
-            seen = loss_network(device=drawn.device)(self.styles(batch))
-            targets = [spread(maps) for maps in seen.style]
-        return painting_loss(self.settings, batch, drawn, targets)
+            layers = loss_network(device=painted.device)(self.styles(batch)).style
+            targets = [spread(maps) for maps in layers]
+        return painting_loss(self.settings, batch, painted, targets)
 
     def preview(self, batch: Batch) -> Tensor:
-        """Return pictures, each followed by a style and by its painting in it, as many as make a square of triples."""
-        shown = to_show(batch)
+        """Return pictures, each followed by a style and its painting in it, as many as fill a square sheet."""
+        shown = sheet_rows(batch)
         if shown.other is None:
-            raise ValueError("a batch without others has no styles")
+            raise ValueError("the batch has no other pictures, which are the styles")
         images, styles = colours(shown.image), colours(shown.other)
-        return triples(images, styles, self.painted(images, styles))
+        return in_threes(images, styles, self.painted(images, styles))
 
 
 def painting_loss(settings: StyleSettings, batch: Batch, painted: Tensor, targets: list[Spread]) -> Loss:
-    """Return the terms of a batch's paintings (N, 3, H, W), in whose styles channels lie as `targets` say."""
+    """Return the loss of a batch's paintings (N, 3, H, W) by the `targets` of their styles, one per layer."""
     network = loss_network(device=painted.device)
     shifts = (batch.uniform(2, stream="shift") * SHIFTS).int().tolist()
-    seen = network(shifted(painted, shifts))
+    maps = network(shifted(painted, shifts))
     with torch.no_grad():
-        there = network(shifted(colours(batch.image), shifts)).content
+        content = network(shifted(colours(batch.image), shifts)).content
     return Loss(
         {
-            "style": settings.style_weight * spread_distance(seen.style, targets).mean(),
-            "content": content_distance(normal(seen.content), normal(there)).mean(),
+            "style": settings.style_weight * spread_distance(maps.style, targets).mean(),
+            "content": content_distance(normal(maps.content), normal(content)).mean(),
             "total_variation": settings.total_variation * total_variation(painted).mean(),
             "excess": EXCESS * (painted - painted.clamp(0, 1)).square().mean(),
         }
@@ -152,42 +151,41 @@ def painting_loss(settings: StyleSettings, batch: Batch, painted: Tensor, target
 
 
 def style_picture(path: Path, side: int | None = None) -> Tensor:
-    """Return the picture of a style, (1, 3, H, W) in [0, 1], its shorter side made `side` pixels; its own if None."""
+    """Return a style's picture, (1, 3, H, W) in [0, 1], resized to a shorter side of `side` pixels if given."""
     pixels = load_image(path)
     share = side / min(pixels.shape[:2]) if side else 1
-    high, wide = (max(1, round(length * share)) for length in pixels.shape[:2])
-    return colours(to_float(resize(pixels, (high, wide))[None])).contiguous(memory_format=torch.channels_last)
+    return colours(to_float(scaled(pixels, share)[None])).contiguous(memory_format=torch.channels_last)
 
 
 def shifted(images: Tensor, shifts: list[list[int]]) -> Tensor:
-    """Return pictures (N, C, H, W) rolled down and across, each by its own number of pixels."""
+    """Return pictures (N, C, H, W), each rolled down and right by its own number of pixels."""
     rows = [image.roll(shift, (1, 2)) for image, shift in zip(images, shifts, strict=True)]
     return torch.stack(rows).contiguous(memory_format=torch.channels_last)
 
 
 def normal(maps: Tensor) -> Tensor:
-    """Return maps (N, C, H, W) of mean 0 and deviation 1 in every channel, float32."""
+    """Return maps (N, C, H, W) normalised to mean 0 and deviation 1 in every channel, float32."""
     mean, deviation = statistics(maps).unbind(1)
     return (maps.float() - mean) / deviation
 
 
 def colours(images: Tensor) -> Tensor:
-    """Return pictures (N, 1, 3 or 4, H, W) in three channels, alpha over black."""
+    """Return pictures (N, 1, 3 or 4, H, W) with three channels, alpha over black."""
     return over_black(images).expand(-1, 3, -1, -1)
 
 
-# Channels of the maps by which `losses.style` tells style: EfficientNet-Lite0's stem, blocks 0, 2, 4 and 10.
+# Channels of the style layers of `losses.style`: EfficientNet-Lite0's stem, blocks 0, 2, 4 and 10.
 GRAM_CHANNELS = (32, 16, 24, 40, 112)
 
 
 @cache
 def style_encoder(device: torch.device) -> StyleEncoder:
-    """Return the frozen encoder, the same at every call."""
+    """Return the frozen encoder, loaded once."""
     return StyleEncoder(lite0_network(device))
 
 
 class _Spreads(nn.Module):
-    """How the channels of one style lie, two buffers a layer, which a checkpoint holds."""
+    """Means and Gram matrices of one style, two buffers per layer, saved in checkpoints."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -196,11 +194,11 @@ class _Spreads(nn.Module):
             self.register_buffer(f"gram{level}", torch.zeros(1, channels, channels))
 
     def keep(self, layers: list[Spread]) -> None:
-        """Take those of a style."""
+        """Keep those of a style."""
         for buffer, found in zip(self.buffers(), chain(*layers), strict=True):
             buffer.copy_(found)
 
     def kept(self) -> list[Spread]:
-        """Return them, a layer each."""
+        """Return them, one per layer."""
         buffers = list(self.buffers())
         return [Spread(*pair) for pair in zip(buffers[::2], buffers[1::2], strict=True)]

@@ -1,15 +1,15 @@
 """Autoencoders: pictures to codes and back, by any likelihood and any penalty on the codes.
 
-One class holds the plain and the regularised autoencoder, the VAE with its beta, free bits, total correlation, classes,
-importance-weighted bound and VampPrior, the InfoVAE and the Wasserstein autoencoder: they differ by a row of
-`PENALTIES`, a row of `LIKELIHOODS` and a few weights. Beside the distortion may stand how far the reconstruction looks
-from the picture to a frozen network (Hou et al., 2017), and what a discriminator says of it, the second player of the
-VAE-GAN (Larsen et al., 2016). Differs from the latter: the distortion stays that of pixels, where theirs is of the
-discriminator's features; only reconstructions are fakes; and the encoder, too, learns from what the discriminator says.
+One class covers the plain and the regularised autoencoder, the VAE with beta, free bits, total correlation, classes,
+importance-weighted bound and VampPrior, the InfoVAE and the Wasserstein autoencoder. They differ by a row of
+`PENALTIES`, a row of `LIKELIHOODS` and a few weights. Two more terms can join the distortion: a perceptual distance in
+the features of a frozen network (Hou et al., 2017), and the loss of a discriminator, the second player of the VAE-GAN
+(Larsen et al., 2016). Differs from the latter: the distortion is of pixels, not of the discriminator's features; only
+reconstructions are fakes; and the encoder learns from the discriminator too.
 
-To make a new picture a code is drawn from a sampler and decoded; the encoder takes no part. The usual sampler is a
-mixture fitted to the codes of training pictures: whatever the penalty, they follow it more closely than they follow
-N(0, I), and the pictures are better for it (Ghosh et al., 2020, table 1).
+A new picture is decoded from a sampled code; the encoder takes no part. The usual sampler is a mixture fitted to the
+codes of training pictures. Whatever the penalty, it follows these codes more closely than N(0, I) does, and pictures
+are better for it (Ghosh et al., 2020, table 1).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -28,23 +29,22 @@ from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.losses.latent import PENALTIES, Codes, free_bits, kl_to_normal, log_mean_exp, log_normal
 from pinxit.losses.likelihood import LIKELIHOODS, log_likelihood
 from pinxit.losses.perceptual import perceptual_distance
-from pinxit.nets import dcgan, dense, residual
 from pinxit.nets.shapes import PictureShape
+from pinxit.objectives.adversarial import discriminator_loss, generator_term
 from pinxit.objectives.mixture import BY_CLASS, MIXTURE, Mixture, fit_classes, fit_mixture
+from pinxit.objectives.networks import VAE_NETWORKS
 from pinxit.objectives.objective import Judgement, Loss, Player, Probabilistic
 from pinxit.objectives.settings import VAESettings
 
-Encoder = dcgan.Encoder | residual.Encoder | dense.Encoder
-
 FIRST_NOISE = 0.1
 ACTIVE_VARIANCE = 0.01
-FLAT = 1e-6  # the edge energy ascribed to pictures without edges, so that they can be compared
+FLAT = 1e-6  # edge energy ascribed to pictures without edges, so that ratios stay finite
 
 
 class Posterior(nn.Module):
-    """What a picture's features say of its code: mean and log-variance, (N, latent) each, shifted by its class.
+    """Features of a picture to mean and log-variance of its code, (N, latent) each, shifted by its class.
 
-    Of a point the variance is zero, its logarithm -inf.
+    A point has the variance 0, the log-variance -inf.
     """
 
     def __init__(self, features: int, latent: int, classes: int, gaussian: bool) -> None:
@@ -67,10 +67,10 @@ class Posterior(nn.Module):
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """One step: pictures as the likelihood sees them, their posteriors (N, D), K latents of each and their logits.
+class Reconstruction:
+    """One step: pictures as the likelihood takes them, their posteriors (N, D), K latents of each, and their logits.
 
-    `latent` is (N * K, D), `logits` (N * K, C, H, W), the K of a picture side by side.
+    `latent` is (N * K, D) and `logits` (N * K, C, H, W), with the K of a picture in successive rows.
     """
 
     image: Tensor
@@ -91,6 +91,7 @@ class VAE(Probabilistic):
         self.weight = self.penalty.weight if settings.beta is None else settings.beta
         self.sampler = "prior" if settings.pseudo_inputs else BY_CLASS if settings.conditional else MIXTURE
         self.gaussian = self.penalty.posterior == "gaussian"
+        self.network = VAE_NETWORKS[settings.network]
         self.networks = nn.ModuleDict(self.build())
         if settings.spectral_norm:
             self.decoder.apply(limit_stretching)
@@ -101,12 +102,12 @@ class VAE(Probabilistic):
             self.networks["prior"] = nn.ParameterDict({"pseudo_inputs": pseudo})
         self.model = tuple(self.networks)
         if settings.adversarial:
-            self.networks["discriminator"] = build_discriminator(settings, self.shape)
+            self.networks["discriminator"] = self.network.discriminator(settings, self.shape)
         self.judgement = Judgement("negative_elbo" if self.gaussian else "distortion", "lowest", self.judge)
 
     def build(self) -> dict[str, nn.Module]:
         """Return encoder, posterior and decoder."""
-        encoder, decoder = build(self.settings, self.shape, self.latent)
+        encoder, decoder = self.network.coders(self.settings, self.shape, self.latent)
         posterior = Posterior(encoder.features, self.latent, self.shape.classes, self.gaussian)
         return {"encoder": encoder, "posterior": posterior, "decoder": decoder}
 
@@ -117,13 +118,13 @@ class VAE(Probabilistic):
 
     @property
     def log_noise(self) -> Tensor:
-        """The logarithm of the likelihood's noise, learned or fixed; of no meaning where the likelihood has none."""
+        """The logarithm of the likelihood's noise, learned or fixed; unused by a likelihood without noise."""
         if "noise" in self.networks:
             return self.networks["noise"].get_parameter("log")
         return torch.tensor(math.log(self.settings.noise or 1.0))
 
     def players(self) -> tuple[Player, ...]:
-        """Return the one player, all networks together; before it the discriminator, if there is one."""
+        """Return the autoencoder as one player, and before it the discriminator if there is one."""
         own = nn.ModuleDict({name: self.networks[name] for name in self.model})
         autoencoder = Player("autoencoder", own, self.loss, self.settings.player_optimiser())
         if "discriminator" not in self.networks:
@@ -131,118 +132,113 @@ class VAE(Probabilistic):
         judging = self.settings.player_optimiser(self.settings.discriminator_rate)
         return Player("discriminator", self.networks["discriminator"], self.discriminator_loss, judging), autoencoder
 
-    def draw(self, batch: Batch) -> Drawn:
-        """Return the pictures' posteriors, latents from these and what the decoder makes of them."""
+    def draw(self, batch: Batch) -> Reconstruction:
+        """Return the batch's pictures encoded, with latents from their posteriors decoded."""
         return self.reconstruct(batch, self.settings.importance)
 
-    def reconstruct(self, batch: Batch, samples: int = 1) -> Drawn:
-        """Return what `samples` latents from each picture's posterior become."""
+    def reconstruct(self, batch: Batch, samples: int = 1) -> Reconstruction:
+        """Return the batch with `samples` latents from each picture's posterior, decoded."""
         image, label = self.target(batch), self.label(batch)
         mean, log_variance = self.posterior(image, label)
         noise = batch.normal(samples, self.latent)
         latent = (mean[:, None] + (log_variance / 2).exp()[:, None] * noise).flatten(0, 1)
         logits = self.decoder(latent, None if label is None else label.repeat_interleave(samples))
-        return Drawn(image, mean, log_variance, latent, logits.float())
+        return Reconstruction(image, mean, log_variance, latent, logits.float())
 
-    def loss(self, batch: Batch, drawn: Drawn) -> Loss:
+    def loss(self, batch: Batch, shared: Reconstruction) -> Loss:
         """Return distortion and weighted penalty, or the importance-weighted bound.
 
-        What is read is in nats; `sharpness` is the edge energy of reconstructions by that of their pictures.
+        Readings are in nats; `sharpness` is the edge energy of reconstructions over that of their pictures.
         """
-        distortion = -self.log_likelihood(drawn)
+        distortion = -self.log_likelihood(shared)
         if self.settings.importance > 1:
-            log_ratio = self.log_ratio(drawn)
+            log_ratio = self.log_ratio(shared)
             rate = log_ratio.mean()
             terms = {"bound": -log_mean_exp(-distortion - log_ratio).mean()}
         else:
-            rate = self.kl(drawn).mean()
+            rate = self.kl(shared).mean()
             terms = {"reconstruction": distortion.mean()}
             if self.weight:
                 warm = min(1.0, (batch.step + 1) / max(1, self.settings.beta_warmup))
-                codes = self.penalised(batch, drawn, rate)
+                codes = self.penalised(batch, shared, rate)
                 terms[self.settings.penalty] = warm * self.penalty.value(codes, self.weight)
-        terms |= self.seen_terms(batch, drawn) | self.decoder_terms(batch, drawn)
+        terms |= self.picture_terms(batch, shared) | self.decoder_terms(batch, shared)
         readings = {
             "distortion": distortion.mean(),
-            "active_units": active_units(drawn.mean),
-            "sharpness": edge_energy(drawn.logits.detach().sigmoid()) / edge_energy(batch.image),
+            "active_units": active_units(shared.mean),
+            "sharpness": edge_energy(shared.logits.detach().sigmoid()) / edge_energy(batch.image),
         }
         return Loss(terms, readings | ({"rate": rate} if self.gaussian else {}))
 
-    def seen_terms(self, batch: Batch, drawn: Drawn) -> dict[str, Tensor]:
-        """Return what a frozen network and the discriminator find in the reconstructions, weighted, in nats a pixel."""
-        terms, restored, pixels = {}, drawn.logits.sigmoid(), self.shape.size**2
+    def picture_terms(self, batch: Batch, shared: Reconstruction) -> dict[str, Tensor]:
+        """Return the weighted perceptual and adversarial terms of reconstructions, in nats per pixel."""
+        terms, restored, pixels = {}, shared.logits.sigmoid(), self.shape.size**2
         if weight := self.settings.perceptual:
             terms["perceptual"] = weight * pixels * perceptual_distance(restored, batch.image).mean()
         if weight := self.settings.adversarial:
-            fake_scores = self.score(batch, restored)
-            real_scores = fake_scores.detach()
-            if self.adversarial.paired:
-                with torch.no_grad():
-                    real_scores = self.score(batch, batch.image)
-            terms["adversarial"] = weight * pixels * self.adversarial.generator(real_scores, fake_scores)
+            term = generator_term(self.adversarial, partial(self.score, batch), batch.image, restored)
+            terms["adversarial"] = weight * pixels * term
         return terms
 
-    def discriminator_loss(self, batch: Batch, drawn: Drawn) -> Loss:
-        """Return the adversarial loss of the discriminator, to which reconstructions are the fakes."""
-        real_scores, fake_scores = self.score(batch, batch.image), self.score(batch, drawn.logits.sigmoid().detach())
-        readings = {"real_score": real_scores.detach().mean(), "fake_score": fake_scores.detach().mean()}
-        return Loss({"adversarial": self.adversarial.discriminator(real_scores, fake_scores)}, readings)
+    def discriminator_loss(self, batch: Batch, shared: Reconstruction) -> Loss:
+        """Return the discriminator's loss, with reconstructions as the fakes."""
+        real_scores, fake_scores = self.score(batch, batch.image), self.score(batch, shared.logits.sigmoid().detach())
+        return discriminator_loss(self.adversarial, real_scores, fake_scores)
 
     def score(self, batch: Batch, image: Tensor) -> Tensor:
-        """Return the discriminator's scores (N,) of pictures of the batch's classes."""
+        """Return the discriminator's scores (N,) of pictures with the batch's classes."""
         scores: Tensor = self.networks["discriminator"](image, self.label(batch))
         return scores.float()
 
-    def decoder_terms(self, batch: Batch, drawn: Drawn) -> dict[str, Tensor]:
-        """Return what keeps the decoder smooth, by the names of its settings (Ghosh et al., 2020, section 3.1)."""
+    def decoder_terms(self, batch: Batch, shared: Reconstruction) -> dict[str, Tensor]:
+        """Return the decoder's smoothness terms, named as their settings (Ghosh et al., 2020, section 3.1)."""
         terms = {}
         if weight := self.settings.decoder_l2:
             squares = torch.stack([part.square().sum() for part in self.decoder.parameters()])
             terms["decoder_l2"] = weight / 2 * squares.sum()
         if weight := self.settings.latent_gradient:
-            direction = batch.normal(*drawn.logits.shape[1:], stream="direction")
-            penalty = penalties.latent_gradient(drawn.logits.sigmoid(), drawn.latent, direction)
+            direction = batch.normal(*shared.logits.shape[1:], stream="direction")
+            penalty = penalties.latent_gradient(shared.logits.sigmoid(), shared.latent, direction)
             terms["latent_gradient"] = weight * penalty
         return terms
 
     def codes(self, batch: Batch) -> Tensor:
-        """Return one draw of each picture's posterior, (N, latent)."""
+        """Return one sample of each picture's posterior, (N, latent)."""
         mean, log_variance = self.posterior(self.target(batch), self.label(batch))
         return mean + (log_variance / 2).exp() * batch.normal(self.latent, stream="code")
 
-    def penalised(self, batch: Batch, drawn: Drawn, rate: Tensor) -> Codes:
-        """Return what a penalty is a function of."""
+    def penalised(self, batch: Batch, shared: Reconstruction, rate: Tensor) -> Codes:
+        """Return the arguments of a penalty."""
         if nats := self.settings.free_bits:
-            rate = free_bits(kl_to_normal(drawn.mean, drawn.log_variance), nats)
-        return Codes(drawn.mean, drawn.log_variance, drawn.latent, batch.normal(self.latent, stream="prior"), rate)
+            rate = free_bits(kl_to_normal(shared.mean, shared.log_variance), nats)
+        return Codes(shared.mean, shared.log_variance, shared.latent, batch.normal(self.latent, stream="prior"), rate)
 
-    def kl(self, drawn: Drawn) -> Tensor:
-        """Return KL(posterior || prior) in nats, (N,): in closed form for N(0, I), else by the latents drawn."""
+    def kl(self, shared: Reconstruction) -> Tensor:
+        """Return KL(posterior || prior) in nats, (N,): in closed form for N(0, I), else estimated from the latents."""
         if "prior" in self.networks:
-            return self.log_ratio(drawn).mean(1)
-        return kl_to_normal(drawn.mean, drawn.log_variance).sum(1).view(len(drawn.image), -1).mean(1)
+            return self.log_ratio(shared).mean(1)
+        return kl_to_normal(shared.mean, shared.log_variance).sum(1).view(len(shared.image), -1).mean(1)
 
-    def log_ratio(self, drawn: Drawn) -> Tensor:
-        """Return log q(z | x) - log p(z) of every latent drawn, (N, K)."""
-        parts = (drawn.latent, drawn.mean, drawn.log_variance)
-        latent, mean, log_variance = (part.view(len(drawn.image), -1, self.latent) for part in parts)
+    def log_ratio(self, shared: Reconstruction) -> Tensor:
+        """Return log q(z | x) - log p(z) of every latent, (N, K)."""
+        parts = (shared.latent, shared.mean, shared.log_variance)
+        latent, mean, log_variance = (part.view(len(shared.image), -1, self.latent) for part in parts)
         log_posterior = log_normal(latent, mean, log_variance).sum(2)
-        return log_posterior - self.log_prior(drawn.latent).view_as(log_posterior)
+        return log_posterior - self.log_prior(shared.latent).view_as(log_posterior)
 
-    def bound(self, drawn: Drawn) -> Tensor:
-        """Return the importance-weighted bound of log p(x) in nats, (N,), by the K latents of each picture."""
-        return log_mean_exp(self.log_likelihood(drawn) - self.log_ratio(drawn))
+    def bound(self, shared: Reconstruction) -> Tensor:
+        """Return the importance-weighted bound of log p(x) in nats, (N,), from the K latents of each picture."""
+        return log_mean_exp(self.log_likelihood(shared) - self.log_ratio(shared))
 
-    def log_likelihood(self, drawn: Drawn) -> Tensor:
-        """Return log p(x | z) in nats of every latent drawn, (N, K)."""
-        samples = len(drawn.latent) // len(drawn.image)
-        image = drawn.image.repeat_interleave(samples, dim=0)
-        log_p = log_likelihood(self.settings.likelihood, image, drawn.logits, self.log_noise)
+    def log_likelihood(self, shared: Reconstruction) -> Tensor:
+        """Return log p(x | z) in nats of every latent, (N, K)."""
+        samples = len(shared.latent) // len(shared.image)
+        image = shared.image.repeat_interleave(samples, dim=0)
+        log_p = log_likelihood(self.settings.likelihood, image, shared.logits, self.log_noise)
         return log_p.view(-1, samples)
 
     def log_prior(self, latent: Tensor) -> Tensor:
-        """Return log p(z) of latents (N, D), (N,): of N(0, I) or the VampPrior (Tomczak and Welling, 2018, eq. 9)."""
+        """Return log p(z), (N,), under N(0, I) or the VampPrior (Tomczak and Welling, 2018, eq. 9)."""
         if "prior" not in self.networks:
             return log_normal(latent, torch.zeros_like(latent), torch.zeros_like(latent)).sum(1)
         mean, log_variance = self.pseudo_posteriors()
@@ -252,17 +248,17 @@ class VAE(Probabilistic):
         """Return mean and log-variance of the pseudo-inputs' posteriors, (K, D) each."""
         return self.posterior(self.networks["prior"].get_parameter("pseudo_inputs").sigmoid(), None)
 
-    def elbo(self, drawn: Drawn) -> Tensor:
-        """Return the evidence lower bound of log p(x) in nats, (N,); of points, that of the likelihood alone."""
-        evidence = self.log_likelihood(drawn).mean(1)
-        return evidence - self.kl(drawn) if self.gaussian else evidence
+    def elbo(self, shared: Reconstruction) -> Tensor:
+        """Return the evidence lower bound of log p(x) in nats, (N,); for points, the log-likelihood alone."""
+        evidence = self.log_likelihood(shared).mean(1)
+        return evidence - self.kl(shared) if self.gaussian else evidence
 
     def judge(self, batch: Batch) -> float:
-        """Return -ELBO in nats a picture, whatever the weight of KL in training."""
+        """Return -ELBO in nats per picture, whatever the weight of KL in training."""
         return -float(self.elbo(self.reconstruct(batch)).mean())
 
     def preview(self, batch: Batch) -> Tensor:
-        """Return pictures each beside its reconstruction, and as many new ones where codes have a prior."""
+        """Return pictures, each beside its reconstruction, and as many samples where codes have a prior."""
         image, label = self.target(batch), self.label(batch)
         pairs = torch.stack([image, self.decode(self.encode(image, label), label)], dim=1).flatten(0, 1)
         if not self.gaussian:
@@ -278,7 +274,7 @@ class VAE(Probabilistic):
         return logits.float().sigmoid()
 
     def prior(self) -> Mixture:
-        """Return N(0, I), or the VampPrior as the mixture it is."""
+        """Return N(0, I), or the VampPrior as a mixture."""
         if "prior" not in self.networks:
             return Mixture.normal(self.latent)
         mean, log_variance = (part.detach().cpu() for part in self.pseudo_posteriors())
@@ -286,9 +282,9 @@ class VAE(Probabilistic):
 
     def fit_samplers(self, batches: Iterable[Batch]) -> dict[str, Mixture]:
         """Return mixtures fitted to the posterior means of training pictures (Ghosh et al., 2020, section 4)."""
-        seen = [(self.encode(self.target(batch), self.label(batch)).cpu(), batch.label) for batch in batches]
-        codes = torch.cat([code for code, _ in seen])
-        labels = [label.cpu() for _, label in seen if label is not None]
+        coded = [(self.encode(self.target(batch), self.label(batch)).cpu(), batch.label) for batch in batches]
+        codes = torch.cat([code for code, _ in coded])
+        labels = [label.cpu() for _, label in coded if label is not None]
         fitted = {MIXTURE: fit_mixture(codes)}
         return fitted | ({BY_CLASS: fit_classes(codes, torch.cat(labels), self.classes)} if labels else {})
 
@@ -298,7 +294,7 @@ class VAE(Probabilistic):
         return mean, log_variance
 
     def target(self, batch: Batch) -> Tensor:
-        """Return the batch's pictures, as black and white drawn anew by their greys where asked."""
+        """Return the batch's pictures; with `binarise`, black or white with the probability of their grey."""
         return batch.coins(batch.image, stream="binarise") if self.settings.binarise else batch.image
 
     def label(self, batch: Batch) -> Tensor | None:
@@ -307,46 +303,22 @@ class VAE(Probabilistic):
 
 
 def active_units(mean: Tensor) -> Tensor:
-    """Return how many dimensions' posterior means (N, D) vary by more than 0.01 (Burda et al., 2016, section 5.2)."""
+    """Count the dimensions whose posterior means (N, D) have variance above 0.01 (Burda et al., 2016, section 5.2)."""
     return (mean.detach().var(0, correction=0) > ACTIVE_VARIANCE).sum().float()
 
 
 def edge_energy(image: Tensor) -> Tensor:
     """Return the mean squared difference of neighbouring values, down and across, of pictures (N, C, H, W).
 
-    Squared, for a blur that makes a ramp of a step leaves the sum of absolute differences as it was.
+    Squares are needed: a blur that turns a step into a ramp leaves the sum of absolute differences unchanged.
     """
     return (image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()) / 2 + FLAT
 
 
 def limit_stretching(module: nn.Module) -> None:
-    """Divide a layer's weights by their largest singular value, estimated a little better in every training step.
+    """Divide a layer's weights by their largest singular value, an estimate that each training step improves.
 
     Miyato et al., 2018, eq. 8; Ghosh et al., 2020, section 3.1, for decoders.
     """
     if isinstance(module, nn.Linear | nn.ConvTranspose2d | nn.Conv2d):
         spectral_norm(module)
-
-
-def build(settings: VAESettings, shape: PictureShape, latent: int) -> tuple[Encoder, nn.Module]:
-    """Return the encoder and the decoder, of `latent` numbers, that the settings ask for."""
-    channels = settings.channels
-    match settings.network:
-        case "convolutional":
-            return dcgan.Encoder(shape, channels), dcgan.Decoder(shape, latent, channels, batch_norm=False)
-        case "residual":
-            encoder = residual.Encoder(shape, channels).apply(residual.calm)
-            return encoder, residual.Decoder(shape, latent, channels, batch_norm=False).apply(residual.calm)
-        case "dense":
-            return dense.Encoder(shape, channels), dense.Decoder(shape, latent, channels)
-
-
-def build_discriminator(settings: VAESettings, shape: PictureShape) -> nn.Module:
-    """Return the GAN's discriminator of the same kind, without normalisation."""
-    match settings.network:
-        case "convolutional":
-            return dcgan.Discriminator(shape, settings.channels, batch_norm=False)
-        case "residual":
-            return residual.Discriminator(shape, settings.channels)
-        case "dense":
-            return dense.Discriminator(shape, settings.channels)

@@ -1,8 +1,8 @@
-"""The VQ-VAE (van den Oord et al., 2017): pictures to maps of codes, each the number of a vector in a learned book.
+"""The VQ-VAE (van den Oord et al., 2017): pictures to maps of quantised codes, indices into a learned codebook.
 
-Differs from the paper: the squared error is in units of a usual variance of pictures; the codebook moves after the
-step, by the outputs of the encoder that the step has made; what keeps it in use and how the gradient passes stand in
-`nets/codebook.py`. A new picture needs codes that go together: a prior learned from those of the training pictures,
+Differs from the paper: the squared error is in units of a typical variance of pictures, and the codebook moves after
+each step by that step's encoder outputs. `nets/codebook.py` says how it stays in use and how the gradient passes it.
+A new picture needs codes that go together: they are sampled from a prior trained on the codes of training pictures,
 which is a run of its own (`objectives/prior.py`).
 """
 
@@ -22,12 +22,12 @@ from pinxit.objectives.objective import Autoencoder, Judgement, Loss, Player
 from pinxit.objectives.settings import VQVAESettings
 
 PICTURE_VARIANCE = 0.06
-"""Of a picture's values about their mean: CIFAR-10's."""
+"""Variance of a picture's values about their mean, that of CIFAR-10."""
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """One step: encoder outputs (N, P, D), the nearest vectors (N, P, D), and pictures made of these (N, C, H, W)."""
+class Quantised:
+    """One step: encoder outputs (N, P, D), their nearest vectors (N, P, D), and pictures decoded from these."""
 
     output: Tensor
     vector: Tensor
@@ -35,14 +35,14 @@ class Drawn:
 
 
 class VQVAE(Autoencoder):
-    """An encoder to a map of P codes, a codebook, and a decoder back; latents are the codes' numbers, (N, P)."""
+    """An encoder to a map of P codes, a codebook, and a decoder; latents are the codes' indices, (N, P)."""
 
     sampler = "transformer"
 
     def __init__(self, settings: VQVAESettings, shape: PictureShape) -> None:
         self.settings, self.shape = settings, shape._replace(classes=0)
         if settings.halvings >= (most := len(size_ladder(shape.size))):
-            raise UsageError(f"--halvings {settings.halvings}: of {shape.size} pixels there are {most - 1} at most")
+            raise UsageError(f"--halvings {settings.halvings}: {shape.size} pixels allow {most - 1} at most")
         networks = self.shape, settings.channels, settings.halvings, settings.dimensions
         encoder, decoder = MapEncoder(*networks), MapDecoder(*networks)
         codebook = Codebook(settings.codes, settings.dimensions, settings.decay)
@@ -55,7 +55,7 @@ class VQVAE(Autoencoder):
 
     @property
     def codebook(self) -> Codebook:
-        """The vectors that codes stand for."""
+        """The vectors that codes index."""
         book: Codebook = self.networks["codebook"]  # type: ignore[assignment]
         return book
 
@@ -63,44 +63,44 @@ class VQVAE(Autoencoder):
         """Return the one player: encoder and decoder. The codebook has no parameters."""
         return (Player("autoencoder", self.networks, self.loss, self.settings.player_optimiser()),)
 
-    def draw(self, batch: Batch) -> Drawn:
-        """Return what becomes of the batch's pictures."""
+    def draw(self, batch: Batch) -> Quantised:
+        """Return the batch's pictures encoded, quantised and decoded."""
         output = self.networks["encoder"](batch.image).float()
         vector = self.codebook.look_up(self.codebook.nearest(output))
-        return Drawn(output, vector, self.pictures(self.through(output, vector)))
+        return Quantised(output, vector, self.pictures(self.through(output, vector)))
 
-    def loss(self, batch: Batch, drawn: Drawn) -> Loss:
-        """Return eq. 3 without its second term, which the running averages stand for; both are means over values."""
-        error = (drawn.image - batch.image).square().mean()
-        commitment = (drawn.output - drawn.vector).square().mean()
+    def loss(self, batch: Batch, quantised: Quantised) -> Loss:
+        """Return eq. 3 as means over values; running averages of the codebook replace its second term."""
+        error = (quantised.image - batch.image).square().mean()
+        commitment = (quantised.output - quantised.vector).square().mean()
         terms = {"reconstruction": error / PICTURE_VARIANCE, "commitment": self.settings.commitment * commitment}
         book = self.codebook
         return Loss(terms, {"squared_error": error, "perplexity": book.perplexity(), "codes_used": book.share_used()})
 
     @torch.no_grad()
     def after_step(self, batch: Batch) -> None:
-        """Let the codebook follow the encoder."""
+        """Move the codebook towards the encoder's outputs."""
         self.codebook.follow(self.networks["encoder"](batch.image), batch.uniform(self.latent, stream="restart"))
 
     def judge(self, batch: Batch) -> float:
-        """Return the mean squared error of reconstructions, pictures being in [0, 1]."""
+        """Return the mean squared error of reconstructions of pictures in [0, 1]."""
         return (self.restored(batch.image) - batch.image).square().mean().item()
 
     def preview(self, batch: Batch) -> Tensor:
-        """Return pictures each beside its reconstruction."""
+        """Return pictures, each beside its reconstruction."""
         pairs = torch.stack([batch.image, self.restored(batch.image)], dim=1)
         return pairs.flatten(0, 1)[: len(batch)]
 
     def restored(self, image: Tensor) -> Tensor:
-        """Return what is left of pictures (N, C, H, W) in [0, 1] after a way through their codes."""
+        """Return the reconstructions of pictures (N, C, H, W) in [0, 1]."""
         return self.decode(self.encode(image))
 
     def encode(self, image: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return the codes (N, P) int64 of pictures (N, C, H, W) in [0, 1]."""
+        """Return the codes (N, P) int64 of pictures (N, C, H, W) in [0, 1]; labels are ignored."""
         return self.codebook.nearest(self.networks["encoder"](image))
 
     def decode(self, code: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return pictures (N, C, H, W) in [0, 1] of codes (N, P), whatever the label."""
+        """Return pictures (N, C, H, W) in [0, 1] of codes (N, P); labels are ignored."""
         return self.pictures(self.codebook.look_up(code))
 
     def codes(self, batch: Batch) -> Tensor:
@@ -108,9 +108,9 @@ class VQVAE(Autoencoder):
         return self.encode(batch.image)
 
     def prior(self) -> None:
-        """Codes have no assumed distribution."""
+        """Training assumes no distribution of codes."""
 
     def pictures(self, vectors: Tensor) -> Tensor:
-        """Return pictures (N, C, H, W) in [0, 1] of vectors (N, P, D)."""
+        """Return pictures (N, C, H, W) in [0, 1] decoded from vectors (N, P, D)."""
         logits: Tensor = self.networks["decoder"](vectors)
         return logits.float().sigmoid()

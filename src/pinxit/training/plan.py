@@ -1,4 +1,4 @@
-"""From what a user asks to what computes it: every open choice is made, said and written down before the first step."""
+"""From a request to a trainer: every open choice is made, reported and recorded before the first step."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 
 from pinxit import hardware, models
-from pinxit.data import Batch, DataSet, ImageSet, batch_at, open_data, open_packed
-from pinxit.data.pack import pack_path
+from pinxit.data import Batch, DataSet, ImageSet, batch_at, is_packed, open_data, open_packed
 from pinxit.data.settings import Augment, DataSettings
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
@@ -26,7 +25,7 @@ from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 
 TIMED_STEPS, WARMING_STEPS = 30, 5
-OTHER_SEED = 1 << 62  # a set drawn beside itself is drawn in another order
+OTHER_SEED = 1 << 62  # added for the second set, which may be the first: the two are drawn in different orders
 
 
 def plan(
@@ -35,7 +34,7 @@ def plan(
     """Return the recipe with every choice made: picture size, channels, hardware and the number of steps."""
     images = pictures.train
     size, why = data.side(images)
-    say(f"drawn at {size} x {size} pixels, {why}")
+    say(f"training at {size} x {size} pixels, {why}")
     second = settings.others()
     recipe = Recipe(
         objective=next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind)),
@@ -49,7 +48,7 @@ def plan(
 
 
 def _opened(source: str, data: DataSettings) -> ImageSet:
-    """Return what is to be learned of the second set, having said what it is."""
+    """Return the training part of the second set, and report its remarks."""
     pictures = open_data(source, data.holdout)
     for remark in pictures.notes:
         say(remark)
@@ -73,16 +72,16 @@ def _drawn(source: str, images: ImageSet, data: DataSettings, size: int) -> Data
 def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: TrainingSettings) -> Recipe:
     """Return the recipe of a prior over the codes of a finished run, learned from the pictures it was trained on.
 
-    Raises `UsageError` if the run has no codes and `DataError` if it is not finished.
+    Raises `UsageError` if the run has no codes, `DataError` if it is not finished.
     """
     known = run.recipe
     if known.settings.usual_prior is None:
-        raise UsageError(f"a run of '{known.objective}' has no codes; `pinxit train vae` or `vq` learns some")
+        raise UsageError(f"a run of '{known.objective}' has no codes; runs of `pinxit train vae` and `vq` have")
     if not run.facts().get("finished"):
         raise DataError(f"{run.folder} is not finished; `pinxit resume {run.folder}` goes on with it")
     if settings.network == "auto":
         settings = settings.changed(network=known.settings.usual_prior)
-        say(f"learned is a {settings.network}, as is usual for codes of '{known.objective}'")
+        say(f"training a {settings.network}, the usual prior for codes of '{known.objective}'")
     recipe = Recipe(
         objective="prior",
         settings=settings,
@@ -92,7 +91,7 @@ def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: Tr
         autoencoder=sha256(run.weights),
     )
     autoencoder = generative(load(run.folder))
-    build(recipe, autoencoder)  # what makes no sense is refused before there is a folder
+    build(recipe, autoencoder)  # refuse a bad request before there is a folder
     return _with_steps(recipe, images, autoencoder)
 
 
@@ -105,7 +104,7 @@ def _hardware(training: TrainingSettings) -> HardwareRecipe:
 
 
 def _with_steps(recipe: Recipe, images: ImageSet, autoencoder: Generative | None = None) -> Recipe:
-    """Return the recipe with a number of steps in place of minutes."""
+    """Return the recipe with minutes converted to steps."""
     training = recipe.training
     if training.minutes is None:
         return recipe
@@ -118,7 +117,7 @@ def _with_steps(recipe: Recipe, images: ImageSet, autoencoder: Generative | None
 def build(recipe: Recipe, autoencoder: Generative | None = None) -> Objective:
     """Return the recipe's objective with the weights that its seed gives; a prior is one over the autoencoder's codes.
 
-    A recipe that makes no sense is a `UsageError` or a `DataError`.
+    Raises `UsageError` or `DataError` if the recipe makes no sense.
     """
     _, settings, shape = of_recipe(recipe)
     with torch.random.fork_rng(devices=[]):
@@ -127,7 +126,7 @@ def build(recipe: Recipe, autoencoder: Generative | None = None) -> Objective:
 
 
 def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Generative | None = None) -> Trainer:
-    """Return a trainer at step 0, computing as the recipe says."""
+    """Return a trainer at step 0 on the recipe's hardware."""
     computing = recipe.hardware
     chosen = hardware.choose(computing.device, computing.precision, computing.threads)
     chosen.apply()
@@ -154,10 +153,10 @@ def _others(data: DataRecipe) -> ImageSet:
 
 
 def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Generative | None) -> float:
-    """Return the seconds a step takes, timed on a trainer that is thrown away.
+    """Return the seconds per step, timed on a trainer that is thrown away.
 
-    The batches are drawn once before: a folder's pictures are fitted when first drawn and kept, so that the first epoch
-    would tell nothing about the others.
+    All batches are drawn once before. A folder's pictures are resized on first use and cached, so the first epoch is
+    slower than the rest.
     """
     trainer = build_trainer(recipe, images, autoencoder)
     for step in range(TIMED_STEPS):
@@ -171,12 +170,12 @@ def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Generative | 
 
 
 def pictures_of(recipe: Recipe) -> DataSet:
-    """Return the very pictures the recipe names: from the cache by fingerprint, else read again and compared."""
+    """Return the recipe's pictures: from the cache by fingerprint, else read again and compared with it."""
     return _pictures(recipe.data)
 
 
 def _pictures(data: DataRecipe) -> DataSet:
-    if pack_path(data.fingerprint).exists():
+    if is_packed(data.fingerprint):
         return open_packed(data.fingerprint, data.source, data.holdout)
     pictures = open_data(data.source, data.holdout)
     if pictures.train.fingerprint != data.fingerprint:

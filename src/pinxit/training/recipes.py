@@ -1,4 +1,4 @@
-"""Recipes: everything that decides a run, as one checked JSON document, and the ones we measured. No torch here."""
+"""Recipes: everything that determines a run, in one validated JSON document. No torch here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pinxit.training.settings import TrainingSettings
 
 
 class DataRecipe(DataSettings):
-    """Which pictures, by name and fingerprint, and how they are drawn."""
+    """A set of pictures, by name and fingerprint, and how batches are drawn from it."""
 
     size: int = Field(ge=SMALLEST, le=LARGEST, description="Side of the square pictures in pixels.")
     source: str = Field(description="The DATA argument.")
@@ -26,27 +26,28 @@ class DataRecipe(DataSettings):
 
 
 class HardwareRecipe(Settings):
-    """How the run computes; `resume` computes in the same way, which its exactness needs."""
+    """How the run computes; `resume` reuses it, for the same bits."""
 
     device: str = Field(description="cpu, cuda, cuda:N or mps.")
     precision: Literal["bf16", "float32"] = Field(description="Number format of convolutions.")
     threads: int = Field(ge=1, description="Processor threads.")
-    reason: str = Field(description="Why these.")
+    reason: str = Field(description="Why the device and precision were chosen.")
 
 
 class Recipe(Settings):
-    """Everything that decides a run: with the same packed pictures it gives the same weights."""
+    """Everything that determines a run: the same recipe and pictures give the same weights."""
 
     pinxit: str = Field(__version__, description="Version that made the recipe.")
     objective: str = Field(description="A name of `OBJECTIVES`.")
     settings: SerializeAsAny[ObjectiveSettings] = Field(description="The objective's settings.")
     data: DataRecipe = Field(description="The pictures.")
-    others: DataRecipe | None = Field(None, description="The second set, from which each picture is given another.")
-    training: TrainingSettings = Field(description="How long, how fast, how exactly.")
-    start: str | None = Field(None, description="SHA-256 of the weights that training begins with.")
-    hardware: HardwareRecipe = Field(description="Where.")
+    others: DataRecipe | None = Field(None, description="The second set, which gives each picture a companion.")
+    training: TrainingSettings = Field(description="Length, batches, schedule and precision of the training.")
+    start: str | None = Field(None, description="SHA-256 of the weights that training starts from.")
+    hardware: HardwareRecipe = Field(description="The hardware.")
     autoencoder: str | None = Field(
-        None, description="SHA-256 of the weights, in the folder above, of the autoencoder whose codes a prior learns."
+        None,
+        description="SHA-256 of the autoencoder's weights, in the folder above, over whose codes a prior is trained.",
     )
 
     @field_validator("objective")
@@ -66,7 +67,7 @@ class Recipe(Settings):
 
 
 GOLDEN: dict[str, tuple[ObjectiveSettings, TrainingSettings]] = {
-    # MNIST; what it reaches in how many minutes stands in docs/results.md. The settings are every GAN's defaults.
+    # MNIST; docs/results.md has the scores by minutes. The settings are the defaults of every GAN.
     "digits": (GANSettings(), TrainingSettings(minutes=3)),
 }
-"""Settings that were measured to work, by the data they were measured on."""
+"""Settings that were measured to work, by the data set."""

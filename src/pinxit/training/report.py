@@ -1,6 +1,6 @@
-"""The report of a run: one page that needs nothing outside itself, for the person who asked for the run.
+"""The report of a run: one self-contained page for the person who started it.
 
-It is made from the run folder alone, so it can be made again at any time, and the same folder gives the same bytes.
+It is made from the run folder alone, at any time. The same folder gives the same bytes.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import shlex
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +24,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from pinxit.files import write_whole
 from pinxit.images import load_image
-from pinxit.page import CSS, HTML, data_uri
+from pinxit.page import CSS, HTML, command, data_uri
 from pinxit.progress import duration
 from pinxit.settings import Settings
 from pinxit.training.recipes import Recipe
@@ -38,44 +37,44 @@ POINTS = 600
 
 COLOURS = {1: "grey", 3: "colour", 4: "colour with alpha"}
 
-# The panels whose meaning does not depend on the objective: title, how to read it. Other terms go by their own name.
+# Panels that mean the same for every objective: title, how to read it. Other terms are titled by their own names.
 PANELS = {
-    "adversarial": ("Adversarial loss", "What each player lowers. In a balanced game neither line runs away."),
-    "score": ("Scores", "What the discriminator gives. The nearer real and fake, the harder they are to tell apart."),
+    "adversarial": ("Adversarial loss", "What each player minimises. In a balanced game neither line runs away."),
+    "score": ("Scores", "The discriminator's scores. The closer real and fake are, the harder they are to tell apart."),
     "gradient_norm": ("Gradient norm", "On a log scale. A sudden jump, or a fall towards zero, means trouble."),
 }
 
-# What a reading says when it ends below a limit; of those that one network gives, the cause before its effects.
-# Sharpness as measured on pictures that were not trained on: MNIST after 2,000 steps of a dense VAE 0.69, with --beta 8
-# 0.47, its mean picture 0.05, and 0.29 under a 3 x 3 blur; photographs at 64 pixels (BSDS) after 600 steps 0.19, under
-# the blur 0.25 (PSNR of reconstructions 18.4 dB).
+# A reading, the limit it should not end below, and the finding if it does. Causes stand before their effects.
+# Sharpness, measured on held-out pictures: MNIST after 2,000 steps of a dense VAE 0.69, with --beta 8 0.47; its mean
+# picture 0.05; under a 3 x 3 blur 0.29. Photographs at 64 pixels (BSDS) after 600 steps 0.19, under the blur 0.25 (PSNR
+# of reconstructions 18.4 dB).
 FINDINGS = (
     (
         "active_units",
         0.5,
-        "The codes have collapsed: they hardly differ from picture to picture, and the decoder does without them. A "
-        "smaller --beta, or --beta-warmup, or --free-bits helps.",
+        "The codes have collapsed: they hardly differ between pictures, and the decoder ignores them. A smaller "
+        "--beta, --beta-warmup or --free-bits helps.",
     ),
     (
         "sharpness",
         0.25,
-        "Reconstructions are blurry: their edges have {:.0%} of the energy of the pictures'; a 3 x 3 blur leaves about "
-        "a quarter. More steps, a smaller --beta, wider networks (--channels) or --perceptual may help.",
+        "Reconstructions are blurry: their edges keep {:.0%} of the pictures' edge energy; a 3 x 3 blur keeps about a "
+        "quarter. More steps, a smaller --beta, wider networks (--channels) or --perceptual may help.",
     ),
     (
         "codes_used",
         0.5,
-        "Codes lie dead: {:.0%} of the codebook was in use at the end. A smaller book (--codes) would do as well, or "
-        "more steps may bring the others to life.",
+        "The codebook is partly unused: {:.0%} of its codes were in use at the end. A smaller one (--codes) would do "
+        "as well, or more steps may bring the rest into use.",
     ),
 )
-LEVEL, SILENT = "rate_level_", 0.01  # the reading of a ladder's level, and the nats a picture below which it is idle
+LEVEL, SILENT = "rate_level_", 0.01  # a ladder level's reading; below so many nats a picture it is idle
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Curve(NamedTuple):
-    """A course of numbers, both (n,) float64: where each was read, in steps or in pictures seen, and its value."""
+    """A logged value over time, both (n,) float64: `at` in steps or in pictures seen, and `values`."""
 
     at: Numbers
     values: Numbers
@@ -84,21 +83,21 @@ class Curve(NamedTuple):
 def write_report(folder: Path) -> Path:
     """Write `report.html` into the run's folder, whole or not at all, and return its path.
 
-    A run may be at any point of its life: what is not there yet is left out, or told how to get. Raises `DataError` if
-    the folder is no run, `DiskError` if the page cannot be written.
+    The run may be unfinished: what is missing is left out, or the page says how to get it. Raises `DataError` if the
+    folder is not a run, `DiskError` if the page cannot be written.
     """
     run = Run.open(folder)
     facts, sheets = run.facts(), _sheets(run)
     sections = (
         _header(run, facts),
         _newest(sheets, run.recipe.settings.sheet()),
-        _section("What was found", _findings(run, facts)),
+        _section("Findings", _findings(run, facts)),
         _section("Score", _scores(run, run.evaluation())),
         _section("Curves", _curves(run)),
         _section("The same sheet, step by step", _filmstrip(sheets)),
         _section("What was asked", _asked(run.recipe)),
         _section("Machine and time", _machine(facts)),
-        _section("How to go on", _next(run)),
+        _section("Next steps", _next(run)),
     )
     title = f"{run.recipe.objective} on {run.recipe.data.name} · pinxit"
     write_whole(folder / PAGE, HTML.format(title=escape(title), style=CSS, body="\n".join(filter(None, sections))))
@@ -106,7 +105,7 @@ def write_report(folder: Path) -> Path:
 
 
 def read_log(path: Path) -> dict[str, Curve]:
-    """Return the curves of a `log.jsonl` by name, over steps. A log or a line that is not there yet is no error."""
+    """Return the curves of a `log.jsonl` by name, over steps. A missing log or a cut-off line is no error."""
     steps: dict[str, array[float]] = defaultdict(lambda: array("d"))
     values: dict[str, array[float]] = defaultdict(lambda: array("d"))
     with suppress(FileNotFoundError), path.open(encoding="utf-8", errors="replace") as lines:
@@ -123,14 +122,14 @@ def read_log(path: Path) -> dict[str, Curve]:
 
 
 def thin(curve: Curve, points: int = POINTS) -> Curve:
-    """Return the curve in at most `points` points, each the mean of a stretch of it."""
+    """Return the curve in at most `points` points, each the mean of neighbouring ones."""
     count = len(curve.at)
     edges = np.linspace(0, count, min(count, points) + 1).astype(int)
     return Curve(*(np.add.reduceat(numbers, edges[:-1]) / np.diff(edges) for numbers in curve))
 
 
 def smooth(values: Numbers) -> Numbers:
-    """Return values (n,) smoothed by a Hann window as wide as a twelfth of them; at the ends, by the part that fits."""
+    """Return values (n,) smoothed by a Hann window a twelfth as wide; at the ends only the part that fits counts."""
     window = np.hanning(2 * (len(values) // 24) + 3)
     weight = np.convolve(np.ones(len(values)), window)
     inside = slice(len(window) // 2, len(window) // 2 + len(values))
@@ -138,9 +137,10 @@ def smooth(values: Numbers) -> Numbers:
 
 
 def draw(title: str, lines: Iterable[tuple[int, Curve]], logarithmic: bool = False) -> str:
-    """Return an inline SVG of curves over pictures seen, each with its colour's number: smoothed, the raw line behind.
+    """Return an inline SVG of curves over pictures seen: each smoothed, with the raw line behind it.
 
-    Colours are the page's own (`--line-0` to `--line-3`), so that one drawing serves light and dark.
+    Each line comes with the number of its colour, which is the page's own (`--line-0` to `--line-3`), so that one
+    drawing serves light and dark pages.
     """
     with style.context(["default", CHART]):
         figure = Figure(figsize=(5, 2.2), layout="constrained")
@@ -163,19 +163,19 @@ def draw(title: str, lines: Iterable[tuple[int, Curve]], logarithmic: bool = Fal
 
 def _header(run: Run, facts: Mapping[str, Any]) -> str:
     recipe, steps = run.recipe, run.recipe.training.steps
-    what = " ".join((type(recipe.settings).__doc__ or recipe.objective).split("\n")[0].split()).rstrip(".")
     side, colour = recipe.data.size, COLOURS[recipe.data.channels]
-    asked = (
-        f"{what}, trained on {recipe.data.name} for {steps:,} steps of {recipe.training.batch_size:,} pictures, "
-        f"{side}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{side} in {colour}, with seed {recipe.training.seed}."
-    )
-    done = "No step is saved yet."
+    done = f"no step of {steps:,} saved yet"
     if "steps" in facts:
-        state = "Finished" if facts["finished"] else f"{facts['steps']:,} of {steps:,} steps done"
-        done = f"{state}: {facts['images']:,} pictures seen in {duration(facts['seconds'])}."
+        count = f"{steps:,} steps" if facts["finished"] else f"{facts['steps']:,} of {steps:,} steps"
+        done = f"{count} in {duration(facts['seconds'])}"
+    headline = f"A {recipe.settings.noun} trained on {recipe.data.name}: {done}"
+    details = (
+        f"{recipe.training.batch_size:,} pictures a step, {side}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{side} pixels in "
+        f"{colour}, seed {recipe.training.seed}."
+    )
     return (
         f'<header><p class="sign">pinxit · {escape(recipe.objective)} · {escape(run.folder.resolve().name)}</p>'
-        f"<h1>{escape(asked)}</h1><p>{escape(done)}</p></header>"
+        f"<h1>{escape(headline)}</h1><p>{escape(details)}</p></header>"
     )
 
 
@@ -189,7 +189,7 @@ def _sheets(run: Run) -> list[tuple[int, Path]]:
 
 
 def _newest(sheets: list[tuple[int, Path]], shown: str) -> str:
-    """Return the newest sheet, a whole number of screen pixels to a pixel where there is room, and what it shows."""
+    """Return the newest sheet and its caption; it is enlarged by a whole number where there is room."""
     if not sheets:
         return ""
     step, path = sheets[-1]
@@ -208,7 +208,7 @@ def _filmstrip(sheets: list[tuple[int, Path]]) -> str:
 
 
 def _frame(path: Path) -> bytes:
-    """Return the sheet as a PNG of at most `FRAME_WIDTH` pixels across, by means over blocks."""
+    """Return the sheet as a PNG at most `FRAME_WIDTH` pixels wide, reduced by block means."""
     pixels = load_image(path)
     side = -(-pixels.shape[1] // FRAME_WIDTH)
     if side == 1:
@@ -229,20 +229,20 @@ def _figure(png: bytes, step: int, caption: str, width: int) -> str:
 
 
 def _findings(run: Run, facts: Mapping[str, Any]) -> str:
-    """Return what the readings of a finished run say is wrong, in sentences; nothing if nothing is."""
+    """Return the findings of a finished run as a list; nothing if there are none."""
     if not facts.get("finished"):
         return ""
     last = {name.rpartition("/")[2]: smooth(values)[-1] for name, (_, values) in read_log(run.folder / LOG).items()}
-    told = [text.format(last[name]) for name, least, text in FINDINGS if last.get(name, least) < least][:1]
+    found = [text.format(last[name]) for name, least, text in FINDINGS if last.get(name, least) < least][:1]
     idle = [name.removeprefix(LEVEL) for name, rate in last.items() if name.startswith(LEVEL) and rate < SILENT]
     if idle:
-        told.append(f"Of the ladder's levels, the top one being 1, these say nothing: {', '.join(idle)}.")
-    lines = "".join(f"<li>{escape(sentence)}</li>\n" for sentence in told)
+        found.append(f"These levels of the ladder carry no information (1 is the top): {', '.join(idle)}.")
+    lines = "".join(f"<li>{escape(sentence)}</li>\n" for sentence in found)
     return lines and f"<ul>\n{lines}</ul>\n"
 
 
 def _curves(run: Run) -> str:
-    """Return a panel for each family of terms, or nothing if no step is logged."""
+    """Return a panel for each family of terms; nothing before the first logged step."""
     log = {name: thin(curve) for name, curve in read_log(run.folder / LOG).items()}
     curves = {name: Curve(at * run.recipe.training.batch_size, values) for name, (at, values) in log.items()}
     families: dict[str, list[str]] = {family: [] for family in PANELS}
@@ -258,7 +258,7 @@ def _family(name: str) -> str:
 
 
 def _panel(family: str, names: list[str], curves: Mapping[str, Curve]) -> str:
-    """Return a drawing with its key; a player keeps its colour wherever the lines of a panel are players."""
+    """Return a drawing with its key; a player has the same colour in every panel whose lines are players."""
     title, about = PANELS.get(family, (family.replace("_", " ").capitalize(), ""))
     players = list(dict.fromkeys(name.partition("/")[0] for name in curves))
     lines, keys = [], ""
@@ -277,10 +277,10 @@ def _panel(family: str, names: list[str], curves: Mapping[str, Curve]) -> str:
 
 
 def _scores(run: Run, evaluation: Mapping[str, Any] | None) -> str:
-    """Return each score in words, its table beside the anchors, and its protocol; or how to get one."""
+    """Return each score in words, a table of scores and anchor rows, and the protocol; or how to get a score."""
     if not evaluation:
         command, about = _evaluate(run)
-        return _command(command, f"Not judged yet. {about}")
+        return _command(command, f"Not evaluated yet. {about}")
     scores = {name: score for name, score in evaluation["scores"].items() if score["headline"]}
     words = "".join(f"<li>{_in_words(name, score)}</li>\n" for name, score in scores.items())
     heads = "".join(f'<th scope="col">{escape(name).replace("[", "<small>[")}</small></th>' for name in scores)
@@ -288,14 +288,14 @@ def _scores(run: Run, evaluation: Mapping[str, Any] | None) -> str:
     protocols: dict[str, list[str]] = {}
     for name, score in scores.items():
         protocols.setdefault(_protocol(score), []).append(name)
-    told = _table((name, score["metric"], "") for name, score in scores.items())
-    told += "".join(f"<h3>{escape(', '.join(names))}</h3>{table}" for table, names in protocols.items())
+    definitions = _table((name, score["metric"], "") for name, score in scores.items())
+    definitions += "".join(f"<h3>{escape(', '.join(names))}</h3>{table}" for table, names in protocols.items())
     return (
         f'<ul class="words">\n{words}</ul>\n'
         f'<div class="wide"><table class="scores">\n<tr><td></td>{heads}</tr>\n{rows}</table></div>\n'
-        "<p><small>Beneath a value: its ratio to the blur row.</small></p>\n"
+        "<p><small>Below each value: its ratio to the blur row.</small></p>\n"
         f"{_remarks(evaluation)}"
-        f"<details><summary>The protocol in full</summary>\n{told}</details>"
+        f"<details><summary>The protocol in full</summary>\n{definitions}</details>"
     )
 
 
@@ -312,21 +312,21 @@ def _direction(score: Mapping[str, Any]) -> str:
 
 
 def _remarks(evaluation: Mapping[str, Any]) -> str:
-    """Return what was found beside the numbers: copies, and what the numbers suffer from."""
-    told = [evaluation[part]["verdict"] for part in ("audit", "utility") if part in evaluation]
-    lines = "".join(f"<li>{escape(line)}</li>\n" for line in [*told, *evaluation["remarks"]])
+    """Return the verdicts on copies and utility, and the remarks on what weakens the scores."""
+    verdicts = [evaluation[part]["verdict"] for part in ("audit", "utility") if part in evaluation]
+    lines = "".join(f"<li>{escape(line)}</li>\n" for line in [*verdicts, *evaluation["remarks"]])
     return f"<ul>\n{lines}</ul>\n" if lines else ""
 
 
 def _score_row(row: tuple[Mapping[str, Any], ...]) -> str:
-    """Return one row of every score: the generated pictures, or an anchor."""
+    """Return one row of the table of scores: the generated set, or an anchor row."""
     name, about = escape(row[0]["name"]), escape(f"{row[0]['about']}, N = {row[0]['n']:,}")
     cells = "".join(f"<td>{_number(entry['value'])}{_bar(entry['ratio'])}</td>" for entry in row)
     return f'<tr class="{name}"><th scope="row">{name}<small>{about}</small></th>{cells}</tr>\n'
 
 
 def _bar(ratio: float | None) -> str:
-    """Return the ratio to the blur row as a bar, which the blur row fills."""
+    """Return the ratio to the blur row as a bar, full at 1."""
     if ratio is None:
         return ""
     return f'<i style="width:{100 * min(max(ratio, 0), 1):.1f}%"></i><small>{_number(ratio)}</small>'
@@ -338,7 +338,7 @@ def _protocol(score: Mapping[str, Any]) -> str:
 
 
 def _asked(recipe: Recipe) -> str:
-    """Return the recipe's tables; a default is told where it was not taken."""
+    """Return the recipe's tables; a default is shown where another value was chosen."""
     parts: dict[str, Settings] = {
         recipe.objective: recipe.settings,
         "pictures": recipe.data,
@@ -357,7 +357,7 @@ def _fields(settings: Settings) -> Iterator[tuple[str, Any, str]]:
 
 
 def _table(rows: Iterable[tuple[str, Any, str]]) -> str:
-    """Return a table of names, values and what they mean."""
+    """Return a table of names, values and descriptions."""
     lines = "".join(
         f'<tr><th scope="row">{escape(name.replace("_", " "))}</th>'
         f"<td>{escape(_plain(value))}</td><td>{escape(about)}</td></tr>\n"
@@ -367,7 +367,7 @@ def _table(rows: Iterable[tuple[str, Any, str]]) -> str:
 
 
 def _machine(facts: Mapping[str, Any]) -> str:
-    """Return what computed, and how fast, or nothing before the first checkpoint."""
+    """Return the machine and its speed; nothing before the first checkpoint."""
     if "machine" not in facts:
         return ""
     spent = {"time": duration(facts["seconds"]), "speed": f"{facts['images_per_second']:,.0f} pictures a second"}
@@ -375,29 +375,34 @@ def _machine(facts: Mapping[str, Any]) -> str:
 
 
 def _next(run: Run) -> str:
-    folder = shlex.quote(str(run.folder))
     commands = (
-        (f"pinxit resume {folder}", "If it was stopped: go on from the newest checkpoint, as if nothing had happened."),
-        (f"pinxit sample {folder} -n 64 --seed 1 -o samples.png", "Draw new pictures; another seed gives others."),
+        (
+            command("resume", run.folder),
+            "Continue a stopped run from its newest checkpoint; the result is as if it had not stopped.",
+        ),
+        (
+            command("sample", run.folder, "-n", 64, "--seed", 1, "-o", "samples.png"),
+            "Sample new pictures; another seed gives other pictures.",
+        ),
         _evaluate(run),
     )
-    return "".join(_command(*command) for command in commands)
+    return "".join(_command(*shown) for shown in commands)
 
 
 def _evaluate(run: Run) -> tuple[str, str]:
     source = run.recipe.data.source.removesuffix(":train")
     return (
-        f"pinxit evaluate {shlex.quote(str(run.folder))} {shlex.quote(f'{source}:test')}",
-        "Compare its pictures with real ones that it has never seen.",
+        command("evaluate", run.folder, f"{source}:test"),
+        "Compare its pictures with real ones it was not trained on.",
     )
 
 
-def _command(command: str, about: str) -> str:
-    return f"<p>{escape(about)}</p>\n<pre><code>{escape(command)}</code></pre>\n"
+def _command(text: str, about: str) -> str:
+    return f"<p>{escape(about)}</p>\n<pre><code>{escape(text)}</code></pre>\n"
 
 
 def _plain(value: Any) -> str:
-    """Return a setting or a fact as a person writes it."""
+    """Return a setting or a fact as text for a person."""
     match value:
         case None:
             return "not given"
@@ -414,11 +419,11 @@ def _plain(value: Any) -> str:
 
 
 def _number(value: float) -> str:
-    """Return three digits of a measured number, all of those before the point."""
+    """Return a measured number in three digits; all digits before the point are kept."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-# Stand-ins that matplotlib draws with and `draw` turns into the page's colours.
+# Placeholder colours for matplotlib, which `draw` replaces by the page's colours.
 LINES = ("#000001", "#000002", "#000003", "#000004")
 INK, RULE = "#000005", "#000006"
 PAINT = {colour: f"line-{number}" for number, colour in enumerate(LINES)} | {INK: "soft", RULE: "rule"}

@@ -1,4 +1,4 @@
-"""The run folder: one place that can be moved, with all that a training was asked, did and made."""
+"""The run folder: everything about one training, in one place that can be moved."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path, recipe: Recipe) -> Run:
-        """Make the folder and write the recipe; refuses a folder that already holds something."""
+        """Make the folder and write the recipe; refuses a folder that is not empty."""
         cls.refuse_used(folder)
         write_json(folder / RECIPE, recipe.model_dump(mode="json"))
         return cls(folder, recipe)
 
     @staticmethod
     def refuse_used(folder: Path) -> None:
-        """Raise `UsageError` if a new run cannot be made in the folder because something is there."""
+        """Raise `UsageError` if the folder is not empty, so that no run can be made in it."""
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             hint = f"`pinxit resume {folder}` goes on with it, or " if (folder / RECIPE).exists() else ""
             raise UsageError(f"{folder} is not empty; {hint}choose another --out")
 
     @classmethod
     def open(cls, folder: Path) -> Run:
-        """Open an existing run; raises `DataError` with one line if it is none."""
+        """Open an existing run; raises `DataError` if the folder is not one."""
         path = folder / RECIPE
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
@@ -60,17 +60,17 @@ class Run:
 
     @property
     def weights(self) -> Path:
-        """The averaged weights: all one needs, beside the recipe, to use the model."""
+        """The averaged weights, which with the recipe are all that using the model takes."""
         return self.folder / WEIGHTS
 
     @property
     def samplers(self) -> Path:
-        """The samplers fitted to the finished model's codes; there is no such file where there are none."""
+        """The samplers fitted to the finished model's codes; missing if there are none."""
         return self.folder / SAMPLERS
 
     @property
     def prior(self) -> Path:
-        """The folder of the prior learned over the run's codes, a run of its own; there may be none."""
+        """The folder of the prior over the run's codes, a run of its own; it may be missing."""
         return self.folder / PRIOR
 
     @property
@@ -85,7 +85,7 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run against a second trainer; the lock of a dead process does not count."""
+        """Lock the run against a second trainer; the lock of a dead process is released."""
         with disk_errors(self.folder):
             lock = FileLock(self.folder / ".lock", timeout=0)
             try:
@@ -98,7 +98,7 @@ class Run:
             lock.release()
 
     def facts(self) -> dict[str, Any]:
-        """Return `report.json`: what the training did so far, or nothing yet."""
+        """Return `report.json`, the facts of the training so far; empty before the first checkpoint."""
         try:
             facts: dict[str, Any] = json.loads((self.folder / REPORT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -110,7 +110,7 @@ class Run:
         write_json(self.folder / REPORT, facts)
 
     def evaluation(self) -> dict[str, Any] | None:
-        """Return the last evaluation if it is a certificate of the weights as they are now, else None."""
+        """Return the last certificate if it is of the current weights, else None."""
         try:
             kept = json.loads((self.folder / EVALUATION).read_text(encoding="utf-8"))
             current = sha256(self.weights)
@@ -121,7 +121,7 @@ class Run:
 
 
 class Log:
-    """`log.jsonl`, a line a step. A resumed run first cuts off what came after its checkpoint."""
+    """`log.jsonl`, one line per step. A resumed run first cuts off the lines after its checkpoint."""
 
     def __init__(self, path: Path, keep_bytes: int) -> None:
         with disk_errors(path):
@@ -131,13 +131,13 @@ class Log:
         self.path = path
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Add one step's values, six digits each."""
+        """Append one step's values, to six digits."""
         line = {"step": step} | {name: float(f"{value:.6g}") for name, value in values.items()}
         with disk_errors(self.path):
             self.file.write((json.dumps(line) + "\n").encode())
 
     def sync(self) -> int:
-        """Make the lines so far durable; return their length in bytes."""
+        """Write all lines to the disk; return their length in bytes."""
         with disk_errors(self.path):
             self.file.flush()
             os.fsync(self.file.fileno())
@@ -149,7 +149,7 @@ class Log:
 
 
 def machine() -> dict[str, Any]:
-    """Return what this machine is, without its name."""
+    """Return a description of this machine, without its name."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),

@@ -1,4 +1,4 @@
-"""What a user can choose about training itself. No torch here."""
+"""Settings of training itself. No torch here."""
 
 from __future__ import annotations
 
@@ -10,27 +10,34 @@ from pinxit.settings import Device, Settings
 
 
 class TrainingSettings(Settings):
-    """How long, how fast, how exactly; the same for every objective."""
+    """Length, batches, schedule and precision of training, for every objective."""
 
     steps: int = Field(20_000, ge=0, description="Optimiser steps to train for.")
     minutes: float | None = Field(
-        None, gt=0, description="Instead of steps: thirty are timed, and this long is turned into a number of steps."
+        None, gt=0, description="Minutes to train for, instead of steps: thirty steps are timed to convert them."
     )
-    batch_size: int = Field(64, ge=1, le=65536, description="Pictures a step.")
-    accumulate: int = Field(1, ge=1, le=1024, description="Parts a step's batch is split into, to save memory.")
-    seed: int = Field(0, ge=0, lt=2**63, description="Decides every random draw of the run.")
+    batch_size: int = Field(64, ge=1, le=65536, description="Pictures per step.")
+    accumulate: int = Field(
+        1, ge=1, le=1024, description="Parts that each batch is split into; more parts need less memory."
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of every random number of the run.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
-        "constant", description="How the step size goes down to zero over the run, or that it stays."
+        "constant", description="Decay of the step size to zero over the run; constant does not decay."
     )
     warmup: int = Field(0, ge=0, description="Steps over which the step size rises from zero.")
-    clip: float = Field(0.0, ge=0, description="Largest norm of a player's gradient, 0 for no limit.")
-    average: float = Field(0.999, ge=0, lt=1, description="Decay of the running average of the weights, a step.")
+    clip: float = Field(0.0, ge=0, description="Largest norm of a player's gradient; 0 for no limit.")
+    average: float = Field(
+        0.999,
+        ge=0,
+        lt=1,
+        description="Decay per step of the running average of the weights; larger averages over more steps.",
+    )
     device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
     precision: Literal["auto", "bf16", "float32"] = Field(
-        "auto", description="Number format of convolutions; auto takes bf16 where the processor computes in it."
+        "auto", description="Number format of convolutions; auto takes bf16 if the processor computes in it."
     )
     threads: int | None = Field(
-        None, ge=1, le=1024, description="Processor threads; the cores this process may use if not given."
+        None, ge=1, le=1024, description="Processor threads; by default as many as the cores this process may use."
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or do not count: safetensors and JSON, valid by a marker with the hash of each file."""
+"""Checkpoints in safetensors and JSON; one is valid only with a marker that holds the hash of each file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FACTS = "facts.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A verified checkpoint: the named tensors and the facts that were saved with them."""
+    """A verified checkpoint: named tensors, and the facts saved with them."""
 
     step: int
     state: dict[str, Tensor]
@@ -35,20 +35,20 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of a run, a folder each by step; the newest `keep` stay, and the best if there is a judgement."""
+    """The checkpoints of a run, one folder per step; keeps the newest `keep`, and the best if they are judged."""
 
     def __init__(self, folder: Path, keep: int = 3) -> None:
         self.folder, self.keep = folder, keep
 
     def save(self, step: int, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Write a checkpoint; only when it is durable are older ones removed.
+        """Write a checkpoint, and remove older ones once it is on the disk.
 
         Raises `DivergedError`, and writes nothing, if a tensor holds a value that is not finite.
         """
         for name, value in state.items():
             if value.is_floating_point() and not torch.isfinite(value).all():
                 raise DivergedError(
-                    f"step {step}: {name} is no longer finite; nothing saved, the last checkpoint is good"
+                    f"step {step}: {name} is no longer finite; nothing is saved, the last checkpoint is good"
                 )
         place = self.folder / f"{step:08d}"
         (place / MARKER).unlink(missing_ok=True)
@@ -59,7 +59,7 @@ class Checkpoints:
         self._prune()
 
     def newest(self) -> Checkpoint | None:
-        """Return the newest checkpoint whose files are what its marker says, or None; set aside each that is not."""
+        """Return the newest checkpoint whose files match its marker, or None; rename damaged ones."""
         for step in reversed(self.steps()):
             place = self.folder / f"{step:08d}"
             try:
@@ -70,11 +70,11 @@ class Checkpoints:
         return None
 
     def steps(self) -> list[int]:
-        """Return the steps of the checkpoints that have a marker, in order."""
+        """Return the steps of the checkpoints with a marker, in order."""
         return sorted(int(marker.parent.name) for marker in self.folder.glob(f"[0-9]*/{MARKER}"))
 
     def sweep(self) -> None:
-        """Remove what killed savers left: folders without a marker and temporary files. Call it holding the lock."""
+        """Remove the remains of killed processes: folders without a marker, temporary files. The lock must be held."""
         for place in self.folder.glob("[0-9]*"):
             if not (place / MARKER).exists():
                 shutil.rmtree(place, ignore_errors=True)
@@ -89,7 +89,7 @@ class Checkpoints:
             shutil.rmtree(place, ignore_errors=True)
 
     def best(self) -> int | None:
-        """Return the step of the checkpoint with the best judgement, or None where there is none."""
+        """Return the step of the checkpoint with the best judgement, or None if none is judged."""
         rated = []
         for step in self.steps():
             judgement = json.loads((self.folder / f"{step:08d}" / FACTS).read_text()).get("judgement")

@@ -1,4 +1,4 @@
-"""Training a run and going on with it: the plain loop that asks the trainer for steps, logs, saves and shows."""
+"""Train and resume runs: a plain loop that takes steps from the trainer, logs, saves and writes sheets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pinxit.images.convert import to_uint8
 from pinxit.objectives.mixture import flattened
 from pinxit.objectives.objective import Generative
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
-from pinxit.progress import Line, say
+from pinxit.progress import Line, say, show
 from pinxit.settings import BASE_NAMES
 from pinxit.tensors import read_tensors, write_tensors
 from pinxit.training.plan import batch_of, build_trainer, pictures_of, plan, plan_prior
@@ -46,14 +46,14 @@ def train(
 ) -> Run:
     """Train a new run in the folder `out` on the pictures of `source`, and return it when it is finished.
 
-    `data` may be of any class: what it and `training` leave open is as the objective's own settings have it. `start` is
-    a run or a safetensors file whose weights, those of equal name and shape, training begins with. Everything open in
-    the settings is chosen, said, and written into the recipe before the first step. Raises `UsageError`, `DataError`,
+    `data` may be of any class; what it and `training` do not set gets the objective's own defaults. `start` is a run or
+    a safetensors file: training starts from those of its weights whose name and shape match. Every open choice is made,
+    reported, and written into the recipe before the first step. Raises `UsageError`, `DataError`,
     `DiskError`, `DivergedError`, `BusyError`, or `StoppedError` after a signal.
     """
     source, out = str(source), Path(out)
     if isinstance(settings, PriorSettings):
-        raise UsageError("a prior is learned over the codes of a run: pinxit.train_prior(settings, RUN)")
+        raise UsageError("a prior is trained on the codes of a run: pinxit.train_prior(settings, RUN)")
     Run.refuse_used(out)
     data = settings.pictures.parse(data.model_dump(exclude_unset=True) if data else {})
     pictures = open_data(source, data.holdout)
@@ -70,13 +70,15 @@ def train(
 
 
 def train_prior(settings: PriorSettings, folder: str | Path, training: TrainingSettings | None = None) -> Run:
-    """Learn a prior over the codes of the finished run in `folder`, as a run of its own in the folder `prior` there.
+    """Train a prior over the codes of the finished run in `folder`; it becomes a run in the subfolder `prior`.
 
-    Its pictures are those the run was trained on, drawn as they were then. Raises what `train` does.
+    It uses the run's own training pictures, drawn in the same way. Raises what `train` does.
     """
     run = Run.open(Path(folder))
     if (run.prior / RECIPE).exists():
-        raise UsageError(f"{run.folder} has a prior; `pinxit resume {run.prior}` goes on with it, or move it away")
+        raise UsageError(
+            f"{run.folder} has a prior already; `pinxit resume {run.prior}` goes on with it, or move it away"
+        )
     pictures = pictures_of(run.recipe)
     recipe = plan_prior(settings, run, pictures.train, training or TrainingSettings())
     prior = Run.create(run.prior, recipe)
@@ -85,16 +87,16 @@ def train_prior(settings: PriorSettings, folder: str | Path, training: TrainingS
 
 
 def resume(out: str | Path) -> Run:
-    """Go on with the run in the folder `out` from its newest good checkpoint, or from the start if it has none."""
+    """Continue the run in the folder `out` from its newest good checkpoint, or from the start if it has none."""
     run = Run.open(Path(out))
     if run.recipe.start and not Checkpoints(run.checkpoints).steps():
-        raise DataError(f"{out} was stopped before it had taken the weights it begins with; train it anew with --from")
+        raise DataError(f"{out} was stopped before it took the weights it starts from; train it again with --from")
     _fit(run, pictures_of(run.recipe))
     return run
 
 
 def _fit(run: Run, pictures: DataSet, start: Path | None = None) -> None:
-    """Train `run` to its last step, and tell its story however it ends."""
+    """Train `run` to its last step, and write its report however it ends."""
     try:
         with run.lock(), _signals() as received:
             session = Session(run, pictures)
@@ -108,8 +110,8 @@ def _fit(run: Run, pictures: DataSet, start: Path | None = None) -> None:
 
 
 def _loop(session: Session, received: list[int]) -> None:
-    """Ask for steps until the last, or until a signal is received: log each, show some, save now and then."""
-    line = Line("step", session.last, session.trainer.step)
+    """Take steps until the last, or until a signal: log each, write a sheet of some, save from time to time."""
+    line = Line("step", session.last, session.trainer.step, share=0.95)
     with closing(line), closing(session.log):
         for record in session.trainer:
             session.log.write(record.step, record.values)
@@ -129,13 +131,13 @@ def _loop(session: Session, received: list[int]) -> None:
 
 
 def _report(run: Run) -> None:
-    from pinxit.training.report import write_report  # after the work, for it brings matplotlib
+    from pinxit.training.report import write_report  # late, because it imports matplotlib
 
     write_report(run.folder)
 
 
 class Session:
-    """A run being trained in this process: its trainer, its log, and what is written when."""
+    """A run in training in this process: its trainer, its log, and what is written when."""
 
     def __init__(self, run: Run, pictures: DataSet) -> None:
         self.run, self.pictures = run, pictures
@@ -151,7 +153,7 @@ class Session:
         self.started = self.saved - self.seconds
 
     def _go_on(self) -> dict[str, Any]:
-        """Load the newest checkpoint into the trainer and return its facts; without one, those of the start."""
+        """Load the newest checkpoint into the trainer and return its facts; without one, the facts of the start."""
         found = self.checkpoints.newest()
         if found is None:
             return {"log_bytes": 0, "seconds": 0.0}
@@ -165,17 +167,17 @@ class Session:
         return found.facts
 
     def begin(self, start: Path) -> None:
-        """Take what fits of the weights in a file, and keep it as the checkpoint of step 0."""
+        """Take the matching weights from a file, and save them as the checkpoint of step 0."""
         left = self.trainer.begin(read_tensors(start))
         say(f"beginning with the weights of {start}" + (f"; {left} tensors do not fit and start anew" if left else ""))
         self.save()
 
     def due(self) -> bool:
-        """Say whether it is time for a checkpoint: at the last step, and some seconds after the one before."""
+        """Say whether a checkpoint is due: at the last step, or some seconds after the previous one."""
         return self.trainer.step == self.last or time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS
 
     def save(self) -> None:
-        """Write a checkpoint, then the weights a user needs and what is known of the run so far."""
+        """Write a checkpoint, then the weights for use and the facts of the run so far."""
         seconds = round(time.monotonic() - self.started, 3)
         facts = {"log_bytes": self.log.sync(), "seconds": seconds} | self._judgement()
         self.checkpoints.save(self.trainer.step, self.trainer.state(), facts)
@@ -184,7 +186,7 @@ class Session:
         self.saved = time.monotonic()
 
     def publish(self) -> None:
-        """Write the weights a user needs and what is known of the run so far."""
+        """Write the weights for use and the facts of the run so far."""
         recipe = self.run.recipe
         about = recipe.model_dump_json(
             include={"objective", "settings", "data"}, exclude={"data": {"source"}}, context=BASE_NAMES
@@ -201,16 +203,18 @@ class Session:
         )
 
     def show(self) -> None:
-        """Write a sheet of what the averaged model makes of the same latents and pictures as ever."""
+        """Write a sheet of the averaged model's output for fixed latents and pictures."""
         batch = batch_of(self.run.recipe, self.pictures.train, step=0, size=SHEET_PICTURES)
         with self.trainer.averaged() as objective:
             images = objective.preview(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
-        save_image(self.run.samples / f"{self.trainer.step:07d}.png", grid(to_uint8(images)))
+        sheet = self.run.samples / f"{self.trainer.step:07d}.png"
+        save_image(sheet, grid(to_uint8(images)))
+        show(sheet, f"samples of step {self.trainer.step:,}")
 
     def fit_samplers(self) -> None:
-        """Write what other samplers of latents the finished model gives, fitted to at most `CODED` training pictures.
+        """Write the samplers of latents fitted to at most `CODED` training pictures.
 
-        Each picture is seen once, as it is; equal weights give equal bytes.
+        Each picture is used once, without augmentation. Equal weights give equal bytes.
         """
         if not isinstance(self.trainer.objective, Generative):
             return
@@ -232,13 +236,13 @@ class Session:
         return {"judgement": {"name": judgement.name, "best": judgement.best, "value": value}}
 
     def _plain(self, images: ImageSet, step: int, size: int) -> Batch:
-        """Return rows of a step as the pictures are, without augmentation, where the networks are."""
+        """Return rows of a step without augmentation, on the networks' device."""
         batch = batch_of(self.run.recipe, images, step, size, augment=False)
         return batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format)
 
 
 def sheet_steps(last: int) -> set[int]:
-    """Return the steps after which a sheet is made: closer together at the start, where more changes."""
+    """Return the steps after which a sheet is written: denser at the start, where more changes."""
     return {max(1, round(last * (part / SHEETS) ** 2)) for part in range(1, SHEETS + 1)}
 
 
@@ -250,7 +254,7 @@ def _losses(values: dict[str, float]) -> str:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collect the signals that ask for a stop; a second interrupt stops at once. Only the main thread can do that."""
+    """Collect signals that ask for a stop; a second interrupt stops at once. Works in the main thread only."""
     received: list[int] = []
 
     def ask(number: int, frame: FrameType | None) -> None:

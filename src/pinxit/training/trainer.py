@@ -1,4 +1,4 @@
-"""The trainer: an iterator of records that moves an objective's players. It knows no mathematics of any method."""
+"""The trainer: an iterator of records that moves an objective's players. It knows no method's mathematics."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ AVERAGE_WARMUP = 10.0
 
 @dataclass(frozen=True)
 class Record:
-    """What one step did: every term and reading by 'player/name', with the norm of each player's gradient."""
+    """One step's terms and readings by 'player/name', with the norm of each player's gradient."""
 
     step: int
     values: dict[str, float]
 
 
 class Trainer:
-    """Moves an objective's players, a step an iteration, until `settings.steps`.
+    """Moves an objective's players, one step per iteration, until `settings.steps`.
 
-    A step is a function of (state, step number): batches come from `batches(step)`, noise from the batch, and nothing
-    from a global generator. So `state` and `load` make a stopped run go on bit for bit on the same processor type
-    with the same threads.
+    A step is a function of (state, step number): batches come from `batches(step)`, noise comes from the batch, and
+    nothing from a global generator. With `state` and `load` a stopped run therefore continues bit for bit on the same
+    processor type with the same number of threads.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class Trainer:
         self.pairs = list(zip(self.average.state_dict().values(), current, strict=True))
 
     def __iter__(self) -> Iterator[Record]:
-        """Yield a record after each step until the last."""
+        """Yield a record after each step."""
         while self.step < self.settings.steps:
             yield self.advance()
 
     def advance(self) -> Record:
-        """Make one step: every player whose turn it is moves, in order; then the closed-form updates and the average.
+        """Take one step: move every player whose turn it is, then apply closed-form updates and update the average.
 
-        Raises `DivergedError`, before the player moves, at a term or gradient that is not finite, and `DataError` at
-        pictures out of range.
+        Raises `DivergedError`, before the player moves, if a term or gradient is not finite, and `DataError` if
+        pictures leave [0, 1].
         """
         batch = self.batches(self.step)
         if not self.objective.unclipped:
@@ -80,15 +80,15 @@ class Trainer:
         values: dict[str, float] = {}
         for player in self.players:
             if self.step % player.every == 0:
-                seen = [self._backward(player, part, shared, len(part) / len(batch)) for part in parts]
-                values |= self._move(player, seen)
+                losses = [self._backward(player, part, shared, len(part) / len(batch)) for part in parts]
+                values |= self._move(player, losses)
         self.objective.after_step(batch)
         self._update_average()
         self.step += 1
         return Record(self.step, values)
 
     def state(self) -> dict[str, Tensor]:
-        """Return everything a resumed run needs, beside the number of steps, as named tensors."""
+        """Return everything a resumed run needs besides the number of steps, as named tensors."""
         state = {f"networks.{name}": value for name, value in self.objective.networks.state_dict().items()}
         state |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
         for player, optimiser in self.optimisers.items():
@@ -97,7 +97,7 @@ class Trainer:
         return state
 
     def load(self, state: dict[str, Tensor], step: int) -> None:
-        """Go on from `state` after `step` steps; raises `KeyError` or `RuntimeError` if it is another network's."""
+        """Continue from `state` after `step` steps; raises `KeyError` or `RuntimeError` if it does not fit."""
         self.objective.networks.load_state_dict(_below(state, "networks."))
         self.average.load_state_dict(_below(state, "average."))
         for player, optimiser in self.optimisers.items():
@@ -110,21 +110,21 @@ class Trainer:
         self.step = step
 
     def begin(self, weights: Mapping[str, Tensor]) -> int:
-        """Take the tensors whose names and shapes are the networks' own; return how many of the model's are not there.
+        """Load the tensors that fit by name and shape, and return how many of the model's own are missing.
 
         Raises `DataError` if none fits.
         """
         own = self.objective.networks.state_dict()
         fitting = {name: value for name, value in weights.items() if name in own and value.shape == own[name].shape}
         if not fitting:
-            raise DataError(f"none of {len(weights)} tensors has a name and shape of this network's; see --channels")
+            raise DataError(f"none of {len(weights)} tensors fits this network by name and shape; see --channels")
         self.objective.networks.load_state_dict(fitting, strict=False)
         self.average.load_state_dict(fitting, strict=False)
         return len(self.average.state_dict().keys() - fitting.keys())
 
     @contextmanager
     def averaged(self) -> Iterator[Objective]:
-        """Give the objective with its averaged weights in place, for looking at it without training it."""
+        """Yield the objective with its averaged weights, in evaluation mode and without gradients."""
         networks, average = self.objective.networks, self.average
         kept = {name: networks[name] for name in average}
         networks.eval().update(dict(average.items()))
@@ -140,21 +140,21 @@ class Trainer:
             return self.objective.draw(batch)
 
     def _backward(self, player: Player, part: Batch, shared: Any, share: float) -> dict[str, Tensor]:
-        """Add the player's gradient on a part of the batch, by its share; return terms and readings by their share."""
-        drawn = self._draw(part) if shared is None else shared
+        """Accumulate the player's gradient on a part of the batch; return terms and readings, times its share."""
+        own = self._draw(part) if shared is None else shared
         with self.hardware.autocast():
-            loss = player.loss(part, drawn)
+            loss = player.loss(part, own)
         total = torch.stack([term.float() for term in loss.terms.values()]).sum() * share
         total.backward(inputs=list(player.module.parameters()))
         return {name: value.detach().float() * share for name, value in (loss.terms | loss.readings).items()}
 
     def _move(self, player: Player, parts: list[dict[str, Tensor]]) -> dict[str, float]:
-        """Clip the gradient and step, unless something is not finite; return what was seen, with one transfer."""
+        """Clip the gradient and step, unless something is not finite; return the values, with one transfer."""
         optimiser = self.optimisers[player.name]
         gradients = [weight.grad for weight in player.module.parameters() if weight.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        seen = {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]} | {"gradient_norm": norm}
-        values = dict(zip(seen, torch.stack(list(seen.values())).tolist(), strict=True))
+        sums = {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]} | {"gradient_norm": norm}
+        values = dict(zip(sums, torch.stack(list(sums.values())).tolist(), strict=True))
         self._refuse_non_finite(player, values)
         if self.settings.clip > 0:
             torch.nn.utils.clip_grads_with_norm_(player.module.parameters(), self.settings.clip, norm)
@@ -167,12 +167,12 @@ class Trainer:
         for name, value in values.items():
             if not math.isfinite(value):
                 raise DivergedError(
-                    f"step {self.step + 1}: the {player.name}'s {name.replace('_', ' ')} is {value}; checkpoints made "
-                    "before are good, but start a new run with a smaller --learning-rate, or with --clip 1"
+                    f"step {self.step + 1}: the {player.name}'s {name.replace('_', ' ')} is {value}; earlier "
+                    "checkpoints are good, but a new run needs a smaller --learning-rate, or --clip 1"
                 )
 
     def _update_average(self) -> None:
-        """Move the average towards the weights: average <- d average + (1 - d) weights, with a smaller d at first."""
+        """Update the average: average <- d average + (1 - d) weights, where d grows during the first steps."""
         decay = min(self.settings.average, (1 + self.step) / (AVERAGE_WARMUP + self.step))
         averages, weights = zip(*(pair for pair in self.pairs if pair[0].is_floating_point()), strict=True)
         get_ema_multi_avg_fn(decay)(list(averages), list(weights), None)
@@ -182,7 +182,7 @@ class Trainer:
 
 
 def schedule(settings: TrainingSettings, step: int) -> float:
-    """Return the step size at `step` as a share of the highest: a rise over `warmup`, then the asked shape."""
+    """Return the step size at `step` as a share of the highest: a linear warm-up, then the chosen schedule."""
     if step < settings.warmup:
         return (step + 1) / settings.warmup
     done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
@@ -191,19 +191,19 @@ def schedule(settings: TrainingSettings, step: int) -> float:
 
 
 def like(weight: Tensor, value: Tensor) -> Tensor:
-    """Return `value` laid out in memory as `weight` is, which the fused optimiser needs; single numbers as they are."""
+    """Return `value` in the memory layout of `weight`, as fused optimisers need it; single numbers unchanged."""
     return torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
 
 
 def check_range(image: Tensor) -> None:
-    """Raise `DataError` if pictures leave [0, 1], as those in 0..255 do."""
+    """Raise `DataError` if pictures leave [0, 1], as pictures in 0..255 do."""
     low, high = (float(edge) for edge in image.aminmax())
     if not 0 <= low <= high <= 1:
-        raise DataError(f"pictures must be in [0, 1] to be trained on, not {low:g} to {high:g}; divide by the highest")
+        raise DataError(f"training pictures must be in [0, 1], not {low:g} to {high:g}; divide by the highest")
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:
-    """Return the batch as `parts` batches of equal size but for the last; every row keeps its randomness."""
+    """Return the batch as `parts` batches of equal size, the last one smaller; rows keep their randomness."""
     rows = len(batch.image)
     size = math.ceil(rows / parts)
     return [batch.rows(start, min(start + size, rows)) for start in range(0, rows, size)]

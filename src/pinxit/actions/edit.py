@@ -1,0 +1,247 @@
+"""Actions on pictures: editing many, one through a pipe, or a camera's; and making a result again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, create_model
+
+from pinxit.actions.action import OUT, OVERWRITE, PIPE, Action, Flag, Outcome, Word
+from pinxit.errors import DataError, UsageError, UserError
+
+if TYPE_CHECKING:
+    from pinxit.jobs.batch import Edited
+
+PIPE_CEILING = 1 << 30
+"""Bytes that a picture from a pipe may have at most."""
+
+
+def _parsed(value: Any) -> Any:
+    """Return a chain that is given as text, as its JSON list, or as one edit."""
+    from pinxit.edits import EDITS
+    from pinxit.settings import Settings, parse_chain
+
+    if isinstance(value, list) and all(isinstance(step, Mapping) for step in value):
+        value = json.dumps(value)
+    if isinstance(value, str):
+        return parse_chain(value, EDITS, "edit")
+    return (value,) if isinstance(value, Settings) else value
+
+
+def _document(chain: Any) -> list[dict[str, Any]]:
+    from pinxit.edits import EDITS
+    from pinxit.settings import chain_document
+
+    return chain_document(chain, EDITS)
+
+
+Chain = Annotated[tuple[Any, ...], BeforeValidator(_parsed), PlainSerializer(_document, when_used="json")]
+
+
+class Edit(Action):
+    """Repair or enhance pictures: files, folders, or one from stdin.
+
+    Originals are never changed, and a result is written whole or not at all. A name from the list of commands takes its
+    settings as flags: pinxit edit NAME --help. Anything else is a chain of edits, such as "denoise | upscale(scale=2)".
+    """
+
+    edit: Any = Field(None, title="The edit")
+    pictures: Annotated[tuple[str, ...], Word("IN", pipe=True)] = Field(
+        (), description="Pictures: files, folders, patterns in quotes such as 'photos/*.jpg', or - for one from stdin."
+    )
+    out: Annotated[str | None, Flag("-o", "--out", pipe=True)] = Field(
+        None, description="Where results go: a file for one picture, a folder for several, - for stdout."
+    )
+    recursive: Annotated[bool, Flag("-r", "--recursive")] = Field(
+        False, description="Take pictures from folders inside folders too."
+    )
+    overwrite: Annotated[bool, OVERWRITE] = Field(False, description="Replace existing files.")
+    mask: Path | None = Field(
+        None, description="Mask: a picture, white where to change; or a folder of masks named like the pictures."
+    )
+    proof: bool = Field(
+        False,
+        description="Write a page instead that shows one picture at several strengths, with the command under each: "
+        "-o P.html.",
+    )
+    camera: str | None = Field(
+        None, description="Edit a camera's picture in a window: its number, 0 for the first, or a film file."
+    )
+    camera_side: int = Field(
+        320, ge=1, description="Longest side of the camera's frames in pixels; larger ones are shrunk first."
+    )
+    area: Any = Field(None, title="Where to change")
+    settings: Any = Field(None, title="How")
+
+    @property
+    def chain(self) -> tuple[Any, ...]:
+        """The edits, one after the other."""
+        return self.edit if isinstance(self.edit, tuple) else (self.edit,)
+
+    @classmethod
+    def variants(cls) -> Mapping[str, type[Action]]:
+        """Return the edit by a chain, and one for each row of `EDITS`."""
+        from pinxit.edits import EDITS
+        from pinxit.edits.mask import Mask
+        from pinxit.jobs.settings import EditSettings
+
+        text = Field(description="Edits as text: name(setting=value, ...), joined with |; or as a JSON list.")
+        common: dict[str, Any] = {
+            "area": (Mask, Field(default=Mask(), title="Where to change")),
+            "settings": (EditSettings, Field(default=EditSettings(), title="How")),
+        }
+
+        def variant(name: str, doc: str | None, edit: Any) -> type[Action]:
+            return create_model(name, __base__=Edit, __doc__=doc, edit=edit, **common)
+
+        return {"": variant("EditChain", Edit.__doc__, (Annotated[Chain, Word("EDIT")], text))} | {
+            name: variant(f"Edit{kind.__name__}", kind.__doc__, (kind, Field(title="The edit")))
+            for name, kind in EDITS.items()
+        }
+
+    def do(self) -> Outcome:
+        """Edit; the value is the manifest, the bytes for stdout, or what the camera's loop counted."""
+        if self.camera is not None:
+            return self._camera()
+        if not self.pictures:
+            raise UsageError("name the pictures: files, folders, patterns in quotes, or - for one from stdin")
+        if self.proof:
+            return self._proof()
+        if PIPE in (*self.pictures, self.out):
+            return self._piped()
+        if self.out is None:
+            raise UsageError("-o says where results go: a file for one picture, a folder for several")
+        return self._files(_path(self.out))
+
+    def _files(self, out: Path) -> Outcome:
+        from pinxit.jobs.batch import MANIFEST, edit_files
+        from pinxit.jobs.sheet import SHEET
+
+        edited = edit_files(
+            self.pictures, self.chain, out, self.settings,
+            area=self.area, mask=self.mask, recursive=self.recursive, overwrite=self.overwrite,
+        )  # fmt: skip
+        files = tuple(out / name for name in ("", MANIFEST, SHEET)) if out.is_dir() else (out,) * (not edited.failures)
+        return Outcome(edited.manifest, edited.manifest, files, failure=_failure(edited))
+
+    def _camera(self) -> Outcome:
+        given = {"IN": self.pictures, "--out": self.out, "--proof": self.proof, "--map": self.settings.map}
+        if wrong := [name for name, is_given in given.items() if is_given]:
+            raise UsageError(f"{' and '.join(wrong)}: not together with --camera, which keeps nothing")
+        from pinxit.jobs.live import edit_camera
+
+        seen = edit_camera(
+            str(self.camera), self.chain, self.settings, area=self.area, mask=self.mask, side=self.camera_side
+        )
+        return Outcome(seen, seen._asdict())
+
+    def _proof(self) -> Outcome:
+        if len(self.pictures) > 1 or len(self.chain) > 1 or PIPE in (*self.pictures, self.out):
+            raise UsageError("--proof shows one file and one edit, not several or a pipe")
+        if not self.out or not self.out.lower().endswith(".html"):
+            raise UsageError("--proof writes a page; name it, such as -o proof.html")
+        out = _path(self.out)
+        self._refuse_to_replace(out)
+        from pinxit.jobs.sheet import save_proof
+
+        save_proof(Path(self.pictures[0]), self.chain[0], out, self.settings.device)
+        return Outcome(out, files=(out,))
+
+    def _piped(self) -> Outcome:
+        """Edit one picture that comes from stdin, or goes to stdout, or both."""
+        if len(self.pictures) > 1:
+            raise UsageError("- is one picture, and goes alone")
+        out = None if self.out in (None, PIPE) else _path(str(self.out))
+        self._refuse_beside_a_pipe(out)
+        from pinxit.files import write_whole
+        from pinxit.jobs.batch import edit_bytes
+
+        source = self.pictures[0]
+        name = "stdin" if source == PIPE else source
+        result = edit_bytes(_content(source), name, self.chain, self.settings, out=out, area=self.area, mask=self.mask)
+        if out is None:
+            return Outcome(result, stream=result)
+        write_whole(out, result)
+        return Outcome(out, files=(out,))
+
+    def _refuse_beside_a_pipe(self, out: Path | None) -> None:
+        settings = self.settings
+        given = {
+            "--sidecar": settings.sidecar, "--map": settings.map,
+            "--skip-existing": settings.skip_existing, "--frames": settings.frames,
+        }  # fmt: skip
+        if wrong := [flag for flag, is_given in given.items() if is_given]:
+            raise UsageError(f"{' and '.join(wrong)}: not together with -, one picture through a pipe")
+        if out is None and sys.stdout.isatty():
+            raise UsageError("stdout is a terminal, and the result a picture; add > FILE or -o FILE")
+        if out:
+            self._refuse_to_replace(out)
+
+    def _refuse_to_replace(self, out: Path) -> None:
+        if out.exists() and not self.overwrite:
+            raise UsageError(f"{out} exists; -y replaces it")
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Return the files, or the camera's count."""
+        if self.camera is not None:
+            return ["{frames:,} frames, {rate:.1f} per second".format_map(outcome.document)]
+        return map(str, outcome.files)
+
+
+class Redo(Action):
+    """Make a result of `pinxit edit` again, or apply the same edits to another picture.
+
+    The recipe is in the result, or beside it as OUT.json. From the same files it gives the same bytes.
+    """
+
+    result: Annotated[Path, Word("OUT")] = Field(description="Result of an edit.")
+    on: Path | None = Field(
+        None, description="The picture it was made from, if that lies elsewhere; or another picture."
+    )
+    out: Annotated[Path | None, OUT] = Field(
+        None, description="New result; by default OUT-2, or the name of --on, in the folder of OUT."
+    )
+    device: str | None = Field(
+        None, description="Where to compute: auto, cpu, cuda, cuda:N or mps; by default as the recipe says."
+    )
+    overwrite: Annotated[bool, OVERWRITE] = Field(False, description="Replace an existing file.")
+
+    def do(self) -> Outcome:
+        """Make the result again; the value is its path."""
+        from pinxit.jobs.redo import redo
+
+        out = redo(self.result, self.on, self.out, self.device, self.overwrite)
+        return Outcome(out, files=(out,))
+
+
+def _failure(edited: Edited) -> UserError | None:
+    try:
+        edited.check()
+    except UserError as error:
+        return error
+    return None
+
+
+def _content(source: str) -> bytes:
+    """Return the bytes of a file or of stdin; `DataError` if there are none or too many."""
+    try:
+        with nullcontext(sys.stdin.buffer) if source == PIPE else Path(source).open("rb") as file:
+            content = file.read(PIPE_CEILING + 1)
+    except OSError as error:
+        raise DataError(f"{source}: cannot be read ({error.strerror})") from error
+    if len(content) > PIPE_CEILING:
+        raise DataError(f"{source}: more than {PIPE_CEILING:,} bytes")
+    return content
+
+
+def _path(word: str) -> Path:
+    if word.startswith("-") or not word:
+        raise UsageError(
+            f"-o {word}: name a file or a folder" + (f", ./{word} for a file of this name" if word else "")
+        )
+    return Path(word)

@@ -1,0 +1,216 @@
+"""Actions that judge pictures, and compare judgements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from itertools import chain, count
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from pinxit.actions.action import OUT, Action, Flag, Outcome, Word
+from pinxit.errors import DataError, UsageError
+from pinxit.progress import say
+
+SHEET = ".audit.png"
+
+
+class Evaluate(Action):
+    """Judge pictures against real ones: scores with interval, protocol and anchor rows.
+
+    Prints a table and writes a certificate, a JSON file that `pinxit compare` reads. Three anchor rows stand beside
+    each score: the floor (real pictures against real ones), the reference with noise of 25 grey levels, and the
+    reference after a 3x3 box blur. Scores of different extractors, N or references cannot be compared.
+    """
+
+    generated: Annotated[str, Word("GENERATED")] = Field(
+        description="Pictures to judge: a run, a folder, a zip, an npz, IDX files or a named set. A run draws new "
+        "pictures and adds the scores to its report."
+    )
+    reference: Annotated[str | None, Word("REFERENCE")] = Field(
+        None,
+        description="Real pictures, such as mnist:test. The floor comes from the set's other part, if it has one. For "
+        "a run, the default is the pictures held out from its training.",
+    )
+    extractors: Annotated[tuple[str, ...], Flag("--extractor")] = Field(
+        (),
+        description="Network that gives the features to compare: digits-v1 or digits-v2 for MNIST, lite0 for any "
+        "pictures, inception-2015 or vgg16 from a file of yours. May be given several times; by default digits-v1 for "
+        "MNIST and lite0 for all others.",
+    )
+    metrics: tuple[str, ...] = Field(
+        (),
+        description='fd, kd, precision, recall, density, coverage, vendi, "class score", "class entropy"; with '
+        "--paired psnr, ssim and others. By default all that are valid at this N.",
+    )
+    n: Annotated[int | None, Flag("-n", "--n")] = Field(
+        None, ge=12, description="Number of pictures in each set; by default the size of the smaller set."
+    )
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="Seed of every random draw: of pictures, of noise and of intervals."
+    )
+    sampler: str = Field(
+        "", description="Sampler of an autoencoder's latents; by default its own choice. The certificate names it."
+    )
+    audit: bool = Field(
+        False,
+        description="Test also whether training pictures were copied, and draw the twenty nearest pairs. The reference "
+        "must be held out from the training, and the model trained on the other part of its set.",
+    )
+    audit_sheet: Path | None = Field(
+        None, description="Sheet of the nearest pairs, which implies --audit; by default beside the certificate."
+    )
+    with_utility: Annotated[bool, Flag("--utility")] = Field(
+        False,
+        description="Measure also how well a classifier learns from the generated pictures, tested on real ones. Both "
+        "sets need classes.",
+    )
+    paired: bool = Field(
+        False,
+        description="Compare each picture with the one of the same name, such as a restored one with its original.",
+    )
+    channels: Literal["rgb", "y", "grey"] | None = Field(
+        None,
+        description="With --paired: compare in colour (the default), in the luma Y of BT.601 as papers on "
+        "super-resolution do, or in grey.",
+    )
+    border: int | None = Field(
+        None,
+        ge=0,
+        description="With --paired: pixels to cut off at each side first, by default 0. Super-resolution papers cut as "
+        "many as the scale.",
+    )
+    out: Annotated[Path | None, OUT] = Field(
+        None,
+        description="Certificate to write; it may replace another certificate. By default a new "
+        "GENERATED-REFERENCE.json here, or evaluation.json in a run. With --json there is no default.",
+    )
+
+    def do(self) -> Outcome:
+        """Evaluate; value and document are the certificate, which is written only to `out` and into a run."""
+        from pinxit.evaluation.certificate import refuse_other_files, write_certificate
+
+        self._refuse_mixtures()
+        sheet = (self.audit_sheet or self._sheet()) if self.audit or self.audit_sheet else None
+        if self.out:
+            refuse_other_files(self.out, sheet)
+        document = self._pairs() if self.paired else self._sets(sheet)
+        if self.out:
+            write_certificate(self.out, document)
+        return Outcome(document, document, tuple(path for path in (self.out, sheet) if path))
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Yield the table and the certificate's place, after writing one to the usual place if none was asked for."""
+        from pinxit.evaluation.certificate import write_certificate
+        from pinxit.evaluation.text import table
+
+        path = self.out or self._usual()
+        if not self.out and not self._is_run():
+            sheets = [] if self.audit_sheet else outcome.files
+            places = [sheet.with_name(f"{sheet.name.removesuffix(SHEET)}.json") for sheet in sheets]
+            path = places[0] if places else _free(path, outcome.document)
+            write_certificate(path, outcome.document)
+        return [table(outcome.document), "", f"certificate: {path}"]
+
+    def _refuse_mixtures(self) -> None:
+        if self.paired:
+            sets_only = {"--extractor": self.extractors, "-n": self.n is not None, "--sampler": self.sampler}
+            sets_only |= {"--audit": self.audit or self.audit_sheet, "--utility": self.with_utility}
+            _refuse(sets_only, "--paired compares picture with picture: leave out {}")
+        else:
+            pairs_only = {"--channels": self.channels is not None, "--border": self.border is not None}
+            _refuse(pairs_only, "{} can only go with --paired")
+
+    def _pairs(self) -> dict[str, Any]:
+        from pinxit.evaluation.pairs import evaluate_pairs
+
+        if self.reference is None:
+            raise UsageError("--paired needs a REFERENCE: the originals, with the same names")
+        return evaluate_pairs(
+            self.generated, self.reference, metrics=self.metrics,
+            channels=self.channels or "rgb", border=self.border or 0, seed=self.seed,
+        )  # fmt: skip
+
+    def _sets(self, sheet: Path | None) -> dict[str, Any]:
+        from pinxit.evaluation.evaluate import evaluate
+
+        return evaluate(
+            self.generated, self.reference, extractors=self.extractors, metrics=self.metrics or None, n=self.n,
+            seed=self.seed, sampler=self.sampler, audit_sheet=sheet, with_utility=self.with_utility,
+        )  # fmt: skip
+
+    def _is_run(self) -> bool:
+        from pinxit.training.run import RECIPE
+
+        return Path(self.generated, RECIPE).is_file()
+
+    def _usual(self) -> Path:
+        from pinxit.training.run import EVALUATION
+
+        if self._is_run():
+            return Path(self.generated, EVALUATION)
+        return Path(f"{_word(self.generated)}-{_word(self.reference)}.json")
+
+    def _sheet(self) -> Path:
+        """Return the place of the audit's sheet."""
+        if self._is_run() and not self.out:
+            return self._usual().with_name("audit.png")
+        return _sheet_of(self.out or _free(self._usual()))
+
+
+class Compare(Action):
+    """Compare two certificates, if their protocols are equal.
+
+    If the protocols differ, it says in what and exits with code 3.
+    """
+
+    one: Annotated[Path, Word("ONE")] = Field(description="JSON file that `pinxit evaluate` wrote.")
+    other: Annotated[Path, Word("OTHER")] = Field(description="Another one.")
+
+    def do(self) -> Outcome:
+        """Compare; the value is a list of `Comparison`."""
+        from pinxit.evaluation.certificate import compare, read_certificate
+
+        rows, remarks = compare(read_certificate(self.one), read_certificate(self.other))
+        for remark in remarks:
+            say(remark)
+        return Outcome(rows, [asdict(row) for row in rows])
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Return a table with a row for each score."""
+        from pinxit.evaluation.text import comparison_table
+
+        one, other = self.one, self.other
+        names = (one.stem, other.stem) if one.stem != other.stem else (str(one), str(other))
+        return [comparison_table(outcome.value, *names)]
+
+
+def _refuse(given: Mapping[str, Any], why: str) -> None:
+    if names := [name for name, is_given in given.items() if is_given]:
+        raise UsageError(why.format(" and ".join(names)))
+
+
+def _free(usual: Path, document: Mapping[str, Any] | None = None) -> Path:
+    """Return the first of X.json, X-2.json, X-3.json ... that is free, with its sheet, or holds this very document."""
+    names = chain([usual], (usual.with_stem(f"{usual.stem}-{number}") for number in count(2)))
+    return next(path for path in names if not (path.exists() or _sheet_of(path).exists()) or _holds(path, document))
+
+
+def _holds(path: Path, document: Mapping[str, Any] | None) -> bool:
+    from pinxit.evaluation.certificate import read_certificate
+
+    with suppress(DataError):
+        return read_certificate(path) == document
+    return False
+
+
+def _sheet_of(certificate: Path) -> Path:
+    return certificate.with_suffix(SHEET)
+
+
+def _word(source: str | None) -> str:
+    """Return a DATA argument as a part of a file name."""
+    return Path(source or "").name.replace(":", "-") or "set"

@@ -1,0 +1,100 @@
+"""Actions on a model's file and on this machine."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from pinxit.actions.action import OUT, OVERWRITE, Action, Outcome, Word
+from pinxit.errors import UsageError
+from pinxit.progress import say
+
+EXTRAS = {"deep": "cv2", "export": "onnxscript"}
+
+
+class Export(Action):
+    """Write a model as an ONNX file, for use without torch.
+
+    The file is compared with PyTorch before it is kept. It maps pixels to pixels, at any size. To run it:
+    `python -m pinxit.runtime FILE IN -o OUT` without torch, or `pinxit edit restore --model FILE`.
+    """
+
+    model: Annotated[str, Word("MODEL")] = Field(
+        description="Folder of a run, a file of weights, or the name of a network that comes with pinxit, such as "
+        "upscale-x2-v1."
+    )
+    out: Annotated[Path, OUT] = Field(description="File to write (.onnx).")
+    precision: Literal["float32", "fp16", "int8"] = Field(
+        "float32",
+        description="Number format. fp16 halves the file: weights are stored in 16 bits and computed in float32. int8 "
+        "quarters it: convolutions compute with 8-bit integers.",
+    )
+    check: tuple[Path, ...] = Field(
+        (),
+        description="Pictures to compare on and to calibrate int8 with, beside synthetic ones. Of each, the middle "
+        "512 x 512 pixels are used.",
+    )
+    overwrite: Annotated[bool, OVERWRITE] = Field(False, description="Replace an existing file.")
+
+    def do(self) -> Outcome:
+        """Export; value and document are the comparison."""
+        if self.out.suffix.lower() != ".onnx" or self.out.is_dir():
+            raise UsageError(f"-o {self.out}: name a file that ends in .onnx")
+        if self.out.exists() and not self.overwrite:
+            raise UsageError(f"{self.out} exists; -y replaces it")
+        from pinxit.export import export
+
+        compared = export(self.model, self.out, precision=self.precision, pictures=self.check)
+        return Outcome(compared, compared, (self.out,))
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Say the comparison and yield the file."""
+        compared = outcome.document
+        difference, inputs = f"{compared['largest_difference']:.2g}", len(compared["inputs"])
+        say(
+            f"largest difference to PyTorch {difference} over {inputs} inputs, "
+            f"PSNR {compared['psnr']:.1f} dB; the file {compared['bytes']:,} bytes"
+        )
+        yield str(self.out)
+
+
+class Doctor(Action):
+    """Report what this machine can do: versions, device, speed, disk, extras."""
+
+    def do(self) -> Outcome:
+        """Examine the machine; value and document are what was found."""
+        from pinxit import hardware
+        from pinxit.files import cache_folder
+        from pinxit.training.run import machine
+
+        chosen = hardware.choose()
+        chosen.apply()
+        speed = hardware.convolution_speed(chosen.device)
+        found: dict[str, Any] = {
+            "machine": machine(),
+            "computing": chosen.describe(),
+            "speed": {name: f"{rate:,.0f} GFLOP/s" for name, rate in speed.items()},
+            "disk": {"free here": f"{shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB"},
+            "mnist": "in the cache" if _has_mnist() else f"not in {cache_folder()}; `pinxit data fetch mnist` gets it",
+            "extras": {name: "installed" if find_spec(module) else "not installed" for name, module in EXTRAS.items()},
+        }
+        return Outcome(found, found)
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Yield a line for each finding."""
+        width = max(map(len, outcome.document))
+        for name, value in outcome.document.items():
+            text = ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else value
+            yield f"{name:<{width}}  {text}"
+
+
+def _has_mnist() -> bool:
+    from pinxit.data.mnist import FINGERPRINT
+    from pinxit.data.pack import pack_path
+
+    return pack_path(FINGERPRINT).is_file()

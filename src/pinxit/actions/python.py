@@ -1,0 +1,123 @@
+"""The table of actions as Python functions: the fields of an action are the arguments, `Outcome.value` the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from inspect import Parameter, Signature, cleandoc
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pinxit.actions import ACTIONS
+from pinxit.actions.action import Action, Word, mark
+from pinxit.actions.edit import Edit
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pinxit.edits.mask import Mask
+    from pinxit.edits.settings import Edit as Step
+    from pinxit.images import Picture
+    from pinxit.jobs.settings import EditSettings
+
+
+def functions() -> dict[str, Callable[..., Any]]:
+    """Return a function for each action that has no variants, by its name with underscores, and `edit`.
+
+    What `train` does with a settings class is `pinxit.training.train.train`.
+    """
+    plain = {name.replace(" ", "_"): kind for name, kind in ACTIONS.items() if not kind.has_variants()}
+    return {name: function(name, kind) for name, kind in plain.items()} | {"edit": edit}
+
+
+def function(name: str, kind: type[Action]) -> Callable[..., Any]:
+    """Return the function of an action: words by place or name, flags by name."""
+    signature = Signature([_parameter(key, kind) for key in kind.model_fields])
+
+    def act(*words: Any, **flags: Any) -> Any:
+        given = signature.bind(*words, **flags).arguments
+        return value(kind.parse({key: str(each) if isinstance(each, Path) else each for key, each in given.items()}))
+
+    act.__name__ = act.__qualname__ = name
+    act.__doc__ = _doc(kind)
+    act.__signature__ = signature  # type: ignore[attr-defined]
+    return act
+
+
+def value(action: Action) -> Any:
+    """Carry out an action and return its value, or raise its failure."""
+    outcome = action.do()
+    outcome.check()
+    return outcome.value
+
+
+def edit(
+    source: Path | str | Picture | np.ndarray | Sequence[Path | str],
+    chain: str | Step | Sequence[Step],
+    *,
+    mask: Path | str | Picture | np.ndarray | None = None,
+    area: Mask | None = None,
+    strength: float = 1.0,
+    memory: int | None = None,
+    device: str = "auto",
+    out: Path | str | None = None,
+    recursive: bool = False,
+    overwrite: bool = False,
+    settings: EditSettings | None = None,
+) -> Any:
+    """Edit one picture and return it; with `out`, edit files and folders into `out` and return the manifest.
+
+    `chain` is a text such as "denoise | upscale(scale=2)", an `Edit`, or several.
+
+    Without `out`, `source` is a file, a `Picture`, or an array (H, W) or (H, W, C) of uint8, uint16, or float32 in
+    [0, 1], with C in {1, 3, 4}. An array gives an array, all else a `Picture`. `mask` is a file, a picture or an array
+    (H, W) in [0, 1], white or 1 where to change. Nothing is saved.
+
+    With `out`, `source` is a file, a folder, a pattern, or a list of them, `mask` a file or a folder, and `settings`
+    holds what `pinxit edit --help` lists under "How". `strength`, `memory` and `device` are part of it.
+    """
+    from pinxit.edits import edit as one
+    from pinxit.edits.mask import Mask
+    from pinxit.jobs.settings import EditSettings
+
+    area = area or Mask()
+    if out is None:
+        return one(
+            source,  # type: ignore[arg-type]
+            chain,
+            mask=mask,
+            area=area,
+            strength=strength,
+            memory=memory,
+            device=device,
+        )
+    return value(
+        Edit.variants()[""].parse(
+            {
+                "edit": chain,
+                "pictures": _names(source),
+                "out": str(out),
+                "mask": mask,
+                "area": area,
+                "settings": settings or EditSettings(strength=strength, max_memory=memory, device=device),
+                "recursive": recursive,
+                "overwrite": overwrite,
+            }
+        )
+    )
+
+
+def _names(source: Any) -> list[str]:
+    return [str(source)] if isinstance(source, str | Path) else [str(name) for name in source]
+
+
+def _parameter(name: str, kind: type[Action]) -> Parameter:
+    field = kind.model_fields[name]
+    place = Parameter.POSITIONAL_OR_KEYWORD if mark(field.metadata, Word) else Parameter.KEYWORD_ONLY
+    default = Parameter.empty if field.is_required() else field.default
+    return Parameter(name, place, default=default, annotation=field.annotation)
+
+
+def _doc(kind: type[Action]) -> str:
+    fields = "\n".join(f"    {name}: {field.description}" for name, field in kind.model_fields.items())
+    does = cleandoc(kind.do.__doc__ or "")
+    return f"{cleandoc(kind.__doc__ or '')}\n\n{does}\n" + (f"\nArguments:\n{fields}\n" if fields else "")

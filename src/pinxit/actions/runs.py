@@ -1,0 +1,218 @@
+"""Actions on runs: training, going on, listing and showing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field, create_model
+
+from pinxit.actions.action import Action, Flag, N, Outcome, Word
+from pinxit.errors import DataError
+from pinxit.progress import duration, say
+from pinxit.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from pinxit.training.run import Run
+
+RunFolder = Annotated[Path, Word("RUN")]
+Training = Annotated[TrainingSettings, Field(title="The training")]
+
+
+class RunAction(Action):
+    """Base of the actions whose result is a run."""
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Yield the run's state, and the files to look at."""
+        known = outcome.document
+        yield f"{known['folder']}: {describe(known)}"
+        yield from map(str, outcome.files)
+
+
+def shown(run: Run) -> Outcome:
+    """Return a run as an outcome: its facts as the document, and those of its files that are there."""
+    places = (run.folder / name for name in ("weights.safetensors", "samples", "report.html"))
+    return Outcome(run, facts(run), tuple(place for place in places if place.exists()))
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """Return what is known of a run: its folder, what it did so far, and its recipe."""
+    return {"folder": str(run.folder)} | run.facts() | {"recipe": run.recipe.model_dump(mode="json")}
+
+
+def describe(known: Mapping[str, Any]) -> str:
+    """Return a run's facts in one line."""
+    recipe = known["recipe"]
+    done, last = known.get("steps", 0), recipe["training"]["steps"]
+    state = "finished" if known.get("finished") else f"not finished; `pinxit resume {known['folder']}` continues it"
+    return (
+        f"{recipe['objective']} on {recipe['data']['name']}, step {done:,} of {last:,} "
+        f"({known.get('images', 0):,} pictures in {duration(known.get('seconds', 0))}), {state}"
+    )
+
+
+class Train(RunAction):
+    """Train a model on your own pictures."""
+
+    objective: ClassVar[str] = ""
+
+    source: Annotated[str, Word("DATA")] = Field(
+        description="A named set (mnist), a folder of pictures, a zip, an npz, or IDX files."
+    )
+    out: Path | None = Field(None, description="Folder of the run; by default a new one in runs/.")
+    settings: Any = Field(None, title="The model")
+    data: Any = Field(None, title="The pictures")
+    training: Training = TrainingSettings()
+    start: Annotated[Path | None, Flag("--from")] = Field(
+        None, description="Weights to begin with: the folder of a run, or a safetensors file."
+    )
+
+    def do(self) -> Outcome:
+        """Train; the value is the run."""
+        from pinxit.training.train import train
+
+        out = self.out or new_folder(self.objective, self.source)
+        return shown(train(self.settings, self.source, out, self.data, self.training, self.start))
+
+    @classmethod
+    def variants(cls) -> Mapping[str, type[Action]]:
+        """Return an action for each objective."""
+        from pinxit.objectives import OBJECTIVES
+        from pinxit.objectives.settings import PriorSettings
+
+        def variant(name: str, kind: Any) -> type[Action]:
+            fields: dict[str, Any] = {"settings": (kind, Field(default=kind(), title="The model"))}
+            if kind is PriorSettings:
+                return create_model("TrainPrior", __base__=TrainPrior, __doc__=kind.__doc__, **fields)
+            fields["data"] = (kind.pictures, Field(default=kind.pictures(), title="The pictures"))
+            made = create_model(f"Train{kind.__name__}", __base__=Train, __doc__=kind.__doc__, **fields)
+            made.objective = name
+            return made
+
+        return {name: variant(name, kind) for name, kind in OBJECTIVES.items()}
+
+
+class TrainPrior(RunAction):
+    """Learn a prior over the codes of a run, as a run of its own in the folder `prior` there."""
+
+    run: RunFolder = Field(description="Folder of a finished run of `pinxit train vae` or `pinxit train vq`.")
+    settings: Any = Field(None, title="The model")
+    training: Training = TrainingSettings()
+
+    def do(self) -> Outcome:
+        """Train; the value is the prior's run."""
+        from pinxit.training.train import train_prior
+
+        return shown(train_prior(self.settings, self.run, self.training))
+
+
+class Resume(RunAction):
+    """Continue a stopped run, bit for bit.
+
+    The finished weights are the same as without the stop.
+    """
+
+    run: RunFolder = Field(description="Folder of the run.")
+
+    def do(self) -> Outcome:
+        """Train on; the value is the run."""
+        from pinxit.training.train import resume
+
+        return shown(resume(self.run))
+
+
+class Demo(Action):
+    """Train a GAN on handwritten digits in a few minutes and judge it: the main job, end to end.
+
+    Draws digits that no one wrote and scores them beside real ones. Called again, it continues an unfinished run, and
+    judges a finished one again.
+    """
+
+    out: Path = Field(Path("runs/demo"), description="Folder of the run.")
+    minutes: float | None = Field(
+        None, gt=0, description="Minutes to train for; 3 if neither --minutes nor --steps is given."
+    )
+    steps: int | None = Field(None, ge=0, description="Optimiser steps to train for, instead of minutes.")
+    seed: int = Field(0, ge=0, description="Seed of every random draw.")
+    n: Annotated[int, N] = Field(10_000, ge=12, description="Number of pictures in each set that the score compares.")
+
+    def do(self) -> Outcome:
+        """Train, draw and judge; value and document are the certificate."""
+        from pinxit.codes.sampling import load
+        from pinxit.evaluation.evaluate import evaluate
+        from pinxit.images import grid, save_image
+
+        run = self._run()
+        sheet = self.out / "digits.png"
+        save_image(sheet, grid(load(self.out).sample(100)[0]))
+        document = evaluate(self.out, "mnist:test", n=self.n)
+        return Outcome(document, document, (sheet, run.folder / "report.html"))
+
+    def _run(self) -> Run:
+        from pinxit.training.recipes import GOLDEN
+        from pinxit.training.run import RECIPE
+        from pinxit.training.train import resume, train
+
+        if (self.out / RECIPE).exists():
+            say(f"{self.out} exists; continuing it as it was asked then (another --out starts a new run)")
+            return resume(self.out)
+        settings, golden = GOLDEN["digits"]
+        asked = self.model_dump(include={"minutes", "steps"}, exclude_none=True)
+        training = TrainingSettings.parse({"seed": self.seed} | (asked or golden.model_dump(exclude_unset=True)))
+        return train(settings, "mnist", self.out, training=training)
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Yield the scores, and the files to look at."""
+        from pinxit.evaluation.text import table
+
+        sheet, report = outcome.files
+        yield f"{table(outcome.document)}\n"
+        yield f"{sheet}  a hundred digits no one wrote"
+        yield f"{report}  the whole story"
+
+
+class RunsList(Action):
+    """List the runs in a folder."""
+
+    folder: Annotated[Path, Word("FOLDER")] = Field(Path("runs"), description="Folder that holds runs.")
+
+    def do(self) -> Outcome:
+        """Read the runs; value and document are a list of their facts."""
+        from pinxit.training.run import RECIPE, Run
+
+        found = []
+        for recipe in sorted(self.folder.glob(f"*/{RECIPE}")):
+            try:
+                found.append(facts(Run.open(recipe.parent)))
+            except DataError as error:
+                say(str(error))
+        return Outcome(found, found)
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Yield a line for each run; `DataError` if there is none."""
+        if not outcome.document:
+            raise DataError(f"no runs in {self.folder}; `pinxit train gan DATA` makes one")
+        width = max(len(run["folder"]) for run in outcome.document)
+        return (f"{run['folder']:<{width}}  {describe(run)}" for run in outcome.document)
+
+
+class RunsShow(RunAction):
+    """Show what a run was asked and how far it is."""
+
+    run: RunFolder = Field(description="Folder of the run.")
+
+    def do(self) -> Outcome:
+        """Read the run, which is the value."""
+        from pinxit.training.run import Run
+
+        return shown(Run.open(self.run))
+
+
+def new_folder(objective: str, source: str) -> Path:
+    """Return the first of the folders runs/OBJECTIVE-DATA-NUMBER that does not exist."""
+    stem = Path(source.rstrip("/")).stem.replace(":", "-") or "data"
+    number = 1
+    while (folder := Path("runs") / f"{objective}-{stem}-{number}").exists():
+        number += 1
+    return folder

@@ -1,0 +1,235 @@
+"""From an action to a command: flags from its fields, help from its docstring, JSON or lines from its outcome."""
+
+# Annotations are made when a command is, so there is no `annotations` import here.
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter as Place
+from inspect import Signature, cleandoc
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from cyclopts import App, Group, Parameter
+from pydantic import BeforeValidator, ValidationError
+from pydantic.fields import FieldInfo
+
+from pinxit.actions import ACTIONS, GROUPS, variants
+from pinxit.actions.action import PIPE, Action, Flag, Outcome, Word, mark
+from pinxit.errors import UsageError
+from pinxit.settings import Settings, as_text, did_you_mean, explain
+
+JSON = Place(
+    "as_json",
+    Place.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[bool, Parameter(name="--json", negative=(), help="Print one JSON document.")],
+)
+
+
+def build(first: str = "") -> App:
+    """Return the application. Only the command called `first` is ready; others are there for the help's list."""
+    app = application("pinxit", "Train image generators, edit pictures, and judge the results honestly.")
+    for name, summary in GROUPS.items():
+        app.command(application(name, summary))
+    for name, kind in ACTIONS.items():
+        group, _, word = name.rpartition(" ")
+        around = app[group] if group else app
+        if first == (group or name):
+            add(around, word, kind, variants(name))
+        else:
+            around.command(_not_ready, name=word, help=kind.summary())
+    return app
+
+
+def _not_ready() -> None:
+    """Stands for a command that was not asked for: reading twenty signatures takes as long as the rest of a help."""
+
+
+def application(name: str, text: str) -> App:
+    """Return an application without commands."""
+    return App(
+        name=name, help=text, help_format="plaintext", result_action="return_value", suppress_keyboard_interrupt=False
+    )
+
+
+def add(app: App, word: str, kind: type[Action], actions: Mapping[str, type[Action]]) -> None:
+    """Add the command of an action, or a group of commands for its variants."""
+    if kind in actions.values():
+        app.command(command(kind), name=word, help=help_of(kind))
+        return
+    group = application(word, help_of(kind))
+    for name, variant in actions.items():
+        if name == word:
+            group.default(command(variant))
+        else:
+            group.command(command(variant), name=name.rpartition(" ")[2], help=help_of(variant))
+    app.command(group)
+
+
+def help_of(kind: type[Action]) -> str:
+    """Return the docstring with a line for each paragraph."""
+    paragraphs = cleandoc(kind.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A value on the command line: which field of an action it is, or which field of the settings in that field."""
+
+    path: tuple[str, ...]
+    field: FieldInfo
+
+    @property
+    def name(self) -> str:
+        """What the value is called: RUN, or --batch-size."""
+        word = mark(self.field.metadata, Word)
+        return word.name if word else self.flags[0]
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flags, the first of which is the usual one."""
+        flag = mark(self.field.metadata, Flag)
+        return flag.names if flag else (f"--{self.path[-1].replace('_', '-')}",)
+
+    @property
+    def pipe(self) -> bool:
+        """Whether - stands for a pipe."""
+        marked = mark(self.field.metadata, Word) or mark(self.field.metadata, Flag)
+        return bool(marked and marked.pipe)
+
+    def parameter(self, group: Group | None) -> Place:
+        """Return the parameter of a function from which cyclopts makes the flag."""
+        word = mark(self.field.metadata, Word)
+        kind = _typed(self.field.annotation, self.field.metadata)
+        many = get_origin(kind) is tuple
+        about = Parameter(
+            name=word.name if word else self.flags,
+            help=self.field.description,
+            group=group or ("Arguments" if word else "Parameters"),
+            negative=() if len(self.path) == 1 else None,
+            consume_multiple=many and not word,
+            allow_leading_hyphen=self.pipe,
+        )
+        default = Place.empty if self.field.is_required() else _shown(self.field.default)
+        kind = kind | None if default is None else kind
+        if word and many:
+            return Place("__".join(self.path), Place.VAR_POSITIONAL, annotation=Annotated[str, about])
+        where = Place.POSITIONAL_ONLY if word else Place.KEYWORD_ONLY
+        return Place("__".join(self.path), where, default=default, annotation=Annotated[kind, about])
+
+
+def command(kind: type[Action]) -> Callable[..., None]:
+    """Return the function that runs an action as its words and flags ask, and prints the outcome."""
+    asked = {"__".join(one.path): one for one in fields(kind)}
+    groups = {name: Group(title, sort_key=number) for number, (name, title) in enumerate(titles(kind).items())}
+    places = [one.parameter(groups.get(one.path[0])) for one in asked.values()]
+    signature = Signature([*sorted(places, key=lambda place: place.kind), JSON])
+
+    def act(*words: Any, **flags: Any) -> None:
+        given = signature.bind(*words, **flags).arguments
+        as_json = given.pop("as_json", False)
+        flat = {asked[name]: value for name, value in given.items()}
+        _refuse_misspelt(kind, flat)
+        if as_json and any(PIPE in _words(value) for one, value in flat.items() if one.pipe):
+            raise UsageError("--json: not together with -, one picture through a pipe")
+        action = parsed(kind, flat)
+        outcome = action.do()
+        _print(outcome, action, as_json)
+        outcome.check()
+
+    act.__signature__ = signature  # type: ignore[attr-defined]
+    act.__annotations__ = {place.name: place.annotation for place in signature.parameters.values()}
+    act.__doc__ = None
+    return act
+
+
+def fields(kind: type[Action]) -> Iterator[Asked]:
+    """Yield every value an action takes; settings inside it give their own fields."""
+    for name, field in kind.model_fields.items():
+        if inner := _settings(field):
+            yield from (Asked((name, key), value) for key, value in inner.model_fields.items())
+        else:
+            yield Asked((name,), field)
+
+
+def titles(kind: type[Action]) -> dict[str, str]:
+    """Return the titles of the settings inside an action, by field."""
+    return {name: str(field.title) for name, field in kind.model_fields.items() if _settings(field)}
+
+
+def parsed(kind: type[Action], flat: Mapping[Asked, Any]) -> Action:
+    """Return the action that values ask for; a `UsageError` names the flag that is wrong."""
+    values: dict[str, Any] = {name: {} for name in titles(kind)}
+    for one, value in flat.items():
+        *around, name = one.path
+        (values[around[0]] if around else values)[name] = value
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(_as_flag(error, kind)) from error
+
+
+def _as_flag(error: ValidationError, kind: type[Action]) -> str:
+    """Return what is wrong with a value, under the name it has on the command line."""
+    place = tuple(map(str, error.errors(include_url=False)[0]["loc"]))
+    name, colon, reason = explain(error).partition(": ")
+    for one in fields(kind):
+        if one.path == place[: len(one.path)]:
+            return f"{one.name}: {reason}"
+    return reason if colon and name in kind.model_fields else name + colon + reason
+
+
+def _refuse_misspelt(kind: type[Action], flat: Mapping[Asked, Any]) -> None:
+    """Raise `UsageError` for a word that begins with a hyphen and is no file: a misspelt flag."""
+    words = [word for one, value in flat.items() if mark(one.field.metadata, Word) for word in _words(value)]
+    wrong = [word for word in words if word.startswith("-") and word != PIPE and not Path(word).exists()]
+    if not wrong:
+        return
+    flags = [flag for one in fields(kind) if not mark(one.field.metadata, Word) for flag in one.flags]
+    chained = any(mark(one.field.metadata, Word) for one in fields(kind) if not one.pipe)
+    hint = "; in a chain, an edit's settings stand in brackets behind its name" if chained else ""
+    raise UsageError(f"unknown option {wrong[0]}{hint or did_you_mean(wrong[0], [*flags, '--json'])}")
+
+
+def _words(value: Any) -> Sequence[str]:
+    return value if isinstance(value, tuple) else (str(value),)
+
+
+def _print(outcome: Outcome, action: Action, as_json: bool) -> None:
+    if outcome.stream is not None:
+        sys.stdout.buffer.write(outcome.stream)
+        sys.stdout.buffer.flush()
+    elif as_json:
+        print(json.dumps(outcome.json(), indent=2, ensure_ascii=False))
+    else:
+        for line in action.lines(outcome):
+            print(line)
+
+
+def _settings(field: FieldInfo) -> type[Settings] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Settings) else None
+
+
+def _typed(kind: Any, metadata: Sequence[Any] = ()) -> Any:
+    """Return the type by which cyclopts reads a value; text where the settings class reads it."""
+    if any(isinstance(one, BeforeValidator) for one in metadata):
+        return str
+    origin, inside = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _typed(inside[0], inside[1:])
+    if origin in (Union, UnionType):
+        kinds = [_typed(one) for one in inside if one is not NoneType]
+        return kinds[0] if len(kinds) == 1 else str
+    if origin is tuple and inside[-1] is Ellipsis:
+        return tuple[_typed(inside[0]), ...]  # type: ignore[misc]
+    return kind if origin is Literal or kind in (bool, int, float, str, Path) else str
+
+
+def _shown(default: Any) -> Any:
+    """Return a default as help shows it, None being not shown."""
+    if default is None or default in ((), ""):
+        return None
+    return as_text(list(default)) if isinstance(default, tuple) else default

@@ -1,0 +1,377 @@
+"""The settings of all edits but `adjust`: fields are flags, docstrings are help. No torch here.
+
+`bind` loads what an edit needs. It imports the module that does the work and hands it plain values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+
+from pinxit.edits.bound import Bound
+from pinxit.errors import UsageError
+from pinxit.runtime import STROKES
+from pinxit.settings import Settings
+
+if TYPE_CHECKING:
+    from pinxit.edits.restore import Restored
+
+Runtime = Literal["torch", "onnx"]
+
+
+class Edit(Settings):
+    """An edit's settings: its fields are the flags, its docstring is the help."""
+
+    proof: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    """The setting, with its values, that a sheet of proofs varies beside the strength."""
+    steady: ClassVar[float] = 0.0
+    """The default of `--steady`: the weight in [0, 1) of earlier results where a film does not move."""
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load what the edit needs, once. `memory` is its limit in bytes; None for no limit."""
+        raise NotImplementedError
+
+
+class Networked(Edit):
+    """Base of edits by a trained network: what runs it."""
+
+    runtime: Runtime = Field(
+        "torch",
+        description="What runs the network: torch, or onnx for onnxruntime on the CPU in float32. The network is "
+        "exported once, into pinxit's cache folder.",
+    )
+
+
+# Networks that restore, enlarge or fill holes.
+
+MODEL = "A run of `pinxit train restore`, its weights, or its export (.onnx), instead of the network that ships."
+SIGMA = "Standard deviation of the noise, in units of the image range; estimated by the network if omitted."
+
+
+class Restore(Networked):
+    """Undo what your own network was trained to undo, by `pinxit train restore`."""
+
+    model: Path = Field(description="A run of `pinxit train restore`, its weights, or its export (.onnx).")
+    sigma: float | None = Field(None, ge=0, le=1, description=SIGMA)
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network; `DataError` if the file holds none, `UsageError` if it takes no noise level."""
+        from pinxit.edits.restore import restorer
+
+        return restorer(self.model, device, self.runtime, sigma=self.sigma)
+
+
+class Repair(Networked):
+    """Base of edits by a network that keeps the size: the name of the shipped one."""
+
+    network: ClassVar[str]
+    model: Path | None = Field(None, description=MODEL)
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network."""
+        from pinxit.edits.restore import chosen_restorer
+
+        return chosen_restorer(self.network, self.model, device, self.runtime)
+
+
+class Denoise(Repair):
+    """Remove noise with a network trained on photographs. It estimates how strong the noise is."""
+
+    network = "denoise-v2"
+    free: bool = Field(
+        False,
+        description="Use the network trained only on pictures that anyone may use for any purpose; slightly weaker.",
+    )
+    sigma: float | None = Field(None, ge=0, le=1, description=SIGMA)
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network."""
+        from pinxit.edits.restore import chosen_restorer
+
+        network = "denoise-free-v1" if self.free else self.network
+        return chosen_restorer(network, self.model, device, self.runtime, sigma=self.sigma)
+
+
+class Deblur(Repair):
+    """Sharpen a picture that is out of focus by up to about three pixels, with a network trained on photographs."""
+
+    network = "deblur-v1"
+
+
+class Dejpeg(Repair):
+    """Remove the blocks, ringing and blotches of JPEG compression, with a network trained on photographs."""
+
+    network = "jpeg-v2"
+
+
+class Upscale(Networked):
+    """Enlarge with a network trained on photographs."""
+
+    networks: ClassVar[Mapping[int, str]] = {2: "upscale-x2-v1", 4: "upscale-x4-v2"}
+    scale: int = Field(2, ge=2, le=8, description="How many times wider and higher; 2 or 4 unless --model is given.")
+    fidelity: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Consistency with the input: at 1 the result, reduced again, matches the input; at 0 the network's "
+        "output is left as it is.",
+    )
+    model: Path | None = Field(None, description=MODEL)
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network."""
+        from pinxit.edits.restore import Faithful, chosen_restorer
+
+        network = self.networks.get(self.scale, f"upscale-x{self.scale}")
+        enlarging = chosen_restorer(network, self.model, device, self.runtime, scale=self.scale)
+        return Faithful(enlarging, self.fidelity) if self.fidelity else enlarging
+
+
+class Inpaint(Networked):
+    """Fill what the mask covers, with a network trained on photographs. Wide holes come out smooth."""
+
+    model: Path | None = Field(None, description=MODEL)
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network."""
+        from pinxit.edits.restore import Fill
+
+        return Fill(self._restorer(device), device, memory)
+
+    def _restorer(self, device: str) -> Restored:
+        from pinxit.edits.restore import chosen_restorer
+
+        return chosen_restorer("inpaint-v2", self.model, device, self.runtime, holes=True)
+
+
+class Erase(Inpaint):
+    """Remove what the mask covers: fill it from its surroundings, slightly beyond the mask, with a soft edge."""
+
+    margin: float = Field(3.0, ge=0, le=1000, description="Pixels that are filled beyond the mask.")
+    fade: float = Field(2.0, ge=0, le=1000, description="Pixels over which the fill then fades out to no change.")
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network."""
+        from pinxit.edits.restore import Fill
+
+        return Fill(self._restorer(device), device, memory, margin=self.margin, fade=self.fade)
+
+
+class Outpaint(Inpaint):
+    """Continue the picture beyond its edges. What is there stays as it is."""
+
+    pixels: int = Field(0, ge=0, le=10_000, description="Pixels to add on every side.")
+    left: int | None = Field(None, ge=0, le=10_000, description="Pixels to add on the left instead.")
+    right: int | None = Field(None, ge=0, le=10_000, description="Pixels to add on the right instead.")
+    top: int | None = Field(None, ge=0, le=10_000, description="Pixels to add at the top instead.")
+    bottom: int | None = Field(None, ge=0, le=10_000, description="Pixels to add at the bottom instead.")
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network; `UsageError` if no pixels are to be added."""
+        from pinxit.edits.restore import Fill
+
+        top, bottom, left, right = (
+            self.pixels if side is None else side for side in (self.top, self.bottom, self.left, self.right)
+        )
+        if not (top or bottom or left or right):
+            raise UsageError("no pixels to add: give --pixels for every side, or --left, --right, --top or --bottom")
+        return Fill(self._restorer(device), device, memory, padding=((top, bottom), (left, right)))
+
+
+class Enhance(Networked):
+    """Brighten a picture that is too dark, by one tone curve for the whole of it. Others hardly change."""
+
+    denoise: bool = Field(True, description="Then remove the noise that brightening reveals, as `denoise` does.")
+    model: Path | None = Field(
+        None,
+        description="A run of `pinxit train enhance`, its weights, or its export (.onnx), instead of the network that "
+        "ships.",
+    )
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the networks."""
+        from pinxit.edits.light import enhancer
+
+        return enhancer(self.model, self.denoise, device, memory, self.runtime)
+
+
+# Styles and textures.
+
+
+def _listed(value: Any) -> Any:
+    """Return a word with commas, or a single value, as a list."""
+    if isinstance(value, str):
+        return value.split(",")
+    return [value] if isinstance(value, Path | int | float) else value
+
+
+OPTIMISED_STROKES = 1.5
+"""The default scale of strokes when the picture is optimised; in one pass it is `STROKES`."""
+
+Pictures = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
+Shares = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_listed)]
+
+
+class Optimised(Edit):
+    """Base of edits that optimise the pixels themselves against the features of a frozen network."""
+
+    steps: int = Field(60, ge=1, le=10_000, description="Most steps at each size; it stops early once it has settled.")
+    network: Literal["lite0", "vgg16", "vgg19"] = Field(
+        "lite0", description="The network that extracts features; vgg16 and vgg19 need --weights."
+    )
+    weights: Path | None = Field(None, description="Torchvision's weights of vgg16 or vgg19, as safetensors.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random numbers.")
+
+
+class Stylize(Optimised, Networked):
+    """Paint a picture in the style of others, by optimisation or in one pass. --strength says how far."""
+
+    proof: ClassVar[Mapping[str, tuple[float, ...]]] = {"scale": (0.75, 1.5, 3.0)}
+    steady: ClassVar[float] = 0.8
+    style: Pictures = Field((), description="The picture whose style to paint in, or several separated by commas.")
+    blend: Shares = Field((), description="The share of each style, such as 2,1; equal if omitted.")
+    scale: float | None = Field(
+        None,
+        ge=0.1,
+        le=10,
+        description="Size of the strokes; at 1 they are as in the style resized to the picture. Default 1.5, and 0.75 "
+        "in one pass, whose networks cannot paint large strokes.",
+    )
+    keep_colours: bool = Field(False, description="Change the lightness only and keep the colours.")
+    quick: bool = Field(
+        False,
+        description="Paint in one pass with the network that ships with pinxit: colours and fine strokes.",
+    )
+    model: Path | None = Field(
+        None,
+        description="Paint in one pass with a run of `pinxit train style`, its weights, or its export (.onnx), instead "
+        "of optimising.",
+    )
+
+    @property
+    def strokes(self) -> float:
+        """The longer side of a style, as the network is given it, over the picture's."""
+        return self.scale or (STROKES if self.quick or self.model else OPTIMISED_STROKES)
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network and the styles; `DataError` if one cannot be read, `UsageError` if a share is missing."""
+        if self.blend and len(self.blend) != len(self.style):
+            raise UsageError(f"--blend has {len(self.blend)} shares for {len(self.style)} styles: give one each")
+        shares = self.blend or (1.0,) * len(self.style)
+        if self.quick or self.model:
+            from pinxit.edits.one_pass import Style, one_pass, read_styles
+
+            style = Style(read_styles(self.style), shares, self.strokes, keep_colours=self.keep_colours)
+            return one_pass(self.model, style, device, self.runtime)
+        if self.runtime != "torch":
+            raise UsageError("--runtime onnx runs networks that paint in one pass: add --quick or --model")
+        if not self.style:
+            raise UsageError("in which style? --style names a picture, or several separated by commas")
+        from pinxit.edits.stylize import Stylized, read_style
+        from pinxit.losses.style import loss_network
+
+        return Stylized(
+            loss_network(self.network, self.weights, device),
+            self.steps,
+            self.seed,
+            device,
+            styles=tuple(read_style(path).to(device) for path in self.style),
+            shares=shares,
+            strokes=self.strokes,
+            keep_colours=self.keep_colours,
+        )
+
+
+class Texture(Optimised):
+    """Make a texture from a sample of it: similar everywhere, and a copy nowhere."""
+
+    scale: int = Field(1, ge=1, le=8, description="How many times wider and higher than the sample.")
+    seamless: bool = Field(True, description="Continue at the opposite edge, so that repeated tiles show no seam.")
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network."""
+        from pinxit.edits.stylize import Textured
+        from pinxit.losses.style import loss_network
+
+        network = loss_network(self.network, self.weights, device)
+        return Textured(network, self.steps, self.seed, device, scale=self.scale, seamless=self.seamless)
+
+
+# One picture alone, without trained weights.
+
+
+class DenoiseDCT(Edit):
+    """Remove noise by thresholding sliding 8 x 8 cosine transforms: fast, and without any network."""
+
+    sigma: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Standard deviation of the noise, in units of the image range; estimated from the picture if "
+        "omitted.",
+    )
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Return the edit; there is nothing to load."""
+        from pinxit.edits.dct import SlidingDCT
+
+        return SlidingDCT(self.sigma)
+
+
+class DenoiseZeroShot(Edit):
+    """Remove noise of unknown kind with a tiny network that learns from the picture itself, within a minute.
+
+    The noise must be independent from pixel to pixel; in an enlarged picture or a JPEG file it is not.
+    """
+
+    steps: int = Field(1000, ge=1, le=100_000, description="Training steps of the network.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random numbers.")
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Return the edit; there is nothing to load."""
+        from pinxit.edits.single import ZeroShotNoise2Noise
+
+        return ZeroShotNoise2Noise(self.steps, self.seed, device)
+
+
+class DeepPrior(Edit):
+    """Base of edits by a deep image prior."""
+
+    max_steps: int = Field(3000, ge=1, le=100_000, description="Most training steps; it stops early once it settles.")
+    channels: int = Field(32, ge=1, le=1024, description="Width of the network.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random numbers.")
+
+
+class DenoisePrior(DeepPrior):
+    """Remove noise with a network that is fitted to the picture and stopped before it learns the noise (slow)."""
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Return the edit; there is nothing to load."""
+        from pinxit.edits.single import FittedPrior
+
+        return FittedPrior(self.max_steps, self.channels, self.seed, device)
+
+
+class InpaintPrior(DeepPrior):
+    """Fill what the mask covers with a network that is fitted to the rest of the picture (slow)."""
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Return the edit; there is nothing to load."""
+        from pinxit.edits.single import FittedPrior
+
+        return FittedPrior(self.max_steps, self.channels, self.seed, device, holes=True)
+
+
+class UpscalePrior(DeepPrior):
+    """Enlarge with a network that is fitted until its output, reduced again, matches the picture (slow)."""
+
+    scale: Literal[2, 3, 4, 8] = Field(2, description="How many times wider and higher.")
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Return the edit; there is nothing to load."""
+        from pinxit.edits.single import FittedPrior
+
+        return FittedPrior(self.max_steps, self.channels, self.seed, device, scale=self.scale)

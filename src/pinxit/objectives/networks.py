@@ -1,0 +1,107 @@
+"""The networks of GANs and autoencoders by name. Torch is imported only when one is built.
+
+A new network is a file in `nets/` and a row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pinxit.nets import dcgan, dense, residual
+    from pinxit.nets.shapes import PictureShape
+    from pinxit.objectives.settings import GANSettings, VAESettings
+
+    Pair = tuple[nn.Module, nn.Module]
+    Encoder = dcgan.Encoder | residual.Encoder | dense.Encoder
+
+
+def _dcgan_pair(settings: GANSettings, shape: PictureShape) -> Pair:
+    from pinxit.nets import dcgan
+
+    batch_norm = settings.discriminator_norm == "batch"
+    generator = dcgan.Generator(shape, settings.latent, settings.channels)
+    return generator, dcgan.Discriminator(shape, settings.channels, batch_norm)
+
+
+def _residual_pair(settings: GANSettings, shape: PictureShape, skip: bool) -> Pair:
+    from pinxit.nets import residual
+
+    generator = residual.Generator(shape, settings.latent, settings.channels, skip)
+    return generator, residual.Discriminator(shape, settings.channels, skip)
+
+
+def _dense_pair(settings: GANSettings, shape: PictureShape) -> Pair:
+    from pinxit.nets import dense
+
+    return dense.Generator(shape, settings.latent, settings.channels), dense.Discriminator(shape, settings.channels)
+
+
+GAN_NETWORKS: dict[str, Callable[[GANSettings, PictureShape], Pair]] = {
+    # Generator and discriminator. Radford et al., 2016.
+    "dcgan": _dcgan_pair,
+    # Gulrajani et al., 2017.
+    "residual": partial(_residual_pair, skip=True),
+    # The same without skip connections.
+    "plain": partial(_residual_pair, skip=False),
+    # Goodfellow et al., 2014.
+    "dense": _dense_pair,
+}
+
+
+class Coders(NamedTuple):
+    """What builds an autoencoder's encoder and decoder of so long a latent, and the discriminator of a VAE-GAN."""
+
+    coders: Callable[[VAESettings, PictureShape, int], tuple[Encoder, nn.Module]]
+    discriminator: Callable[[VAESettings, PictureShape], nn.Module]
+
+
+def _convolutional_coders(settings: VAESettings, shape: PictureShape, latent: int) -> tuple[Encoder, nn.Module]:
+    from pinxit.nets import dcgan
+
+    encoder = dcgan.Encoder(shape, settings.channels)
+    return encoder, dcgan.Decoder(shape, latent, settings.channels, batch_norm=False)
+
+
+def _convolutional_discriminator(settings: VAESettings, shape: PictureShape) -> nn.Module:
+    from pinxit.nets import dcgan
+
+    return dcgan.Discriminator(shape, settings.channels, batch_norm=False)
+
+
+def _residual_coders(settings: VAESettings, shape: PictureShape, latent: int) -> tuple[Encoder, nn.Module]:
+    from pinxit.nets import residual
+
+    encoder = residual.Encoder(shape, settings.channels).apply(residual.calm)
+    return encoder, residual.Decoder(shape, latent, settings.channels, batch_norm=False).apply(residual.calm)
+
+
+def _residual_discriminator(settings: VAESettings, shape: PictureShape) -> nn.Module:
+    from pinxit.nets import residual
+
+    return residual.Discriminator(shape, settings.channels)
+
+
+def _dense_coders(settings: VAESettings, shape: PictureShape, latent: int) -> tuple[Encoder, nn.Module]:
+    from pinxit.nets import dense
+
+    return dense.Encoder(shape, settings.channels), dense.Decoder(shape, latent, settings.channels)
+
+
+def _dense_discriminator(settings: VAESettings, shape: PictureShape) -> nn.Module:
+    from pinxit.nets import dense
+
+    return dense.Discriminator(shape, settings.channels)
+
+
+VAE_NETWORKS: dict[str, Coders] = {
+    # The layers of DCGAN without batch normalisation.
+    "convolutional": Coders(_convolutional_coders, _convolutional_discriminator),
+    "residual": Coders(_residual_coders, _residual_discriminator),
+    # Burda et al., 2016, appendix C.
+    "dense": Coders(_dense_coders, _dense_discriminator),
+}
