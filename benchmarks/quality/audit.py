@@ -38,10 +38,10 @@ def zoomed(picture: np.ndarray, share: float) -> np.ndarray:
     """Return the picture at a share of its width, centred on black."""
     height, width, channels = picture.shape
     narrow = np.asarray(Image.fromarray(picture.squeeze()).resize((round(width * share), height)))
-    spoiled = np.zeros_like(picture)
+    squeezed = np.zeros_like(picture)
     left = (width - narrow.shape[1]) // 2
-    spoiled[:, left : left + narrow.shape[1]] = narrow.reshape(height, -1, channels)
-    return spoiled
+    squeezed[:, left : left + narrow.shape[1]] = narrow.reshape(height, -1, channels)
+    return squeezed
 
 
 def jpeg(picture: np.ndarray, quality: int) -> np.ndarray:

@@ -193,10 +193,10 @@ def alexnet() -> ShiftTolerantAlexNet:
 
 
 def print_size(data: Path, folder: Path) -> dict[str, float]:
-    """Return time, memory and borders of a picture of `PRINT` pixels; to be called in a process of its own.
+    """Return time, memory and borders of a picture of `PRINT` pixels; call it in a process of its own.
 
-    Tiles are shifted by 0 to `SHIFT` pixels at every step, so what lies that near a border of theirs is compared with
-    as many rows or columns at once beside it, further away.
+    Tiles are shifted by 0 to `SHIFT` pixels at every step. So the rows or columns within `SHIFT` pixels of a border are
+    compared with as many of them farther away.
     """
     high, wide = PRINT
     mountains = Image.fromarray(np.asarray(named(CONTENTS, "mountains", data))).resize((wide, high), Image.LANCZOS)
@@ -225,7 +225,7 @@ def print_size(data: Path, folder: Path) -> dict[str, float]:
 
 
 def at_borders(pixels: np.ndarray, borders: Sequence[int]) -> Iterator[float]:
-    """Yield how steep a picture is across columns up to `SHIFT` left of each border, over that of those beside."""
+    """Yield the gradient across columns up to `SHIFT` left of each border, relative to that of columns beside."""
     steep = np.abs(np.diff(pixels.astype(np.int16), axis=1)).mean(axis=(0, 2))
     for border in borders:
         near = steep[border - SHIFT - 1 : border + 1].mean()

@@ -54,7 +54,7 @@ MEMORY = 1 << 30
 
 
 def squares(photos: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return contents and styles, uint8 with three channels, none of which the shipped network was trained on."""
+    """Return contents and styles, uint8 with three channels, that the shipped network was not trained on."""
     held = open_data(str(photos), HELD_OUT).held_out
     known = dict(zip(held.names, (held[number] for number in range(len(held))), strict=True))
     contents = [data.astronaut(), data.chelsea(), *(known[name] for name in known if "bsds" in name)]

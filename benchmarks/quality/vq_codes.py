@@ -88,9 +88,9 @@ def classifier(train: ImageSet, side: int, seed: int) -> Recognition:
 
 
 @torch.no_grad()
-def classes_of(judge: Recognition, images: Tensor) -> tuple[dict[str, float], Tensor]:
+def classes_of(network: Recognition, images: Tensor) -> tuple[dict[str, float], Tensor]:
     """Return the entropy in bits of the predicted classes, the mean confidence, and the classes (N,)."""
-    confidence, named = torch.cat([judge.logits(part).softmax(1) for part in images.split(500)]).max(1)
+    confidence, named = torch.cat([network.logits(part).softmax(1) for part in images.split(500)]).max(1)
     share = named.bincount() / len(named)
     entropy = torch.special.entr(share).sum() / torch.tensor(2.0).log()
     return {"class_entropy": entropy.item(), "confidence": confidence.mean().item()}, named
@@ -176,8 +176,8 @@ def prior(asked: argparse.Namespace, run: Path, pictures: DataSet, side: int) ->
     """Return the classifier's figures for samples of a learned prior and for real pictures."""
     training = pinxit.TrainingSettings(steps=asked.prior_steps, seed=asked.seed, threads=asked.threads)
     images, seconds = sampled(run, training, asked.samples)
-    judge = classifier(pictures.train, side, asked.seed)
-    generated, (real, named) = classes_of(judge, images)[0], classes_of(judge, pictures.held_out.tensor(side))
+    network = classifier(pictures.train, side, asked.seed)
+    generated, (real, named) = classes_of(network, images)[0], classes_of(network, pictures.held_out.tensor(side))
     accuracy = (named.numpy() == pictures.held_out.labels).mean().item()
     return {"prior": {"samples": generated, "held_out": real, "accuracy": accuracy, "seconds": seconds}}
 

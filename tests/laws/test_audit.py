@@ -1,4 +1,4 @@
-"""Laws of the copy measures and the audit: what is a copy, how near is near, and that nothing is told from nothing."""
+"""Laws of the copy measures and the audit: what a copy is, how near is near, and when there is no verdict."""
 
 import json
 import math
@@ -95,7 +95,7 @@ def test_copying_z_weighs_cells_by_their_held_out_pictures() -> None:
     assert -5 < both < -1.5
 
 
-def test_measures_refuse_what_they_cannot_tell() -> None:
+def test_measures_refuse_too_few_or_invalid_features() -> None:
     with pytest.raises(DataError, match="at least 6"):
         closeness(OTHER, TRAINING[:5])
     with pytest.raises(DataError, match="10 generated"):
@@ -150,7 +150,7 @@ def test_false_flags_are_counted_where_the_threshold_was_not_made() -> None:
     assert len({audit(*sets, EXTRACTOR, seed).false_flags for seed in range(4)}) > 1
 
 
-def test_a_verdict_tells_the_false_flags_beside_the_flagged() -> None:
+def test_a_verdict_states_flagged_and_false_flags() -> None:
     found = audit(cards(200, 2), cards(500, 0), cards(400, 1), EXTRACTOR)
     (flagged, first), (false_flags, second) = (
         (f"{100 * share.value:.1f} % (95 % interval {100 * share.low:.1f} % to {100 * share.high:.1f} %)", share.value)

@@ -1,4 +1,4 @@
-"""Laws of the certificate: unequal protocols are refused with the reason, equal ones are put beside each other."""
+"""Laws of the certificate: unequal protocols are refused with the reason, equal ones are compared."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def within(low: float, value: float, high: float, better: str = "smaller") -> di
 
 
 def paired(each: list[float], better: str = "larger") -> dict[str, Any]:
-    """A certificate of pairs with these values, whose own interval is far too wide to tell anything."""
+    """A certificate of pairs with these values, whose own interval is far too wide to separate them."""
     value = float(np.mean(each))
     made = within(value - 100, value, value + 100, better)
     made["scores"]["fd[lite0]"] |= {"each": each, "n": len(each), "pairs": "p" * 64}
@@ -115,7 +115,7 @@ def test_scores_of_different_names_never_share_a_column() -> None:
     assert "kd[lite0]" in remarks[0]
 
 
-def test_other_versions_are_told_not_refused() -> None:
+def test_other_versions_are_remarked_not_refused() -> None:
     other = document() | {"made_by": {"pinxit": "1"}}
     assert "different versions" in compare(document(), other)[1][0]
     assert compare(document(), document())[1] == []
@@ -265,7 +265,7 @@ def test_other_files_are_no_certificates_and_are_never_overwritten(
     assert path.read_text() == content
 
 
-def test_what_is_spoiled_above_is_a_certificate_otherwise(written: Callable[[str, Any], Path]) -> None:
+def test_what_is_damaged_above_is_a_certificate_otherwise(written: Callable[[str, Any], Path]) -> None:
     for content in (spoiled(), spoiled(each=[1, 2.5], n=2, pairs="p"), spoiled(rows=[], better="larger")):
         assert read_certificate(written("fine.json", content)) == json.loads(content)
 
@@ -339,7 +339,7 @@ def test_comparing_needs_no_torch(written: Callable[[str, Any], Path]) -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
-def test_who_computed_is_told() -> None:
+def test_the_versions_and_the_commit_are_stated() -> None:
     told = made_by()
     assert told["pinxit"]
     assert told["torch"].startswith("2.")

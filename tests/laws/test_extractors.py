@@ -1,4 +1,4 @@
-"""Laws over the table of extractors: what each sees depends on the pictures alone, and on them by the stated rule."""
+"""Laws over the table of extractors: features depend only on the pictures, by the stated rule."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_features_do_not_depend_on_the_batch_size(extractor: Extractor) -> None:
             torch.testing.assert_close(apart, together[rows], rtol=0, atol=1e-6)
 
 
-def test_the_network_always_looks_at_equally_many(extractor: Extractor) -> None:
+def test_the_network_always_runs_on_equally_many_pictures(extractor: Extractor) -> None:
     counts = []
     hook = extractor._network.register_forward_pre_hook(lambda _, given: counts.append(len(given[0])))
     for n in (1, extractor.rows, extractor.rows + 1):
@@ -73,13 +73,13 @@ def test_the_network_always_looks_at_equally_many(extractor: Extractor) -> None:
     assert counts == [extractor.rows] * 4
 
 
-def test_reading_weights_draws_nothing(extractor: Extractor) -> None:
+def test_reading_weights_draws_no_random_numbers(extractor: Extractor) -> None:
     before = torch.get_rng_state()
     replace(extractor).extract(pictures(1))
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_picture_looks_the_same_beside_others(extractor: Extractor) -> None:
+def test_features_do_not_depend_on_other_pictures(extractor: Extractor) -> None:
     images, others = pictures(4, channels=3), pictures(4, channels=3, seed=6)
     alone, beside = extractor.extract(images), extractor.extract(torch.cat([others, images]))
     for one, other in zip(alone, beside, strict=True):
@@ -87,7 +87,7 @@ def test_a_picture_looks_the_same_beside_others(extractor: Extractor) -> None:
         assert (one - other[:4]).abs().max() > 1e-4
 
 
-def test_what_is_seen_has_its_stated_form(extractor: Extractor) -> None:
+def test_features_and_posteriors_have_their_stated_form(extractor: Extractor) -> None:
     seen = extractor.extract(pictures())
     assert seen.features.shape == (7, extractor.dimensions)
     assert seen.features.dtype == seen.posteriors.dtype == torch.float32
@@ -112,7 +112,7 @@ def test_colour_alpha_and_size_come_in_by_the_stated_rule(extractor: Extractor) 
     assert torch.allclose(*seen, rtol=1e-4, atol=1e-5) == (extractor.channels == 1)
 
 
-def test_fitted_once_is_fitted_for_good(extractor: Extractor) -> None:
+def test_preparing_is_idempotent(extractor: Extractor) -> None:
     for channels in (1, 3, 4):
         images = pictures(2, channels, side=40)
         fitted = extractor.prepare(images)
@@ -149,13 +149,13 @@ def test_a_fine_pattern_is_averaged_not_sampled(extractor: Extractor) -> None:
     ],
     ids=["0 to 255", "-1 to 0", "uint8", "nan", "two channels", "none", "no batch", "no pixels"],
 )
-def test_pictures_that_cannot_be_judged_are_refused(extractor: Extractor, bad: Tensor) -> None:
+def test_other_pictures_are_refused(extractor: Extractor, bad: Tensor) -> None:
     with pytest.raises(DataError, match="an extractor takes") as caught:
         extractor.extract(bad)
     assert "\n" not in str(caught.value)
 
 
-def test_the_protocol_tells_the_weights_and_the_rule(extractor: Extractor) -> None:
+def test_the_protocol_states_the_weights_and_the_rule(extractor: Extractor) -> None:
     protocol = extractor.protocol()
     assert protocol["extractor"] == extractor.name
     assert protocol["sha256"] == extractor.sha256 == sha256(extractor.weights())

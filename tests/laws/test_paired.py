@@ -1,4 +1,4 @@
-"""Laws over the tables of paired metrics, those that are formulas and those that look through a network."""
+"""Laws over the tables of paired metrics, by formula and by network."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_companions_and_their_number_change_nothing(metric: PairedMetric) -> Non
     [(noisy, (0.02, 0.05, 0.1, 0.2)), (blurred, (1, 2, 4, 8)), (compressed, (20, 60, 80, 95))],
     ids=["noise", "blur", "jpeg"],
 )
-def test_the_more_a_photograph_is_spoiled_the_worse(
+def test_more_degradation_is_worse(
     metric: PairedMetric, spoil: Callable[[Tensor, float], Tensor], strengths: tuple[float, ...]
 ) -> None:
     images = fitting(metric)
@@ -121,14 +121,14 @@ def test_pictures_are_left_as_they_were(metric: PairedMetric) -> None:
 
 
 @every_metric
-def test_grey_is_judged_as_three_equal_channels(metric: PairedMetric) -> None:
+def test_grey_is_compared_as_three_equal_channels(metric: PairedMetric) -> None:
     one, other = noisy(fitting(metric), 0.1)[:, :1], fitting(metric)[:, :1]
     expected = metric.measure(one.repeat(1, 3, 1, 1), other.repeat(1, 3, 1, 1))
     torch.testing.assert_close(metric.measure(one, other), expected, rtol=1e-12, atol=0)
 
 
 @every_metric
-def test_the_smallest_side_is_judged_and_a_smaller_one_refused(metric: PairedMetric) -> None:
+def test_the_smallest_side_is_compared_and_a_smaller_one_refused(metric: PairedMetric) -> None:
     side = metric.smallest_side
     one, other = noisy(fitting(metric), 0.1)[..., :side, :side], fitting(metric)[..., :side, :side]
     assert metric.measure(one, other).isfinite().all()
@@ -169,7 +169,7 @@ def test_shapes_that_are_no_batch_of_pictures_are_refused(metric: PairedMetric, 
         metric.measure(torch.zeros(shape), torch.zeros(shape))
 
 
-def test_every_row_tells_its_own_definition_in_one_line() -> None:
+def test_every_row_has_its_own_definition_in_one_line() -> None:
     definitions = [metric.definition for metric in METRICS.values()]
     assert len(set(definitions)) == len(METRICS)
     assert not any("\n" in definition for definition in definitions)
@@ -209,7 +209,7 @@ def test_a_grey_picture_keeps_its_values_and_would_gain_as_luma() -> None:
     assert (squeezed - psnr(spoiled, clean)).tolist() == pytest.approx([gain] * 3, abs=1e-4)
 
 
-def test_channels_that_cannot_be_had_are_refused() -> None:
+def test_unknown_channels_and_alpha_are_refused() -> None:
     with pytest.raises(UsageError, match="unknown channels 'lab'; use rgb, y, grey"):
         as_channels(photos(), "lab")  # type: ignore[arg-type]
     for channels in ("rgb", "y", "grey"):

@@ -1,4 +1,4 @@
-"""Laws over every score that is told: its interval, its protocol, its anchors, and what is remarked beside it."""
+"""Laws over every score: its interval, its protocol, its anchor rows, and the remarks."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_16_bit_pictures_score_as_their_8_bit_equals(sheet: Callable[..., ImageS
     assert value(document, "fd[digits-v1]") == pytest.approx(0, abs=1e-6)
 
 
-def test_pictures_of_many_sizes_and_colours_are_seen_as_each_alone(tmp_path: Path) -> None:
+def test_pictures_of_many_sizes_and_colours_have_the_features_of_each_alone(tmp_path: Path) -> None:
     kinds = [("RGB", (31, 40)), ("L", (28, 28)), ("RGBA", (90, 64)), ("L", (28, 28))] * 4
     for number, (mode, size) in enumerate(kinds):
         colour = 15 * number if mode == "L" else (200, 90, 15 * number, 255)[: len(mode)]
@@ -209,7 +209,7 @@ def test_anchors_of_real_digits_are_in_order(extractor: str, mnist: DataSet) -> 
     assert value(document, f"class entropy[{extractor}]") > 3.30
 
 
-# --- the cache of what an extractor saw ---
+# --- the cache of features ---
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -218,7 +218,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
-def test_a_reference_is_looked_at_once(sheet: Callable[..., ImageSet], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_of_a_reference_are_extracted_once(
+    sheet: Callable[..., ImageSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls, images = counted(monkeypatch), sheet("cached", seed=77)
     first, again = (extract_cached(DIGITS, images, choose(images, 20, 0)) for _ in range(2))
     assert len(calls) == 1
@@ -226,12 +228,12 @@ def test_a_reference_is_looked_at_once(sheet: Callable[..., ImageSet], monkeypat
         assert torch.equal(one, other)
 
 
-def test_whatever_changes_what_is_seen_is_looked_at_anew(
+def test_whatever_changes_the_features_is_extracted_again(
     sheet: Callable[..., ImageSet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls, images = counted(monkeypatch), sheet("cached again", seed=78)
     chosen = choose(images, 20, 0)
-    looks = [
+    calls_of = [
         (DIGITS, images, chosen),
         (EXTRACTORS["digits-v2"], images, chosen),
         (DIGITS, sheet("another", seed=79), chosen),
@@ -240,12 +242,12 @@ def test_whatever_changes_what_is_seen_is_looked_at_anew(
         (DIGITS, images, chosen, noise, 1),
         (DIGITS, images, chosen, blur, 0),
     ]
-    for look in looks:
-        extract_cached(*look)
-    assert len(calls) == len(looks)
+    for each in calls_of:
+        extract_cached(*each)
+    assert len(calls) == len(calls_of)
 
 
-def test_a_damaged_cache_is_looked_at_anew(
+def test_a_damaged_cache_is_replaced(
     sheet: Callable[..., ImageSet], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = sheet("damaged", seed=80)
@@ -268,7 +270,7 @@ def test_a_cache_that_cannot_be_written_costs_time_only(
     assert "features were not cached" in capsys.readouterr().err
 
 
-def test_the_cache_forgets_what_was_not_used_for_longest(
+def test_the_cache_removes_the_least_recently_used(
     sheet: Callable[..., ImageSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PINXIT_CACHE", str(tmp_path / "small"))
@@ -280,6 +282,6 @@ def test_the_cache_forgets_what_was_not_used_for_longest(
     (first,) = (path for path in (tmp_path / "small" / "features").glob("*") if path.is_file())
     monkeypatch.setattr(extraction, "CACHE_CEILING", 3 * first.stat().st_size)
     calls = counted(monkeypatch)
-    for number in (1, 2, 0, 3, 0, 1):  # 3 drives out 1, which was not used for longest
+    for number in (1, 2, 0, 3, 0, 1):  # 3 drives out 1, the least recently used
         extract_cached(DIGITS, sets[number], chosen)
     assert len(calls) == 4

@@ -32,7 +32,7 @@ every_search = pytest.mark.parametrize("k", [1, 4])
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks far smaller than the sets, and pairs looked at a few at a time."""
+    """Blocks far smaller than the sets, and pairs processed a few at a time."""
     monkeypatch.setattr(neighbours, "ROWS", 23)
     monkeypatch.setattr(sets, "ROWS", 23)
     monkeypatch.setattr(neighbours, "PAIRS", 7)
@@ -173,7 +173,7 @@ def test_what_cannot_be_compared_is_refused(name: str, bad: torch.Tensor, reason
 
 
 @pytest.mark.parametrize("name", ["vendi", "class score", "class entropy"])
-def test_nan_is_refused_by_what_looks_at_one_side(name: str) -> None:
+def test_nan_is_refused_by_metrics_of_one_set(name: str) -> None:
     with pytest.raises(DataError, match="not finite"):
         measure(name, Extracted(*(column * math.nan for column in seen(0))), seen(1))
 
@@ -262,7 +262,7 @@ def wilson(value: float, n: int) -> tuple[float, float]:
 def jackknife(
     name: str, sides: tuple[Extracted, Extracted], parts: tuple[torch.Tensor, torch.Tensor]
 ) -> tuple[float, float]:
-    """The value and the half width, by leaving groups out indeed."""
+    """The value and the half width, by actually leaving groups out."""
     groups = int(parts[0].max()) + 1
     left_out = np.array(
         [
@@ -393,7 +393,7 @@ def test_the_interval_is_of_the_seed_and_the_value_is_not() -> None:
         assert found[0][name] != found[2][name]
 
 
-def test_what_intervals_need_is_said() -> None:
+def test_too_few_pictures_for_an_interval_are_refused() -> None:
     assert set(estimates(seen(0, 4), seen(1, 4), ["fd", "kd", "vendi"])) == {"fd", "kd", "vendi"}
     with pytest.raises(DataError, match="at least 4"):
         estimates(seen(0), seen(1, 3), ["fd"])

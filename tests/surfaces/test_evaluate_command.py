@@ -1,4 +1,4 @@
-"""`pinxit evaluate A B`, as a person and as a script sees it."""
+"""`pinxit evaluate A B`, for a person and for a script."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_run_is_judged_by_new_pictures_and_keeps_its_scores(
     assert Run.open(trained).evaluation() is None
 
 
-def test_what_an_autoencoder_drew_from_is_told(two: tuple[str, str], tmp_path: Path, capsys: Captured) -> None:
+def test_the_sampler_of_an_autoencoder_is_recorded(two: tuple[str, str], tmp_path: Path, capsys: Captured) -> None:
     folder = str(tmp_path / "codes")
     assert run(["train", "vae", two[1], "--network", "dense", "--latent", "4", "--steps", "2", "--out", folder]) == 0
     values = {}
@@ -117,7 +117,7 @@ def test_what_an_autoencoder_drew_from_is_told(two: tuple[str, str], tmp_path: P
     assert "is not a run" in capsys.readouterr().err
 
 
-def test_another_seed_judges_pictures_of_which_none_were_judged_before(two: tuple[str, str], trained: Path) -> None:
+def test_another_seed_samples_entirely_new_pictures(two: tuple[str, str], trained: Path) -> None:
     drawn = []
     for seed in (0, 1):
         score = evaluate(trained, two[1], extractors=["digits-v1"], metrics=["kd"], seed=seed)["scores"][
@@ -154,7 +154,7 @@ def test_a_training_part_is_no_reference_for_an_audit(two: tuple[str, str], caps
     assert "is not the held-out part of a set" in capsys.readouterr().err
 
 
-def test_any_picture_but_a_digit_is_seen_by_lite0(photos: Callable[..., Path], capsys: Captured) -> None:
+def test_any_picture_but_a_digit_is_compared_by_lite0(photos: Callable[..., Path], capsys: Captured) -> None:
     folder = str(photos(12, size=(40, 30)))
     assert run(["evaluate", folder, folder, "--metrics", "kd", "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)["scores"]) == ["kd[lite0]"]

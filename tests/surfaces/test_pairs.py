@@ -58,7 +58,7 @@ def test_each_score_is_the_mean_of_the_pairs_own(folders: tuple[Path, Path], cha
         assert told["interval"]["low"] <= told["value"] <= told["interval"]["high"]
 
 
-def test_what_the_pictures_allow_is_told_unasked(folders: tuple[Path, Path]) -> None:
+def test_what_the_pictures_allow_is_computed_by_default(folders: tuple[Path, Path]) -> None:
     noisy, originals = map(str, folders)
     assert list(evaluate_pairs(noisy, originals)["scores"]) == ["psnr", "ssim", "edge error", "colour error"]
     assert list(evaluate_pairs(noisy, originals, channels="y")["scores"]) == ["psnr", "ssim", "edge error"]
@@ -179,7 +179,7 @@ def test_what_the_smallest_picture_does_not_allow_is_named(folders: tuple[Path, 
     assert [remark.split()[2] for remark in said] == ["ms-ssim", "lpips-like[lite0]"]
 
 
-def test_what_is_asked_for_in_vain_is_refused_before_the_work(
+def test_metrics_that_are_not_possible_are_refused_before_the_work(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noisy, originals = map(str, folders)
@@ -218,7 +218,7 @@ def test_alpha_is_over_black_and_depth_is_kept(tmp_path: Path) -> None:
     assert 55 < told["value"] < 100
 
 
-def test_the_command_tells_a_table_and_writes_a_certificate(folders: tuple[Path, Path], capsys: Captured) -> None:
+def test_the_command_prints_a_table_and_writes_a_certificate(folders: tuple[Path, Path], capsys: Captured) -> None:
     assert run(["evaluate", *map(str, folders), "--paired", "--channels", "y", "--border", "2"]) == 0
     said, headlines, others, remarks, last = capsys.readouterr().out.split("\n\n")
     assert said == "12 pictures of noisy against 12 of photos, seed 0"

@@ -120,8 +120,9 @@ def test_the_chains_are_all_the_commands() -> None:
     assert sorted(line for lines in CHAINS.values() for line in lines) == sorted(commands())
 
 
-def test_the_demo_runs_with_twenty_steps(small_desk: Path) -> None:
+def test_the_demo_runs_with_twenty_steps_and_is_judged(small_desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     carry_out("pinxit demo --steps 20 -n 100")
+    assert re.search(r"^100 pictures of demo against 100 of mnist:test", capsys.readouterr().out, re.MULTILINE)
     for name in ("digits.png", "report.html", "weights.safetensors"):
         assert (small_desk / "runs" / "demo" / name).exists()
 

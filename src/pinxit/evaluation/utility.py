@@ -117,7 +117,7 @@ def utility(
 
 
 def check_classes(*sets: Pictures) -> tuple[str, ...]:
-    """Return the classes of which every set has pictures, in the order of the first set.
+    """Return the classes that every set has pictures of, in the order of the first set.
 
     A set without labels, or fewer than two classes in common, is a `DataError`.
     """

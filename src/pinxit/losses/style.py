@@ -1,8 +1,8 @@
-"""Style and content: how a picture is painted and what it shows, told by the maps of a frozen network.
+"""Style and content distances of pictures, by the maps of a frozen network.
 
-Gatys, Ecker and Bethge, 2016, "Image style transfer using convolutional neural networks": content is a map itself,
-style the products of its channels, whose places are forgotten. Differs from it: EfficientNet-Lite0 is the network
-unless VGG's weights are at hand; every layer's distance is in units of its target, so that no layer needs a weight.
+Gatys, Ecker and Bethge, 2016, "Image style transfer using convolutional neural networks": content is a map
+itself, style the products of its channels without their positions. Differs from it: the network is EfficientNet-Lite0
+unless VGG's weights are given; every layer's distance is in units of its target, so that no layer needs a weight.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from pinxit.losses.perceptual import lite0_network
 from pinxit.nets.shapes import over_black
 from pinxit.nets.vgg import vgg_features
 
-# Of the 17 maps of EfficientNet-Lite0 the stem's and those after blocks 0, 2, 4 and 10; content after block 7.
+# Of EfficientNet-Lite0's 17 maps: the stem and blocks 0, 2, 4 and 10 for style; block 7 for content.
 LITE0_STYLE, LITE0_CONTENT = (0, 1, 3, 5, 11), 8
-# VGG's after the first convolution of each of its five blocks; content after the second of the fourth (section 2.3).
+# VGG: the first convolution of each of five blocks for style; the second of the fourth for content (section 2.3).
 VGG_STYLE, VGG_CONTENT = (0, 1, 2, 3, 5), 4
 EPSILON = 1e-8
 EVEN, LEAST = 0.1, 1e-4
 
 
 class Maps(NamedTuple):
-    """What a loss network sees of pictures: maps (N, C, H, W) that tell style, fine to coarse, and the content's."""
+    """A loss network's maps (N, C, H, W) of pictures: those for style, fine to coarse, and the one for content."""
 
     style: tuple[Tensor, ...]
     content: Tensor
 
 
 class Spread(NamedTuple):
-    """How the channels of a layer's maps lie: means (N, C, 1, 1), and Gram matrices (N, C, C) about these."""
+    """First and second moments of a layer's channels: means (N, C, 1, 1), and Gram matrices (N, C, C) about them."""
 
     mean: Tensor
     gram: Tensor
@@ -45,14 +45,14 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class LossNetwork:
-    """A frozen network (Johnson et al., 2016, section 3), with the maps that tell style and the one for content."""
+    """A frozen network (Johnson et al., 2016, section 3), with the indices of its maps for style and for content."""
 
     stages: Callable[[Tensor], Sequence[Tensor]]
     style: tuple[int, ...]
     content: int
 
     def __call__(self, images: Tensor) -> Maps:
-        """Look at pictures (N, 1 or 3 or 4, H, W) in [0, 1], with gradient; alpha is over black."""
+        """Return the maps of pictures (N, 1, 3 or 4, H, W) in [0, 1], with gradient; alpha is over black."""
         maps = self.stages(over_black(images).expand(-1, 3, -1, -1))
         return Maps(tuple(maps[number] for number in self.style), maps[self.content])
 
@@ -60,7 +60,7 @@ class LossNetwork:
 def loss_network(name: str = "lite0", weights: Path | None = None, device: str | torch.device = "cpu") -> LossNetwork:
     """Return a loss network: `lite0`, or `vgg16` or `vgg19` with `weights`, torchvision's as safetensors.
 
-    Raises `DataError` if the file is none of that network, `UsageError` if it is missing or not wanted.
+    Raises `DataError` if the file holds another network, `UsageError` if it is missing or superfluous.
     """
     if (name == "lite0") != (weights is None):
         wanted = "comes with its own weights" if weights else "needs its weights, torchvision's as safetensors"
@@ -74,7 +74,7 @@ def loss_network(name: str = "lite0", weights: Path | None = None, device: str |
 
 
 def gram(maps: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the mean product of each two channels, (N, C, C) float32, of maps (N, C, H, W).
+    """Return the mean products of pairs of channels, (N, C, C) float32, of maps (N, C, H, W).
 
     With `weights` (N, 1, H, W) >= 0 the mean is weighted (Gatys et al., 2017, section 4: guided Gram matrices).
     """
@@ -94,7 +94,7 @@ def with_means(maps: Tensor, weights: Tensor | None = None) -> Tensor:
 
 
 def about_means(products: Tensor, there: Tensor) -> Tensor:
-    """Return Gram matrices of channels and 1, or differences of such, about the means that `there` tells: M G M^T."""
+    """Return Gram matrices of channels and 1, or their differences, about the means in `there`: M G M^T."""
     moved = torch.eye(there.shape[1], device=there.device).repeat(len(there), 1, 1)
     moved[:, :-1, -1] = -there[:, -1, :-1]
     return moved @ products @ moved.mT
@@ -107,26 +107,26 @@ def moments(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def style_distance(grams: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
-    """Return how far styles are apart, (N,): |G - A|^2 / |A|^2 in the mean over layers; 0 for equal ones.
+    """Return style distances, (N,): |G - A|^2 / |A|^2, averaged over layers; 0 if equal.
 
-    Both are Gram matrices (N, C, C), one a layer; targets may have one row for all.
+    Both are Gram matrices (N, C, C), one per layer; targets may have one row for all.
     """
     apart = [_square(one - target) / (_square(target) + EPSILON) for one, target in zip(grams, targets, strict=True)]
     return torch.stack(apart).mean(0)
 
 
 def spread(maps: Tensor) -> Spread:
-    """Return how the channels of maps (N, C, H, W) lie."""
+    """Return the moments of the channels of maps (N, C, H, W)."""
     mean = maps.float().mean((2, 3), keepdim=True)
     return Spread(mean, gram(maps.float() - mean))
 
 
 def spread_distance(maps: Sequence[Tensor], targets: Sequence[Spread]) -> Tensor:
-    """Return how far the channels of maps (N, C, H, W) lie from where a style's do, (N,), in the mean over layers.
+    """Return the distances of maps (N, C, H, W) from a style's moments, (N,), averaged over layers.
 
-    The Gram matrix about the style's means is C + (m - u)(m - u)^T of one's own covariance C and means m: it is the
-    style's where both are. A distance is the root of |G - A|^2 / (|A|^2 + (f |u|^2)^2), the second summand of which
-    keeps styles that are all but even from counting more than others; it is smoothed near 0, where a root is steep.
+    The Gram matrix G about the style's means u is C + (m - u)(m - u)^T, with the maps' covariance C and means m; it
+    equals the style's A where both moments agree. The distance is the root of |G - A|^2 / (|A|^2 + (f |u|^2)^2). The
+    second term keeps nearly uniform styles from counting more than others; the root is smoothed near 0.
     """
     apart = []
     for one, (mean, there) in zip(maps, targets, strict=True):
@@ -136,13 +136,13 @@ def spread_distance(maps: Sequence[Tensor], targets: Sequence[Spread]) -> Tensor
 
 
 def content_distance(maps: Tensor, targets: Tensor) -> Tensor:
-    """Return how far contents are apart, (N,): the mean square of their difference over that of the target."""
+    """Return content distances, (N,): the mean square of the difference over that of the target."""
     apart = (maps.float() - targets.float()).square().mean((1, 2, 3))
     return apart / (targets.float().square().mean((1, 2, 3)) + EPSILON)
 
 
 def total_variation(images: Tensor) -> Tensor:
-    """Return the mean square of differences between neighbours, (N,), across and down (N, C, H, W)."""
+    """Return the mean squared difference of neighbouring pixels, across and down, (N,), of pictures (N, C, H, W)."""
     across, down = images[..., 1:] - images[..., :-1], images[..., 1:, :] - images[..., :-1, :]
     return torch.stack([_square(one) / max(1, one[0].numel()) for one in (across, down)]).sum(0)
 

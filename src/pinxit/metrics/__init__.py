@@ -1,1 +1,1 @@
-"""How pictures are judged: functions of two feature matrices or of picture pairs, and the networks that see."""
+"""Metrics: functions of two feature matrices or of picture pairs, and the extractors that give the features."""

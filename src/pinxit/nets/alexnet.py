@@ -1,4 +1,4 @@
-"""AlexNet made shift-tolerant (Ghildyal and Liu, 2022), whose maps tell how alike two pictures look to a person.
+"""AlexNet made shift-tolerant (Ghildyal and Liu, 2022), whose maps measure the perceptual distance of pictures.
 
 The convolutions of AlexNet (Krizhevsky et al., 2012), but the first moves pixel by pixel where the original strides by
 four, and every halving is a blur before the subsampling (Zhang, 2019). There are no fully connected layers.
@@ -18,7 +18,7 @@ _DEVIATION = tuple(scale / 2 for scale in (0.458, 0.448, 0.450))
 
 
 class ShiftTolerantAlexNet(nn.Module):
-    """Five convolutions, and beside each its head: what the distance learnt of its channels' worth, (C,)."""
+    """Five convolutions, and for each a head: the learned weights of its channels in the distance, (C,)."""
 
     channels = (64, 192, 384, 256, 256)
     smallest_side = 21
@@ -62,5 +62,5 @@ def halved(maps: Tensor) -> Tensor:
 
 
 def _pooled(maps: Tensor) -> Tensor:
-    """Return the maximum over 3x3 pixels, halved: max pooling with stride 2, the stride put off until after a blur."""
+    """Return the maximum over 3x3 pixels, halved: max pooling with stride 2, with a blur before the subsampling."""
     return halved(F.max_pool2d(maps, 3, stride=1))

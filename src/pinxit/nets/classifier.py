@@ -1,7 +1,7 @@
-"""A small convolutional classifier, learned from scratch to see what a set of labelled pictures teaches.
+"""A small convolutional classifier, trained from scratch to measure how useful labelled pictures are for training.
 
-Three 3x3 convolutions with batch normalisation (Ioffe and Szegedy, 2015), each of which halves the side, and one linear
-layer on the last map. It stands for the ResNet-50 of Ravuri and Vinyals (2019) where seconds must do.
+Three 3x3 convolutions with batch normalisation (Ioffe and Szegedy, 2015), each halving the side, and one linear
+layer on the last map. It replaces the ResNet-50 of Ravuri and Vinyals (2019), to train in seconds.
 """
 
 from __future__ import annotations

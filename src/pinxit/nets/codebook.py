@@ -1,8 +1,8 @@
 """A codebook learned by running averages, and gradients through it (van den Oord et al., 2017; Fifty et al., 2024).
 
 As in van den Oord et al., appendix A.1, a vector is the quotient of a running sum and a running count; both are kept,
-so that averaged weights weigh it by its use. Differs from it: vectors that nothing is near are put where the encoder's
-outputs are (as Dhariwal et al., 2020, section 3), which also starts the book.
+so that averaged weights weight it by its use. Differs from it: unused vectors restart at encoder outputs (as Dhariwal
+et al., 2020, section 3), which also initialises the codebook.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 DEAD = 0.05
-"""A vector used less than this part of an equal share is dead."""
+"""A vector with less than this part of an equal share of uses is dead."""
 UNBORN = 1e-6
-"""The count of a vector at the start, which any output outweighs."""
+"""The initial count of a vector, small enough for any output to outweigh it."""
 
 
 class Codebook(nn.Module):
-    """K vectors (K, D), moved by `follow` alone: it has buffers, no parameters."""
+    """K vectors (K, D), which only `follow` moves: it has buffers, no parameters."""
 
     sums: Tensor
     counts: Tensor
@@ -39,7 +39,7 @@ class Codebook(nn.Module):
         return self.sums / self.counts[:, None]
 
     def nearest(self, output: Tensor) -> Tensor:
-        """Return the numbers (N, P) of the vectors nearest to encoder outputs (N, P, D)."""
+        """Return the indices (N, P) of the vectors nearest to encoder outputs (N, P, D)."""
         with torch.no_grad():
             return torch.cdist(output.float().flatten(0, 1), self.vectors).argmin(1).view(output.shape[:2])
 
@@ -50,8 +50,8 @@ class Codebook(nn.Module):
     def follow(self, output: Tensor, uniform: Tensor) -> None:
         """Move each vector towards the mean of the encoder outputs (N, P, D) nearest to it, eqs. 6 to 8.
 
-        Dead ones take the places of outputs in the random order that `uniform` (N, P) gives. Without use they are dead
-        again after 1 / (1 - decay) steps.
+        Dead ones restart at outputs, in the random order that `uniform` (N, P) gives. Unused, they are dead again after
+        1 / (1 - decay) steps.
         """
         codes, output = self.nearest(output).flatten(), output.float().flatten(0, 1)
         count = codes.bincount(minlength=len(self.counts)).to(output)
@@ -66,24 +66,24 @@ class Codebook(nn.Module):
         self.sums[dead] = math.e * least * output[chosen]
 
     def perplexity(self) -> Tensor:
-        """Return exp(entropy) of the codes' use in the last 1 / (1 - decay) steps or so: K if all are used alike."""
+        """Return exp(entropy) of the codes' use over about 1 / (1 - decay) steps: K if all are used equally."""
         return torch.special.entr(self.use).sum().exp()
 
     def share_used(self) -> Tensor:
-        """Return the share of codes that were used in the last 1 / (1 - decay) steps or so and are not dead."""
+        """Return the share of codes that are not dead, over about 1 / (1 - decay) steps."""
         return (self.use * len(self.use) >= DEAD).float().mean()
 
 
 def straight_through(output: Tensor, vector: Tensor) -> Tensor:
-    """Return the vectors (..., D), their gradient that of the outputs (van den Oord et al., 2017, section 3.2)."""
+    """Return the vectors (..., D); outputs get their gradient unchanged (van den Oord et al., 2017, section 3.2)."""
     return output + (vector - output).detach()
 
 
 def rotated(output: Tensor, vector: Tensor) -> Tensor:
-    """Return the vectors (..., D) as rotated and stretched outputs, the rotation and stretch taken to be constant.
+    """Return the vectors (..., D) as rotated and scaled outputs; rotation and scale count as constants.
 
     Fifty et al., 2024, section 4.2: with unit vectors e^ and q^ and r = (e^ + q^) / ||e^ + q^||, the rotation of e
-    is e - 2 r (r . e) + 2 q^ (e^ . e). So the angle between gradient and vector stays what it is at the output.
+    is e - 2 r (r . e) + 2 q^ (e^ . e). This keeps the angle between gradient and vector at the output.
     """
     from_, to = (F.normalize(part.detach(), dim=-1) for part in (output, vector))
     between = F.normalize(from_ + to, dim=-1)

@@ -1,10 +1,10 @@
 """DCGAN (Radford, Metz and Chintala, 2016): strided convolutions, batch normalisation, ReLU and leaky ReLU.
 
 Differs from the paper: any side from 16 to 256 (the maps are the rounded-up halves of the next, 64 gives the paper's
-four levels; an odd side takes one pixel more of padding, there and back); the picture is given in [0, 1] instead of
+four levels; an odd side needs one more pixel of padding, both ways); the picture is in [0, 1] instead of
 [-1, 1]; the first and last layers are linear on a channels_last view, which is the paper's convolution over the whole
-smallest map; the discriminator's batch normalisation can be left out, as penalties on its gradient need, and then its
-weights start as He et al. (2015) say, for small ones would let the signal vanish; classes by embedding and projection
+smallest map; the discriminator can go without batch normalisation, as gradient penalties need, and then its weights
+start as in He et al. (2015), because small ones would let the signal vanish; classes by embedding and projection
 (Miyato and Koyama, 2018). An autoencoder's encoder and decoder are the same layers, without normalisation.
 """
 
@@ -77,7 +77,7 @@ class Encoder(nn.Module):
         self.apply(initialise if batch_norm else keep_variance)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return what the smallest map holds, (N, features)."""
+        """Return the smallest map, flattened, (N, features)."""
         x = F.leaky_relu(self.downs[0](2 * image - 1), 0.2)
         for down, norm in zip(self.downs[1:], self.norms, strict=True):
             x = F.leaky_relu(norm(down(x)), 0.2)
@@ -85,7 +85,7 @@ class Encoder(nn.Module):
 
 
 class Discriminator(Encoder):
-    """Pictures (N, C, size, size) in [0, 1] to scores (N,): the encoder, and a score of what it sees."""
+    """Pictures (N, C, size, size) in [0, 1] to scores (N,): the encoder and a linear score of its features."""
 
     def __init__(self, shape: PictureShape, channels: int, batch_norm: bool = True) -> None:
         super().__init__(shape, channels, batch_norm)

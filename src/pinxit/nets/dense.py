@@ -1,8 +1,8 @@
 """The fully connected pair of the first GAN (Goodfellow et al., 2014, section 5): ReLU generator, maxout discriminator.
 
-Differs from the paper: two pieces a maxout unit instead of five, and no dropout, so that a step is a function of
-(weights, batch) alone; `channels` sets the hidden width, eight units a channel. The autoencoder is the
-usual one of two hidden layers a side (Burda et al., 2016, appendix C, with ReLU for tanh).
+Differs from the paper: two pieces per maxout unit instead of five, and no dropout, so that a step is a function of
+(weights, batch) only; `channels` sets the hidden width, eight units per channel. The autoencoder is the
+usual one with two hidden layers on each side (Burda et al., 2016, appendix C, with ReLU for tanh).
 """
 
 from __future__ import annotations

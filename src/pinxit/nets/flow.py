@@ -1,8 +1,8 @@
-"""A normalising flow over codes (RealNVP, Dinh et al., 2017): an exact density, and a draw in one pass.
+"""A normalising flow over codes (RealNVP, Dinh et al., 2017): an exact density, and sampling in one pass.
 
-Differs from the paper: codes are vectors, not pictures, so that the couplings' networks are fully connected; between
-pairs of couplings the numbers change places in a fixed random order, in place of masks and scales; there is no batch
-normalisation; and a log-scale is kept within `MOST_LOG_SCALE`.
+Differs from the paper: codes are vectors, not pictures, so that the couplings' networks are fully connected; a fixed
+random permutation between pairs of couplings replaces masks and scales; there is no batch normalisation; and log-scales
+stay within `MOST_LOG_SCALE`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ COUPLING_DEPTH = 2
 
 
 class Coupling(nn.Module):
-    """The last numbers of a vector scaled and shifted as the first ones say, eqs. 7 and 8; at the start left alone."""
+    """Scales and shifts the last numbers of a vector by a function of the first, eqs. 7 and 8; starts as identity."""
 
     def __init__(self, dimensions: int, width: int, classes: int) -> None:
         super().__init__()
@@ -28,24 +28,24 @@ class Coupling(nn.Module):
         nn.init.zeros_(self.layers.last.weight)
 
     def forward(self, x: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return vectors (N, D) and the logarithm (N,) of the volume that they have gained."""
+        """Return vectors (N, D) and the log-determinant (N,) of the Jacobian."""
         kept, changed = x.tensor_split([self.kept], dim=1)
-        log_scale, shift = self._said(kept, label)
+        log_scale, shift = self._scale_and_shift(kept, label)
         return torch.cat([kept, changed * log_scale.exp() + shift], dim=1), log_scale.sum(1)
 
     def inverse(self, y: Tensor, label: Tensor | None) -> Tensor:
-        """Return the vectors (N, D) that `forward` makes `y` of."""
+        """Return the vectors (N, D) that `forward` maps to `y`."""
         kept, changed = y.tensor_split([self.kept], dim=1)
-        log_scale, shift = self._said(kept, label)
+        log_scale, shift = self._scale_and_shift(kept, label)
         return torch.cat([kept, (changed - shift) * (-log_scale).exp()], dim=1)
 
-    def _said(self, kept: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _scale_and_shift(self, kept: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
         log_scale, shift = self.layers(kept, label).chunk(2, dim=1)
         return MOST_LOG_SCALE * (log_scale / MOST_LOG_SCALE).tanh(), shift
 
 
 class Flow(nn.Module):
-    """Codes (N, D) to standard normal numbers and back: `blocks` pairs of couplings, each of which changes them all."""
+    """Codes (N, D) to standard normal numbers and back: `blocks` pairs of couplings, each changing all."""
 
     orders: Tensor
 
@@ -55,7 +55,7 @@ class Flow(nn.Module):
         self.couplings = nn.ModuleList(Coupling(dimensions, width, classes) for _ in range(2 * blocks))
 
     def forward(self, code: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return normal numbers (N, D) of codes (N, D), and the logarithm (N,) of the volume these have gained."""
+        """Return normal numbers (N, D) of codes (N, D), and the log-determinant (N,) of the Jacobian."""
         x, log_volume = code, code.new_zeros(len(code))
         for order, pair in zip(self.orders, self._pairs(), strict=True):
             x, first = pair[0](x[:, order], label)
@@ -64,7 +64,7 @@ class Flow(nn.Module):
         return x, log_volume
 
     def inverse(self, normal: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return the codes (N, D) of which `forward` makes these numbers (N, D)."""
+        """Return the codes (N, D) that `forward` maps to these numbers (N, D)."""
         x = normal
         for order, pair in zip(self.orders.flip(0), reversed(self._pairs()), strict=True):
             x = pair[1].inverse(x, label).flip(1)

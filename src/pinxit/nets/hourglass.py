@@ -1,7 +1,7 @@
 """The hourglass with skip connections of the deep image prior (Ulyanov et al., 2018, supplementary material).
 
-Differs from it: zero padding instead of reflection, and a width of one's own. Normalisation always takes the statistics
-of the picture itself, so that every pixel depends on all.
+Differs from it: zero padding instead of reflection, and another width. Normalisation always uses the picture's own
+statistics, so that every pixel depends on all.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Hourglass(nn.Module):
 
 
 class Level(nn.Module):
-    """Halve and convolve, go through what is below, enlarge; join that with the skip connection and convolve."""
+    """Halve, convolve, apply the level below, enlarge; concatenate the skip connection and convolve."""
 
     def __init__(self, inputs: int, width: int, skip: int, below: nn.Module) -> None:
         super().__init__()

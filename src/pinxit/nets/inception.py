@@ -1,4 +1,4 @@
-"""The Inception network (Szegedy et al., 2016) in whose features FID and KID are told (Heusel et al., 2017).
+"""The Inception network (Szegedy et al., 2016) whose features FID and KID use (Heusel et al., 2017).
 
 Its modules have the names of the well-known PyTorch port of TensorFlow's file of 2015-12-05, pytorch-fid's, so that the
 port's tensors fit ("Mixed_5b.branch1x1.bn.bias"). As in that file, and unlike the paper and the later ImageNet network

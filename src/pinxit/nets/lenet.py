@@ -1,4 +1,4 @@
-"""LeNet (LeCun et al., 1998), the small network in whose feature space handwritten digits are judged.
+"""LeNet (LeCun et al., 1998), the small network whose features judge handwritten digits.
 
 Departures: two 5x5 convolutions of 16 and 32 channels (not 6 and 16), hidden layers of 128 and 64 (not 120 and 84),
 max pooling and ReLU, and a plain linear output of ten logits.

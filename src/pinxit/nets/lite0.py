@@ -1,9 +1,9 @@
-"""EfficientNet-Lite0 (Tan and Le, 2019; the "lite" form is Google's of 2020), which knows ImageNet's pictures.
+"""EfficientNet-Lite0 (Tan and Le, 2019; the "lite" form is Google's of 2020), trained on ImageNet.
 
-Lite is EfficientNet-B0 without squeeze-and-excitation, and with ReLU6 in the place of swish. A stride of 2 pads an even
-side more at its far end, as TensorFlow's "SAME" does; padded alike on both, photographs lose their sharp labels.
-Differs from it: each batch norm is folded into its convolution, so this is a network to look with and not one to train;
-dropout and stochastic depth, which do nothing at rest, are left out.
+Lite is EfficientNet-B0 without squeeze-and-excitation, and with ReLU6 instead of swish. A stride of 2 pads an even
+side more at its far end, as TensorFlow's "SAME" does; with equal padding, photographs are classified less confidently.
+Differs from it: each batch norm is folded into its convolution, so the network extracts features but cannot be trained;
+dropout and stochastic depth, which do nothing in evaluation, are left out.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class EfficientNetLite0(nn.Module):
         return tuple(maps)
 
     def widened(self, image: Tensor, blocks: Sequence[int]) -> tuple[Tensor, ...]:
-        """Return the maps inside of these blocks, in rising order, each 6 times as wide as what the block is given.
+        """Return the maps inside these blocks, in ascending order, each 6 times as wide as the block's input.
 
-        They are in [0, 6], before the block filters and, where it does, halves them; a block 0 has none.
+        They are in [0, 6], before the block's depthwise convolution; block 0 has none.
         """
         maps, x = [], F.relu6(self.stem((255 * image - 127) / 128), inplace=True)
         for number, block in enumerate(self.blocks[: blocks[-1] + 1]):
@@ -79,7 +79,7 @@ class EfficientNetLite0(nn.Module):
 
 
 class _Block(nn.Module):
-    """Inverted residual (Sandler et al., 2018): widen, filter each channel, project; add the input where it fits."""
+    """Inverted residual (Sandler et al., 2018): widen, filter each channel, project; add the input if it fits."""
 
     def __init__(self, inputs: int, width: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class _Block(nn.Module):
         return x + y if self.fits else y
 
     def widened(self, x: Tensor) -> Tensor:
-        """Return the input in as many channels as the block has inside."""
+        """Return the input expanded to the block's inner channels."""
         return x if self.expand is None else F.relu6(self.expand(x), inplace=True)
 
 
@@ -113,13 +113,13 @@ class _SameConv(nn.Conv2d):
         return super().forward(F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2)))
 
     def _densely(self, x: Tensor) -> Tensor:
-        """Return the same values, computed at every pixel: the way back through a stride takes ten times as long."""
+        """Return the same values, computed at every pixel: the gradient of a stride would take ten times as long."""
         stride, reach = self.stride[0], self.kernel_size[0] // 2
         dense = F.conv2d(x, self.weight, self.bias, padding=reach, groups=self.groups)
         top, left = (reach - self._missing(side) // 2 for side in x.shape[-2:])
         return dense[..., top::stride, left::stride]
 
     def _missing(self, side: int) -> int:
-        """Return how many rows the kernel needs beyond a side."""
+        """Return how many rows of padding a side needs."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         return max(0, (-(-side // stride) - 1) * stride + kernel - side)

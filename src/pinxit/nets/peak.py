@@ -1,4 +1,4 @@
-"""How many bytes a network's run holds at once."""
+"""The peak memory of a network's run, in bytes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch.utils._pytree import tree_leaves
 
 
 class Peak(TorchDispatchMode):
-    """Counts the bytes of the tensors that are made inside it and still held; `most` is the highest count.
+    """Counts the bytes of tensors created inside it and still alive; `most` is the highest count.
 
-    It is the same in every run, which the system's own figures are not, so that tiles are too.
+    Unlike the system's figures, it is the same in every run, so that the size of tiles is too.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Peak(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch loads its compiler, for seconds, to keep it from compiling this
+        return False  # else torch loads its compiler, for seconds
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))

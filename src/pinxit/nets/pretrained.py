@@ -1,8 +1,8 @@
-"""Weights that others trained: taken from their published packages, checked, and kept in the cache as safetensors.
+"""Third-party weights: read from their published packages, checked, and cached as safetensors.
 
-The package's file is found without importing the package, and unpickled (tensors only) once its SHA-256 is known to be
-right: no other weights in the house are ever unpickled. Its tensors get the names of our own modules; the safetensors
-file that then lies in the cache has a SHA-256 of its own, the same on every machine, checked whenever it is read.
+The package's file is found without importing the package and unpickled (tensors only) after its SHA-256 was checked;
+nothing else in pinxit is ever unpickled. The tensors are renamed to our modules' names. The cached safetensors file has
+a SHA-256 of its own, the same on every machine, which is checked on every read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BATCH_NORM_EPS = 1e-3
 
 @dataclass(frozen=True)
 class Published:
-    """A file of weights inside somebody's package, and what becomes of it."""
+    """A file of weights in a published package, and its conversion."""
 
     name: str
     project: str
@@ -38,7 +38,7 @@ class Published:
 
 
 def weights_file(name: str) -> Path:
-    """Return where the cache keeps the safetensors of network `name`; the file need not be there."""
+    """Return the cache's path for the safetensors of network `name`, which may not exist."""
     return cache_folder() / "weights" / f"{name}.safetensors"
 
 
@@ -51,14 +51,14 @@ def stlpips_weights() -> dict[str, Tensor]:
     """Return the tensors of shift-tolerant LPIPS on AlexNet (Ghildyal and Liu, 2022).
 
     `convolutions.I.weight` and `.bias` for I = 0..4 are AlexNet's five convolutions, `heads.I` (channels,) the weight
-    of each channel of the I-th map. The published file's constants are left out: every blur is the binomial
+    of each channel of the I-th map. Constants of the published file are left out: every blur is the binomial
     [1, 2, 1] x [1, 2, 1] / 16, and pictures in [-1, 1] are shifted and scaled by LPIPS's own six numbers.
     """
     return read_weights(converted(STLPIPS), STLPIPS.converted_sha256)
 
 
 def converted(published: Published) -> Path:
-    """Return the cache's safetensors of a published network, made at the first call; raises as `published_tensors`."""
+    """Return the cache's safetensors of a published network, converted once; raises what `published_tensors` does."""
     path = weights_file(published.name)
     if not path.is_file():
         tensors = published.convert(published_tensors(published))
@@ -68,9 +68,9 @@ def converted(published: Published) -> Path:
 
 
 def published_tensors(published: Published) -> dict[str, Tensor]:
-    """Return the tensors as they were published, under their own names.
+    """Return the published tensors under their original names.
 
-    Raises `DataError` if the package is missing or its file is not the one that is known.
+    Raises `DataError` if the package is missing or its file has another SHA-256.
     """
     spec = importlib.util.find_spec(published.package)
     if spec is None or not spec.submodule_search_locations:
@@ -85,7 +85,7 @@ def published_tensors(published: Published) -> dict[str, Tensor]:
 
 
 def read_weights(path: Path, digest: str) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file; `DataError` if it is none or its SHA-256 is not `digest`."""
+    """Return the tensors of a safetensors file; `DataError` if it cannot be read or its SHA-256 is not `digest`."""
     try:
         found = sha256(path)
         if found != digest:
@@ -98,7 +98,7 @@ def read_weights(path: Path, digest: str) -> dict[str, Tensor]:
 
 
 def _lite0(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return Google's names as those of `EfficientNetLite0`."""
+    """Return Google's tensors under the names of `EfficientNetLite0`."""
     layers = {"stem": ("_conv_stem", "_bn0"), "top": ("_conv_head", "_bn1")}
     for block in range(16):
         old, new = f"_blocks.{block}", f"blocks.{block}"
@@ -113,9 +113,9 @@ def _lite0(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _folded(published: Mapping[str, Tensor], convolution: str, norm: str) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of the one convolution that does what a convolution and its batch norm do at rest.
+    """Return weight and bias of one convolution equal to a convolution and its batch norm in evaluation.
 
-    In float64, and by operations that IEEE 754 rounds correctly, so the bytes are the same everywhere.
+    In float64, by operations that IEEE 754 rounds correctly, so that the bytes are the same everywhere.
     """
     scale = published[f"{norm}.weight"].double() / (published[f"{norm}.running_var"].double() + BATCH_NORM_EPS).sqrt()
     shift = published[f"{norm}.bias"].double() - published[f"{norm}.running_mean"].double() * scale

@@ -1,10 +1,10 @@
 """Residual generator and discriminator (Gulrajani et al., 2017, appendix F; Miyato et al., 2018, table 4).
 
 Differs from them: any side from 16 to 256; pictures in [0, 1]; the width doubles towards the small maps, at most
-8-fold; the discriminator has no normalisation, so that penalties on its gradient keep their meaning; `skip=False` takes
-the skip connections away and leaves the rest as it is, to see what they are worth. An autoencoder's encoder and decoder
-are the same blocks without batch normalisation; they start `calm`, and the last map is normalised over each picture (Wu
-and He, 2018), without which Adam's first steps drive the logits so far that no gradient comes back.
+8-fold; the discriminator has no normalisation, so that gradient penalties keep their meaning; `skip=False` removes the
+skip connections and nothing else, to measure their effect. An autoencoder's encoder and decoder are the same blocks
+without batch normalisation; they start `calm`, and the last map is normalised over each picture (Wu and He, 2018).
+Without this, Adam's first steps drive the logits so far that the gradient vanishes.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Encoder(nn.Module):
         return F.leaky_relu(x, 0.2)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return what the smallest map holds, (N, features): unlike its mean, it tells where things are."""
+        """Return the smallest map, flattened, (N, features); unlike its mean, it keeps positions."""
         return to_flat(self.smallest_map(image))
 
 
@@ -129,9 +129,9 @@ class DownBlock(nn.Module):
 
 
 def calm(module: nn.Module) -> None:
-    """Let a block begin as little more than its skip connection, so that without normalisation no depth is too loud.
+    """Let a block start close to its skip connection, so that activations stay bounded without normalisation.
 
-    Zhang et al., 2019 (Fixup), section 3, with a tenth of the branch's last layer instead of none of it.
+    Zhang et al., 2019 (Fixup), section 3, with a tenth of the branch's last layer instead of zero.
     """
     if isinstance(module, UpBlock | DownBlock) and module.skip is not None:
         with torch.no_grad():

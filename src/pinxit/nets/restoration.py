@@ -1,10 +1,10 @@
 """U-Nets from pictures to pictures, for restoration: of residual blocks (Zhang et al., 2021, DRUNet) or NAFNet's.
 
 Differs from DRUNet: the picture's 2 x 2 pixels become channels first (Shi et al., 2016; FFDNet), so that no layer works
-at full size; fewer and narrower levels, with biases. Differs from NAFNet (Chen et al., 2022): no channel attention, for
-it averages over the whole picture; the layer norm is over channels alone. So a network sees `radius` pixels around each
-pixel and no farther, and a picture in tiles gives what the whole gives. It starts as the identity: the last layer is
-zero, and what it gives is added to the picture, enlarged where it is to become larger.
+at full size; fewer and narrower levels, with biases. Differs from NAFNet (Chen et al., 2022): no channel attention,
+because it averages over the whole picture; the layer norm is over channels only. The receptive field is therefore
+`radius` pixels to each side, and tiles give the same result as the whole picture. The network starts as the identity:
+the last layer is zero, and its output is added to the picture, which is enlarged first if `scale` > 1.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Block = Literal["residual", "nafnet"]
 class UNet(nn.Module):
     """Pictures (N, C, H, W), with planes beside them, to pictures (N, C, scale H, scale W), for any H, W >= 1.
 
-    `width` is the channels of the largest map, doubled from level to level; `blocks` is how many stand at each side of
-    a level. Sides are made multiples of `stride` by a mirror image, which is cut off again: rows of noise that repeat
-    would be taken for stripes.
+    `width` is the number of channels of the largest map and doubles per level; `blocks` is the number on each side of a
+    level. Pictures are padded to multiples of `stride` by reflection and cropped again: repeated rows of noise would
+    look like stripes.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class UNet(nn.Module):
         self.radius = self._radius(levels, blocks, kind.convolutions)
 
     def forward(self, image: Tensor, planes: Tensor | None = None) -> Tensor:
-        """Return pictures of images in [0, 1] and `planes` (N, P, H, W) of what else is known; they are not clipped."""
+        """Return restored pictures, not clipped, from images in [0, 1] and `planes` (N, P, H, W) beside them."""
         high, wide = image.shape[-2:]
         given = image if planes is None else torch.cat([image, planes], dim=1)
         given = mirrored(mirrored(given, -high % self.stride, -2), -wide % self.stride, -1)
@@ -74,7 +74,7 @@ class UNet(nn.Module):
     def _first(self, x: Tensor) -> Tensor:
         """Return the first layer's map; an odd number of channels is made even by one of zeros.
 
-        For of an odd number, convolutions in bf16 round some pixels by how wide the picture is (seen with AMX).
+        With an odd number, the rounding of convolutions in bf16 depends on the picture's width (observed with AMX).
         """
         if x.shape[1] % 2 == 0:
             return cast(Tensor, self.first(x))
@@ -82,10 +82,10 @@ class UNet(nn.Module):
         return F.conv2d(F.pad(x, even), F.pad(self.first.weight, even), self.first.bias, padding=1)
 
     def _radius(self, levels: int, blocks: int, convolutions: int) -> int:
-        """Return how far, in pixels of the input, a pixel of the output can look: the way through the lowest level.
+        """Return the receptive field to each side in pixels of the input, along the path through the lowest level.
 
-        A 3 x 3 convolution looks one pixel of its map to each side, and a pixel of a map stands for a square of pixels,
-        in which it may lie at the edge.
+        A 3 x 3 convolution adds one pixel of its map to each side; a map's pixel covers a square of pixels and may lie
+        at its edge.
         """
         sides = [self.fold * 2**level for level in range(levels)]
         at_level = blocks * convolutions
@@ -94,7 +94,7 @@ class UNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """A map (N, C, H, W) plus what two 3 x 3 convolutions with a ReLU between make of it."""
+    """Two 3 x 3 convolutions with a ReLU between them; plus the input."""
 
     convolutions = 2
 
@@ -104,17 +104,17 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def start_small(self) -> None:
-        """Make the block add little at first, for without normalisation sums of blocks grow."""
+        """Make the block add little at first: without normalisation, sums of blocks grow."""
         with torch.no_grad():
             self.conv2.weight *= 0.1
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a map of the same shape."""
-        return self.conv2(F.relu(self.conv1(x), inplace=True)).add_(x)  # large maps cost less where they lie already
+        return self.conv2(F.relu(self.conv1(x), inplace=True)).add_(x)  # in place, which is cheaper for large maps
 
 
 class NAFBlock(nn.Module):
-    """NAFNet's block (Chen et al., 2022, figure 3c) without its channel attention: gates in place of activations."""
+    """NAFNet's block (Chen et al., 2022, figure 3c) without channel attention: gates instead of activations."""
 
     convolutions = 1
 
@@ -144,14 +144,14 @@ ENLARGED_RADIUS = 2
 
 
 def enlarged(image: Tensor, scale: int) -> Tensor:
-    """Return pictures `scale` times as large: bicubic with a = -0.5, looking `ENLARGED_RADIUS` pixels around."""
+    """Return pictures `scale` times as large: bicubic with a = -0.5, reading `ENLARGED_RADIUS` pixels to each side."""
     if scale == 1:
         return image
     return F.interpolate(image.float(), scale_factor=scale, mode="bicubic", antialias=True, align_corners=False)
 
 
 def mirrored(x: Tensor, more: int, axis: int) -> Tensor:
-    """Return a map continued along an axis by its mirror image, and where that ends by its first line."""
+    """Return a map padded along an axis by reflection, and beyond that by its first line."""
     side = x.shape[axis]
     place = torch.arange(side + more, device=x.device)
     return x.index_select(axis, torch.minimum(place, 2 * (side - 1) - place).clamp(min=0))

@@ -1,8 +1,7 @@
-"""Maps without an edge: beyond each a convolution sees the opposite one, so that pictures can be laid side by side.
+"""Circular padding during sampling, so that pictures can be tiled without seams.
 
-Circular padding while pictures are drawn, in networks that learned with zeros there. What is made of a map that is
-rolled is rolled, too, where every map is just twice as wide as the one before; of a map with an odd side one row and
-one column of the way round are left out.
+The networks were trained with zero padding. If every map is exactly twice as wide as the one before, rolling the input
+rolls the output; for a map with an odd side, one row and one column of the wrap-around are missing.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 def neighbour_layers(network: nn.Module) -> list[Convolution]:
-    """Return the layers that see neighbours and keep or enlarge a map: convolutions of stride 1, and transposed ones.
+    """Return the layers that mix neighbours and keep or enlarge a map: convolutions of stride 1, and transposed ones.
 
-    A network that makes pictures without any cannot be made seamless.
+    A network without any cannot be made seamless.
     """
     layers = [layer for layer in network.modules() if isinstance(layer, Convolution) and max(layer.kernel_size) > 1]
     return [layer for layer in layers if isinstance(layer, nn.ConvTranspose2d) or max(layer.stride) == 1]
@@ -27,7 +26,7 @@ def neighbour_layers(network: nn.Module) -> list[Convolution]:
 
 @contextmanager
 def seamless(network: nn.Module) -> Iterator[None]:
-    """Let `neighbour_layers` layers go round; the network is as it was afterwards."""
+    """Make `neighbour_layers` wrap around inside the context."""
     hooks = [layer.register_forward_pre_hook(_continued) for layer in neighbour_layers(network)]
     hooks += [layer.register_forward_hook(_cut) for layer in neighbour_layers(network)]
     try:
@@ -38,7 +37,7 @@ def seamless(network: nn.Module) -> Iterator[None]:
 
 
 def _room(layer: nn.Module) -> int:
-    """Return how far beyond an edge a layer sees at most, in pixels of its input."""
+    """Return how far beyond an edge a layer reads, in pixels of its input."""
     return max(layer.kernel_size) // 2  # type: ignore[arg-type]
 
 

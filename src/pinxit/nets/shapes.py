@@ -1,4 +1,4 @@
-"""What networks of every family share: the ladder of sizes between a picture and its smallest map, and views."""
+"""Parts that all families of networks share: the ladder of map sizes, views, initialisation and class inputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PictureShape(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a network that recognises sees in N pictures: `features` (N, D), and `logits` (N, K) of its classes."""
+    """The output of a recognition network for N pictures: `features` (N, D), and `logits` (N, K) of its classes."""
 
     features: Tensor
     logits: Tensor
@@ -30,7 +30,7 @@ SMALLEST_MAP = 4
 def size_ladder(size: int) -> list[int]:
     """Return the sides of the maps from small to large, each the rounded-up half of the next: 28 gives [4, 7, 14, 28].
 
-    Halving stops before a side would fall below `SMALLEST_MAP`, so any size from 16 up is reached exactly.
+    Halving stops before a side would fall below `SMALLEST_MAP`; any size from 16 up is possible.
     """
     sides = [size]
     while (half := (sides[0] + 1) // 2) >= SMALLEST_MAP:
@@ -62,7 +62,7 @@ def keep_variance(module: nn.Module) -> None:
     """Draw a layer's weights so that ReLU layers keep the variance of their input (He et al., 2015), biases zero."""
     if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         return
-    if isinstance(module, nn.ConvTranspose2d):  # a pixel gathers from every stride-th place of the kernel
+    if isinstance(module, nn.ConvTranspose2d):  # a pixel gathers every stride-th weight of the kernel
         gathered = module.weight[:, 0].numel() / math.prod(module.stride)
         nn.init.normal_(module.weight, 0.0, math.sqrt(2 / gathered))
     else:
@@ -72,7 +72,7 @@ def keep_variance(module: nn.Module) -> None:
 
 
 class ClassScore(nn.Module):
-    """A discriminator's last layer: one score a picture, with the inner product of a class embedding when conditional.
+    """A discriminator's last layer: one score a picture, plus the inner product with a class embedding if conditional.
 
     score(h, y) = w.h + b + e_y.h: the projection discriminator (Miyato and Koyama, 2018, eq. 4).
     """
@@ -93,7 +93,7 @@ class ClassScore(nn.Module):
 
 
 class LabelledLatent(nn.Module):
-    """A generator's first step: the latent vector, with the embedding of its class beside it when conditional."""
+    """A generator's input: the latent vector, concatenated with the embedding of its class if conditional."""
 
     def __init__(self, latent: int, classes: int) -> None:
         super().__init__()

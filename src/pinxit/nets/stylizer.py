@@ -54,44 +54,44 @@ def statistics(maps: Tensor) -> Statistics:
 def means(values: Tensor) -> Tensor:
     """Return the mean of each channel of (N, C, H, W), (N, C).
 
-    In an exported network it is that of the rows' means: onnxruntime adds one number after the other, and of a whole
-    map it loses so many bits that pictures differ by more than a thousandth.
+    An exported network averages the rows' means instead: onnxruntime sums sequentially, and over a whole map it loses
+    so many bits that pictures differ by more than a thousandth.
     """
     return values.mean(3).mean(2) if torch.compiler.is_exporting() else values.mean((2, 3))
 
 
 def from_powers(first: Tensor, second: Tensor) -> Statistics:
-    """Return the statistics of channels whose values and squared values have these means, (N, C) float32."""
+    """Return the statistics of channels from the means of their values and squared values, (N, C) float32."""
     deviation = (second - first.square()).clamp(min=0).add(EPSILON).sqrt()
     return torch.stack([first, deviation], dim=1)[..., None, None]
 
 
 def transferred(maps: Tensor, own: Statistics, wanted: Statistics) -> Tensor:
-    """Return maps with the wanted statistics in the place of their own (Huang and Belongie, 2017, eq. 8)."""
+    """Return maps with the wanted statistics instead of their own (Huang and Belongie, 2017, eq. 8)."""
     (mean, deviation), (mean_wanted, deviation_wanted) = own.unbind(1), wanted.unbind(1)
     scale = deviation_wanted / deviation
     return maps * scale.to(maps.dtype) + (mean_wanted - mean * scale).to(maps.dtype)
 
 
 def toward(own: Sequence[Statistics], styles: Sequence[Statistics], strength: float | Tensor) -> list[Statistics]:
-    """Return the statistics that a picture is to have at a strength in [0, 1], between its own and those of styles."""
+    """Return statistics between a picture's own and those of styles, at a strength in [0, 1]."""
     return [torch.lerp(*pair, strength) for pair in zip(own, styles, strict=True)]
 
 
 class InstanceNorm(nn.Module):
-    """Maps with a mean and a deviation of their own for each channel, learned."""
+    """Instance normalisation: each channel gets a learned mean and deviation."""
 
     def __init__(self, channels: int, mean: float = 0.0, deviation: float = 1.0) -> None:
         super().__init__()
         self.wanted = nn.Parameter(torch.tensor([mean, deviation])[:, None].repeat(1, channels))
 
     def forward(self, maps: Tensor, own: Statistics) -> Tensor:
-        """Return maps (N, C, H, W) that have these statistics with the learned ones instead."""
+        """Return maps (N, C, H, W) of the statistics `own` with the learned ones."""
         return transferred(maps, own, self.wanted[None, :, :, None, None])
 
 
 class TransformNet(nn.Module):
-    """Pictures (N, 3, H, W) in [0, 1] to the same in the one style that was learned."""
+    """Pictures (N, 3, H, W) in [0, 1] to pictures in the one learned style."""
 
     stride = STRIDE
 
@@ -120,11 +120,11 @@ class TransformNet(nn.Module):
         return self.paint(image).image
 
     def paint(self, image: Tensor, known: Sequence[Statistics] = ()) -> Painted:
-        """Return the pictures painted with the `known` statistics of a whole picture, or else with their own."""
+        """Return the pictures painted, with the `known` statistics of a whole picture if given, else their own."""
         found: list[Statistics] = []
 
         def normed(maps: Tensor) -> Tensor:
-            place = len(found) - 1  # of the colours first, which have a norm by themselves
+            place = len(found) - 1  # the first is that of the colours, which have their own norm
             found.append(known[len(found)] if known else statistics(maps))
             norm = self.colours if place < 0 else self.norms[place]
             normal: Tensor = norm(maps, found[-1])
@@ -149,14 +149,14 @@ class StyleEncoder(nn.Module):
     blocks = (1, 3, 5)
     channels = (96, 144, 240)
     radius = 48
-    """Pixels to a side that a value of a map can depend on; 41 by the kernels, and the place within a stride."""
+    """The receptive field of a map's value in pixels to each side: 41 by the kernels, and the offset in a stride."""
 
     def __init__(self, network: EfficientNetLite0) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the pictures, their sides made multiples of 8 by repeating the edge, and the maps inside blocks."""
+        """Return the pictures, padded to multiples of 8 by repeating the edge, and the maps inside three blocks."""
         given = padded(image)
         return (given, *self.network.widened(given, self.blocks))
 
@@ -189,10 +189,9 @@ class StyleDecoder(nn.Module):
         self.radius = StyleEncoder.radius + reach + STRIDE
 
     def forward(self, maps: Sequence[Tensor], own: Sequence[Statistics], wanted: Sequence[Statistics]) -> Tensor:
-        """Return pictures (N, 3, H, W), H and W multiples of 8, with the wanted statistics, not clipped.
+        """Return pictures (N, 3, H, W) with the wanted statistics, not clipped; H and W are multiples of 8.
 
-        `maps`, and the statistics of the whole picture and of what is wanted, are of the pictures themselves and of
-        the three maps.
+        `maps` are the pictures and the three maps of `StyleEncoder`; `own` are the statistics of the whole picture.
         """
         knowledge = F.relu(self.know(torch.cat([part.flatten(1) for part in wanted], dim=1)))
         colours, *normed = [transferred(*each) for each in zip(maps, own, wanted, strict=True)]
@@ -206,7 +205,7 @@ class StyleDecoder(nn.Module):
 
 
 class AnyStyle(nn.Module):
-    """Encoder and decoder as one network: pictures and a style to pictures painted in it; what is exported."""
+    """Encoder and decoder as one network: pictures and a style to pictures painted in it; for export."""
 
     def __init__(self, encoder: StyleEncoder, decoder: StyleDecoder) -> None:
         super().__init__()
@@ -220,7 +219,7 @@ class AnyStyle(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions, their maps normalised at each place, scaled and shifted by the style, added to the input."""
+    """A residual block: two convolutions, each with pixel norm, scaled and shifted by the style."""
 
     def __init__(self, width: int, knowledge: int) -> None:
         super().__init__()
@@ -235,27 +234,27 @@ class _Block(nn.Module):
 
 
 def pixel_norm(maps: Tensor) -> Tensor:
-    """Return maps whose channels have a mean square of 1 at every place (Karras et al., 2018, section 4.2)."""
+    """Return maps with channels of mean square 1 at every pixel (Karras et al., 2018, section 4.2)."""
     return maps * (maps.square().mean(1, keepdim=True, dtype=torch.float32) + EPSILON).rsqrt().to(maps.dtype)
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    """Return a 3 x 3 convolution that sees the map's edges repeated beyond them."""
+    """Return a 3 x 3 convolution with replicated edges as padding."""
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1, padding_mode="replicate")
 
 
 def doubled(maps: Tensor) -> Tensor:
-    """Return maps (N, C, H, W) with each value four times, (N, C, 2 H, 2 W)."""
+    """Return maps (N, C, H, W) enlarged to (N, C, 2 H, 2 W) by repeating pixels."""
     return F.interpolate(maps, scale_factor=2.0, mode="nearest")
 
 
 def padded(image: Tensor) -> Tensor:
-    """Return pictures (N, 3, H, W) with sides that are multiples of 8, their last row and column repeated."""
-    # Rounded up without negative numbers, whose division ONNX rounds the other way.
+    """Return pictures (N, 3, H, W) padded to multiples of 8 by repeating the last row and column."""
+    # Rounded up without negative numbers, because ONNX rounds their division differently.
     below, beside = ((side + STRIDE - 1) // STRIDE * STRIDE - side for side in image.shape[-2:])
     return F.pad(image, (0, beside, 0, below), mode="replicate")
 
 
 def cropped(painted: Tensor, image: Tensor) -> Tensor:
-    """Return what was painted of a padded picture in the size of the picture."""
+    """Return a painting of a padded picture, cropped to the picture's size."""
     return painted[..., : image.shape[-2], : image.shape[-1]]

@@ -1,8 +1,8 @@
-"""A transformer over maps of codes: the probability of every code, given those before it in raster order.
+"""A transformer over maps of codes: the probability of each code given those before it in raster order.
 
-Esser et al., 2021, section 3.2, as they take it from GPT-2 (Radford et al., 2019): decoders alone, normalised before
-each layer, with learned positions; the class, if there is one, is the first token. Differs from them: a map is seen
-whole, not through a window; there is no dropout; and the layers are small enough for a laptop.
+Esser et al., 2021, section 3.2, after GPT-2 (Radford et al., 2019): decoder only, normalisation before each layer, and
+learned positions; the class, if any, is the first token. Differs from them: attention spans the whole map instead of a
+window, there is no dropout, and the layers are small enough for a laptop.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 HEAD = 32
-"""Numbers of an attention head."""
+"""Length of an attention head's vectors."""
 FIRST_WEIGHT = 0.02
-"""The deviation of weights at the start, as in GPT-2."""
+"""Standard deviation of initial weights, as in GPT-2."""
 
 
 class Block(nn.Module):
-    """Attention to what stands before, then two layers for each place alone; both added to what they read."""
+    """Causal attention, then two layers per position; both are residual."""
 
     def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
@@ -29,20 +29,20 @@ class Block(nn.Module):
         self.hidden, self.change = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
         self.heads = width // HEAD
         self.apply(_small)
-        for last in (self.attended, self.change):  # so that the sum of all blocks starts as small as one
+        for last in (self.attended, self.change):  # the sum of all blocks starts as small as one
             nn.init.normal_(last.weight, 0.0, FIRST_WEIGHT / math.sqrt(2 * blocks))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the next state (N, P, width), of which place j has seen places 0 to j."""
+        """Return the next state (N, P, width), in which position j depends on positions 0 to j."""
         question, key, value = self._parts(x)
         with torch.autocast(x.device.type, enabled=False):  # a processor's bf16 is four times slower here
             seen = F.scaled_dot_product_attention(question, key, value, is_causal=True)
         return self._added(x, seen)
 
     def step(self, x: Tensor, memory: Tensor, place: int) -> Tensor:
-        """Return the next state (N, 1, width) of one place, and write its key and value into the memory.
+        """Return the next state (N, 1, width) of one position, and write its key and value into the memory.
 
-        The memory is (2, N, heads, P, HEAD); it holds those of the places before.
+        The memory is (2, N, heads, P, HEAD); it holds those of the positions before.
         """
         question, memory[0, :, :, place : place + 1], memory[1, :, :, place : place + 1] = self._parts(x)
         key, value = memory[:, :, :, : place + 1]
@@ -58,7 +58,7 @@ class Block(nn.Module):
 
 
 class CodeTransformer(nn.Module):
-    """Maps of P codes (N, P) to logits (N, P, K) of each code, which read the codes before it alone."""
+    """Maps of P codes (N, P) to logits (N, P, K) of each code, which depend only on the codes before it."""
 
     def __init__(self, codes: int, places: int, width: int, blocks: int, classes: int) -> None:
         super().__init__()
@@ -78,9 +78,9 @@ class CodeTransformer(nn.Module):
         return self.logits(self.norm(x)).float()
 
     def draw(self, uniform: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return maps of codes (N, P) int64, each code made by the inverse distribution of its number in [0, 1) (N, P).
+        """Return maps of codes (N, P) int64, sampled by the inverse distribution of numbers in [0, 1), (N, P).
 
-        Keys and values of the places before are kept, so that each place is computed once.
+        Keys and values of earlier positions are cached, so that each position is computed once.
         """
         rows, places = uniform.shape
         blocks: list[Block] = list(self.blocks)  # type: ignore[arg-type]
@@ -97,7 +97,7 @@ class CodeTransformer(nn.Module):
         return torch.cat(drawn, dim=1)
 
     def _first(self, rows: int, label: Tensor | None) -> Tensor:
-        """Return the token before the first code, (N, 1, width): that of the class, or the same for all."""
+        """Return the token before the first code, (N, 1, width): that of the class, or one shared token."""
         number = self.start.weight.new_zeros(rows, dtype=torch.int64) if label is None else label
         return self.start(number)[:, None]
 

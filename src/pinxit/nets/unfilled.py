@@ -1,4 +1,4 @@
-"""Networks made without memory for their tensors, until weights that are known to fit take their place."""
+"""Networks built without memory for their tensors, before checked weights are assigned."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch.overrides import TorchFunctionMode
 
 @contextmanager
 def without_memory() -> Iterator[None]:
-    """Make networks whose tensors have shapes and no values: on the device `meta`, and without drawing first weights.
+    """Build networks whose tensors have shapes but no values: on the device `meta`, without initial weights.
 
-    For `load_state_dict(..., assign=True)`. To draw there, torch would load its compiler, for seconds.
+    For `load_state_dict(..., assign=True)`. Random initialisation there would load torch's compiler, for seconds.
     """
     with torch.device("meta"), _Undrawn():
         yield
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves tensors as they are where random numbers would fill them."""
+    """Skips filling tensors with random numbers."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return args[0] if function in (Tensor.normal_, Tensor.uniform_) else function(*args, **(kwargs or {}))

@@ -1,4 +1,4 @@
-"""Vectors to vectors: what priors over codes share. Fully connected layers, and the units codes are learned in."""
+"""Networks from vectors to vectors, shared by priors over codes: fully connected layers, and standardisation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEAST_DEVIATION = 1e-3
 
 
 class Layers(nn.Module):
-    """Hidden layers of `width` units, the first shifted by the class, and a last one that reads the input again.
+    """Hidden layers of `width` units, the first shifted by the class; the last layer reads the input again.
 
     As the networks of Dai and Wipf, 2019, appendix D.
     """
@@ -26,7 +26,7 @@ class Layers(nn.Module):
         self.apply(keep_variance)
 
     def forward(self, x: Tensor, label: Tensor | None) -> Tensor:
-        """Return (N, outputs) of (N, inputs) and labels (N,), in float32 whatever the precision inside."""
+        """Return (N, outputs) from (N, inputs) and labels (N,), in float32 whatever the precision inside."""
         state = self.first(x)
         if self.embedding is not None:
             state = state + self.embedding(label)
@@ -36,7 +36,7 @@ class Layers(nn.Module):
 
 
 class Standard(nn.Module):
-    """Codes (N, D) in units in which each number has mean 0 and deviation 1: buffers, moved by `follow` alone."""
+    """Codes (N, D) standardised to mean 0 and deviation 1; its buffers are moved only by `follow`."""
 
     mean: Tensor
     square: Tensor
@@ -53,18 +53,18 @@ class Standard(nn.Module):
 
     @property
     def log_volume(self) -> Tensor:
-        """The logarithm of how many times larger a volume of codes is than in these units."""
+        """The logarithm of the ratio of a volume of codes to that of standardised codes."""
         return self.deviation.log().sum()
 
     def forward(self, code: Tensor) -> Tensor:
-        """Return codes (N, D) in these units."""
+        """Return codes (N, D) standardised."""
         return (code - self.mean) / self.deviation
 
     def inverse(self, units: Tensor) -> Tensor:
-        """Return the codes (N, D) that these units stand for."""
+        """Return the codes (N, D) of standardised ones."""
         return self.mean + self.deviation * units
 
     def follow(self, code: Tensor, share: float) -> None:
-        """Let the moments move by a share of the way to those of codes (N, D)."""
+        """Move the moments by a share of the way towards those of codes (N, D)."""
         self.mean.lerp_(code.mean(0), share)
         self.square.lerp_(code.square().mean(0), share)

@@ -1,11 +1,11 @@
-"""VGG-16 and 19 (Simonyan and Zisserman, 2015), in whose features Kynkaanniemi et al. (2019) tell precision and recall.
+"""VGG-16 and 19 (Simonyan and Zisserman, 2015), whose features Kynkaanniemi et al. (2019) use.
 
 Its modules have torchvision's names ("features.0.weight", "classifier.0.weight"), so that torchvision's tensors fit.
-Those were trained anew, so neither weights nor numbers are quite those of the two papers; and the features are taken
-after ReLU, where some ports take them before. Not yet run on real weights.
+Torchvision trained its own, so weights and results differ slightly from the two papers; features are taken after ReLU,
+where some ports take them before. Not yet run on real weights.
 
-`VGGFeatures` is what Gatys et al. (2016) look through: maps of the convolutions. Differs from it: the weights are not
-scaled to equal mean activations, and the pools are those of the maximum.
+`VGGFeatures` gives the maps of convolutions that Gatys et al. (2016) use. Differs from it: the weights are not scaled
+to equal mean activations, and the pools take the maximum.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pinxit.nets.unfilled import without_memory
 # Widths of the 3x3 convolutions, block by block; a pool follows each block.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 DEPTHS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
-SEEN = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1")
+FEATURE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1")
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -43,7 +43,7 @@ class VGG16(nn.Module):
                 inputs = width
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
-        # Dropout does nothing at rest; it holds the places that give the last layers their numbers.
+        # Dropout does nothing in evaluation; it keeps the indices of the last layers.
         self.classifier = nn.Sequential(
             nn.Linear(512 * 7 * 7, self.dimensions), nn.ReLU(), nn.Dropout(),
             nn.Linear(self.dimensions, self.dimensions), nn.ReLU(), nn.Dropout(),
@@ -58,7 +58,7 @@ class VGG16(nn.Module):
 
 
 class VGGFeatures(nn.Module):
-    """Pictures (N, 3, H, W) in [0, 1], sides from 16, to the maps `SEEN`, after ReLU, by one of `DEPTHS`."""
+    """Pictures (N, 3, H, W) in [0, 1], sides from 16, to the maps `FEATURE_LAYERS`, after ReLU, by one of `DEPTHS`."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -70,24 +70,24 @@ class VGGFeatures(nn.Module):
                 layers |= {f"relu{block}_{number}": nn.ReLU()}
                 inputs = width
             layers[f"pool{block}"] = nn.MaxPool2d(2)
-        kept = list(layers)[: list(layers).index(f"relu{SEEN[-1][4:]}") + 1]
+        kept = list(layers)[: list(layers).index(f"relu{FEATURE_LAYERS[-1][4:]}") + 1]
         self.names = tuple(kept)
         self.features = nn.Sequential(*(layers[layer] for layer in kept))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Look at pictures (N, 3, H, W) in [0, 1]."""
+        """Return the maps of pictures (N, 3, H, W) in [0, 1]."""
         mean, deviation = (image.new_tensor(three)[:, None, None] for three in (MEAN, DEVIATION))
         x, maps = (image - mean) / deviation, {}
         for name, layer in zip(self.names, self.features, strict=True):
             x = layer(x)
             maps[name] = x
-        return tuple(maps[f"relu{name[4:]}"] for name in SEEN)
+        return tuple(maps[f"relu{name[4:]}"] for name in FEATURE_LAYERS)
 
 
 def vgg_features(name: str, weights: Path) -> VGGFeatures:
     """Return the network `name` of `DEPTHS`, frozen, with torchvision's weights in a safetensors file.
 
-    Raises `DataError` if the file cannot be read or is not this network's.
+    Raises `DataError` if the file cannot be read or holds another network.
     """
     with without_memory():
         network = VGGFeatures(name)
