@@ -523,7 +523,7 @@ def test_the_command_writes_tells_and_refuses(files, tmp_path: Path, capsys: pyt
     assert told["bytes"] == out.stat().st_size
     before = out.read_bytes()
     for words, code, line in (
-        ([weights, "-o", out], 2, "there already"),
+        ([weights, "-o", out], 2, "exists"),
         ([weights, "-o", tmp_path / "model.pt"], 2, ".onnx"),
         (["upscale-x2-v0", "-o", tmp_path / "other.onnx"], 3, "did you mean"),
         ([tmp_path / "photo.png", "-o", tmp_path / "other.onnx"], 3, "not a network of pinxit"),
