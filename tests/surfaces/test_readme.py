@@ -71,8 +71,9 @@ def few_digits(mnist: DataSet) -> str:
 def desk(
     photos: Callable[..., Path], mnist: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
-    """A working folder with a folder `photos` in it, and MNIST in the cache."""
+    """A working folder with a folder `photos` and the pictures of the docs in it, and MNIST in the cache."""
     photos(12, size=(80, 70), classes=("cats", "dogs"))
+    shutil.copytree(ROOT / "docs" / "pictures", tmp_path / "docs" / "pictures")
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     shutil.rmtree(tmp_path / "runs", ignore_errors=True)
