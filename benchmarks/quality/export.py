@@ -40,7 +40,7 @@ import skimage.data
 import torch
 from PIL import Image
 
-from pinxit import export
+from pinxit import exporting
 from pinxit.edits.mask import unit
 from pinxit.images import load_image
 from pinxit.models import SHIPPED
@@ -74,7 +74,7 @@ def photographs(folder: Path | None) -> list[np.ndarray]:
     return parts
 
 
-def given_for(portable: export.Portable) -> dict[str, torch.Tensor]:
+def given_for(portable: exporting.Portable) -> dict[str, torch.Tensor]:
     """Return inputs at the size of the speed test; a network that fills holes gets one in the middle."""
     image = torch.rand(1, SPEED_SIDE, SPEED_SIDE, 3, generator=torch.Generator().manual_seed(0))
     mask = torch.zeros(1, SPEED_SIDE, SPEED_SIDE, 1)
@@ -116,16 +116,16 @@ def seconds(arms: dict[str, Callable[[], object]], rounds: int) -> dict[str, flo
 
 def network(name: str, pictures: list[np.ndarray], rounds: int, folder: Path) -> dict[str, Any]:
     """Return the measurements of one network, whose files stay in the folder."""
-    portable = export.portable_of(name, pictures)
+    portable = exporting.portable_of(name, pictures)
     name = Path(name).name
-    traced = export._traced(portable).SerializeToString()
+    traced = exporting._traced(portable).SerializeToString()
     files = {}
     found = {"metadata": portable.metadata, "fills_holes": "mask" in portable.free, "precisions": {}}
-    for precision, change in export.PRECISIONS.items():
+    for precision, change in exporting.PRECISIONS.items():
         files[precision] = folder / f"{name}-{precision}.onnx"
-        content = export._described(change(onnx.load_from_string(traced), portable), portable)
+        content = exporting._described(change(onnx.load_from_string(traced), portable), portable)
         files[precision].write_bytes(content)
-        compared = export.compared(files[precision], portable)
+        compared = exporting.compared(files[precision], portable)
         found["precisions"][precision] = {
             "bytes": len(content),
             "largest_difference": max(one["largest_difference"] for one in compared),

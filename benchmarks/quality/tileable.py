@@ -20,7 +20,7 @@ from PIL import Image
 from style import fitted, inside, wrap
 
 import pinxit
-from pinxit.codes.sampling import load
+from pinxit.latents.sampling import load
 
 sys.path.append(str(Path(__file__).parents[1]))
 from record import arguments, record, write

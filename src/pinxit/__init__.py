@@ -4,9 +4,7 @@ Every action of the command line is a function here, under the same name with un
 `pinxit.runs_list`. Names are imported when first used, so that `import pinxit` costs nothing.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -14,9 +12,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from pinxit.actions import ACTIONS
     from pinxit.actions.python import edit
-    from pinxit.codes.sampling import load
     from pinxit.data.settings import DataSettings
     from pinxit.edits import EDITS
+    from pinxit.latents.sampling import load
     from pinxit.objectives import OBJECTIVES
     from pinxit.objectives.settings import (
         EnhancementSettings,
@@ -42,13 +40,10 @@ _HOMES = {
     "VAESettings": "objectives.settings",
     "VQVAESettings": "objectives.settings",
     "edit": "actions.python",
-    "load": "codes.sampling",
+    "load": "latents.sampling",
     "train": "training.train",
     "train_prior": "training.train",
 }
-
-_MODULES = ("codes", "export")
-"""Modules that share their name with an action; see `_Callable`."""
 
 __all__ = [
     "ACTIONS",
@@ -75,8 +70,6 @@ def __getattr__(name: str) -> Any:
         name = "EDITS"
     if name in _HOMES:
         return getattr(import_module(f"pinxit.{_HOMES[name]}"), name)
-    if name in _MODULES:
-        return import_module(f"pinxit.{name}")
     if not name.startswith("_") and name in (found := import_module("pinxit.actions.python").functions()):
         return found[name]
     raise AttributeError(f"module 'pinxit' has no attribute {name!r}")
@@ -85,31 +78,3 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """Return the public names."""
     return sorted({*globals(), *__all__, *import_module("pinxit.actions.python").functions()})
-
-
-class _Package(ModuleType):
-    """Makes the submodules in `_MODULES` callable when they are imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _MODULES and isinstance(value, ModuleType):
-            value.__class__ = _Callable
-        super().__setattr__(name, value)
-
-
-class _Callable(ModuleType):
-    """A module that is also the function of the action of its name."""
-
-    def __call__(self, *words: Any, **flags: Any) -> Any:
-        """Carry out the action."""
-        return self.__signed__(*words, **flags)
-
-    @property
-    def __signed__(self) -> Any:
-        return import_module("pinxit.actions.python").functions()[self.__name__.rpartition(".")[2]]
-
-    @property
-    def __signature__(self) -> Any:
-        return self.__signed__.__signature__
-
-
-sys.modules[__name__].__class__ = _Package

@@ -37,7 +37,7 @@ onnx = pytest.importorskip("onnx", reason="the extra pinxit[export] is not insta
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-from pinxit import export  # noqa: E402  (only where it can be used)
+from pinxit import exporting  # noqa: E402  (only where it can be used)
 
 CASES: dict[str, dict[str, object]] = {
     "told": {"told": 0.5, "levels": 1},
@@ -66,15 +66,15 @@ TRACED: dict[str, bytes] = {}
 @pytest.fixture(autouse=True)
 def _traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trace the same weights once: it takes seconds, and the same is written of it."""
-    trace = export._traced
+    trace = exporting._traced
 
-    def once(portable: export.Portable) -> onnx.ModelProto:
+    def once(portable: exporting.Portable) -> onnx.ModelProto:
         weights = portable.metadata["weights"]
         if weights not in TRACED:
             TRACED[weights] = trace(portable).SerializeToString()
         return onnx.load_from_string(TRACED[weights])
 
-    monkeypatch.setattr(export, "_traced", once)
+    monkeypatch.setattr(exporting, "_traced", once)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pat
             else:
                 given = dict(CASES[case])
                 untrained(weights, int(given.pop("channels", 3)), **given)
-            export.export(weights, place / f"{case}.onnx")
+            exporting.export(weights, place / f"{case}.onnx")
             made[case] = weights, place / f"{case}.onnx"
         return made[case]
 
@@ -117,7 +117,7 @@ def test_a_file_computes_what_pytorch_does_at_any_size(files, case: str, size: t
     given |= {"mask": torch.from_numpy(holes)[None, ..., None]} if holes is not None else {}
     given |= {name: torch.tensor(value) for name, value in told.items()}
     with torch.no_grad():
-        expected = export.portable_of(weights, [export.synthetic((8, 8), 0)]).network(**given)[0].numpy()
+        expected = exporting.portable_of(weights, [exporting.synthetic((8, 8), 0)]).network(**given)[0].numpy()
     assert made.shape == (size[0] * model.scale, size[1] * model.scale, model.channels)
     np.testing.assert_allclose(made, expected, atol=TOLERANCE if holes is None else 10 * TOLERANCE)  # bridges round
     if told:
@@ -153,7 +153,7 @@ def test_the_editor_runs_a_file_in_the_networks_place(files, case: str) -> None:
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_smaller_files_are_near_and_smaller(files, precision: str, tmp_path: Path) -> None:
     weights, whole = files("enlarging")
-    told = export.export(weights, tmp_path / "small.onnx", precision=precision)
+    told = exporting.export(weights, tmp_path / "small.onnx", precision=precision)
     kinds = {tensor.data_type for tensor in onnx.load(tmp_path / "small.onnx").graph.initializer}
     assert {"fp16": onnx.TensorProto.FLOAT16, "int8": onnx.TensorProto.INT8}[precision] in kinds
     assert 0 < told["largest_difference"] < 0.1
@@ -166,7 +166,7 @@ def test_smaller_files_are_near_and_smaller(files, precision: str, tmp_path: Pat
 def test_what_ships_is_the_same_within_a_thousandth(name: str, tmp_path: Path) -> None:
     """Statistics of whole pictures are the harder the larger these are."""
     Image.fromarray(data.chelsea() if name.startswith("style") else PHOTO).save(tmp_path / "photo.png")
-    told = export.export(name, tmp_path / "model.onnx", pictures=[tmp_path / "photo.png"])
+    told = exporting.export(name, tmp_path / "model.onnx", pictures=[tmp_path / "photo.png"])
     assert told["largest_difference"] <= 1e-3
     assert told["metadata"]["weights"] == SHIPPED[name]
     assert told["metadata"]["licence"] == "Apache-2.0"
@@ -186,7 +186,7 @@ def test_a_file_paints_what_pytorch_does_at_any_size(files, case: str, size: tup
     given = {name: torch.as_tensor(value) for name, value in told.items()}
     given = {name: value[None] if value.ndim else value for name, value in given.items()}
     with torch.no_grad():
-        network = export.portable_of(weights, [export.synthetic((8, 8), 0)]).network
+        network = exporting.portable_of(weights, [exporting.synthetic((8, 8), 0)]).network
         expected = network(image=torch.from_numpy(image)[None], **given)[0].numpy()
     np.testing.assert_allclose(model.run(image, None, told), expected, atol=10 * TOLERANCE)
     if told:
@@ -360,16 +360,16 @@ def test_a_recipe_says_what_ran_the_network_and_the_rest_is_refused_in_a_line(
 def test_the_curve_for_the_whole_picture_is_in_the_file(tmp_path: Path) -> None:
     objective = pinxit.EnhancementSettings(width=8).build(PictureShape(32, 3))
     objective.networks["curve"].layers.last.weight.data.normal_(0, 0.05)
-    portable = export.Portable(
-        export.EnhancementGraph(objective),
+    portable = exporting.Portable(
+        exporting.EnhancementGraph(objective),
         [{"image": torch.rand(1, 40, 90, 3) / 4}],
         {"image": (0, 1, 2)},
         {"weights": "x"},
     )
-    (tmp_path / "light.onnx").write_bytes(export._described(export._traced(portable), portable))
+    (tmp_path / "light.onnx").write_bytes(exporting._described(exporting._traced(portable), portable))
     for size in ((5, 7), (64, 64), (131, 300)):
         portable.trials[:] = [{"image": torch.rand(1, *size, 3) / 4}]
-        [found] = export.compared(tmp_path / "light.onnx", portable)
+        [found] = exporting.compared(tmp_path / "light.onnx", portable)
         assert found["largest_difference"] <= TOLERANCE, size
 
 
@@ -386,7 +386,7 @@ def test_generators_draw_the_same_pictures_of_latents(name: str, tmp_path: Path)
     np.savez(tmp_path / "pictures.npz", images=images, labels=np.arange(8) % 2)
     training = pinxit.TrainingSettings(steps=2, batch_size=4, threads=1)
     pinxit.train(GENERATORS[name], tmp_path / "pictures.npz", tmp_path / "run", training=training)
-    told = export.export(tmp_path / "run", tmp_path / "model.onnx")
+    told = exporting.export(tmp_path / "run", tmp_path / "model.onnx")
     assert told["largest_difference"] <= TOLERANCE
     [node, *others] = runtime.session(tmp_path / "model.onnx").get_inputs()
     assert (node.name, [other.name for other in others]) == ("latent", ["label"] if name == "gan" else [])
@@ -396,15 +396,15 @@ def test_generators_draw_the_same_pictures_of_latents(name: str, tmp_path: Path)
 
 
 def test_nothing_is_written_that_departs_from_pytorch(files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def other(model: onnx.ModelProto, portable: export.Portable) -> onnx.ModelProto:
+    def other(model: onnx.ModelProto, portable: exporting.Portable) -> onnx.ModelProto:
         for tensor in model.graph.initializer:
             if tensor.name.endswith("last.weight"):
                 tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) + 0.01, tensor.name))
         return model
 
-    monkeypatch.setitem(export.PRECISIONS, "float32", other)
-    with pytest.raises(export.OurFaultError, match="differs"):
-        export.export(files("enlarging")[0], tmp_path / "model.onnx")
+    monkeypatch.setitem(exporting.PRECISIONS, "float32", other)
+    with pytest.raises(exporting.OurFaultError, match="differs"):
+        exporting.export(files("enlarging")[0], tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 

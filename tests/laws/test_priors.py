@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file, save
 
 import pinxit
-from pinxit.codes import coding
-from pinxit.codes.sampling import load
 from pinxit.data import Batch
 from pinxit.errors import DataError, StoppedError, UsageError, UserError
 from pinxit.evaluation.evaluate import sampled
 from pinxit.evaluation.pictures import identity
 from pinxit.files import sha256
+from pinxit.latents import coding
+from pinxit.latents.sampling import load
 from pinxit.nets.flow import Flow
 from pinxit.nets.shapes import PictureShape
 from pinxit.nets.transformer import CodeTransformer

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save
 
 import pinxit
-from pinxit.codes import sampling
-from pinxit.codes.sampling import GenerativeModel, load, named, slerp
 from pinxit.data import open_data
 from pinxit.errors import DataError, UsageError
+from pinxit.latents import sampling
+from pinxit.latents.sampling import GenerativeModel, load, named, slerp
 from pinxit.objectives.mixture import Mixture
 
 pytestmark = pytest.mark.usefixtures("no_report")

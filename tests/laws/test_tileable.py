@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import pinxit
-from pinxit.codes.sampling import load
 from pinxit.errors import UsageError
+from pinxit.latents.sampling import load
 from pinxit.nets.seamless import neighbour_layers, seamless
 from pinxit.nets.shapes import PictureShape, keep_variance
 from pinxit.objectives.ladder import LevelledDecoder

@@ -8,8 +8,8 @@ import torch
 
 import pinxit
 from pinxit.cli import run
-from pinxit.codes import coding
 from pinxit.images import load_image
+from pinxit.latents import coding
 
 pytestmark = pytest.mark.usefixtures("no_report")
 

@@ -83,7 +83,7 @@ def world(
     """Enter a new folder that holds what the cases name; give its files when the block is left."""
     tiny = (pinxit.GANSettings(**DENSE), pinxit.TrainingSettings(**TRAINING))
     monkeypatch.setattr("pinxit.metrics.extractors.import_weights", lambda path: path.stem)
-    monkeypatch.setattr("pinxit.export.export", exported)
+    monkeypatch.setattr("pinxit.exporting.export", exported)
     monkeypatch.setattr("pinxit.hardware.convolution_speed", lambda device: {"float32": 1e9})
     monkeypatch.setitem(GOLDEN, "digits", tiny)
 
@@ -260,15 +260,11 @@ def test_a_class_and_a_row_are_an_action(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_python_has_every_action_by_name() -> None:
-    import pinxit.codes
-    import pinxit.export
-
     for name, kind in ACTIONS.items():
         function = getattr(pinxit, name.replace(" ", "_"))
         if name in ("train", "edit"):
             continue
         assert list(inspect.signature(function).parameters) == list(kind.model_fields)
-    assert pinxit.export.__name__ == "pinxit.export"  # still the module too
     assert pinxit.EDITORS is pinxit.EDITS
     with pytest.raises(AttributeError, match="nonsense"):
         pinxit.nonsense  # noqa: B018

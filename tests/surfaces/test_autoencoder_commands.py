@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from pinxit.cli import run
-from pinxit.codes import coding
-from pinxit.codes.sampling import load
 from pinxit.errors import DataError
 from pinxit.images import load_image
+from pinxit.latents import coding
+from pinxit.latents.sampling import load
 from pinxit.training import train as train_module
 
 pytestmark = pytest.mark.usefixtures("no_report")

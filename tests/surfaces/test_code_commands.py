@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from pinxit.cli import run
-from pinxit.codes import coding
-from pinxit.codes.sampling import GenerativeModel, load
 from pinxit.errors import UsageError
 from pinxit.images import load_image
+from pinxit.latents import coding
+from pinxit.latents.sampling import GenerativeModel, load
 from pinxit.training import train as train_module
 
 KINDS = {"vae": [], "ladder": ["--levels", "2"], "rae": ["--penalty", "l2"], "vampprior": ["--pseudo-inputs", "3"]}

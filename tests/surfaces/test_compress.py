@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pinxit.cli import run
-from pinxit.codes import coding, compression
-from pinxit.codes.compression import compress, decompress, load_compressed, pack_bits, save_compressed, unpack_bits
-from pinxit.codes.sampling import GenerativeModel, load
 from pinxit.errors import DataError
 from pinxit.images import load_image
+from pinxit.latents import coding, compression
+from pinxit.latents.compression import compress, decompress, load_compressed, pack_bits, save_compressed, unpack_bits
+from pinxit.latents.sampling import GenerativeModel, load
 from pinxit.metrics.paired import reported_psnr
 from pinxit.training import train as train_module
 

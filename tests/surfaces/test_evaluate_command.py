@@ -13,11 +13,11 @@ import pytest
 
 import pinxit
 from pinxit.cli import run
-from pinxit.codes.sampling import load
 from pinxit.data import open_data
 from pinxit.evaluation.evaluate import evaluate
 from pinxit.evaluation.pictures import Generated
 from pinxit.files import sha256
+from pinxit.latents.sampling import load
 from pinxit.training.run import Run
 
 DIGITS = ["--extractor", "digits-v1"]

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from pinxit.cli import run
-from pinxit.codes import coding
-from pinxit.codes.sampling import load
 from pinxit.images import load_image
+from pinxit.latents import coding
+from pinxit.latents.sampling import load
 from pinxit.training import train as train_module
 
 

@@ -62,7 +62,7 @@ class Sample(Action):
 
     def do(self) -> Outcome:
         """Draw and save the pictures; the value is (N, H, W, C) uint8, interpolations one row after the other."""
-        from pinxit.codes.sampling import load, named, save_samples
+        from pinxit.latents.sampling import load, named, save_samples
 
         model = load(self.run)
         if self.sampler:
@@ -95,8 +95,8 @@ class Reconstruct(Action):
 
     def do(self) -> Outcome:
         """Save the sheet; the value is (2 N, H, W, C) uint8, each picture followed by its reconstruction."""
-        from pinxit.codes.coding import before_and_after, given
-        from pinxit.codes.sampling import load
+        from pinxit.latents.coding import before_and_after, given
+        from pinxit.latents.sampling import load
         from pinxit.objectives.objective import Autoencoder
 
         model = load(self.run)
@@ -125,8 +125,8 @@ class Traverse(Action):
 
     def do(self) -> Outcome:
         """Save the sheet; the value is its pictures, (rows * columns, H, W, C) uint8."""
-        from pinxit.codes.coding import traverse
-        from pinxit.codes.sampling import load
+        from pinxit.latents.coding import traverse
+        from pinxit.latents.sampling import load
 
         rows = traverse(load(self.run), self.n, self.columns, self.seed, self.label)
         out = self.out or self.run / "traverse.png"
@@ -153,8 +153,8 @@ class Morph(Action):
 
     def do(self) -> Outcome:
         """Save the sheet; the value is its pictures, (N * columns, H, W, C) uint8."""
-        from pinxit.codes.coding import given, morph
-        from pinxit.codes.sampling import load
+        from pinxit.latents.coding import given, morph
+        from pinxit.latents.sampling import load
 
         model = load(self.run)
         pictures = given(model, self.pictures, self.n, only=self.start)
@@ -178,8 +178,8 @@ class Map(Action):
 
     def do(self) -> Outcome:
         """Save the sheet; the value is its cells, (columns^2, H, W, C) uint8."""
-        from pinxit.codes.coding import given, latent_map
-        from pinxit.codes.sampling import load
+        from pinxit.latents.coding import given, latent_map
+        from pinxit.latents.sampling import load
 
         model = load(self.run)
         cells, share = latent_map(model, given(model, self.pictures, self.n), self.columns)
@@ -200,8 +200,8 @@ class Codes(Action):
 
     def do(self) -> Outcome:
         """Measure the codes; value and document are the same."""
-        from pinxit.codes.coding import given, read_codes
-        from pinxit.codes.sampling import load
+        from pinxit.latents.coding import given, read_codes
+        from pinxit.latents.sampling import load
 
         model = load(self.run)
         measured = read_codes(model, given(model, self.pictures, self.n))
@@ -233,8 +233,8 @@ class Anomaly(Action):
 
     def do(self) -> Outcome:
         """Write the folder; value and document are what anomaly.json holds, the strangest picture first."""
-        from pinxit.codes.coding import anomalies, given, save_anomalies
-        from pinxit.codes.sampling import load
+        from pinxit.latents.coding import anomalies, given, save_anomalies
+        from pinxit.latents.sampling import load
 
         model = load(self.run)
         pictures = given(model, self.pictures)
@@ -269,9 +269,9 @@ class Compress(Action):
 
     def do(self) -> Outcome:
         """Write the file; value and document are its measures."""
-        from pinxit.codes.coding import given
-        from pinxit.codes.compression import compress, save_compressed
-        from pinxit.codes.sampling import load
+        from pinxit.latents.coding import given
+        from pinxit.latents.compression import compress, save_compressed
+        from pinxit.latents.sampling import load
 
         model = load(self.run)
         pictures = given(model, self.pictures, self.n)
@@ -299,8 +299,8 @@ class Decompress(Action):
 
     def do(self) -> Outcome:
         """Save the pictures; the value is (N, H, W, C) uint8."""
-        from pinxit.codes.compression import decompress, load_compressed
-        from pinxit.codes.sampling import load, save_samples
+        from pinxit.latents.compression import decompress, load_compressed
+        from pinxit.latents.sampling import load, save_samples
 
         model = load(self.run)
         coded = load_compressed(self.file, model)
@@ -311,7 +311,7 @@ class Decompress(Action):
 
 
 def _sheet(out: Path, images: np.ndarray, columns: int) -> Outcome:
-    from pinxit.codes.sampling import save_samples
+    from pinxit.latents.sampling import save_samples
 
     save_samples(out, images, columns=columns)
     return Outcome(images, files=(out,))

@@ -47,7 +47,7 @@ class Export(Action):
             raise UsageError(f"-o {self.out}: name a file that ends in .onnx")
         if self.out.exists() and not self.overwrite:
             raise UsageError(f"{self.out} exists; -y replaces it")
-        from pinxit.export import export
+        from pinxit.exporting import export
 
         compared = export(self.model, self.out, precision=self.precision, pictures=self.check)
         return Outcome(compared, compared, (self.out,))

@@ -139,9 +139,9 @@ class Demo(Action):
 
     def do(self) -> Outcome:
         """Train, draw and judge; value and document are the certificate."""
-        from pinxit.codes.sampling import load
         from pinxit.evaluation.evaluate import evaluate
         from pinxit.images import grid, save_image
+        from pinxit.latents.sampling import load
 
         run = self._run()
         sheet = self.out / "digits.png"

@@ -104,7 +104,7 @@ def runner_of(
     by onnxruntime. `in_torch` makes a runner of the trained objective, `in_onnx` of an exported model.
     """
     if by == "onnx" and not models.is_exported(place):
-        from pinxit.export import cached
+        from pinxit.exporting import cached
 
         place = cached(place)
     model = models.load(place, kind)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pinxit.codes.sampling import load
 from pinxit.data import DataSet, ImageSet, mnist
 from pinxit.data.sets import parse_spec
 from pinxit.data.settings import HOLDOUT
@@ -17,6 +16,7 @@ from pinxit.evaluation.score import count, extractor_of, score
 from pinxit.evaluation.utility import check_classes, utility
 from pinxit.files import sha256, write_json
 from pinxit.images import save_image
+from pinxit.latents.sampling import load
 from pinxit.metrics.extractors import EXTRACTORS
 from pinxit.training.plan import pictures_of
 from pinxit.training.report import write_report

@@ -34,7 +34,7 @@ class Run:
         """Make the folder and write the recipe; refuses a folder that is not empty."""
         cls.refuse_used(folder)
         write_json(folder / RECIPE, recipe.model_dump(mode="json"))
-        return cls(folder, recipe)
+        return cls.open(folder)
 
     @staticmethod
     def refuse_used(folder: Path) -> None:

@@ -186,10 +186,16 @@ class Session:
         self.saved = time.monotonic()
 
     def publish(self) -> None:
-        """Write the weights for use and the facts of the run so far."""
+        """Write the weights for use and the facts of the run so far.
+
+        The weights state the settings that stand in the recipe's file, so those of an older run stay the same bytes.
+        """
         recipe = self.run.recipe
         about = recipe.model_dump_json(
-            include={"objective", "settings", "data"}, exclude={"data": {"source"}}, context=BASE_NAMES
+            include={"objective", "settings", "data"},
+            exclude={"data": {"source"}},
+            exclude_unset=True,
+            context=BASE_NAMES,
         )
         write_tensors(self.run.weights, self.trainer.average.state_dict(), about)
         images = self.trainer.step * recipe.training.batch_size

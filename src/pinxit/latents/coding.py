@@ -12,7 +12,6 @@ import torch
 from matplotlib import colormaps
 from torch import Tensor
 
-from pinxit.codes.sampling import GenerativeModel
 from pinxit.data import Batch, open_data
 from pinxit.data.render import fit_picture, with_channels
 from pinxit.data.sets import ImageSet, parse_spec
@@ -20,6 +19,7 @@ from pinxit.errors import DataError, UsageError
 from pinxit.files import write_json
 from pinxit.images import grid, save_image
 from pinxit.images.convert import to_float, to_uint8
+from pinxit.latents.sampling import GenerativeModel
 from pinxit.losses.latent import kl_to_normal
 from pinxit.objectives.mixture import BY_CLASS
 from pinxit.objectives.vae import active_units

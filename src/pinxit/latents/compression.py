@@ -26,10 +26,10 @@ from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pinxit.codes.coding import Given
-from pinxit.codes.sampling import AT_ONCE, GenerativeModel
 from pinxit.errors import DataError, UsageError
 from pinxit.images.convert import to_float, to_uint8
+from pinxit.latents.coding import Given
+from pinxit.latents.sampling import AT_ONCE, GenerativeModel
 from pinxit.metrics.paired import reported_psnr
 from pinxit.objectives.objective import Autoencoder
 from pinxit.progress import track

@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pinxit import __version__, models
-from pinxit.codes.sampling import load
 from pinxit.errors import OurFaultError, UsageError
 from pinxit.files import cache_folder, sha256, whole_file
 from pinxit.images import load_image
 from pinxit.images.convert import to_float
+from pinxit.latents.sampling import load
 from pinxit.models import Model, find
 from pinxit.nets.curve import SIDE, lightened
 from pinxit.nets.peak import Peak
@@ -273,7 +273,7 @@ def portable_of(source: str | Path, pictures: Sequence[np.ndarray]) -> Portable:
     portable = EXPORTS[model.kind](model, pictures)
     about = {
         "pinxit": __version__, "objective": model.kind, "weights": model.sha256,
-        "settings": json.dumps(model.settings.model_dump(mode="json", context=BASE_NAMES)),
+        "settings": json.dumps(model.settings.model_dump(mode="json", exclude_unset=True, context=BASE_NAMES)),
     }  # fmt: skip
     if model.ships:
         about |= {"name": model.name, "licence": "Apache-2.0"}
