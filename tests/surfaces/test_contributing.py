@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING.md run as printed, and cost what it says; those of losses and edits are run by their laws."""
+"""The examples of CONTRIBUTING.md run as printed; those of losses, penalties and edits are run by their laws."""
 
 from __future__ import annotations
 
