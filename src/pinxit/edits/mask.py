@@ -26,15 +26,9 @@ def _colour(text: str) -> str:
     return text
 
 
-_Box = Annotated[
-    tuple[
-        Annotated[int, Field(ge=0)],
-        Annotated[int, Field(ge=0)],
-        Annotated[int, Field(ge=1)],
-        Annotated[int, Field(ge=1)],
-    ],
-    BeforeValidator(_corners),
-]
+_Start = Annotated[int, Field(ge=0)]
+_Side = Annotated[int, Field(ge=1)]
+_Box = Annotated[tuple[_Start, _Start, _Side, _Side], BeforeValidator(_corners)]
 
 
 class Mask(Settings):
@@ -64,11 +58,8 @@ class Mask(Settings):
         (H, W) of bool or of float in [0, 1]. `UsageError` if its size is another.
         """
         size = picture.pixels.shape[:2]
-        chosen = [
-            way
-            for way in (self._masked(mask), self._boxed(size), self._coloured(picture), self._lit(picture))
-            if way is not None
-        ]
+        ways = self._masked(mask), self._boxed(size), self._coloured(picture), self._lit(picture)
+        chosen = [way for way in ways if way is not None]
         if not chosen:
             if self.invert or self.grow or self.feather:
                 raise UsageError("--invert, --grow and --feather need a mask: --mask, --box, --colour or --brightness")

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from pinxit.edits.bound import Bound
+from pinxit.edits.bound import Bound, Padding
 from pinxit.errors import UsageError
+from pinxit.images import load_image
 from pinxit.runtime import STROKES
 from pinxit.settings import Settings
-
-if TYPE_CHECKING:
-    from pinxit.edits.restore import Restored
 
 Runtime = Literal["torch", "onnx"]
 
@@ -137,14 +135,15 @@ class Inpaint(Networked):
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network."""
-        from pinxit.edits.restore import Fill
+        return self._fill(device, memory)
 
-        return Fill(self._restorer(device), device, memory)
+    def _fill(
+        self, device: str, memory: int | None, margin: float = 0.0, fade: float = 0.0, padding: Padding = Bound.padding
+    ) -> Bound:
+        from pinxit.edits.restore import Fill, chosen_restorer
 
-    def _restorer(self, device: str) -> Restored:
-        from pinxit.edits.restore import chosen_restorer
-
-        return chosen_restorer("inpaint-v2", self.model, device, self.runtime, holes=True)
+        restorer = chosen_restorer("inpaint-v2", self.model, device, self.runtime, holes=True)
+        return Fill(restorer, device, memory, margin=margin, fade=fade, padding=padding)
 
 
 class Erase(Inpaint):
@@ -155,9 +154,7 @@ class Erase(Inpaint):
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network."""
-        from pinxit.edits.restore import Fill
-
-        return Fill(self._restorer(device), device, memory, margin=self.margin, fade=self.fade)
+        return self._fill(device, memory, self.margin, self.fade)
 
 
 class Outpaint(Inpaint):
@@ -171,14 +168,12 @@ class Outpaint(Inpaint):
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network; `UsageError` if no pixels are to be added."""
-        from pinxit.edits.restore import Fill
-
         top, bottom, left, right = (
             self.pixels if side is None else side for side in (self.top, self.bottom, self.left, self.right)
         )
         if not (top or bottom or left or right):
             raise UsageError("no pixels to add: give --pixels for every side, or --left, --right, --top or --bottom")
-        return Fill(self._restorer(device), device, memory, padding=((top, bottom), (left, right)))
+        return self._fill(device, memory, padding=((top, bottom), (left, right)))
 
 
 class Enhance(Networked):
@@ -193,7 +188,7 @@ class Enhance(Networked):
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the networks."""
-        from pinxit.edits.light import enhancer
+        from pinxit.edits.restore import enhancer
 
         return enhancer(self.model, self.denoise, device, memory, self.runtime)
 
@@ -262,9 +257,10 @@ class Stylize(Optimised, Networked):
             raise UsageError(f"--blend has {len(self.blend)} shares for {len(self.style)} styles: give one each")
         shares = self.blend or (1.0,) * len(self.style)
         if self.quick or self.model:
-            from pinxit.edits.one_pass import Style, one_pass, read_styles
+            from pinxit.edits.one_pass import Style, one_pass
 
-            style = Style(read_styles(self.style), shares, self.strokes, keep_colours=self.keep_colours)
+            pictures = [load_image(path)[..., :3] for path in self.style]
+            style = Style(pictures, shares, self.strokes, keep_colours=self.keep_colours)
             return one_pass(self.model, style, device, self.runtime)
         if self.runtime != "torch":
             raise UsageError("--runtime onnx runs networks that paint in one pass: add --quick or --model")
@@ -340,38 +336,29 @@ class DenoiseZeroShot(Edit):
 class DeepPrior(Edit):
     """Base of edits by a deep image prior."""
 
+    holes: ClassVar[bool] = False
     max_steps: int = Field(3000, ge=1, le=100_000, description="Most training steps; it stops early once it settles.")
     channels: int = Field(32, ge=1, le=1024, description="Width of the network.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random numbers.")
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Return the edit; there is nothing to load."""
+        from pinxit.edits.single import FittedPrior
+
+        return FittedPrior(self.max_steps, self.channels, self.seed, device, getattr(self, "scale", 1), self.holes)
 
 
 class DenoisePrior(DeepPrior):
     """Remove noise with a network that is fitted to the picture and stopped before it learns the noise (slow)."""
 
-    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
-        """Return the edit; there is nothing to load."""
-        from pinxit.edits.single import FittedPrior
-
-        return FittedPrior(self.max_steps, self.channels, self.seed, device)
-
 
 class InpaintPrior(DeepPrior):
     """Fill what the mask covers with a network that is fitted to the rest of the picture (slow)."""
 
-    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
-        """Return the edit; there is nothing to load."""
-        from pinxit.edits.single import FittedPrior
-
-        return FittedPrior(self.max_steps, self.channels, self.seed, device, holes=True)
+    holes = True
 
 
 class UpscalePrior(DeepPrior):
     """Enlarge with a network that is fitted until its output, reduced again, matches the picture (slow)."""
 
     scale: Literal[2, 3, 4, 8] = Field(2, description="How many times wider and higher.")
-
-    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
-        """Return the edit; there is nothing to load."""
-        from pinxit.edits.single import FittedPrior
-
-        return FittedPrior(self.max_steps, self.channels, self.seed, device, scale=self.scale)

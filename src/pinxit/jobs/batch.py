@@ -31,6 +31,7 @@ from pinxit.errors import DataError, DiskError, SomeFailedError, StoppedError, U
 from pinxit.files import sha256, write_json
 from pinxit.images import SUFFIXES, Picture, kind_of, read_picture, read_recipe, save_image, write_picture
 from pinxit.images.animations import Animation, animated_kind_of, load_media, write_animation
+from pinxit.jobs import EditSettings
 from pinxit.jobs.chain import LoadedChain, save
 from pinxit.jobs.film import Deflicker, FrameFiles
 from pinxit.jobs.listing import (
@@ -47,7 +48,6 @@ from pinxit.jobs.listing import (
     text,
 )
 from pinxit.jobs.recipe import FileStamp
-from pinxit.jobs.settings import EditSettings
 from pinxit.jobs.sheet import SHEET, ContactSheet
 from pinxit.progress import Line, say, show
 from pinxit.settings import chain_text

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from pinxit.errors import DataError, UsageError
 from pinxit.images import SUFFIXES, Picture, format_of, kind_of
 from pinxit.images.animations import Animation, animated_kind_of, is_animation, load_media
-from pinxit.jobs.settings import AUTO, SAVED, EditSettings
+from pinxit.jobs import AUTO, SAVED, EditSettings
 
 MAP = ".map.png"  # a result's map is named like the result, with this at the end
 LOSSY = ("JPEG", "WEBP", "AVIF")
