@@ -237,8 +237,7 @@ class Stylize(Optimised, Networked):
     )
     keep_colours: bool = Field(False, description="Change the lightness only and keep the colours.")
     quick: bool = Field(
-        False,
-        description="Paint in one pass with the network that ships with pinxit: colours and fine strokes.",
+        False, description="Paint in one pass with the network that ships with pinxit: colours and fine strokes."
     )
     model: Path | None = Field(
         None,
