@@ -17,7 +17,6 @@ TOP = {np.dtype(kind): top for kind, top in ((np.uint8, 255), (np.uint16, 65535)
 
 
 def _corners(value: Any) -> Any:
-    """Return the four numbers of a box from text."""
     return value.split(",") if isinstance(value, str) else value
 
 
@@ -39,10 +38,7 @@ class Mask(Settings):
         None, description="Change pixels of this colour: a name, or #rrggbb."
     )
     tolerance: float = Field(
-        0.1,
-        ge=0,
-        le=1,
-        description="How far red, green and blue may each differ from --colour, in units of the image range.",
+        0.1, ge=0, le=1, description="How far each channel may differ from --colour, in units of the image range."
     )
     brightness: Annotated[Range, within(0, 1)] | None = Field(
         None, description="Change pixels of this BT.709 luma: low..high, in units of the image range."

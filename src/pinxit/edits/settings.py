@@ -45,14 +45,15 @@ class Networked(Edit):
 
 # Networks that restore, enlarge or fill holes.
 
-MODEL = "A run of `pinxit train restore`, its weights, or its export (.onnx), instead of the network that ships."
-SIGMA = "Standard deviation of the noise, in units of the image range; estimated by the network if omitted."
+OWN = "A run of `pinxit train {}`, its weights, or its export (.onnx)"
+MODEL = f"{OWN.format('restore')}, instead of the network that ships."
+SIGMA = "Standard deviation of the noise, in units of the image range; estimated if omitted."
 
 
 class Restore(Networked):
     """Undo what your own network was trained to undo, by `pinxit train restore`."""
 
-    model: Path = Field(description="A run of `pinxit train restore`, its weights, or its export (.onnx).")
+    model: Path = Field(description=f"{OWN.format('restore')}.")
     sigma: float | None = Field(None, ge=0, le=1, description=SIGMA)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
@@ -79,10 +80,7 @@ class Denoise(Repair):
     """Remove noise with a network trained on photographs. It estimates how strong the noise is."""
 
     network = "denoise-v2"
-    free: bool = Field(
-        False,
-        description="Use the network trained only on pictures that anyone may use for any purpose; slightly weaker.",
-    )
+    free: bool = Field(False, description="Use the network trained only on pictures free for any use; slightly weaker.")
     sigma: float | None = Field(None, ge=0, le=1, description=SIGMA)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
@@ -111,11 +109,7 @@ class Upscale(Networked):
     networks: ClassVar[Mapping[int, str]] = {2: "upscale-x2-v1", 4: "upscale-x4-v2"}
     scale: int = Field(2, ge=2, le=8, description="How many times wider and higher; 2 or 4 unless --model is given.")
     fidelity: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Consistency with the input: at 1 the result, reduced again, matches the input; at 0 the network's "
-        "output is left as it is.",
+        0.0, ge=0, le=1, description="Consistency with the input: at 1 the result, reduced again, matches it."
     )
     model: Path | None = Field(None, description=MODEL)
 
@@ -168,9 +162,8 @@ class Outpaint(Inpaint):
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network; `UsageError` if no pixels are to be added."""
-        top, bottom, left, right = (
-            self.pixels if side is None else side for side in (self.top, self.bottom, self.left, self.right)
-        )
+        sides = self.top, self.bottom, self.left, self.right
+        top, bottom, left, right = (self.pixels if side is None else side for side in sides)
         if not (top or bottom or left or right):
             raise UsageError("no pixels to add: give --pixels for every side, or --left, --right, --top or --bottom")
         return self._fill(device, memory, padding=((top, bottom), (left, right)))
@@ -180,11 +173,7 @@ class Enhance(Networked):
     """Brighten a picture that is too dark, by one tone curve for the whole of it. Others hardly change."""
 
     denoise: bool = Field(True, description="Then remove the noise that brightening reveals, as `denoise` does.")
-    model: Path | None = Field(
-        None,
-        description="A run of `pinxit train enhance`, its weights, or its export (.onnx), instead of the network that "
-        "ships.",
-    )
+    model: Path | None = Field(None, description=MODEL.replace("restore", "enhance"))
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the networks."""
@@ -236,14 +225,8 @@ class Stylize(Optimised, Networked):
         "in one pass, whose networks cannot paint large strokes.",
     )
     keep_colours: bool = Field(False, description="Change the lightness only and keep the colours.")
-    quick: bool = Field(
-        False, description="Paint in one pass with the network that ships with pinxit: colours and fine strokes."
-    )
-    model: Path | None = Field(
-        None,
-        description="Paint in one pass with a run of `pinxit train style`, its weights, or its export (.onnx), instead "
-        "of optimising.",
-    )
+    quick: bool = Field(False, description="Paint in one pass with the network that ships: colours and fine strokes.")
+    model: Path | None = Field(None, description=f"{OWN.format('style')}, to paint in one pass instead of optimising.")
 
     @property
     def strokes(self) -> float:
@@ -301,13 +284,7 @@ class Texture(Optimised):
 class DenoiseDCT(Edit):
     """Remove noise by thresholding sliding 8 x 8 cosine transforms: fast, and without any network."""
 
-    sigma: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        description="Standard deviation of the noise, in units of the image range; estimated from the picture if "
-        "omitted.",
-    )
+    sigma: float | None = Field(None, ge=0, le=1, description=SIGMA)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Return the edit; there is nothing to load."""

@@ -39,9 +39,7 @@ class EditSettings(Settings):
         description="Format of results in a folder or on stdout; auto keeps each picture's own. If omitted, pictures "
         "become png and animations keep their format.",
     )
-    frames: bool = Field(
-        False, description="The pictures are the frames of one film, ordered by the numbers in their names."
-    )
+    frames: bool = Field(False, description="The pictures are the frames of a film, ordered by numbers in their names.")
     steady: float | None = Field(
         None,
         ge=0,
@@ -50,7 +48,5 @@ class EditSettings(Settings):
         "changed, 0 to below 1; larger is steadier. If omitted, the edit's own, which is 0 for most edits.",
     )
     sidecar: bool = Field(False, description="Also write the recipe of each result OUT to OUT.json.")
-    map: bool = Field(
-        False, description="Also draw where each result OUT disagrees with its picture, brighter for more: OUT.map.png."
-    )
+    map: bool = Field(False, description="Also draw where a result OUT disagrees with its picture, as OUT.map.png.")
     skip_existing: bool = Field(False, description="Resume: keep the results that are whole and make the others.")

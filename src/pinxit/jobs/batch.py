@@ -296,7 +296,6 @@ class _Batch:
                 line.update(len(self.manifest.entries))
 
     def _edit(self, job: Job, film: FrameFiles | None) -> None:
-        """Edit one picture, write its result, and record it."""
         started = time.monotonic()
         given = job.load()
         for loss in given.lost:
@@ -320,7 +319,6 @@ class _Batch:
         return self.chain.recipe(FileStamp.of(job.path), job.place, job.animated, follows)
 
     def _memory(self, job: Job, film: FrameFiles) -> Deflicker:
-        """Return the film's memory for a frame."""
         if job.animated:
             raise DataError(f"{job.name}: an animation cannot be a frame of a film")
         before = None if job.previous in self.manifest.failures else job.previous
