@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,23 +48,16 @@ class Report:
         copies = sum(len(names) - 1 for names in self.duplicates)
         smallest = min(min(size) for size in self.sizes)
         counts = self.classes.values()
-        advice = [
-            (self.bad, f"repair or remove the {len(self.bad)} files that cannot be read"),
-            (copies, f"remove the {copies} copies: a copy in the held-out part makes the score too good"),
-            (
-                smallest < USUAL_SIZE,
-                f"the smallest side is {smallest} pixels: a larger --size only enlarges such pictures",
-            ),
-            (
-                len(self.sizes) < FEW_PICTURES,
-                f"{len(self.sizes)} pictures are few: --shift 0.05, --rotate 5 or --flip may help",
-            ),
-            (
-                counts and max(counts) > UNEVEN_RATIO * min(counts),
-                f"the largest class is over {UNEVEN_RATIO} times the smallest: rare classes are learned less well",
-            ),
-        ]
-        return [sentence for holds, sentence in advice if holds]
+        small, few = smallest < USUAL_SIZE, len(self.sizes) < FEW_PICTURES
+        uneven = counts and max(counts) > UNEVEN_RATIO * min(counts)
+        advice = {
+            f"repair or remove the {len(self.bad)} files that cannot be read": self.bad,
+            f"remove the {copies} copies: a copy in the held-out part makes the score too good": copies,
+            f"the smallest side is {smallest} pixels: a larger --size only enlarges such pictures": small,
+            f"{len(self.sizes)} pictures are few: --shift 0.05, --rotate 5 or --flip may help": few,
+            f"the largest class is over {UNEVEN_RATIO} times the smallest: rare classes are learned less well": uneven,
+        }
+        return [sentence for sentence, holds in advice.items() if holds]
 
     @property
     def width(self) -> dict[str, int]:
@@ -102,7 +94,7 @@ def check(spec: str) -> Report:
     sizes, thumbnails = [], []
     kinds, depths, classes = Counter[str](), Counter[int](), Counter[str]()
     same, lost = defaultdict[bytes, list[str]](list), defaultdict[str, list[str]](list)
-    for number, picture in _tracked(source):
+    for number, picture in enumerate(track(read_all(source), f"checking {source.name}", len(source.names))):
         if isinstance(picture, DataError):
             bad.append(picture)
             continue
@@ -115,7 +107,7 @@ def check(spec: str) -> Report:
         for what in picture.lost:
             lost[what].append(name)
         if number % max(1, len(source.names) // SHEET_COUNT) == 0:
-            thumbnails.append(_thumbnail(pixels))
+            thumbnails.append(eight_bit(fit_picture(pixels, (SHEET_SIDE, SHEET_SIDE), "crop")))
     if not sizes:
         raise none_readable(source, bad)
     return Report(
@@ -151,14 +143,6 @@ def _source(spec: str) -> Source:
         read=read,
         labels=[images.classes[images.labels[place]] for images, place in places if images.labels is not None] or None,
     )
-
-
-def _tracked(source: Source) -> Iterator[tuple[int, Picture | DataError]]:
-    return enumerate(track(read_all(source), f"checking {source.name}", len(source.names)))
-
-
-def _thumbnail(pixels: np.ndarray) -> np.ndarray:
-    return eight_bit(fit_picture(pixels, (SHEET_SIDE, SHEET_SIDE), "crop"))
 
 
 def _sheet(thumbnails: list[np.ndarray]) -> np.ndarray:
