@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
-from test_edits import FILLS_HOLES, editor, grown
+from test_edits import FILLS_HOLES, edit_of, grown
 
 import pinxit
 from pinxit.cli import run
@@ -150,11 +150,11 @@ def test_metadata_lie_where_the_format_has_a_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", EDITS)
 def test_every_edit_keeps_frames_times_and_size(name: str, tmp_path: Path) -> None:
     """Without steadiness every frame is what the edit makes of it alone, with the same mask and strength."""
-    frames, bound = moving(4, colours=6)[1:4], editor(name).bind()
+    frames, bound = moving(4, colours=6)[1:4], edit_of(name).bind()
     (tmp_path / "in.png").write_bytes(encoded("PNG", frames, plays=2))
     area = Mask(box=(4, 3, 9, 8)) if name in FILLS_HOLES else Mask()
     settings = EditSettings(strength=0.9, steady=0)
-    edit_files([tmp_path / "in.png"], [editor(name)], tmp_path / "out.png", settings, area=area).check()
+    edit_files([tmp_path / "in.png"], [edit_of(name)], tmp_path / "out.png", settings, area=area).check()
     edited = read_animation(tmp_path / "out.png")
     assert (edited.durations, edited.plays) == (TIMES[:3], 2)
     high, wide, _ = grown(frames[0], bound).shape

@@ -220,7 +220,7 @@ def test_it_does_with_every_kind_of_file(name: str, kind: str) -> None:
 def test_a_new_edit_is_one_class_and_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """The example of CONTRIBUTING.md runs: it edits by name and in chains, and passes the laws."""
     text = Path(__file__).parents[2].joinpath("CONTRIBUTING.md").read_text()
-    section = text.partition("## An edit:")[2].partition("\n## ")[0]
+    section = text.partition("## An edit\n")[2].partition("\n## ")[0]
     (code, row) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     assert row.count("\n") == 2, "a comment and a row"
     space: dict[str, object] = {}

@@ -151,7 +151,7 @@ class Known(torch.nn.Module):
 
 @pytest.mark.parametrize(
     ("degrade", "channels", "line"),
-    [("boxes", 3, "holes"), ("downscale", 3, "enlarges"), ("", 3, "must be known"), ("dark", 4, "transparency")],
+    [("boxes", 3, "holes"), ("downscale", 3, "nor enlarge"), ("", 3, "must darken"), ("dark", 4, "transparency")],
 )
 def test_what_no_curve_undoes_is_refused(degrade: str, channels: int, line: str) -> None:
     with pytest.raises(UserError, match=line):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from skimage import data
-from test_edits import editor
+from test_edits import edit_of
 
 from pinxit.cli import run
 from pinxit.edits import EDITS
@@ -56,7 +56,7 @@ def test_the_command_under_a_proof_makes_that_edit(name: str, tmp_path: Path, mo
 
     monkeypatch.setattr(batch, "edit_files", remember)
     source = tmp_path / "a photo's.png"
-    rows = proofs(editor(name))
+    rows = proofs(edit_of(name))
     for row in rows:
         for proof in row:
             program, *words = shlex.split(proof.command(source))
@@ -175,7 +175,7 @@ def test_a_file_is_found_by_name_and_content(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", EDITS)
 def test_an_edit_with_base_names_is_the_same_edit_again_with_its_files(name: str) -> None:
-    edit = editor(name)
+    edit = edit_of(name)
     (bare,), stamps = with_base_names([edit])
     paths = {value.name: value for value in _files(edit)}
     assert {stamp.name for stamp in stamps} == set(paths)

@@ -186,9 +186,9 @@ def test_encoder_and_decoder_as_one_network_do_what_the_edit_does(place: Path, s
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({}, "--style names a picture"),
+        ({}, "--style takes a picture"),
         ({"style": "there.png", "any": True}, "--styles"),
-        ({"any": True}, "--styles names"),
+        ({"any": True}, "give their folder as --styles"),
         ({"styles": "."}, "--any --styles"),
         ({"style": "nowhere.png"}, "no such file"),
     ],
