@@ -62,18 +62,18 @@ def test_levels_that_say_nothing_are_named(run: Path) -> None:
 
 
 def test_the_caption_says_what_the_sheet_shows(run: Path) -> None:
-    shown = "After 2 steps: pictures, each beside its reconstruction, and new ones from latents fixed at the start"
+    shown = "After 2 steps: pictures, each beside its reconstruction, and samples from latents fixed at the start"
     assert shown in write_report(run).read_text()
 
 
 @pytest.mark.parametrize(
-    ("settings", "new", "pairs"),
+    ("settings", "samples", "pairs"),
     [
         (pinxit.VAESettings(), True, True),
         (pinxit.VAESettings(penalty="l2"), False, True),
         (pinxit.GANSettings(), True, False),
     ],
 )
-def test_each_kind_says_what_its_preview_holds(settings: ObjectiveSettings, new: bool, pairs: bool) -> None:
-    assert ("new" in settings.sheet()) == new
+def test_each_kind_says_what_its_preview_holds(settings: ObjectiveSettings, samples: bool, pairs: bool) -> None:
+    assert ("samples" in settings.sheet()) == samples
     assert ("reconstruction" in settings.sheet()) == pairs

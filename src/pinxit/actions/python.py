@@ -25,7 +25,7 @@ def functions() -> dict[str, Callable[..., Any]]:
 
     What `train` does with a settings class is `pinxit.training.train.train`.
     """
-    plain = {name.replace(" ", "_"): kind for name, kind in ACTIONS.items() if not kind.has_variants()}
+    plain = {name.replace(" ", "_"): kind for name, kind in ACTIONS.items() if "variants" not in vars(kind)}
     return {name: function(name, kind) for name, kind in plain.items()} | {"edit": edit}
 
 
