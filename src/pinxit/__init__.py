@@ -10,22 +10,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from pinxit.actions import ACTIONS
-    from pinxit.actions.python import edit
-    from pinxit.data.settings import DataSettings
-    from pinxit.edits import EDITS
-    from pinxit.latents.sampling import load
-    from pinxit.objectives import OBJECTIVES
-    from pinxit.objectives.settings import (
-        EnhancementSettings,
-        GANSettings,
-        PriorSettings,
-        RestorationSettings,
-        VAESettings,
-        VQVAESettings,
-    )
-    from pinxit.training.settings import TrainingSettings
-    from pinxit.training.train import train, train_prior
+    from pinxit.actions import ACTIONS as ACTIONS
+    from pinxit.actions.python import edit as edit
+    from pinxit.data.settings import DataSettings as DataSettings
+    from pinxit.edits import EDITS as EDITS
+    from pinxit.latents.sampling import load as load
+    from pinxit.objectives import OBJECTIVES as OBJECTIVES
+    from pinxit.objectives.settings import EnhancementSettings as EnhancementSettings
+    from pinxit.objectives.settings import GANSettings as GANSettings
+    from pinxit.objectives.settings import PriorSettings as PriorSettings
+    from pinxit.objectives.settings import RestorationSettings as RestorationSettings
+    from pinxit.objectives.settings import VAESettings as VAESettings
+    from pinxit.objectives.settings import VQVAESettings as VQVAESettings
+    from pinxit.training.settings import TrainingSettings as TrainingSettings
+    from pinxit.training.train import train as train
+    from pinxit.training.train import train_prior as train_prior
 
 _HOMES = {
     "ACTIONS": "actions",
@@ -45,23 +44,7 @@ _HOMES = {
     "train_prior": "training.train",
 }
 
-__all__ = [
-    "ACTIONS",
-    "EDITS",
-    "OBJECTIVES",
-    "DataSettings",
-    "EnhancementSettings",
-    "GANSettings",
-    "PriorSettings",
-    "RestorationSettings",
-    "TrainingSettings",
-    "VAESettings",
-    "VQVAESettings",
-    "edit",
-    "load",
-    "train",
-    "train_prior",
-]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

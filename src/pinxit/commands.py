@@ -82,10 +82,9 @@ class Asked:
     field: FieldInfo
 
     @property
-    def name(self) -> str:
-        """What the value is called: RUN, or --batch-size."""
-        word = mark(self.field.metadata, Word)
-        return word.name if word else self.flags[0]
+    def word(self) -> Word | None:
+        """How the value is given by its place; None if by a flag."""
+        return mark(self.field.metadata, Word)
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -94,14 +93,19 @@ class Asked:
         return flag.names if flag else (f"--{self.path[-1].replace('_', '-')}",)
 
     @property
+    def name(self) -> str:
+        """What the value is called: RUN, or --batch-size."""
+        return self.word.name if self.word else self.flags[0]
+
+    @property
     def pipe(self) -> bool:
         """Whether - stands for a pipe."""
-        marked = mark(self.field.metadata, Word) or mark(self.field.metadata, Flag)
+        marked = self.word or mark(self.field.metadata, Flag)
         return bool(marked and marked.pipe)
 
     def parameter(self, group: Group | None) -> Place:
         """Return the parameter of a function from which cyclopts makes the flag."""
-        word = mark(self.field.metadata, Word)
+        word = self.word
         kind = _typed(self.field.annotation, self.field.metadata)
         many = get_origin(kind) is tuple
         about = Parameter(
@@ -183,12 +187,12 @@ def _as_flag(error: ValidationError, kind: type[Action]) -> str:
 
 def _refuse_misspelt(kind: type[Action], flat: Mapping[Asked, Any]) -> None:
     """Raise `UsageError` for a word that begins with a hyphen and is no file: a misspelt flag."""
-    words = [word for one, value in flat.items() if mark(one.field.metadata, Word) for word in _words(value)]
+    words = [word for one, value in flat.items() if one.word for word in _words(value)]
     wrong = [word for word in words if word.startswith("-") and word != PIPE and not Path(word).exists()]
     if not wrong:
         return
-    flags = [flag for one in fields(kind) if not mark(one.field.metadata, Word) for flag in one.flags]
-    chained = any(mark(one.field.metadata, Word) for one in fields(kind) if not one.pipe)
+    flags = [flag for one in fields(kind) if not one.word for flag in one.flags]
+    chained = any(one.word for one in fields(kind) if not one.pipe)
     hint = "; in a chain, an edit's settings stand in brackets behind its name" if chained else ""
     raise UsageError(f"unknown option {wrong[0]}{hint or did_you_mean(wrong[0], [*flags, '--json'])}")
 

@@ -64,8 +64,6 @@ class Watch:
     """A listener, and the part of the action that is still open to the next line of progress."""
 
     listener: Listener
-    seconds: float | None = LIVE_INTERVAL
-    """The shortest time between two events of a line; None: as the terminal likes it."""
     at: float = 0.0
     end: float = 1.0
     lines: list[Line] = field(default_factory=list)
@@ -73,9 +71,8 @@ class Watch:
     @property
     def interval(self) -> float:
         """The shortest time between two events of a line, in seconds."""
-        if self.seconds is not None:
-            return self.seconds
-        return LIVE_INTERVAL if sys.stderr.isatty() else PLAIN_INTERVAL
+        plain = self.listener is to_stderr and not sys.stderr.isatty()
+        return PLAIN_INTERVAL if plain else LIVE_INTERVAL
 
     @property
     def innermost(self) -> Watch | Line:
@@ -87,7 +84,7 @@ class Watch:
         self.listener(Event(self.innermost.at, text, picture, remark))
 
 
-_TERMINAL = Watch(to_stderr, seconds=None)
+_TERMINAL = Watch(to_stderr)
 _WATCH: ContextVar[Watch] = ContextVar("watch", default=_TERMINAL)
 
 

@@ -263,7 +263,7 @@ def test_any_style_is_painted_without_torch_as_with_it(files, tmp_path: Path, mo
         Stylize(model=file).bind()
     with pytest.raises(UsageError, match="one style"):
         Stylize(model=file, style=(photo, style)).bind()
-    with pytest.raises(UsageError, match="not of `pinxit train restore`"):
+    with pytest.raises(UsageError, match="`pinxit edit stylize` runs it"):
         Restore(model=file).bind()
 
 

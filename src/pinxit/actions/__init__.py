@@ -1,53 +1,38 @@
 """What a person can do: the table of actions, by the name that the command line and Python take. No torch here."""
 
+from pinxit.actions import codes, data, edit, evaluate, house, runs
 from pinxit.actions.action import Action
-from pinxit.actions.codes import (
-    Anomaly,
-    Codes,
-    Compress,
-    Decompress,
-    Map,
-    Morph,
-    Reconstruct,
-    Sample,
-    Traverse,
-)
-from pinxit.actions.data import DataCheck, DataFetch, DataImport, DataPack
-from pinxit.actions.edit import Edit, Redo
-from pinxit.actions.evaluate import Compare, Evaluate
-from pinxit.actions.house import Doctor, Export
-from pinxit.actions.runs import Demo, Resume, RunsList, RunsShow, Train
 
 ACTIONS: dict[str, type[Action]] = {
-    "demo": Demo,
+    "demo": runs.Demo,
     # Runs: `train` and `edit` stand for one action per row of their tables, OBJECTIVES and EDITS.
-    "train": Train,
-    "resume": Resume,
-    "sample": Sample,
+    "train": runs.Train,
+    "resume": runs.Resume,
+    "sample": codes.Sample,
     # What can be done with the codes of an autoencoder.
-    "reconstruct": Reconstruct,
-    "traverse": Traverse,
-    "morph": Morph,
-    "map": Map,
-    "codes": Codes,
-    "anomaly": Anomaly,
-    "compress": Compress,
-    "decompress": Decompress,
+    "reconstruct": codes.Reconstruct,
+    "traverse": codes.Traverse,
+    "morph": codes.Morph,
+    "map": codes.Map,
+    "codes": codes.Codes,
+    "anomaly": codes.Anomaly,
+    "compress": codes.Compress,
+    "decompress": codes.Decompress,
     # Pictures.
-    "edit": Edit,
-    "redo": Redo,
+    "edit": edit.Edit,
+    "redo": edit.Redo,
     # Judging.
-    "evaluate": Evaluate,
-    "compare": Compare,
-    "export": Export,
+    "evaluate": evaluate.Evaluate,
+    "compare": evaluate.Compare,
+    "export": house.Export,
     # Sets of pictures, runs, and this machine.
-    "data check": DataCheck,
-    "data fetch": DataFetch,
-    "data import": DataImport,
-    "data pack": DataPack,
-    "runs list": RunsList,
-    "runs show": RunsShow,
-    "doctor": Doctor,
+    "data check": data.DataCheck,
+    "data fetch": data.DataFetch,
+    "data import": data.DataImport,
+    "data pack": data.DataPack,
+    "runs list": runs.RunsList,
+    "runs show": runs.RunsShow,
+    "doctor": house.Doctor,
 }
 
 GROUPS = {

@@ -7,15 +7,15 @@ first line is the summary, and each field is a flag. A field marked `Word` is gi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import getdoc
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
-from pinxit.errors import UserError
+from pinxit.errors import UsageError
 from pinxit.settings import Settings
 
 PIPE = "-"
@@ -38,9 +38,12 @@ class Flag:
         self.names, self.pipe = names, pipe
 
 
+RUN = Word("RUN")
 OUT = Flag("-o", "--out")
-OVERWRITE = Flag("-y", "--overwrite")
 N = Flag("-n")
+
+AnyRun = Annotated[Path, RUN, Field(description="Folder of the run.")]
+Overwrite = Annotated[bool, Flag("-y", "--overwrite"), Field(description="Replace existing files.")]
 
 
 @dataclass(frozen=True)
@@ -48,23 +51,18 @@ class Outcome:
     """What an action gave.
 
     `value` is what Python returns. `document` is for JSON; without one it is the list of `files`, the paths written.
-    `stream` is for stdout as it is. `failure` is raised once the rest has been reported.
+    `stream` is for stdout as it is. `check` is called once the rest has been reported, and raises what failed.
     """
 
     value: Any = None
     document: Any = None
     files: tuple[Path, ...] = ()
     stream: bytes | None = None
-    failure: UserError | None = None
+    check: Callable[[], None] = lambda: None
 
     def json(self) -> Any:
         """Return the document."""
         return {"files": [str(path) for path in self.files]} if self.document is None else self.document
-
-    def check(self) -> None:
-        """Raise the failure, if there is one."""
-        if self.failure:
-            raise self.failure
 
 
 class Action(Settings):
@@ -89,11 +87,6 @@ class Action(Settings):
         return {}
 
     @classmethod
-    def has_variants(cls) -> bool:
-        """Return whether other actions stand for this one; imports none of them."""
-        return cls.variants.__func__ is not Action.variants.__func__  # type: ignore[attr-defined]
-
-    @classmethod
     def summary(cls) -> str:
         """Return the first line of the help."""
         return (getdoc(cls) or "").partition("\n")[0]
@@ -102,3 +95,15 @@ class Action(Settings):
 def mark(metadata: Iterable[Any], kind: type[Any]) -> Any:
     """Return the `Word` or the `Flag` of a field, or None."""
     return next((one for one in metadata if isinstance(one, kind)), None)
+
+
+def refuse(given: Mapping[str, Any], why: str) -> None:
+    """Raise `UsageError` if any of these flags is given; the names of those stand for {} in `why`."""
+    if names := [name for name, is_given in given.items() if is_given]:
+        raise UsageError(why.format(" and ".join(names)))
+
+
+def refuse_to_replace(out: Path, overwrite: bool) -> None:
+    """Raise `UsageError` if the file exists and may not be replaced."""
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists; -y replaces it")

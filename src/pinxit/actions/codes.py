@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, Action, N, Outcome, Word
+from pinxit.actions.action import OUT, RUN, Action, AnyRun, N, Outcome, Word
 from pinxit.progress import say
 
 if TYPE_CHECKING:
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 SOURCE = "A named set (mnist:test), a folder of pictures, a zip, an npz, or IDX files."
 SHEET = "Sheet to write (.png, .jpg, .webp)"
 
-RunFolder = Annotated[Path, Word("RUN")]
-Pictures = Annotated[str, Word("PICTURES")]
-Count = Annotated[int, N]
+VAERun = Annotated[Path, RUN, Field(description="Folder of a run of `pinxit train vae`.")]
+CoderRun = Annotated[Path, RUN, Field(description="Folder of a run of `pinxit train vae` or `pinxit train vq`.")]
+Pictures = Annotated[str, Word("PICTURES"), Field(description=SOURCE)]
+Count = Annotated[int, N, Field(description="Number of pictures, taken from the start of the set.")]
 Out = Annotated[Path, OUT]
 MaybeOut = Annotated[Path | None, OUT]
 
@@ -30,7 +31,7 @@ class Sample(Action):
     Picture i depends on seed + i alone, so it is the same however many are drawn.
     """
 
-    run: RunFolder = Field(description="Folder of the run.")
+    run: AnyRun
     n: Count = Field(64, ge=1, description="Number of pictures; with --interpolate, number of rows.")
     out: MaybeOut = Field(
         None,
@@ -62,47 +63,43 @@ class Sample(Action):
 
     def do(self) -> Outcome:
         """Draw and save the pictures; the value is (N, H, W, C) uint8, interpolations one row after the other."""
-        from pinxit.latents.sampling import load, named, save_samples
+        from pinxit.latents import sampling
 
-        model = load(self.run)
+        model = sampling.load(self.run)
         if self.sampler:
             model = model.using(self.sampler)
         if self.tileable:
             model = model.tiling()
         if len(model.samplers) > 1:
             say(f"latents drawn from the sampler {model.sampler!r} of {', '.join(model.samplers)}")
-        repeats = 3 if self.tileable else 1
-        out = self.out or self.run / "sample.png"
+        out, repeats = self.out or self.run / "sample.png", 3 if self.tileable else 1
         if self.interpolate:
             rows = model.interpolate(self.n, self.interpolate, self.seed, self.label, self.truncation)
-            images = rows.reshape(-1, *rows.shape[2:])
-            save_samples(out, images, columns=self.interpolate, repeats=repeats)
-        else:
-            images, labels = model.sample(self.n, self.seed, self.label, self.truncation)
-            kept = None if labels is None else named(labels, model.classes)
-            names = [f"{self.seed + i:06d}" for i in range(self.n)]
-            save_samples(out, images, kept, names=names, repeats=repeats)
+            return _sheet(out, rows, self.interpolate, repeats)
+        images, labels = model.sample(self.n, self.seed, self.label, self.truncation)
+        kept = None if labels is None else sampling.named(labels, model.classes)
+        names = [f"{self.seed + i:06d}" for i in range(self.n)]
+        sampling.save_samples(out, images, kept, names=names, repeats=repeats)
         return Outcome(images, files=(out,))
 
 
 class Reconstruct(Action):
     """Show pictures beside their reconstructions."""
 
-    run: RunFolder = Field(description="Folder of a run of `pinxit train vae` or `pinxit train vq`.")
-    pictures: Pictures = Field(description=SOURCE)
-    n: Count = Field(32, ge=1, description="Number of pictures, taken from the start of the set.")
+    run: CoderRun
+    pictures: Pictures
+    n: Count = Field(32, ge=1)
     out: MaybeOut = Field(None, description=f"{SHEET}; by default reconstruct.png in the run.")
 
     def do(self) -> Outcome:
         """Save the sheet; the value is (2 N, H, W, C) uint8, each picture followed by its reconstruction."""
-        from pinxit.latents.coding import before_and_after, given
-        from pinxit.latents.sampling import load
+        from pinxit.latents import coding, sampling
         from pinxit.objectives.objective import Autoencoder
 
-        model = load(self.run)
+        model = sampling.load(self.run)
         if isinstance(model.objective, Autoencoder) and model.objective.discrete:
             say(f"codes of {model.objective.bits_per_pixel:.3g} bits per pixel")
-        pairs = before_and_after(model, given(model, self.pictures, self.n))
+        pairs = coding.before_and_after(model, coding.given(model, self.pictures, self.n))
         return _sheet(self.out or self.run / "reconstruct.png", pairs, columns=8)
 
 
@@ -112,7 +109,7 @@ class Traverse(Action):
     Each row shows the same picture with one dimension moved.
     """
 
-    run: RunFolder = Field(description="Folder of the run.")
+    run: AnyRun
     n: Count = Field(8, ge=1, description="Number of rows; the dimensions that vary most come first.")
     columns: int = Field(
         9,
@@ -125,12 +122,10 @@ class Traverse(Action):
 
     def do(self) -> Outcome:
         """Save the sheet; the value is its pictures, (rows * columns, H, W, C) uint8."""
-        from pinxit.latents.coding import traverse
-        from pinxit.latents.sampling import load
+        from pinxit.latents import coding, sampling
 
-        rows = traverse(load(self.run), self.n, self.columns, self.seed, self.label)
-        out = self.out or self.run / "traverse.png"
-        return _sheet(out, rows.reshape(-1, *rows.shape[2:]), self.columns)
+        rows = coding.traverse(sampling.load(self.run), self.n, self.columns, self.seed, self.label)
+        return _sheet(self.out or self.run / "traverse.png", rows, self.columns)
 
 
 class Morph(Action):
@@ -139,7 +134,7 @@ class Morph(Action):
     Adds the difference between the two classes' mean codes to each picture's code.
     """
 
-    run: RunFolder = Field(
+    run: Annotated[Path, RUN] = Field(
         description="Folder of a finished run of `pinxit train vae`, not conditional, on pictures with classes."
     )
     pictures: Pictures = Field(
@@ -153,13 +148,12 @@ class Morph(Action):
 
     def do(self) -> Outcome:
         """Save the sheet; the value is its pictures, (N * columns, H, W, C) uint8."""
-        from pinxit.latents.coding import given, morph
-        from pinxit.latents.sampling import load
+        from pinxit.latents import coding, sampling
 
-        model = load(self.run)
-        pictures = given(model, self.pictures, self.n, only=self.start)
-        rows = morph(model, pictures, self.start, self.end, self.columns)
-        return _sheet(self.out or self.run / "morph.png", rows.reshape(-1, *rows.shape[2:]), self.columns)
+        model = sampling.load(self.run)
+        pictures = coding.given(model, self.pictures, self.n, only=self.start)
+        rows = coding.morph(model, pictures, self.start, self.end, self.columns)
+        return _sheet(self.out or self.run / "morph.png", rows, self.columns)
 
 
 class Map(Action):
@@ -168,9 +162,9 @@ class Map(Action):
     The two axes are the directions in which the codes vary most.
     """
 
-    run: RunFolder = Field(description="Folder of a run of `pinxit train vae`.")
-    pictures: Pictures = Field(description=SOURCE)
-    n: Count = Field(2000, ge=2, description="Number of pictures, taken from the start of the set.")
+    run: VAERun
+    pictures: Pictures
+    n: Count = Field(2000, ge=2)
     columns: int = Field(
         24, ge=2, le=100, description="Cells along each side; each shows the picture nearest to its centre."
     )
@@ -178,14 +172,12 @@ class Map(Action):
 
     def do(self) -> Outcome:
         """Save the sheet; the value is its cells, (columns^2, H, W, C) uint8."""
-        from pinxit.latents.coding import given, latent_map
-        from pinxit.latents.sampling import load
+        from pinxit.latents import coding, sampling
 
-        model = load(self.run)
-        cells, share = latent_map(model, given(model, self.pictures, self.n), self.columns)
-        outcome = _sheet(self.out or self.run / "map.png", cells, self.columns)
+        model = sampling.load(self.run)
+        cells, share = coding.latent_map(model, coding.given(model, self.pictures, self.n), self.columns)
         say(f"the two directions hold {share:.0%} of the codes' variance")
-        return outcome
+        return _sheet(self.out or self.run / "map.png", cells, self.columns)
 
 
 class Codes(Action):
@@ -194,17 +186,16 @@ class Codes(Action):
     For each dimension: its KL divergence in nats and its variance, the most informative first.
     """
 
-    run: RunFolder = Field(description="Folder of a run of `pinxit train vae`.")
-    pictures: Pictures = Field(description=SOURCE)
-    n: Count = Field(1000, ge=2, description="Number of pictures, taken from the start of the set.")
+    run: VAERun
+    pictures: Pictures
+    n: Count = Field(1000, ge=2)
 
     def do(self) -> Outcome:
         """Measure the codes; value and document are the same."""
-        from pinxit.latents.coding import given, read_codes
-        from pinxit.latents.sampling import load
+        from pinxit.latents import coding, sampling
 
-        model = load(self.run)
-        measured = read_codes(model, given(model, self.pictures, self.n))
+        model = sampling.load(self.run)
+        measured = coding.read_codes(model, coding.given(model, self.pictures, self.n))
         return Outcome(measured, measured)
 
     def lines(self, outcome: Outcome) -> Iterable[str]:
@@ -224,8 +215,8 @@ class Codes(Action):
 class Anomaly(Action):
     """Score how unlike a model's training pictures others are, and show where."""
 
-    run: RunFolder = Field(description="Folder of a run of `pinxit train vae`.")
-    pictures: Pictures = Field(description=SOURCE)
+    run: VAERun
+    pictures: Pictures
     out: Out = Field(
         description="Folder for anomaly.json, which holds each picture's score (-ELBO in nats, larger is stranger) and "
         "its mean squared error. A sheet per picture shows it, its reconstruction, and a heat map of the error."
@@ -233,12 +224,11 @@ class Anomaly(Action):
 
     def do(self) -> Outcome:
         """Write the folder; value and document are what anomaly.json holds, the strangest picture first."""
-        from pinxit.latents.coding import anomalies, given, save_anomalies
-        from pinxit.latents.sampling import load
+        from pinxit.latents import coding, sampling
 
-        model = load(self.run)
-        pictures = given(model, self.pictures)
-        document = save_anomalies(self.out, pictures, anomalies(model, pictures))
+        model = sampling.load(self.run)
+        pictures = coding.given(model, self.pictures)
+        document = coding.save_anomalies(self.out, pictures, coding.anomalies(model, pictures))
         return Outcome(document, document, (self.out,))
 
     def lines(self, outcome: Outcome) -> Iterable[str]:
@@ -254,8 +244,8 @@ class Compress(Action):
     Reports the bits per pixel and the PSNR of what comes back.
     """
 
-    run: RunFolder = Field(description="Folder of a run of `pinxit train vae` or `pinxit train vq`.")
-    pictures: Pictures = Field(description=SOURCE)
+    run: CoderRun
+    pictures: Pictures
     out: Out = Field(description="File to write (.pxc). `pinxit decompress` needs the same run to read it.")
     n: Annotated[int | None, N] = Field(
         None, ge=1, description="Number of pictures, taken from the start of the set; by default all."
@@ -269,13 +259,12 @@ class Compress(Action):
 
     def do(self) -> Outcome:
         """Write the file; value and document are its measures."""
-        from pinxit.latents.coding import given
-        from pinxit.latents.compression import compress, save_compressed
-        from pinxit.latents.sampling import load
+        from pinxit.latents import coding, compression, sampling
 
-        model = load(self.run)
-        pictures = given(model, self.pictures, self.n)
-        measured = save_compressed(self.out, model, pictures, compress(model, pictures, self.step))
+        model = sampling.load(self.run)
+        pictures = coding.given(model, self.pictures, self.n)
+        coded = compression.compress(model, pictures, self.step)
+        measured = compression.save_compressed(self.out, model, pictures, coded)
         return Outcome(measured, measured, (self.out,))
 
     def lines(self, outcome: Outcome) -> Iterable[str]:
@@ -291,7 +280,7 @@ class Compress(Action):
 class Decompress(Action):
     """Restore the pictures in a file of `pinxit compress`."""
 
-    run: RunFolder = Field(description="Folder of the run that compressed them.")
+    run: Annotated[Path, RUN] = Field(description="Folder of the run that compressed them.")
     file: Annotated[Path, Word("FILE")] = Field(description="File that `pinxit compress` wrote (.pxc).")
     out: Out = Field(
         description="An .npz (key `images`, uint8, N H W C), a sheet (.png, .jpg, .webp), or a folder for single files."
@@ -299,19 +288,20 @@ class Decompress(Action):
 
     def do(self) -> Outcome:
         """Save the pictures; the value is (N, H, W, C) uint8."""
-        from pinxit.latents.compression import decompress, load_compressed
-        from pinxit.latents.sampling import load, save_samples
+        from pinxit.latents import compression, sampling
 
-        model = load(self.run)
-        coded = load_compressed(self.file, model)
+        model = sampling.load(self.run)
+        coded = compression.load_compressed(self.file, model)
         names = [f"{number:06d}-{Path(name).stem}" for number, name in enumerate(coded.names)]
-        images = decompress(model, coded)
-        save_samples(self.out, images, names=names)
+        images = compression.decompress(model, coded)
+        sampling.save_samples(self.out, images, names=names)
         return Outcome(images, files=(self.out,))
 
 
-def _sheet(out: Path, images: np.ndarray, columns: int) -> Outcome:
+def _sheet(out: Path, rows: np.ndarray, columns: int, repeats: int = 1) -> Outcome:
+    """Save pictures (N, H, W, C), or rows of them, as a sheet."""
     from pinxit.latents.sampling import save_samples
 
-    save_samples(out, images, columns=columns)
+    images = rows.reshape(-1, *rows.shape[-3:])
+    save_samples(out, images, columns=columns, repeats=repeats)
     return Outcome(images, files=(out,))

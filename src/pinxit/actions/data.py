@@ -14,7 +14,6 @@ from pinxit.progress import say
 
 if TYPE_CHECKING:
     from pinxit.data.check import Report
-    from pinxit.data.sets import DataSet
 
 SHOWN = 20
 
@@ -45,7 +44,15 @@ class DataCheck(Action):
         return [*_report(outcome.value), *(f"contact sheet: {sheet}" for sheet in outcome.files)]
 
 
-class DataFetch(Action):
+class SetAction(Action):
+    """Base of the actions whose result is a set of pictures."""
+
+    def lines(self, outcome: Outcome) -> Iterable[str]:
+        """Yield the fingerprint and the number of pictures."""
+        yield "{fingerprint}  {pictures} pictures".format_map(outcome.document)
+
+
+class DataFetch(SetAction):
     """Download a named set into the cache, from its official mirror."""
 
     name: Annotated[Literal["mnist"], Word("NAME")] = Field(description="Name of the set.")
@@ -54,12 +61,8 @@ class DataFetch(Action):
         """Fetch the set."""
         return _opened(self.name)
 
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Yield the fingerprint and the number of pictures."""
-        return _set(outcome)
 
-
-class DataImport(Action):
+class DataImport(SetAction):
     """Import a file into the cache: MNIST, or the weights of a network that pinxit cannot ship."""
 
     file: Annotated[Path, Word("FILE")] = Field(
@@ -83,10 +86,10 @@ class DataImport(Action):
         """Yield what can be named now."""
         if "extractor" in outcome.document:
             return [f"{outcome.document['extractor']} can be named as an extractor now"]
-        return _set(outcome)
+        return super().lines(outcome)
 
 
-class DataPack(Action):
+class DataPack(SetAction):
     """Decode a set once into the cache, so that training starts at once."""
 
     source: Source = Field(description="A named set (mnist), a folder, a zip, an npz or IDX files.")
@@ -95,24 +98,16 @@ class DataPack(Action):
         """Pack the set."""
         return _opened(self.source)
 
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Yield the fingerprint and the number of pictures."""
-        return _set(outcome)
-
 
 def _opened(source: str) -> Outcome:
     """Return a set as an outcome: its fingerprint and how many pictures it has; say its notes."""
     from pinxit.data.sets import open_data
 
-    opened: DataSet = open_data(source)
+    opened = open_data(source)
     for note in opened.notes:
         say(note)
     count = len(opened.train) + len(opened.held_out)
     return Outcome(opened, {"fingerprint": opened.train.fingerprint, "pictures": count})
-
-
-def _set(outcome: Outcome) -> list[str]:
-    return ["{fingerprint}  {pictures} pictures".format_map(outcome.document)]
 
 
 def _report(report: Report) -> list[str]:

@@ -7,15 +7,12 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, create_model
 
-from pinxit.actions.action import OUT, OVERWRITE, PIPE, Action, Flag, Outcome, Word
-from pinxit.errors import DataError, UsageError, UserError
-
-if TYPE_CHECKING:
-    from pinxit.jobs.batch import Edited
+from pinxit.actions.action import OUT, PIPE, Action, Flag, Outcome, Overwrite, Word, refuse, refuse_to_replace
+from pinxit.errors import DataError, UsageError
 
 PIPE_CEILING = 1 << 30
 """Bytes that a picture from a pipe may have at most."""
@@ -60,7 +57,7 @@ class Edit(Action):
     recursive: Annotated[bool, Flag("-r", "--recursive")] = Field(
         False, description="Take pictures from folders inside folders too."
     )
-    overwrite: Annotated[bool, OVERWRITE] = Field(False, description="Replace existing files.")
+    overwrite: Overwrite = False
     mask: Path | None = Field(
         None, description="Mask: a picture, white where to change; or a folder of masks named like the pictures."
     )
@@ -88,7 +85,7 @@ class Edit(Action):
         """Return the edit by a chain, and one for each row of `EDITS`."""
         from pinxit.edits import EDITS
         from pinxit.edits.mask import Mask
-        from pinxit.jobs.settings import EditSettings
+        from pinxit.jobs import EditSettings
 
         text = Field(description="Edits as text: name(setting=value, ...), joined with |; or as a JSON list.")
         common: dict[str, Any] = {
@@ -127,12 +124,11 @@ class Edit(Action):
             area=self.area, mask=self.mask, recursive=self.recursive, overwrite=self.overwrite,
         )  # fmt: skip
         files = tuple(out / name for name in ("", MANIFEST, SHEET)) if out.is_dir() else (out,) * (not edited.failures)
-        return Outcome(edited.manifest, edited.manifest, files, failure=_failure(edited))
+        return Outcome(edited.manifest, edited.manifest, files, check=edited.check)
 
     def _camera(self) -> Outcome:
-        given = {"IN": self.pictures, "--out": self.out, "--proof": self.proof, "--map": self.settings.map}
-        if wrong := [name for name, is_given in given.items() if is_given]:
-            raise UsageError(f"{' and '.join(wrong)}: not together with --camera, which keeps nothing")
+        files = {"IN": self.pictures, "--out": self.out, "--proof": self.proof, "--map": self.settings.map}
+        refuse(files, "{}: not together with --camera, which keeps nothing")
         from pinxit.jobs.live import edit_camera
 
         seen = edit_camera(
@@ -146,7 +142,7 @@ class Edit(Action):
         if not self.out or not self.out.lower().endswith(".html"):
             raise UsageError("--proof writes a page; name it, such as -o proof.html")
         out = _path(self.out)
-        self._refuse_to_replace(out)
+        refuse_to_replace(out, self.overwrite)
         from pinxit.jobs.sheet import save_proof
 
         save_proof(Path(self.pictures[0]), self.chain[0], out, self.settings.device)
@@ -157,7 +153,15 @@ class Edit(Action):
         if len(self.pictures) > 1:
             raise UsageError("- is one picture, and goes alone")
         out = None if self.out in (None, PIPE) else _path(str(self.out))
-        self._refuse_beside_a_pipe(out)
+        how = self.settings
+        refuse(
+            {"--sidecar": how.sidecar, "--map": how.map, "--skip-existing": how.skip_existing, "--frames": how.frames},
+            "{}: not together with -, one picture through a pipe",
+        )
+        if out:
+            refuse_to_replace(out, self.overwrite)
+        elif sys.stdout.isatty():
+            raise UsageError("stdout is a terminal, and the result a picture; add > FILE or -o FILE")
         from pinxit.files import write_whole
         from pinxit.jobs.batch import edit_bytes
 
@@ -168,23 +172,6 @@ class Edit(Action):
             return Outcome(result, stream=result)
         write_whole(out, result)
         return Outcome(out, files=(out,))
-
-    def _refuse_beside_a_pipe(self, out: Path | None) -> None:
-        settings = self.settings
-        given = {
-            "--sidecar": settings.sidecar, "--map": settings.map,
-            "--skip-existing": settings.skip_existing, "--frames": settings.frames,
-        }  # fmt: skip
-        if wrong := [flag for flag, is_given in given.items() if is_given]:
-            raise UsageError(f"{' and '.join(wrong)}: not together with -, one picture through a pipe")
-        if out is None and sys.stdout.isatty():
-            raise UsageError("stdout is a terminal, and the result a picture; add > FILE or -o FILE")
-        if out:
-            self._refuse_to_replace(out)
-
-    def _refuse_to_replace(self, out: Path) -> None:
-        if out.exists() and not self.overwrite:
-            raise UsageError(f"{out} exists; -y replaces it")
 
     def lines(self, outcome: Outcome) -> Iterable[str]:
         """Return the files, or the camera's count."""
@@ -209,22 +196,14 @@ class Redo(Action):
     device: str | None = Field(
         None, description="Where to compute: auto, cpu, cuda, cuda:N or mps; by default as the recipe says."
     )
-    overwrite: Annotated[bool, OVERWRITE] = Field(False, description="Replace an existing file.")
+    overwrite: Overwrite = False
 
     def do(self) -> Outcome:
         """Make the result again; the value is its path."""
-        from pinxit.jobs.redo import redo
+        from pinxit.jobs.chain import redo
 
         out = redo(self.result, self.on, self.out, self.device, self.overwrite)
         return Outcome(out, files=(out,))
-
-
-def _failure(edited: Edited) -> UserError | None:
-    try:
-        edited.check()
-    except UserError as error:
-        return error
-    return None
 
 
 def _content(source: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, Action, Flag, Outcome, Word
+from pinxit.actions.action import OUT, Action, Flag, Outcome, Word, refuse
 from pinxit.errors import DataError, UsageError
 from pinxit.progress import say
 
@@ -119,10 +119,10 @@ class Evaluate(Action):
         if self.paired:
             sets_only = {"--extractor": self.extractors, "-n": self.n is not None, "--sampler": self.sampler}
             sets_only |= {"--audit": self.audit or self.audit_sheet, "--utility": self.with_utility}
-            _refuse(sets_only, "--paired compares picture with picture: leave out {}")
+            refuse(sets_only, "--paired compares picture with picture: leave out {}")
         else:
             pairs_only = {"--channels": self.channels is not None, "--border": self.border is not None}
-            _refuse(pairs_only, "{} can only go with --paired")
+            refuse(pairs_only, "{} can only go with --paired")
 
     def _pairs(self) -> dict[str, Any]:
         from pinxit.evaluation.pairs import evaluate_pairs
@@ -186,11 +186,6 @@ class Compare(Action):
         one, other = self.one, self.other
         names = (one.stem, other.stem) if one.stem != other.stem else (str(one), str(other))
         return [comparison_table(outcome.value, *names)]
-
-
-def _refuse(given: Mapping[str, Any], why: str) -> None:
-    if names := [name for name, is_given in given.items() if is_given]:
-        raise UsageError(why.format(" and ".join(names)))
 
 
 def _free(usual: Path, document: Mapping[str, Any] | None = None) -> Path:

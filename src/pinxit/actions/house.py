@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, OVERWRITE, Action, Outcome, Word
+from pinxit.actions.action import OUT, Action, Outcome, Overwrite, Word, refuse_to_replace
 from pinxit.errors import UsageError
 from pinxit.progress import say
 
@@ -39,14 +39,13 @@ class Export(Action):
         description="Pictures to compare on and to calibrate int8 with, beside synthetic ones. Of each, the middle "
         "512 x 512 pixels are used.",
     )
-    overwrite: Annotated[bool, OVERWRITE] = Field(False, description="Replace an existing file.")
+    overwrite: Overwrite = False
 
     def do(self) -> Outcome:
         """Export; value and document are the comparison."""
         if self.out.suffix.lower() != ".onnx" or self.out.is_dir():
             raise UsageError(f"-o {self.out}: name a file that ends in .onnx")
-        if self.out.exists() and not self.overwrite:
-            raise UsageError(f"{self.out} exists; -y replaces it")
+        refuse_to_replace(self.out, self.overwrite)
         from pinxit.exporting import export
 
         compared = export(self.model, self.out, precision=self.precision, pictures=self.check)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pinxit.edits.mask import Mask
     from pinxit.edits.settings import Edit as Step
     from pinxit.images import Picture
-    from pinxit.jobs.settings import EditSettings
+    from pinxit.jobs import EditSettings
 
 
 def functions() -> dict[str, Callable[..., Any]]:
@@ -25,7 +25,7 @@ def functions() -> dict[str, Callable[..., Any]]:
 
     What `train` does with a settings class is `pinxit.training.train.train`.
     """
-    plain = {name.replace(" ", "_"): kind for name, kind in ACTIONS.items() if not kind.has_variants()}
+    plain = {name.replace(" ", "_"): kind for name, kind in ACTIONS.items() if "variants" not in vars(kind)}
     return {name: function(name, kind) for name, kind in plain.items()} | {"edit": edit}
 
 
@@ -77,7 +77,7 @@ def edit(
     """
     from pinxit.edits import edit as one
     from pinxit.edits.mask import Mask
-    from pinxit.jobs.settings import EditSettings
+    from pinxit.jobs import EditSettings
 
     area = area or Mask()
     if out is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, create_model
 
-from pinxit.actions.action import Action, Flag, N, Outcome, Word
+from pinxit.actions.action import RUN, Action, AnyRun, Flag, N, Outcome, Word
 from pinxit.errors import DataError
 from pinxit.progress import duration, say
 from pinxit.training.settings import TrainingSettings
@@ -16,7 +16,6 @@ from pinxit.training.settings import TrainingSettings
 if TYPE_CHECKING:
     from pinxit.training.run import Run
 
-RunFolder = Annotated[Path, Word("RUN")]
 Training = Annotated[TrainingSettings, Field(title="The training")]
 
 
@@ -96,7 +95,9 @@ class Train(RunAction):
 class TrainPrior(RunAction):
     """Learn a prior over the codes of a run, as a run of its own in the folder `prior` there."""
 
-    run: RunFolder = Field(description="Folder of a finished run of `pinxit train vae` or `pinxit train vq`.")
+    run: Annotated[Path, RUN] = Field(
+        description="Folder of a finished run of `pinxit train vae` or `pinxit train vq`."
+    )
     settings: Any = Field(None, title="The model")
     training: Training = TrainingSettings()
 
@@ -113,7 +114,7 @@ class Resume(RunAction):
     The finished weights are the same as without the stop.
     """
 
-    run: RunFolder = Field(description="Folder of the run.")
+    run: AnyRun
 
     def do(self) -> Outcome:
         """Train on; the value is the run."""
@@ -200,7 +201,7 @@ class RunsList(Action):
 class RunsShow(RunAction):
     """Show what a run was asked and how far it is."""
 
-    run: RunFolder = Field(description="Folder of the run.")
+    run: AnyRun
 
     def do(self) -> Outcome:
         """Read the run, which is the value."""

@@ -116,7 +116,7 @@ def batch_at(
     places = draws.uniform(draws.row_keys(seed, step, np.arange(batch_size), "patch"), 2) if fit == "patch" else None
 
     def rows(layer: Layer) -> np.ndarray:
-        return layer.rows(numbers, (size, size), fit) if places is None else layer.patches(numbers, size, places)
+        return layer.rows(numbers, (size, size), fit, places)
 
     belongs = images.companions
     batch = Batch(

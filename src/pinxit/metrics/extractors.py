@@ -49,13 +49,13 @@ class Extractor:
     name: str
     trained_on: str
     network: Callable[[], nn.Module]
-    weights: Callable[[], Path]
-    known_sha256: str | None
     side: int
-    channels: int
     dimensions: int
-    dtype: torch.dtype
-    rows: int
+    weights: Callable[[], Path]
+    known_sha256: str | None = None
+    channels: int = 3
+    dtype: torch.dtype = torch.float32
+    rows: int = 8
 
     @cached_property
     def sha256(self) -> str:
@@ -190,11 +190,11 @@ def _digits(name: str, sha256: str) -> Extractor:
         name=name,
         trained_on="handwritten digits only (MNIST, 28x28)",
         network=LeNet,
+        side=LeNet.side,
+        dimensions=LeNet.dimensions,
         weights=partial(_shipped, name),
         known_sha256=sha256,
-        side=LeNet.side,
         channels=1,
-        dimensions=LeNet.dimensions,
         dtype=torch.float64,
         rows=100,
     )
@@ -209,38 +209,27 @@ EXTRACTORS: dict[str, Extractor] = {
             name="lite0",
             trained_on="photographs of ImageNet's 1000 classes of things and animals",
             network=EfficientNetLite0,
+            side=EfficientNetLite0.side,
+            dimensions=EfficientNetLite0.dimensions,
             weights=partial(converted, LITE0),
             known_sha256=LITE0.converted_sha256,
-            side=EfficientNetLite0.side,
-            channels=3,
-            dimensions=EfficientNetLite0.dimensions,
-            dtype=torch.float32,
-            rows=8,
         ),
         # Not yet run on the real weights; nor is the next.
         Extractor(
             name="inception-2015",
             trained_on="photographs of ImageNet's things and animals (the network of the published FIDs)",
             network=Inception2015,
-            weights=partial(_imported, "inception-2015", "pt_inception-2015-12-05-6726825d.pth"),
-            known_sha256=None,
             side=Inception2015.side,
-            channels=3,
             dimensions=Inception2015.dimensions,
-            dtype=torch.float32,
-            rows=8,
+            weights=partial(_imported, "inception-2015", "pt_inception-2015-12-05-6726825d.pth"),
         ),
         Extractor(
             name="vgg16",
             trained_on="photographs of ImageNet's 1000 classes of things and animals",
             network=VGG16,
-            weights=partial(_imported, "vgg16", "vgg16-397923af.pth"),
-            known_sha256=None,
             side=VGG16.side,
-            channels=3,
             dimensions=VGG16.dimensions,
-            dtype=torch.float32,
-            rows=8,
+            weights=partial(_imported, "vgg16", "vgg16-397923af.pth"),
         ),
     )
 }
