@@ -394,6 +394,7 @@ GENERATORS = {
 }
 
 
+@pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize("name", GENERATORS)
 def test_generators_draw_the_same_pictures_of_latents(name: str, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
