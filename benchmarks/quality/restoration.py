@@ -39,8 +39,7 @@ from pinxit.data import ImageSet, open_data
 from pinxit.degradations import Chain, resize_bicubic
 from pinxit.edits.dct import denoise_dct
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.light import Enhanced
-from pinxit.edits.restore import Fill, Restored
+from pinxit.edits.restore import Enhanced, Fill, Restored
 from pinxit.edits.settings import Deblur, Dejpeg, Denoise, Enhance, Inpaint, Upscale
 from pinxit.images import Picture
 from pinxit.metrics.paired import as_channels, crop, psnr

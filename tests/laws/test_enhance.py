@@ -16,7 +16,7 @@ from pinxit import models
 from pinxit.data import Batch
 from pinxit.degradations import Chain
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.light import bands
+from pinxit.edits.restore import bands
 from pinxit.edits.settings import Denoise, Enhance, Restore
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.images import Picture

@@ -68,7 +68,7 @@ def bound(place: Path, kind: str, **settings: object) -> OnePass:
         settings = {"style": place / "cat.png"} | settings
     edit = Stylize(model=place / f"{kind}.safetensors", **settings).bind()
     assert isinstance(edit, OnePass)
-    return replace(edit, runner=replace(edit.runner, hardware=hardware.choose("cpu", "float32")))
+    return replace(edit, hardware=hardware.choose("cpu", "float32"))
 
 
 def painted(edit: Bound, pixels: np.ndarray = PHOTO, strength: float = 1.0) -> np.ndarray:
@@ -105,20 +105,19 @@ def test_tiles_of_a_known_picture_cannot_be_seen(
     monkeypatch.setattr(one_pass, "WINDOW", 136)
     monkeypatch.setattr("pinxit.edits.engine.side_for", lambda *_: 88)
     monkeypatch.setattr("pinxit.edits.engine.SIDE", 88)
-    runner = edit.runner.for_picture(pixels)
-    runner = replace(runner, whole=None) if isinstance(runner, TorchOneStyle) else runner
-    tiles = replace(edit, runner=runner)
-    monkeypatch.setattr(type(runner), "for_picture", lambda self, pixels: self)
+    tiles = edit.for_picture(pixels)
+    tiles = replace(tiles, whole=None) if isinstance(tiles, TorchOneStyle) else tiles
+    monkeypatch.setattr(type(tiles), "for_picture", lambda self, pixels: self)
     np.testing.assert_allclose(painted(tiles, pixels), whole, atol=2e-5)
 
 
 def test_statistics_gathered_in_windows_are_those_of_the_whole(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = bound(place, "any").runner
-    assert isinstance(runner, TorchAnyStyle)
+    edit = bound(place, "any")
+    assert isinstance(edit, TorchAnyStyle)
     pixels = np.tile(PHOTO, (2, 2, 1))[:171, :211]
-    whole = runner.gathered(pixels)
+    whole = edit.gathered(pixels)
     monkeypatch.setattr(one_pass, "WINDOW", 96)
-    for one, other in zip(runner.gathered(pixels), whole, strict=True):
+    for one, other in zip(edit.gathered(pixels), whole, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
@@ -128,10 +127,10 @@ def test_a_large_picture_is_painted_with_its_small_forms_statistics(
     edit = bound(place, "one")
     small = resize(PHOTO, (48, 56))
     monkeypatch.setattr(one_pass, "MEASURED", 48 * 56)
-    large = edit.runner.for_picture(PHOTO)
+    large = edit.for_picture(PHOTO)
     assert isinstance(large, TorchOneStyle)
     assert large.whole is None
-    known = edit.runner.for_picture(small)
+    known = edit.for_picture(small)
     assert isinstance(known, TorchOneStyle)
     assert known.whole is not None
     for one, other in zip(large.known, known.known, strict=True):
@@ -140,8 +139,8 @@ def test_a_large_picture_is_painted_with_its_small_forms_statistics(
 
 def test_styles_are_mixed_by_their_shares(place: Path) -> None:
     cat, cup = place / "cat.png", place / "cup.png"
-    one, other = (bound(place, "any", style=style).runner.for_picture(PHOTO).wanted for style in (cat, cup))
-    mixed = bound(place, "any", style=(cat, cup), blend=(3, 1)).runner.for_picture(PHOTO).wanted
+    one, other = (bound(place, "any", style=style).for_picture(PHOTO).wanted for style in (cat, cup))
+    mixed = bound(place, "any", style=(cat, cup), blend=(3, 1)).for_picture(PHOTO).wanted
     for first, second, both in zip(one, other, mixed, strict=True):
         torch.testing.assert_close(both, 0.75 * first + 0.25 * second, rtol=1e-4, atol=1e-5)
     alone = painted(bound(place, "any", style=(cat, cup), blend=(1, 1e-9)))
@@ -174,10 +173,8 @@ def test_grey_and_small_pictures_are_painted(place: Path, kind: str) -> None:
 @pytest.mark.parametrize("strength", [0.3, 1.0])
 def test_encoder_and_decoder_as_one_network_do_what_the_edit_does(place: Path, strength: float) -> None:
     edit = bound(place, "any", scale=10)  # the style at its own size
-    network = AnyStyle(style_encoder(torch.device("cpu")), edit.runner.decoder)
-    image, style = (
-        torch.tensor(pixels).permute(2, 0, 1)[None] / 255 for pixels in (PHOTO, edit.runner.style.pictures[0])
-    )
+    network = AnyStyle(style_encoder(torch.device("cpu")), edit.decoder)
+    image, style = (torch.tensor(pixels).permute(2, 0, 1)[None] / 255 for pixels in (PHOTO, edit.style.pictures[0]))
     with torch.no_grad():
         one = network(image, style, strength).clamp(0, 1)[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(painted(edit, PHOTO.astype(np.float32) / 255, strength), one, atol=1e-4)

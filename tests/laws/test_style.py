@@ -6,6 +6,7 @@ import base64
 import io
 import re
 import shlex
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -163,13 +164,8 @@ def test_tiles_add_up_to_the_whole(
         monkeypatch.setattr(module, "TILE", tile)
         monkeypatch.setattr(module, "HALO", halo)
         extractor = TiledExtractor(network, (88, 120), mask)
-        target = target_of(
-            TiledExtractor(network, (88, 120)).summary(other),
-            extractor.summary(photo),
-            1.0,
-            content=photo,
-            style_share=0.5,
-        )
+        target = target_of(TiledExtractor(network, (88, 120)).summary(other), extractor.summary(photo), 1.0)
+        target = replace(target, content=photo, style_share=0.5)
         painting = Painting((photo + other) / 2, extractor, target)
         with torch.enable_grad():
             loss = painting._loss(Batch(image=photo, seed=0, step=0), (3, 5)).terms["painting"]

@@ -84,7 +84,7 @@ class Edit(Action):
         """Return the edit by a chain, and one for each row of `EDITS`."""
         from pinxit.edits import EDITS
         from pinxit.edits.mask import Mask
-        from pinxit.jobs.settings import EditSettings
+        from pinxit.jobs import EditSettings
 
         text = Field(description="Edits as text: name(setting=value, ...), joined with |; or as a JSON list.")
         common: dict[str, Any] = {
@@ -193,7 +193,7 @@ class Redo(Action):
 
     def do(self) -> Outcome:
         """Make the result again; the value is its path."""
-        from pinxit.jobs.redo import redo
+        from pinxit.jobs.chain import redo
 
         out = redo(self.result, self.on, self.out, self.device, self.overwrite)
         return Outcome(out, files=(out,))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pinxit.edits.mask import Mask
     from pinxit.edits.settings import Edit as Step
     from pinxit.images import Picture
-    from pinxit.jobs.settings import EditSettings
+    from pinxit.jobs import EditSettings
 
 
 def functions() -> dict[str, Callable[..., Any]]:
@@ -77,7 +77,7 @@ def edit(
     """
     from pinxit.edits import edit as one
     from pinxit.edits.mask import Mask
-    from pinxit.jobs.settings import EditSettings
+    from pinxit.jobs import EditSettings
 
     area = area or Mask()
     if out is None:

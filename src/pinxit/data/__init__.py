@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pinxit.data.batch import Batch, batch_at
-    from pinxit.data.packed import is_packed, open_packed
-    from pinxit.data.pairs import open_pairs
+    from pinxit.data.pairs import is_packed, open_packed, open_pairs
     from pinxit.data.sets import DataSet, ImageSet, open_data
 
 _HOMES = {
@@ -19,9 +18,9 @@ _HOMES = {
     "DataSet": "sets",
     "ImageSet": "sets",
     "batch_at": "batch",
-    "is_packed": "packed",
+    "is_packed": "pairs",
     "open_data": "sets",
-    "open_packed": "packed",
+    "open_packed": "pairs",
     "open_pairs": "pairs",
 }
 __all__ = ["Batch", "DataSet", "ImageSet", "batch_at", "is_packed", "open_data", "open_packed", "open_pairs"]

@@ -4,68 +4,58 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from pinxit.data import mnist
-from pinxit.data.pack import none_readable, read_all
+from pinxit.data.pack import readable
 from pinxit.data.render import fit_picture, with_channels
 from pinxit.data.sets import open_data, parse_spec
 from pinxit.data.settings import USUAL_SIZE
 from pinxit.data.sources import Source, open_source
-from pinxit.errors import DataError
 from pinxit.images import Picture, eight_bit, grid
-from pinxit.progress import track
 
 SHEET_COUNT, SHEET_SIDE = 64, 64
 FEW_PICTURES = 1000
 UNEVEN_RATIO = 3
 
 
-@dataclass(frozen=True)
+@dataclass
 class Report:
     """The findings about a set; `sheet` is an RGB or RGBA contact sheet (H, W, C) uint8 of pictures from all over it.
 
     `sizes` are (width, height) of the readable pictures. `kinds` counts "JPEG RGB" and the like. `duplicates` groups
-    the names of pictures with equal pixels. `classes` counts by class. `lost` names files by what of them is unused.
+    the names of pictures with equal pixels. `classes` counts by class. `lost` lists files by what is unused of them.
     """
 
     name: str
-    sizes: list[tuple[int, int]]
-    bad: list[str]
-    kinds: Counter[str]
-    depths: Counter[int]
-    duplicates: list[list[str]]
-    classes: Counter[str]
-    lost: dict[str, list[str]]
     notes: tuple[str, ...]
-    sheet: np.ndarray = field(repr=False)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    depths: Counter[int] = field(default_factory=Counter)
+    duplicates: list[list[str]] = field(default_factory=list)
+    classes: Counter[str] = field(default_factory=Counter)
+    lost: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    sheet: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
 
     def suggestions(self) -> list[str]:
         """Return advice on the findings, one sentence each."""
         copies = sum(len(names) - 1 for names in self.duplicates)
         smallest = min(min(size) for size in self.sizes)
         counts = self.classes.values()
-        advice = [
-            (self.bad, f"repair or remove the {len(self.bad)} files that cannot be read"),
-            (copies, f"remove the {copies} copies: a copy in the held-out part makes the score too good"),
-            (
-                smallest < USUAL_SIZE,
-                f"the smallest side is {smallest} pixels: a larger --size only enlarges such pictures",
-            ),
-            (
-                len(self.sizes) < FEW_PICTURES,
-                f"{len(self.sizes)} pictures are few: --shift 0.05, --rotate 5 or --flip may help",
-            ),
-            (
-                counts and max(counts) > UNEVEN_RATIO * min(counts),
-                f"the largest class is over {UNEVEN_RATIO} times the smallest: rare classes are learned less well",
-            ),
-        ]
-        return [sentence for holds, sentence in advice if holds]
+        small, few = smallest < USUAL_SIZE, len(self.sizes) < FEW_PICTURES
+        uneven = counts and max(counts) > UNEVEN_RATIO * min(counts)
+        advice = {
+            f"repair or remove the {len(self.bad)} files that cannot be read": self.bad,
+            f"remove the {copies} copies: a copy in the held-out part makes the score too good": copies,
+            f"the smallest side is {smallest} pixels: a larger --size only enlarges such pictures": small,
+            f"{len(self.sizes)} pictures are few: --shift 0.05, --rotate 5 or --flip may help": few,
+            f"the largest class is over {UNEVEN_RATIO} times the smallest: rare classes are learned less well": uneven,
+        }
+        return [sentence for sentence, holds in advice.items() if holds]
 
     @property
     def width(self) -> dict[str, int]:
@@ -98,38 +88,20 @@ class Report:
 def check(spec: str) -> Report:
     """Read every picture of a set, without the cache, and report; `DataError` if none can be read."""
     source = _source(spec)
-    bad: list[DataError] = []
-    sizes, thumbnails = [], []
-    kinds, depths, classes = Counter[str](), Counter[int](), Counter[str]()
-    same, lost = defaultdict[bytes, list[str]](list), defaultdict[str, list[str]](list)
-    for number, picture in _tracked(source):
-        if isinstance(picture, DataError):
-            bad.append(picture)
-            continue
+    report = Report(source.name, source.notes)
+    thumbnails, same = [], defaultdict[bytes, list[str]](list)
+    for number, picture in readable(source, "checking", report.bad, report.lost):
         name, pixels = source.names[number], picture.pixels
-        sizes.append((pixels.shape[1], pixels.shape[0]))
-        kinds[f"{picture.format} {picture.mode}"] += 1
-        depths[8 * pixels.itemsize] += 1
+        report.sizes.append((pixels.shape[1], pixels.shape[0]))
+        report.kinds[f"{picture.format} {picture.mode}"] += 1
+        report.depths[8 * pixels.itemsize] += 1
+        report.classes.update([source.labels[number]] if source.labels else [])
         same[hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode() + pixels.tobytes()).digest()].append(name)
-        classes.update([source.labels[number]] if source.labels else [])
-        for what in picture.lost:
-            lost[what].append(name)
         if number % max(1, len(source.names) // SHEET_COUNT) == 0:
-            thumbnails.append(_thumbnail(pixels))
-    if not sizes:
-        raise none_readable(source, bad)
-    return Report(
-        name=source.name,
-        sizes=sizes,
-        bad=[str(error) for error in bad],
-        kinds=kinds,
-        depths=depths,
-        duplicates=[names for names in same.values() if len(names) > 1],
-        classes=classes,
-        lost=dict(lost),
-        notes=source.notes,
-        sheet=_sheet(thumbnails),
-    )
+            thumbnails.append(eight_bit(fit_picture(pixels, (SHEET_SIDE, SHEET_SIDE), "crop")))
+    report.duplicates = [names for names in same.values() if len(names) > 1]
+    report.sheet = _sheet(thumbnails)
+    return report
 
 
 def _source(spec: str) -> Source:
@@ -151,14 +123,6 @@ def _source(spec: str) -> Source:
         read=read,
         labels=[images.classes[images.labels[place]] for images, place in places if images.labels is not None] or None,
     )
-
-
-def _tracked(source: Source) -> Iterator[tuple[int, Picture | DataError]]:
-    return enumerate(track(read_all(source), f"checking {source.name}", len(source.names)))
-
-
-def _thumbnail(pixels: np.ndarray) -> np.ndarray:
-    return eight_bit(fit_picture(pixels, (SHEET_SIDE, SHEET_SIDE), "crop"))
 
 
 def _sheet(thumbnails: list[np.ndarray]) -> np.ndarray:

@@ -40,11 +40,10 @@ TIMEOUT_SECONDS = 5.0
 DOWNLOAD_CEILING = 16 << 20
 
 
-def open_pack() -> tuple[Pack, tuple[str, ...]]:
+def open_pack() -> Pack:
     """Return MNIST from the cache, or download it; `DataError` says what to do if neither is possible."""
-    if pack_path(FINGERPRINT).is_file():
-        return Pack(pack_path(FINGERPRINT)), ()
-    return fetch(), ()
+    cached = pack_path(FINGERPRINT)
+    return Pack(cached) if cached.is_file() else fetch()
 
 
 def fetch() -> Pack:

@@ -105,7 +105,7 @@ def pack(source: Source) -> tuple[Pack, tuple[str, ...]]:
     return Pack(pack_path(fingerprint)), tuple(notes)
 
 
-def read_all(source: Source) -> Iterator[Picture | DataError]:
+def _read_all(source: Source) -> Iterator[Picture | DataError]:
     """Decode every picture in order, several at once where that helps; give the error of one that cannot be read."""
 
     def read(number: int) -> Picture | DataError:
@@ -127,11 +127,23 @@ def read_all(source: Source) -> Iterator[Picture | DataError]:
             yield ahead.popleft().result()
 
 
-def none_readable(source: Source, errors: Sequence[DataError]) -> DataError:
-    """Return the error for a source without a readable picture."""
-    if not errors:
-        return DataError(f"{source.name}: holds no pictures" + "".join(f" ({note})" for note in source.notes))
-    return DataError(f"{source.name}: none of {len(errors)} pictures can be read; the first: {errors[0]}")
+def readable(source: Source, doing: str, bad: list[str], lost: dict[str, list[str]]) -> Iterator[tuple[int, Picture]]:
+    """Decode pictures in order and show progress; `DataError` at the end if there was none.
+
+    Those that cannot be read are left out, and their errors added to `bad`. `lost` gets, for each remark on what is
+    unused of a file, the files' names.
+    """
+    for number, picture in enumerate(track(_read_all(source), f"{doing} {source.name}", len(source.names))):
+        if isinstance(picture, DataError):
+            bad.append(str(picture))
+            continue
+        for what in picture.lost:
+            lost[what].append(source.names[number])
+        yield number, picture
+    if not source.names:
+        raise DataError(f"{source.name}: holds no pictures" + "".join(f" ({note})" for note in source.notes))
+    if len(bad) == len(source.names):
+        raise DataError(f"{source.name}: none of {len(bad)} pictures can be read; the first: {bad[0]}")
 
 
 def _write(source: Source) -> tuple[str, list[str]]:
@@ -139,26 +151,19 @@ def _write(source: Source) -> tuple[str, list[str]]:
     _sweep()
     kept: list[int] = []
     kinds: list[tuple[int, int, int, int]] = []
-    bad: list[DataError] = []
+    bad: list[str] = []
     lost: dict[str, list[str]] = defaultdict(list)
     digest = hashlib.sha256()
     unnamed = pack_path(f"{source.key}-{os.getpid()}")
     with whole_file(unnamed) as temporary, temporary.open("wb") as file:
         file.write(MAGIC)
-        for number, picture in enumerate(track(read_all(source), f"packing {source.name}", len(source.names))):
-            if isinstance(picture, DataError):
-                bad.append(picture)
-                continue
+        for number, picture in readable(source, "packing", bad, lost):
             pixels = _without_opaque_alpha(picture.pixels)
             content = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).data
             file.write(content)
             digest.update(content)
             kept.append(number)
             kinds.append((*pixels.shape, pixels.dtype.itemsize))
-            for what in picture.lost:
-                lost[what].append(source.names[number])
-        if not kept:
-            raise none_readable(source, bad)
         index = _index(source, kept, np.array(kinds))
         for name, array in index.items():
             digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
@@ -199,11 +204,11 @@ def _without_opaque_alpha(pixels: np.ndarray) -> np.ndarray:
     return pixels[..., :3] if opaque else pixels
 
 
-def _about_bad(bad: Sequence[DataError], of: int) -> list[str]:
+def _about_bad(bad: Sequence[str], of: int) -> list[str]:
     if not bad:
         return []
     more = [f"... and {len(bad) - NAMED_AT_MOST} more"] if len(bad) > NAMED_AT_MOST else []
-    return [f"{len(bad)} of {of} pictures cannot be read and are left out:", *map(str, bad[:NAMED_AT_MOST]), *more]
+    return [f"{len(bad)} of {of} pictures cannot be read and are left out:", *bad[:NAMED_AT_MOST], *more]
 
 
 def _about_lost(lost: dict[str, list[str]]) -> list[str]:

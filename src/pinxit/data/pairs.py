@@ -13,9 +13,9 @@ import numpy as np
 
 from pinxit.data.pack import NAMED_AT_MOST, Pack, pack, pack_folder, pack_path
 from pinxit.data.render import VOID
-from pinxit.data.sets import Companions, DataSet, ImageSet, Layer, divide, parse_spec
+from pinxit.data.sets import Companions, DataSet, ImageSet, Layer, divide, parse_spec, whole_pack
 from pinxit.data.settings import HOLDOUT
-from pinxit.data.sources import Source, open_source
+from pinxit.data.sources import Source, key_of, open_source
 from pinxit.errors import DataError
 from pinxit.files import write_json
 from pinxit.images import Picture, read_mask
@@ -28,7 +28,7 @@ FOLDERS: dict[Kind, tuple[str, ...]] = {
     "pair": ("pairs", "pair", "targets", "target", "B"),
 }
 OFFICIAL = {"train": "train", "val": "test", "valid": "test", "test": "test"}
-ENDINGS = ("_mask", "_gt", "_label")  # what a stem may end in beside that of its image
+ENDINGS = ("_mask", "_gt", "_label")  # what may follow an image's stem in the stem of its mask or pair
 
 
 def open_pairs(
@@ -59,7 +59,19 @@ def open_pairs(
     fingerprint = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
     write_json(record_path(fingerprint), record)
     whole = _joined(packs, numbers, fingerprint)
-    return divide(whole, base, part, holdout, [*notes, *left_out, *_about_masks(whole)])
+    return divide(whole, base, part, holdout, [*notes, *left_out, *_about_masks(whole.companions)])
+
+
+def open_packed(fingerprint: str, spec: str, holdout: float = HOLDOUT) -> DataSet:
+    """Open a set that was packed before, whatever has become of its source; `spec` is what it was opened by."""
+    joined = record_path(fingerprint).exists()
+    whole = _recorded(fingerprint) if joined else whole_pack(Pack(pack_path(fingerprint)))
+    return divide(whole, *parse_spec(spec), holdout, ())
+
+
+def is_packed(fingerprint: str) -> bool:
+    """Return whether the set of a fingerprint is in the cache."""
+    return pack_path(fingerprint).exists() or record_path(fingerprint).exists()
 
 
 def record_path(fingerprint: str) -> Path:
@@ -67,8 +79,7 @@ def record_path(fingerprint: str) -> Path:
     return pack_folder() / f"{fingerprint}.pairs.json"
 
 
-def open_record(fingerprint: str) -> ImageSet:
-    """Return all pictures of a set that `open_pairs` packed before; `DataError` if its record or packs are damaged."""
+def _recorded(fingerprint: str) -> ImageSet:
     try:
         record = json.loads(record_path(fingerprint).read_text())
         packs = {kind: Pack(pack_path(record[kind]["pack"])) for kind in FOLDERS if kind in record}
@@ -88,14 +99,9 @@ def _joined(packs: Mapping[Kind, Pack], numbers: Mapping[Kind, np.ndarray], fing
 
 
 def _sources(path: Path, mask: str | Path | None, pair: str | Path | None) -> dict[Kind, Source]:
-    """Return the source of each kind."""
     if mask or pair:
-        sources: dict[Kind, Source] = {"image": open_source(path)}
-        if mask:
-            sources["mask"] = _open("mask", Path(mask))
-        if pair:
-            sources["pair"] = _open("pair", Path(pair))
-        return sources
+        places: dict[Kind, str | Path | None] = {"image": path, "mask": mask, "pair": pair}
+        return {kind: _open(kind, Path(place)) for kind, place in places.items() if place}
     source = open_source(path)
     depth, folders = _folders(source)
     if folders:
@@ -109,7 +115,7 @@ def _open(kind: Kind, path: Path) -> Source:
     if kind != "mask":
         return open_source(path)
     source = open_source(path, read_mask)
-    return replace(source, key=_key("mask", source), labels=None)
+    return replace(source, key=key_of("mask", source.key), labels=None)
 
 
 def _folders(source: Source) -> tuple[int, dict[Kind, str]]:
@@ -133,11 +139,7 @@ def _divided(source: Source) -> Source:
     parts = [next((OFFICIAL[folder] for folder in path if folder in OFFICIAL), "") for path in paths]
     if not all(parts):
         return source
-    return replace(source, key=_key("divided", source), parts=parts, labels=None)
-
-
-def _key(what: str, source: Source) -> str:
-    return hashlib.sha256(f"{what} {source.key}".encode()).hexdigest()
+    return replace(source, key=key_of("divided", source.key), parts=parts, labels=None)
 
 
 def _half(source: Source, side: int) -> Source:
@@ -153,35 +155,31 @@ def _half(source: Source, side: int) -> Source:
             )
         return replace(picture, pixels=np.ascontiguousarray(picture.pixels[:, side * high : (side + 1) * high]))
 
-    return replace(source, key=_key(f"half {side}", source), read=read)
+    return replace(source, key=key_of("half", side, source.key), read=read)
 
 
 def _together(packs: Mapping[Kind, Pack]) -> tuple[dict[Kind, np.ndarray], list[str]]:
     """Return the numbers in their packs of the pictures that go together, and remarks on those that do not."""
     images = _stems("image", packs["image"].names, frozenset())
     places = {kind: images if kind == "image" else _stems(kind, packs[kind].names, frozenset(images)) for kind in packs}
-    stems = {stem for found in places.values() for stem in found}
-    lonely = sorted(stem for stem in stems if not all(stem in found for found in places.values()))
-    shapes = {
-        stem: {tuple(packs[kind].shapes[places[kind][stem], :2]) for kind in packs}
-        for stem in images
-        if all(stem in one for one in places.values())
-    }
-    kept = [stem for stem, found in shapes.items() if len(found) == 1]
-    unequal = [stem for stem, found in shapes.items() if len(found) > 1]
+    whole = [stem for stem in images if all(stem in found for found in places.values())]
+    lonely = sorted(set().union(*places.values()).difference(whole))
+    shapes = {stem: {tuple(packs[kind].shapes[places[kind][stem], :2]) for kind in packs} for stem in whole}
+    kept = [stem for stem in whole if len(shapes[stem]) == 1]
+    unequal = [stem for stem in whole if len(shapes[stem]) > 1]
     remarks = [*_about("lack a partner", lonely), *_about("have a partner of another size", unequal)]
     return {kind: np.array([places[kind][stem] for stem in kept], np.int64) for kind in packs}, remarks
 
 
 def _stems(kind: Kind, names: list[str], images: frozenset[str]) -> dict[str, int]:
-    """Return the number of each stem; one that is no image's may end as `ENDINGS` say."""
+    """Return the number of each file by its stem, without one of `ENDINGS` if an image has the rest as its stem."""
     found: dict[str, int] = {}
     for number, name in enumerate(names):
         stem = str(PurePosixPath(name).with_suffix(""))
         if kind != "image" and stem not in images:
             stem = next((stem.removesuffix(end) for end in ENDINGS if stem.removesuffix(end) in images), stem)
         if stem in found:
-            raise DataError(f"{name}: there are two {kind} files of this stem; which of them belongs to the others?")
+            raise DataError(f"{name}: there are two {kind} files of this stem; rename or remove one")
         found[stem] = number
     return found
 
@@ -203,10 +201,9 @@ def _classes(masks: Pack, numbers: np.ndarray) -> tuple[np.ndarray, int]:
     return table, int(np.flatnonzero(used[:VOID])[-1]) + 1
 
 
-def _about_masks(images: ImageSet) -> list[str]:
-    masks, count = images.companions.mask, images.companions.pixel_classes
-    if masks is None:
+def _about_masks(found: Companions) -> list[str]:
+    if found.mask is None or found.mask.table is None:
         return []
-    binary = masks.table is not None and masks.table[VOID] == 1
-    meaning = "0 and 1; 255 in the files is 1" if binary else f"0 to {count - 1}; 255 is void"
-    return [f"masks of {count} classes, {meaning}"]
+    binary = found.mask.table[VOID] == 1
+    meaning = "0 and 1; 255 in the files is 1" if binary else f"0 to {found.pixel_classes - 1}; 255 is void"
+    return [f"masks of {found.pixel_classes} classes, {meaning}"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -36,9 +37,8 @@ class Renderer:
     ) -> None:
         self.pictures, self.size, self.fit, self.channels, self.dtype = pictures, size, fit, channels, dtype
         self.masks = masks
-        shape = (*size, channels)
-        kept = min(len(pictures), CACHE_CEILING // (int(np.prod(shape)) * dtype.itemsize))
-        self._kept = np.empty((kept, *shape), dtype)
+        kept = min(len(pictures), CACHE_CEILING // (math.prod(size) * channels * dtype.itemsize))
+        self._kept = np.empty((kept, *size, channels), dtype)
         self._made = np.zeros(kept, bool)
 
     def rows(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -50,9 +50,7 @@ class Renderer:
         if inside.all():
             rows: np.ndarray = self._kept[numbers]
             return rows
-        return np.stack(
-            [self._kept[number] if number < len(self._kept) else self._render(number) for number in numbers]
-        )
+        return np.stack([self._kept[n] if n < len(self._kept) else self._render(n) for n in numbers])
 
     def _render(self, number: int) -> np.ndarray:
         if self.masks:
@@ -67,22 +65,25 @@ def fit_picture(picture: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndar
     `crop` takes the largest centred part of the right proportions, `pad` puts the whole on black (transparent where
     there is alpha), `stretch` changes the proportions, `patch` takes the middle at its own resolution.
     """
-    if fit == "patch":
-        return patch(picture, size, (0.5, 0.5))
-    if fit == "pad":
-        inner, (top, left) = _inner(picture.shape, size)
-        return _padded(resize(picture, inner), size, (top, left), 0)
-    return resize(picture, size, _crop_box(picture.shape, size) if fit == "crop" else None)
+    return _fitted(picture, size, fit, resize, 0)
 
 
 def fit_mask(mask: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndarray:
     """Return class numbers (H, W, 1) as `fit_picture` places its picture, by the nearest pixel; padding is `VOID`."""
+    return _fitted(mask, size, fit, resize_nearest, VOID)
+
+
+def _fitted(
+    picture: np.ndarray, size: tuple[int, int], fit: Fit, resized: Callable[..., np.ndarray], beside: int
+) -> np.ndarray:
     if fit == "patch":
-        return patch(mask, size, (0.5, 0.5))
+        return patch(picture, size, (0.5, 0.5))
     if fit == "pad":
-        inner, (top, left) = _inner(mask.shape, size)
-        return _padded(resize_nearest(mask, inner), size, (top, left), VOID)
-    return resize_nearest(mask, size, _crop_box(mask.shape, size) if fit == "crop" else None)
+        (high, wide), (top, left) = _inner(picture.shape, size)
+        padded = np.full((*size, picture.shape[2]), beside, picture.dtype)
+        padded[top : top + high, left : left + wide] = resized(picture, (high, wide))
+        return padded
+    return resized(picture, size, _crop_box(picture.shape, size) if fit == "crop" else None)
 
 
 def placement(
@@ -146,13 +147,6 @@ def _inner(shape: Sequence[int], size: tuple[int, int]) -> tuple[tuple[int, int]
     scale = max(height / high, width / wide)
     inner = max(1, round(height / scale)), max(1, round(width / scale))
     return inner, ((high - inner[0]) // 2, (wide - inner[1]) // 2)
-
-
-def _padded(inner: np.ndarray, size: tuple[int, int], corner: tuple[int, int], value: int) -> np.ndarray:
-    padded = np.full((*size, inner.shape[2]), value, inner.dtype)
-    top, left = corner
-    padded[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
-    return padded
 
 
 def _corner(shape: Sequence[int], size: tuple[int, int], place: Sequence[float] | np.ndarray) -> tuple[int, int]:

@@ -49,8 +49,16 @@ class Layer:
         """The type of the rows: uint8, or uint16 if any picture of the pack is."""
         return np.dtype(f"u{self._pack.depths.max()}")
 
-    def rows(self, numbers: np.ndarray, size: tuple[int, int], fit: Fit = "crop") -> np.ndarray:
-        """Return pictures as (n, H, W, channels) at a size, uint8 or uint16 as the set is (16 bit if any of it is)."""
+    def rows(
+        self, numbers: np.ndarray, size: tuple[int, int], fit: Fit = "crop", places: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return pictures as (n, H, W, channels) at a size, uint8 or uint16 as the set is (16 bit if any of it is).
+
+        With `places` (n, 2) in [0, 1), each is the `patch` of its picture there.
+        """
+        if places is not None:
+            cut = (patch(self[number], size, place) for number, place in zip(numbers, places, strict=True))
+            return np.stack([with_channels(with_depth(one, self.dtype), self.channels) for one in cut])
         equal = self._pack.equal
         if equal is not None and equal.shape[1:] == (*size, self.channels) and self.table is None:
             rows: np.ndarray = equal[self._indices[numbers]]
@@ -59,15 +67,6 @@ class Layer:
             masks = self.table is not None
             self._renderers[*size, fit] = Renderer(self, size, fit, self.channels, self.dtype, masks)
         return self._renderers[*size, fit].rows(numbers)
-
-    def patches(self, numbers: np.ndarray, size: int, places: np.ndarray) -> np.ndarray:
-        """Return a square of each picture at its own resolution, (n, size, size, channels), as `rows` otherwise.
-
-        `places` (n, 2) in [0, 1) chooses each position, from top to bottom and from left to right. A smaller picture is
-        continued by its reflections.
-        """
-        cut = (patch(self[number], (size, size), place) for number, place in zip(numbers, places, strict=True))
-        return np.stack([with_channels(with_depth(one, self.dtype), self.channels) for one in cut])
 
     def subset(self, positions: np.ndarray) -> Layer:
         """Return the layer of the pictures at these positions of this one."""
@@ -165,7 +164,7 @@ def open_data(spec: str, holdout: float = HOLDOUT) -> DataSet:
     name, so a picture stays on its side when others come. `DataError` if nothing can be read.
     """
     base, part = parse_spec(spec)
-    opened, notes = mnist.open_pack() if base == mnist.NAME else pack(open_source(Path(base)))
+    opened, notes = (mnist.open_pack(), ()) if base == mnist.NAME else pack(open_source(Path(base)))
     return divide(whole_pack(opened), base, part, holdout, notes)
 
 
@@ -211,8 +210,6 @@ def _summary(whole: ImageSet, name: str, train: ImageSet, rest: ImageSet) -> str
     sizes = f"{least_wide} x {least_high}"
     if (least_high, least_wide) != (most_high, most_wide):
         sizes += f" to {most_wide} x {most_high}"
-    colours = {1: "grey (1 channel)", 3: "colour (3 channels)", 4: "colour with transparency (4 channels)"}[
-        train.channels
-    ]
-    classes = f", {len(train.classes)} classes" if train.classes else ""
-    return f"{name}: {len(train):,} pictures to train on, {len(rest):,} held out; {sizes} pixels, {colours}{classes}"
+    colours = {1: "grey (1 channel)", 3: "colour (3 channels)", 4: "colour with transparency (4 channels)"}
+    kind = colours[train.channels] + (f", {len(train.classes)} classes" if train.classes else "")
+    return f"{name}: {len(train):,} pictures to train on, {len(rest):,} held out; {sizes} pixels, {kind}"

@@ -32,8 +32,8 @@ _BAD_ZIP = (OSError, RuntimeError, EOFError, ValueError, zlib.error, lzma.LZMAEr
 class Source:
     """Pictures that `read(i)` decodes (or refuses with a `DataError`), with their names and perhaps classes and parts.
 
-    `key` changes whenever anything in the source does. `labels` are class names. `parts` says "train" or "test" where
-    the makers of the set did. `notes` names what was skipped. `threads` is how many may usefully read at once.
+    `key` changes whenever anything in the source does. `labels` are class names. `parts` are "train" or "test", if the
+    set has official parts. `notes` names what was skipped. `threads` is how many may usefully read at once.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Source:
         numbers = [number for number, path in enumerate(paths) if path[:-1][depth : depth + 1] == (folder,)]
         return replace(
             self,
-            key=_key(self.key, depth, folder),
+            key=key_of(self.key, depth, folder),
             names=["/".join(paths[number][:depth] + paths[number][depth + 1 :]) for number in numbers],
             read=lambda number: self.read(numbers[number]),
             labels=None,
@@ -76,7 +76,6 @@ def open_source(path: Path, decode: Decode | None = None) -> Source:
 
 def mnist_like(name: str, key: str, pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Source:
     """Return labelled pictures (N, H, W) uint8 in official parts: {"train": (images, labels), "test": ...}."""
-    parts = [part for part, (_, labels) in pairs.items() for _ in labels]
     if any(len(images) != len(labels) for images, labels in pairs.values()):
         raise DataError(f"{name}: every picture needs one label")
     return Source(
@@ -85,7 +84,7 @@ def mnist_like(name: str, key: str, pairs: dict[str, tuple[np.ndarray, np.ndarra
         names=[f"{part}/{number:05d}" for part, (_, labels) in pairs.items() for number in range(len(labels))],
         read=_reader([image[..., None] for images, _ in pairs.values() for image in images]),
         labels=[str(label) for _, labels in pairs.values() for label in labels],
-        parts=parts,
+        parts=[part for part, (_, labels) in pairs.items() for _ in labels],
     )
 
 
@@ -100,7 +99,7 @@ def _folder(folder: Path, decode: Decode) -> Source:
     names = [path.encode(errors="backslashreplace").decode() for path in paths]  # a file name may not be UTF-8
     return Source(
         name=folder.resolve().name,
-        key=_key("folder", str(folder.resolve()), [(path, *_facts(folder / path)) for path in paths]),
+        key=key_of("folder", str(folder.resolve()), [(path, *_facts(folder / path)) for path in paths]),
         names=names,
         read=lambda number: decode(folder / paths[number], names[number]),
         labels=_labels(names),
@@ -136,7 +135,7 @@ def _zip(path: Path, decode: Decode) -> Source:
     wrapped = len(roots) == 1 and all("/" in name for name in names)
     return Source(
         name=path.name,
-        key=_key("zip", str(path.resolve()), _facts(path)),
+        key=key_of("zip", str(path.resolve()), _facts(path)),
         names=names,
         read=read,
         labels=_labels([name.partition("/")[2] for name in names] if wrapped else names),
@@ -177,17 +176,13 @@ def _idx_folder(folder: Path, decode: Decode) -> Source:
                 "name one file to use it alone"
             )
         pairs[part] = idx.load(images, 3), idx.load(labels, 1)
-    key = _key("idx", [(str(path.resolve()), _facts(path)) for path in found])
+    key = key_of("idx", [(str(path.resolve()), _facts(path)) for path in found])
     return mnist_like(folder.resolve().name, key, dict(sorted(pairs.items(), reverse=True)))  # train, then test
 
 
 def _arrays(path: Path, images: np.ndarray, labels: np.ndarray | None) -> Source:
-    if (
-        images.ndim != 4
-        or images.dtype not in (np.uint8, np.uint16)
-        or images.shape[3] not in (1, 3, 4)
-        or 0 in images.shape
-    ):
+    fits = images.ndim == 4 and images.dtype in (np.uint8, np.uint16) and images.shape[3] in (1, 3, 4)
+    if not fits or 0 in images.shape:
         raise DataError(
             f"{path.name}: images are {images.dtype} {images.shape}; "
             "uint8 or uint16 (N, H, W, C) with 1, 3 or 4 channels is needed"
@@ -199,7 +194,7 @@ def _arrays(path: Path, images: np.ndarray, labels: np.ndarray | None) -> Source
         )
     return Source(
         name=path.name,
-        key=_key("array", str(path.resolve()), _facts(path)),
+        key=key_of("array", str(path.resolve()), _facts(path)),
         names=[f"{number:05d}" for number in range(len(images))],
         read=_reader(images),
         labels=None if labels is None else [str(label) for label in labels],
@@ -212,9 +207,8 @@ def _reader(images: Sequence[np.ndarray] | np.ndarray) -> Callable[[int], Pictur
 
 def _pictures_among(found: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
     """Return the names with suffixes of pictures, sorted, and a note about the others."""
-    shown = [
-        name for name in found if not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
-    ]
+    hidden = (".", "__MACOSX")
+    shown = [name for name in found if not any(part.startswith(hidden) for part in PurePosixPath(name).parts)]
     others = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in shown if not _like_picture(name))
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
     return sorted(filter(_like_picture, shown)), (f"skipped, not named like pictures: {kinds}",) if others else ()
@@ -226,8 +220,7 @@ def _like_picture(name: str) -> bool:
 
 def _labels(names: Sequence[str]) -> list[str] | None:
     """Return the first-level folder of each name if every picture lies in one and there are at least two."""
-    folders = [name.partition("/")[0] if "/" in name else None for name in names]
-    labels = [folder for folder in folders if folder is not None]
+    labels = [name.partition("/")[0] for name in names if "/" in name]
     return labels if len(labels) == len(names) and len(set(labels)) > 1 else None
 
 
@@ -255,5 +248,6 @@ def _facts(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _key(*facts: Any) -> str:
+def key_of(*facts: Any) -> str:
+    """Return the key of a source by whatever its pictures depend on."""
     return hashlib.sha256(json.dumps([*facts, reads_deep()]).encode()).hexdigest()

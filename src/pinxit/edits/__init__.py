@@ -8,27 +8,10 @@ from typing import overload
 
 import numpy as np
 
+from pinxit.edits import settings
 from pinxit.edits.adjust import Adjust
 from pinxit.edits.mask import Mask
-from pinxit.edits.settings import (
-    Deblur,
-    Dejpeg,
-    Denoise,
-    DenoiseDCT,
-    DenoisePrior,
-    DenoiseZeroShot,
-    Edit,
-    Enhance,
-    Erase,
-    Inpaint,
-    InpaintPrior,
-    Outpaint,
-    Restore,
-    Stylize,
-    Texture,
-    Upscale,
-    UpscalePrior,
-)
+from pinxit.edits.settings import Edit
 from pinxit.errors import UsageError
 from pinxit.images import Picture, load_picture
 from pinxit.settings import parse_chain
@@ -37,26 +20,26 @@ EDITS: dict[str, type[Edit]] = {
     # White balance, exposure, levels, contrast, gamma and saturation by formulas.
     "adjust": Adjust,
     # Sliding 8 x 8 cosine transforms (Yu and Sapiro, 2011); Zero-shot Noise2Noise (Mansour and Heckel, 2023).
-    "denoise-dct": DenoiseDCT,
-    "denoise-zero-shot": DenoiseZeroShot,
+    "denoise-dct": settings.DenoiseDCT,
+    "denoise-zero-shot": settings.DenoiseZeroShot,
     # The deep image prior (Ulyanov et al., 2018).
-    "denoise-prior": DenoisePrior,
-    "inpaint-prior": InpaintPrior,
-    "upscale-prior": UpscalePrior,
+    "denoise-prior": settings.DenoisePrior,
+    "inpaint-prior": settings.InpaintPrior,
+    "upscale-prior": settings.UpscalePrior,
     # Trained networks, shipped or your own: they keep the size, enlarge, or fill holes; `restore` does any of these.
-    "denoise": Denoise,
-    "deblur": Deblur,
-    "dejpeg": Dejpeg,
-    "upscale": Upscale,
-    "inpaint": Inpaint,
-    "erase": Erase,
-    "outpaint": Outpaint,
-    "restore": Restore,
+    "denoise": settings.Denoise,
+    "deblur": settings.Deblur,
+    "dejpeg": settings.Dejpeg,
+    "upscale": settings.Upscale,
+    "inpaint": settings.Inpaint,
+    "erase": settings.Erase,
+    "outpaint": settings.Outpaint,
+    "restore": settings.Restore,
     # A global tone curve that a network chooses, and the denoiser above.
-    "enhance": Enhance,
+    "enhance": settings.Enhance,
     # Painted by optimisation (Gatys et al., 2016 and 2015); `stylize` also in one pass.
-    "stylize": Stylize,
-    "texture": Texture,
+    "stylize": settings.Stylize,
+    "texture": settings.Texture,
 }
 """The edits by the names that `pinxit edit` takes."""
 

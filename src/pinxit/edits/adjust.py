@@ -24,18 +24,14 @@ class Adjust(Edit):
     """
 
     balance: Literal["none", "grey-world"] = Field(
-        "none",
-        description="White balance; grey-world equalises mean red, green and blue light (Buchsbaum, 1980).",
+        "none", description="White balance; grey-world equalises mean red, green and blue light (Buchsbaum, 1980)."
     )
     temperature: float = Field(
         0.0, ge=-1, le=1, description="Warmer above 0: red light times 2^t and blue light times 2^-t; cooler below."
     )
     exposure: float = Field(0.0, ge=-8, le=8, description="Exposure in stops: each doubles the light.")
     levels: float | None = Field(
-        None,
-        ge=0,
-        lt=50,
-        description="Stretch to black and white, clipping this percentage of values at either end.",
+        None, ge=0, lt=50, description="Stretch to black and white, clipping this percentage of values at either end."
     )
     contrast: float = Field(1.0, ge=0, le=8, description="Factor on the distance from middle grey.")
     gamma: float = Field(1.0, ge=0.1, le=10, description="Values to the power 1 / gamma: lighter above 1.")

@@ -96,7 +96,6 @@ def _check(picture: Picture, chain: Sequence[Edit | Bound], mask: np.ndarray | N
 
 
 def _check_untouched(before: np.ndarray, after: np.ndarray, touched: np.ndarray, chain: Sequence[Edit | Bound]) -> None:
-    """Raise if a pixel changed outside the mask."""
     if not touched.all() and (~touched & (before != after).any(axis=2)).any():
         names = ", ".join(type(step).__name__ for step in chain)
         raise BrokenEditError(f"{names}: pixels changed outside the mask; nothing is kept")
@@ -134,7 +133,6 @@ def _filled(colours: np.ndarray, hidden: np.ndarray) -> np.ndarray:
 
 
 def _padded(plane: np.ndarray, padding: Padding) -> np.ndarray:
-    """Return (H, W, ...) with its edges repeated over the padding."""
     return np.pad(plane, (*padding, *((0, 0),) * (plane.ndim - 2)), mode="edge")
 
 
@@ -174,10 +172,8 @@ class _Pass:
         after, scale = np.empty(self._shape(picture), self.depth), self.bound.scale
         tiles = list(cut(picture, self._side(picture), self.bound.stride))
         for tile in track(tiles, f"{self.name}: tile", len(tiles)):
-            if self._untouched(tile):
-                tile.of(after, scale)[:] = self._unchanged(tile)
-            else:
-                tile.of(after, scale)[:] = self._blend(tile, self._run(tile, picture))
+            same = self._untouched(tile)
+            tile.of(after, scale)[:] = self._unchanged(tile) if same else self._blend(tile, self._run(tile, picture))
         return after
 
     @torch.no_grad()
@@ -189,11 +185,9 @@ class _Pass:
 
     @cached_property
     def _prepared(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """The picture and the mask that the edit is given."""
         return self.bound.prepared(self.before, self.mask)
 
     def _inputs(self, part: Box) -> tuple[Tensor, Tensor | None]:
-        """Return this part of the picture and of the mask as tensors for the edit."""
         colours, weights = self._prepared
         image = torch.from_numpy(np.moveaxis(unit(part.of(colours)), 2, 0)).contiguous().to(self.device)
         mask = None if weights is None else torch.from_numpy(part.of(weights)[None].astype(np.float32))
@@ -242,8 +236,8 @@ class _Pass:
     def _weight(self, part: Box) -> Tensor:
         if self.mask is None:
             return torch.tensor(self.strength, dtype=torch.float32)
-        weight, scale = torch.from_numpy(part.of(self.mask).astype(np.float32)), self.bound.scale
-        return self.strength * weight.repeat_interleave(scale, 0).repeat_interleave(scale, 1)[..., None]
+        weight = _repeated(part.of(self.mask).astype(np.float32), self.bound.scale)
+        return self.strength * torch.from_numpy(weight)[..., None]
 
     def _side(self, picture: Box) -> int:
         """Return the side of tiles; without a limit, small pictures need no measurement."""

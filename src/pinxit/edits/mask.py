@@ -17,7 +17,6 @@ TOP = {np.dtype(kind): top for kind, top in ((np.uint8, 255), (np.uint16, 65535)
 
 
 def _corners(value: Any) -> Any:
-    """Return the four numbers of a box from text."""
     return value.split(",") if isinstance(value, str) else value
 
 
@@ -26,15 +25,9 @@ def _colour(text: str) -> str:
     return text
 
 
-_Box = Annotated[
-    tuple[
-        Annotated[int, Field(ge=0)],
-        Annotated[int, Field(ge=0)],
-        Annotated[int, Field(ge=1)],
-        Annotated[int, Field(ge=1)],
-    ],
-    BeforeValidator(_corners),
-]
+_Start = Annotated[int, Field(ge=0)]
+_Side = Annotated[int, Field(ge=1)]
+_Box = Annotated[tuple[_Start, _Start, _Side, _Side], BeforeValidator(_corners)]
 
 
 class Mask(Settings):
@@ -45,10 +38,7 @@ class Mask(Settings):
         None, description="Change pixels of this colour: a name, or #rrggbb."
     )
     tolerance: float = Field(
-        0.1,
-        ge=0,
-        le=1,
-        description="How far red, green and blue may each differ from --colour, in units of the image range.",
+        0.1, ge=0, le=1, description="How far each channel may differ from --colour, in units of the image range."
     )
     brightness: Annotated[Range, within(0, 1)] | None = Field(
         None, description="Change pixels of this BT.709 luma: low..high, in units of the image range."
@@ -64,11 +54,8 @@ class Mask(Settings):
         (H, W) of bool or of float in [0, 1]. `UsageError` if its size is another.
         """
         size = picture.pixels.shape[:2]
-        chosen = [
-            way
-            for way in (self._masked(mask), self._boxed(size), self._coloured(picture), self._lit(picture))
-            if way is not None
-        ]
+        ways = self._masked(mask), self._boxed(size), self._coloured(picture), self._lit(picture)
+        chosen = [way for way in ways if way is not None]
         if not chosen:
             if self.invert or self.grow or self.feather:
                 raise UsageError("--invert, --grow and --feather need a mask: --mask, --box, --colour or --brightness")

@@ -8,10 +8,11 @@ over the picture, reduced if it is large. With these known, tiles are plain conv
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -21,10 +22,10 @@ from pinxit import hardware
 from pinxit.colour import BT709, luma, pixel_luma
 from pinxit.edits.bound import Bound
 from pinxit.edits.mask import unit
-from pinxit.edits.runners import Inputs, OnnxRunner, Runner, runner_of
+from pinxit.edits.runners import OnnxRunner, runner_of
 from pinxit.edits.tiles import Box, cut
 from pinxit.errors import UsageError
-from pinxit.images import load_image, scaled
+from pinxit.images import scaled
 from pinxit.models import chosen
 from pinxit.nets.stylizer import (
     STRIDE,
@@ -78,30 +79,40 @@ class Style:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleRunner(Runner):
-    """A runner that paints. It takes three channels: the picture's, or its luma if the colours are kept."""
+class OnePass(Bound):
+    """A picture painted in one pass, by `rows`. Grey stays grey, and colours stay if they are kept."""
 
-    style: Style = Style()
-    channels = 3
+    style: Style
+    weights: Mapping[str, str] = field(default_factory=dict)
+    inputs: ClassVar[Collection[str]] = ()
+    """What the network takes beside the picture: nothing, or style and strength."""
+
+    @abstractmethod
+    def rows(self, images: Tensor) -> Tensor:
+        """Return pictures (N, 3, H, W) painted, of the same size."""
 
     def given(self, images: Tensor) -> Tensor:
-        """Return what the network takes for pictures (N, 1 or 3, H, W)."""
+        """Return what the network takes for pictures (N, 1 or 3, H, W): their luma three times if colours are kept."""
         shown = luma(images, BT709) if self.style.keep_colours else images
         return shown.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
-    def for_picture(self, pixels: np.ndarray) -> StyleRunner:
-        """Return the runner with what it must know of the whole picture (H, W, C) before tiles are run."""
-        return self
+    def at_strength(self, strength: float) -> tuple[Bound, float]:
+        """Return the edit at this strength if the network takes one: then nothing is left to blend in."""
+        if "strength" not in self.inputs:
+            return self, strength
+        return replace(self, style=replace(self.style, strength=strength)), float(strength > 0)
 
-    def bytes_for(self, size: tuple[int, int]) -> int:
-        """Return the memory of a run on a whole picture of `size` = (H, W), in bytes."""
-        pixels = [size, *(picture.shape[:2] for picture in self.style.resized(size))]
-        return self.bytes_per_pixel * max(map(math.prod, pixels))
+    def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the picture painted, in [0, 1]."""
+        painted = self.rows(self.given(image[None]))[0].float().clamp(0, 1)
+        if len(image) == 1:
+            return luma(painted, BT709)
+        return relit(image, luma(painted, BT709)) if self.style.keep_colours else painted
 
 
 @dataclass(frozen=True, kw_only=True)
-class TorchStyle(StyleRunner):
-    """A runner in torch."""
+class TorchStyle(OnePass):
+    """A network in torch."""
 
     hardware: hardware.Hardware
     stride = STRIDE
@@ -128,12 +139,12 @@ class TorchOneStyle(TorchStyle):
         return self.painter.radius
 
     def for_picture(self, pixels: np.ndarray) -> TorchOneStyle:
-        """Return the runner with the statistics of this picture."""
+        """Return the edit with the statistics of this picture."""
         small = reduced(pixels, MEASURED)
         painted = replace(self, known=()).painted(self.planes(small))
         return replace(self, known=painted.statistics, whole=painted.image if small is pixels else None)
 
-    def rows(self, images: Tensor, inputs: Inputs) -> Tensor:
+    def rows(self, images: Tensor) -> Tensor:
         """Return pictures painted, or the whole one if it is known already."""
         if self.whole is None or self.whole.shape[-2:] != images.shape[-2:]:
             return self.painted(images).image
@@ -166,11 +177,11 @@ class TorchAnyStyle(TorchStyle):
         return self.decoder.radius
 
     def for_picture(self, pixels: np.ndarray) -> TorchAnyStyle:
-        """Return the runner with the statistics of this picture, and those that it is to have."""
+        """Return the edit with the statistics of this picture, and those that it is to have."""
         own = self.gathered(pixels)
         return replace(self, own=own, wanted=toward(own, self.of_styles(pixels, own), self.style.strength))
 
-    def rows(self, images: Tensor, inputs: Inputs) -> Tensor:
+    def rows(self, images: Tensor) -> Tensor:
         """Return pictures painted."""
         with torch.no_grad(), self.hardware.autocast():
             painted = self.decoder(self.encoder(images), self.own, self.wanted)
@@ -207,68 +218,28 @@ class TorchAnyStyle(TorchStyle):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnnxStyle(StyleRunner):
+class OnnxStyle(OnePass):
     """A file of `pinxit export`. It needs the whole picture, and a style unless it has learned its own."""
 
     onnx: OnnxRunner
 
     @property
-    def inputs(self) -> frozenset[str]:  # type: ignore[override]
+    def inputs(self) -> Collection[str]:  # type: ignore[override]
         """Whether the file takes a style and a strength."""
-        return frozenset(self.onnx.inputs)
-
-    @property
-    def bytes_per_pixel(self) -> int:  # type: ignore[override]
-        """What the file says of itself."""
-        return self.onnx.bytes_per_pixel
-
-    def rows(self, images: Tensor, inputs: Inputs) -> Tensor:
-        """Return the whole picture painted."""
-        if "style" in self.inputs:
-            (picture,) = self.style.resized(images.shape[2:])
-            shown = self.style.matched(picture, statistics(padded(images)))
-            inputs = {"style": unit(shown), "strength": self.style.strength}
-        return self.onnx.rows(images, inputs)
-
-
-@dataclass(frozen=True, kw_only=True)
-class OnePass(Bound):
-    """A picture painted in one pass. Grey stays grey, and colours stay if they are kept."""
-
-    runner: StyleRunner
-    weights: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def radius(self) -> int | None:  # type: ignore[override]
-        """The reach of the network; None if it needs the whole picture."""
-        return self.runner.radius
-
-    @property
-    def stride(self) -> int:  # type: ignore[override]
-        """That of the network."""
-        return self.runner.stride
+        return self.onnx.inputs
 
     def bytes_for(self, size: tuple[int, int]) -> int:
-        """Return the memory of a run, in bytes."""
-        return self.runner.bytes_for(size)
+        """Return the memory of a run on a picture, or on a style that is larger, in bytes."""
+        pixels = [size, *(picture.shape[:2] for picture in self.style.resized(size))]
+        return self.onnx.bytes_per_pixel * max(map(math.prod, pixels))
 
-    def at_strength(self, strength: float) -> tuple[Bound, float]:
-        """Return the edit at this strength if the network takes one: then nothing is left to blend in."""
-        if "strength" not in self.runner.inputs:
-            return self, strength
-        runner = replace(self.runner, style=replace(self.runner.style, strength=strength))
-        return replace(self, runner=runner), float(strength > 0)
-
-    def for_picture(self, pixels: np.ndarray) -> OnePass:
-        """Return the edit with the statistics of this picture."""
-        return replace(self, runner=self.runner.for_picture(pixels))
-
-    def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the picture painted, in [0, 1]."""
-        painted = self.runner.rows(self.runner.given(image[None]), {})[0].float().clamp(0, 1)
-        if len(image) == 1:
-            return luma(painted, BT709)
-        return relit(image, luma(painted, BT709)) if self.runner.style.keep_colours else painted
+    def rows(self, images: Tensor) -> Tensor:
+        """Return the whole picture painted."""
+        if "style" not in self.inputs:
+            return self.onnx.rows(images, {})
+        (picture,) = self.style.resized(images.shape[2:])
+        shown = self.style.matched(picture, statistics(padded(images)))
+        return self.onnx.rows(images, {"style": unit(shown), "strength": self.style.strength})
 
 
 def one_pass(model: Path | None, style: Style, device: str, runtime: str) -> OnePass:
@@ -277,32 +248,28 @@ def one_pass(model: Path | None, style: Style, device: str, runtime: str) -> One
     `DataError` if the file holds no such model, `UsageError` if it needs a style, or has its own and is given another.
     """
 
-    def in_torch(objective: OneStyle | AnyStyle) -> StyleRunner:
+    place, weights = chosen("style-any-v2", model)
+
+    def in_torch(objective: OneStyle | AnyStyle) -> OnePass:
         computing = hardware.choose(device)
         network = next(objective.networks[name] for name in objective.model)
         network.to(computing.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if isinstance(network, TransformNet):
-            return TorchOneStyle(style=style, hardware=computing, painter=network)
+            return TorchOneStyle(style=style, weights=weights, hardware=computing, painter=network)
         encoder, decoder = style_encoder(computing.device), cast(StyleDecoder, network)
-        return TorchAnyStyle(style=style, hardware=computing, encoder=encoder, decoder=decoder)
+        return TorchAnyStyle(style=style, weights=weights, hardware=computing, encoder=encoder, decoder=decoder)
 
-    def in_onnx(exported: Model) -> StyleRunner:
+    def in_onnx(exported: Model) -> OnePass:
         if len(style.pictures) > 1:
             raise UsageError(f"{exported.path.name}: an exported network paints in one style; torch blends several")
-        return OnnxStyle(style=style, onnx=OnnxRunner(exported))
+        return OnnxStyle(style=style, weights=weights, onnx=OnnxRunner(exported))
 
-    place, weights = chosen("style-any-v2", model)
-    runner = runner_of(place, "style", runtime, in_torch, in_onnx)
-    if "style" in runner.inputs and not style.pictures:
+    edit = runner_of(place, "style", runtime, in_torch, in_onnx)
+    if "style" in edit.inputs and not style.pictures:
         raise UsageError("in which style? --style names a picture")
-    if style.pictures and "style" not in runner.inputs:
+    if style.pictures and "style" not in edit.inputs:
         raise UsageError(f"{model} has learned one style; leave --style out")
-    return OnePass(runner=runner, weights=weights)
-
-
-def read_styles(paths: Sequence[Path]) -> list[np.ndarray]:
-    """Return the colours of pictures, (h, w, C); `DataError` if one cannot be read."""
-    return [load_image(path)[..., :3] for path in paths]
+    return edit
 
 
 def inside(part: Tensor, box: Box, whole: Tensor) -> Tensor:

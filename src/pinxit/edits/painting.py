@@ -295,15 +295,14 @@ class Painting(Objective):
         return self.contents[key]
 
 
-def target_of(style: Summary, now: Summary, smooth_unit: float, **content: object) -> Target:
-    """Return the target of a canvas that is to go from one summary to a style's."""
+def target_of(style: Summary, now: Summary, smooth_unit: float) -> Target:
+    """Return the target of a canvas that is to go from one summary to a style's, of whatever content."""
     units = tuple(
         square(about_means(there - one, there)) + FLOOR * square(about_means(there, there))
         for one, there in zip(now.grams, style.grams, strict=True)
     )
     strange = style.variance + now.variance + (style.mean - now.mean).square()
-    target = Target(style.grams, units, smooth_unit, content_unit=strange.mean().item() + 1e-8)
-    return replace(target, **content)  # type: ignore[arg-type]
+    return Target(style.grams, units, smooth_unit, content_unit=strange.mean().item() + 1e-8)
 
 
 def paint(painting: Painting, batch: Batch, steps: int, hardware: Hardware) -> Tensor:

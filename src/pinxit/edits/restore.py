@@ -1,8 +1,9 @@
-"""Networks that restore, enlarge and fill holes: what their edits bind.
+"""Networks that restore, enlarge, fill holes and brighten: what their edits bind.
 
 `Restored` runs one network. `Fill` fills holes with it: the network bridges narrow holes only, so the inside of a wide
 hole is filled first in the picture at half the size, by the same method, and the network fills the rim. `Faithful`
 brings an enlarged picture back to what it was enlarged from, and `disagreement` maps what still departs from it.
+`Enhanced` brightens by a tone curve that a network chooses.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from pinxit.edits.runners import Inputs, OnnxRunner, Runner, runner_of
 from pinxit.edits.tiles import SIDE, Box, cut
 from pinxit.errors import UsageError
 from pinxit.images import Picture, resize
-from pinxit.models import chosen
+from pinxit.models import chosen, is_exported
+from pinxit.nets.curve import SIDE as BANDS
+from pinxit.nets.curve import CurveNet, lightened
 from pinxit.objectives.restoration import Restoration
 
 RIM = 8  # pixels from what is known; best of 4 to 24 in our trials, where holes filled in one go turned grey
@@ -76,11 +79,13 @@ def restorer(
     place: Path, device: str, runtime: str, *, weights: Mapping[str, str] = Bound.weights, sigma: float | None = None
 ) -> Restored:
     """Return the edit by a run of `pinxit train restore`, its weights or its export."""
-
-    def in_torch(objective: Restoration) -> Runner:
-        return TorchRestorer(objective, device)
-
-    return Restored(runner_of(place, "restore", runtime, in_torch, OnnxRunner), weights, sigma)
+    exported = runtime == "onnx" or is_exported(place)  # then any network from pictures to pictures will do
+    runner: Runner = runner_of(
+        place, None if exported else "restore", runtime, lambda found: TorchRestorer(found, device), OnnxRunner
+    )
+    if "style" in runner.inputs:
+        raise UsageError(f"{place}: paints in styles; `pinxit edit stylize` runs it")
+    return Restored(runner, weights, sigma)
 
 
 def chosen_restorer(
@@ -213,3 +218,68 @@ def heat(values: np.ndarray) -> np.ndarray:
 
     colours: np.ndarray = colormaps["inferno"](values / HOTTEST, bytes=True)[..., :3]
     return colours
+
+
+class TorchCurve(Runner):
+    """A trained curve in torch. With the curve of the whole picture known, each pixel is edited by itself."""
+
+    radius = 0
+
+    def __init__(self, network: CurveNet, curve: Tensor | None = None) -> None:
+        self.network, self.curve = network, curve
+
+    def for_picture(self, pixels: np.ndarray) -> TorchCurve:
+        """Return the runner with the curve of this picture."""
+        device = next(self.network.parameters()).device
+        return TorchCurve(self.network, self.network(bands(pixels).to(device)))
+
+    def rows(self, images: Tensor, inputs: Inputs) -> Tensor:
+        """Return pictures brightened, not clipped."""
+        return lightened(images, self.network(images) if self.curve is None else self.curve)
+
+
+class Enhanced(Bound):
+    """A picture brightened by one curve for the whole of it, and then, if there is a denoiser, denoised.
+
+    A runner that needs the whole picture brightens it in `prepared`; tiles are then only denoised.
+    """
+
+    def __init__(self, curve: Runner, denoiser: Bound | None, weights: Mapping[str, str], memory: int | None) -> None:
+        self.curve, self.denoiser, self.weights, self.memory = curve, denoiser, weights, memory
+        self.radius, self.stride = (denoiser.radius, denoiser.stride) if denoiser else (0, 1)
+        self.bytes_per_pixel = denoiser.bytes_per_pixel if denoiser else 0
+
+    def for_picture(self, pixels: np.ndarray) -> Enhanced:
+        """Return the edit with the curve of this picture."""
+        return Enhanced(self.curve.for_picture(pixels), self.denoiser, self.weights, self.memory)
+
+    def prepared(self, pixels: np.ndarray, area: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the picture, brightened if that is only possible as a whole."""
+        if self.curve.radius is not None:
+            return pixels, area
+        return edit_picture(Picture(sixteen_bit(pixels)), [Restored(self.curve)], memory=self.memory).pixels, area
+
+    def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the picture brightened and denoised; it is clipped in between, as the denoiser expects it."""
+        light = image.clone() if self.curve.radius is None else self.curve.run(image, {})
+        return light if self.denoiser is None else self.denoiser.run(light, mask)
+
+
+def enhancer(model: Path | None, denoise: bool, device: str, memory: int | None, runtime: str) -> Enhanced:
+    """Return the edit by the shipped curve, or by a model in its place, and the shipped denoiser if asked for."""
+    place, weights = chosen("light-v1", model)
+    denoiser = chosen_restorer("denoise-v2", None, device, runtime) if denoise else None
+    where = hardware.choose(device).device
+    curve: Runner = runner_of(place, "enhance", runtime, lambda found: TorchCurve(found.curve.to(where)), OnnxRunner)
+    return Enhanced(curve, denoiser, {**weights, **(denoiser.weights if denoiser else {})}, memory)
+
+
+def bands(pixels: np.ndarray) -> Tensor:
+    """Return the means of `BANDS` bands of rows of a picture (H, W, C) as float32 (1, C, BANDS, W).
+
+    `averaged` of these equals that of the picture, which so is never held as floats as a whole.
+    """
+    high = len(pixels)
+    edges = [(band * high // BANDS, -(-(band + 1) * high // BANDS)) for band in range(BANDS)]
+    means = np.stack([unit(pixels[top:bottom]).mean(axis=0) for top, bottom in edges])
+    return torch.from_numpy(means).permute(2, 0, 1)[None]

@@ -92,13 +92,13 @@ class OnnxRunner(Runner):
         return torch.from_numpy(edited).movedim(3, 1)
 
 
-R = TypeVar("R", bound=Runner)
+R = TypeVar("R")
 
 
 def runner_of(
-    place: Path, kind: str, by: str, in_torch: Callable[[Any], R], in_onnx: Callable[[runtime.Model], R]
+    place: Path, kind: str | None, by: str, in_torch: Callable[[Any], R], in_onnx: Callable[[runtime.Model], R]
 ) -> R:
-    """Return the runner of a model of one kind, at a place as `models.load` takes it.
+    """Return the runner of a model of one kind, or of any if that is None, at a place as `models.load` takes it.
 
     `by` is "torch" or "onnx": for onnx, a run or its weights are exported first, once. An exported file is always run
     by onnxruntime. `in_torch` makes a runner of the trained objective, `in_onnx` of an exported model.
@@ -107,7 +107,7 @@ def runner_of(
         from pinxit.exporting import cached
 
         place = cached(place)
-    model = models.load(place, kind)
+    model = models.load(place, *filter(None, [kind]))
     if model.exported is None:
         return in_torch(model.objective)
     say(f"{place.name}: run by onnxruntime on the processor")

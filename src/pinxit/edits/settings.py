@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from pinxit.edits.bound import Bound
+from pinxit.edits.bound import Bound, Padding
 from pinxit.errors import UsageError
+from pinxit.images import load_image
 from pinxit.runtime import STROKES
 from pinxit.settings import Settings
-
-if TYPE_CHECKING:
-    from pinxit.edits.restore import Restored
 
 Runtime = Literal["torch", "onnx"]
 
@@ -47,14 +45,15 @@ class Networked(Edit):
 
 # Networks that restore, enlarge or fill holes.
 
-MODEL = "A run of `pinxit train restore`, its weights, or its export (.onnx), instead of the network that ships."
-SIGMA = "Standard deviation of the noise, in units of the image range; estimated by the network if omitted."
+OWN = "A run of `pinxit train {}`, its weights, or its export (.onnx)"
+MODEL = f"{OWN.format('restore')}, instead of the network that ships."
+SIGMA = "Standard deviation of the noise, in units of the image range; estimated if omitted."
 
 
 class Restore(Networked):
     """Undo what your own network was trained to undo, by `pinxit train restore`."""
 
-    model: Path = Field(description="A run of `pinxit train restore`, its weights, or its export (.onnx).")
+    model: Path = Field(description=f"{OWN.format('restore')}.")
     sigma: float | None = Field(None, ge=0, le=1, description=SIGMA)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
@@ -81,10 +80,7 @@ class Denoise(Repair):
     """Remove noise with a network trained on photographs. It estimates how strong the noise is."""
 
     network = "denoise-v2"
-    free: bool = Field(
-        False,
-        description="Use the network trained only on pictures that anyone may use for any purpose; slightly weaker.",
-    )
+    free: bool = Field(False, description="Use the network trained only on pictures free for any use; slightly weaker.")
     sigma: float | None = Field(None, ge=0, le=1, description=SIGMA)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
@@ -113,11 +109,7 @@ class Upscale(Networked):
     networks: ClassVar[Mapping[int, str]] = {2: "upscale-x2-v1", 4: "upscale-x4-v2"}
     scale: int = Field(2, ge=2, le=8, description="How many times wider and higher; 2 or 4 unless --model is given.")
     fidelity: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Consistency with the input: at 1 the result, reduced again, matches the input; at 0 the network's "
-        "output is left as it is.",
+        0.0, ge=0, le=1, description="Consistency with the input: at 1 the result, reduced again, matches it."
     )
     model: Path | None = Field(None, description=MODEL)
 
@@ -137,14 +129,15 @@ class Inpaint(Networked):
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network."""
-        from pinxit.edits.restore import Fill
+        return self._fill(device, memory)
 
-        return Fill(self._restorer(device), device, memory)
+    def _fill(
+        self, device: str, memory: int | None, margin: float = 0.0, fade: float = 0.0, padding: Padding = Bound.padding
+    ) -> Bound:
+        from pinxit.edits.restore import Fill, chosen_restorer
 
-    def _restorer(self, device: str) -> Restored:
-        from pinxit.edits.restore import chosen_restorer
-
-        return chosen_restorer("inpaint-v2", self.model, device, self.runtime, holes=True)
+        restorer = chosen_restorer("inpaint-v2", self.model, device, self.runtime, holes=True)
+        return Fill(restorer, device, memory, margin=margin, fade=fade, padding=padding)
 
 
 class Erase(Inpaint):
@@ -155,9 +148,7 @@ class Erase(Inpaint):
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network."""
-        from pinxit.edits.restore import Fill
-
-        return Fill(self._restorer(device), device, memory, margin=self.margin, fade=self.fade)
+        return self._fill(device, memory, self.margin, self.fade)
 
 
 class Outpaint(Inpaint):
@@ -171,29 +162,22 @@ class Outpaint(Inpaint):
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network; `UsageError` if no pixels are to be added."""
-        from pinxit.edits.restore import Fill
-
-        top, bottom, left, right = (
-            self.pixels if side is None else side for side in (self.top, self.bottom, self.left, self.right)
-        )
+        sides = self.top, self.bottom, self.left, self.right
+        top, bottom, left, right = (self.pixels if side is None else side for side in sides)
         if not (top or bottom or left or right):
             raise UsageError("no pixels to add: give --pixels for every side, or --left, --right, --top or --bottom")
-        return Fill(self._restorer(device), device, memory, padding=((top, bottom), (left, right)))
+        return self._fill(device, memory, padding=((top, bottom), (left, right)))
 
 
 class Enhance(Networked):
     """Brighten a picture that is too dark, by one tone curve for the whole of it. Others hardly change."""
 
     denoise: bool = Field(True, description="Then remove the noise that brightening reveals, as `denoise` does.")
-    model: Path | None = Field(
-        None,
-        description="A run of `pinxit train enhance`, its weights, or its export (.onnx), instead of the network that "
-        "ships.",
-    )
+    model: Path | None = Field(None, description=MODEL.replace("restore", "enhance"))
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the networks."""
-        from pinxit.edits.light import enhancer
+        from pinxit.edits.restore import enhancer
 
         return enhancer(self.model, self.denoise, device, memory, self.runtime)
 
@@ -241,15 +225,8 @@ class Stylize(Optimised, Networked):
         "in one pass, whose networks cannot paint large strokes.",
     )
     keep_colours: bool = Field(False, description="Change the lightness only and keep the colours.")
-    quick: bool = Field(
-        False,
-        description="Paint in one pass with the network that ships with pinxit: colours and fine strokes.",
-    )
-    model: Path | None = Field(
-        None,
-        description="Paint in one pass with a run of `pinxit train style`, its weights, or its export (.onnx), instead "
-        "of optimising.",
-    )
+    quick: bool = Field(False, description="Paint in one pass with the network that ships: colours and fine strokes.")
+    model: Path | None = Field(None, description=f"{OWN.format('style')}, to paint in one pass instead of optimising.")
 
     @property
     def strokes(self) -> float:
@@ -262,9 +239,10 @@ class Stylize(Optimised, Networked):
             raise UsageError(f"--blend has {len(self.blend)} shares for {len(self.style)} styles: give one each")
         shares = self.blend or (1.0,) * len(self.style)
         if self.quick or self.model:
-            from pinxit.edits.one_pass import Style, one_pass, read_styles
+            from pinxit.edits.one_pass import Style, one_pass
 
-            style = Style(read_styles(self.style), shares, self.strokes, keep_colours=self.keep_colours)
+            pictures = [load_image(path)[..., :3] for path in self.style]
+            style = Style(pictures, shares, self.strokes, keep_colours=self.keep_colours)
             return one_pass(self.model, style, device, self.runtime)
         if self.runtime != "torch":
             raise UsageError("--runtime onnx runs networks that paint in one pass: add --quick or --model")
@@ -306,13 +284,7 @@ class Texture(Optimised):
 class DenoiseDCT(Edit):
     """Remove noise by thresholding sliding 8 x 8 cosine transforms: fast, and without any network."""
 
-    sigma: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        description="Standard deviation of the noise, in units of the image range; estimated from the picture if "
-        "omitted.",
-    )
+    sigma: float | None = Field(None, ge=0, le=1, description=SIGMA)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Return the edit; there is nothing to load."""
@@ -340,38 +312,29 @@ class DenoiseZeroShot(Edit):
 class DeepPrior(Edit):
     """Base of edits by a deep image prior."""
 
+    holes: ClassVar[bool] = False
     max_steps: int = Field(3000, ge=1, le=100_000, description="Most training steps; it stops early once it settles.")
     channels: int = Field(32, ge=1, le=1024, description="Width of the network.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random numbers.")
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Return the edit; there is nothing to load."""
+        from pinxit.edits.single import FittedPrior
+
+        return FittedPrior(self.max_steps, self.channels, self.seed, device, getattr(self, "scale", 1), self.holes)
 
 
 class DenoisePrior(DeepPrior):
     """Remove noise with a network that is fitted to the picture and stopped before it learns the noise (slow)."""
 
-    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
-        """Return the edit; there is nothing to load."""
-        from pinxit.edits.single import FittedPrior
-
-        return FittedPrior(self.max_steps, self.channels, self.seed, device)
-
 
 class InpaintPrior(DeepPrior):
     """Fill what the mask covers with a network that is fitted to the rest of the picture (slow)."""
 
-    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
-        """Return the edit; there is nothing to load."""
-        from pinxit.edits.single import FittedPrior
-
-        return FittedPrior(self.max_steps, self.channels, self.seed, device, holes=True)
+    holes = True
 
 
 class UpscalePrior(DeepPrior):
     """Enlarge with a network that is fitted until its output, reduced again, matches the picture (slow)."""
 
     scale: Literal[2, 3, 4, 8] = Field(2, description="How many times wider and higher.")
-
-    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
-        """Return the edit; there is nothing to load."""
-        from pinxit.edits.single import FittedPrior
-
-        return FittedPrior(self.max_steps, self.channels, self.seed, device, scale=self.scale)

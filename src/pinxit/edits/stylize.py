@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,7 +87,10 @@ class Stylized(OptimisedPicture):
             where = None if mask is None else F.interpolate(mask[None], size, mode="area")
             tones, styles = self._tones(content, size)
             extractor = TiledExtractor(self.network, size, where)
-            target = self._target(extractor, tones, styles, self._range(tones, content))
+            target = self._target(extractor, tones, styles)
+            if self._keeps(content):  # luma in whose range every colour stays in [0, 1]
+                low, high = content.amin(1, keepdim=True), content.amax(1, keepdim=True)
+                target = replace(target, least=tones - low, most=tones + 1 - high)
             canvas = self.paint(self._first(canvas, last, tones, target, where), extractor, target, where)
             last = tones
             yield resized(self._coloured(canvas, content), full)[0].clamp(0, 1)
@@ -101,16 +104,12 @@ class Stylized(OptimisedPicture):
         first = first if target.least is None else first.clamp_(target.least, target.most)
         return first if mask is None else torch.where(mask > 0, first, tones)
 
-    def _target(
-        self, extractor: TiledExtractor, tones: Tensor, styles: Sequence[Tensor], limits: Mapping[str, Tensor]
-    ) -> Target:
+    def _target(self, extractor: TiledExtractor, tones: Tensor, styles: Sequence[Tensor]) -> Target:
         summaries = [self.summary(TiledExtractor(self.network, (s.shape[2], s.shape[3])), s) for s in styles]
         theirs = mixed([total_variation(style) for style in styles], self.shares)
         roughness = max(total_variation(tones).item(), theirs.item())
-        return target_of(
-            self._blended(summaries), self.summary(extractor, tones), roughness + 1e-6,
-            content=tones, style_share=STYLE_SHARE * self.strength, strength=self.strength, **limits,
-        )  # fmt: skip
+        target = target_of(self._blended(summaries), self.summary(extractor, tones), roughness + 1e-6)
+        return replace(target, content=tones, style_share=STYLE_SHARE * self.strength, strength=self.strength)
 
     def _tones(self, content: Tensor, size: tuple[int, int]) -> tuple[Tensor, list[Tensor]]:
         """Return what of a content is painted, its colours or its luma alone, and the same of the styles, resized."""
@@ -120,15 +119,7 @@ class Stylized(OptimisedPicture):
         light, styles = luma(content, BT709), [luma(style, BT709) for style in styles]
         return light, [matched(style, light) for style in styles] if self.keep_colours else styles
 
-    def _range(self, tones: Tensor, content: Tensor) -> dict[str, Tensor]:
-        """Return the range of luma in which every colour stays in [0, 1], if colours are kept."""
-        if not self._keeps(content):
-            return {}
-        low, high = content.amin(1, keepdim=True), content.amax(1, keepdim=True)
-        return {"least": tones - low, "most": tones + 1 - high}
-
     def _coloured(self, canvas: Tensor, content: Tensor) -> Tensor:
-        """Return the canvas, with the content's colours if these are kept."""
         return content + (canvas - luma(content, BT709)) if self._keeps(content) else canvas
 
     def _keeps(self, content: Tensor) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate, count, pairwise, takewhile
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import GifImagePlugin, Image
@@ -39,8 +39,8 @@ Recipe = Mapping[str, Any] | None
 class Animation:
     """Frames of one size and kind with their durations; `plays` is how often they are shown, 0 for ever.
 
-    Each call of `frames` starts from the first frame and gives one at a time, as many as there are `durations`, which
-    are in milliseconds. `format` is Pillow's word.
+    Each call of `frames` starts from the first frame and gives one at a time, as many as there are `durations`
+    (milliseconds). `format` is Pillow's word.
     """
 
     frames: Callable[[], Iterator[Picture]]
@@ -52,23 +52,6 @@ class Animation:
     def lost(self) -> tuple[str, ...]:
         """What the file holds and the pixels do not."""
         return next(self.frames()).lost
-
-
-class Frame(NamedTuple):
-    """A frame of an animation: its duration in milliseconds, and how often the animation plays, 0 for ever."""
-
-    picture: Picture
-    duration: float
-    plays: int
-
-
-class _Facts(NamedTuple):
-    """What must be known of all frames before the first is given: whether each is grey, and not everywhere opaque."""
-
-    duration: float
-    plays: int
-    grey: bool
-    clear: bool
 
 
 def load_media(source: Path | BinaryIO, name: str | None = None) -> Picture | Animation:
@@ -94,28 +77,29 @@ def read_animation(source: Path | BinaryIO, name: str | None = None) -> Animatio
     All frames get one kind of pixels: grey if all are grey, with alpha if any needs it. Raises as `read_frames`.
     """
     name = name_of(source, name)
-    facts, kind = [], ""
+    shown: list[tuple[float, int]] = []
+    grey, clear = True, False
     for picture, duration, plays in read_frames(source, name):
-        clear = picture.pixels.shape[2] == 4 and bool((picture.pixels[..., 3] < 255).any())
-        facts.append(_Facts(duration, plays, picture.grey, clear))
-        kind = picture.format
-    grey, clear = all(frame.grey for frame in facts), any(frame.clear for frame in facts)
+        shown.append((duration, plays))
+        grey = grey and picture.grey
+        clear = clear or (picture.pixels.shape[2] == 4 and bool((picture.pixels[..., 3] < 255).any()))
 
     def frames() -> Iterator[Picture]:
-        return (_alike(frame.picture, grey, clear) for frame in read_frames(source, name))
+        return (_alike(picture, grey, clear) for picture, _, _ in read_frames(source, name))
 
-    return Animation(frames, tuple(frame.duration for frame in facts), facts[0].plays, kind)
+    return Animation(frames, tuple(duration for duration, _ in shown), shown[0][1], picture.format)
 
 
-def read_frames(source: Path | BinaryIO, name: str | None = None) -> Iterator[Frame]:
-    """Decode an animation frame by frame, each as the whole picture then shown; one is in memory at a time.
+def read_frames(source: Path | BinaryIO, name: str) -> Iterator[tuple[Picture, float, int]]:
+    """Decode an animation frame by frame: the whole picture shown, its duration, and the animation's number of plays.
 
-    Raises as `read_picture`, and for 16 bits. A PNG's still picture for programs without animations is skipped.
+    One frame is in memory at a time. Raises as `read_picture`, and for 16 bits. A PNG's still picture for programs
+    without animations is skipped.
     """
-    name = name_of(source, name)
     with opened(source, name) as file, Image.open(file, formats=ANIMATED) as image:
         check_size(image, name)
         size, first, turn = image.size, int(getattr(image, "default_image", False)), orientation(image)
+        plays = _plays(image)
         keeps: Metadata | None = None
         lost: tuple[str, ...] = ()
         for number in range(first, getattr(image, "n_frames", 1)):
@@ -130,8 +114,7 @@ def read_frames(source: Path | BinaryIO, name: str | None = None) -> Iterator[Fr
             picture = Picture(upright(pixels, turn), image.format or "", image.mode)
             if keeps is None:
                 keeps, lost = metadata_of(image, picture.grey, turn)
-            picture = replace(picture, lost=lost, keeps=keeps)
-            yield Frame(picture, float(image.info.get("duration", 0)), _plays(image))
+            yield replace(picture, lost=lost, keeps=keeps), float(image.info.get("duration", 0)), plays
         check_end(file, image, name)
 
 
@@ -184,15 +167,11 @@ def _still(kind: str, picture: Picture, recipe: Recipe, name: str) -> bytes:
     return file.getvalue()
 
 
-def _timed(animation: Animation) -> Iterator[tuple[Picture, float]]:
-    return zip(animation.frames(), animation.durations, strict=True)
-
-
 def _write_png(file: BinaryIO, animation: Animation, recipe: Recipe, name: str) -> None:
     """Write an animated PNG (PNG, third edition, 11.3.6): every frame is complete and replaces the one before."""
     order = count()
-    for number, (picture, duration) in enumerate(_timed(animation)):
-        chunks = _png_chunks(_still("PNG", picture, None if number else recipe, name))
+    for number, (picture, duration) in enumerate(zip(animation.frames(), animation.durations, strict=True)):
+        chunks = _chunks(_still("PNG", picture, None if number else recipe, name), len(PNG), ">I4s")
         if number == 0:
             head = list(takewhile(lambda one: one[0] != b"IDAT", chunks))
             head.insert(1, (b"acTL", struct.pack(">II", len(animation.durations), animation.plays)))
@@ -217,57 +196,47 @@ def _fraction(duration: float) -> Fraction:
     return Fraction(seconds).limit_denominator(max(1, min(1000, int(65535 / max(seconds, 1)))))
 
 
-def _png_chunks(png: bytes) -> list[tuple[bytes, bytes]]:
-    found, place = [], len(PNG)
-    while place < len(png):
-        (length,) = struct.unpack_from(">I", png, place)
-        found.append((png[place + 4 : place + 8], png[place + 8 : place + 8 + length]))
-        place += 12 + length
+def _chunks(content: bytes, place: int, head: str) -> list[tuple[bytes, bytes]]:
+    """Return kind and content of each chunk from `place` on; `head` is PNG's ">I4s" or WebP's "<4sI"."""
+    found = []
+    while place < len(content):
+        first, second = struct.unpack_from(head, content, place)
+        kind, length = (second, first) if head == ">I4s" else (first, second)
+        found.append((kind, content[place + 8 : place + 8 + length]))
+        place += 8 + length + (4 if head == ">I4s" else length % 2)  # a checksum, or padding to an even length
     return found
 
 
 def _write_webp(file: BinaryIO, animation: Animation, recipe: Recipe, name: str) -> None:
     """Write an animated WebP (RFC 9649, section 2.7): every frame is complete and replaces the one before."""
     times = _whole_numbers(animation.durations, 1)
-    last: list[tuple[bytes, bytes]] = []
+    metadata: dict[bytes, bytes] = {}
     file.write(b"RIFF\0\0\0\0WEBP")
-    for number, ((picture, _), duration) in enumerate(zip(_timed(animation), times, strict=True)):
-        chunks = _webp_chunks(_still("WEBP", picture, None if number else recipe, name))
+    for number, (picture, duration) in enumerate(zip(animation.frames(), times, strict=True)):
+        chunks = _chunks(_still("WEBP", picture, None if number else recipe, name), 12, "<4sI")
         high, wide = picture.pixels.shape[:2]
         size = _three(wide - 1) + _three(high - 1)
         if number == 0:
             metadata = {kind: content for kind, content in chunks if kind in _WEBP_FLAGS}
-            last = [(kind, metadata[kind]) for kind in (b"EXIF", b"XMP ") if kind in metadata]
             clear = 0x10 if picture.pixels.shape[2] == 4 else 0
             flags = 0x02 | clear | sum(_WEBP_FLAGS[kind] for kind in metadata)
-            _webp_chunk(file, b"VP8X", struct.pack("<I", flags) + size)
+            file.write(_webp_chunk(b"VP8X", struct.pack("<I", flags) + size))
             if b"ICCP" in metadata:
-                _webp_chunk(file, b"ICCP", metadata[b"ICCP"])
-            _webp_chunk(file, b"ANIM", struct.pack("<IH", 0, min(animation.plays, 65535)))
-        frame = io.BytesIO()
-        frame.write(bytes(6) + size + _three(duration) + b"\2")  # at the top left, not blended with the frame before
-        for kind, content in chunks:
-            if kind in (b"ALPH", b"VP8 ", b"VP8L"):
-                _webp_chunk(frame, kind, content)
-        _webp_chunk(file, b"ANMF", frame.getvalue())
-    for kind, content in last:
-        _webp_chunk(file, kind, content)
+                file.write(_webp_chunk(b"ICCP", metadata[b"ICCP"]))
+            file.write(_webp_chunk(b"ANIM", struct.pack("<IH", 0, min(animation.plays, 65535))))
+        frame = bytes(6) + size + _three(duration) + b"\2"  # at the top left, not blended with the frame before
+        data = (_webp_chunk(*chunk) for chunk in chunks if chunk[0] in (b"ALPH", b"VP8 ", b"VP8L"))
+        file.write(_webp_chunk(b"ANMF", frame + b"".join(data)))
+    for kind in (b"EXIF", b"XMP "):
+        if kind in metadata:
+            file.write(_webp_chunk(kind, metadata[kind]))
     length = file.tell()
     file.seek(4)
     file.write(struct.pack("<I", length - 8))
 
 
-def _webp_chunk(file: BinaryIO, kind: bytes, content: bytes) -> None:
-    file.write(kind + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2))
-
-
-def _webp_chunks(webp: bytes) -> list[tuple[bytes, bytes]]:
-    found, place = [], 12
-    while place < len(webp):
-        (length,) = struct.unpack_from("<I", webp, place + 4)
-        found.append((webp[place : place + 4], webp[place + 8 : place + 8 + length]))
-        place += 8 + length + length % 2
-    return found
+def _webp_chunk(kind: bytes, content: bytes) -> bytes:
+    return kind + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
 
 
 def _three(number: int) -> bytes:
@@ -281,7 +250,7 @@ def _write_gif(file: BinaryIO, animation: Animation, recipe: Recipe, name: str) 
     """
     times = _whole_numbers(animation.durations, 10)
     shown = None
-    for number, ((picture, _), duration) in enumerate(zip(_timed(animation), times, strict=True)):
+    for number, (picture, duration) in enumerate(zip(animation.frames(), times, strict=True)):
         pixels = picture.pixels
         high, wide = pixels.shape[:2]
         if number == 0:

@@ -98,10 +98,10 @@ def profile_fits(icc: bytes, grey: bool) -> bool:
 
 def recipe_of(image: Image.Image) -> Any:
     """Return the JSON value of the recipe in a file's metadata, None if there is none."""
-    text = image.info.get(RECIPE)
-    if text is None and (comment := _comment(image)).startswith(GIF_RECIPE):
+    text, comment, xmp = (image.info.get(key) for key in (RECIPE, "comment", "xmp"))
+    if text is None and image.format == "GIF" and isinstance(comment, bytes) and comment.startswith(GIF_RECIPE):
         text = comment.removeprefix(GIF_RECIPE).decode()
-    if text is None and (found := re.search(rb'pinxit:recipe="([^"]*)"', _xmp(image))):
+    if text is None and isinstance(xmp, bytes) and (found := re.search(rb'pinxit:recipe="([^"]*)"', xmp)):
         text = html.unescape(found[1].decode())
     return None if text is None else json.loads(text)
 
@@ -127,13 +127,3 @@ def _dpi(image: Image.Image, exif: Image.Exif) -> tuple[float, float] | None:
         found = image.info.get("dpi", found)
     across, down = float(found[0]), float(found[1])
     return (across, down) if 0 < across < 1e6 and 0 < down < 1e6 else None
-
-
-def _comment(image: Image.Image) -> bytes:
-    comment = image.info.get("comment") if image.format == "GIF" else None
-    return comment if isinstance(comment, bytes) else b""
-
-
-def _xmp(image: Image.Image) -> bytes:
-    xmp = image.info.get("xmp", b"")
-    return xmp if isinstance(xmp, bytes) else b""

@@ -49,7 +49,7 @@ def read(file: BinaryIO, name: str) -> Picture:
 def read_mask(file: BinaryIO, name: str) -> Picture:
     """Decode a file of class numbers as `pinxit.images.read_mask` says."""
     with loaded(file, name) as (image, header):
-        if image.format == "JPEG" or not (image.mode == "P" or image.mode in ("1", "L", "I", *GREY_16)):
+        if image.format == "JPEG" or image.mode not in ("P", "1", "L", "I", *GREY_16):
             raise DataError(f"{name}: a mask must be grey or have a palette, and not be a JPEG; PNG works")
         numbers = np.asarray(image).astype(np.int64)[..., None]
         least, most = int(numbers.min()), int(numbers.max())
@@ -65,19 +65,14 @@ def loaded(file: BinaryIO, name: str) -> Iterator[tuple[Image.Image, Header]]:
         check_size(image, name)
         if "loop" in image.info and not getattr(image, "is_animated", False):
             check_end(file, image, name)
-        header = header_of(image)
+        header = Header(  # before loading, which discards all of this
+            several=bool(getattr(image, "is_animated", False)) and image.format != "MPO",
+            deep=is_deep(image),
+            grey_alpha=any("LA;16" in str(tile.args) for tile in getattr(image, "tile", ())),
+            turn=orientation(image),  # last: reading a PNG's Exif loads it
+        )
         image.load()
         yield image, header
-
-
-def header_of(image: Image.Image) -> Header:
-    """Return what the file of an image says of its pixels. Ask before loading: that discards the answers."""
-    return Header(
-        several=bool(getattr(image, "is_animated", False)) and image.format != "MPO",
-        deep=is_deep(image),
-        grey_alpha=any("LA;16" in str(tile.args) for tile in getattr(image, "tile", ())),
-        turn=orientation(image),  # last: reading a PNG's Exif loads it
-    )
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -116,29 +111,24 @@ def assemble(image: Image.Image, header: Header, pixels: np.ndarray, turn: int, 
 def check_size(image: Image.Image, name: str) -> None:
     """Raise `DataError` if a file holds more pixels than are read."""
     if image.width * image.height > PIXEL_CEILING:
-        raise DataError(
-            f"{name}: {image.width} x {image.height} pixels; at most {PIXEL_CEILING // 1_000_000} million are read"
-        )
+        most = PIXEL_CEILING // 1_000_000
+        raise DataError(f"{name}: {image.width} x {image.height} pixels; at most {most} million are read")
 
 
 def check_end(file: BinaryIO, image: Image.Image, name: str) -> None:
     """Raise `EOFError` if the end mark of an animation is missing: Pillow takes a truncated GIF for a shorter one."""
     file.seek(max(0, file.seek(0, io.SEEK_END) - 1024))
     tail = file.read()
-    if (image.format == "GIF" and not tail.rstrip(b"\0").endswith(b";")) or (
-        image.format == "PNG" and b"IEND" not in tail
-    ):
+    complete = {"GIF": tail.rstrip(b"\0").endswith(b";"), "PNG": b"IEND" in tail}
+    if not complete.get(image.format or "", True):
         raise EOFError(name)
 
 
 def _wide_grey(values: np.ndarray, name: str) -> np.ndarray:
     top = 65535 if values.dtype.kind == "i" else 1
     if not (values.min() >= 0 and values.max() <= top):
-        raise DataError(
-            f"{name}: {values.dtype} pixels outside 0 to {top}; scale them to that range or save 16-bit grey"
-        )
-    scaled: np.ndarray = values if top > 1 else np.rint(values * 65535)
-    return scaled.astype(np.uint16)
+        raise DataError(f"{name}: {values.dtype} pixels outside 0 to {top}; scale them or save 16-bit grey")
+    return (values if top > 1 else np.rint(values * 65535)).astype(np.uint16)
 
 
 def _through_profile(image: Image.Image) -> Image.Image | None:

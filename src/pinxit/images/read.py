@@ -39,6 +39,7 @@ READERS = {
     "16-bit colour": Reader(_suffixes(*deep.WRITERS), deep.knows, deep.read),
     "pillow": Reader(_suffixes(*pillow.FORMATS, "MPO"), lambda file: True, pillow.read),  # last: takes what is left
 }
+_UNKNOWN = f"not a picture in a format that is read ({', '.join(pillow.FORMATS)})"
 SUFFIXES = frozenset[str]().union(*(reader.suffixes for reader in READERS.values()))
 
 
@@ -57,7 +58,7 @@ def read_picture(source: Path | BinaryIO, name: str | None = None) -> Picture:
             if reader.knows(file):
                 file.seek(0)
                 return reader.read(file, name)
-        raise DataError(f"{name}: {_unknown()}")
+        raise DataError(f"{name}: {_UNKNOWN}")
 
 
 def load_image(source: Path | BinaryIO, name: str | None = None) -> np.ndarray:
@@ -65,7 +66,7 @@ def load_image(source: Path | BinaryIO, name: str | None = None) -> np.ndarray:
 
     As `read_picture`, but refuses 16-bit colour that can only be read at 8 bits here: an edit must not lose depth.
     """
-    return _whole_depth(read_picture(source, name), name or str(source)).pixels
+    return _whole_depth(read_picture(source, name), name_of(source, name)).pixels
 
 
 def load_picture(source: Path | BinaryIO, name: str | None = None) -> Picture:
@@ -73,10 +74,11 @@ def load_picture(source: Path | BinaryIO, name: str | None = None) -> Picture:
 
     Refuses animations, and 16-bit colour that can only be read at 8 bits here.
     """
+    name = name_of(source, name)
     picture = read_picture(source, name)
     if FIRST_FRAME in picture.lost:
-        raise DataError(f"{name or source}: an animation, or several pages; a single picture is needed")
-    return _whole_depth(picture, name or str(source))
+        raise DataError(f"{name}: an animation, or several pages; a single picture is needed")
+    return _whole_depth(picture, name)
 
 
 def read_mask(source: Path | BinaryIO, name: str | None = None) -> Picture:
@@ -117,13 +119,9 @@ def opened(source: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
             with source.open("rb") as file:
                 yield file
     except UnidentifiedImageError as error:
-        raise DataError(f"{name}: {_unknown()}") from error
+        raise DataError(f"{name}: {_UNKNOWN}") from error
     except BROKEN as error:
         raise DataError(f"{name}: {_reason(error)}") from error
-
-
-def _unknown() -> str:
-    return f"not a picture in a format that is read ({', '.join(pillow.FORMATS)})"
 
 
 def _reason(error: Exception) -> str:

@@ -31,6 +31,7 @@ from pinxit.errors import DataError, DiskError, SomeFailedError, StoppedError, U
 from pinxit.files import sha256, write_json
 from pinxit.images import SUFFIXES, Picture, kind_of, read_picture, read_recipe, save_image, write_picture
 from pinxit.images.animations import Animation, animated_kind_of, load_media, write_animation
+from pinxit.jobs import EditSettings
 from pinxit.jobs.chain import LoadedChain, save
 from pinxit.jobs.film import Deflicker, FrameFiles
 from pinxit.jobs.listing import (
@@ -47,7 +48,6 @@ from pinxit.jobs.listing import (
     text,
 )
 from pinxit.jobs.recipe import FileStamp
-from pinxit.jobs.settings import EditSettings
 from pinxit.jobs.sheet import SHEET, ContactSheet
 from pinxit.progress import Line, say, show
 from pinxit.settings import chain_text
@@ -296,7 +296,6 @@ class _Batch:
                 line.update(len(self.manifest.entries))
 
     def _edit(self, job: Job, film: FrameFiles | None) -> None:
-        """Edit one picture, write its result, and record it."""
         started = time.monotonic()
         given = job.load()
         for loss in given.lost:
@@ -320,7 +319,6 @@ class _Batch:
         return self.chain.recipe(FileStamp.of(job.path), job.place, job.animated, follows)
 
     def _memory(self, job: Job, film: FrameFiles) -> Deflicker:
-        """Return the film's memory for a frame."""
         if job.animated:
             raise DataError(f"{job.name}: an animation cannot be a frame of a film")
         before = None if job.previous in self.manifest.failures else job.previous

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from pinxit.errors import DataError, UsageError
 from pinxit.images import SUFFIXES, Picture, format_of, kind_of
 from pinxit.images.animations import Animation, animated_kind_of, is_animation, load_media
-from pinxit.jobs.settings import AUTO, SAVED, EditSettings
+from pinxit.jobs import AUTO, SAVED, EditSettings
 
 MAP = ".map.png"  # a result's map is named like the result, with this at the end
 LOSSY = ("JPEG", "WEBP", "AVIF")
@@ -98,7 +98,7 @@ def plan(found: Sequence[Found], out: Path, folder: Path | None, settings: EditS
     cannot be written there or in that format.
     """
     if settings.frames:
-        found = in_order(found)
+        found = sorted(found, key=by_numbers)
     animated = [not one.problem and is_animation(one.path) for one in found]
     if folder is None:
         check_format(out, settings, any(animated))
@@ -120,7 +120,7 @@ def losses(jobs: Sequence[Job]) -> list[str]:
     """Return remarks on what the formats of the results lose."""
     kinds = {format_of(job.out) for job in jobs}
     remarks = []
-    if lossy := sorted(kinds & set(LOSSY)):
+    if lossy := sorted(kinds.intersection(LOSSY)):
         remarks.append(f"results in {' and '.join(lossy)} are compressed at quality 95; --format png is lossless")
     if "GIF" in kinds:
         remarks.append("results in GIF have 256 colours a frame; --format png is lossless")
@@ -150,14 +150,10 @@ def check_format(out: Path, settings: EditSettings, animated: bool) -> None:
         raise UsageError(f"--format {asked}: the suffix of {out.name} is another format; give only one of the two")
 
 
-def in_order(found: Sequence[Found]) -> list[Found]:
-    """Return the pictures ordered by the numbers in their names: 9.png before 10.png."""
-
-    def key(one: Found) -> list[tuple[int, str]]:
-        parts = re.split(r"([0-9]+)", one.place.as_posix())
-        return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)]
-
-    return sorted(found, key=key)
+def by_numbers(one: Found) -> list[tuple[int, str]]:
+    """Return a key that sorts pictures by the numbers in their names: 9.png before 10.png."""
+    parts = re.split(r"([0-9]+)", one.place.as_posix())
+    return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)]
 
 
 def result_places(

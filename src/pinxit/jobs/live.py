@@ -15,9 +15,9 @@ from pinxit.edits.mask import Mask
 from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, UsageError
 from pinxit.images import Picture, at_most, load_picture
+from pinxit.jobs import EditSettings
 from pinxit.jobs.chain import LoadedChain
 from pinxit.jobs.film import Deflicker
-from pinxit.jobs.settings import EditSettings
 
 RATE_SECONDS = 2.0
 Show = Callable[[np.ndarray, float], bool]

@@ -138,7 +138,6 @@ def save_proof(source: Path, edit: Edit, out: Path, device: str = "auto") -> Non
 
 
 def _flag(name: str, value: object) -> list[str]:
-    """Return a setting as the words of its flag."""
     flag = f"--{name.replace('_', '-')}"
     if isinstance(value, bool):
         return [flag if value else f"--no-{flag[2:]}"]

@@ -19,9 +19,10 @@ from pinxit.errors import DataError
 from pinxit.nets.shapes import Reading
 from pinxit.nets.unfilled import without_memory
 
-# Widths of the 3x3 convolutions, block by block; a pool follows each block.
-BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+WIDTHS = (64, 128, 256, 512, 512)
+"""Channels of the convolutions of each block; a pool follows each block."""
 DEPTHS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+"""Number of convolutions of each block."""
 FEATURE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1")
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -35,14 +36,7 @@ class VGG16(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        inputs = 3
-        for block in BLOCKS:
-            for width in block:
-                layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU()]
-                inputs = width
-            layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
+        self.features = nn.Sequential(*_layers(DEPTHS["vgg16"]).values())
         # Dropout does nothing in evaluation; it keeps the indices of the last layers.
         self.classifier = nn.Sequential(
             nn.Linear(512 * 7 * 7, self.dimensions), nn.ReLU(), nn.Dropout(),
@@ -52,8 +46,7 @@ class VGG16(nn.Module):
 
     def forward(self, image: Tensor) -> Reading:
         """Read pictures (N, 3, 224, 224) in [0, 1]."""
-        mean, deviation = (image.new_tensor(three)[:, None, None] for three in (MEAN, DEVIATION))
-        features = self.classifier[:-1](self.features((image - mean) / deviation).flatten(1))
+        features = self.classifier[:-1](self.features(_standardised(image)).flatten(1))
         return Reading(features, self.classifier[-1](features))
 
 
@@ -62,26 +55,34 @@ class VGGFeatures(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        layers: dict[str, nn.Module] = {}
-        inputs = 3
-        for block, (depth, (width, *_)) in enumerate(zip(DEPTHS[name], BLOCKS, strict=True), start=1):
-            for number in range(1, depth + 1):
-                layers |= {f"conv{block}_{number}": nn.Conv2d(inputs, width, 3, padding=1)}
-                layers |= {f"relu{block}_{number}": nn.ReLU()}
-                inputs = width
-            layers[f"pool{block}"] = nn.MaxPool2d(2)
-        kept = list(layers)[: list(layers).index(f"relu{FEATURE_LAYERS[-1][4:]}") + 1]
-        self.names = tuple(kept)
-        self.features = nn.Sequential(*(layers[layer] for layer in kept))
+        layers = _layers(DEPTHS[name])
+        self.names = tuple(layers)[: list(layers).index(f"relu{FEATURE_LAYERS[-1][4:]}") + 1]
+        self.features = nn.Sequential(*(layers[layer] for layer in self.names))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the maps of pictures (N, 3, H, W) in [0, 1]."""
-        mean, deviation = (image.new_tensor(three)[:, None, None] for three in (MEAN, DEVIATION))
-        x, maps = (image - mean) / deviation, {}
+        x, maps = _standardised(image), {}
         for name, layer in zip(self.names, self.features, strict=True):
             x = layer(x)
             maps[name] = x
         return tuple(maps[f"relu{name[4:]}"] for name in FEATURE_LAYERS)
+
+
+def _layers(depths: tuple[int, ...]) -> dict[str, nn.Module]:
+    layers: dict[str, nn.Module] = {}
+    inputs = 3
+    for block, (depth, width) in enumerate(zip(depths, WIDTHS, strict=True), start=1):
+        for number in range(1, depth + 1):
+            layers[f"conv{block}_{number}"] = nn.Conv2d(inputs, width, 3, padding=1)
+            layers[f"relu{block}_{number}"] = nn.ReLU()
+            inputs = width
+        layers[f"pool{block}"] = nn.MaxPool2d(2)
+    return layers
+
+
+def _standardised(image: Tensor) -> Tensor:
+    mean, deviation = (image.new_tensor(three)[:, None, None] for three in (MEAN, DEVIATION))
+    return (image - mean) / deviation
 
 
 def vgg_features(name: str, weights: Path) -> VGGFeatures:
