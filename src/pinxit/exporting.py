@@ -87,7 +87,7 @@ class RestorationGraph(nn.Module):
         """Return pictures (N, scale H, scale W, C) in [0, 1]."""
         rows = image.movedim(3, 1)
         holes = None if mask is None else mask.movedim(3, 1)
-        level = rows.new_zeros(len(rows)) if sigma is None else sigma.expand(len(rows))
+        level = rows.new_zeros(rows.shape[0]) if sigma is None else sigma.expand(rows.shape[0])
         restored = self.objective.apply(Inputs(rows, self.objective.planes(rows, holes, level), holes))
         return restored.clamp(0, 1).movedim(1, 3)
 

@@ -20,7 +20,7 @@ from pinxit.nets.shapes import PictureShape
 from pinxit.nets.unfilled import without_memory
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Generative, Objective
-from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
+from pinxit.objectives.settings import ObjectiveSettings
 from pinxit.settings import did_you_mean
 from pinxit.tensors import read_tensors
 from pinxit.training.recipes import Recipe
@@ -105,11 +105,9 @@ def load(place: str | Path, *kinds: str) -> Model:
     return Model(name, path, kind, settings, shape, sha256(path), objective)
 
 
-def build(settings: ObjectiveSettings, shape: PictureShape, autoencoder: Generative | None = None) -> Objective:
+def build(settings: ObjectiveSettings, shape: PictureShape, autoencoder: Autoencoder | None = None) -> Objective:
     """Return the objective for pictures of this shape; a prior is one over the autoencoder's codes."""
-    if isinstance(autoencoder, Autoencoder) and isinstance(settings, PriorSettings):
-        return settings.build_on(autoencoder, shape.classes)
-    return settings.build(shape)
+    return settings.build_on(autoencoder, shape.classes) if autoencoder else settings.build(shape)
 
 
 def of_recipe(recipe: Recipe) -> tuple[str, ObjectiveSettings, PictureShape]:
@@ -118,7 +116,7 @@ def of_recipe(recipe: Recipe) -> tuple[str, ObjectiveSettings, PictureShape]:
     return recipe.objective, recipe.settings, PictureShape(data.size, data.channels, len(data.classes))
 
 
-def autoencoder_of(run: Run) -> Generative | None:
+def autoencoder_of(run: Run) -> Autoencoder | None:
     """Return the autoencoder over whose codes a run is a prior, from the folder above; None if it is no prior.
 
     Raises `DataError` if it is missing or its weights are not those that the prior was trained on.
@@ -131,7 +129,10 @@ def autoencoder_of(run: Run) -> Generative | None:
             f"{run.folder} was trained on the codes of other weights than those in {above.weights}; put those back, or "
             "move the prior away and train a new one with `pinxit train prior`"
         )
-    return generative(load(above.folder))
+    objective = load(above.folder).objective
+    if not isinstance(objective, Autoencoder):
+        raise DataError(f"{above.folder} has no codes, so {run.folder} is no prior over them")
+    return objective
 
 
 def generative(model: Model) -> Generative:

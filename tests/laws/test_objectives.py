@@ -214,7 +214,7 @@ def test_an_autoencoder_codes_pictures_and_decodes_them(settings: ObjectiveSetti
     label = given.label if objective.shape.classes else None
     with torch.no_grad():
         code, learned = objective.encode(given.image, label), objective.codes(given)
-        restored = objective.decode(code, label)
+        restored = objective.sample(code, label)
         assert torch.equal(objective.sample(code, label), restored)
     assert code.shape == learned.shape == (len(given), objective.latent)
     assert code.is_floating_point() == learned.is_floating_point() == (not objective.discrete)

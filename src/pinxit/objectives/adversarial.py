@@ -1,27 +1,51 @@
-"""The two adversarial terms that every objective with a discriminator shares."""
+"""What objectives with a discriminator share: its player, its scores, and the two adversarial losses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from pinxit.data import Batch
 from pinxit.losses.adversarial import Adversarial
-from pinxit.objectives.objective import Loss
+from pinxit.objectives.objective import Loss, Objective, Player
+from pinxit.objectives.settings import GANSettings, RestorationSettings, VAESettings
 
 
-def discriminator_loss(losses: Adversarial, real_scores: Tensor, fake_scores: Tensor) -> Loss:
-    """Return the discriminator's loss by its scores (N,), with the mean scores as readings."""
-    readings = {"real_score": real_scores.detach().mean(), "fake_score": fake_scores.detach().mean()}
-    return Loss({"adversarial": losses.discriminator(real_scores, fake_scores)}, readings)
+class Contest(Objective):
+    """An objective whose model may play against the network `discriminator`."""
 
+    settings: GANSettings | VAESettings | RestorationSettings
+    adversarial: Adversarial
 
-def generator_term(losses: Adversarial, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-    """Return the generator's loss; real pictures are scored, without gradient, only where the loss reads them."""
-    fake_scores = score(fake)
-    real_scores = fake_scores.detach()
-    if losses.paired:
-        with torch.no_grad():
-            real_scores = score(real)
-    return losses.generator(real_scores, fake_scores)
+    @abstractmethod
+    def discriminator_loss(self, batch: Batch, shared: Any) -> Loss:
+        """Return the discriminator's loss."""
+
+    def players(self) -> tuple[Player, ...]:
+        """Return the player of the model, and before it the discriminator if there is one."""
+        if "discriminator" not in self.networks:
+            return super().players()
+        optimiser = self.settings.player_optimiser(self.settings.discriminator_rate)
+        discriminator = Player("discriminator", self.networks["discriminator"], self.discriminator_loss, optimiser)
+        return discriminator, *super().players()
+
+    def score(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the discriminator's scores (N,) in float32, whatever the precision inside."""
+        return self.networks["discriminator"](image, label).float()
+
+    def scored(self, real_scores: Tensor, fake_scores: Tensor) -> Loss:
+        """Return the discriminator's loss by its scores (N,), with the mean scores as readings."""
+        readings = {"real_score": real_scores.detach().mean(), "fake_score": fake_scores.detach().mean()}
+        return Loss({"adversarial": self.adversarial.discriminator(real_scores, fake_scores)}, readings)
+
+    def generator_term(self, real: Tensor, fake: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the generator's loss; real pictures are scored, without gradient, only where the loss reads them."""
+        fake_scores = self.score(fake, label)
+        real_scores = fake_scores.detach()
+        if self.adversarial.paired:
+            with torch.no_grad():
+                real_scores = self.score(real, label)
+        return self.adversarial.generator(real_scores, fake_scores)

@@ -17,7 +17,7 @@ from pinxit.losses.reconstruction import RECONSTRUCTION
 from pinxit.metrics.paired import clipped_psnr
 from pinxit.nets.curve import CurveNet, averaged, lightened
 from pinxit.nets.shapes import PictureShape
-from pinxit.objectives.objective import Judgement, Loss, Objective, Player
+from pinxit.objectives.objective import Judgement, Loss, Objective
 from pinxit.objectives.restoration import degraded, in_threes, sheet_rows
 from pinxit.objectives.settings import EnhancementSettings, alternatives
 
@@ -25,6 +25,8 @@ from pinxit.objectives.settings import EnhancementSettings, alternatives
 class Enhancement(Objective):
     """A network from dark pictures to curves that lighten them."""
 
+    settings: EnhancementSettings
+    player = "curve"
     model = ("curve",)
 
     def __init__(self, settings: EnhancementSettings, shape: PictureShape) -> None:
@@ -39,10 +41,6 @@ class Enhancement(Objective):
     def curve(self) -> CurveNet:
         """The network."""
         return cast(CurveNet, self.networks["curve"])
-
-    def players(self) -> tuple[Player, ...]:
-        """Return the network."""
-        return (Player("curve", self.networks["curve"], self.loss, self.settings.player_optimiser()),)
 
     def draw(self, batch: Batch) -> Tensor:
         """Return the batch's pictures darkened and lightened again, reduced by `averaged`, (N, C, h, w)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -12,7 +12,7 @@ from pinxit.data import Batch
 from pinxit.losses import penalties
 from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.nets.shapes import PictureShape
-from pinxit.objectives.adversarial import discriminator_loss, generator_term
+from pinxit.objectives.adversarial import Contest
 from pinxit.objectives.networks import GAN_NETWORKS
 from pinxit.objectives.objective import Generative, Loss, Player
 from pinxit.objectives.settings import GANSettings
@@ -26,8 +26,12 @@ class Fakes:
     image: Tensor
 
 
-class GAN(Generative):
+class GAN(Contest, Generative):
     """Generator against discriminator, by any loss of `ADVERSARIAL` and any gradient penalties."""
+
+    settings: GANSettings
+    player = "generator"
+    model = ("generator",)
 
     def __init__(self, settings: GANSettings, shape: PictureShape) -> None:
         self.settings, self.latent = settings, settings.latent
@@ -35,34 +39,18 @@ class GAN(Generative):
         self.adversarial = ADVERSARIAL[settings.loss]
         generator, discriminator = GAN_NETWORKS[settings.network](settings, self.shape)
         self.networks = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
-        self.model = ("generator",)
-
-    @property
-    def generator(self) -> nn.Module:
-        """Latents to pictures."""
-        return self.networks["generator"]
-
-    @property
-    def discriminator(self) -> nn.Module:
-        """Pictures to scores."""
-        return self.networks["discriminator"]
 
     def players(self) -> tuple[Player, ...]:
         """Return the discriminator, which moves first, and the generator, every `discriminator_steps` steps."""
-        settings = self.settings
-        judging = settings.player_optimiser(settings.discriminator_rate)
-        making, every = settings.player_optimiser(), settings.discriminator_steps
-        return (
-            Player("discriminator", self.discriminator, self.discriminator_loss, judging),
-            Player("generator", self.generator, self.generator_loss, making, every),
-        )
+        discriminator, generator = super().players()
+        return discriminator, replace(generator, every=self.settings.discriminator_steps)
 
     def draw(self, batch: Batch) -> Fakes:
         """Return latents and fakes; fakes have a graph only in steps in which the generator moves."""
         moves = batch.step % self.settings.discriminator_steps == 0
         latent = batch.normal(self.latent).requires_grad_(moves and self.settings.latent_gradient > 0)
         with torch.set_grad_enabled(moves):
-            return Fakes(latent, self.generator(latent, self.label(batch)))
+            return Fakes(latent, self.networks["generator"](latent, self.label(batch)))
 
     def discriminator_loss(self, batch: Batch, fakes: Fakes) -> Loss:
         """Return the discriminator's adversarial loss and gradient penalties."""
@@ -70,7 +58,7 @@ class GAN(Generative):
         real = batch.image.detach().requires_grad_(settings.r1 > 0)
         fake = fakes.image.detach().requires_grad_(settings.r2 > 0)
         real_scores, fake_scores = self.score(real, label), self.score(fake, label)
-        loss = discriminator_loss(self.adversarial, real_scores, fake_scores)
+        loss = self.scored(real_scores, fake_scores)
         if settings.r1:
             loss.terms["r1"] = settings.r1 / 2 * penalties.squared_gradient(real_scores, real)
         if settings.r2:
@@ -81,12 +69,10 @@ class GAN(Generative):
             loss.terms["gradient_penalty"] = settings.gradient_penalty * penalty
         return loss
 
-    def generator_loss(self, batch: Batch, fakes: Fakes) -> Loss:
+    def loss(self, batch: Batch, fakes: Fakes) -> Loss:
         """Return the generator's adversarial loss and its gradient penalty."""
-        label, weight = self.label(batch), self.settings.latent_gradient
-        score = partial(self.score, label=label)
-        terms = {"adversarial": generator_term(self.adversarial, score, batch.image, fakes.image)}
-        if weight:
+        terms = {"adversarial": self.generator_term(batch.image, fakes.image, self.label(batch))}
+        if weight := self.settings.latent_gradient:
             direction = batch.normal(*fakes.image.shape[1:], stream="direction")
             terms["latent_gradient"] = weight * penalties.latent_gradient(fakes.image, fakes.latent, direction)
         return Loss(terms)
@@ -95,7 +81,7 @@ class GAN(Generative):
         """Clip the discriminator's weights if asked (Arjovsky et al., 2017, algorithm 1)."""
         if clip := self.settings.weight_clip:
             with torch.no_grad():
-                for weight in self.discriminator.parameters():
+                for weight in self.networks["discriminator"].parameters():
                     weight.clamp_(-clip, clip)
 
     def preview(self, batch: Batch) -> Tensor:
@@ -104,14 +90,4 @@ class GAN(Generative):
 
     def sample(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Return pictures (N, C, H, W) in [0, 1] from latents (N, latent), and labels (N,) if conditional."""
-        fake: Tensor = self.generator(latent, label)
-        return fake.float().clamp(0, 1)
-
-    def score(self, image: Tensor, label: Tensor | None) -> Tensor:
-        """Return the discriminator's scores (N,) in float32, whatever the precision inside."""
-        scores: Tensor = self.discriminator(image, label)
-        return scores.float()
-
-    def label(self, batch: Batch) -> Tensor | None:
-        """Return the batch's labels if the GAN is conditional."""
-        return batch.label if self.settings.conditional else None
+        return self.networks["generator"](latent, label).float().clamp(0, 1)

@@ -38,8 +38,7 @@ class Step(nn.Module):
 
     def forward(self, state: Tensor) -> Tensor:
         """Return the next state (N, width)."""
-        changed: Tensor = state + self.change(F.relu(self.hidden(state)))
-        return changed
+        return state + self.change(F.relu(self.hidden(state)))
 
 
 class LevelledDecoder(nn.Module):
@@ -59,8 +58,7 @@ class LevelledDecoder(nn.Module):
         state = self.start.expand(len(latent), -1)
         for read, step, code in zip(self.reads, self.steps, latent.split(self.sizes, dim=1), strict=True):
             state = step(state + read(code))
-        logits: Tensor = self.picture(state, label)
-        return logits
+        return self.picture(state, label)
 
 
 class LevelledPosterior(nn.Module):

@@ -14,6 +14,7 @@ from pinxit.data import Batch
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.mixture import Mixture
 from pinxit.objectives.optimiser import Optimiser
+from pinxit.objectives.settings import ObjectiveSettings
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class Judgement:
 class Objective(ABC):
     """What is learned. It owns networks and mathematics, but no device, no file and no log."""
 
+    settings: ObjectiveSettings
+
+    player: str
+    """The name of the player that moves the model."""
+
     networks: nn.ModuleDict
     """Everything a checkpoint must hold."""
 
@@ -58,9 +64,14 @@ class Objective(ABC):
     unclipped: bool = False
     """Whether its pictures may leave [0, 1], as unclipped noise does."""
 
-    @abstractmethod
     def players(self) -> tuple[Player, ...]:
-        """Return the players in the order in which they move."""
+        """Return the players in the order in which they move: one that moves the model, unless overridden."""
+        model = nn.ModuleDict({name: self.networks[name] for name in self.model})
+        return (Player(self.player, model, self.loss, self.settings.player_optimiser()),)
+
+    def loss(self, batch: Batch, shared: Any) -> Loss:
+        """Return the loss of the player that moves the model, for the usual `players`."""
+        raise NotImplementedError
 
     @abstractmethod
     def draw(self, batch: Batch) -> Any:
@@ -93,6 +104,10 @@ class Generative(Objective):
     def sample(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Return pictures (N, C, H, W) in [0, 1] of latents (N, latent), and labels (N,) if there are classes."""
 
+    def label(self, batch: Batch) -> Tensor | None:
+        """Return the batch's labels if a class can be asked for."""
+        return batch.label if self.shape.classes else None
+
     def prior(self) -> Mixture | None:
         """Return the distribution that training assumed of latents; None if it assumed none."""
         return Mixture.normal(self.latent)
@@ -104,6 +119,8 @@ class Generative(Objective):
 
 class Autoencoder(Generative):
     """An objective that also encodes pictures; a code is a latent."""
+
+    player = "autoencoder"
 
     codebook_size: int = 0
     """How many values each number of a discrete code can have; 0 if codes are real numbers."""
@@ -123,16 +140,8 @@ class Autoencoder(Generative):
         """Return the codes (N, latent), int64 if discrete, of pictures (N, C, H, W) in [0, 1]."""
 
     @abstractmethod
-    def decode(self, code: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return pictures (N, C, H, W) in [0, 1] of codes (N, latent)."""
-
-    @abstractmethod
     def codes(self, batch: Batch) -> Tensor:
         """Return codes (N, latent) of the batch as the decoder was trained on them; a prior learns these."""
-
-    def sample(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return the pictures (N, C, H, W) in [0, 1] that latents (N, latent) decode to."""
-        return self.decode(latent, label)
 
 
 class Probabilistic(Autoencoder):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from pinxit.losses.latent import kl_to_normal, log_normal
 from pinxit.nets.flow import Flow
 from pinxit.nets.transformer import HEAD, CodeTransformer
 from pinxit.nets.vectors import Layers, Standard
-from pinxit.objectives.objective import Autoencoder, Judgement, Loss, Objective, Player
+from pinxit.objectives.objective import Autoencoder, Judgement, Loss, Objective
 from pinxit.objectives.settings import PriorSettings
 
 STANDARDISING = 100
@@ -32,6 +33,9 @@ MOST_PLACES = 1024
 
 class Prior(Objective):
     """A learned distribution of the codes of a trained, frozen autoencoder; a `Sampler` of its latents."""
+
+    settings: PriorSettings
+    player = "prior"
 
     measure: str
     """The name of the cost that is lowered, and that judges held-out pictures."""
@@ -62,10 +66,6 @@ class Prior(Objective):
     @abstractmethod
     def moments(self) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of every number, (D,) each; `UsageError` if latents are discrete."""
-
-    def players(self) -> tuple[Player, ...]:
-        """Return the one player."""
-        return (Player("prior", self.networks, self.loss, self.settings.player_optimiser()),)
 
     @torch.no_grad()
     def draw(self, batch: Batch) -> Tensor:
@@ -114,8 +114,7 @@ class VectorPrior(Prior):
     @property
     def standard(self) -> Standard:
         """The scaling of codes."""
-        units: Standard = self.networks["standard"]  # type: ignore[assignment]
-        return units
+        return cast(Standard, self.networks["standard"])
 
     def start(self, batch: Batch) -> None:
         """Set the scaling by the first codes."""
@@ -147,8 +146,7 @@ class FlowPrior(VectorPrior):
     @property
     def flow(self) -> Flow:
         """The flow."""
-        network: Flow = self.networks["flow"]  # type: ignore[assignment]
-        return network
+        return cast(Flow, self.networks["flow"])
 
     def cost(self, batch: Batch, code: Tensor) -> Tensor:
         """Return -log p of codes (N, D) in nats."""
@@ -218,8 +216,7 @@ class TransformerPrior(Prior):
     @property
     def transformer(self) -> CodeTransformer:
         """The transformer."""
-        network: CodeTransformer = self.networks["transformer"]  # type: ignore[assignment]
-        return network
+        return cast(CodeTransformer, self.networks["transformer"])
 
     def cost(self, batch: Batch, code: Tensor) -> Tensor:
         """Return the mean of -log2 p of a map's codes (N, P), each given those before it."""

@@ -37,8 +37,7 @@ class Recognition(Objective):
 
     def logits(self, image: Tensor) -> Tensor:
         """Return the class logits (N, K) of pictures (N, C, H, W) in [0, 1], always in float32."""
-        logits: Tensor = self.networks["classifier"](image)
-        return logits.float()
+        return self.networks["classifier"](image).float()
 
     def preview(self, batch: Batch) -> Tensor:
         """Return the batch's pictures, the least confidently classified first."""

@@ -35,8 +35,8 @@ from pinxit.nets import residual
 from pinxit.nets.bridge import CELL, REACH, bridged
 from pinxit.nets.restoration import UNet
 from pinxit.nets.shapes import PictureShape
-from pinxit.objectives.adversarial import discriminator_loss, generator_term
-from pinxit.objectives.objective import Judgement, Loss, Objective, Player
+from pinxit.objectives.adversarial import Contest
+from pinxit.objectives.objective import Judgement, Loss
 from pinxit.objectives.settings import RestorationSettings, alternatives
 
 JUDGED_AT_ONCE = 16
@@ -65,9 +65,11 @@ class Restored:
     expected: Tensor | None = None
 
 
-class Restoration(Objective):
+class Restoration(Contest):
     """A network from degraded to restored pictures, and optionally a discriminator between these and clean ones."""
 
+    settings: RestorationSettings
+    player = "restorer"
     model = ("restorer",)
 
     def __init__(self, settings: RestorationSettings, shape: PictureShape) -> None:
@@ -107,14 +109,6 @@ class Restoration(Objective):
     def stride(self) -> int:
         """Origins of tiles must be multiples of this, in pixels of the input."""
         return math.lcm(self.restorer.stride, CELL if self.holes else 1)
-
-    def players(self) -> tuple[Player, ...]:
-        """Return the network, and before it the discriminator if there is one."""
-        restorer = Player("restorer", self.networks["restorer"], self.loss, self.settings.player_optimiser())
-        if "discriminator" not in self.networks:
-            return (restorer,)
-        judging = self.settings.player_optimiser(self.settings.discriminator_rate)
-        return Player("discriminator", self.networks["discriminator"], self.discriminator_loss, judging), restorer
 
     def draw(self, batch: Batch) -> Restored:
         """Return the batch restored, with the targets the settings ask for."""
@@ -159,8 +153,7 @@ class Restoration(Objective):
     def apply(self, inputs: Inputs) -> Tensor:
         """Return degraded pictures restored; with masks, the holes are bridged and only they change."""
         if inputs.mask is None:
-            restored: Tensor = self.restorer(inputs.image, inputs.planes)
-            return restored
+            return self.restorer(inputs.image, inputs.planes)
         bridge = bridged(inputs.image, inputs.mask)
         return bridge + inputs.mask * (self.restorer(bridge, inputs.planes) - bridge)
 
@@ -173,19 +166,12 @@ class Restoration(Objective):
         if weight := self.settings.perceptual:
             terms["perceptual"] = weight * perceptual_distance(restored.image, restored.target).mean()
         if weight := self.settings.adversarial:
-            term = generator_term(self.adversarial, self.score, restored.target, restored.image)
-            terms["adversarial"] = weight * term
+            terms["adversarial"] = weight * self.generator_term(restored.target, restored.image)
         return Loss(terms)
 
     def discriminator_loss(self, batch: Batch, restored: Restored) -> Loss:
         """Return the discriminator's loss, with restored pictures as the fakes."""
-        real_scores, fake_scores = self.score(restored.target), self.score(restored.image.detach())
-        return discriminator_loss(self.adversarial, real_scores, fake_scores)
-
-    def score(self, image: Tensor) -> Tensor:
-        """Return the discriminator's scores (N,)."""
-        scores: Tensor = self.networks["discriminator"](image)
-        return scores.float()
+        return self.scored(self.score(restored.target), self.score(restored.image.detach()))
 
     def judge(self, batch: Batch) -> float:
         """Return the mean PSNR in decibels of restored pictures, clipped to [0, 1], against the clean ones."""

@@ -47,14 +47,15 @@ class ObjectiveSettings(Settings):
     """Defaults of the training settings that differ from those of other objectives."""
     usual_prior: ClassVar[str | None] = None
     """The network that usually learns its codes; None if it has no codes."""
+    of_codes: ClassVar[bool] = False
+    """Whether it is learned from a run's codes instead of pictures."""
+    preview: ClassVar[str] = "pictures, each beside its reconstruction"
+    """What the preview shows, unless `sheet` says otherwise."""
 
     learning_rate: float = Field(1e-3, gt=0, le=1, description=LEARNING_RATE)
     beta1: float = Field(0.9, ge=0, lt=1, description=BETA1)
     beta2: float = Field(
-        0.999,
-        ge=0,
-        lt=1,
-        description="Decay per step of the running mean of the squared gradient; SGD has none.",
+        0.999, ge=0, lt=1, description="Decay per step of the running mean of the squared gradient; SGD has none."
     )
     optimiser: Literal[*OPTIMISERS] = Field(  # type: ignore[valid-type]
         "adam", description="Optimiser of all networks."
@@ -64,7 +65,11 @@ class ObjectiveSettings(Settings):
     )
 
     def build(self, shape: PictureShape) -> Objective:
-        """Return the objective for pictures of this shape."""
+        """Return the objective for pictures of this shape; `UsageError` or `DataError` if the two do not fit."""
+        raise NotImplementedError
+
+    def build_on(self, autoencoder: Autoencoder, classes: int) -> Objective:
+        """Return the objective over an autoencoder's codes, whose data have `classes` classes, if it is a prior."""
         raise NotImplementedError
 
     def player_optimiser(self, rate: float | None = None) -> Optimiser:
@@ -82,13 +87,14 @@ class ObjectiveSettings(Settings):
 
     def sheet(self) -> str:
         """Return a caption of the preview."""
-        return "pictures, each beside its reconstruction"
+        return self.preview
 
 
 class GANSettings(ObjectiveSettings):
     """A generator against a discriminator. The defaults were measured to be good and fast: docs/results.md."""
 
     noun: ClassVar[str] = "GAN"
+    preview: ClassVar[str] = "samples from latents fixed at the start"
 
     learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
     beta1: float = Field(0.5, ge=0, lt=1, description=BETA1)
@@ -112,9 +118,7 @@ class GANSettings(ObjectiveSettings):
     r2: float = Field(0.0, ge=0, description="Weight of the R2 penalty, half the squared gradient at fakes.")
     gradient_penalty: float = Field(0.0, ge=0, description="Weight of the WGAN-GP penalty; 10 is usual.")
     latent_gradient: float = Field(
-        0.0,
-        ge=0,
-        description="Weight of the generator's squared Jacobian norm per pixel; larger is smoother.",
+        0.0, ge=0, description="Weight of the generator's squared Jacobian norm per pixel; larger is smoother."
     )
     weight_clip: float = Field(0.0, ge=0, description="Limit of the discriminator's weights (WGAN); 0 for none.")
 
@@ -135,16 +139,11 @@ class GANSettings(ObjectiveSettings):
             )
         return GAN(self, shape)
 
-    def sheet(self) -> str:
-        """Return a caption of the preview: samples."""
-        return "samples from latents fixed at the start"
-
 
 class VAESettings(ObjectiveSettings):
     """An encoder to short codes and a decoder back to pictures: the variational autoencoder and its relatives."""
 
     noun: ClassVar[str] = "VAE"
-
     usual_prior = "flow"
 
     network: Literal[*VAE_NETWORKS] = Field(  # type: ignore[valid-type]
@@ -168,10 +167,7 @@ class VAESettings(ObjectiveSettings):
         "greys, logistic for 256 levels.",
     )
     noise: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="Noise of the likelihood in units of the image range; learned if omitted.",
+        None, gt=0, le=1, description="Noise of the likelihood in units of the image range; learned if omitted."
     )
     binarise: bool = Field(
         False, description="In every step, make each grey pixel white with the probability of its grey, else black."
@@ -232,9 +228,8 @@ class VAESettings(ObjectiveSettings):
 
     def sheet(self) -> str:
         """Return a caption of the preview: reconstructions, and samples where codes have a prior."""
-        if PENALTIES[self.penalty].posterior == "point":
-            return super().sheet()
-        return f"{super().sheet()}, and samples from latents fixed at the start"
+        point = PENALTIES[self.penalty].posterior == "point"
+        return self.preview if point else f"{self.preview}, and samples from latents fixed at the start"
 
     def _check_bounds(self) -> None:
         """Raise `UsageError` if settings ask for two bounds or two priors at once."""
@@ -255,16 +250,10 @@ class VQVAESettings(ObjectiveSettings):
     """An encoder to a map of quantised codes and a decoder back: the vector-quantised autoencoder."""
 
     noun: ClassVar[str] = "VQ-VAE"
-
     usual_prior = "transformer"
 
     channels: int = Field(32, ge=1, le=1024, description="Channels of the networks at half the picture's side.")
-    halvings: int = Field(
-        2,
-        ge=1,
-        le=6,
-        description="Halvings of the picture's side; more compresses more.",
-    )
+    halvings: int = Field(2, ge=1, le=6, description="Halvings of the picture's side; more compresses more.")
     codes: int = Field(512, ge=2, le=65_536, description="Size of the codebook; larger keeps more detail.")
     dimensions: int = Field(64, ge=1, le=1024, description="Length of each vector of the codebook.")
     commitment: float = Field(
@@ -289,6 +278,8 @@ class PriorSettings(ObjectiveSettings):
     """A distribution of a trained autoencoder's codes, from which `pinxit sample` draws new pictures."""
 
     noun: ClassVar[str] = "prior over codes"
+    of_codes = True
+    preview: ClassVar[str] = "samples from noise fixed at the start"
 
     network: Literal["auto", "flow", "two-stage", "transformer"] = Field(
         "auto",
@@ -315,10 +306,6 @@ class PriorSettings(ObjectiveSettings):
             raise UsageError("--network auto works in `pinxit train prior` only, which knows the run; name the network")
         return PRIORS[self.network](self, autoencoder, classes)
 
-    def sheet(self) -> str:
-        """Return a caption of the preview: samples."""
-        return "samples from noise fixed at the start"
-
 
 def alternatives(text: str) -> tuple[Chain, ...]:
     """Return the chains of degradations in a text, separated by ' or '; none for an empty text."""
@@ -342,6 +329,7 @@ class RestorationSettings(ObjectiveSettings):
 
     noun: ClassVar[str] = "restorer"
     pictures: ClassVar[type[DataSettings]] = PatchSettings
+    preview: ClassVar[str] = "pictures, each followed by its degraded and its restored form"
 
     degrade: Degrade = Field(
         "noise(sigma=0..0.2)",
@@ -401,16 +389,13 @@ class RestorationSettings(ObjectiveSettings):
             )
         return Restoration(self, shape)
 
-    def sheet(self) -> str:
-        """Return a caption of the preview."""
-        return "pictures, each followed by its degraded and its restored form"
-
 
 class EnhancementSettings(ObjectiveSettings):
     """A curve that lightens dark pictures, predicted by a network from the distribution of their brightness."""
 
     noun: ClassVar[str] = "low-light enhancer"
     pictures: ClassVar[type[DataSettings]] = WholeSettings
+    preview: ClassVar[str] = "pictures, each followed by its darkened and its lightened form"
 
     degrade: Degrade = Field(
         "dark(gain=0.1..0.3) | clip or dark(gain=0.1..1) | clip or dark(gain=1, read_noise=0)",
@@ -432,10 +417,6 @@ class EnhancementSettings(ObjectiveSettings):
             raise UsageError("--degrade must darken the pictures, as 'dark(gain=0.1..0.3)' does")
         return Enhancement(self, shape)
 
-    def sheet(self) -> str:
-        """Return a caption of the preview."""
-        return "pictures, each followed by its darkened and its lightened form"
-
 
 class StyleSettings(ObjectiveSettings):
     """A network that paints a picture in one pass: in one style, or in any style it is given.
@@ -446,12 +427,8 @@ class StyleSettings(ObjectiveSettings):
     noun: ClassVar[str] = "style transfer network"
     pictures: ClassVar[type[DataSettings]] = PaintedSettings
     training: ClassVar[Mapping[str, Any]] = {
-        "batch_size": 4,
-        "schedule": "cosine",
-        "warmup": 50,
-        "clip": 1.0,
-        "average": 0.995,
-    }
+        "batch_size": 4, "schedule": "cosine", "warmup": 50, "clip": 1.0, "average": 0.995
+    }  # fmt: skip
 
     learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
     style: Place | None = Field(None, description="The picture whose style is learned.")

@@ -25,7 +25,7 @@ from pinxit.losses.perceptual import lite0_network
 from pinxit.losses.style import Spread, content_distance, loss_network, spread, spread_distance, total_variation
 from pinxit.nets.shapes import over_black
 from pinxit.nets.stylizer import StyleDecoder, StyleEncoder, TransformNet, cropped, statistics
-from pinxit.objectives.objective import Loss, Objective, Player
+from pinxit.objectives.objective import Loss, Objective
 from pinxit.objectives.restoration import in_threes, sheet_rows
 from pinxit.objectives.settings import StyleSettings
 
@@ -37,6 +37,8 @@ EXCESS = 10.0
 class OneStyle(Objective):
     """A network that paints pictures in the style of `settings.style`; its Gram matrices are in the checkpoint."""
 
+    settings: StyleSettings
+    player = "painter"
     model = ("painter",)
 
     def __init__(self, settings: StyleSettings) -> None:
@@ -56,14 +58,9 @@ class OneStyle(Objective):
         layers = loss_network(device=style.device)(style).style
         cast(_Spreads, self.networks["style"]).keep([spread(maps) for maps in layers])
 
-    def players(self) -> tuple[Player, ...]:
-        """Return the network."""
-        return (Player("painter", self.networks["painter"], self.loss, self.settings.player_optimiser()),)
-
     def draw(self, batch: Batch) -> Tensor:
         """Return the batch's pictures painted, (N, 3, H, W), not clipped."""
-        painted: Tensor = self.painter(colours(batch.image))
-        return painted
+        return self.painter(colours(batch.image))
 
     def loss(self, batch: Batch, painted: Tensor) -> Loss:
         """Return style and content distances, total variation, and the excess over [0, 1]."""
@@ -80,6 +77,8 @@ class OneStyle(Objective):
 class AnyStyle(Objective):
     """A decoder that paints each picture in the style of the batch's other picture in its row."""
 
+    settings: StyleSettings
+    player = "decoder"
     model = ("decoder",)
 
     def __init__(self, settings: StyleSettings) -> None:
@@ -90,10 +89,6 @@ class AnyStyle(Objective):
     def decoder(self) -> StyleDecoder:
         """The network."""
         return cast(StyleDecoder, self.networks["decoder"])
-
-    def players(self) -> tuple[Player, ...]:
-        """Return the decoder; the encoder is frozen."""
-        return (Player("decoder", self.networks["decoder"], self.loss, self.settings.player_optimiser()),)
 
     def styles(self, batch: Batch) -> Tensor:
         """Return the styles of a batch, (N, 3, H, W): its other pictures; in a tenth of rows its own."""

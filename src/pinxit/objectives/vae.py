@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -30,10 +29,10 @@ from pinxit.losses.latent import PENALTIES, Codes, free_bits, kl_to_normal, log_
 from pinxit.losses.likelihood import LIKELIHOODS, log_likelihood
 from pinxit.losses.perceptual import perceptual_distance
 from pinxit.nets.shapes import PictureShape
-from pinxit.objectives.adversarial import discriminator_loss, generator_term
+from pinxit.objectives.adversarial import Contest
 from pinxit.objectives.mixture import BY_CLASS, MIXTURE, Mixture, fit_classes, fit_mixture
 from pinxit.objectives.networks import VAE_NETWORKS
-from pinxit.objectives.objective import Judgement, Loss, Player, Probabilistic
+from pinxit.objectives.objective import Judgement, Loss, Probabilistic
 from pinxit.objectives.settings import VAESettings
 
 FIRST_NOISE = 0.1
@@ -80,8 +79,10 @@ class Reconstruction:
     logits: Tensor
 
 
-class VAE(Probabilistic):
+class VAE(Contest, Probabilistic):
     """An encoder to a distribution of codes, a decoder to a distribution of pictures (Kingma and Welling, 2014)."""
+
+    settings: VAESettings
 
     def __init__(self, settings: VAESettings, shape: PictureShape) -> None:
         self.settings, self.latent = settings, settings.latent
@@ -122,15 +123,6 @@ class VAE(Probabilistic):
         if "noise" in self.networks:
             return self.networks["noise"].get_parameter("log")
         return torch.tensor(math.log(self.settings.noise or 1.0))
-
-    def players(self) -> tuple[Player, ...]:
-        """Return the autoencoder as one player, and before it the discriminator if there is one."""
-        own = nn.ModuleDict({name: self.networks[name] for name in self.model})
-        autoencoder = Player("autoencoder", own, self.loss, self.settings.player_optimiser())
-        if "discriminator" not in self.networks:
-            return (autoencoder,)
-        judging = self.settings.player_optimiser(self.settings.discriminator_rate)
-        return Player("discriminator", self.networks["discriminator"], self.discriminator_loss, judging), autoencoder
 
     def draw(self, batch: Batch) -> Reconstruction:
         """Return the batch's pictures encoded, with latents from their posteriors decoded."""
@@ -176,19 +168,13 @@ class VAE(Probabilistic):
         if weight := self.settings.perceptual:
             terms["perceptual"] = weight * pixels * perceptual_distance(restored, batch.image).mean()
         if weight := self.settings.adversarial:
-            term = generator_term(self.adversarial, partial(self.score, batch), batch.image, restored)
-            terms["adversarial"] = weight * pixels * term
+            terms["adversarial"] = weight * pixels * self.generator_term(batch.image, restored, self.label(batch))
         return terms
 
     def discriminator_loss(self, batch: Batch, shared: Reconstruction) -> Loss:
         """Return the discriminator's loss, with reconstructions as the fakes."""
-        real_scores, fake_scores = self.score(batch, batch.image), self.score(batch, shared.logits.sigmoid().detach())
-        return discriminator_loss(self.adversarial, real_scores, fake_scores)
-
-    def score(self, batch: Batch, image: Tensor) -> Tensor:
-        """Return the discriminator's scores (N,) of pictures with the batch's classes."""
-        scores: Tensor = self.networks["discriminator"](image, self.label(batch))
-        return scores.float()
+        label, fakes = self.label(batch), shared.logits.sigmoid().detach()
+        return self.scored(self.score(batch.image, label), self.score(fakes, label))
 
     def decoder_terms(self, batch: Batch, shared: Reconstruction) -> dict[str, Tensor]:
         """Return the decoder's smoothness terms, named as their settings (Ghosh et al., 2020, section 3.1)."""
@@ -260,18 +246,17 @@ class VAE(Probabilistic):
     def preview(self, batch: Batch) -> Tensor:
         """Return pictures, each beside its reconstruction, and as many samples where codes have a prior."""
         image, label = self.target(batch), self.label(batch)
-        pairs = torch.stack([image, self.decode(self.encode(image, label), label)], dim=1).flatten(0, 1)
+        pairs = torch.stack([image, self.sample(self.encode(image, label), label)], dim=1).flatten(0, 1)
         if not self.gaussian:
             return pairs[: len(batch)]
         noise, place = batch.normal(self.latent, stream="preview").cpu(), batch.uniform(stream="preview").cpu()
         latent = self.prior().latents(noise, place).to(batch.image.device)
         half = len(batch) // 4 * 2
-        return torch.cat([pairs[:half], self.decode(latent, label)[: len(batch) - half]])
+        return torch.cat([pairs[:half], self.sample(latent, label)[: len(batch) - half]])
 
-    def decode(self, code: Tensor, label: Tensor | None = None) -> Tensor:
+    def sample(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Return the mean pictures (N, C, H, W) in [0, 1] of codes (N, latent)."""
-        logits: Tensor = self.decoder(code, label)
-        return logits.float().sigmoid()
+        return self.decoder(latent, label).float().sigmoid()
 
     def prior(self) -> Mixture:
         """Return N(0, I), or the VampPrior as a mixture."""
@@ -290,16 +275,11 @@ class VAE(Probabilistic):
 
     def posterior(self, image: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (N, latent) of the posteriors of pictures (N, C, H, W) in [0, 1]."""
-        mean, log_variance = self.networks["posterior"](self.networks["encoder"](image), label)
-        return mean, log_variance
+        return self.networks["posterior"](self.networks["encoder"](image), label)
 
     def target(self, batch: Batch) -> Tensor:
         """Return the batch's pictures; with `binarise`, black or white with the probability of their grey."""
         return batch.coins(batch.image, stream="binarise") if self.settings.binarise else batch.image
-
-    def label(self, batch: Batch) -> Tensor | None:
-        """Return the batch's labels if the model is conditional."""
-        return batch.label if self.settings.conditional else None
 
 
 def active_units(mean: Tensor) -> Tensor:

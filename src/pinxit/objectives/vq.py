@@ -9,6 +9,7 @@ which is a run of its own (`objectives/prior.py`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from pinxit.errors import UsageError
 from pinxit.nets.codebook import Codebook, rotated, straight_through
 from pinxit.nets.maps import MapDecoder, MapEncoder
 from pinxit.nets.shapes import PictureShape, size_ladder
-from pinxit.objectives.objective import Autoencoder, Judgement, Loss, Player
+from pinxit.objectives.objective import Autoencoder, Judgement, Loss
 from pinxit.objectives.settings import VQVAESettings
 
 PICTURE_VARIANCE = 0.06
@@ -37,6 +38,7 @@ class Quantised:
 class VQVAE(Autoencoder):
     """An encoder to a map of P codes, a codebook, and a decoder; latents are the codes' indices, (N, P)."""
 
+    settings: VQVAESettings
     sampler = "transformer"
 
     def __init__(self, settings: VQVAESettings, shape: PictureShape) -> None:
@@ -56,12 +58,7 @@ class VQVAE(Autoencoder):
     @property
     def codebook(self) -> Codebook:
         """The vectors that codes index."""
-        book: Codebook = self.networks["codebook"]  # type: ignore[assignment]
-        return book
-
-    def players(self) -> tuple[Player, ...]:
-        """Return the one player: encoder and decoder. The codebook has no parameters."""
-        return (Player("autoencoder", self.networks, self.loss, self.settings.player_optimiser()),)
+        return cast(Codebook, self.networks["codebook"])
 
     def draw(self, batch: Batch) -> Quantised:
         """Return the batch's pictures encoded, quantised and decoded."""
@@ -93,15 +90,15 @@ class VQVAE(Autoencoder):
 
     def restored(self, image: Tensor) -> Tensor:
         """Return the reconstructions of pictures (N, C, H, W) in [0, 1]."""
-        return self.decode(self.encode(image))
+        return self.sample(self.encode(image))
 
     def encode(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Return the codes (N, P) int64 of pictures (N, C, H, W) in [0, 1]; labels are ignored."""
         return self.codebook.nearest(self.networks["encoder"](image))
 
-    def decode(self, code: Tensor, label: Tensor | None = None) -> Tensor:
+    def sample(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Return pictures (N, C, H, W) in [0, 1] of codes (N, P); labels are ignored."""
-        return self.pictures(self.codebook.look_up(code))
+        return self.pictures(self.codebook.look_up(latent))
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the codes (N, P) int64 of the batch's pictures."""
@@ -112,5 +109,4 @@ class VQVAE(Autoencoder):
 
     def pictures(self, vectors: Tensor) -> Tensor:
         """Return pictures (N, C, H, W) in [0, 1] decoded from vectors (N, P, D)."""
-        logits: Tensor = self.networks["decoder"](vectors)
-        return logits.float().sigmoid()
+        return self.networks["decoder"](vectors).float().sigmoid()

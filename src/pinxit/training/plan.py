@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -14,9 +15,9 @@ from pinxit.data import Batch, DataSet, ImageSet, batch_at, is_packed, open_data
 from pinxit.data.settings import Augment, DataSettings
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
-from pinxit.models import generative, load, of_recipe
+from pinxit.models import load, of_recipe
 from pinxit.objectives import OBJECTIVES
-from pinxit.objectives.objective import Generative, Objective
+from pinxit.objectives.objective import Autoencoder, Objective
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.progress import duration, say
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
@@ -90,7 +91,7 @@ def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: Tr
         hardware=_hardware(training),
         autoencoder=sha256(run.weights),
     )
-    autoencoder = generative(load(run.folder))
+    autoencoder = cast(Autoencoder, load(run.folder).objective)
     build(recipe, autoencoder)  # refuse a bad request before there is a folder
     return _with_steps(recipe, images, autoencoder)
 
@@ -103,7 +104,7 @@ def _hardware(training: TrainingSettings) -> HardwareRecipe:
     )
 
 
-def _with_steps(recipe: Recipe, images: ImageSet, autoencoder: Generative | None = None) -> Recipe:
+def _with_steps(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None = None) -> Recipe:
     """Return the recipe with minutes converted to steps."""
     training = recipe.training
     if training.minutes is None:
@@ -114,7 +115,7 @@ def _with_steps(recipe: Recipe, images: ImageSet, autoencoder: Generative | None
     return recipe.changed(training=training)
 
 
-def build(recipe: Recipe, autoencoder: Generative | None = None) -> Objective:
+def build(recipe: Recipe, autoencoder: Autoencoder | None = None) -> Objective:
     """Return the recipe's objective with the weights that its seed gives; a prior is one over the autoencoder's codes.
 
     Raises `UsageError` or `DataError` if the recipe makes no sense.
@@ -125,7 +126,7 @@ def build(recipe: Recipe, autoencoder: Generative | None = None) -> Objective:
         return models.build(settings, shape, autoencoder)
 
 
-def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Generative | None = None) -> Trainer:
+def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None = None) -> Trainer:
     """Return a trainer at step 0 on the recipe's hardware."""
     computing = recipe.hardware
     chosen = hardware.choose(computing.device, computing.precision, computing.threads)
@@ -152,7 +153,7 @@ def _others(data: DataRecipe) -> ImageSet:
     return _pictures(data).train
 
 
-def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Generative | None) -> float:
+def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None) -> float:
     """Return the seconds per step, timed on a trainer that is thrown away.
 
     All batches are drawn once before. A folder's pictures are resized on first use and cached, so the first epoch is

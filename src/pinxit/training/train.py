@@ -52,7 +52,7 @@ def train(
     `DiskError`, `DivergedError`, `BusyError`, or `StoppedError` after a signal.
     """
     source, out = str(source), Path(out)
-    if isinstance(settings, PriorSettings):
+    if settings.of_codes:
         raise UsageError("a prior is trained on the codes of a run: pinxit.train_prior(settings, RUN)")
     Run.refuse_used(out)
     data = settings.pictures.parse(data.model_dump(exclude_unset=True) if data else {})
