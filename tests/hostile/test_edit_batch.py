@@ -122,16 +122,19 @@ def test_of_200_pictures_10_are_bad_and_190_are_done(tmp_path: Path, capsys: pyt
     ]
 
 
-# A batch that writes slowly and says when it writes.
+# A batch that writes slowly, says when it writes, and waits to be killed after so many pictures.
 DRIVER = """
-import os, sys, time
+import itertools, os, sys, time
 import pinxit.images.write
 from pinxit import cli, images
 from pinxit.jobs import batch
 
 write, fsync = images.write.write_picture, os.fsync
+numbers, last = itertools.count(1), int(sys.argv.pop(1))
 
 def slow_write(*arguments):
+    if next(numbers) > last:
+        time.sleep(3600)
     print("writing", flush=True)
     write(*arguments)
     time.sleep(0.005)
@@ -148,7 +151,7 @@ sys.exit(cli.run(sys.argv[1:]))
 
 def killed(words: list[str], pictures: int) -> int:
     """Run a batch, kill it while it writes picture number `pictures`, and return its exit code."""
-    process = subprocess.Popen([sys.executable, "-c", DRIVER, *words], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", DRIVER, str(pictures), *words], stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         pictures -= line == "writing\n"
         if pictures == 0:
