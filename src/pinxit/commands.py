@@ -138,9 +138,8 @@ def command(kind: type[Action]) -> Callable[..., None]:
         _refuse_misspelt(kind, flat)
         if as_json and any(PIPE in _words(value) for one, value in flat.items() if one.pipe):
             raise UsageError("--json: not together with -, one picture through a pipe")
-        action = parsed(kind, flat)
-        outcome = action.do()
-        _print(outcome, action, as_json)
+        outcome = parsed(kind, flat).do()
+        _print(outcome, as_json)
         outcome.check()
 
     act.__signature__ = signature  # type: ignore[attr-defined]
@@ -201,14 +200,14 @@ def _words(value: Any) -> Sequence[str]:
     return value if isinstance(value, tuple) else (str(value),)
 
 
-def _print(outcome: Outcome, action: Action, as_json: bool) -> None:
+def _print(outcome: Outcome, as_json: bool) -> None:
     if outcome.stream is not None:
         sys.stdout.buffer.write(outcome.stream)
         sys.stdout.buffer.flush()
     elif as_json:
         print(json.dumps(outcome.json(), indent=2, ensure_ascii=False))
     else:
-        for line in action.lines(outcome):
+        for line in outcome.files if outcome.lines is None else outcome.lines:
             print(line)
 
 

@@ -240,7 +240,7 @@ class Motion(Degradation):
 
 
 class Downscale(Degradation):
-    """Fewer pixels, as by MATLAB's imresize(x, 1/scale): antialiased bicubic; a side becomes ceil(side / scale)."""
+    """Downscaling as by MATLAB's imresize(x, 1/scale): antialiased bicubic; a side becomes ceil(side / scale)."""
 
     scale: int = Field(2, ge=1, le=16, description="Factor by which each side becomes smaller.")
 

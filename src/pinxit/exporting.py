@@ -108,7 +108,7 @@ def restoration(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     def forward(image: Tensor, mask: Tensor | None = None, sigma: Tensor | None = None) -> Tensor:
         rows = image.movedim(3, 1)
         holes = None if mask is None else mask.movedim(3, 1)
-        level = rows.new_zeros(len(rows)) if sigma is None else sigma.expand(len(rows))
+        level = rows.new_zeros(rows.shape[0]) if sigma is None else sigma.expand(rows.shape[0])
         restored = objective.apply(Inputs(rows, objective.planes(rows, holes, level), holes))
         return _rows(restored)
 

@@ -11,7 +11,7 @@ from scipy.stats import mannwhitneyu
 from pinxit.errors import DataError
 from pinxit.evaluation.audit import SHOWN, audit, sheet
 from pinxit.evaluation.pictures import Generated
-from pinxit.metrics.copying import authenticity, closeness, copying_z, threshold
+from pinxit.metrics.copying import closeness, copying_z, threshold
 from pinxit.metrics.extractors import EXTRACTORS
 
 
@@ -57,6 +57,10 @@ def test_the_threshold_lets_at_most_one_real_picture_in_a_hundred_through() -> N
     assert np.mean(rates) == pytest.approx(0.01, abs=0.002)
     with pytest.raises(DataError, match="98 held-out"):
         threshold(ratios[1:])
+
+
+def authenticity(pictures: torch.Tensor, training: torch.Tensor) -> float:
+    return float(closeness(pictures, training).authentic.double().mean())
 
 
 def test_copies_are_not_authentic_and_real_pictures_are_about_half() -> None:

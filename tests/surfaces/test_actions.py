@@ -231,10 +231,8 @@ class Greet(Action):
 
     def do(self) -> Outcome:
         """Greet; the value is the greeting."""
-        return Outcome("hello " * self.times + self.name, {"greeted": self.name})
-
-    def lines(self, outcome: Outcome) -> list[str]:
-        return [outcome.value]
+        greeting = "hello " * self.times + self.name
+        return Outcome(greeting, {"greeted": self.name}, lines=[greeting])
 
 
 def test_a_class_and_a_row_are_an_action(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,11 @@ RUN = Word("RUN")
 OUT = Flag("-o", "--out")
 N = Flag("-n")
 
+Source = Annotated[
+    str,
+    Word("DATA"),
+    Field(description="A named set (mnist), a folder of pictures, a zip, an npz, or IDX files."),
+]
 AnyRun = Annotated[Path, RUN, Field(description="Folder of the run.")]
 Overwrite = Annotated[bool, Flag("-y", "--overwrite"), Field(description="Replace existing files.")]
 
@@ -51,12 +56,14 @@ class Outcome:
     """What an action gave.
 
     `value` is what Python returns. `document` is for JSON; without one it is the list of `files`, the paths written.
-    `stream` is for stdout as it is. `check` is called once the rest has been reported, and raises what failed.
+    `lines` are for a terminal, by default the files, and are read only there. `stream` is for stdout as it is.
+    `check` is called once the rest has been reported, and raises what failed.
     """
 
     value: Any = None
     document: Any = None
     files: tuple[Path, ...] = ()
+    lines: Iterable[object] | None = None
     stream: bytes | None = None
     check: Callable[[], None] = lambda: None
 
@@ -73,10 +80,6 @@ class Action(Settings):
     def do(self) -> Outcome:
         """Carry out the request. Imports what it needs here, so that reading the class stays cheap."""
         raise NotImplementedError
-
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Return what a person reads in a terminal; by default the paths of the files."""
-        return map(str, outcome.files)
 
     @classmethod
     def variants(cls) -> Mapping[str, type[Action]]:

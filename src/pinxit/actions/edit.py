@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, create_model
 
 from pinxit.actions.action import OUT, PIPE, Action, Flag, Outcome, Overwrite, Word, refuse, refuse_to_replace
 from pinxit.errors import DataError, UsageError
+from pinxit.settings import Settings, chain_document, parse_chain
 
 PIPE_CEILING = 1 << 30
 """Bytes that a picture from a pipe may have at most."""
@@ -21,7 +22,6 @@ PIPE_CEILING = 1 << 30
 def _parsed(value: Any) -> Any:
     """Return a chain that is given as text, as its JSON list, or as one edit."""
     from pinxit.edits import EDITS
-    from pinxit.settings import Settings, parse_chain
 
     if isinstance(value, list) and all(isinstance(step, Mapping) for step in value):
         value = json.dumps(value)
@@ -32,7 +32,6 @@ def _parsed(value: Any) -> Any:
 
 def _document(chain: Any) -> list[dict[str, Any]]:
     from pinxit.edits import EDITS
-    from pinxit.settings import chain_document
 
     return chain_document(chain, EDITS)
 
@@ -134,7 +133,7 @@ class Edit(Action):
         seen = edit_camera(
             str(self.camera), self.chain, self.settings, area=self.area, mask=self.mask, side=self.camera_side
         )
-        return Outcome(seen, seen._asdict())
+        return Outcome(seen, seen._asdict(), lines=[f"{seen.frames:,} frames, {seen.rate:.1f} per second"])
 
     def _proof(self) -> Outcome:
         if len(self.pictures) > 1 or len(self.chain) > 1 or PIPE in (*self.pictures, self.out):
@@ -172,12 +171,6 @@ class Edit(Action):
             return Outcome(result, stream=result)
         write_whole(out, result)
         return Outcome(out, files=(out,))
-
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Return the files, or the camera's count."""
-        if self.camera is not None:
-            return ["{frames:,} frames, {rate:.1f} per second".format_map(outcome.document)]
-        return map(str, outcome.files)
 
 
 class Redo(Action):

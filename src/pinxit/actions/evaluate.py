@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import chain, count
@@ -50,14 +50,14 @@ class Evaluate(Action):
         None, ge=12, description="Number of pictures in each set; by default the size of the smaller set."
     )
     seed: int = Field(
-        0, ge=0, lt=2**31, description="Seed of every random draw: of pictures, of noise and of intervals."
+        0, ge=0, lt=2**31, description="Seed of every random choice: of pictures, of noise and of intervals."
     )
     sampler: str = Field(
         "", description="Sampler of an autoencoder's latents; by default its own choice. The certificate names it."
     )
     audit: bool = Field(
         False,
-        description="Test also whether training pictures were copied, and draw the twenty nearest pairs. The reference "
+        description="Also test whether training pictures were copied, and draw the twenty nearest pairs. The reference "
         "must be held out from the training, and the model trained on the other part of its set.",
     )
     audit_sheet: Path | None = Field(
@@ -65,7 +65,7 @@ class Evaluate(Action):
     )
     with_utility: Annotated[bool, Flag("--utility")] = Field(
         False,
-        description="Measure also how well a classifier learns from the generated pictures, tested on real ones. Both "
+        description="Also measure how well a classifier learns from the generated pictures, tested on real ones. Both "
         "sets need classes.",
     )
     paired: bool = Field(
@@ -100,20 +100,20 @@ class Evaluate(Action):
         document = self._pairs() if self.paired else self._sets(sheet)
         if self.out:
             write_certificate(self.out, document)
-        return Outcome(document, document, tuple(path for path in (self.out, sheet) if path))
+        files = tuple(path for path in (self.out, sheet) if path)
+        return Outcome(document, document, files, self._lines(document, sheet))
 
-    def lines(self, outcome: Outcome) -> Iterable[str]:
+    def _lines(self, document: dict[str, Any], sheet: Path | None) -> Iterator[str]:
         """Yield the table and the certificate's place, after writing one to the usual place if none was asked for."""
         from pinxit.evaluation.certificate import write_certificate
         from pinxit.evaluation.text import table
 
         path = self.out or self._usual()
         if not self.out and not self._is_run():
-            sheets = [] if self.audit_sheet else outcome.files
-            places = [sheet.with_name(f"{sheet.name.removesuffix(SHEET)}.json") for sheet in sheets]
-            path = places[0] if places else _free(path, outcome.document)
-            write_certificate(path, outcome.document)
-        return [table(outcome.document), "", f"certificate: {path}"]
+            beside = sheet and not self.audit_sheet and sheet.with_name(f"{sheet.name.removesuffix(SHEET)}.json")
+            path = beside or _free(path, document)
+            write_certificate(path, document)
+        yield from (table(document), "", f"certificate: {path}")
 
     def _refuse_mixtures(self) -> None:
         if self.paired:
@@ -168,24 +168,19 @@ class Compare(Action):
     """
 
     one: Annotated[Path, Word("ONE")] = Field(description="JSON file that `pinxit evaluate` wrote.")
-    other: Annotated[Path, Word("OTHER")] = Field(description="Another one.")
+    other: Annotated[Path, Word("OTHER")] = Field(description="Another such file.")
 
     def do(self) -> Outcome:
         """Compare; the value is a list of `Comparison`."""
         from pinxit.evaluation.certificate import compare, read_certificate
+        from pinxit.evaluation.text import comparison_table
 
         rows, remarks = compare(read_certificate(self.one), read_certificate(self.other))
         for remark in remarks:
             say(remark)
-        return Outcome(rows, [asdict(row) for row in rows])
-
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Return a table with a row for each score."""
-        from pinxit.evaluation.text import comparison_table
-
         one, other = self.one, self.other
         names = (one.stem, other.stem) if one.stem != other.stem else (str(one), str(other))
-        return [comparison_table(outcome.value, *names)]
+        return Outcome(rows, [asdict(row) for row in rows], lines=[comparison_table(rows, *names)])
 
 
 def _free(usual: Path, document: Mapping[str, Any] | None = None) -> Path:

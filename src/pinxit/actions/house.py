@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -49,17 +49,15 @@ class Export(Action):
         from pinxit.exporting import export
 
         compared = export(self.model, self.out, precision=self.precision, pictures=self.check)
-        return Outcome(compared, compared, (self.out,))
+        return Outcome(compared, compared, (self.out,), self._lines(compared))
 
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Say the comparison and yield the file."""
-        compared = outcome.document
+    def _lines(self, compared: Mapping[str, Any]) -> Iterator[Path]:
         difference, inputs = f"{compared['largest_difference']:.2g}", len(compared["inputs"])
         say(
             f"largest difference to PyTorch {difference} over {inputs} inputs, "
             f"PSNR {compared['psnr']:.1f} dB; the file {compared['bytes']:,} bytes"
         )
-        yield str(self.out)
+        yield self.out
 
 
 class Doctor(Action):
@@ -82,14 +80,14 @@ class Doctor(Action):
             "mnist": "in the cache" if _has_mnist() else f"not in {cache_folder()}; `pinxit data fetch mnist` gets it",
             "extras": {name: "installed" if find_spec(module) else "not installed" for name, module in EXTRAS.items()},
         }
-        return Outcome(found, found)
+        return Outcome(found, found, lines=_table(found))
 
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Yield a line for each finding."""
-        width = max(map(len, outcome.document))
-        for name, value in outcome.document.items():
-            text = ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else value
-            yield f"{name:<{width}}  {text}"
+
+def _table(found: Mapping[str, Any]) -> Iterator[str]:
+    width = max(map(len, found))
+    for name, value in found.items():
+        text = ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else value
+        yield f"{name:<{width}}  {text}"
 
 
 def _has_mnist() -> bool:

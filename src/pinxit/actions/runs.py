@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, create_model
 
-from pinxit.actions.action import RUN, Action, AnyRun, Flag, N, Outcome, Word
+from pinxit.actions.action import RUN, Action, AnyRun, Flag, N, Outcome, Source, Word
 from pinxit.errors import DataError
 from pinxit.progress import duration, say
 from pinxit.training.settings import TrainingSettings
@@ -19,20 +19,12 @@ if TYPE_CHECKING:
 Training = Annotated[TrainingSettings, Field(title="The training")]
 
 
-class RunAction(Action):
-    """Base of the actions whose result is a run."""
-
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Yield the run's state, and the files to look at."""
-        known = outcome.document
-        yield f"{known['folder']}: {describe(known)}"
-        yield from map(str, outcome.files)
-
-
 def shown(run: Run) -> Outcome:
-    """Return a run as an outcome: its facts as the document, and those of its files that are there."""
+    """Return a run as an outcome: its facts as the document, its state, and those of its files that are there."""
+    known = facts(run)
     places = (run.folder / name for name in ("weights.safetensors", "samples", "report.html"))
-    return Outcome(run, facts(run), tuple(place for place in places if place.exists()))
+    files = tuple(place for place in places if place.exists())
+    return Outcome(run, known, files, (f"{run.folder}: {describe(known)}", *files))
 
 
 def facts(run: Run) -> dict[str, Any]:
@@ -51,14 +43,12 @@ def describe(known: Mapping[str, Any]) -> str:
     )
 
 
-class Train(RunAction):
+class Train(Action):
     """Train a model on your own pictures."""
 
     objective: ClassVar[str] = ""
 
-    source: Annotated[str, Word("DATA")] = Field(
-        description="A named set (mnist), a folder of pictures, a zip, an npz, or IDX files."
-    )
+    source: Source
     out: Path | None = Field(None, description="Folder of the run; by default a new one in runs/.")
     settings: Any = Field(None, title="The model")
     data: Any = Field(None, title="The pictures")
@@ -92,7 +82,7 @@ class Train(RunAction):
         return {name: variant(name, kind) for name, kind in OBJECTIVES.items()}
 
 
-class TrainPrior(RunAction):
+class TrainPrior(Action):
     """Learn a prior over the codes of a run, as a run of its own in the folder `prior` there."""
 
     run: Annotated[Path, RUN] = Field(
@@ -108,7 +98,7 @@ class TrainPrior(RunAction):
         return shown(train_prior(self.settings, self.run, self.training))
 
 
-class Resume(RunAction):
+class Resume(Action):
     """Continue a stopped run, bit for bit.
 
     The finished weights are the same as without the stop.
@@ -126,7 +116,7 @@ class Resume(RunAction):
 class Demo(Action):
     """Train a GAN on handwritten digits in a few minutes and judge it: the main job, end to end.
 
-    Draws digits that no one wrote and scores them beside real ones. Called again, it continues an unfinished run, and
+    Samples digits that no one wrote and scores them beside real ones. Run again, it continues an unfinished run and
     judges a finished one again.
     """
 
@@ -135,11 +125,11 @@ class Demo(Action):
         None, gt=0, description="Minutes to train for; 3 if neither --minutes nor --steps is given."
     )
     steps: int | None = Field(None, ge=0, description="Optimiser steps to train for, instead of minutes.")
-    seed: int = Field(0, ge=0, description="Seed of every random draw.")
+    seed: int = Field(0, ge=0, description="Seed of every random number.")
     n: Annotated[int, N] = Field(10_000, ge=12, description="Number of pictures in each set that the score compares.")
 
     def do(self) -> Outcome:
-        """Train, draw and judge; value and document are the certificate."""
+        """Train, sample and judge; value and document are the certificate."""
         from pinxit.evaluation.evaluate import evaluate
         from pinxit.images import grid, save_image
         from pinxit.latents.sampling import load
@@ -148,7 +138,8 @@ class Demo(Action):
         sheet = self.out / "digits.png"
         save_image(sheet, grid(load(self.out).sample(100)[0]))
         document = evaluate(self.out, "mnist:test", n=self.n)
-        return Outcome(document, document, (sheet, run.folder / "report.html"))
+        report = run.folder / "report.html"
+        return Outcome(document, document, (sheet, report), _scores(document, sheet, report))
 
     def _run(self) -> Run:
         from pinxit.training.recipes import GOLDEN
@@ -163,14 +154,13 @@ class Demo(Action):
         training = TrainingSettings.parse({"seed": self.seed} | (asked or golden.model_dump(exclude_unset=True)))
         return train(settings, "mnist", self.out, training=training)
 
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Yield the scores, and the files to look at."""
-        from pinxit.evaluation.text import table
 
-        sheet, report = outcome.files
-        yield f"{table(outcome.document)}\n"
-        yield f"{sheet}  a hundred digits no one wrote"
-        yield f"{report}  the whole story"
+def _scores(document: Mapping[str, Any], sheet: Path, report: Path) -> Iterator[str]:
+    from pinxit.evaluation.text import table
+
+    yield f"{table(document)}\n"
+    yield f"{sheet}  a hundred digits no one wrote"
+    yield f"{report}  the whole story"
 
 
 class RunsList(Action):
@@ -188,18 +178,17 @@ class RunsList(Action):
                 found.append(facts(Run.open(recipe.parent)))
             except DataError as error:
                 say(str(error))
-        return Outcome(found, found)
+        return Outcome(found, found, lines=self._lines(found))
 
-    def lines(self, outcome: Outcome) -> Iterable[str]:
-        """Yield a line for each run; `DataError` if there is none."""
-        if not outcome.document:
+    def _lines(self, found: list[dict[str, Any]]) -> Iterator[str]:
+        if not found:
             raise DataError(f"no runs in {self.folder}; `pinxit train gan DATA` makes one")
-        width = max(len(run["folder"]) for run in outcome.document)
-        return (f"{run['folder']:<{width}}  {describe(run)}" for run in outcome.document)
+        width = max(len(run["folder"]) for run in found)
+        yield from (f"{run['folder']:<{width}}  {describe(run)}" for run in found)
 
 
-class RunsShow(RunAction):
-    """Show what a run was asked and how far it is."""
+class RunsShow(Action):
+    """Show the settings and the progress of a run."""
 
     run: AnyRun
 

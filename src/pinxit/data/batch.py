@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -112,7 +111,7 @@ def batch_at(
     epochs = positions // len(images)
     for epoch in range(epochs[0], epochs[-1] + 1):
         inside = epochs == epoch
-        numbers[inside] = _order(len(images), seed, epoch)[positions[inside] % len(images)]
+        numbers[inside] = draws.permutation(len(images), seed, epoch)[positions[inside] % len(images)]
     places = draws.uniform(draws.row_keys(seed, step, np.arange(batch_size), "patch"), 2) if fit == "patch" else None
 
     def rows(layer: Layer) -> np.ndarray:
@@ -143,8 +142,3 @@ def _boxes(
         across, down, left, top = placement(images.shapes[number], (size, size), fit, place)
         filled[row, : len(one)] = one * (across, down, across, down, 1) + (left, top, left, top, 0)
     return clipped(torch.from_numpy(filled), (size, size))
-
-
-@lru_cache(maxsize=4)
-def _order(count: int, seed: int, epoch: int) -> np.ndarray:
-    return draws.permutation(count, seed, epoch)

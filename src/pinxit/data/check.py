@@ -27,7 +27,7 @@ class Report:
     """The findings about a set; `sheet` is an RGB or RGBA contact sheet (H, W, C) uint8 of pictures from all over it.
 
     `sizes` are (width, height) of the readable pictures. `kinds` counts "JPEG RGB" and the like. `duplicates` groups
-    the names of pictures with equal pixels. `classes` counts by class. `lost` names files by what of them is unused.
+    the names of pictures with equal pixels. `classes` counts by class. `lost` lists files by what is unused of them.
     """
 
     name: str

@@ -28,7 +28,7 @@ FOLDERS: dict[Kind, tuple[str, ...]] = {
     "pair": ("pairs", "pair", "targets", "target", "B"),
 }
 OFFICIAL = {"train": "train", "val": "test", "valid": "test", "test": "test"}
-ENDINGS = ("_mask", "_gt", "_label")  # what a stem may end in beside that of its image
+ENDINGS = ("_mask", "_gt", "_label")  # what may follow an image's stem in the stem of its mask or pair
 
 
 def open_pairs(
@@ -172,14 +172,14 @@ def _together(packs: Mapping[Kind, Pack]) -> tuple[dict[Kind, np.ndarray], list[
 
 
 def _stems(kind: Kind, names: list[str], images: frozenset[str]) -> dict[str, int]:
-    """Return the number of each stem; one that is no image's may end as `ENDINGS` say."""
+    """Return the number of each file by its stem, without one of `ENDINGS` if an image has the rest as its stem."""
     found: dict[str, int] = {}
     for number, name in enumerate(names):
         stem = str(PurePosixPath(name).with_suffix(""))
         if kind != "image" and stem not in images:
             stem = next((stem.removesuffix(end) for end in ENDINGS if stem.removesuffix(end) in images), stem)
         if stem in found:
-            raise DataError(f"{name}: there are two {kind} files of this stem; which of them belongs to the others?")
+            raise DataError(f"{name}: there are two {kind} files of this stem; rename or remove one")
         found[stem] = number
     return found
 

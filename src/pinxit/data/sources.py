@@ -32,8 +32,8 @@ _BAD_ZIP = (OSError, RuntimeError, EOFError, ValueError, zlib.error, lzma.LZMAEr
 class Source:
     """Pictures that `read(i)` decodes (or refuses with a `DataError`), with their names and perhaps classes and parts.
 
-    `key` changes whenever anything in the source does. `labels` are class names. `parts` says "train" or "test" where
-    the makers of the set did. `notes` names what was skipped. `threads` is how many may usefully read at once.
+    `key` changes whenever anything in the source does. `labels` are class names. `parts` are "train" or "test", if the
+    set has official parts. `notes` names what was skipped. `threads` is how many may usefully read at once.
     """
 
     name: str

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -124,13 +125,19 @@ def audit(generated: Pictures, training: Pictures, held_out: Pictures, extractor
         raise DataError(f"every picture of {held_out.name} is a training picture too, so copies cannot be counted")
     real, far = real[apart], Closeness(*(column[apart] for column in far))
     distinct = made.unique(dim=0)
-    found = Audit(
-        flagged=None,
-        false_flags=None,
-        threshold=None,
-        copying_z=None,
-        authenticity=_mean(near.authentic),
-        authenticity_of_real=_mean(far.authentic),
+    judged: dict[str, Any] = dict.fromkeys(("flagged", "false_flags", "threshold", "copying_z"))
+    if len(real) >= FEWEST_HELD_OUT:
+        order = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))
+        ours, others = far.ratio[order].tensor_split(2)
+        judged["threshold"] = threshold(ours)
+        judged["flagged"] = share_estimate(near.ratio <= judged["threshold"])
+        judged["false_flags"] = share_estimate(others <= judged["threshold"])
+        with suppress(DataError):  # too few pictures for the test; the verdict does not need it
+            judged["copying_z"] = copying_z(distinct, known, real, seed)
+    return Audit(
+        **judged,
+        authenticity=float(near.authentic.double().mean()),
+        authenticity_of_real=float(far.authentic.double().mean()),
         distinct=len(distinct),
         duplicates=int((~apart).sum()),
         nearest=_nearest(near.row, near.ratio, training),
@@ -143,14 +150,6 @@ def audit(generated: Pictures, training: Pictures, held_out: Pictures, extractor
             "held_out": identity(held_out),
         },
     )
-    if len(real) < FEWEST_HELD_OUT:
-        return found
-    order = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))
-    ours, others = far.ratio[order].tensor_split(2)
-    limit = threshold(ours)
-    flagged, false_flags = share_estimate(near.ratio <= limit), share_estimate(others <= limit)
-    z = _copying_z(distinct, known, real, seed)
-    return replace(found, flagged=flagged, false_flags=false_flags, threshold=limit, copying_z=z)
 
 
 def sheet(found: Audit, generated: Pictures, training: Pictures) -> np.ndarray:
@@ -161,7 +160,11 @@ def sheet(found: Audit, generated: Pictures, training: Pictures) -> np.ndarray:
     pairs = [(generated[pair.generated], training[pair.training]) for pair in found.nearest]
     channels = max(picture.shape[2] for pair in pairs for picture in pair)
     side = min(LARGEST_SHOWN, max(max(picture.shape[:2]) for picture, _ in pairs))
-    cells = [np.concatenate([_shown(picture, side, channels) for picture in pair], axis=1) for pair in pairs]
+
+    def shown(picture: np.ndarray) -> np.ndarray:
+        return with_channels(fit_picture(eight_bit(picture), (side, side), "pad"), channels)
+
+    cells = [np.concatenate([shown(picture) for picture in pair], axis=1) for pair in pairs]
     return grid(np.stack(cells), columns=PAIRS_A_ROW, gap=4)
 
 
@@ -176,24 +179,9 @@ def _percent(share: Estimate) -> str:
     return f"{value} (95 % interval {low} to {high})"
 
 
-def _copying_z(made: Tensor, known: Tensor, real: Tensor, seed: int) -> float | None:
-    try:
-        return copying_z(made, known, real, seed)
-    except DataError:
-        return None  # too few pictures for the test; the verdict does not need it
-
-
 def _nearest(row: Tensor, ratio: Tensor, training: Pictures) -> tuple[NearestPair, ...]:
     names = training.names
     return tuple(
         NearestPair(number, int(row[number]), names[int(row[number])], float(ratio[number]))
         for number in ratio.argsort(stable=True)[:SHOWN].tolist()
     )
-
-
-def _shown(picture: np.ndarray, side: int, channels: int) -> np.ndarray:
-    return with_channels(fit_picture(eight_bit(picture), (side, side), "pad"), channels)
-
-
-def _mean(hits: Tensor) -> float:
-    return float(hits.double().mean())

@@ -131,17 +131,14 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[s
 
 def _beside(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Comparison:
     difference = _mean_difference(one["each"], other["each"]) if "each" in one and "each" in other else None
-    return Comparison(name, _estimate(one), _estimate(other), difference, _verdict(one, other, difference))
-
-
-def _estimate(score: Mapping[str, Any]) -> dict[str, Any]:
-    return {"value": score["value"], "interval": score["interval"]}
+    here, there = ({key: score[key] for key in ("value", "interval")} for score in (one, other))
+    return Comparison(name, here, there, difference, _verdict(one, other, difference))
 
 
 def _verdict(one: Mapping[str, Any], other: Mapping[str, Any], difference: Mapping[str, Any] | None) -> str:
     if not one["headline"]:
         return "not judged alone"
-    if not (_excludes_zero(difference["interval"]) if difference else _apart(one, other)):
+    if not _apart(one, other, difference):
         return "cannot be told apart"
     return "the first is better" if _worth(one) > _worth(other) else "the second is better"
 
@@ -155,12 +152,10 @@ def _mean_difference(one: Sequence[float], other: Sequence[float]) -> dict[str, 
     return {"value": value, "interval": {"low": value - half, "high": value + half, "level": 0.95, "method": method}}
 
 
-def _excludes_zero(interval: Mapping[str, Any]) -> bool:
-    return not interval["low"] <= 0 <= interval["high"]
-
-
-def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether the distance of two values exceeds what the facing sides of their intervals explain."""
+def _apart(one: Mapping[str, Any], other: Mapping[str, Any], difference: Mapping[str, Any] | None) -> bool:
+    """Return whether the difference excludes 0 or, without one, exceeds the facing sides of both intervals."""
+    if difference:
+        return not difference["interval"]["low"] <= 0 <= difference["interval"]["high"]
     low, high = sorted((one, other), key=lambda score: float(score["value"]))
     facing = math.hypot(low["interval"]["high"] - low["value"], high["value"] - high["interval"]["low"])
     return bool(high["value"] - low["value"] > facing)
@@ -174,8 +169,8 @@ def _worth(score: Mapping[str, Any]) -> float:
     return value if score["better"] == "larger" else -value
 
 
-def _at(score: Mapping[str, Any], path: str) -> Any:
-    value: Any = score
+def _at(value: Any, path: str) -> Any:
+    """Return the entry of nested mappings at a path such as "interval.low"; None if there is none."""
     for key in path.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
@@ -188,27 +183,19 @@ def _short(value: Any) -> str:
 
 def _is_score(score: Any) -> bool:
     """Return whether a score has valid values for everything that `compare` reads."""
-    if not isinstance(score, dict):
-        return False
-    ends = [_at(score, "interval.low"), score.get("value"), _at(score, "interval.high")]
+    ends = [_at(score, path) for path in ("interval.low", "value", "interval.high")]
     if not (_are_numbers(ends) and ends == sorted(ends) and isinstance(score.get("headline"), bool)):
         return False
-    if "each" in score and not (
-        _are_numbers(score["each"])
-        and 2 <= len(score["each"]) == score.get("n")
-        and isinstance(score.get("pairs"), str)
-    ):
-        return False
+    if "each" in score:
+        each, pairs = score["each"], score.get("pairs")
+        if not (_are_numbers(each) and 2 <= len(each) == score.get("n") and isinstance(pairs, str)):
+            return False
     return score.get("better") in ("smaller", "larger") or (score.get("better") == "as real" and _has_rows(score))
 
 
 def _has_rows(score: Mapping[str, Any]) -> bool:
     rows = score.get("rows")
-    return (
-        isinstance(rows, list)
-        and len(rows) > 1
-        and _are_numbers([row.get("value") if isinstance(row, dict) else None for row in rows])
-    )
+    return isinstance(rows, list) and len(rows) > 1 and _are_numbers([_at(row, "value") for row in rows])
 
 
 def _are_numbers(values: Any) -> bool:

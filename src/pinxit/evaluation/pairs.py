@@ -82,10 +82,8 @@ def evaluate_pairs(
 
 
 def _score(metric: PairedMetric, each: Tensor, seed: int) -> dict[str, Any]:
-    estimate = mean_estimate(each, seed)
     return {
-        "value": estimate.value,
-        "interval": estimate.interval(),
+        **mean_estimate(each, seed).document(),
         "better": metric.better,
         "headline": metric.headline,
         "metric": metric.definition,
@@ -96,18 +94,18 @@ def _score(metric: PairedMetric, each: Tensor, seed: int) -> dict[str, Any]:
 def _matched(one: ImageSet, other: ImageSet) -> tuple[list[tuple[int, int]], list[str]]:
     """Return the numbers of matching pictures of equal size, in the reference's order, and remarks on the others."""
     stems, places = _by_stem(one), _by_stem(other)
-    shared = [(stems[stem], place) for stem, place in places.items() if stem in stems]
-    equal = [(one.shapes[i] == other.shapes[j]).all() for i, j in shared]
+    pairs: list[tuple[int, int]] = []
+    unequal: list[tuple[int, int]] = []
+    for stem, place in places.items():
+        if stem in stems:
+            same = (one.shapes[stems[stem]] == other.shapes[place]).all()
+            (pairs if same else unequal).append((stems[stem], place))
     names, originals = one.names, other.names
     remarks = [
         *_about("has no counterpart", [names[place] for stem, place in stems.items() if stem not in places]),
         *_about("only in the reference", [originals[j] for stem, j in places.items() if stem not in stems]),
-        *_about(
-            "has another size than its counterpart",
-            [names[i] for (i, _), same in zip(shared, equal, strict=True) if not same],
-        ),
+        *_about("has another size than its counterpart", [names[i] for i, _ in unequal]),
     ]
-    pairs = [pair for pair, same in zip(shared, equal, strict=True) if same]
     if len(pairs) < FEWEST_PAIRS:
         raise DataError(
             f"{one.name} and {other.name} have {len(pairs) or 'no'} pair of pictures of one name and size; an interval "

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,6 +37,7 @@ class Generated:
     classes: tuple[str, ...] = ()
     sampler: str = ""
     sampler_sha256: str = ""
+    selection: ClassVar[str] = "all"
 
     def __len__(self) -> int:
         return len(self.images)
@@ -59,11 +60,6 @@ class Generated:
     def fingerprint(self) -> str:
         """The SHA-256 of shape and pixels."""
         return hashlib.sha256(repr(self.images.shape).encode() + self.images.tobytes()).hexdigest()
-
-    @property
-    def selection(self) -> str:
-        """Always "all": no part was selected."""
-        return "all"
 
     @property
     def names(self) -> list[str]:

@@ -68,7 +68,8 @@ def score(
     """
     known = [extractor_of(name) for name in extractors]
     n = count(generated, reference, n)
-    chosen = {name: _known(name, SETS, "metric") for name in metrics or _default_metrics(n)}
+    usual = [name for name in SETS if name != "fd" or n >= FRECHET_FROM]
+    chosen = {name: _known(name, SETS, "metric") for name in metrics or usual}
     protocol = {
         "n": n,
         "seed": seed,
@@ -83,8 +84,11 @@ def score(
     remarks = [
         *_about_sets(generated, reference, n),
         *_about_metrics(known, n, chosen, by_default=metrics is None),
-        *_about_floor(rows[1], n),
     ]
+    if (least := rows[1].n) < n:
+        remarks.append(
+            f"the floor compares {least:,} real pictures with as many: its distances would be smaller at {n:,}"
+        )
     return {"scores": scores, "remarks": remarks, "made_by": made_by()}
 
 
@@ -155,8 +159,7 @@ def _scores(
             yield (
                 f"{name}[{extractor.name}]",
                 {
-                    "value": estimated[name].value,
-                    "interval": estimated[name].interval(),
+                    **estimated[name].document(),
                     "better": metrics[name].better,
                     "headline": metrics[name].headline,
                     "metric": metrics[name].definition,
@@ -227,11 +230,6 @@ def _sides(known: dict[str, Any]) -> str:
     return least if least == most else f"{least} to {most}"
 
 
-def _about_floor(floor: _Row, n: int) -> Iterator[str]:
-    if floor.n < n:
-        yield f"the floor compares {floor.n:,} real pictures with as many: its distances would be smaller at {n:,}"
-
-
 def _about_metrics(extractors: Sequence[Extractor], n: int, metrics: Container[str], by_default: bool) -> Iterator[str]:
     """Yield why the Frechet distance is left out, or why it says little."""
     if by_default and n < FRECHET_FROM:
@@ -245,11 +243,6 @@ def _about_metrics(extractors: Sequence[Extractor], n: int, metrics: Container[s
                 f"fd[{extractor.name}]: {n:,} pictures cannot fill {extractor.dimensions:,} dimensions, so the "
                 "covariances are singular and the distance is mostly bias"
             )
-
-
-def _default_metrics(n: int) -> list[str]:
-    """Return the metrics that are computed unless others are named."""
-    return [name for name in SETS if name != "fd" or n >= FRECHET_FROM]
 
 
 def _known(name: str, table: dict[str, Any], what: str) -> Any:

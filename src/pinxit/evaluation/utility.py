@@ -59,12 +59,8 @@ class Utility:
 
     def document(self) -> dict[str, Any]:
         """Return the whole result, JSON-able."""
-        estimates = {"real": self.real, "synthetic": self.synthetic, "both": self.both}
-        return {
-            "verdict": self.verdict,
-            **{name: estimate.document() for name, estimate in estimates.items()},
-            "protocol": self.protocol,
-        }
+        accuracies = {name: getattr(self, name).document() for name in ("real", "synthetic", "both")}
+        return {"verdict": self.verdict, **accuracies, "protocol": self.protocol}
 
 
 @dataclass(frozen=True)

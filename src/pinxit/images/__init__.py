@@ -9,7 +9,6 @@ from __future__ import annotations
 from pinxit.images.deep import reads_deep
 from pinxit.images.picture import (
     FIRST_FRAME,
-    FLOAT_DEPTH,
     LESS_DEPTH,
     NO_EXIF,
     NO_PROFILE,
@@ -28,7 +27,6 @@ from pinxit.images.write import format_of, kind_of, save_image, save_picture, wr
 
 __all__ = [
     "FIRST_FRAME",
-    "FLOAT_DEPTH",
     "FORMATS",
     "LESS_DEPTH",
     "NO_EXIF",

@@ -116,9 +116,8 @@ def mean_estimate(samples: Tensor, seed: int = 0) -> Estimate:
     )
     value = float(samples.mean())
     low, high = means.quantile(torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)).tolist()
-    return Estimate(
-        value, min(low, value), max(high, value), f"bootstrap of the mean, {RESAMPLES} resamples, percentiles"
-    )
+    method = f"bootstrap of the mean, {RESAMPLES} resamples, percentiles"
+    return Estimate(value, min(low, value), max(high, value), method)
 
 
 def share_estimate(hits: Tensor) -> Estimate:
@@ -203,10 +202,6 @@ def _gaussians(features: Tensor, part: Tensor) -> Iterator[Gaussian]:
             yield Gaussian(mean + shift, sets.factor(scatter / (kept - 1)))
 
 
-def _neighbours(generated: Extracted, reference: Extracted, parts: Parts) -> dict[str, Tensor]:
-    return sets.neighbour_metrics(generated.features, reference.features, parts)
-
-
 def _vendi(generated: Extracted, reference: Extracted, parts: Parts) -> dict[str, Tensor]:
     n, dimensions = generated.features.shape
     total = sets.cosine_matrix(generated.features)
@@ -233,7 +228,7 @@ _SHARES = {"precision": 0, "recall": 1, "coverage": 1}
 _NEIGHBOURS = {"precision", "recall", "density", "coverage"}
 _REPLICATES: tuple[tuple[set[str], Callable[[Extracted, Extracted, Parts], dict[str, Tensor]]], ...] = (
     ({"fd"}, _frechet),
-    (_NEIGHBOURS, _neighbours),
+    (_NEIGHBOURS, lambda one, other, parts: sets.neighbour_metrics(one.features, other.features, parts)),
     ({"vendi"}, _vendi),
     ({"class entropy", "class score"}, _classes),
 )

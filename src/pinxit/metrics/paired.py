@@ -42,7 +42,7 @@ class PairedMetric:
     measure: Callable[[Tensor, Tensor], Tensor]
     definition: str
     better: Literal["smaller", "larger"]
-    headline: bool
+    headline: bool = False
     smallest_side: int = 1
     of_colour: bool = False
 
@@ -212,13 +212,11 @@ PAIRED: dict[str, PairedMetric] = {
         measure=edge_error,
         definition="mean |difference| of Sobel magnitudes sqrt((gx^2 + gy^2) / 2), last pixels repeated",
         better="smaller",
-        headline=False,
     ),
     "colour error": PairedMetric(
         measure=colour_error,
         definition="mean CIEDE2000 over pixels, sRGB, D65, kL = kC = kH = 1",
         better="smaller",
-        headline=False,
         of_colour=True,
     ),
 }

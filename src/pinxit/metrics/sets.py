@@ -61,13 +61,6 @@ def frechet_distance(generated: Tensor, reference: Tensor) -> float:
     return gaussian_distance(gaussian_of(generated), gaussian_of(reference))
 
 
-def frechet_of_moments(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tensor) -> float:
-    """Return the squared Frechet distance of two Gaussians given by means (D,) and covariances (D, D)."""
-    return gaussian_distance(
-        Gaussian(mean1.double(), factor(covariance1)), Gaussian(mean2.double(), factor(covariance2))
-    )
-
-
 def gaussian_distance(one: Gaussian, other: Gaussian) -> float:
     """Return the squared Frechet distance of two Gaussians."""
     product = one.factor @ other.factor.T
@@ -338,8 +331,8 @@ class SetMetric:
     measure: Callable[[Extracted, Extracted], float]
     definition: str
     better: Literal["smaller", "larger", "as real"]
-    headline: bool
-    bounds: tuple[float, float]
+    headline: bool = False
+    bounds: tuple[float, float] = (0, inf)
 
 
 # The name of a score is the key followed by the extractor in brackets, such as "fd[digits-v1]".
@@ -349,7 +342,6 @@ SETS: dict[str, SetMetric] = {
         "|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), unbiased covariances",
         "smaller",
         headline=True,
-        bounds=(0, inf),
     ),
     "kd": SetMetric(
         lambda generated, reference: kernel_distance(generated.features, reference.features),
@@ -362,22 +354,18 @@ SETS: dict[str, SetMetric] = {
         lambda generated, reference: precision(generated.features, reference.features),
         f"share of generated in a ball of the reference, k = {PRECISION_K}, closed balls",
         "larger",
-        headline=False,
         bounds=(0, 1),
     ),
     "recall": SetMetric(
         lambda generated, reference: recall(generated.features, reference.features),
         f"share of the reference in a ball of the generated, k = {PRECISION_K}, closed balls",
         "larger",
-        headline=False,
         bounds=(0, 1),
     ),
     "density": SetMetric(
         lambda generated, reference: density(generated.features, reference.features),
         f"balls of the reference about a generated picture, over k, k = {COVERAGE_K}, closed balls",
         "larger",
-        headline=False,
-        bounds=(0, inf),
     ),
     "coverage": SetMetric(
         lambda generated, reference: coverage(generated.features, reference.features),
@@ -390,21 +378,17 @@ SETS: dict[str, SetMetric] = {
         lambda generated, reference: vendi_score(generated.features),
         "exp of the entropy of the eigenvalues of the cosine matrix / N, of the generated alone",
         "as real",
-        headline=False,
         bounds=(1, inf),
     ),
     "class score": SetMetric(
         lambda generated, reference: class_score(generated.posteriors),
         "exp of mean KL(p(y|x) || p(y)), no splits, of the generated alone",
         "as real",
-        headline=False,
         bounds=(1, inf),
     ),
     "class entropy": SetMetric(
         lambda generated, reference: class_entropy(generated.posteriors),
         "entropy of the mean class posterior in bits, of the generated alone",
         "as real",
-        headline=False,
-        bounds=(0, inf),
     ),
 }

@@ -6,8 +6,8 @@ hole, and a few towards a thin plate, whose bilaplacian is zero (biharmonic inpa
 are Richardson steps with Chebyshev step sizes (Golub and Varga, 1961). They are few, so that a pixel depends only on
 those within `REACH`; they remove the roughness that the means left and keep what is smooth.
 
-Differs from the sources: weights of the means are 0 or 1, the coarsest cells grow only so far into holes, and the
-equations are not solved to the end. In narrow holes the error equals that of the solved biharmonic equation.
+Differs from the sources: weights of the means are 0 or 1, the coarsest cells grow only `GROWTH` cells into holes, and
+the equations are not solved to convergence. In narrow holes the error equals that of the solved biharmonic equation.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def bridged(image: Tensor, mask: Tensor) -> Tensor:
 
 
 def push_pull(values: Tensor, known: Tensor, cell: int) -> Tensor:
-    """Return `values` (N, C, H, W), zero where `known` (N, 1, H, W) is, filled with means of cells up to `cell`.
+    """Return `values` (N, C, H, W) filled, where `known` (N, 1, H, W) is 0, with means of cells of up to `cell` pixels.
 
-    Sides are multiples of `cell`.
+    There, `values` must be 0. Sides are multiples of `cell`.
     """
     if cell == 1:
         for _ in range(GROWTH):

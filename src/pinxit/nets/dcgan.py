@@ -1,11 +1,11 @@
 """DCGAN (Radford, Metz and Chintala, 2016): strided convolutions, batch normalisation, ReLU and leaky ReLU.
 
-Differs from the paper: any side from 16 to 256 (the maps are the rounded-up halves of the next, 64 gives the paper's
-four levels; an odd side needs one more pixel of padding, both ways); the picture is in [0, 1] instead of
-[-1, 1]; the first and last layers are linear on a channels_last view, which is the paper's convolution over the whole
-smallest map; the discriminator can go without batch normalisation, as gradient penalties need, and then its weights
-start as in He et al. (2015), because small ones would let the signal vanish; classes by embedding and projection
-(Miyato and Koyama, 2018). An autoencoder's encoder and decoder are the same layers, without normalisation.
+Differs from the paper: any side from 16 to 256 (each map has half the side of the next, rounded up; 64 gives the
+paper's four levels; an odd side needs one more pixel of padding). Pictures are in [0, 1] instead of [-1, 1]. The first
+and last layers are linear on a channels_last view, which is the paper's convolution over the whole smallest map. The
+discriminator can go without batch normalisation, as gradient penalties need; its weights then start as in He et al.
+(2015), because the signal would vanish with small ones. Classes enter by embedding and projection (Miyato and Koyama,
+2018). An autoencoder's encoder and decoder are the same layers, without normalisation.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Discriminator(Encoder):
 
 
 def initialise(module: nn.Module) -> None:
-    """Draw a layer's weights from N(0, 0.02^2), a batch norm's scale from N(1, 0.02^2): the paper's section 4."""
+    """Sample a layer's weights from N(0, 0.02^2), a batch norm's scale from N(1, 0.02^2): the paper's section 4."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from pinxit.nets.shapes import Reading
 
+Sides = int | tuple[int, int]
 BATCH_NORM_EPS = 1e-3
 
 
@@ -60,14 +61,7 @@ class Inception2015(nn.Module):
 class _Conv(nn.Module):
     """Convolution, batch norm, ReLU; a kernel of (1, 7) is one row."""
 
-    def __init__(
-        self,
-        inputs: int,
-        width: int,
-        kernel: int | tuple[int, int],
-        stride: int = 1,
-        padding: int | tuple[int, int] = 0,
-    ) -> None:
+    def __init__(self, inputs: int, width: int, kernel: Sides, stride: int = 1, padding: Sides = 0) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, width, kernel, stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(width, BATCH_NORM_EPS)

@@ -70,5 +70,5 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (N, channels, H, W) of the same."""
+        """Return a map of the same shape."""
         return x + self.conv2(F.relu(self.conv1(F.relu(x))))

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pinxit.errors import DataError
-from pinxit.files import cache_folder, sha256, whole_file
+from pinxit.files import cache_folder, sha256
+from pinxit.tensors import read_tensors, write_tensors
 
 BATCH_NORM_EPS = 1e-3
 
@@ -61,9 +60,7 @@ def converted(published: Published) -> Path:
     """Return the cache's safetensors of a published network, converted once; raises what `published_tensors` does."""
     path = weights_file(published.name)
     if not path.is_file():
-        tensors = published.convert(published_tensors(published))
-        with whole_file(path) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+        write_tensors(path, published.convert(published_tensors(published)))
     return path
 
 
@@ -88,13 +85,13 @@ def read_weights(path: Path, digest: str) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file; `DataError` if it cannot be read or its SHA-256 is not `digest`."""
     try:
         found = sha256(path)
-        if found != digest:
-            raise DataError(
-                f"{path}: its sha256 is {found}, not {digest}; delete it from the cache, or install pinxit again"
-            )
-        return dict(load_file(path))
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{path}: not a readable safetensors file ({error})") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if found != digest:
+        raise DataError(
+            f"{path}: its sha256 is {found}, not {digest}; delete it from the cache, or install pinxit again"
+        )
+    return read_tensors(path)
 
 
 def _lite0(published: Mapping[str, Tensor]) -> dict[str, Tensor]:

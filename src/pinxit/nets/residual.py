@@ -4,7 +4,7 @@ Differs from them: any side from 16 to 256; pictures in [0, 1]; the width double
 8-fold; the discriminator has no normalisation, so that gradient penalties keep their meaning; `skip=False` removes the
 skip connections and nothing else, to measure their effect. An autoencoder's encoder and decoder are the same blocks
 without batch normalisation; they start `calm`, and the last map is normalised over each picture (Wu and He, 2018).
-Without this, Adam's first steps drive the logits so far that the gradient vanishes.
+Otherwise Adam's first steps would drive the logits so far that the gradient vanishes.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def over_black(images: Tensor) -> Tensor:
 
 
 def keep_variance(module: nn.Module) -> None:
-    """Draw a layer's weights so that ReLU layers keep the variance of their input (He et al., 2015), biases zero."""
+    """Initialise a layer so that ReLU layers keep the variance of their input (He et al., 2015), biases as zero."""
     if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         return
     if isinstance(module, nn.ConvTranspose2d):  # a pixel gathers every stride-th weight of the kernel

@@ -5,8 +5,8 @@ picture's 2 x 2 pixels become channels first, so that no layer works at full siz
 picture in the style's colours, so that it stays sharp; the blocks work at an eighth of the size, for long strokes.
 
 StyleDecoder: Huang and Belongie, 2017 (AdaIN): the content's maps in a frozen encoder get the mean and deviation of the
-style's, and a trained decoder turns them into a picture. The decoder has no instance normalisation: with it, ours
-painted specks into a corner to control the deviation of its channels. Differs from the paper: the encoder is
+style's, and a trained decoder turns them into a picture. The decoder has no instance normalisation: with it, it painted
+specks into a corner to control the deviation of its channels. Differs from the paper: the encoder is
 EfficientNet-Lite0, whose maps inside its blocks are wide; AdaIN acts at strides 2, 4 and 8 and on the colours
 themselves, where the paper has one map; and the style's statistics also scale and shift the decoder's blocks (as
 Dumoulin et al., 2017, do for learned styles).
