@@ -37,7 +37,7 @@ POINTS = 600
 
 COLOURS = {1: "grey", 3: "colour", 4: "colour with alpha"}
 
-# Panels that mean the same for every objective: title, how to read it. Other terms are titled by their own names.
+# Panels that mean the same for every objective: the title, and how to read them. Other terms have their own names.
 PANELS = {
     "adversarial": ("Adversarial loss", "What each player minimises. In a balanced game neither line runs away."),
     "score": ("Scores", "The discriminator's scores. The closer real and fake are, the harder they are to tell apart."),
