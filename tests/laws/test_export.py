@@ -237,6 +237,8 @@ def test_who_needs_a_style_and_who_does_not(files, tmp_path: Path) -> None:
         with pytest.raises(runtime.RefusedError, match=words[0]) as error:
             runtime.run([str(word) for word in (file, photo, "-o", tmp_path / "out.png", *words)])
         assert error.value.exit_code == 2
+    restored, painted = (edit_picture(Picture(PHOTO), [kind(model=file)]).pixels for kind in (Restore, Stylize))
+    np.testing.assert_array_equal(restored, painted)
     with pytest.raises(UsageError, match="one style"):
         Stylize(model=file, style=photo).bind()
     with pytest.raises(UsageError, match="not of `pinxit train style`"):
@@ -375,7 +377,7 @@ def test_the_curve_for_the_whole_picture_is_in_the_file(tmp_path: Path) -> None:
     objective = pinxit.EnhancementSettings(width=8).build(PictureShape(32, 3))
     objective.networks["curve"].layers.last.weight.data.normal_(0, 0.05)
     portable = exporting.Portable(
-        exporting.EnhancementGraph(objective),
+        exporting.lightening(objective),
         [{"image": torch.rand(1, 40, 90, 3) / 4}],
         {"image": (0, 1, 2)},
         {"weights": "x"},
@@ -394,6 +396,7 @@ GENERATORS = {
 }
 
 
+@pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize("name", GENERATORS)
 def test_generators_draw_the_same_pictures_of_latents(name: str, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)

@@ -277,7 +277,7 @@ def enhancer(model: Path | None, denoise: bool, device: str, memory: int | None,
 def bands(pixels: np.ndarray) -> Tensor:
     """Return the means of `BANDS` bands of rows of a picture (H, W, C) as float32 (1, C, BANDS, W).
 
-    `averaged` of these equals that of the picture, which so is never held as floats as a whole.
+    `averaged` of these equals that of the picture, so the picture is never held as floats as a whole.
     """
     high = len(pixels)
     edges = [(band * high // BANDS, -(-(band + 1) * high // BANDS)) for band in range(BANDS)]

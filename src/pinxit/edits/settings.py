@@ -17,8 +17,6 @@ from pinxit.images import load_image
 from pinxit.runtime import STROKES
 from pinxit.settings import Settings
 
-Runtime = Literal["torch", "onnx"]
-
 
 class Edit(Settings):
     """An edit's settings: its fields are the flags, its docstring is the help."""
@@ -36,7 +34,7 @@ class Edit(Settings):
 class Networked(Edit):
     """Base of edits by a trained network: what runs it."""
 
-    runtime: Runtime = Field(
+    runtime: Literal["torch", "onnx"] = Field(
         "torch",
         description="What runs the network: torch, or onnx for onnxruntime on the CPU in float32. The network is "
         "exported once, into pinxit's cache folder.",
@@ -192,9 +190,6 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, Path | int | float) else value
 
 
-OPTIMISED_STROKES = 1.5
-"""The default scale of strokes when the picture is optimised; in one pass it is `STROKES`."""
-
 Pictures = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
 Shares = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_listed)]
 
@@ -231,7 +226,7 @@ class Stylize(Optimised, Networked):
     @property
     def strokes(self) -> float:
         """The longer side of a style, as the network is given it, over the picture's."""
-        return self.scale or (STROKES if self.quick or self.model else OPTIMISED_STROKES)
+        return self.scale or (STROKES if self.quick or self.model else 1.5)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network and the styles; `DataError` if one cannot be read, `UsageError` if a share is missing."""

@@ -25,7 +25,7 @@ STYLE_SHARE = 0.7  # of both distances, at strength 1
 LOST = 0.5  # share of the content's own detail that is dropped, at strength 1, when the canvas is enlarged
 BYTES, TILE_BYTES = 120, 1_900  # for each pixel of the picture, and of the largest tile
 COARSEST = 96  # pixels: the longer side of the smallest canvas is at least this, and less than twice as much
-FULL_STEPS_SIDE = 256
+FULL_STEPS_SIDE = 256  # pixels; a larger canvas takes fewer steps, because only detail is left
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class OptimisedPicture(Bound):
     def paint(self, canvas: Tensor, extractor: TiledExtractor, target: Target, mask: Tensor | None = None) -> Tensor:
         """Return the canvas (1, C, H, W), painted. The argument is not kept: it is large."""
         batch = Batch(image=canvas[:, :, :1, :1].clone(), mask=mask, seed=self.seed, step=0)
-        steps = steps_at((canvas.shape[2], canvas.shape[3]), self.steps)
+        steps = max(1, round(self.steps * min(1.0, FULL_STEPS_SIDE / max(canvas.shape[2:]))))
         painting = Painting(canvas, extractor, target)
         del canvas
         return paint(painting, batch, steps, choose(self.device))
@@ -93,7 +93,8 @@ class Stylized(OptimisedPicture):
                 target = replace(target, least=tones - low, most=tones + 1 - high)
             canvas = self.paint(self._first(canvas, last, tones, target, where), extractor, target, where)
             last = tones
-            yield resized(self._coloured(canvas, content), full)[0].clamp(0, 1)
+            painted = content + (canvas - luma(content, BT709)) if self._keeps(content) else canvas
+            yield resized(painted, full)[0].clamp(0, 1)
 
     def _first(self, canvas: Tensor, last: Tensor, tones: Tensor, target: Target, mask: Tensor | None) -> Tensor:
         """Return the pixels to start from: the canvas of half the size with the detail that `last` lacks of `tones`."""
@@ -118,9 +119,6 @@ class Stylized(OptimisedPicture):
             return content, styles
         light, styles = luma(content, BT709), [luma(style, BT709) for style in styles]
         return light, [matched(style, light) for style in styles] if self.keep_colours else styles
-
-    def _coloured(self, canvas: Tensor, content: Tensor) -> Tensor:
-        return content + (canvas - luma(content, BT709)) if self._keeps(content) else canvas
 
     def _keeps(self, content: Tensor) -> bool:
         return self.keep_colours and content.shape[1] == 3
@@ -169,11 +167,6 @@ def ladder(size: tuple[int, int]) -> list[tuple[int, int]]:
     while max(size) / 2 ** (count + 1) >= COARSEST:
         count += 1
     return [(max(1, round(size[0] / 2**k)), max(1, round(size[1] / 2**k))) for k in range(count, -1, -1)]
-
-
-def steps_at(size: tuple[int, int], steps: int) -> int:
-    """Return how many of the steps a canvas of a size takes: fewer above 256 pixels, where only detail is left."""
-    return max(1, round(steps * min(1.0, FULL_STEPS_SIDE / max(size))))
 
 
 def resized(image: Tensor, size: tuple[int, int], edge: Edge = "replicate") -> Tensor:

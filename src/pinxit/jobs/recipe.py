@@ -22,14 +22,12 @@ from pinxit.jobs.listing import sidecar, text
 from pinxit.settings import Settings, parse_chain
 from pinxit.training.run import WEIGHTS
 
-DIGEST = r"^[0-9a-f]{64}$"
-
 
 class FileStamp(Settings):
     """A file by its base name and its content, wherever it lies."""
 
     name: str = Field(min_length=1, description="Base name.")
-    sha256: str = Field(pattern=DIGEST, description="SHA-256 of the file; for a run's folder, of its weights.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file, or of a run's weights.")
 
     @model_validator(mode="after")
     def _names_no_folder(self) -> Self:

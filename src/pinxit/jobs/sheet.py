@@ -42,14 +42,6 @@ PROOF_CSS = """
 """
 
 
-class BeforeAfter(NamedTuple):
-    """A result's name, with thumbnails of the picture before and after as WebP files."""
-
-    name: str
-    before: bytes
-    after: bytes
-
-
 class ContactSheet:
     """The thumbnails of a batch, written as `sheet.html` into the folder of results, if there is one.
 
@@ -59,24 +51,25 @@ class ContactSheet:
     def __init__(self, folder: Path | None, jobs: Sequence[Job]) -> None:
         self.folder = folder
         shown = jobs[:: -(-len(jobs) // PAIRS_SHOWN)] if folder else ()
-        self.pairs: dict[Job, BeforeAfter | None] = dict.fromkeys(shown)
+        self.pairs = dict.fromkeys(shown, "")
 
     def shows(self, job: Job) -> bool:
         """Return whether the sheet shows this picture."""
         return job in self.pairs
 
     def add(self, job: Job, name: str, before: Picture, after: Picture) -> None:
-        """Keep the thumbnails of a picture and its result."""
-        self.pairs[job] = BeforeAfter(name, thumbnail(before.pixels), thumbnail(after.pixels))
+        """Keep the thumbnails of a picture and its result, as HTML."""
+        label, pair = escape(printable(name)), (("before", before), ("after", after))
+        images = (f'<img src="{_webp(picture.pixels)}" alt="{label} {when}">' for when, picture in pair)
+        self.pairs[job] = f"<figure><div>{''.join(images)}</div><figcaption>{label}</figcaption></figure>\n"
 
     def write(self, manifest: Mapping[str, Any]) -> None:
         """Write the page, whole or not at all."""
         if self.folder:
-            pairs = [pair for pair in self.pairs.values() if pair]
-            write_whole(self.folder / SHEET, contact_sheet(manifest, pairs))
+            write_whole(self.folder / SHEET, contact_sheet(manifest, list(filter(None, self.pairs.values()))))
 
 
-def contact_sheet(manifest: Mapping[str, Any], pairs: Sequence[BeforeAfter]) -> str:
+def contact_sheet(manifest: Mapping[str, Any], pairs: Sequence[str]) -> str:
     """Return the page: the edit, pictures before and after, and what failed and why."""
     done = sum(entry["error"] is None for entry in manifest["pictures"])
     failed = [entry for entry in manifest["pictures"] if entry["error"] is not None]
@@ -85,16 +78,16 @@ def contact_sheet(manifest: Mapping[str, Any], pairs: Sequence[BeforeAfter]) -> 
     body = (
         f'<header><p class="sign">{escape(manifest["made_by"])}</p><h1>{title}</h1>'
         f"<p><code>{escape(manifest['edit'])}</code></p><p>Before on the left, after on the right.{chosen}</p></header>"
-        f'\n<section class="pairs">\n{"".join(map(_pair_figure, pairs))}</section>{_failures(failed)}'
+        f'\n<section class="pairs">\n{"".join(pairs)}</section>{_failures(failed)}'
     )
     return HTML.format(title=f"{title} · pinxit", style=CSS + PAIRS_CSS, body=body)
 
 
-def thumbnail(pixels: np.ndarray) -> bytes:
-    """Return (H, W, C) uint8 or uint16 as a WebP file with sides of at most `THUMBNAIL_SIDE` pixels."""
+def _webp(pixels: np.ndarray) -> str:
+    """Return (H, W, C) uint8 or uint16 as a WebP file in an address, its sides at most `THUMBNAIL_SIDE` pixels."""
     file = io.BytesIO()
     write_picture(file, "WEBP", Picture(eight_bit(at_most(pixels, THUMBNAIL_SIDE))))
-    return file.getvalue()
+    return data_uri(file.getvalue(), "webp")
 
 
 class Proof(NamedTuple):
@@ -131,7 +124,8 @@ def save_proof(source: Path, edit: Edit, out: Path, device: str = "auto") -> Non
             bound = row[0].edit.bind(chosen)
             for proof in row:
                 edited = edit_picture(small, [bound], strength=proof.strength, device=chosen)
-                yield _proof_figure(thumbnail(edited.pixels), proof.command(source))
+                caption = f"<figcaption><code>{escape(proof.command(source))}</code></figcaption>"
+                yield f'<figure><img src="{_webp(edited.pixels)}" alt="">{caption}</figure>\n'
 
     shown = list(track(figures(), "proof", sum(map(len, rows))))
     write_whole(out, _proof_page(shown, source))
@@ -144,22 +138,9 @@ def _flag(name: str, value: object) -> list[str]:
     return [flag, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
 
 
-def _pair_figure(pair: BeforeAfter) -> str:
-    name = escape(printable(pair.name))
-    return (
-        f'<figure><div><img src="{data_uri(pair.before, "webp")}" alt="{name} before">'
-        f'<img src="{data_uri(pair.after, "webp")}" alt="{name} after"></div><figcaption>{name}</figcaption></figure>\n'
-    )
-
-
 def _failures(failed: Sequence[Mapping[str, Any]]) -> str:
     rows = "".join(f"<li>{escape(entry['error'])}</li>\n" for entry in failed)
     return rows and f"\n<section><h2>What failed</h2>\n<ul>\n{rows}</ul></section>"
-
-
-def _proof_figure(webp: bytes, made_by: str) -> str:
-    image = f'<img src="{data_uri(webp, "webp")}" alt="">'
-    return f"<figure>{image}<figcaption><code>{escape(made_by)}</code></figcaption></figure>\n"
 
 
 def _proof_page(figures: Sequence[str], source: Path) -> str:
