@@ -3,22 +3,20 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import pinxit
+from conftest import TinyRuns
 from pinxit.objectives.settings import ObjectiveSettings
 from pinxit.training.report import write_report
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ladder's run of two steps."""
-    place = tmp_path_factory.mktemp("runs")
-    np.savez(place / "noise.npz", images=np.random.default_rng(0).integers(0, 256, (20, 16, 16), np.uint8))
-    settings = pinxit.VAESettings(network="dense", channels=2, latent=4, levels=2)
-    training = pinxit.TrainingSettings(steps=2, batch_size=4, threads=1)
-    return pinxit.train(settings, place / "noise.npz", place / "run", training=training).folder
+def run(tiny_runs: TinyRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ladder's run."""
+    run = tiny_runs.copy("ladder", tmp_path_factory.mktemp("runs") / "run")
+    write_report(run)
+    return run
 
 
 def told(run: Path, finished: bool = True, **readings: float) -> str:
@@ -62,7 +60,7 @@ def test_levels_that_say_nothing_are_named(run: Path) -> None:
 
 
 def test_the_caption_says_what_the_sheet_shows(run: Path) -> None:
-    shown = "After 2 steps: pictures, each beside its reconstruction, and samples from latents fixed at the start"
+    shown = "After 5 steps: pictures, each beside its reconstruction, and samples from latents fixed at the start"
     assert shown in write_report(run).read_text()
 
 

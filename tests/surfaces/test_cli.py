@@ -34,6 +34,12 @@ def pictures(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.fixture
+def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train without writing a report."""
+    monkeypatch.setattr("pinxit.training.train._report", lambda run: None)
+
+
 @pytest.mark.alone
 @pytest.mark.parametrize("words", [["--help"], ["--version"]])
 def test_help_and_version_answer_within_half_a_second(words: list[str]) -> None:
@@ -176,6 +182,7 @@ def test_train_sample_resume_and_show(pictures: str, tmp_path: Path, capsys: pyt
     assert run(["sample", str(folder), "--label", "9"]) == 2
 
 
+@pytest.mark.usefixtures("unreported")
 def test_the_same_request_gives_the_same_bytes_from_python(pictures: str, tmp_path: Path) -> None:
     assert run(["train", "gan", pictures, "--steps", "3", "--out", str(tmp_path / "one"), *TINY, "--seed", "5"]) == 0
     other = pinxit.train(
@@ -188,6 +195,7 @@ def test_the_same_request_gives_the_same_bytes_from_python(pictures: str, tmp_pa
     assert str(tmp_path).encode() not in other.weights.read_bytes()
 
 
+@pytest.mark.usefixtures("unreported")
 def test_minutes_become_steps_that_stand_in_the_recipe(
     pictures: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +207,7 @@ def test_minutes_become_steps_that_stand_in_the_recipe(
     assert recipe["training"]["steps"] == len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 24
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_run_can_be_moved_and_its_pictures_too(pictures: str, tmp_path: Path) -> None:
     assert run(["train", "gan", pictures, "--steps", "3", "--out", str(tmp_path / "run"), *TINY]) == 0
     (tmp_path / "run").rename(tmp_path / "elsewhere")
@@ -206,6 +215,7 @@ def test_a_run_can_be_moved_and_its_pictures_too(pictures: str, tmp_path: Path) 
     assert run(["resume", str(tmp_path / "elsewhere")]) == 0
 
 
+@pytest.mark.usefixtures("unreported")
 def test_changed_pictures_are_refused(
     photos: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,6 +237,7 @@ def test_doctor_tells_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(found["speed"]) == {"float32", "bf16"}
 
 
+@pytest.mark.usefixtures("unreported")
 def test_nothing_that_ships_in_a_run_names_the_computer(pictures: str, tmp_path: Path) -> None:
     import getpass
     import platform
@@ -265,6 +276,7 @@ def test_what_nobody_foresaw_is_one_line_too(
     assert told.count("\n") == 1
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_run_finds_its_folder_again_from_anywhere(
     photos: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import pinxit
+from conftest import TinyRuns
 from pinxit.cli import run
 from pinxit.data import open_data
 from pinxit.evaluation.evaluate import evaluate
@@ -19,6 +20,8 @@ from pinxit.evaluation.pictures import Generated
 from pinxit.files import sha256
 from pinxit.latents.sampling import load
 from pinxit.training.run import Run
+
+pytestmark = pytest.mark.usefixtures("no_report")
 
 DIGITS = ["--extractor", "digits-v1"]
 Captured = pytest.CaptureFixture[str]
@@ -35,11 +38,8 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
 
 
 @pytest.fixture
-def trained(two: tuple[str, str], tmp_path: Path, capsys: Captured) -> Path:
-    folder = tmp_path / "run"
-    assert run(["train", "gan", two[1], "--network", "dense", "--steps", "1", "--out", str(folder)]) == 0
-    capsys.readouterr()
-    return folder
+def trained(tiny_runs: TinyRuns, tmp_path: Path) -> Path:
+    return tiny_runs.copy("gan", tmp_path / "run")
 
 
 def test_it_ends_with_a_table_an_interval_and_one_certificate(two: tuple[str, str], capsys: Captured) -> None:
@@ -101,9 +101,10 @@ def test_a_run_is_judged_by_new_pictures_and_keeps_its_scores(
     assert Run.open(trained).evaluation() is None
 
 
-def test_the_sampler_of_an_autoencoder_is_recorded(two: tuple[str, str], tmp_path: Path, capsys: Captured) -> None:
-    folder = str(tmp_path / "codes")
-    assert run(["train", "vae", two[1], "--network", "dense", "--latent", "4", "--steps", "2", "--out", folder]) == 0
+def test_the_sampler_of_an_autoencoder_is_recorded(
+    two: tuple[str, str], tiny_runs: TinyRuns, tmp_path: Path, capsys: Captured
+) -> None:
+    folder = str(tiny_runs.copy("vae", tmp_path / "codes"))
     values = {}
     for sampler in ("gmm", "prior"):
         capsys.readouterr()
