@@ -68,7 +68,6 @@ class StoppedError(UserError):
         self.exit_code = 128 + signal_number
 
 
-TORCHS_WORDS_FOR_MEMORY = ("out of memory", "can't allocate memory")
 LESS_MEMORY = (
     "out of memory; use smaller pictures, networks or batches (--size, --channels, --batch-size, --accumulate), "
     "or for edits a lower --max-memory"
@@ -80,6 +79,6 @@ def as_user_error(error: Exception) -> UserError:
     if isinstance(error, UserError):
         return error
     line = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(words in line for words in TORCHS_WORDS_FOR_MEMORY):
+    if isinstance(error, MemoryError) or any(words in line for words in ("out of memory", "can't allocate memory")):
         return MemoryLimitError(LESS_MEMORY)
     return OurFaultError(f"our fault: {type(error).__name__}: {line} (PINXIT_DEBUG=1 shows where; please report this)")

@@ -32,9 +32,8 @@ from pinxit.latents.sampling import load
 from pinxit.models import Model, find
 from pinxit.nets.curve import SIDE, lightened
 from pinxit.nets.peak import Peak
-from pinxit.nets.stylizer import AnyStyle, TransformNet
+from pinxit.nets.stylizer import AnyStyle
 from pinxit.objectives.enhancement import Enhancement
-from pinxit.objectives.objective import Autoencoder
 from pinxit.objectives.restoration import Inputs, Restoration
 from pinxit.objectives.settings import StyleSettings
 from pinxit.objectives.style import style_encoder
@@ -76,73 +75,23 @@ class Portable:
     metadata: dict[str, str]
 
 
-class RestorationGraph(nn.Module):
-    """A restorer of pictures (N, H, W, C), given holes (N, H, W, 1) and the noise's level () if it takes them."""
+class Graph(nn.Module):
+    """A function of named inputs to pictures (N, H, W, C) in [0, 1], and the networks that it runs."""
 
-    def __init__(self, objective: Restoration) -> None:
+    def __init__(self, networks: nn.Module, forward: Callable[..., Tensor]) -> None:
         super().__init__()
-        self.objective, self.networks = objective, objective.networks
-
-    def forward(self, image: Tensor, mask: Tensor | None = None, sigma: Tensor | None = None) -> Tensor:
-        """Return pictures (N, scale H, scale W, C) in [0, 1]."""
-        rows = image.movedim(3, 1)
-        holes = None if mask is None else mask.movedim(3, 1)
-        level = rows.new_zeros(rows.shape[0]) if sigma is None else sigma.expand(rows.shape[0])
-        restored = self.objective.apply(Inputs(rows, self.objective.planes(rows, holes, level), holes))
-        return restored.clamp(0, 1).movedim(1, 3)
+        self.networks, self.forward = networks, forward
 
 
-class EnhancementGraph(nn.Module):
-    """A network that estimates a curve, and the curve applied to its pictures (N, H, W, C)."""
+def lightening(objective: Enhancement) -> Graph:
+    """Return the graph of a network that estimates a curve, and of the curve applied to the pictures (N, H, W, C)."""
 
-    def __init__(self, objective: Enhancement) -> None:
-        super().__init__()
-        self.curve = objective.curve
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return pictures of the same size in [0, 1]."""
+    def forward(image: Tensor) -> Tensor:
         rows = image.movedim(3, 1)
         small = averaging(rows.shape[2]) @ rows @ averaging(rows.shape[3]).mT
-        return lightened(rows, self.curve(small)).clamp(0, 1).movedim(1, 3)
+        return _rows(lightened(rows, objective.curve(small)))
 
-
-class OneStyleGraph(nn.Module):
-    """Pictures (N, H, W, 3) painted in the one style that a network was trained on."""
-
-    def __init__(self, painter: TransformNet) -> None:
-        super().__init__()
-        self.painter = painter
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return pictures of the same size in [0, 1]."""
-        painted: Tensor = self.painter(image.movedim(3, 1))
-        return painted.clamp(0, 1).movedim(1, 3)
-
-
-class AnyStyleGraph(nn.Module):
-    """Pictures (N, H, W, 3) painted in the styles of others (N, h, w, 3), at a strength () in [0, 1]."""
-
-    def __init__(self, network: AnyStyle) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor, style: Tensor, strength: Tensor) -> Tensor:
-        """Return pictures of the same size in [0, 1]."""
-        painted: Tensor = self.network(image.movedim(3, 1), style.movedim(3, 1), strength)
-        return painted.clamp(0, 1).movedim(1, 3)
-
-
-class GeneratorGraph(nn.Module):
-    """Pictures generated from latents (N, latent), and from labels (N,) if there are classes."""
-
-    def __init__(self, objective: Any) -> None:
-        super().__init__()
-        self.objective, self.networks = objective, objective.networks
-
-    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return pictures (N, H, W, C) in [0, 1]."""
-        pictures: Tensor = self.objective.sample(latent, label)
-        return pictures.movedim(1, 3)
+    return Graph(objective.networks, forward)
 
 
 def averaging(length: int) -> Tensor:
@@ -155,6 +104,14 @@ def averaging(length: int) -> Tensor:
 def restoration(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     """Return a model of `pinxit train restore`."""
     objective = cast(Restoration, model.objective)
+
+    def forward(image: Tensor, mask: Tensor | None = None, sigma: Tensor | None = None) -> Tensor:
+        rows = image.movedim(3, 1)
+        holes = None if mask is None else mask.movedim(3, 1)
+        level = rows.new_zeros(rows.shape[0]) if sigma is None else sigma.expand(rows.shape[0])
+        restored = objective.apply(Inputs(rows, objective.planes(rows, holes, level), holes))
+        return _rows(restored)
+
     given = [{"image": row} for row in _as_rows(pictures, objective.shape.channels)]
     for trial in given:
         high, wide = trial["image"].shape[1:3]
@@ -163,26 +120,36 @@ def restoration(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
             trial["mask"][:, high // 4 : high // 2, wide // 4 : wide // 2] = 1
         if objective.settings.told:
             trial["sigma"] = torch.tensor(NOISE_LEVEL)
-    return _of_pictures(RestorationGraph(objective), given, objective.radius, objective.stride, objective.scale)
+    graph = Graph(objective.networks, forward)
+    return _of_pictures(graph, given, objective.radius, objective.stride, objective.scale)
 
 
 def enhancement(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     """Return a model of `pinxit train enhance`: the curve alone, without the denoiser after it."""
     given = [{"image": row} for row in _as_rows(pictures, 3)]
-    return _of_pictures(EnhancementGraph(cast(Enhancement, model.objective)), given, None, 1, 1)
+    return _of_pictures(lightening(cast(Enhancement, model.objective)), given, None, 1, 1)
 
 
 def style_transfer(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     """Return a model of `pinxit train style`; for any style, the frozen encoder goes into the file too."""
     objective, rows = cast(Any, model.objective), _as_rows(pictures, 3)
     if not cast(StyleSettings, model.settings).any:
-        return _of_pictures(OneStyleGraph(objective.painter), [{"image": row} for row in rows], None, 1, 1, MEMORY_ONE)
+        graph = Graph(objective.painter, lambda image: _rows(objective.painter(image.movedim(3, 1))))
+        return _of_pictures(graph, [{"image": row} for row in rows], None, 1, 1, MEMORY_ONE)
     network = AnyStyle(style_encoder(torch.device("cpu")), objective.decoder)
+
+    def forward(image: Tensor, style: Tensor, strength: Tensor) -> Tensor:
+        return _rows(network(image.movedim(3, 1), style.movedim(3, 1), strength))
+
     given = [
         {"image": row, "style": style, "strength": torch.tensor(STRENGTH)}
         for row, style in zip(rows, [*rows[1:], rows[0]], strict=True)
     ]
-    return _of_pictures(AnyStyleGraph(network), given, None, 1, 1, MEMORY_ANY)
+    return _of_pictures(Graph(network, forward), given, None, 1, 1, MEMORY_ANY)
+
+
+def _rows(pictures: Tensor) -> Tensor:
+    return pictures.clamp(0, 1).movedim(1, 3)
 
 
 def generator(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
@@ -191,15 +158,20 @@ def generator(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
         raise UsageError(f"{model.place}: give the folder of the run, which holds the samplers too")
     sampling = load(model.place.parent)
     labels = sampling.labels(LATENTS)
-    if isinstance(sampling.objective, Autoencoder) and sampling.objective.discrete and not sampling.samplers:
+    if sampling.objective.codebook_size and not sampling.samplers:
         latents = torch.arange(LATENTS * sampling.objective.latent).view(LATENTS, -1)
         trial = {"latent": latents % sampling.objective.codebook_size}
     else:
         trial = {"latent": sampling.latents(LATENTS, labels=labels)}
     if labels is not None and sampling.objective.shape.classes:
         trial["label"] = labels
+
+    def forward(latent: Tensor, label: Tensor | None = None) -> Tensor:
+        return sampling.objective.sample(latent, label).movedim(1, 3)
+
     metadata = {"channels": str(sampling.recipe.data.channels), "classes": json.dumps(sampling.recipe.data.classes)}
-    return Portable(GeneratorGraph(sampling.objective), [trial], dict.fromkeys(trial, (0,)), metadata)
+    graph = Graph(sampling.objective.networks, forward)
+    return Portable(graph, [trial], dict.fromkeys(trial, (0,)), metadata)
 
 
 EXPORTS: dict[str, Callable[[Model, Sequence[np.ndarray]], Portable]] = {
@@ -229,9 +201,8 @@ def export(
     for needed in ("onnx", "onnxscript", "onnxruntime"):
         if importlib.util.find_spec(needed) is None:
             raise UsageError(f"{needed} is missing; `pip install 'pinxit[export]'` installs it")
-    portable = portable_of(
-        source, [synthetic(size, seed) for seed, size in enumerate(SIZES)] + [*map(_middle, pictures)]
-    )
+    trials = [*(synthetic(size, seed) for seed, size in enumerate(SIZES)), *map(_middle, pictures)]
+    portable = portable_of(source, trials)
     portable.metadata["precision"] = precision
     with whole_file(out) as temporary:
         temporary.write_bytes(_described(PRECISIONS[precision](_traced(portable), portable), portable))
@@ -314,11 +285,9 @@ def _middle(path: Path) -> np.ndarray:
 
 def _as_rows(pictures: Sequence[np.ndarray], channels: int) -> list[Tensor]:
     """Return pictures (H, W, 1 or 3) as (1, H, W, channels), grey by the mean."""
-    means = [
-        torch.from_numpy(pixels).mean(2, keepdim=True) if channels == 1 else torch.from_numpy(pixels)
-        for pixels in pictures
-    ]
-    return [pixels.expand(-1, -1, channels)[None].contiguous() for pixels in means]
+    rows = [torch.from_numpy(pixels)[None] for pixels in pictures]
+    means = [row.mean(3, keepdim=True) for row in rows] if channels == 1 else rows
+    return [row.expand(-1, -1, -1, channels).contiguous() for row in means]
 
 
 def _of_pictures(

@@ -41,9 +41,7 @@ SHIPPED: dict[str, str] = {
 
 FOLDER = Path(__file__).parent / "weights"
 EXPORTED = ".onnx"
-_MALFORMED = (
-    OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, UserError
-)  # fmt: skip
+_MALFORMED = (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, UserError)
 
 
 @dataclass(frozen=True)
@@ -225,9 +223,8 @@ def _fill(objective: Objective, path: Path) -> None:
     for name in set(objective.networks) - set(objective.model):
         del objective.networks[name]
     own = objective.networks.state_dict()
-    tensors = {
-        key: value.to(own[key].dtype, copy=True) if key in own else value for key, value in read_tensors(path).items()
-    }
+    read = read_tensors(path)
+    tensors = {key: value.to(own[key].dtype, copy=True) if key in own else value for key, value in read.items()}
     try:
         objective.networks.load_state_dict(tensors, assign=True)
     except RuntimeError as error:

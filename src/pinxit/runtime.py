@@ -28,8 +28,6 @@ PIXEL_CEILING = 128_000_000
 SIDE, HALOS = 256, 16  # a tile's side is the larger of so many pixels and so many halos
 USAGE, DATA, MEMORY, DISK = 2, 3, 5, 6
 Image.MAX_IMAGE_PIXELS = 2 * PIXEL_CEILING  # our own limit is checked first
-EXTRA = "onnxruntime is missing; `pip install onnxruntime`, or 'pinxit[export]', installs it"
-
 
 REQUIRED_INPUTS = ("mask", "style")
 DEFAULT_INPUTS = {"sigma": 0.0, "strength": 1.0}
@@ -191,7 +189,7 @@ class Model:
 def session(path: Path) -> Any:
     """Return onnxruntime's session of a file, on the processor; `RefusedError` if it cannot be read."""
     if importlib.util.find_spec("onnxruntime") is None:
-        raise RefusedError(EXTRA, USAGE)
+        raise RefusedError("onnxruntime is missing; `pip install onnxruntime`, or 'pinxit[export]', installs it", USAGE)
     if not path.is_file():
         raise RefusedError(f"{path}: no such file")
     import onnxruntime

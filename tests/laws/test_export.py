@@ -377,7 +377,7 @@ def test_the_curve_for_the_whole_picture_is_in_the_file(tmp_path: Path) -> None:
     objective = pinxit.EnhancementSettings(width=8).build(PictureShape(32, 3))
     objective.networks["curve"].layers.last.weight.data.normal_(0, 0.05)
     portable = exporting.Portable(
-        exporting.EnhancementGraph(objective),
+        exporting.lightening(objective),
         [{"image": torch.rand(1, 40, 90, 3) / 4}],
         {"image": (0, 1, 2)},
         {"weights": "x"},

@@ -217,10 +217,10 @@ def test_an_autoencoder_codes_pictures_and_decodes_them(settings: ObjectiveSetti
         restored = objective.sample(code, label)
         assert torch.equal(objective.sample(code, label), restored)
     assert code.shape == learned.shape == (len(given), objective.latent)
-    assert code.is_floating_point() == learned.is_floating_point() == (not objective.discrete)
+    assert code.is_floating_point() == learned.is_floating_point() == (not objective.codebook_size)
     assert restored.shape == given.image.shape
     assert 0 <= restored.min() <= restored.max() <= 1
-    if objective.discrete:
+    if objective.codebook_size:
         assert 0 <= code.min() <= code.max() < objective.codebook_size
         assert torch.equal(code, learned)
         assert objective.bits_per_pixel == pytest.approx(objective.latent * 4 / 20**2)  # 16 codes of 4 bits

@@ -31,7 +31,7 @@ def gained(place: Path, asked: ObjectiveSettings, steps: int = 150) -> float:
     shown = DataSettings(size=48, holdout=0.25)
     run = pinxit.train(asked, place / "photos.npz", place / "run", shown, training)
     after = Checkpoints(run.checkpoints).newest().facts["judgement"]["value"]
-    held_out = pictures_of(run.recipe).held_out
+    held_out = pictures_of(run.recipe.data).held_out
     with torch.no_grad():
         return after - build(run.recipe).judge(batch_of(run.recipe, held_out, 0, len(held_out), augment=False))
 

@@ -97,7 +97,7 @@ class Reconstruct(Action):
         from pinxit.objectives.objective import Autoencoder
 
         model = sampling.load(self.run)
-        if isinstance(model.objective, Autoencoder) and model.objective.discrete:
+        if isinstance(model.objective, Autoencoder) and model.objective.codebook_size:
             say(f"codes of {model.objective.bits_per_pixel:.3g} bits per pixel")
         pairs = coding.before_and_after(model, coding.given(model, self.pictures, self.n))
         return _sheet(self.out or self.run / "reconstruct.png", pairs, columns=8)

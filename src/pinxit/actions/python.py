@@ -81,33 +81,20 @@ def edit(
 
     area = area or Mask()
     if out is None:
-        return one(
-            source,  # type: ignore[arg-type]
-            chain,
-            mask=mask,
-            area=area,
-            strength=strength,
-            memory=memory,
-            device=device,
-        )
-    return value(
-        Edit.variants()[""].parse(
-            {
-                "edit": chain,
-                "pictures": _names(source),
-                "out": str(out),
-                "mask": mask,
-                "area": area,
-                "settings": settings or EditSettings(strength=strength, max_memory=memory, device=device),
-                "recursive": recursive,
-                "overwrite": overwrite,
-            }
-        )
-    )
-
-
-def _names(source: Any) -> list[str]:
-    return [str(source)] if isinstance(source, str | Path) else [str(name) for name in source]
+        how: dict[str, Any] = {"strength": strength, "memory": memory, "device": device}
+        return one(source, chain, mask=mask, area=area, **how)  # type: ignore[arg-type]
+    names: Any = [source] if isinstance(source, str | Path) else source
+    request = {
+        "edit": chain,
+        "pictures": [str(name) for name in names],
+        "out": str(out),
+        "mask": mask,
+        "area": area,
+        "settings": settings or EditSettings(strength=strength, max_memory=memory, device=device),
+        "recursive": recursive,
+        "overwrite": overwrite,
+    }
+    return value(Edit.variants()[""].parse(request))
 
 
 def _parameter(name: str, kind: type[Action]) -> Parameter:

@@ -103,7 +103,7 @@ def _own(run: Run) -> tuple[ImageSet, ImageSet]:
 
 def _opened(run: Run) -> DataSet:
     data = run.recipe.data
-    return pictures_of(run.recipe.changed(data=data.changed(source=data.source.removesuffix(":train"))))
+    return pictures_of(data.changed(source=data.source.removesuffix(":train")))
 
 
 def _both_parts(reference: str, target: ImageSet, real: ImageSet | None) -> tuple[ImageSet, ImageSet]:

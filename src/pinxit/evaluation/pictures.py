@@ -101,9 +101,4 @@ def identity(images: Pictures) -> dict[str, Any]:
         "channels": images.channels,
         "formats": dict(formats.most_common()),
         "lossy": losses.pop() if len(losses) == 1 else "some",
-    } | (_sampler(images) if isinstance(images, Generated) else {})
-
-
-def _sampler(images: Generated) -> dict[str, str]:
-    known = {"sampler": images.sampler, "sampler_sha256": images.sampler_sha256}
-    return {name: value for name, value in known.items() if value}
+    } | {name: known for name in ("sampler", "sampler_sha256") if (known := getattr(images, name, ""))}

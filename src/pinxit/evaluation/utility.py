@@ -83,7 +83,8 @@ def utility(
     `DataError`.
     """
     classes = check_classes(real, synthetic, test)
-    shape = PictureShape(_side(real), max(images.channels for images in (real, synthetic, test)), len(classes))
+    side = int(np.clip(real.shapes.max(), SMALLEST, LARGEST))
+    shape = PictureShape(side, max(images.channels for images in (real, synthetic, test)), len(classes))
     chosen = [_of_classes(images, classes) for images in (real, synthetic)]
     n = min(MOST_PICTURES, *map(len, chosen))
     one, other = (
@@ -138,10 +139,6 @@ def _of_classes(images: Pictures, classes: Sequence[str]) -> np.ndarray:
     """Return the numbers of the pictures of these classes."""
     wanted = [place for place, name in enumerate(images.classes) if name in classes]
     return np.flatnonzero(np.isin(_labels(images), wanted))
-
-
-def _side(images: Pictures) -> int:
-    return int(np.clip(images.shapes.max(), SMALLEST, LARGEST))
 
 
 def _labelled(images: Pictures, numbers: np.ndarray, classes: Sequence[str], shape: PictureShape) -> _Labelled:

@@ -221,20 +221,16 @@ def save_anomalies(out: Path, pictures: Given, found: Sequence[Anomaly]) -> dict
     All heat maps share one scale, from black at 0 to white at the largest error of all pictures.
     """
     hottest = max(one.error.max() for one in found)
-    entries = []
+    entries: list[dict[str, Any]] = []
     for number, (one, image) in enumerate(zip(found, to_uint8(pictures.images), strict=True)):
         colours = np.uint8(255 * colormaps["inferno"](one.error / max(hottest, 1e-12))[..., :3])
         parts = [with_channels(part, 4)[..., :3] for part in (image, one.reconstruction)]
         sheet = f"{number:06d}-{Path(one.name).stem}.png"
         save_image(out / sheet, grid(np.stack([*parts, colours]), columns=3))
         entries.append({"name": one.name, "score": one.score, "error": float(one.error.mean()), "sheet": sheet})
-    document = {"score": SCORE, "pictures": sorted(entries, key=_strangest)}
+    document = {"score": SCORE, "pictures": sorted(entries, key=lambda entry: -entry["score"])}
     write_json(out / "anomaly.json", document)
     return document
-
-
-def _strangest(entry: dict[str, Any]) -> float:
-    return -entry["score"]
 
 
 def _anomaly(model: GenerativeModel, name: str, one: Batch) -> Anomaly:

@@ -31,7 +31,6 @@ from pinxit.images.convert import to_float, to_uint8
 from pinxit.latents.coding import Given
 from pinxit.latents.sampling import AT_ONCE, GenerativeModel
 from pinxit.metrics.paired import reported_psnr
-from pinxit.objectives.objective import Autoencoder
 from pinxit.progress import track
 from pinxit.tensors import write_tensors
 
@@ -72,7 +71,7 @@ def compress(model: GenerativeModel, pictures: Given, step: float | None = None)
     `step` is the rounding step in standard deviations of the posterior, by default 1. Raises `UsageError` if the run
     has no encoder, or if `step` is given for discrete codes.
     """
-    discrete = codebook_size(model) > 0
+    discrete = model.objective.codebook_size > 0
     if discrete and step is not None:
         raise UsageError("--step: the codes of this run are whole numbers already; leave it out")
     codes = torch.cat([model.encode(one.image, one.label) for one in pictures.alone("coding")])
@@ -94,11 +93,6 @@ def decompress(model: GenerativeModel, coded: Coded) -> np.ndarray:
         return np.concatenate([to_uint8(model.objective.sample(latent, label)) for latent, label in rows])
 
 
-def codebook_size(model: GenerativeModel) -> int:
-    """Return how many values each number of a code can have; 0 if codes are real numbers."""
-    return model.objective.codebook_size if isinstance(model.objective, Autoencoder) else 0
-
-
 def deviations(model: GenerativeModel) -> Tensor:
     """Return the posterior's standard deviation of each dimension of a code, (latent,): the root of its mean variance.
 
@@ -118,9 +112,8 @@ def deviations(model: GenerativeModel) -> Tensor:
 def save_compressed(path: Path, model: GenerativeModel, pictures: Given, coded: Coded) -> dict[str, Any]:
     """Write the codes of pictures to `path`, whole or not at all, and return a summary.
 
-    `bits_per_pixel` counts the codes alone, `bytes` the whole file;
-    pixels are counted at the model's size. `psnr` in dB is the mean over pictures, each against its 8-bit
-    reconstruction.
+    `bits_per_pixel` counts the codes alone, at the model's size, and `bytes` the whole file. `psnr` in dB is the mean
+    over pictures, each against its 8-bit reconstruction.
     """
     tensors = _written(model, coded)
     about = About(weights=model.sha256, shape=_shape(model, len(coded.names)), names=tuple(coded.names))
@@ -200,7 +193,7 @@ def unsqueeze(content: Tensor, pictures: int, numbers: int) -> Tensor:
 
 def _written(model: GenerativeModel, coded: Coded) -> dict[str, Tensor]:
     """Return a file's tensors for codes; a picture's class is one more number."""
-    if known := codebook_size(model):
+    if known := model.objective.codebook_size:
         return {"codes": pack_bits(coded.numbers, _bits(known))}
     numbers = coded.numbers if coded.labels is None else torch.column_stack([coded.numbers, coded.labels])
     return {"codes": squeeze(numbers), "steps": coded.steps}
@@ -209,7 +202,7 @@ def _written(model: GenerativeModel, coded: Coded) -> dict[str, Tensor]:
 def _read(model: GenerativeModel, names: list[str], tensors: Mapping[str, Tensor]) -> Coded:
     """Return the codes in a file; raises `ValueError`, `KeyError` or `LZMAError` if they do not fit the model."""
     latent, classes, codes = model.objective.latent, model.objective.shape.classes, tensors["codes"]
-    if known := codebook_size(model):
+    if known := model.objective.codebook_size:
         bits = _bits(known)
         _check(codes, torch.uint8, (len(names), math.ceil(latent * bits / 8)))
         numbers = unpack_bits(codes, latent, bits)

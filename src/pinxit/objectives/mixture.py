@@ -56,11 +56,6 @@ class Mixture:
     factors: Tensor
     by_class: bool = False
 
-    @classmethod
-    def of(cls, tensors: Mapping[str, Tensor], by_class: bool = False) -> Mixture:
-        """Return the mixture of tensors as `tensors()` returns them."""
-        return cls(tensors["weights"], tensors["means"], tensors["factors"], by_class)
-
     @property
     def normals(self) -> int:
         """One per dimension."""
@@ -85,12 +80,9 @@ class Mixture:
             edges = self.weights.cumsum(0)
             place = torch.searchsorted(edges / edges[-1], uniform.flatten(), right=True)
             label = place.clamp(max=len(edges) - 1)
+        times = torch.mul if self.factors.ndim == 2 else torch.matmul
         rows = zip(label.tolist(), normal, strict=True)  # row by row: a product over many rows may round differently
-        return torch.stack([self.means[k] + self._spread(self.factors[k], row) for k, row in rows])
-
-    @staticmethod
-    def _spread(factor: Tensor, row: Tensor) -> Tensor:
-        return factor * row if factor.ndim == 1 else factor @ row
+        return torch.stack([self.means[k] + times(self.factors[k], row) for k, row in rows])
 
     def log_joint(self, latent: Tensor) -> Tensor:
         """Return log(weight_k N(latent; k)), (N, K), of latents (N, D); for triangular factors."""
@@ -107,7 +99,7 @@ class Mixture:
         return mean, (self.weights @ (within + (self.means - mean).square())).sqrt()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the tensors that `Mixture.of` takes."""
+        """Return its tensors by name."""
         return {"weights": self.weights, "means": self.means, "factors": self.factors}
 
 
@@ -153,7 +145,7 @@ def _maximised(codes: Tensor, share: Tensor) -> Mixture:
 
 
 def _single(mixture: Mixture) -> Mixture:
-    return Mixture.of({name: value.float() for name, value in mixture.tensors().items()}, mixture.by_class)
+    return Mixture(mixture.weights.float(), mixture.means.float(), mixture.factors.float(), mixture.by_class)
 
 
 def flattened(samplers: Mapping[str, Mixture]) -> dict[str, Tensor]:
@@ -173,4 +165,4 @@ def unflattened(tensors: Mapping[str, Tensor], dimensions: int) -> dict[str, Mix
         shapes = {field: tuple(value.shape) for field, value in fields.items()}
         if not count or shapes != expected or not all(value.isfinite().all() for value in fields.values()):
             raise ValueError(f"{name!r} is not a mixture of Gaussians in {dimensions} dimensions")
-    return {name: Mixture.of(fields, by_class=name == BY_CLASS) for name, fields in parts.items()}
+    return {name: Mixture(**fields, by_class=name == BY_CLASS) for name, fields in parts.items()}

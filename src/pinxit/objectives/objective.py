@@ -97,6 +97,9 @@ class Generative(Objective):
     shape: PictureShape
     """The pictures it makes; `classes` is 0 unless a class can be asked for."""
 
+    codebook_size: int = 0
+    """How many values each number of a latent can have if latents index a codebook; 0 if they are real numbers."""
+
     sampler: str = "prior"
     """The sampler of latents unless another is asked for."""
 
@@ -121,14 +124,6 @@ class Autoencoder(Generative):
     """An objective that also encodes pictures; a code is a latent."""
 
     player = "autoencoder"
-
-    codebook_size: int = 0
-    """How many values each number of a discrete code can have; 0 if codes are real numbers."""
-
-    @property
-    def discrete(self) -> bool:
-        """Whether codes are indices into a codebook instead of real numbers."""
-        return self.codebook_size > 0
 
     @property
     def bits_per_pixel(self) -> float:

@@ -100,7 +100,7 @@ class VectorPrior(Prior):
 
     def build(self, classes: int) -> dict[str, nn.Module]:
         """Return the scaling and the networks."""
-        if self.autoencoder.discrete:
+        if self.autoencoder.codebook_size:
             raise UsageError(
                 f"--network {self.settings.network} is for real-valued codes, and this run's are quantised; "
                 "--network transformer learns these"
@@ -198,7 +198,7 @@ class TransformerPrior(Prior):
     def build(self, classes: int) -> dict[str, nn.Module]:
         """Return the transformer."""
         coder, width = self.autoencoder, self.settings.width
-        if not coder.discrete:
+        if not coder.codebook_size:
             raise UsageError(
                 "--network transformer is for quantised codes; --network flow learns real-valued ones like this run's"
             )

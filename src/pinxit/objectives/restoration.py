@@ -78,14 +78,9 @@ class Restoration(Contest):
         self.holes = any(chain.masks for chain in self.chains)
         self.scale = self.chains[0].shrinks if self.chains else 1
         self._check()
+        planes = self.holes + (settings.told > 0)
         restorer = UNet(
-            shape.channels,
-            planes=self.holes + (settings.told > 0),
-            width=settings.channels,
-            levels=settings.levels,
-            blocks=settings.blocks,
-            block=settings.network,
-            scale=self.scale,
+            shape.channels, planes, settings.channels, settings.levels, settings.blocks, settings.network, self.scale
         )
         self.networks = nn.ModuleDict({"restorer": restorer})
         if settings.adversarial:
@@ -145,9 +140,7 @@ class Restoration(Contest):
         influence. `level` is the noise's standard deviation in units of the image range, 0 if unknown.
         """
         if (mask is not None) != self.holes:
-            raise UsageError(
-                "this network fills holes and needs a mask" if self.holes else "this network takes no mask"
-            )
+            raise UsageError(f"this network {'fills holes and needs a' if self.holes else 'takes no'} mask")
         return self.apply(Inputs(image, self.planes(image, mask, image.new_full((len(image),), level)), mask))
 
     def apply(self, inputs: Inputs) -> Tensor:
@@ -176,9 +169,8 @@ class Restoration(Contest):
     def judge(self, batch: Batch) -> float:
         """Return the mean PSNR in decibels of restored pictures, clipped to [0, 1], against the clean ones."""
         parts = [batch.rows(start, start + JUDGED_AT_ONCE) for start in range(0, len(batch), JUDGED_AT_ONCE)]
-        return float(
-            torch.cat([clipped_psnr(self.apply(self.inputs(part)), self.clean(part)) for part in parts]).mean()
-        )
+        found = [clipped_psnr(self.apply(self.inputs(part)), self.clean(part)) for part in parts]
+        return float(torch.cat(found).mean())
 
     def preview(self, batch: Batch) -> Tensor:
         """Return pictures, each followed by its degraded and its restored form, as many as fill a square sheet."""

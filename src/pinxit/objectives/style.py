@@ -145,10 +145,10 @@ def painting_loss(settings: StyleSettings, batch: Batch, painted: Tensor, target
     )
 
 
-def style_picture(path: Path, side: int | None = None) -> Tensor:
-    """Return a style's picture, (1, 3, H, W) in [0, 1], resized to a shorter side of `side` pixels if given."""
+def style_picture(path: Path, side: int) -> Tensor:
+    """Return a style's picture, (1, 3, H, W) in [0, 1], resized to a shorter side of `side` pixels."""
     pixels = load_image(path)
-    share = side / min(pixels.shape[:2]) if side else 1
+    share = side / min(pixels.shape[:2])
     return colours(to_float(scaled(pixels, share)[None])).contiguous(memory_format=torch.channels_last)
 
 

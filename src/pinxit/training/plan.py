@@ -41,19 +41,19 @@ def plan(
         objective=next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind)),
         settings=settings,
         data=_drawn(source, images, data, size),
-        others=_drawn(str(second), _opened(str(second), data), data, size) if second else None,
+        others=_drawn(str(second), opened(str(second), data).train, data, size) if second else None,
         training=training,
         hardware=_hardware(training),
     )
     return _with_steps(recipe, images)
 
 
-def _opened(source: str, data: DataSettings) -> ImageSet:
-    """Return the training part of the second set, and report its remarks."""
+def opened(source: str, data: DataSettings) -> DataSet:
+    """Return a set of pictures, and report its remarks."""
     pictures = open_data(source, data.holdout)
     for remark in pictures.notes:
         say(remark)
-    return pictures.train
+    return pictures
 
 
 def _drawn(source: str, images: ImageSet, data: DataSettings, size: int) -> DataRecipe:
@@ -148,11 +148,6 @@ def batch_of(recipe: Recipe, images: ImageSet, step: int, size: int, augment: bo
     return replace(batch, other=others.image)
 
 
-@cache
-def _others(data: DataRecipe) -> ImageSet:
-    return _pictures(data).train
-
-
 def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None) -> float:
     """Return the seconds per step, timed on a trainer that is thrown away.
 
@@ -170,12 +165,13 @@ def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder |
     return (time.perf_counter() - started) / (TIMED_STEPS - WARMING_STEPS)
 
 
-def pictures_of(recipe: Recipe) -> DataSet:
-    """Return the recipe's pictures: from the cache by fingerprint, else read again and compared with it."""
-    return _pictures(recipe.data)
+@cache
+def _others(data: DataRecipe) -> ImageSet:
+    return pictures_of(data).train
 
 
-def _pictures(data: DataRecipe) -> DataSet:
+def pictures_of(data: DataRecipe) -> DataSet:
+    """Return a recipe's pictures: from the cache by fingerprint, else read again and compared with it."""
     if is_packed(data.fingerprint):
         return open_packed(data.fingerprint, data.source, data.holdout)
     pictures = open_data(data.source, data.holdout)

@@ -10,7 +10,7 @@ import json
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -37,7 +37,7 @@ POINTS = 600
 
 COLOURS = {1: "grey", 3: "colour", 4: "colour with alpha"}
 
-# Panels that mean the same for every objective: title, how to read it. Other terms are titled by their own names.
+# Panels that mean the same for every objective: the title, and how to read them. Other terms have their own names.
 PANELS = {
     "adversarial": ("Adversarial loss", "What each player minimises. In a balanced game neither line runs away."),
     "score": ("Scores", "The discriminator's scores. The closer real and fake are, the harder they are to tell apart."),
@@ -48,26 +48,24 @@ PANELS = {
 # Sharpness, measured on held-out pictures: MNIST after 2,000 steps of a dense VAE 0.69, with --beta 8 0.47; its mean
 # picture 0.05; under a 3 x 3 blur 0.29. Photographs at 64 pixels (BSDS) after 600 steps 0.19, under the blur 0.25 (PSNR
 # of reconstructions 18.4 dB).
-FINDINGS = (
-    (
-        "active_units",
+FINDINGS = {
+    "active_units": (
         0.5,
         "The codes have collapsed: they hardly differ between pictures, and the decoder ignores them. A smaller "
         "--beta, --beta-warmup or --free-bits helps.",
     ),
-    (
-        "sharpness",
+    "sharpness": (
         0.25,
         "Reconstructions are blurry: their edges keep {:.0%} of the pictures' edge energy; a 3 x 3 blur keeps about a "
         "quarter. More steps, a smaller --beta, wider networks (--channels) or --perceptual may help.",
     ),
-    (
-        "codes_used",
+    "codes_used": (
         0.5,
         "The codebook is partly unused: {:.0%} of its codes were in use at the end. A smaller one (--codes) would do "
         "as well, or more steps may bring the rest into use.",
     ),
-)
+}
+SCORED = ("value", "interval", "better", "headline", "metric", "rows")  # of a score; the rest is its protocol
 LEVEL, SILENT = "rate_level_", 0.01  # a ladder level's reading; below so many nats a picture it is idle
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
@@ -169,10 +167,8 @@ def _header(run: Run, facts: Mapping[str, Any]) -> str:
         count = f"{steps:,} steps" if facts["finished"] else f"{facts['steps']:,} of {steps:,} steps"
         done = f"{count} in {duration(facts['seconds'])}"
     headline = f"A {recipe.settings.noun} trained on {recipe.data.name}: {done}"
-    details = (
-        f"{recipe.training.batch_size:,} pictures a step, {side}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{side} pixels in "
-        f"{colour}, seed {recipe.training.seed}."
-    )
+    size = f"{side}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{side} pixels"
+    details = f"{recipe.training.batch_size:,} pictures a step, {size} in {colour}, seed {recipe.training.seed}."
     return (
         f'<header><p class="sign">pinxit · {escape(recipe.objective)} · {escape(run.folder.resolve().name)}</p>'
         f"<h1>{escape(headline)}</h1><p>{escape(details)}</p></header>"
@@ -184,7 +180,6 @@ def _section(heading: str, content: str) -> str:
 
 
 def _sheets(run: Run) -> list[tuple[int, Path]]:
-    """Return the sample sheets with their steps, in order."""
     return sorted((int(path.stem), path) for path in run.samples.glob("*.png") if path.stem.isdecimal())
 
 
@@ -194,9 +189,8 @@ def _newest(sheets: list[tuple[int, Path]], shown: str) -> str:
         return ""
     step, path = sheets[-1]
     width = load_image(path).shape[1]
-    caption = f"After {step:,} steps: {shown}"
     enlarged = width * max(1, SHEET_WIDTH // width)
-    return f'<div class="sheet">{_figure(path.read_bytes(), step, caption, enlarged)}</div>'
+    return f'<div class="sheet">{_figure(path.read_bytes(), step, f"After {step:,} steps: {shown}", enlarged)}</div>'
 
 
 def _filmstrip(sheets: list[tuple[int, Path]]) -> str:
@@ -233,11 +227,15 @@ def _findings(run: Run, facts: Mapping[str, Any]) -> str:
     if not facts.get("finished"):
         return ""
     last = {name.rpartition("/")[2]: smooth(values)[-1] for name, (_, values) in read_log(run.folder / LOG).items()}
-    found = [text.format(last[name]) for name, least, text in FINDINGS if last.get(name, least) < least][:1]
+    found = [text.format(last[name]) for name, (least, text) in FINDINGS.items() if last.get(name, least) < least][:1]
     idle = [name.removeprefix(LEVEL) for name, rate in last.items() if name.startswith(LEVEL) and rate < SILENT]
     if idle:
         found.append(f"These levels of the ladder carry no information (1 is the top): {', '.join(idle)}.")
-    lines = "".join(f"<li>{escape(sentence)}</li>\n" for sentence in found)
+    return _list(found)
+
+
+def _list(sentences: Sequence[str]) -> str:
+    lines = "".join(f"<li>{escape(sentence)}</li>\n" for sentence in sentences)
     return lines and f"<ul>\n{lines}</ul>\n"
 
 
@@ -247,14 +245,10 @@ def _curves(run: Run) -> str:
     curves = {name: Curve(at * run.recipe.training.batch_size, values) for name, (at, values) in log.items()}
     families: dict[str, list[str]] = {family: [] for family in PANELS}
     for name in curves:
-        families.setdefault(_family(name), []).append(name)
+        term = name.rpartition("/")[2]
+        families.setdefault("score" if term.endswith("_score") else term, []).append(name)
     panels = "".join(_panel(family, names, curves) for family, names in families.items() if names)
     return panels and f'<div class="panels">\n{panels}</div>'
-
-
-def _family(name: str) -> str:
-    term = name.rpartition("/")[2]
-    return "score" if term.endswith("_score") else term
 
 
 def _panel(family: str, names: list[str], curves: Mapping[str, Curve]) -> str:
@@ -279,22 +273,23 @@ def _panel(family: str, names: list[str], curves: Mapping[str, Curve]) -> str:
 def _scores(run: Run, evaluation: Mapping[str, Any] | None) -> str:
     """Return each score in words, a table of scores and anchor rows, and the protocol; or how to get a score."""
     if not evaluation:
-        command, about = _evaluate(run)
-        return _command(command, f"Not evaluated yet. {about}")
+        return _evaluate(run, "Not evaluated yet. ")
     scores = {name: score for name, score in evaluation["scores"].items() if score["headline"]}
     words = "".join(f"<li>{_in_words(name, score)}</li>\n" for name, score in scores.items())
     heads = "".join(f'<th scope="col">{escape(name).replace("[", "<small>[")}</small></th>' for name in scores)
     rows = "".join(_score_row(row) for row in zip(*(score["rows"] for score in scores.values()), strict=True))
+    verdicts = [evaluation[part]["verdict"] for part in ("audit", "utility") if part in evaluation]
     protocols: dict[str, list[str]] = {}
     for name, score in scores.items():
-        protocols.setdefault(_protocol(score), []).append(name)
+        table = _table((key, value, "") for key, value in score.items() if key not in SCORED)
+        protocols.setdefault(table, []).append(name)
     definitions = _table((name, score["metric"], "") for name, score in scores.items())
     definitions += "".join(f"<h3>{escape(', '.join(names))}</h3>{table}" for table, names in protocols.items())
     return (
         f'<ul class="words">\n{words}</ul>\n'
         f'<div class="wide"><table class="scores">\n<tr><td></td>{heads}</tr>\n{rows}</table></div>\n'
         "<p><small>Below each value: its ratio to the blur row.</small></p>\n"
-        f"{_remarks(evaluation)}"
+        f"{_list([*verdicts, *evaluation['remarks']])}"
         f"<details><summary>The protocol in full</summary>\n{definitions}</details>"
     )
 
@@ -302,20 +297,10 @@ def _scores(run: Run, evaluation: Mapping[str, Any] | None) -> str:
 def _in_words(name: str, score: Mapping[str, Any]) -> str:
     ratio, interval = score["rows"][0]["ratio"], score["interval"]
     words = f"({_number(interval['low'])} to {_number(interval['high'])}) "
-    words += f"at N = {score['n']:,} against {score['reference']['name']}, {_direction(score)}"
+    words += f"at N = {score['n']:,} against {score['reference']['name']}, "
+    words += f"{score['better']} is better" if score["better"] != "as real" else "best near the floor"
     words += "" if ratio is None else f"; {_number(ratio)} of the 3x3-blur row"
     return f"<b>{escape(name)} {_number(score['value'])}</b> {escape(words)}"
-
-
-def _direction(score: Mapping[str, Any]) -> str:
-    return f"{score['better']} is better" if score["better"] != "as real" else "best near the floor"
-
-
-def _remarks(evaluation: Mapping[str, Any]) -> str:
-    """Return the verdicts on copies and utility, and the remarks on what weakens the scores."""
-    verdicts = [evaluation[part]["verdict"] for part in ("audit", "utility") if part in evaluation]
-    lines = "".join(f"<li>{escape(line)}</li>\n" for line in [*verdicts, *evaluation["remarks"]])
-    return f"<ul>\n{lines}</ul>\n" if lines else ""
 
 
 def _score_row(row: tuple[Mapping[str, Any], ...]) -> str:
@@ -332,19 +317,10 @@ def _bar(ratio: float | None) -> str:
     return f'<i style="width:{100 * min(max(ratio, 0), 1):.1f}%"></i><small>{_number(ratio)}</small>'
 
 
-def _protocol(score: Mapping[str, Any]) -> str:
-    own = ("value", "interval", "better", "headline", "metric", "rows")
-    return _table((key, value, "") for key, value in score.items() if key not in own)
-
-
 def _asked(recipe: Recipe) -> str:
     """Return the recipe's tables; a default is shown where another value was chosen."""
-    parts: dict[str, Settings] = {
-        recipe.objective: recipe.settings,
-        "pictures": recipe.data,
-        "training": recipe.training,
-        "hardware": recipe.hardware,
-    }
+    parts: dict[str, Settings] = {recipe.objective: recipe.settings, "pictures": recipe.data}
+    parts |= {"training": recipe.training, "hardware": recipe.hardware}
     return "".join(f"<h3>{escape(name)}</h3>{_table(_fields(part))}" for name, part in parts.items())
 
 
@@ -375,30 +351,22 @@ def _machine(facts: Mapping[str, Any]) -> str:
 
 
 def _next(run: Run) -> str:
-    commands = (
-        (
-            command("resume", run.folder),
-            "Continue a stopped run from its newest checkpoint; the result is as if it had not stopped.",
-        ),
-        (
-            command("sample", run.folder, "-n", 64, "--seed", 1, "-o", "samples.png"),
-            "Sample new pictures; another seed gives other pictures.",
-        ),
-        _evaluate(run),
-    )
-    return "".join(_command(*shown) for shown in commands)
-
-
-def _evaluate(run: Run) -> tuple[str, str]:
-    source = run.recipe.data.source.removesuffix(":train")
+    resumed = "Continue a stopped run from its newest checkpoint; the result is as if it had not stopped."
+    sampled = "Sample new pictures; another seed gives other pictures."
     return (
-        command("evaluate", run.folder, f"{source}:test"),
-        "Compare its pictures with real ones it was not trained on.",
+        _command(resumed, "resume", run.folder)
+        + _command(sampled, "sample", run.folder, "-n", 64, "--seed", 1, "-o", "samples.png")
+        + _evaluate(run)
     )
 
 
-def _command(text: str, about: str) -> str:
-    return f"<p>{escape(about)}</p>\n<pre><code>{escape(text)}</code></pre>\n"
+def _evaluate(run: Run, before: str = "") -> str:
+    about = f"{before}Compare its pictures with real ones it was not trained on."
+    return _command(about, "evaluate", run.folder, f"{run.recipe.data.source.removesuffix(':train')}:test")
+
+
+def _command(about: str, *words: object) -> str:
+    return f"<p>{escape(about)}</p>\n<pre><code>{escape(command(*words))}</code></pre>\n"
 
 
 def _plain(value: Any) -> str:
@@ -429,25 +397,10 @@ INK, RULE = "#000005", "#000006"
 PAINT = {colour: f"line-{number}" for number, colour in enumerate(LINES)} | {INK: "soft", RULE: "rule"}
 
 CHART = {
-    "svg.hashsalt": "pinxit",
-    "svg.fonttype": "none",
-    "font.size": 9,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": INK,
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.xmargin": 0.02,
-    "grid.color": RULE,
-    "lines.markersize": 4,
-    "xtick.color": RULE,
-    "xtick.labelcolor": INK,
-    "ytick.color": RULE,
-    "ytick.labelcolor": INK,
-    "ytick.major.size": 0,
-    "ytick.minor.size": 0,
-}
+    "svg.hashsalt": "pinxit", "svg.fonttype": "none", "font.size": 9, "lines.markersize": 4,
+    "figure.facecolor": "none", "axes.facecolor": "none", "axes.edgecolor": RULE, "axes.labelcolor": INK,
+    "axes.spines.left": False, "axes.spines.right": False, "axes.spines.top": False, "axes.xmargin": 0.02,
+    "axes.grid": True, "axes.grid.axis": "y", "grid.color": RULE,
+    "xtick.color": RULE, "xtick.labelcolor": INK,
+    "ytick.color": RULE, "ytick.labelcolor": INK, "ytick.major.size": 0, "ytick.minor.size": 0,
+}  # fmt: skip

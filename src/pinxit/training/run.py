@@ -28,6 +28,13 @@ class Run:
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.folder, self.recipe = folder, recipe
+        self.weights = folder / WEIGHTS
+        """The averaged weights, which with the recipe are all that using the model takes."""
+        self.samplers = folder / SAMPLERS
+        """The samplers fitted to the finished model's codes; missing if there are none."""
+        self.prior = folder / PRIOR
+        """The folder of the prior over the run's codes, a run of its own; it may be missing."""
+        self.checkpoints, self.samples = folder / "checkpoints", folder / "samples"
 
     @classmethod
     def create(cls, folder: Path, recipe: Recipe) -> Run:
@@ -57,31 +64,6 @@ class Run:
             return cls(folder, Recipe.parse(values))
         except UsageError as error:
             raise DataError(f"{path}: {error}") from error
-
-    @property
-    def weights(self) -> Path:
-        """The averaged weights, which with the recipe are all that using the model takes."""
-        return self.folder / WEIGHTS
-
-    @property
-    def samplers(self) -> Path:
-        """The samplers fitted to the finished model's codes; missing if there are none."""
-        return self.folder / SAMPLERS
-
-    @property
-    def prior(self) -> Path:
-        """The folder of the prior over the run's codes, a run of its own; it may be missing."""
-        return self.folder / PRIOR
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of checkpoints."""
-        return self.folder / "checkpoints"
-
-    @property
-    def samples(self) -> Path:
-        """The folder of sample sheets, named by step."""
-        return self.folder / "samples"
 
     @contextmanager
     def lock(self) -> Iterator[None]:

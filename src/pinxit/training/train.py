@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from pinxit import models
-from pinxit.data import Batch, DataSet, ImageSet, open_data
+from pinxit.data import Batch, DataSet, ImageSet
 from pinxit.data.settings import DataSettings
 from pinxit.errors import DataError, DivergedError, StoppedError, UsageError
 from pinxit.files import sha256
@@ -24,7 +24,7 @@ from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.progress import Line, say, show
 from pinxit.settings import BASE_NAMES
 from pinxit.tensors import read_tensors, write_tensors
-from pinxit.training.plan import batch_of, build_trainer, pictures_of, plan, plan_prior
+from pinxit.training.plan import batch_of, build_trainer, opened, pictures_of, plan, plan_prior
 from pinxit.training.run import LOG, RECIPE, Log, Run, machine
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.store import Checkpoints
@@ -56,9 +56,7 @@ def train(
         raise UsageError("a prior is trained on the codes of a run: pinxit.train_prior(settings, RUN)")
     Run.refuse_used(out)
     data = settings.pictures.parse(data.model_dump(exclude_unset=True) if data else {})
-    pictures = open_data(source, data.holdout)
-    for remark in pictures.notes:
-        say(remark)
+    pictures = opened(source, data)
     asked = training.model_dump(exclude_unset=True) if training else {}
     recipe = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}))
     if start is not None:
@@ -79,7 +77,7 @@ def train_prior(settings: PriorSettings, folder: str | Path, training: TrainingS
         raise UsageError(
             f"{run.folder} has a prior already; `pinxit resume {run.prior}` goes on with it, or move it away"
         )
-    pictures = pictures_of(run.recipe)
+    pictures = pictures_of(run.recipe.data)
     recipe = plan_prior(settings, run, pictures.train, training or TrainingSettings())
     prior = Run.create(run.prior, recipe)
     _fit(prior, pictures)
@@ -91,7 +89,7 @@ def resume(out: str | Path) -> Run:
     run = Run.open(Path(out))
     if run.recipe.start and not Checkpoints(run.checkpoints).steps():
         raise DataError(f"{out} was stopped before it took the weights it starts from; train it again with --from")
-    _fit(run, pictures_of(run.recipe))
+    _fit(run, pictures_of(run.recipe.data))
     return run
 
 
