@@ -26,8 +26,9 @@ from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, DiskError, UsageError
 from pinxit.files import sha256
 from pinxit.images import load_picture, read_recipe
-from pinxit.jobs import EditSettings, chain, sheet
+from pinxit.jobs import chain, sheet
 from pinxit.jobs.batch import edit_files
+from pinxit.jobs.settings import EditSettings
 
 GOOD, FOLDERS = 190, ("", "a", "a/b", "c d", "größe 猫")
 SUFFIXES = (".png", ".jpg", ".JPG", ".webp", ".Png", ".tif", ".bmp")

@@ -21,8 +21,8 @@ from pinxit.edits.mask import Mask
 from pinxit.errors import DataError
 from pinxit.images import Metadata, Picture, load_picture, read_recipe, save_image
 from pinxit.images.animations import Animation, load_media, read_animation, save_animation, write_animation
-from pinxit.jobs import EditSettings
 from pinxit.jobs.batch import edit_bytes, edit_files
+from pinxit.jobs.settings import EditSettings
 
 KINDS = ("GIF", "PNG", "WEBP")
 TIMES = (40.0, 70.0, 0.0, 100.0, 30.0)

@@ -15,8 +15,8 @@ from pinxit.commands import fields
 from pinxit.edits import EDITS
 from pinxit.edits.mask import Mask
 from pinxit.images import load_picture
-from pinxit.jobs import EditSettings
 from pinxit.jobs.batch import edit_files
+from pinxit.jobs.settings import EditSettings
 from pinxit.settings import chain_text
 
 each_edit = pytest.mark.parametrize("name", EDITS)

@@ -19,11 +19,12 @@ from pinxit.edits.engine import edit_picture
 from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, DiskError, UsageError, UserError
 from pinxit.images import Picture, load_picture, save_image
-from pinxit.jobs import EditSettings, batch
+from pinxit.jobs import batch
 from pinxit.jobs.batch import Edited, Manifest, edit_files, read_manifest
 from pinxit.jobs.film import Deflicker, FrameFiles
 from pinxit.jobs.listing import Found, Job, losses, plan, refuse_to_overwrite
 from pinxit.jobs.recipe import FileStamp, with_base_names, with_files
+from pinxit.jobs.settings import EditSettings
 from pinxit.jobs.sheet import ContactSheet, proofs
 
 PHOTO = data.astronaut()[:24, :36]

@@ -16,10 +16,10 @@ from pinxit.edits.adjust import Adjust
 from pinxit.edits.engine import edit_picture
 from pinxit.edits.mask import Mask
 from pinxit.images import Picture, at_most
-from pinxit.jobs import EditSettings
 from pinxit.jobs.chain import LoadedChain
 from pinxit.jobs.film import Deflicker
 from pinxit.jobs.live import Shown, live
+from pinxit.jobs.settings import EditSettings
 
 FRAMES = [np.roll(data.astronaut()[:30, :40], number, 1) for number in range(9)]
 BRIGHTER = Adjust(exposure=1)

@@ -17,9 +17,9 @@ from pinxit.edits.engine import edit_picture
 from pinxit.edits.mask import Mask
 from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
-from pinxit.jobs import EditSettings
 from pinxit.jobs.chain import LoadedChain
 from pinxit.jobs.film import PIXEL, REGION, Deflicker
+from pinxit.jobs.settings import EditSettings
 
 SIZE = 96
 # Edits that make a pixel flicker because of the rest of its frame: a curve by the mean, and a colour balance.

@@ -23,8 +23,8 @@ from pinxit.edits.mask import Mask
 from pinxit.edits.settings import Edit
 from pinxit.files import sha256
 from pinxit.images import load_picture, read_recipe
-from pinxit.jobs import EditSettings
 from pinxit.jobs.batch import edit_bytes
+from pinxit.jobs.settings import EditSettings
 
 BRIGHT = Adjust(exposure=0.5)
 

@@ -1,6 +1,6 @@
 """What a person can do: the table of actions, by the name that the command line and Python take. No torch here."""
 
-from pinxit.actions import codes, data, edit, evaluate, house, runs
+from pinxit.actions import codes, data, doctor, edit, evaluate, export, runs
 from pinxit.actions.action import Action
 
 ACTIONS: dict[str, type[Action]] = {
@@ -24,7 +24,7 @@ ACTIONS: dict[str, type[Action]] = {
     # Judging.
     "evaluate": evaluate.Evaluate,
     "compare": evaluate.Compare,
-    "export": house.Export,
+    "export": export.Export,
     # Sets of pictures, runs, and this machine.
     "data check": data.DataCheck,
     "data fetch": data.DataFetch,
@@ -32,7 +32,7 @@ ACTIONS: dict[str, type[Action]] = {
     "data pack": data.DataPack,
     "runs list": runs.RunsList,
     "runs show": runs.RunsShow,
-    "doctor": house.Doctor,
+    "doctor": doctor.Doctor,
 }
 
 GROUPS = {

@@ -1,8 +1,8 @@
 """An action: one thing a person can ask for. Its fields are the request; `do` carries it out. No torch here.
 
 The command line, the Python functions and the HTTP API are generated from the class: its docstring is the help, whose
-first line is the summary, and each field is a flag. A field marked `Word` is given by its place, and a field that is a
-`Settings` class itself adds the fields of that class as flags, in a group named by its title.
+first line is the summary, and each field is a flag. A field marked `Word` is given by its place. A field that is a
+`Settings` class itself adds the fields of that class as flags. Its title names their group.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ Overwrite = Annotated[bool, Flag("-y", "--overwrite"), Field(description="Replac
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an action gave.
+    """The result of an action.
 
-    `value` is what Python returns. `document` is for JSON; without one it is the list of `files`, the paths written.
-    `lines` are for a terminal, by default the files, and are read only there. `stream` is for stdout as it is.
-    `check` is called once the rest has been reported, and raises what failed.
+    `value` is what Python returns. `document` is for JSON, by default the list of `files`, the paths that were written.
+    `lines` are text for a terminal, by default the files; only a terminal reads them. `stream` goes to stdout
+    unchanged. `check` is called once the rest has been reported, and raises what failed.
     """
 
     value: Any = None
@@ -75,7 +75,7 @@ class Outcome:
 class Action(Settings):
     """Base of all actions."""
 
-    model_config = ConfigDict(defer_build=True)  # twenty classes are read for a help that needs none of their schemas
+    model_config = ConfigDict(defer_build=True)  # help reads twenty classes and needs no schema of theirs
 
     def do(self) -> Outcome:
         """Carry out the request. Imports what it needs here, so that reading the class stays cheap."""
@@ -101,7 +101,7 @@ def mark(metadata: Iterable[Any], kind: type[Any]) -> Any:
 
 
 def refuse(given: Mapping[str, Any], why: str) -> None:
-    """Raise `UsageError` if any of these flags is given; the names of those stand for {} in `why`."""
+    """Raise `UsageError` if any of these flags is given; their names replace {} in `why`."""
     if names := [name for name, is_given in given.items() if is_given]:
         raise UsageError(why.format(" and ".join(names)))
 

@@ -99,7 +99,7 @@ class Reconstruct(Action):
         model = sampling.load(self.run)
         if isinstance(model.objective, Autoencoder) and model.objective.codebook_size:
             say(f"codes of {model.objective.bits_per_pixel:.3g} bits per pixel")
-        pairs = coding.before_and_after(model, coding.given(model, self.pictures, self.n))
+        pairs = coding.before_and_after(model, coding.model_pictures(model, self.pictures, self.n))
         return _sheet(self.out or self.run / "reconstruct.png", pairs, columns=8)
 
 
@@ -151,7 +151,7 @@ class Morph(Action):
         from pinxit.latents import coding, sampling
 
         model = sampling.load(self.run)
-        pictures = coding.given(model, self.pictures, self.n, only=self.start)
+        pictures = coding.model_pictures(model, self.pictures, self.n, only=self.start)
         rows = coding.morph(model, pictures, self.start, self.end, self.columns)
         return _sheet(self.out or self.run / "morph.png", rows, self.columns)
 
@@ -175,7 +175,7 @@ class Map(Action):
         from pinxit.latents import coding, sampling
 
         model = sampling.load(self.run)
-        cells, share = coding.latent_map(model, coding.given(model, self.pictures, self.n), self.columns)
+        cells, share = coding.latent_map(model, coding.model_pictures(model, self.pictures, self.n), self.columns)
         say(f"the two directions hold {share:.0%} of the codes' variance")
         return _sheet(self.out or self.run / "map.png", cells, self.columns)
 
@@ -195,7 +195,7 @@ class Codes(Action):
         from pinxit.latents import coding, sampling
 
         model = sampling.load(self.run)
-        measured = coding.read_codes(model, coding.given(model, self.pictures, self.n))
+        measured = coding.read_codes(model, coding.model_pictures(model, self.pictures, self.n))
         return Outcome(measured, measured, lines=_table(measured))
 
 
@@ -214,7 +214,7 @@ class Anomaly(Action):
         from pinxit.latents import coding, sampling
 
         model = sampling.load(self.run)
-        pictures = coding.given(model, self.pictures)
+        pictures = coding.model_pictures(model, self.pictures)
         document = coding.save_anomalies(self.out, pictures, coding.anomalies(model, pictures))
         scores = (f"{entry['score']:12.1f}  {entry['name']}" for entry in document["pictures"])
         return Outcome(document, document, (self.out,), lines=(*scores, self.out))
@@ -244,7 +244,7 @@ class Compress(Action):
         from pinxit.latents import coding, compression, sampling
 
         model = sampling.load(self.run)
-        pictures = coding.given(model, self.pictures, self.n)
+        pictures = coding.model_pictures(model, self.pictures, self.n)
         coded = compression.compress(model, pictures, self.step)
         measured = compression.save_compressed(self.out, model, pictures, coded)
         return Outcome(measured, measured, (self.out,), lines=self._lines(measured))

@@ -16,11 +16,11 @@ from pinxit.errors import DataError, UsageError
 from pinxit.settings import Settings, chain_document, parse_chain
 
 PIPE_CEILING = 1 << 30
-"""Bytes that a picture from a pipe may have at most."""
+"""The most bytes that a picture from a pipe may have."""
 
 
 def _parsed(value: Any) -> Any:
-    """Return a chain that is given as text, as its JSON list, or as one edit."""
+    """Return a chain of edits from text, from a JSON list, or from one edit."""
     from pinxit.edits import EDITS
 
     if isinstance(value, list) and all(isinstance(step, Mapping) for step in value):
@@ -84,7 +84,7 @@ class Edit(Action):
         """Return the edit by a chain, and one for each row of `EDITS`."""
         from pinxit.edits import EDITS
         from pinxit.edits.mask import Mask
-        from pinxit.jobs import EditSettings
+        from pinxit.jobs.settings import EditSettings
 
         text = Field(description="Edits as text: name(setting=value, ...), joined with |; or as a JSON list.")
         common: dict[str, Any] = {
@@ -130,10 +130,10 @@ class Edit(Action):
         refuse(files, "{}: not together with --camera, which keeps nothing")
         from pinxit.jobs.live import edit_camera
 
-        seen = edit_camera(
+        shown = edit_camera(
             str(self.camera), self.chain, self.settings, area=self.area, mask=self.mask, side=self.camera_side
         )
-        return Outcome(seen, seen._asdict(), lines=[f"{seen.frames:,} frames, {seen.rate:.1f} per second"])
+        return Outcome(shown, shown._asdict(), lines=[f"{shown.frames:,} frames, {shown.rate:.1f} per second"])
 
     def _proof(self) -> Outcome:
         if len(self.pictures) > 1 or len(self.chain) > 1 or PIPE in (*self.pictures, self.out):
@@ -193,7 +193,7 @@ class Redo(Action):
 
     def do(self) -> Outcome:
         """Make the result again; the value is its path."""
-        from pinxit.jobs.chain import redo
+        from pinxit.jobs.redo import redo
 
         out = redo(self.result, self.on, self.out, self.device, self.overwrite)
         return Outcome(out, files=(out,))

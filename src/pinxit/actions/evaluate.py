@@ -104,7 +104,7 @@ class Evaluate(Action):
         return Outcome(document, document, files, self._lines(document, sheet))
 
     def _lines(self, document: dict[str, Any], sheet: Path | None) -> Iterator[str]:
-        """Yield the table and the certificate's place, after writing one to the usual place if none was asked for."""
+        """Yield the table and the path of the certificate; without `out`, first write it to the usual path."""
         from pinxit.evaluation.certificate import write_certificate
         from pinxit.evaluation.text import table
 
@@ -184,7 +184,7 @@ class Compare(Action):
 
 
 def _free(usual: Path, document: Mapping[str, Any] | None = None) -> Path:
-    """Return the first of X.json, X-2.json, X-3.json ... that is free, with its sheet, or holds this very document."""
+    """Return the first of X.json, X-2.json ... that is free, as is its sheet, or that already holds this document."""
     names = chain([usual], (usual.with_stem(f"{usual.stem}-{number}") for number in count(2)))
     return next(path for path in names if not (path.exists() or _sheet_of(path).exists()) or _holds(path, document))
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from pinxit.edits.mask import Mask
     from pinxit.edits.settings import Edit as Step
     from pinxit.images import Picture
-    from pinxit.jobs import EditSettings
+    from pinxit.jobs.settings import EditSettings
 
 
 def functions() -> dict[str, Callable[..., Any]]:
     """Return a function for each action that has no variants, by its name with underscores, and `edit`.
 
-    What `train` does with a settings class is `pinxit.training.train.train`.
+    To train with a settings class, call `pinxit.training.train.train`.
     """
     plain = {name.replace(" ", "_"): kind for name, kind in ACTIONS.items() if "variants" not in vars(kind)}
     return {name: function(name, kind) for name, kind in plain.items()} | {"edit": edit}
@@ -77,7 +77,7 @@ def edit(
     """
     from pinxit.edits import edit as one
     from pinxit.edits.mask import Mask
-    from pinxit.jobs import EditSettings
+    from pinxit.jobs.settings import EditSettings
 
     area = area or Mask()
     if out is None:

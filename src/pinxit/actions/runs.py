@@ -20,7 +20,7 @@ Training = Annotated[TrainingSettings, Field(title="The training")]
 
 
 def shown(run: Run) -> Outcome:
-    """Return a run as an outcome: its facts as the document, its state, and those of its files that are there."""
+    """Return a run as an outcome: its facts as the document, its state, and those of its files that exist."""
     known = facts(run)
     places = (run.folder / name for name in ("weights.safetensors", "samples", "report.html"))
     files = tuple(place for place in places if place.exists())
@@ -28,7 +28,7 @@ def shown(run: Run) -> Outcome:
 
 
 def facts(run: Run) -> dict[str, Any]:
-    """Return what is known of a run: its folder, what it did so far, and its recipe."""
+    """Return the facts of a run: its folder, its progress so far, and its recipe."""
     return {"folder": str(run.folder)} | run.facts() | {"recipe": run.recipe.model_dump(mode="json")}
 
 
@@ -107,7 +107,7 @@ class Resume(Action):
     run: AnyRun
 
     def do(self) -> Outcome:
-        """Train on; the value is the run."""
+        """Continue training; the value is the run."""
         from pinxit.training.train import resume
 
         return shown(resume(self.run))

@@ -31,7 +31,6 @@ from pinxit.errors import DataError, DiskError, SomeFailedError, StoppedError, U
 from pinxit.files import sha256, write_json
 from pinxit.images import SUFFIXES, Picture, kind_of, read_picture, read_recipe, save_image, write_picture
 from pinxit.images.animations import Animation, animated_kind_of, load_media, write_animation
-from pinxit.jobs import EditSettings
 from pinxit.jobs.chain import LoadedChain, save
 from pinxit.jobs.film import Deflicker, FrameFiles
 from pinxit.jobs.listing import (
@@ -48,6 +47,7 @@ from pinxit.jobs.listing import (
     text,
 )
 from pinxit.jobs.recipe import FileStamp
+from pinxit.jobs.settings import EditSettings
 from pinxit.jobs.sheet import SHEET, ContactSheet
 from pinxit.progress import Line, say, show
 from pinxit.settings import chain_text
@@ -152,9 +152,9 @@ def edit_bytes(
 
 
 class Manifest:
-    """What a batch was asked and what became of each picture, written as `manifest.json` into the folder of results.
+    """The request of a batch and the outcome of each picture, written as `manifest.json` into the folder of results.
 
-    `earlier` are the entries of earlier batches in that folder; those with other results are kept. A batch without a
+    `earlier` are the entries of earlier batches in that folder; entries of other results are kept. A batch without a
     folder writes nothing.
     """
 
@@ -166,7 +166,7 @@ class Manifest:
         self.failures: dict[Job, UserError] = {}
 
     def output(self, job: Job) -> str:
-        """Return a result's path in the folder, or as it was asked for without a folder."""
+        """Return a result's path relative to the folder; without a folder, the path that was asked for."""
         return text(job.out.relative_to(self.folder) if self.folder else job.out)
 
     def add(self, job: Job, recipe: dict[str, Any] | None, seconds: float | None = None) -> None:
@@ -259,7 +259,7 @@ class _Batch:
 
     def _keep_existing(self) -> None:
         """Record the results that exist and are whole; say how many were made from other pictures or settings."""
-        others = 0
+        stale = 0
         for job in self.jobs:
             if not all(path.is_file() for path in job.outputs(self.chain.settings)):
                 continue
@@ -270,13 +270,13 @@ class _Batch:
                 continue
             self.manifest.add(job, recipe)
             with suppress(DataError):
-                others += recipe != self._recipe(job)
+                stale += recipe != self._recipe(job)
                 if self.sheet.shows(job):
                     self._show(job, job.load(), result)
         if self.manifest.entries:
             say(f"{len(self.manifest.entries):,} of {len(self.jobs):,} results exist already")
-        if others:
-            say(f"{others:,} of them were made from other pictures or with other settings; -y makes all of them again")
+        if stale:
+            say(f"{stale:,} of them were made from other pictures or with other settings; -y makes all of them again")
 
     def _edit_remaining(self) -> None:
         several = len(self.jobs) > 1

@@ -1,14 +1,10 @@
-"""A chain of edits, loaded once and applied to any number of pictures, animations and frames.
-
-`redo` loads the chain of a result's recipe and applies it again.
-"""
+"""A chain of edits, loaded once and applied to any number of pictures, animations and frames."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,15 +13,14 @@ from pinxit.edits import EDITS
 from pinxit.edits.engine import edit_picture
 from pinxit.edits.mask import Mask
 from pinxit.edits.settings import Edit
-from pinxit.errors import DataError, UsageError
-from pinxit.files import sha256
+from pinxit.errors import DataError
 from pinxit.hardware import choose
 from pinxit.images import Picture, load_picture, save_picture
-from pinxit.images.animations import Animation, load_media, save_animation
-from pinxit.jobs import EditSettings
+from pinxit.images.animations import Animation, save_animation
 from pinxit.jobs.film import Deflicker
 from pinxit.jobs.listing import find, printable
-from pinxit.jobs.recipe import EditRecipe, FileStamp, with_base_names, with_files
+from pinxit.jobs.recipe import EditRecipe, FileStamp, with_base_names
+from pinxit.jobs.settings import EditSettings
 from pinxit.progress import say, track
 from pinxit.settings import chain_document
 
@@ -34,7 +29,7 @@ class LoadedChain:
     """A chain of edits with its weights loaded, its settings, and the area it changes.
 
     `area` chooses where pictures change; `mask` is a picture that is white there, or a folder of such pictures, each
-    with the place and stem of the picture it belongs to.
+    with the place and stem of its own picture.
     """
 
     def __init__(
@@ -57,8 +52,8 @@ class LoadedChain:
     ) -> Picture | Animation:
         """Return a picture after the edits, or an animation whose frames are edited when they are read.
 
-        `place` finds the picture's mask in a folder of masks; one mask holds for all frames. `film` is the memory of
-        the film that a picture is the next frame of.
+        `place` finds the picture's mask in a folder of masks; one mask holds for all frames. `film` is the memory of a
+        film whose next frame this picture is.
         """
         path = self.mask_for(place)
         mask = load_picture(path) if path else None
@@ -120,70 +115,6 @@ def save(path: Path, result: Picture | Animation, recipe: dict[str, Any]) -> Non
         save_animation(path, result, recipe)
     else:
         save_picture(path, result, recipe)
-
-
-def redo(
-    result: Path, on: Path | None = None, out: Path | None = None, device: str | None = None, overwrite: bool = False
-) -> Path:
-    """Make `result` again by the recipe in it, and return the path of the new result.
-
-    The files involved are looked for in the folders of `result` and `on` and in the current folder; a missing or
-    changed one raises a `DataError` that names it. `on` is the original picture if it lies elsewhere, or another
-    picture. `out` is by default the first free name of RESULT-2, RESULT-3 ...; `device` is by default the recipe's.
-    """
-    recipe = EditRecipe.of(result)
-    if recipe.follows:
-        raise DataError(
-            f"{result}: a frame of a film, made after {recipe.follows.name}; `edit --frames` makes the whole film again"
-        )
-    if recipe.pinxit != __version__:
-        say(f"{result} was made by pinxit {recipe.pinxit}, this is {__version__}: the bytes may differ")
-    folders = list(dict.fromkeys((result.parent, (on or result).parent, Path())))
-    source = on or recipe.input.find(folders, f"the picture {result.name} was made from", "give its path with --on")
-    loaded = _load(recipe, folders, device or recipe.device)
-    if loaded.weights != recipe.weights:
-        raise DataError(
-            f"{result}: made with other weights than pinxit {__version__} ships; pinxit {recipe.pinxit} has them"
-        )
-    target = out or _free(result.with_stem(source.stem) if on else result)
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists; -y replaces it")
-
-    stamp = FileStamp.of(source)
-    same = stamp.sha256 == recipe.input.sha256
-    place = PurePosixPath(source.name)
-    given = load_media(source)
-    made_by = loaded.recipe(recipe.input if same else stamp, place, animated=isinstance(given, Animation))
-    save(target, loaded.edit(given, place), made_by)
-    if not same:
-        say(f"{source} is not the picture that {result.name} was made from")
-    elif target.suffix == result.suffix:
-        say("the same bytes as before" if sha256(target) == sha256(result) else "not the same bytes as before")
-    return target
-
-
-def _load(recipe: EditRecipe, folders: list[Path], device: str) -> LoadedChain:
-    """Return the chain of a recipe, every file of which is found and unchanged."""
-    found = {stamp.name: stamp.find(folders, "the file the edit used") for stamp in recipe.files}
-
-    def file(path: Path) -> Path:
-        if str(path) not in found:
-            raise DataError(f"the recipe names {path} without its sha256")
-        return found[str(path)]
-
-    steps = [with_files(step, file) for step in recipe.chain()]
-    mask = recipe.drawn.find(folders, "the mask it was made with") if recipe.drawn else None
-    settings = EditSettings.parse(
-        {"strength": recipe.strength, "max_memory": recipe.max_memory, "device": device, "steady": recipe.steady}
-    )
-    return LoadedChain(steps, settings, recipe.mask, mask)
-
-
-def _free(usual: Path) -> Path:
-    path, numbers = usual, count(2)
-    while path.exists():
-        path = usual.with_stem(f"{usual.stem}-{next(numbers)}")
-    return path
 
 
 def _by_stem(folder: Path) -> dict[str, list[Path]]:

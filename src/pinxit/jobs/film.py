@@ -25,8 +25,8 @@ class Deflicker:
     """The memory of one film: running means of its frames and of their results, with the same weights.
 
     `amount` in [0, 1) is the weight of the earlier frames where a frame equals their mean. The weight falls linearly
-    from half of `REGION` and `PIXEL` on and reaches 0 there, so that even in a slow fade a result holds only frames
-    that differ by less. A cut, or a frame of another size, starts the means again.
+    from half of `REGION` and `PIXEL` to 0 at the whole. Even in a slow fade, a result therefore mixes only frames that
+    differ by less than these. A cut, or a frame of another size, starts the means again.
     """
 
     def __init__(self, amount: float) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from pinxit.errors import DataError, UsageError
 from pinxit.images import SUFFIXES, Picture, format_of, kind_of
 from pinxit.images.animations import Animation, animated_kind_of, is_animation, load_media
-from pinxit.jobs import AUTO, SAVED, EditSettings
+from pinxit.jobs.settings import AUTO, SAVED, EditSettings
 
 MAP = ".map.png"  # a result's map is named like the result, with this at the end
 LOSSY = ("JPEG", "WEBP", "AVIF")
@@ -110,9 +110,9 @@ def plan(found: Sequence[Found], out: Path, folder: Path | None, settings: EditS
             raise UsageError(f"{out} would be a folder with the name of a picture; choose another -o")
         results = [folder / place for place in result_places([one.place for one in found], animated, settings)]
     jobs: list[Job] = []
-    for one, result, moves in zip(found, results, animated, strict=True):
+    for one, result, is_animated in zip(found, results, animated, strict=True):
         previous = jobs[-1] if settings.frames and jobs else None
-        jobs.append(Job(one.path, one.place, result, one.problem, moves, previous))
+        jobs.append(Job(one.path, one.place, result, one.problem, is_animated, previous))
     return jobs
 
 
@@ -161,11 +161,11 @@ def result_places(
 ) -> list[PurePosixPath]:
     """Return the place of each result; animations keep their format unless another is asked for."""
     keep = settings.format == AUTO or "format" not in settings.model_fields_set
-    return name_results(places, settings.format, [number for number, moves in enumerate(animated) if moves and keep])
+    return name_results(places, settings.format, [number for number, each in enumerate(animated) if each and keep])
 
 
 def name_results(places: Sequence[PurePosixPath], kind: str, animated: Collection[int] = ()) -> list[PurePosixPath]:
-    """Return the result's place for each picture's: same folder, same stem, and the suffix of the format `kind`.
+    """Return the place of each picture's result: same folder, same stem, and the suffix of the format `kind`.
 
     The numbers in `animated` are animations; they keep their own suffix where we can write it. If two results would
     share a name (cat.jpg and cat.webp), both keep their suffix before the new one: cat.jpg.png. Names that differ only

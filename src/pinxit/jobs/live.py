@@ -15,17 +15,17 @@ from pinxit.edits.mask import Mask
 from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, UsageError
 from pinxit.images import Picture, at_most, load_picture
-from pinxit.jobs import EditSettings
 from pinxit.jobs.chain import LoadedChain
 from pinxit.jobs.film import Deflicker
+from pinxit.jobs.settings import EditSettings
 
 RATE_SECONDS = 2.0
 Show = Callable[[np.ndarray, float], bool]
-"""Shows a result (H, W, C) uint8 and the current frames a second; returns False to stop."""
+"""Shows a result (H, W, C) uint8 and the current frames per second; returns False to stop."""
 
 
 class Shown(NamedTuple):
-    """How many frames were shown, and how many a second."""
+    """How many frames were shown, and how many per second."""
 
     frames: int
     rate: float

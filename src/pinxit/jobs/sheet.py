@@ -45,7 +45,7 @@ PROOF_CSS = """
 class ContactSheet:
     """The thumbnails of a batch, written as `sheet.html` into the folder of results, if there is one.
 
-    Of more than `PAIRS_SHOWN` pictures it shows a regular selection.
+    It shows at most `PAIRS_SHOWN` pictures, evenly chosen.
     """
 
     def __init__(self, folder: Path | None, jobs: Sequence[Job]) -> None:

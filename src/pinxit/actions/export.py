@@ -1,10 +1,8 @@
-"""Actions on a model's file and on this machine."""
+"""The action that writes a model as an ONNX file."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,8 +11,6 @@ from pydantic import Field
 from pinxit.actions.action import OUT, Action, Outcome, Overwrite, Word, refuse_to_replace
 from pinxit.errors import UsageError
 from pinxit.progress import say
-
-EXTRAS = {"deep": "cv2", "export": "onnxscript"}
 
 
 class Export(Action):
@@ -58,40 +54,3 @@ class Export(Action):
             f"PSNR {compared['psnr']:.1f} dB; the file {compared['bytes']:,} bytes"
         )
         yield self.out
-
-
-class Doctor(Action):
-    """Report what this machine can do: versions, device, speed, disk, extras."""
-
-    def do(self) -> Outcome:
-        """Examine the machine; value and document are what was found."""
-        from pinxit import hardware
-        from pinxit.files import cache_folder
-        from pinxit.training.run import machine
-
-        chosen = hardware.choose()
-        chosen.apply()
-        speed = hardware.convolution_speed(chosen.device)
-        found: dict[str, Any] = {
-            "machine": machine(),
-            "computing": chosen.describe(),
-            "speed": {name: f"{rate:,.0f} GFLOP/s" for name, rate in speed.items()},
-            "disk": {"free here": f"{shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB"},
-            "mnist": "in the cache" if _has_mnist() else f"not in {cache_folder()}; `pinxit data fetch mnist` gets it",
-            "extras": {name: "installed" if find_spec(module) else "not installed" for name, module in EXTRAS.items()},
-        }
-        return Outcome(found, found, lines=_table(found))
-
-
-def _table(found: Mapping[str, Any]) -> Iterator[str]:
-    width = max(map(len, found))
-    for name, value in found.items():
-        text = ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else value
-        yield f"{name:<{width}}  {text}"
-
-
-def _has_mnist() -> bool:
-    from pinxit.data.mnist import FINGERPRINT
-    from pinxit.data.pack import pack_path
-
-    return pack_path(FINGERPRINT).is_file()

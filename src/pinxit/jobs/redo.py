@@ -1,0 +1,79 @@
+"""A result made again: the same bytes from the same files, or the same edits on another picture."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path, PurePosixPath
+
+from pinxit import __version__
+from pinxit.errors import DataError, UsageError
+from pinxit.files import sha256
+from pinxit.images.animations import Animation, load_media
+from pinxit.jobs.chain import LoadedChain, save
+from pinxit.jobs.recipe import EditRecipe, FileStamp, with_files
+from pinxit.jobs.settings import EditSettings
+from pinxit.progress import say
+
+
+def redo(
+    result: Path, on: Path | None = None, out: Path | None = None, device: str | None = None, overwrite: bool = False
+) -> Path:
+    """Make `result` again by the recipe in it, and return the path of the new result.
+
+    All files of the recipe are searched in the folders of `result` and `on`, and in the current folder. A missing or
+    changed file is a `DataError` that names it. `on` is the original picture if it lies elsewhere, or another picture.
+    `out` is by default the first free name of RESULT-2, RESULT-3 ...; `device` is by default the recipe's.
+    """
+    recipe = EditRecipe.of(result)
+    if recipe.follows:
+        raise DataError(
+            f"{result}: a frame of a film, made after {recipe.follows.name}; `edit --frames` makes the whole film again"
+        )
+    if recipe.pinxit != __version__:
+        say(f"{result} was made by pinxit {recipe.pinxit}, this is {__version__}: the bytes may differ")
+    folders = list(dict.fromkeys((result.parent, (on or result).parent, Path())))
+    source = on or recipe.input.find(folders, f"the picture {result.name} was made from", "give its path with --on")
+    loaded = _load(recipe, folders, device or recipe.device)
+    if loaded.weights != recipe.weights:
+        raise DataError(
+            f"{result}: made with other weights than pinxit {__version__} ships; pinxit {recipe.pinxit} has them"
+        )
+    target = out or _free(result.with_stem(source.stem) if on else result)
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists; -y replaces it")
+
+    stamp = FileStamp.of(source)
+    same = stamp.sha256 == recipe.input.sha256
+    place = PurePosixPath(source.name)
+    given = load_media(source)
+    made_by = loaded.recipe(recipe.input if same else stamp, place, animated=isinstance(given, Animation))
+    save(target, loaded.edit(given, place), made_by)
+    if not same:
+        say(f"{source} is not the picture that {result.name} was made from")
+    elif target.suffix == result.suffix:
+        say("the same bytes as before" if sha256(target) == sha256(result) else "not the same bytes as before")
+    return target
+
+
+def _load(recipe: EditRecipe, folders: list[Path], device: str) -> LoadedChain:
+    """Return the chain of a recipe; `DataError` if one of its files is missing or changed."""
+    found = {stamp.name: stamp.find(folders, "the file the edit used") for stamp in recipe.files}
+
+    def file(path: Path) -> Path:
+        if str(path) not in found:
+            raise DataError(f"the recipe names {path} without its sha256")
+        return found[str(path)]
+
+    steps = [with_files(step, file) for step in recipe.chain()]
+    mask = recipe.drawn.find(folders, "the mask it was made with") if recipe.drawn else None
+    settings = EditSettings.parse(
+        {"strength": recipe.strength, "max_memory": recipe.max_memory, "device": device, "steady": recipe.steady}
+    )
+    return LoadedChain(steps, settings, recipe.mask, mask)
+
+
+def _free(usual: Path) -> Path:
+    path, numbers = usual, count(2)
+    while path.exists():
+        path = usual.with_stem(f"{usual.stem}-{next(numbers)}")
+    return path

@@ -1,0 +1,52 @@
+"""The settings that every job accepts, whatever the edit. No torch here."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from pinxit.settings import Device, Settings
+
+# What `--format` accepts, with the suffix of its results; `auto` keeps the picture's own format where we can write it.
+SAVED = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tiff", "avif": ".avif"}
+AUTO = "auto"
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def _bytes(value: Any) -> Any:
+    """Return '500MB', '2 GB' or '1.5G' in bytes; pydantic judges anything else."""
+    found = re.fullmatch(r"\s*(\d+\.?\d*)\s*([KMG]?)B?\s*", value, re.IGNORECASE) if isinstance(value, str) else None
+    return int(float(found[1]) * _UNITS[found[2].upper()]) if found else value
+
+
+class EditSettings(Settings):
+    """What every edit accepts beside its own settings."""
+
+    strength: float = Field(
+        1.0, ge=0, le=1, description="Share of the edit that is mixed in, 0 to 1; 0 leaves the picture as it is."
+    )
+    max_memory: Annotated[int | None, BeforeValidator(_bytes)] = Field(
+        None,
+        ge=64 * 10**6,
+        description="Memory to work in, such as 500MB or 2GB; with less, pictures are edited in smaller tiles.",
+    )
+    device: Device = Field("auto", description="Where to compute: auto, cpu, cuda, cuda:N or mps.")
+    format: Literal[AUTO, *SAVED] = Field(  # type: ignore[valid-type]
+        "png",
+        description="Format of results in a folder or on stdout; auto keeps each picture's own. If omitted, pictures "
+        "become png and animations keep their format.",
+    )
+    frames: bool = Field(False, description="The pictures are the frames of a film, ordered by numbers in their names.")
+    steady: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Flicker reduction for animations and films: weight of the earlier results where a frame has not "
+        "changed, 0 to below 1; larger is steadier. If omitted, the edit's own, which is 0 for most edits.",
+    )
+    sidecar: bool = Field(False, description="Also write the recipe of each result OUT to OUT.json.")
+    map: bool = Field(False, description="Also draw where a result OUT disagrees with its picture, as OUT.map.png.")
+    skip_existing: bool = Field(False, description="Resume: keep the results that are whole and make the others.")
