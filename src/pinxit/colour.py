@@ -14,7 +14,7 @@ Weights = tuple[float, float, float]
 # Weights of red, green and blue in luma. BT.601: the field's grey, as Pillow's "L". BT.709: HDTV and sRGB displays.
 BT601: Weights = (0.299, 0.587, 0.114)
 BT709: Weights = (0.2126, 0.7152, 0.0722)
-# BT.601 in the studio range of 8 bits: of pictures in [0, 1], 16 + the weighted sum is luma from 16 to 235 of 255.
+# BT.601 in the 8-bit studio range: for pictures in [0, 1], luma is 16 + the weighted sum, from 16 to 235.
 BT601_STUDIO: Weights = (65.481, 128.553, 24.966)
 
 # Linear sRGB to XYZ (ITU-R BT.709 primaries), and the white D65 of the 2 degree observer.

@@ -1,6 +1,6 @@
 """From an action to a command: flags from its fields, help from its docstring, JSON or lines from its outcome."""
 
-# Annotations are made when a command is, so there is no `annotations` import here.
+# Commands get their annotations at run time, so this file does not import `annotations`.
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ JSON = Place(
 
 
 def build(first: str = "") -> App:
-    """Return the application. Only the command called `first` is ready; others are there for the help's list."""
+    """Return the application. Only the command `first` is complete; the others only fill the list of commands."""
     app = application("pinxit", "Train image generators, edit pictures, and judge the results honestly.")
     for name, summary in GROUPS.items():
         app.command(application(name, summary))
@@ -44,7 +44,7 @@ def build(first: str = "") -> App:
 
 
 def _not_ready() -> None:
-    """Stands for a command that was not asked for: reading twenty signatures takes as long as the rest of a help."""
+    """Stand in for a command that was not called: reading twenty signatures would double the time of a help page."""
 
 
 def application(name: str, text: str) -> App:
@@ -75,8 +75,8 @@ def help_of(kind: type[Action]) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """A value on the command line: which field of an action it is, or which field of the settings in that field."""
+class Argument:
+    """An argument of a command: a field of the action, or a field of the settings in that field."""
 
     path: tuple[str, ...]
     field: FieldInfo
@@ -104,7 +104,7 @@ class Asked:
         return bool(marked and marked.pipe)
 
     def parameter(self, group: Group | None) -> Place:
-        """Return the parameter of a function from which cyclopts makes the flag."""
+        """Return the function parameter from which cyclopts makes the flag."""
         word = self.word
         kind = _typed(self.field.annotation, self.field.metadata)
         many = get_origin(kind) is tuple
@@ -125,7 +125,7 @@ class Asked:
 
 
 def command(kind: type[Action]) -> Callable[..., None]:
-    """Return the function that runs an action as its words and flags ask, and prints the outcome."""
+    """Return the function that runs an action with the given words and flags, and prints the outcome."""
     asked = {"__".join(one.path): one for one in fields(kind)}
     groups = {name: Group(title, sort_key=number) for number, (name, title) in enumerate(titles(kind).items())}
     places = [one.parameter(groups.get(one.path[0])) for one in asked.values()]
@@ -148,13 +148,13 @@ def command(kind: type[Action]) -> Callable[..., None]:
     return act
 
 
-def fields(kind: type[Action]) -> Iterator[Asked]:
+def fields(kind: type[Action]) -> Iterator[Argument]:
     """Yield every value an action takes; settings inside it give their own fields."""
     for name, field in kind.model_fields.items():
         if inner := _settings(field):
-            yield from (Asked((name, key), value) for key, value in inner.model_fields.items())
+            yield from (Argument((name, key), value) for key, value in inner.model_fields.items())
         else:
-            yield Asked((name,), field)
+            yield Argument((name,), field)
 
 
 def titles(kind: type[Action]) -> dict[str, str]:
@@ -162,8 +162,8 @@ def titles(kind: type[Action]) -> dict[str, str]:
     return {name: str(field.title) for name, field in kind.model_fields.items() if _settings(field)}
 
 
-def parsed(kind: type[Action], flat: Mapping[Asked, Any]) -> Action:
-    """Return the action that values ask for; a `UsageError` names the flag that is wrong."""
+def parsed(kind: type[Action], flat: Mapping[Argument, Any]) -> Action:
+    """Return the action with these values; a `UsageError` names the flag that is wrong."""
     values: dict[str, Any] = {name: {} for name in titles(kind)}
     for one, value in flat.items():
         *around, name = one.path
@@ -175,7 +175,7 @@ def parsed(kind: type[Action], flat: Mapping[Asked, Any]) -> Action:
 
 
 def _as_flag(error: ValidationError, kind: type[Action]) -> str:
-    """Return what is wrong with a value, under the name it has on the command line."""
+    """Return the error about a value, with the name it has on the command line."""
     place = tuple(map(str, error.errors(include_url=False)[0]["loc"]))
     name, colon, reason = explain(error).partition(": ")
     for one in fields(kind):
@@ -184,7 +184,7 @@ def _as_flag(error: ValidationError, kind: type[Action]) -> str:
     return reason if colon and name in kind.model_fields else name + colon + reason
 
 
-def _refuse_misspelt(kind: type[Action], flat: Mapping[Asked, Any]) -> None:
+def _refuse_misspelt(kind: type[Action], flat: Mapping[Argument, Any]) -> None:
     """Raise `UsageError` for a word that begins with a hyphen and is no file: a misspelt flag."""
     words = [word for one, value in flat.items() if one.word for word in _words(value)]
     wrong = [word for word in words if word.startswith("-") and word != PIPE and not Path(word).exists()]
@@ -217,7 +217,7 @@ def _settings(field: FieldInfo) -> type[Settings] | None:
 
 
 def _typed(kind: Any, metadata: Sequence[Any] = ()) -> Any:
-    """Return the type by which cyclopts reads a value; text where the settings class reads it."""
+    """Return the type that cyclopts parses a value as: text if the settings class parses it."""
     if any(isinstance(one, BeforeValidator) for one in metadata):
         return str
     origin, inside = get_origin(kind), get_args(kind)
@@ -232,7 +232,7 @@ def _typed(kind: Any, metadata: Sequence[Any] = ()) -> Any:
 
 
 def _shown(default: Any) -> Any:
-    """Return a default as help shows it, None being not shown."""
+    """Return a default in the form that help shows; None is not shown."""
     if default is None or default in ((), ""):
         return None
     return as_text(list(default)) if isinstance(default, tuple) else default

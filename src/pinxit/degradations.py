@@ -338,7 +338,7 @@ DEGRADATIONS: dict[str, type[Degradation]] = {
 
 @dataclass(frozen=True)
 class Chain:
-    """Degradations one after the other. Their masks are united; the level is the first there is.
+    """Degradations one after the other. Their masks are united; the level is that of the first step that has one.
 
     `UsageError` if a picture is downscaled after it got holes: their mask would no longer fit.
     """

@@ -1,7 +1,8 @@
 """Trained models as ONNX files, which run without torch: `export`, and the table `EXPORTS` of what it can write.
 
-A file takes pictures or latents of any number and size to pictures. Its metadata say what it is and how large pictures
-are cut into tiles (`pinxit.runtime.Model`). It is compared with PyTorch in float32, and kept only if they agree.
+A file maps pictures or latents, in any number and of any size, to pictures. Its metadata say what it is and how large
+pictures are cut into tiles (`pinxit.runtime.Model`). It is compared with PyTorch in float32, and kept only if they
+agree.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ CHECKED_SIDE = 512
 """Real pictures are compared in a central crop of at most this side, in pixels."""
 MEASURED_SIDE = 64
 CALIBRATED, CALIBRATED_SIDE = 32, 128
-"""8-bit ranges are calibrated on so many inputs, cropped to this side in pixels, for all are held in memory."""
+"""8-bit ranges are calibrated on this many inputs, cropped to this side in pixels, because all are held in memory."""
 MEMORY_ONE, MEMORY_ANY = 2.1, 1.1
 """Peak memory of onnxruntime relative to torch, measured, for networks of one style and of any style."""
 SMALL = 256
@@ -354,7 +355,7 @@ def _unchanged(model: Any, portable: Portable) -> Any:
 
 
 def _halved(model: Any, portable: Portable) -> Any:
-    """Store weights in half precision; they become float32 on loading, in which processors are faster."""
+    """Store weights in half precision; they become float32 on loading, because processors are faster in float32."""
     from onnx import TensorProto, helper, numpy_helper
 
     casts = []

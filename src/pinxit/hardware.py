@@ -71,8 +71,8 @@ def _device(name: str) -> tuple[torch.device, str]:
             return torch.device("mps"), "found an Apple GPU"
         return torch.device("cpu"), "no GPU found"
     device = torch.device(name)
-    there = {"cpu": True, "cuda": cuda and (device.index or 0) < torch.cuda.device_count(), "mps": mps}[device.type]
-    if not there:
+    available = {"cpu": True, "cuda": cuda and (device.index or 0) < torch.cuda.device_count(), "mps": mps}[device.type]
+    if not available:
         raise UsageError(f"--device {name}: this machine has none that torch can use; --device auto takes what it has")
     return device, f"{name} as asked"
 

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from pinxit import runtime
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.files import sha256
+from pinxit.nets.meta import without_memory
 from pinxit.nets.shapes import PictureShape
-from pinxit.nets.unfilled import without_memory
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Generative, Objective
 from pinxit.objectives.settings import ObjectiveSettings
@@ -48,9 +48,9 @@ _MALFORMED = (OSError, SafetensorError, KeyError, TypeError, ValueError, Attribu
 class Model:
     """A trained model that can run, on the processor in float32.
 
-    `kind` is the name of its objective in `OBJECTIVES`. `shape` is the pictures it was trained on; its `size` is 0 in
-    an exported file, which does not say. `sha256` is that of the weights, also of those that a file was exported from.
-    `runner` is the objective, or onnxruntime's model of an exported file.
+    `kind` is the name of its objective in `OBJECTIVES`. `shape` is that of its training pictures; its `size` is 0 for
+    an exported file, which does not record it. `sha256` is that of the weights, or of the weights that an exported file
+    was made from. `runner` is the objective, or onnxruntime's model of an exported file.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Model:
 
     @property
     def exported(self) -> runtime.Model | None:
-        """The model of an exported file, None of anything else."""
+        """The model of an exported file, None for anything else."""
         return self.runner if isinstance(self.runner, runtime.Model) else None
 
     @property
@@ -82,8 +82,8 @@ class Model:
 def load(place: str | Path, *kinds: str) -> Model:
     """Return the model at a place, of one of these kinds if any are named.
 
-    Raises `DataError` if there is none, if it is of another kind, or if its tensors are not finite or do not fit what
-    its settings ask for; `UsageError` if onnxruntime is missing.
+    Raises `DataError` if there is none, if it is of another kind, or if its tensors are not finite or do not fit its
+    settings. Raises `UsageError` if onnxruntime is missing.
     """
     path = find(place)
     if is_exported(path):
@@ -161,7 +161,7 @@ def find(place: str | Path) -> Path:
 
 
 def chosen(name: str, model: Path | None) -> tuple[Path, dict[str, str]]:
-    """Return where a model lies, or else the network `name` that ships, and its SHA-256 by its name."""
+    """Return the place of `model`, or that of the shipped network `name` with its SHA-256 by name."""
     if model is not None:
         return model, {}
     if name not in SHIPPED:
@@ -207,7 +207,7 @@ def _exported(path: Path, kinds: tuple[str, ...]) -> Model:
 
 
 def _of_weights(path: Path) -> tuple[str, ObjectiveSettings, PictureShape]:
-    """Return the kind, the settings and the picture shape of a model, which its file of weights says of itself."""
+    """Return the kind, the settings and the picture shape of a model, as its file of weights states them."""
     with safe_open(path, "pt") as file:
         about = json.loads((file.metadata() or {})["pinxit"])
     kind, data = str(about["objective"]), about["data"]
@@ -218,7 +218,7 @@ def _of_weights(path: Path) -> tuple[str, ObjectiveSettings, PictureShape]:
 def _fill(objective: Objective, path: Path) -> None:
     """Give an objective that was built without memory its trained tensors; drop networks that only train it.
 
-    Tensors are copied to aligned memory, for the bits of a matrix product depend on where its operands lie.
+    Tensors are copied to aligned memory, because the bits of a matrix product depend on where its operands lie.
     """
     for name in set(objective.networks) - set(objective.model):
         del objective.networks[name]

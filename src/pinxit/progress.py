@@ -1,4 +1,4 @@
-"""Progress as events: how much of an action is done, in what words, with what picture; printed unless someone listens.
+"""Progress as events: how much of an action is done, in what words, with what picture. By default they are printed.
 
 `say`, `track` and `Line` report to the listener of `watched`, or to stderr: a live line on a terminal, else a plain
 line now and then. Lines nest: one that opens while another is open reports on a part of that other's current item.
@@ -115,7 +115,7 @@ def track(items: Iterable[T], what: str, total: int, done: int = 0, share: float
 
 
 class Line:
-    """A stage of an action that reports how many of its items are done; `update` may be called as often as one likes.
+    """A stage of an action that reports how many of its items are done; `update` may be called at any rate.
 
     `share` is how much of the rest of the action, or of the item of the line around it, the stage takes.
     """
@@ -128,7 +128,7 @@ class Line:
         self.at: float = self.low
         self.high = self.low + (self.around.end - self.low) * share
         self.watch.lines.append(self)
-        self.started = self.told = time.monotonic()
+        self.started = self.reported = time.monotonic()
 
     @property
     def end(self) -> float:
@@ -140,8 +140,8 @@ class Line:
         self.done = done
         self.at = self.low + (self.high - self.low) * min(1.0, done / max(1, self.total))
         now = time.monotonic()
-        if now - self.told >= self.watch.interval:
-            self.told = now
+        if now - self.reported >= self.watch.interval:
+            self.reported = now
             self.watch.tell(f"{self.what} {done:,}/{self.total:,}  {self.left(now)} left  {note}".rstrip())
 
     def left(self, now: float) -> str:
@@ -158,7 +158,7 @@ class Line:
 
 
 def say(text: str) -> None:
-    """Tell the person something in a line of its own."""
+    """Send the person a remark on a line of its own."""
     _WATCH.get().tell(text, remark=True)
 
 

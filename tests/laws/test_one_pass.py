@@ -115,9 +115,9 @@ def test_statistics_gathered_in_windows_are_those_of_the_whole(place: Path, monk
     edit = bound(place, "any")
     assert isinstance(edit, TorchAnyStyle)
     pixels = np.tile(PHOTO, (2, 2, 1))[:171, :211]
-    whole = edit.gathered(pixels)
+    whole = edit.whole_statistics(pixels)
     monkeypatch.setattr(one_pass, "WINDOW", 96)
-    for one, other in zip(edit.gathered(pixels), whole, strict=True):
+    for one, other in zip(edit.whole_statistics(pixels), whole, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 

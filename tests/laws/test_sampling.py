@@ -90,7 +90,7 @@ def test_the_least_number_one_can_draw_is_cut_to_a_finite_latent(
 
 def test_a_way_goes_from_picture_to_picture(model: GenerativeModel) -> None:
     ways = model.interpolate(2, 5, seed=4)
-    ends = model.draw(model.latents(3, seed=4, labels=model.labels(3)), model.labels(3))
+    ends = model.generate(model.latents(3, seed=4, labels=model.labels(3)), model.labels(3))
     assert ways.shape == (2, 5, 20, 20, 3)
     assert np.array_equal(ways[0, 0], ends[0])
     if not model.classes:
@@ -155,7 +155,7 @@ def test_codes_and_pictures_go_both_ways(runs: dict[str, Path]) -> None:
     image = torch.rand(3, 3, 20, 20, generator=torch.Generator().manual_seed(0))
     codes = model.encode(image)
     assert codes.shape == (3, 6)
-    assert model.draw(codes).shape == (3, 20, 20, 3)
+    assert model.generate(codes).shape == (3, 20, 20, 3)
     with pytest.raises(UsageError, match="has no encoder"):
         load(runs["dense"]).encode(image)
 

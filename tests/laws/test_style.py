@@ -30,15 +30,15 @@ from pinxit.jobs.recipe import EditRecipe
 from pinxit.losses.style import (
     LossNetwork,
     Maps,
-    about_means,
+    augmented_gram,
     content_distance,
     gram,
     loss_network,
-    spread,
-    spread_distance,
+    moment_distance,
+    recentred,
     style_distance,
+    style_moments,
     total_variation,
-    with_means,
 )
 from pinxit.nets.vgg import DEPTHS, VGGFeatures
 
@@ -91,16 +91,16 @@ def test_gram_matrices_of_channels_and_1_can_be_taken_about_other_means() -> Non
     weights = torch.rand(1, 1, 6, 8, generator=rng)
     moved = torch.cat([maps - there.mean((2, 3), keepdim=True), torch.ones(1, 1, 6, 8)], dim=1)
     for weighted in (None, weights):
-        found = about_means(with_means(maps, weighted), with_means(there))
+        found = recentred(augmented_gram(maps, weighted), augmented_gram(there))
         torch.testing.assert_close(found, gram(moved, weighted), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["style", "spread", "content"])
+@pytest.mark.parametrize("kind", ["style", "moments", "content"])
 def test_a_distance_is_nothing_to_oneself_and_has_no_unit(kind: str, network: LossNetwork) -> None:
     one, other = network(PHOTO), network(OTHER)
     distances = {
         "style": lambda a, b: style_distance([gram(m) for m in a.style], [gram(m) for m in b.style]),
-        "spread": lambda a, b: spread_distance(a.style, [spread(m) for m in b.style]),
+        "moments": lambda a, b: moment_distance(a.style, [style_moments(m) for m in b.style]),
         "content": lambda a, b: content_distance(a.content, b.content),
     }
     distance = distances[kind]

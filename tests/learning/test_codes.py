@@ -39,7 +39,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("gradient", ["straight-through", "rotation"])
 def test_new_pictures_come_back_and_nearly_all_codes_are_used(runs: dict[str, Path], gradient: str) -> None:
     model = pinxit.load(runs[gradient])
-    others = coding.given(model, str(runs[gradient].parent / "others.npz"))
+    others = coding.model_pictures(model, str(runs[gradient].parent / "others.npz"))
     error = coding.reconstruct(model, others).astype(float) / 255 - others.images.movedim(1, 3).numpy()
     spread = others.images.var(0).mean().item()
     assert np.square(error).mean() < spread / 8

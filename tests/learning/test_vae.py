@@ -55,7 +55,7 @@ def test_an_autoencoder_learns_the_spread_of_grey_cards(settings: pinxit.VAESett
     assert 30 < brightness.std() < 72
     assert images.std((1, 2, 3)).mean() < 25
     shown = torch.from_numpy(cards(64)[:, None] / np.float32(255))
-    assert np.abs(model.draw(model.encode(shown))[..., 0] - cards(64).astype(float)).mean() < 20
+    assert np.abs(model.generate(model.encode(shown))[..., 0] - cards(64).astype(float)).mean() < 20
 
 
 @pytest.fixture(scope="module")

@@ -285,7 +285,7 @@ def test_stages_share_the_action_and_its_fractions_rise() -> None:
     with watched(events.append):
         for number in track(range(4), "outer", 4):
             inner = Line("inner", 2)
-            inner.told = float("-inf")
+            inner.reported = float("-inf")
             inner.update(1)
             inner.close()
             show(np.zeros((1, 1, 3), np.uint8), f"picture {number}")

@@ -99,11 +99,11 @@ def test_reconstruct_shows_before_and_after(runs: dict[str, Path], name: str, tm
     assert run(["reconstruct", str(runs[name]), source, "-n", "5", "-o", str(tmp_path / "sheet.png")]) == 0
     assert load_image(tmp_path / "sheet.png").shape == (2 * 18 + 2, 8 * 18 + 2, 1)
     model = load(runs[name])
-    pairs = coding.before_and_after(model, coding.given(model, source, 5))
+    pairs = coding.before_and_after(model, coding.model_pictures(model, source, 5))
     assert pairs.shape == (10, 16, 16, 1)
     assert np.array_equal(pairs[::2, ..., 0], np.load(source)["images"][:5])
     assert np.abs(pairs[::2].astype(float) - pairs[1::2]).mean() < 20
-    alone = coding.reconstruct(model, coding.given(model, source, 1))
+    alone = coding.reconstruct(model, coding.model_pictures(model, source, 1))
     assert np.array_equal(alone[0], pairs[1])
     assert run(["reconstruct", str(runs["vae"]), source]) == 0
     assert (runs["vae"] / "reconstruct.png").exists()
@@ -142,9 +142,9 @@ def test_the_strange_one_has_the_highest_score_and_a_map_of_where(
     assert brightest[0] == 252 + 254 + 164  # the hottest colour of the map
     assert 0 < brightest[1] < 252 + 254 + 164
     model = load(runs["vae"])
-    (one,) = coding.anomalies(model, coding.given(model, str(tmp_path / "odd.npz"), 1))
+    (one,) = coding.anomalies(model, coding.model_pictures(model, str(tmp_path / "odd.npz"), 1))
     assert one.score == pytest.approx(next(e["score"] for e in document["pictures"] if e["name"] == "00000"), rel=1e-6)
-    odd = coding.anomalies(model, coding.given(model, str(tmp_path / "odd.npz")))[2]
+    odd = coding.anomalies(model, coding.model_pictures(model, str(tmp_path / "odd.npz")))[2]
     assert odd.error[4:8, 4:8].mean() > 5 * odd.error.mean() / 2
     assert run(words) == 0
     assert capsys.readouterr().out.splitlines()[0].endswith("  00002")
@@ -162,7 +162,7 @@ def test_what_cannot_be_coded_is_one_line(
     assert run(["reconstruct", str(runs["vae"]), colour, "-o", str(tmp_path / "x.png")]) == 3
     assert "has 3 channels and the model 1" in capsys.readouterr().err
     with pytest.raises(DataError, match="each picture's class"):
-        coding.given(load(runs["cvae"]), str(photos(3, mode="L", size=(16, 16), name="grey")))
+        coding.model_pictures(load(runs["cvae"]), str(photos(3, mode="L", size=(16, 16), name="grey")))
 
 
 def test_pictures_of_any_size_and_fewer_colours_are_fitted_to_the_run(
@@ -172,7 +172,7 @@ def test_pictures_of_any_size_and_fewer_colours_are_fitted_to_the_run(
     words = ["train", "vae", str(source), "--size", "16", "--steps", "2", "--out", str(tmp_path / "run"), *TINY]
     assert run(words) == 0
     model = load(tmp_path / "run")
-    seen = coding.given(model, str(photos(2, mode="L", size=(50, 30), name="grey")))
+    seen = coding.model_pictures(model, str(photos(2, mode="L", size=(50, 30), name="grey")))
     assert seen.images.shape == (2, 3, 16, 16)
     assert coding.reconstruct(model, seen).shape == (2, 16, 16, 3)
 

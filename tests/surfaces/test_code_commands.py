@@ -32,9 +32,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def seen(runs: Path, name: str) -> tuple[GenerativeModel, coding.Given]:
+def seen(runs: Path, name: str) -> tuple[GenerativeModel, coding.ModelPictures]:
     model = load(runs / name)
-    return model, coding.given(model, str(runs / "cards.npz"))
+    return model, coding.model_pictures(model, str(runs / "cards.npz"))
 
 
 def test_the_principal_plane_is_the_one_of_largest_variance() -> None:
@@ -55,7 +55,7 @@ def test_the_principal_plane_is_the_one_of_largest_variance() -> None:
 def test_pictures_stand_where_their_codes_are(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, pictures = seen(runs, "vae")
     places = torch.tensor([[-1.0, -0.9], [1.0, 0.45], [0.0, 0.1], [0.9, 0.45]])
-    some = coding.Given(pictures.names[:4], pictures.images[:4], None)
+    some = coding.ModelPictures(pictures.names[:4], pictures.images[:4], None)
     monkeypatch.setattr(coding, "principal_plane", lambda codes: (places, 1.0))
     sheet, _ = coding.latent_map(model, some, 4)
     grey = sheet[:, 0, 0, 0].reshape(4, 4)
@@ -65,7 +65,7 @@ def test_pictures_stand_where_their_codes_are(runs: Path, monkeypatch: pytest.Mo
     assert grey[1, 2] == own[2]
     assert (grey == 255).sum() == 13
     with pytest.raises(UsageError, match="at least two"):
-        coding.latent_map(model, coding.given(model, str(runs / "cards.npz"), 1), 4)
+        coding.latent_map(model, coding.model_pictures(model, str(runs / "cards.npz"), 1), 4)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -92,7 +92,7 @@ def test_codes_are_read_number_by_number(runs: Path, name: str) -> None:
     assert shown == sorted(shown, reverse=True)
     if name == "rae":
         drawn = model.autoencoder.elbo(model.autoencoder.reconstruct(next(iter(pictures.alone("")))))
-        one = coding.Given(pictures.names[:1], pictures.images[:1], None)
+        one = coding.ModelPictures(pictures.names[:1], pictures.images[:1], None)
         assert coding.read_codes(model, one)["distortion"] == pytest.approx(-drawn.item(), rel=1e-4)
 
 

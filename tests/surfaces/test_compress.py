@@ -45,9 +45,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def seen(runs: Path, name: str, n: int | None = None) -> tuple[GenerativeModel, coding.Given]:
+def seen(runs: Path, name: str, n: int | None = None) -> tuple[GenerativeModel, coding.ModelPictures]:
     model = load(runs / name)
-    return model, coding.given(model, str(runs / ("colour.npz" if name == "classes" else "grey.npz")), n)
+    return model, coding.model_pictures(model, str(runs / ("colour.npz" if name == "classes" else "grey.npz")), n)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -74,7 +74,7 @@ def test_what_comes_back_from_the_file_is_what_went_in(runs: Path, name: str, tm
 def test_a_picture_is_coded_as_if_it_were_alone(runs: Path, name: str) -> None:
     model, pictures = seen(runs, name, 7)
     labels = None if pictures.labels is None else pictures.labels[4:5]
-    alone = compress(model, coding.Given(pictures.names[4:5], pictures.images[4:5], labels))
+    alone = compress(model, coding.ModelPictures(pictures.names[4:5], pictures.images[4:5], labels))
     together = compress(model, pictures)
     assert torch.equal(alone.numbers[0], together.numbers[4])
     assert torch.equal(alone.steps, together.steps)

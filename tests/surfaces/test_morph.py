@@ -36,7 +36,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_picture_of_one_class_becomes_one_of_the_other(runs: Path) -> None:
     model = load(runs / "halves")
-    pictures = coding.given(model, str(runs / "left.npz"), 3)
+    pictures = coding.model_pictures(model, str(runs / "left.npz"), 3)
     ways = coding.morph(model, pictures, "0", "1", 5)[..., 0].astype(float)
     assert ways.shape == (3, 5, 16, 16)
     assert np.array_equal(ways[:, 0], coding.reconstruct(model, pictures)[..., 0])
@@ -59,13 +59,13 @@ def test_the_command_writes_a_row_a_picture(runs: Path, tmp_path: Path) -> None:
 
 def test_pictures_of_the_first_class_are_found_among_others(runs: Path, tmp_path: Path) -> None:
     model = load(runs / "halves")
-    found = coding.given(model, str(runs / "halves.npz"), 3, only="1")
+    found = coding.model_pictures(model, str(runs / "halves.npz"), 3, only="1")
     assert found.names == ["00001", "00003", "00005"]
-    assert torch.equal(found.images, coding.given(model, str(runs / "halves.npz")).images[1:6:2])
-    conditional = coding.given(load(runs / "conditional"), str(runs / "halves.npz"), 2, only="1")
+    assert torch.equal(found.images, coding.model_pictures(model, str(runs / "halves.npz")).images[1:6:2])
+    conditional = coding.model_pictures(load(runs / "conditional"), str(runs / "halves.npz"), 2, only="1")
     assert conditional.labels.tolist() == [1, 1]
-    assert len(coding.given(model, str(runs / "plain.npz"), 3, only="1")) == 3
-    held_out = coding.given(model, f"{runs / 'halves.npz'}:test", only="1")
+    assert len(coding.model_pictures(model, str(runs / "plain.npz"), 3, only="1")) == 3
+    held_out = coding.model_pictures(model, f"{runs / 'halves.npz'}:test", only="1")
     assert 0 < len(held_out) < 40
     assert all(int(name) % 2 for name in held_out.names)
     words = ["morph", str(runs / "halves"), str(runs / "halves.npz"), "--start", "1", "--end", "0", "-n", "2"]

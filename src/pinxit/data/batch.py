@@ -33,8 +33,8 @@ class Batch:
     - `sound`: float32 (N, D), a vector that describes a sound.
     - `other`: float32 (N, C, H, W) in [0, 1], an independent sample of a second set.
 
-    Row i draws from (seed, step, start + i, stream). `start` is the index of row 0 within its step, so that a part of a
-    batch draws what the whole would have drawn.
+    Row i draws from (seed, step, start + i, stream). `start` is the index of row 0 within its step, so a part of a
+    batch draws the same numbers as the whole.
     """
 
     image: Tensor
@@ -70,7 +70,7 @@ class Batch:
         return [torch.Generator().manual_seed(int(key >> np.uint64(1))) for key in keys]
 
     def rows(self, start: int, stop: int) -> Batch:
-        """Return rows `start` to `stop` as a batch of their own, in which each row draws what it drew here."""
+        """Return rows `start` to `stop` as a batch of their own; each row draws the same numbers as here."""
         cut: dict[str, Any] = {name: values[start:stop] for name, values in self._columns().items()}
         return replace(self, start=self.start + start, **cut)
 
@@ -103,8 +103,8 @@ def batch_at(
 ) -> Batch:
     """Return the batch of a step: a pure function of its arguments.
 
-    The pictures come in the random order of (seed, epoch), each once an epoch; a batch may reach over its end. Mask,
-    pair and boxes are fitted and augmented as their picture is.
+    Each epoch has each picture once, in a random order that depends on (seed, epoch). A batch may cross into the next
+    epoch. Mask, pair and boxes are fitted and augmented like their picture.
     """
     positions = np.arange(step * batch_size, (step + 1) * batch_size)
     numbers = np.empty(batch_size, np.int64)
@@ -133,7 +133,7 @@ def batch_at(
 def _boxes(
     images: ImageSet, boxes: Sequence[np.ndarray], numbers: np.ndarray, size: int, fit: Fit, places: np.ndarray | None
 ) -> Tensor:
-    """Return the boxes of pictures as `Batch` has them, (n, K, 5): placed as the pictures are in their rows."""
+    """Return the boxes of pictures in the form of `Batch`, (n, K, 5), moved like their fitted pictures."""
     found = [boxes[number] for number in numbers]
     filled = np.zeros((len(found), max(map(len, found)), 5), np.float32)
     filled[..., 4] = NO_CLASS

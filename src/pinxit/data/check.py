@@ -24,10 +24,10 @@ UNEVEN_RATIO = 3
 
 @dataclass
 class Report:
-    """The findings about a set; `sheet` is an RGB or RGBA contact sheet (H, W, C) uint8 of pictures from all over it.
+    """The findings about a set; `sheet` is an RGB or RGBA contact sheet (H, W, C) uint8 of pictures across the set.
 
     `sizes` are (width, height) of the readable pictures. `kinds` counts "JPEG RGB" and the like. `duplicates` groups
-    the names of pictures with equal pixels. `classes` counts by class. `lost` lists files by what is unused of them.
+    the names of pictures with equal pixels. `classes` counts by class. `lost` lists files by their unused part.
     """
 
     name: str

@@ -19,7 +19,7 @@ IMAGES = re.compile(r"(.*?)-?images[-.]idx3-ubyte(\.gz)?")
 
 
 def is_images(path: Path) -> bool:
-    """Return whether a file is named as the images of an IDX pair, such as `train-images-idx3-ubyte.gz`."""
+    """Return whether a file is named like the images of an IDX pair, such as `train-images-idx3-ubyte.gz`."""
     return IMAGES.fullmatch(path.name) is not None
 
 

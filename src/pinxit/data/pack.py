@@ -106,7 +106,7 @@ def pack(source: Source) -> tuple[Pack, tuple[str, ...]]:
 
 
 def _read_all(source: Source) -> Iterator[Picture | DataError]:
-    """Decode every picture in order, several at once where that helps; give the error of one that cannot be read."""
+    """Decode every picture in order, several at once where that helps; yield the error of one that cannot be read."""
 
     def read(number: int) -> Picture | DataError:
         try:
@@ -130,8 +130,8 @@ def _read_all(source: Source) -> Iterator[Picture | DataError]:
 def readable(source: Source, doing: str, bad: list[str], lost: dict[str, list[str]]) -> Iterator[tuple[int, Picture]]:
     """Decode pictures in order and show progress; `DataError` at the end if there was none.
 
-    Those that cannot be read are left out, and their errors added to `bad`. `lost` gets, for each remark on what is
-    unused of a file, the files' names.
+    Pictures that cannot be read are left out, and their errors are added to `bad`. `lost` maps each remark on an unused
+    part of a file to the names of such files.
     """
     for number, picture in enumerate(track(_read_all(source), f"{doing} {source.name}", len(source.names))):
         if isinstance(picture, DataError):
@@ -147,7 +147,7 @@ def readable(source: Source, doing: str, bad: list[str], lost: dict[str, list[st
 
 
 def _write(source: Source) -> tuple[str, list[str]]:
-    """Pack a source under its fingerprint; return that and the notes. An interrupted packing leaves no pack."""
+    """Pack a source; return its fingerprint, which names the pack, and notes. An interrupted packing leaves no pack."""
     _sweep()
     kept: list[int] = []
     kinds: list[tuple[int, int, int, int]] = []

@@ -36,14 +36,14 @@ def open_pairs(
 ) -> DataSet:
     """Open pictures that each have a mask of class numbers, a pair (another picture of the same scene), or both.
 
-    `mask` and `pair` name folders or zips; files go together by their stem, in equal sub-folders. Without them the set
-    itself is a folder or zip with the folders `images` and `masks` or `pairs` (`FOLDERS` lists other names), or holds
-    pictures twice as wide as high: the left half is the image, the right half its pair. Folders `train`, `val` and
-    `test`, above or below these, are official parts; what is not `train` is held out.
+    `mask` and `pair` name folders or zips; files go together by their stem, in equal sub-folders. Without them there
+    are two ways. The set may be a folder or zip with the folders `images` and `masks` or `pairs`; `FOLDERS` lists other
+    names. Or it holds pictures twice as wide as high: the left half is the image, the right half its pair. Folders
+    `train`, `val` and `test`, above or below these, are official parts; what is not `train` is held out.
 
-    A mask is grey or has a palette; masks of 0 and 255 alone are read as 0 and 1, and in others 255 is `VOID`. Soft
-    masks are pairs. Pictures that lack a partner, or whose partner has another size, are named and left out. Otherwise
-    as `open_data`.
+    A mask is grey or has a palette. If all masks hold only 0 and 255, these become the classes 0 and 1. Otherwise 255
+    is `VOID`. Soft masks are pairs. Pictures that lack a partner, or whose partner has another size, are named and left
+    out. In all else this works like `open_data`.
     """
     base, part = parse_spec(spec)
     packs: dict[Kind, Pack] = {}
@@ -63,7 +63,7 @@ def open_pairs(
 
 
 def open_packed(fingerprint: str, spec: str, holdout: float = HOLDOUT) -> DataSet:
-    """Open a set that was packed before, whatever has become of its source; `spec` is what it was opened by."""
+    """Open a set that was packed before, even if its source is gone; `spec` is the word it was opened by."""
     joined = record_path(fingerprint).exists()
     whole = _recorded(fingerprint) if joined else whole_pack(Pack(pack_path(fingerprint)))
     return divide(whole, *parse_spec(spec), holdout, ())
@@ -75,7 +75,7 @@ def is_packed(fingerprint: str) -> bool:
 
 
 def record_path(fingerprint: str) -> Path:
-    """Return the path of the record of a set with companions: which packs it is made of, and what goes together."""
+    """Return the path of the record of a set with companions: which packs it has, and which pictures go together."""
     return pack_folder() / f"{fingerprint}.pairs.json"
 
 
@@ -119,14 +119,14 @@ def _open(kind: Kind, path: Path) -> Source:
 
 
 def _folders(source: Source) -> tuple[int, dict[Kind, str]]:
-    """Return the depth at which a set has folders of images and of something else, and the folder of each kind."""
+    """Return the depth at which a set has folders of images and of masks or pairs, and the folder of each kind."""
     paths = [PurePosixPath(name).parts[:-1] for name in source.names]
     for depth in range(max(map(len, paths), default=0)):
-        there = {path[depth] for path in paths if len(path) > depth}
+        folders = {path[depth] for path in paths if len(path) > depth}
         found: dict[Kind, str] = {
-            kind: next(name for name in names if name in there)
+            kind: next(name for name in names if name in folders)
             for kind, names in FOLDERS.items()
-            if there.intersection(names)
+            if folders.intersection(names)
         }
         if "image" in found and len(found) > 1:
             return depth, found
@@ -159,7 +159,7 @@ def _half(source: Source, side: int) -> Source:
 
 
 def _together(packs: Mapping[Kind, Pack]) -> tuple[dict[Kind, np.ndarray], list[str]]:
-    """Return the numbers in their packs of the pictures that go together, and remarks on those that do not."""
+    """Return which pictures go together, as numbers in their packs, and remarks on the other pictures."""
     images = _stems("image", packs["image"].names, frozenset())
     places = {kind: images if kind == "image" else _stems(kind, packs[kind].names, frozenset(images)) for kind in packs}
     whole = [stem for stem in images if all(stem in found for found in places.values())]
@@ -172,7 +172,7 @@ def _together(packs: Mapping[Kind, Pack]) -> tuple[dict[Kind, np.ndarray], list[
 
 
 def _stems(kind: Kind, names: list[str], images: frozenset[str]) -> dict[str, int]:
-    """Return the number of each file by its stem, without one of `ENDINGS` if an image has the rest as its stem."""
+    """Return the number of each file by its stem; one of `ENDINGS` is dropped if the rest is the stem of an image."""
     found: dict[str, int] = {}
     for number, name in enumerate(names):
         stem = str(PurePosixPath(name).with_suffix(""))

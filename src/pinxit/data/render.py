@@ -62,8 +62,8 @@ class Renderer:
 def fit_picture(picture: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndarray:
     """Return a picture (H, W, C) at `size` = (height, width), antialiased.
 
-    `crop` takes the largest centred part of the right proportions, `pad` puts the whole on black (transparent where
-    there is alpha), `stretch` changes the proportions, `patch` takes the middle at its own resolution.
+    `crop` takes the largest centred part of the right proportions. `pad` puts the whole picture on black, which is
+    transparent where there is alpha. `stretch` changes the proportions. `patch` takes the middle at its own resolution.
     """
     return _fitted(picture, size, fit, resize, 0)
 
@@ -91,7 +91,7 @@ def placement(
 ) -> tuple[float, float, float, float]:
     """Return how a picture of `shape` = (height, width) is placed at `size`: (across, down, left, top).
 
-    Its point (x, y), in pixels, becomes (x * across + left, y * down + top). `place` is that of `patch`.
+    Its point (x, y), in pixels, becomes (x * across + left, y * down + top). `place` is as for `patch`.
     """
     (height, width), (high, wide) = shape[:2], size
     if fit == "patch":
@@ -111,7 +111,7 @@ def patch(picture: np.ndarray, size: tuple[int, int], place: Sequence[float] | n
     `place` in [0, 1)^2 chooses among all positions, from top to bottom and from left to right. A smaller picture is
     first continued by its reflections, edge pixels included.
     """
-    lacking = [(0, max(0, side - there)) for side, there in zip(size, picture.shape, strict=False)]
+    lacking = [(0, max(0, side - length)) for side, length in zip(size, picture.shape, strict=False)]
     if any(after for _, after in lacking):
         picture = np.pad(picture, (*lacking, (0, 0)), "symmetric")
     top, left = _corner(picture.shape, size, place)
@@ -119,7 +119,7 @@ def patch(picture: np.ndarray, size: tuple[int, int], place: Sequence[float] | n
 
 
 def with_depth(picture: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return a picture as uint8 or uint16, no shallower than it is; 255 becomes 65535."""
+    """Return a picture as uint8 or uint16, never at a lower depth; 255 becomes 65535."""
     return picture if picture.dtype == dtype else picture.astype(dtype) * 257
 
 
@@ -151,5 +151,5 @@ def _inner(shape: Sequence[int], size: tuple[int, int]) -> tuple[tuple[int, int]
 
 def _corner(shape: Sequence[int], size: tuple[int, int], place: Sequence[float] | np.ndarray) -> tuple[int, int]:
     """Return the top and left of a patch, chosen by `place`."""
-    top, left = (int(at * (there - side + 1)) for at, there, side in zip(place, shape, size, strict=False))
+    top, left = (int(at * (length - side + 1)) for at, length, side in zip(place, shape, size, strict=False))
     return top, left

@@ -52,9 +52,9 @@ class Layer:
     def rows(
         self, numbers: np.ndarray, size: tuple[int, int], fit: Fit = "crop", places: np.ndarray | None = None
     ) -> np.ndarray:
-        """Return pictures as (n, H, W, channels) at a size, uint8 or uint16 as the set is (16 bit if any of it is).
+        """Return pictures as (n, H, W, channels) at a size; uint16 if any picture of the set is, else uint8.
 
-        With `places` (n, 2) in [0, 1), each is the `patch` of its picture there.
+        With `places` (n, 2) in [0, 1), each row is the `patch` of its picture at that place.
         """
         if places is not None:
             cut = (patch(self[number], size, place) for number, place in zip(numbers, places, strict=True))
@@ -160,8 +160,8 @@ class DataSet:
 def open_data(spec: str, holdout: float = HOLDOUT) -> DataSet:
     """Open "mnist", a folder, a zip, an npz or IDX files; ":train" or ":test" after it picks that part alone.
 
-    Named and MNIST-like sets keep their official split. Of others the share `holdout` is held out by a hash of the file
-    name, so a picture stays on its side when others come. `DataError` if nothing can be read.
+    Named and MNIST-like sets keep their official split. In other sets a hash of the file name chooses the share
+    `holdout`, so a picture stays on its side when pictures are added. `DataError` if nothing can be read.
     """
     base, part = parse_spec(spec)
     opened, notes = (mnist.open_pack(), ()) if base == mnist.NAME else pack(open_source(Path(base)))
@@ -191,7 +191,7 @@ def divide(whole: ImageSet, base: str, part: str, holdout: float, notes: Sequenc
     if part and not len(parts[part]):
         raise DataError(f"{base}: its {part} part is empty; raise --holdout, or leave out ':{part}'")
     if not part and not len(parts["train"]):
-        part = "test"  # a set that is its official test part and nothing else
+        part = "test"  # the set has only its official test part
     nothing = whole.part(np.arange(0), f"{name}:nothing")
     train, rest = (parts[part], nothing) if part else (parts["train"], parts["test"])
     return DataSet(train, rest, (_summary(whole, name, train, rest), *notes))
@@ -201,7 +201,7 @@ def _held_out(names: Sequence[str], holdout: float) -> np.ndarray:
     digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
     places = np.array([int.from_bytes(digest, "big") for digest in digests], np.float64) / 2**64
     held = places < holdout
-    held[places.argmax()] = False  # something is left to train on, however few there are
+    held[places.argmax()] = False  # even a tiny set keeps a picture to train on
     return held
 
 

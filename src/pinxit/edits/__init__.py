@@ -85,10 +85,10 @@ def edit(
 ) -> Picture | np.ndarray:
     """Return a picture edited as `chain` says: "denoise | upscale(scale=2)", an `Edit`, or several.
 
-    `source` is a file, a `Picture`, or an array (H, W) or (H, W, C) uint8, uint16 or float32 in [0, 1], C in {1, 3, 4};
-    for an array, an array of the same kind is returned. `mask` is white where the picture is to change: a file, a
-    picture or an array (H, W) in [0, 1]. `area` chooses pixels by other means, and grows and feathers the mask. The
-    rest is as for `engine.edit_picture`. Nothing is saved: use `images.save_picture`.
+    `source` is a file, a `Picture`, or an array (H, W) or (H, W, C) uint8, uint16 or float32 in [0, 1], C in {1, 3, 4}.
+    An array gives an array of the same kind. `mask` is white where the picture is to change: a file, a picture or an
+    array (H, W) in [0, 1]. `area` chooses pixels by other means, and grows and feathers the mask. The rest is as for
+    `engine.edit_picture`. Nothing is saved: use `images.save_picture`.
     """
     from pinxit.edits.engine import edit_picture
     from pinxit.hardware import choose

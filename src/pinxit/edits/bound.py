@@ -27,17 +27,17 @@ class Bound(ABC):
     """
 
     radius: int | None = None
-    """How many input pixels away an output pixel depends on at most; None: on the whole picture."""
+    """An output pixel depends on input pixels at most this far away; None: on the whole picture."""
     stride: int = 1
-    """Tiles start on multiples of it."""
+    """Tiles start on multiples of this."""
     scale: int = 1
     """How many times wider and higher the result is."""
     padding: Padding = ((0, 0), (0, 0))
-    """Pixels that the picture grows by, its edges repeated, before the edit is given it."""
+    """Pixels that are added around the picture, by repeating its edges, before the edit runs."""
     weights: Mapping[str, str] = MappingProxyType({})
     """The SHA-256 of the shipped weights that it runs with, by name."""
     bytes_per_pixel: int = 0
-    """Memory of a run for each input pixel: required if `radius` is None or not torch holds it; else measured."""
+    """Bytes of memory per input pixel. Required if `radius` is None or torch does not hold them; otherwise measured."""
 
     @abstractmethod
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
@@ -52,7 +52,7 @@ class Bound(ABC):
         yield self.run(image, mask)
 
     def for_picture(self, pixels: np.ndarray) -> Bound:
-        """Return the edit with what it must know of the whole picture (its noise, its histogram) before tiles are run.
+        """Return the edit with all it needs to know about the whole picture, such as its noise, before tiles run.
 
         `pixels` are the colours, (H, W, C) uint8, uint16 or float32 in [0, 1], C 1 or 3.
         """
@@ -78,7 +78,7 @@ class Bound(ABC):
         return mask
 
     def prepared(self, pixels: np.ndarray, area: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the picture and the mask that `run` is given instead of these."""
+        """Return the picture and the mask to pass to `run` instead of these."""
         return pixels, area
 
 

@@ -1,8 +1,8 @@
 """Denoising by thresholding sliding 8 x 8 cosine transforms, and an estimate of the noise's standard deviation.
 
-Every 8 x 8 patch of the picture is transformed, coefficients no larger than the threshold are set to zero, and the
-patches are averaged where they overlap (Yu and Sapiro, 2011, "DCT image denoising: a simple and effective image
-denoising algorithm"). Differs from it: the threshold is 2.7 sigma, not 3, and a patch's mean is always kept.
+Every 8 x 8 patch of the picture is transformed. Coefficients no larger than the threshold are set to zero. The patches
+are averaged where they overlap (Yu and Sapiro, 2011, "DCT image denoising: a simple and effective image denoising
+algorithm"). Differs from it: the threshold is 2.7 sigma, not 3, and a patch's mean is always kept.
 """
 
 from __future__ import annotations
@@ -91,9 +91,10 @@ def cosines(size: int) -> Tensor:
 def estimated_sigma(pixels: np.ndarray) -> float:
     """Return the standard deviation of the Gaussian noise in (H, W, C), in units of the image range; 0 if H or W is 1.
 
-    The median of |d| / 0.6745, d the diagonal coefficients of the Haar wavelet at the finest scale (Donoho and
-    Johnstone, 1994, section 4.2): few of them lie on an edge. Large pictures are sampled at a million places. Clipped
-    noise, and coarser noise such as JPEG leaves, is underestimated; a fine regular texture is taken for noise.
+    It is the median of |d| / 0.6745, where d are the diagonal coefficients of the Haar wavelet at the finest scale
+    (Donoho and Johnstone, 1994, section 4.2): few of them lie on an edge. Large pictures are sampled at a million
+    places. Clipped noise, and coarser noise such as JPEG leaves, is underestimated. A fine regular texture is taken for
+    noise.
     """
     height, width, _ = pixels.shape
     step = 2 * math.ceil(math.sqrt(height * width / 4 / COEFFICIENTS))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class BrokenEditError(RuntimeError):
-    """An edit returned what it must not (our fault, exit 1); nothing of it is kept."""
+    """An edit returned an invalid result, which is discarded (our fault, exit 1)."""
 
 
 def edit_picture(
@@ -37,7 +37,7 @@ def edit_picture(
     memory: int | None = None,
     device: str = "cpu",
 ) -> Picture:
-    """Return the picture after every edit of the chain, with its depth, alpha, profile and metadata.
+    """Return the picture after every edit of the chain. It keeps its depth, alpha, profile and metadata.
 
     `mask` is (H, W) float in [0, 1], as `Mask.weights` returns it: where it is 0 no bit changes, unless an edit widens
     it (`Bound.area`). `strength` in [0, 1] blends each edit with its input; 0 changes nothing. If an edit makes the
@@ -122,7 +122,7 @@ def _whole(picture: Picture, colours: np.ndarray, alpha: np.ndarray | None) -> P
 
 
 def _filled(colours: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """Return the colours with the nearest visible one in each fully transparent pixel, so that none bleeds."""
+    """Return the colours, with the nearest visible one in each fully transparent pixel: hidden colours cannot bleed."""
     if hidden.all() or not hidden.any():
         return colours
     from scipy.ndimage import distance_transform_edt
@@ -178,7 +178,7 @@ class _Pass:
 
     @torch.no_grad()
     def _run(self, tile: Box, picture: Box) -> Tensor:
-        """Return the edit of a tile, run with its halo as far as the picture reaches."""
+        """Run the edit on a tile, with as much of its halo as the picture has, and return the result."""
         window = tile.with_halo(halo_of(self.bound), picture)
         values = self._checked(self.bound.run(*self._inputs(window)), window)
         return tile.inside(window).of(values.permute(1, 2, 0), self.bound.scale).permute(2, 0, 1)
@@ -194,7 +194,7 @@ class _Pass:
         return image, mask if mask is None else mask.to(self.device)
 
     def _checked(self, values: Tensor, part: Box) -> Tensor:
-        """Return the values; raise if an edit must not return them."""
+        """Return the values; raise if they are invalid."""
         high, wide, channels = self._shape(part)
         if values.shape != (channels, high, wide) or values.dtype != torch.float32:
             raise BrokenEditError(
@@ -226,7 +226,7 @@ class _Pass:
         return self.strength == 0 or (self.mask is not None and not part.of(self.mask).any())
 
     def _blend(self, part: Box, values: Tensor) -> np.ndarray:
-        """Return edited values, blended with what is kept by strength and mask, at the wanted depth."""
+        """Return edited values, blended with the kept ones by strength and mask, at the depth of the result."""
         blend = values.detach().cpu().permute(1, 2, 0)
         if self._blended:
             kept = torch.from_numpy(unit(part.of(self._kept, self.bound.scale)))
@@ -259,7 +259,7 @@ class _Pass:
             )
 
     def _left(self, picture: Box) -> int:
-        """Return the bytes that the limit leaves beside the pictures before and after; a GPU does not hold these."""
+        """Return the bytes that the limit leaves for the edit; the two pictures count unless a GPU computes."""
         if self.memory is None or self.device != "cpu":
             return self.memory or 0
         after = math.prod(self._shape(picture)) * self.depth.itemsize

@@ -48,7 +48,7 @@ class Mask(Settings):
     feather: float = Field(0.0, ge=0, le=1000, description="Pixels over which the mask then fades out to no change.")
 
     def weights(self, picture: Picture, mask: Picture | np.ndarray | None = None) -> np.ndarray | None:
-        """Return how much each pixel is to change, (H, W) float32 in [0, 1], or None if there is no choice of pixels.
+        """Return how much each pixel is to change, (H, W) float32 in [0, 1], or None if every pixel may change.
 
         `mask` is a picture of the same size, white where pixels are to change (transparent is black), or an array
         (H, W) of bool or of float in [0, 1]. `UsageError` if its size is another.
@@ -119,7 +119,7 @@ def unit(pixels: np.ndarray) -> np.ndarray:
 
 
 def sixteen_bit(pixels: np.ndarray) -> np.ndarray:
-    """Return 8-bit pixels in 16 bits and others as they are, so that a step between two is hardly rounded."""
+    """Return 8-bit pixels in 16 bits and others unchanged, so that results between edits lose little to rounding."""
     return pixels.astype(np.uint16) * 257 if pixels.dtype == np.uint8 else pixels
 
 

@@ -1,8 +1,8 @@
 """Styles painted in one pass, by the network that ships with pinxit or a run of `pinxit train style`.
 
-Distant parts of a picture depend on each other only through the mean and deviation of feature maps. Those of the frozen
-encoder's maps are summed window by window, exactly. Those of the layers of a network of one style come from one pass
-over the picture, reduced if it is large. With these known, tiles are plain convolutions and show no seams.
+Distant parts of a picture depend on each other only through the mean and deviation of feature maps. For the frozen
+encoder, these statistics are summed window by window, exactly. For a network of one style, they come from one pass over
+the picture, which is reduced if it is large. With these known, tiles are plain convolutions and show no seams.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from pinxit.runtime import Model
 
 WINDOW = 512
 MEASURED = 1 << 20
-"""A picture of more pixels is reduced to these before the statistics of the layers are taken."""
+"""A larger picture is reduced to this many pixels before the statistics of the layers are computed."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """What a person asks for: pictures (h, w, C) in whose styles to paint, with their shares, and how.
+    """The styles to paint in, as pictures (h, w, C) with their shares, and how to paint.
 
-    `strokes` is the longer side of a style, as the network is given it, over the picture's.
+    `strokes` is the longer side of a style, as the network gets it, divided by that of the picture.
     """
 
     pictures: Sequence[np.ndarray] = ()
@@ -62,13 +62,13 @@ class Style:
     keep_colours: bool = False
 
     def resized(self, size: Sequence[int]) -> list[np.ndarray]:
-        """Return the styles as the network is given them for a picture of `size` = (H, W): reduced if larger."""
+        """Return the styles as the network gets them for a picture of `size` = (H, W): reduced if larger."""
         return [reduced(picture, (self.strokes * max(size)) ** 2) for picture in self.pictures]
 
     def matched(self, picture: np.ndarray, own: Statistics) -> np.ndarray:
         """Return a style as it is, or its luma (h, w, 1) with the content's mean and deviation if colours are kept.
 
-        `own` are the statistics of the content as the network is given it.
+        `own` are the statistics of the content as the network gets it.
         """
         if not self.keep_colours:
             return picture
@@ -85,26 +85,26 @@ class OnePass(Bound):
     style: Style
     weights: Mapping[str, str] = field(default_factory=dict)
     inputs: ClassVar[Collection[str]] = ()
-    """What the network takes beside the picture: nothing, or style and strength."""
+    """The inputs of the network beside the picture: none, or style and strength."""
 
     @abstractmethod
     def rows(self, images: Tensor) -> Tensor:
         """Return pictures (N, 3, H, W) painted, of the same size."""
 
-    def given(self, images: Tensor) -> Tensor:
-        """Return what the network takes for pictures (N, 1 or 3, H, W): their luma three times if colours are kept."""
+    def network_input(self, images: Tensor) -> Tensor:
+        """Return the network's input for pictures (N, 1 or 3, H, W): the luma in three channels if colours are kept."""
         shown = luma(images, BT709) if self.style.keep_colours else images
         return shown.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
     def at_strength(self, strength: float) -> tuple[Bound, float]:
-        """Return the edit at this strength if the network takes one: then nothing is left to blend in."""
+        """Return the edit at this strength if the network takes a strength; then nothing is left to blend in."""
         if "strength" not in self.inputs:
             return self, strength
         return replace(self, style=replace(self.style, strength=strength)), float(strength > 0)
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Return the picture painted, in [0, 1]."""
-        painted = self.rows(self.given(image[None]))[0].float().clamp(0, 1)
+        painted = self.rows(self.network_input(image[None]))[0].float().clamp(0, 1)
         if len(image) == 1:
             return luma(painted, BT709)
         return relit(image, luma(painted, BT709)) if self.style.keep_colours else painted
@@ -117,9 +117,9 @@ class TorchStyle(OnePass):
     hardware: hardware.Hardware
     stride = STRIDE
 
-    def planes(self, pixels: np.ndarray) -> Tensor:
-        """Return what the network takes for pixels (H, W, C)."""
-        return self.given(torch.from_numpy(unit(pixels)).permute(2, 0, 1)[None].to(self.hardware.device))
+    def pixel_input(self, pixels: np.ndarray) -> Tensor:
+        """Return the network's input for pixels (H, W, C)."""
+        return self.network_input(torch.from_numpy(unit(pixels)).permute(2, 0, 1)[None].to(self.hardware.device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +141,7 @@ class TorchOneStyle(TorchStyle):
     def for_picture(self, pixels: np.ndarray) -> TorchOneStyle:
         """Return the edit with the statistics of this picture."""
         small = reduced(pixels, MEASURED)
-        painted = replace(self, known=()).painted(self.planes(small))
+        painted = replace(self, known=()).painted(self.pixel_input(small))
         return replace(self, known=painted.statistics, whole=painted.image if small is pixels else None)
 
     def rows(self, images: Tensor) -> Tensor:
@@ -158,17 +158,17 @@ class TorchOneStyle(TorchStyle):
 
 @dataclass(frozen=True, kw_only=True)
 class TorchAnyStyle(TorchStyle):
-    """A network that paints in the styles it is given, at a strength between the picture's statistics and theirs.
+    """A network that paints in any style; the strength leads from the picture's own statistics to those of the style.
 
-    `own` and `wanted` are the statistics of the encoder's maps for the whole picture, and those they are to have.
-    `remembered` holds those of the styles, as they were given for the last picture of a size.
+    `own` are the statistics of the encoder's maps for the whole picture, and `wanted` those that the painting should
+    have. `cached` holds the statistics of the styles for the size of the last picture.
     """
 
     encoder: StyleEncoder
     decoder: StyleDecoder
     own: Sequence[Statistics] = ()
     wanted: Sequence[Statistics] = ()
-    remembered: dict[tuple[int, int], list[list[Statistics]]] = field(default_factory=dict)
+    cached: dict[tuple[int, int], list[list[Statistics]]] = field(default_factory=dict)
     inputs = ("style", "strength")
 
     @property
@@ -177,9 +177,9 @@ class TorchAnyStyle(TorchStyle):
         return self.decoder.radius
 
     def for_picture(self, pixels: np.ndarray) -> TorchAnyStyle:
-        """Return the edit with the statistics of this picture, and those that it is to have."""
-        own = self.gathered(pixels)
-        return replace(self, own=own, wanted=toward(own, self.of_styles(pixels, own), self.style.strength))
+        """Return the edit with the statistics of this picture and those that its painting should have."""
+        own = self.whole_statistics(pixels)
+        return replace(self, own=own, wanted=toward(own, self.style_statistics(pixels, own), self.style.strength))
 
     def rows(self, images: Tensor) -> Tensor:
         """Return pictures painted."""
@@ -187,31 +187,31 @@ class TorchAnyStyle(TorchStyle):
             painted = self.decoder(self.encoder(images), self.own, self.wanted)
         return cropped(painted, images)
 
-    def of_styles(self, pixels: np.ndarray, own: Sequence[Statistics]) -> list[Statistics]:
+    def style_statistics(self, pixels: np.ndarray, own: Sequence[Statistics]) -> list[Statistics]:
         """Return the styles' statistics, mixed by their shares."""
         high, wide = size = pixels.shape[:2]
-        if self.style.keep_colours or (high, wide) not in self.remembered:  # a film's frames are of one size
-            self.remembered.clear()
+        if self.style.keep_colours or (high, wide) not in self.cached:  # all frames of a film have one size
+            self.cached.clear()
             shown = [self.style.matched(picture, own[0]) for picture in self.style.resized(size)]
-            self.remembered[high, wide] = [self.gathered(picture) for picture in shown]
-        each = self.remembered[high, wide]
+            self.cached[high, wide] = [self.whole_statistics(picture) for picture in shown]
+        each = self.cached[high, wide]
         shares = torch.tensor(self.style.shares) / sum(self.style.shares)
         return [
             torch.einsum("s,s...->...", shares.to(parts[0].device), torch.stack(parts))
             for parts in zip(*each, strict=True)
         ]
 
-    def gathered(self, pixels: np.ndarray) -> list[Statistics]:
+    def whole_statistics(self, pixels: np.ndarray) -> list[Statistics]:
         """Return the statistics of a whole picture (H, W, C) and of its maps, summed over windows with a halo.
 
-        They are those of the picture in one piece, except for the rounding of sums.
+        They equal the statistics of the picture in one piece, except for the rounding of sums.
         """
         picture = Box(0, 0, *pixels.shape[:2])
         sums: list[Tensor] = []
         for tile in cut(picture, WINDOW, STRIDE):
             window = tile.with_halo(StyleEncoder.radius, picture)
             with torch.no_grad(), self.hardware.autocast():
-                maps = self.encoder(self.planes(window.of(pixels)))
+                maps = self.encoder(self.pixel_input(window.of(pixels)))
             parts = [powers(inside(part, tile.inside(window), maps[0])) for part in maps]
             sums = [before + part for before, part in zip(sums, parts, strict=True)] if sums else parts
         return [from_powers(*(part[:, :2] / part[:, 2:]).float().unbind(1)) for part in sums]
@@ -273,7 +273,7 @@ def one_pass(model: Path | None, style: Style, device: str, runtime: str) -> One
 
 
 def inside(part: Tensor, box: Box, whole: Tensor) -> Tensor:
-    """Return the part of a map in a box of the picture, whose sides are rounded up to whole values of the map."""
+    """Return the part of a map inside a box of the picture; its ends are rounded up to whole values of the map."""
     stride = whole.shape[2] // part.shape[2]
     bottom, right = (-(-side // STRIDE) * STRIDE for side in (box.bottom, box.right))
     return part[..., box.top // stride : bottom // stride, box.left // stride : right // stride]
@@ -287,7 +287,7 @@ def powers(maps: Tensor) -> Tensor:
 
 
 def reduced(pixels: np.ndarray, most: float) -> np.ndarray:
-    """Return a picture (H, W, C) reduced to so many pixels, or the picture itself if it has no more."""
+    """Return a picture (H, W, C) reduced to `most` pixels, or the picture itself if it has no more."""
     share = (most / (pixels.shape[0] * pixels.shape[1])) ** 0.5
     return scaled(pixels, min(1.0, share))
 

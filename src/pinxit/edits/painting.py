@@ -1,10 +1,14 @@
-"""The objective that a canvas of pixels lowers to be painted: style and content in the features of a frozen network.
+"""Painting by optimisation: the pixels of a canvas approach a style and a content in the features of a frozen network.
 
-Gatys, Ecker and Bethge, 2016, for styles, and 2015 ("Texture synthesis using convolutional neural networks"). Differs
-from them: Adam instead of L-BFGS. Coarse to fine (Gatys et al., 2017, section 5), each size starting with the content's
-own detail. The canvas is shifted at every step, so that the grid of the network's strides leaves no mark. Both
-distances are in units of what they could be, so that a strength means the same for every pair. Colours are a layer of
-the style. Features are extracted tile by tile, and so is their gradient: memory does not grow with the picture.
+After Gatys, Ecker and Bethge, 2016, for styles, and 2015 ("Texture synthesis using convolutional neural networks") for
+textures. This differs from the papers:
+
+- The optimiser is Adam instead of L-BFGS.
+- The canvas grows from coarse to fine (Gatys et al., 2017, section 5). Each size starts with detail of the content.
+- The canvas is shifted at every step, so that the grid of the network's strides leaves no mark.
+- Both distances are divided by the largest value to expect, so that a strength means the same for every pair.
+- Colours are a layer of the style.
+- Features and their gradient are computed tile by tile, so that memory does not grow with the picture.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from pinxit.data import Batch
 from pinxit.edits.single import training_records
 from pinxit.edits.tiles import Box, cut
 from pinxit.hardware import Hardware
-from pinxit.losses.style import LossNetwork, about_means, moments, total_variation, with_means
+from pinxit.losses.style import LossNetwork, augmented_gram, mean_and_deviation, recentred, total_variation
 from pinxit.objectives.objective import Loss, Objective, Player
 from pinxit.objectives.optimiser import Optimiser
 from pinxit.training.settings import TrainingSettings
@@ -36,13 +40,14 @@ SHIFTS = tuple((down, (3 * down + 1) % SHIFT) for down in range(SHIFT))
 LEARNING_RATE, AVERAGE = 0.03, 0.9
 WINDOW, GAIN = 10, 0.02
 SMOOTHNESS, EXCESS = 0.03, 0.3  # weights of the total variation, and of its excess over that of content and style
-FLOOR = 0.05  # of a style's own square; without it, layers count more where content and style agree by chance
+FLOOR = 0.05
+"""Share of a style's own square in its unit. Without it, a layer where content and style agree would count too much."""
 
 Edge = Literal["replicate", "circular"]
 
 
 class TileFeatures(NamedTuple):
-    """Features of one tile: Gram matrices, fine to coarse, the content's map, and the weight of each of its places."""
+    """Features of one tile: Gram matrices, fine to coarse, the content map, and the weights of its values."""
 
     grams: tuple[Tensor, ...]
     content: Tensor
@@ -50,7 +55,7 @@ class TileFeatures(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """Features of a whole picture: Gram matrices, fine to coarse, and mean and variance (1, C) of the content's map."""
+    """Features of a whole picture: Gram matrices, fine to coarse, and mean and variance (1, C) of the content map."""
 
     grams: tuple[Tensor, ...]
     mean: Tensor
@@ -58,11 +63,11 @@ class Summary(NamedTuple):
 
 
 class TiledExtractor:
-    """A frozen network that extracts features of pictures of one `size` tile by tile.
+    """A frozen network that extracts the features of pictures of one `size`, tile by tile.
 
-    The first Gram matrix is that of the colours; all are of the channels and 1. `mask` (1, 1, H, W) in [0, 1] weighs
-    the pixels, all alike by default. A tile has a halo of `HALO` pixels, less than the network's receptive field: what
-    lies further away hardly contributes.
+    Gram matrices are augmented by a channel of ones, and the first one is that of the colours. `mask` (1, 1, H, W) in
+    [0, 1] weights the pixels; by default all count equally. A tile has a halo of `HALO` pixels. The network's receptive
+    field is larger, but pixels further away hardly contribute.
     """
 
     def __init__(
@@ -77,7 +82,7 @@ class TiledExtractor:
         self.shares = [weight / sum(weights) for weight in weights if weight]
 
     def framed(self, image: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
-        """Return a picture (1, C, H, W) with `SHIFT` more rows and columns, `shift` of them above and on the left."""
+        """Return a picture (1, C, H, W) with `SHIFT` more rows and columns: `shift` of them above and on the left."""
         down, right = shift
         if self.edge == "replicate":
             return F.pad(image, (right, SHIFT - right, down, SHIFT - down), mode="replicate")
@@ -93,15 +98,15 @@ class TiledExtractor:
 
     def features(self, window: Tensor, number: int) -> TileFeatures:
         """Return the features of tile `number` in its window (1, C, h, w)."""
-        maps = self.network(window.contiguous(memory_format=torch.channels_last))
-        layers = (window.expand(-1, 3, -1, -1), *maps.style, maps.content)
-        cores = [self._core(one, number) for one in layers]
-        weights = [self._weights(one, number) for one in layers]
-        grams = tuple(with_means(one, weight) for one, weight in zip(cores[:-1], weights[:-1], strict=True))
+        extracted = self.network(window.contiguous(memory_format=torch.channels_last))
+        layers = (window.expand(-1, 3, -1, -1), *extracted.style, extracted.content)
+        cores = [self._core(maps, number) for maps in layers]
+        weights = [self._weights(maps, number) for maps in layers]
+        grams = tuple(augmented_gram(core, weight) for core, weight in zip(cores[:-1], weights[:-1], strict=True))
         return TileFeatures(grams, cores[-1], weights[-1])
 
     def own(self, window: Tensor, number: int) -> Tensor:
-        """Return a tile without its halo, but with the neighbours of its last row and column."""
+        """Return a tile without its halo, but with one more row and column, for total variation."""
         tile, around = self.tiles[number]
         inside = tile.inside(around)
         return part(window, replace(inside, bottom=inside.bottom + 1, right=inside.right + 1))
@@ -112,9 +117,9 @@ class TiledExtractor:
         rows: list[list[Tensor]] = []
         for number, (share, window) in enumerate(zip(self.shares, self.windows(self.framed(image)), strict=True)):
             found = self.features(window, number)
-            mean, deviation = moments(found.content)
-            rows.append([share * one for one in (*found.grams, mean, deviation**2 + mean**2)])
-        *grams, mean, square = [torch.stack(ones).sum(0) for ones in zip(*rows, strict=True)]
+            mean, deviation = mean_and_deviation(found.content)
+            rows.append([share * value for value in (*found.grams, mean, deviation**2 + mean**2)])
+        *grams, mean, square = [torch.stack(tiles).sum(0) for tiles in zip(*rows, strict=True)]
         return Summary(tuple(grams), mean, square - mean**2)
 
     def _weight(self, tile: Box) -> float:
@@ -132,27 +137,27 @@ class TiledExtractor:
             return maps
         tile, window = self.tiles[number]
         stride = 2 ** round(math.log2(window.size[0] / maps.shape[2]))
-        top, left = ((one - other) // stride for one, other in ((tile.top, window.top), (tile.left, window.left)))
+        top, left = (tile.top - window.top) // stride, (tile.left - window.left) // stride
         high, wide = (-(-side // stride) for side in tile.size)
         return maps[..., top : top + high, left : left + wide]
 
 
 class TileSum(torch.autograd.Function):
-    """A sum over the windows of a frame whose gradient is computed window by window: one is in memory at a time."""
+    """A sum over the windows of a frame. Its gradient is computed window by window: only one is in memory at a time."""
 
     @staticmethod
     def forward(
-        ctx: Any, frame: Tensor, extractor: TiledExtractor, lower: Callable[[Tensor, int], tuple[Tensor, Tensor]]
+        ctx: Any, frame: Tensor, extractor: TiledExtractor, tile_loss: Callable[[Tensor, int], tuple[Tensor, Tensor]]
     ) -> Tensor:
-        """Return the sum of what `lower` reports for each window and its number.
+        """Return the loss of a frame.
 
-        `lower` returns two values: the gradient is that of the first, the second is summed.
+        `tile_loss(window, number)` returns two values. The first gives the gradient; the second is summed.
         """
         gradient, total = torch.zeros_like(frame), frame.new_zeros(())
         for number, (_, box) in enumerate(extractor.tiles):
             with torch.enable_grad():
                 window = part(frame, box).detach().requires_grad_()
-                loss, reported = lower(window, number)
+                loss, reported = tile_loss(window, number)
             part(gradient, box).add_(torch.autograd.grad(loss, window)[0])
             total += reported.detach()
         ctx.gradient = gradient
@@ -166,11 +171,11 @@ class TileSum(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Target:
-    """What a canvas of one size is to become: Gram matrices, and the content of a picture (1, C, H, W).
+    """The target of a canvas of one size: Gram matrices, and the content of a picture (1, C, H, W).
 
-    `units` are the style distances at the start, `content_unit` the content distance to an unrelated picture, and
-    `smooth_unit` the total variation that is allowed. A weaker `strength` takes smaller steps and smooths less, because
-    Adam takes full steps down even the smallest gradient. Pixels stay in [0, 1], and between `least` and `most`.
+    `units` are the style distances at the start. `content_unit` is the content distance to an unrelated picture, and
+    `smooth_unit` the total variation that is allowed. A lower `strength` takes smaller steps and smooths less, because
+    Adam takes full steps even where the gradient is tiny. Pixels stay in [0, 1], and between `least` and `most`.
     """
 
     grams: tuple[Tensor, ...]
@@ -184,9 +189,9 @@ class Target:
     most: Tensor | None = None
 
     def style(self, grams: Sequence[Tensor]) -> Tensor:
-        """Return the distance of the style, averaged over layers."""
+        """Return the distance of Gram matrices from those of the style, averaged over layers."""
         rows = zip(grams, self.grams, self.units, strict=True)
-        return torch.stack([square(about_means(one - there, there)) / unit for one, there, unit in rows]).mean()
+        return torch.stack([square(recentred(gram - target, target)) / unit for gram, target, unit in rows]).mean()
 
 
 class Canvas(nn.Module):
@@ -202,9 +207,9 @@ class Canvas(nn.Module):
 
 
 class Painting(Objective):
-    """Lower (1 - s) content + s style + a little total variation over a canvas' pixels, s being the style's share.
+    """The pixels of a canvas lower (1 - s) content + s style + a little total variation; s is the style's share.
 
-    The canvas is painted in place. Where a batch's mask (1, 1, H, W) is 0 it does not change.
+    The canvas is painted in place. It does not change where a batch's mask (1, 1, H, W) is 0.
     """
 
     model = ("canvas",)
@@ -223,7 +228,7 @@ class Painting(Objective):
         return (Player("canvas", self.canvas, self._loss, optimiser),)
 
     def draw(self, batch: Batch) -> tuple[int, int]:
-        """Return the shift of the canvas in this step, in pixels down and right: any shift if it has no edge."""
+        """Return this step's shift of the canvas, in pixels down and right; a circular canvas can take any shift."""
         if self.extractor.edge == "circular":
             down, right = batch.uniform(2, stream="shift")[0].tolist()
             return int(down * self.canvas.pixels.shape[2]), int(right * self.canvas.pixels.shape[3])
@@ -247,30 +252,30 @@ class Painting(Objective):
         frame = self.extractor.framed(self.canvas.pixels, shift)
         if not self.grams:
             self.grams = self._first_grams(frame)
-        return Loss({"painting": TileSum.apply(frame, self.extractor, partial(self._lower, shift))})
+        return Loss({"painting": TileSum.apply(frame, self.extractor, partial(self._tile_loss, shift))})
 
     @torch.no_grad()
     def _first_grams(self, frame: Tensor) -> list[tuple[Tensor, ...]]:
-        """Return the Gram matrices of all tiles, if there are several: each needs those of the others."""
+        """Return the Gram matrices of all tiles; a single tile needs none, because it has no other tiles."""
         if len(self.extractor.tiles) == 1:
             return [()]
         windows = self.extractor.windows(frame)
         return [self.extractor.features(window, number).grams for number, window in enumerate(windows)]
 
-    def _lower(self, shift: tuple[int, int], window: Tensor, number: int) -> tuple[Tensor, Tensor]:
-        """Return a tile's loss, for which other tiles keep their last features, and its share of the whole loss."""
+    def _tile_loss(self, shift: tuple[int, int], window: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """Return a tile's loss, given the last features of the other tiles, and its share of the whole loss."""
         found, target, share = self.extractor.features(window, number), self.target, self.extractor.shares[number]
         grams = found.grams
         if len(self.extractor.tiles) > 1:
-            self.grams[number] = tuple(one.detach() for one in grams)
+            self.grams[number] = tuple(gram.detach() for gram in grams)
             grams = tuple(
-                one + share * (now - now.detach()) for one, now in zip(self._whole(), found.grams, strict=True)
+                whole + share * (gram - gram.detach()) for whole, gram in zip(self._whole(), found.grams, strict=True)
             )
         style = target.style_share * target.style(grams)
         content = torch.zeros_like(style)
         if target.content is not None:
-            apart = (found.content.float() - self._content(shift, number)).square().mean(1, keepdim=True)
-            mean = apart.mean() if found.weights is None else (apart * found.weights).sum() / found.weights.sum()
+            error = (found.content.float() - self._content(shift, number)).square().mean(1, keepdim=True)
+            mean = error.mean() if found.weights is None else (error * found.weights).sum() / found.weights.sum()
             content = (1 - target.style_share) * share * mean / target.content_unit
         rough = total_variation(self.extractor.own(window, number)).mean() / target.smooth_unit
         smooth = SMOOTHNESS * rough + EXCESS * (rough - 1).relu()
@@ -278,16 +283,16 @@ class Painting(Objective):
         return style + local, style / len(self.extractor.tiles) + local
 
     def _whole(self) -> tuple[Tensor, ...]:
-        """Return the Gram matrices of the whole canvas, by the last features of its tiles."""
+        """Return the Gram matrices of the whole canvas, from the last features of its tiles."""
         layers = zip(*self.grams, strict=True)
         return tuple(
-            torch.stack([share * one for share, one in zip(self.extractor.shares, layer, strict=True)]).sum(0)
+            torch.stack([share * gram for share, gram in zip(self.extractor.shares, layer, strict=True)]).sum(0)
             for layer in layers
         )
 
     @torch.no_grad()
     def _content(self, shift: tuple[int, int], number: int) -> Tensor:
-        """Return the content's map of a tile, kept from step to step."""
+        """Return the content map of a tile, computed once."""
         key = (shift, number)
         if key not in self.contents and self.target.content is not None:
             window = self.extractor.windows(self.extractor.framed(self.target.content, shift))[number]
@@ -296,13 +301,13 @@ class Painting(Objective):
 
 
 def target_of(style: Summary, now: Summary, smooth_unit: float) -> Target:
-    """Return the target of a canvas that is to go from one summary to a style's, of whatever content."""
+    """Return the target of a canvas that starts with the features `now` and should get those of a style; no content."""
     units = tuple(
-        square(about_means(there - one, there)) + FLOOR * square(about_means(there, there))
-        for one, there in zip(now.grams, style.grams, strict=True)
+        square(recentred(target - start, target)) + FLOOR * square(recentred(target, target))
+        for start, target in zip(now.grams, style.grams, strict=True)
     )
-    strange = style.variance + now.variance + (style.mean - now.mean).square()
-    return Target(style.grams, units, smooth_unit, content_unit=strange.mean().item() + 1e-8)
+    unrelated = style.variance + now.variance + (style.mean - now.mean).square()
+    return Target(style.grams, units, smooth_unit, content_unit=unrelated.mean().item() + 1e-8)
 
 
 def paint(painting: Painting, batch: Batch, steps: int, hardware: Hardware) -> Tensor:
@@ -319,7 +324,7 @@ def paint(painting: Painting, batch: Batch, steps: int, hardware: Hardware) -> T
 
 
 def settled(losses: Sequence[float]) -> bool:
-    """Say whether the mean of the last `WINDOW` losses is at most a share `GAIN` below that of the ones before."""
+    """Return whether the mean of the last `WINDOW` losses is at most a share `GAIN` below that of the window before."""
     if len(losses) < 2 * WINDOW or len(losses) % WINDOW:
         return False
     return fmean(losses[-WINDOW:]) > (1 - GAIN) * fmean(losses[-2 * WINDOW : -WINDOW])
@@ -330,6 +335,6 @@ def part(image: Tensor, box: Box) -> Tensor:
     return image[..., box.top : box.bottom, box.left : box.right]
 
 
-def square(one: Tensor) -> Tensor:
+def square(values: Tensor) -> Tensor:
     """Return the sum of squares."""
-    return one.square().sum()
+    return values.square().sum()

@@ -1,9 +1,9 @@
 """Networks that restore, enlarge, fill holes and brighten: what their edits bind.
 
-`Restored` runs one network. `Fill` fills holes with it: the network bridges narrow holes only, so the inside of a wide
-hole is filled first in the picture at half the size, by the same method, and the network fills the rim. `Faithful`
-brings an enlarged picture back to what it was enlarged from, and `disagreement` maps what still departs from it.
-`Enhanced` brightens by a tone curve that a network chooses.
+`Restored` runs one network. `Fill` fills holes with it. The network bridges only narrow holes. The inside of a wide
+hole is therefore filled first, in the picture at half the size and by the same method; then the network fills the rim.
+`Faithful` brings an enlarged picture back to what it was enlarged from, and `disagreement` maps what still departs from
+it. `Enhanced` brightens by a tone curve that a network chooses.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pinxit.nets.curve import SIDE as BANDS
 from pinxit.nets.curve import CurveNet, lightened
 from pinxit.objectives.restoration import Restoration
 
-RIM = 8  # pixels from what is known; best of 4 to 24 in our trials, where holes filled in one go turned grey
+RIM = 8  # pixels from the edge of a hole; the best of 4 to 24 in our trials. Holes filled in one go turned grey
 ROUNDS = 6
 REACH = 3 * ROUNDS + 1  # pixels of the small picture: reducing and enlarging reach 2 each, one after the other 3
 HOTTEST = 0.05
@@ -98,7 +98,7 @@ def chosen_restorer(
     holes: bool = False,
     sigma: float | None = None,
 ) -> Restored:
-    """Return the edit by the shipped network `name`, or by a model in its place, which must be of the same use."""
+    """Return the edit by the shipped network `name`, or by `model`, which must serve the same use."""
     place, weights = chosen(name, model)
     edit = restorer(place, device, runtime, weights=weights, sigma=sigma)
     if (edit.scale, "mask" in edit.runner.inputs) != (scale, holes):
@@ -107,7 +107,7 @@ def chosen_restorer(
 
 
 class Fill(Bound):
-    """Fills what the mask covers, `margin` pixels more, and `fade` pixels to fade out; or, with padding, only that."""
+    """Fills what the mask covers, `margin` pixels more, and a soft edge of `fade` pixels; with padding, only that."""
 
     def __init__(
         self,
@@ -254,7 +254,7 @@ class Enhanced(Bound):
         return Enhanced(self.curve.for_picture(pixels), self.denoiser, self.weights, self.memory)
 
     def prepared(self, pixels: np.ndarray, area: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the picture, brightened if that is only possible as a whole."""
+        """Return the picture, brightened if the runner needs the whole picture."""
         if self.curve.radius is not None:
             return pixels, area
         return edit_picture(Picture(sixteen_bit(pixels)), [Restored(self.curve)], memory=self.memory).pixels, area
@@ -277,7 +277,7 @@ def enhancer(model: Path | None, denoise: bool, device: str, memory: int | None,
 def bands(pixels: np.ndarray) -> Tensor:
     """Return the means of `BANDS` bands of rows of a picture (H, W, C) as float32 (1, C, BANDS, W).
 
-    `averaged` of these equals that of the picture, so the picture is never held as floats as a whole.
+    `averaged` of these equals that of the picture, so the whole picture is never held as floats.
     """
     high = len(pixels)
     edges = [(band * high // BANDS, -(-(band + 1) * high // BANDS)) for band in range(BANDS)]

@@ -1,6 +1,6 @@
 """Runners: a trained network that edits pictures, run by torch or by onnxruntime behind one interface.
 
-`Runner.run` is the one place where grey pictures meet networks of colour, and colours a network of grey.
+Only `Runner.run` passes grey pictures to colour networks, and colour pictures to grey networks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pinxit.progress import say
 
 
 class Inputs(TypedDict, total=False):
-    """What a network can be given beside the picture, by the names of `Runner.inputs`."""
+    """The inputs that a network may take beside the picture, by the names of `Runner.inputs`."""
 
     mask: Tensor
     """(1, H, W), 1 in the holes."""
@@ -37,28 +37,28 @@ class Runner(ABC):
     channels: int | None = None
     """Channels of the pictures it takes: 1 or 3; None for either."""
     radius: int | None = None
-    """How many input pixels away an output pixel depends on; None: on the whole picture."""
+    """An output pixel depends on input pixels at most this far away; None: on the whole picture."""
     stride: int = 1
-    """Tiles start on multiples of it."""
+    """Tiles start on multiples of this."""
     scale: int = 1
     """How many times wider and higher its output is."""
     inputs: Collection[str] = ()
-    """The names of what it can be given beside the picture: mask, sigma, style, strength."""
+    """The names of its inputs beside the picture: mask, sigma, style, strength."""
     bytes_per_pixel: int = 0
-    """Memory of a run for each input pixel if something other than torch holds it; else 0, and it is measured."""
+    """Bytes of memory per input pixel if something other than torch holds them; otherwise 0, and they are measured."""
 
     @abstractmethod
     def rows(self, images: Tensor, inputs: Inputs) -> Tensor:
-        """Return what the network makes of pictures (N, C, H, W), C as `channels` says: (N, C, H scale, W scale)."""
+        """Return the network's output (N, C, H scale, W scale) for pictures (N, C, H, W) with `channels` channels."""
 
     def for_picture(self, pixels: np.ndarray) -> Runner:
-        """Return the runner with what it must know of the whole picture (H, W, C) before tiles are run."""
+        """Return the runner with all it needs to know about the whole picture (H, W, C) before tiles run."""
         return self
 
     def run(self, image: Tensor, inputs: Inputs) -> Tensor:
-        """Return what the network makes of a picture (C, H, W), (C, H scale, W scale) float32 in [0, 1].
+        """Return the network's output (C, H scale, W scale), float32 in [0, 1], for a picture (C, H, W).
 
-        A network of colour is given a grey picture three times over; a network of grey, each colour by itself.
+        A colour network gets a grey picture in three equal channels; a grey network gets each colour by itself.
         """
         channels = self.channels or len(image)
         apart = channels < len(image)
@@ -78,7 +78,7 @@ class OnnxRunner(Runner):
         self.inputs, self.bytes_per_pixel = frozenset(model.inputs) - {"image"}, model.bytes_per_pixel
 
     def rows(self, images: Tensor, inputs: Inputs) -> Tensor:
-        """Return what the file's network makes of pictures, on the processor."""
+        """Return the network's output for pictures, computed on the processor."""
         given: dict[str, Any] = {**inputs}
         if "mask" in inputs:
             given["mask"] = np.broadcast_to(
@@ -98,10 +98,11 @@ R = TypeVar("R")
 def runner_of(
     place: Path, kind: str | None, by: str, in_torch: Callable[[Any], R], in_onnx: Callable[[runtime.Model], R]
 ) -> R:
-    """Return the runner of a model of one kind, or of any if that is None, at a place as `models.load` takes it.
+    """Return the runner of the model at a place, which is as for `models.load`.
 
-    `by` is "torch" or "onnx": for onnx, a run or its weights are exported first, once. An exported file is always run
-    by onnxruntime. `in_torch` makes a runner of the trained objective, `in_onnx` of an exported model.
+    The model must be of this kind, or of any if `kind` is None. `by` is "torch" or "onnx". For onnx, a run or its
+    weights are exported first, once. onnxruntime always runs an exported file. `in_torch` makes a runner of the trained
+    objective, `in_onnx` of an exported model.
     """
     if by == "onnx" and not models.is_exported(place):
         from pinxit.exporting import cached

@@ -225,7 +225,7 @@ class Stylize(Optimised, Networked):
 
     @property
     def strokes(self) -> float:
-        """The longer side of a style, as the network is given it, over the picture's."""
+        """The longer side of a style, as the network gets it, divided by that of the picture."""
         return self.scale or (STROKES if self.quick or self.model else 1.5)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:

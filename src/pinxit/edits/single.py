@@ -281,7 +281,7 @@ def crop_at(pixels: np.ndarray, seed: int, step: int) -> Batch:
         int(share * (whole - side + 1)) for share, whole, side in zip(place, (height, width), sides, strict=True)
     )
     crop = unit(pixels[top : top + sides[0], left : left + sides[1]])
-    missing = [(0, side - there) for side, there in zip(sides, crop.shape, strict=False)]
+    missing = [(0, side - length) for side, length in zip(sides, crop.shape, strict=False)]
     return Batch(
         image=torch.from_numpy(np.pad(crop, [*missing, (0, 0)], mode="edge")).permute(2, 0, 1)[None],
         seed=seed,

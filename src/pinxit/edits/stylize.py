@@ -65,7 +65,7 @@ class OptimisedPicture(Bound):
 class Stylized(OptimisedPicture):
     """A picture in the style of others, each (1, C, h, w), at a strength.
 
-    `strokes` is the longer side of a style, as the network is given it, over the picture's.
+    `strokes` is the longer side of a style, as the network gets it, divided by that of the picture.
     """
 
     styles: tuple[Tensor, ...]
@@ -88,7 +88,7 @@ class Stylized(OptimisedPicture):
             tones, styles = self._tones(content, size)
             extractor = TiledExtractor(self.network, size, where)
             target = self._target(extractor, tones, styles)
-            if self._keeps(content):  # luma in whose range every colour stays in [0, 1]
+            if self._keeps(content):  # the range of luma in which every colour stays in [0, 1]
                 low, high = content.amin(1, keepdim=True), content.amax(1, keepdim=True)
                 target = replace(target, least=tones - low, most=tones + 1 - high)
             canvas = self.paint(self._first(canvas, last, tones, target, where), extractor, target, where)
@@ -97,7 +97,7 @@ class Stylized(OptimisedPicture):
             yield resized(painted, full)[0].clamp(0, 1)
 
     def _first(self, canvas: Tensor, last: Tensor, tones: Tensor, target: Target, mask: Tensor | None) -> Tensor:
-        """Return the pixels to start from: the canvas of half the size with the detail that `last` lacks of `tones`."""
+        """Return the first canvas: the last one enlarged, plus a share of the detail of `tones` that `last` lacks."""
         if not len(canvas):
             return tones.clone()
         size, kept = (tones.shape[2], tones.shape[3]), 1 - LOST * self.strength
@@ -107,13 +107,13 @@ class Stylized(OptimisedPicture):
 
     def _target(self, extractor: TiledExtractor, tones: Tensor, styles: Sequence[Tensor]) -> Target:
         summaries = [self.summary(TiledExtractor(self.network, (s.shape[2], s.shape[3])), s) for s in styles]
-        theirs = mixed([total_variation(style) for style in styles], self.shares)
-        roughness = max(total_variation(tones).item(), theirs.item())
+        style_roughness = mixed([total_variation(style) for style in styles], self.shares)
+        roughness = max(total_variation(tones).item(), style_roughness.item())
         target = target_of(self._blended(summaries), self.summary(extractor, tones), roughness + 1e-6)
         return replace(target, content=tones, style_share=STYLE_SHARE * self.strength, strength=self.strength)
 
     def _tones(self, content: Tensor, size: tuple[int, int]) -> tuple[Tensor, list[Tensor]]:
-        """Return what of a content is painted, its colours or its luma alone, and the same of the styles, resized."""
+        """Return what is painted of a content, its colours or only its luma, and the same of the styles."""
         styles = [scaled_style(style, self.strokes * max(size)) for style in self.styles]
         if content.shape[1] == 3 and not self.keep_colours:
             return content, styles
@@ -133,7 +133,7 @@ class Stylized(OptimisedPicture):
 
 @dataclass(frozen=True, kw_only=True)
 class Textured(OptimisedPicture):
-    """A texture of which a picture is a sample, `scale` times as wide and high."""
+    """A texture that looks like a picture, its sample, and is `scale` times as wide and high."""
 
     scale: int = 1
     seamless: bool = True

@@ -16,7 +16,7 @@ from pinxit.nets.peak import Peak
 
 MEMORY = 1 << 30  # bytes for a tile, if no limit is given
 SIDE = 256  # pixels of a tile that memory does not limit
-HALOS = 16  # or the side in halos, if that is more: context is computed twice, which is then 27 % of the work
+HALOS = 16  # a tile's side is at least this many halos; computing the context twice is then 27 % of the work
 TRIAL = 64
 MARGIN = 1.6  # factor for memory inside operations, not held by tensors: 1.54 for 3 x 3 convolutions of 32 channels
 

@@ -109,7 +109,7 @@ def audit(generated: Pictures, training: Pictures, held_out: Pictures, extractor
     held-out ones, are a `DataError`.
 
     It misses copies that are clearly shifted, turned or scaled, copies of a part, and differences that the extractor
-    does not represent. No sign of copying is not a proof that there is none.
+    does not represent. If it finds no copies, that does not prove that there are none.
     """
     for pictures in (generated, training, held_out):
         if not len(pictures):

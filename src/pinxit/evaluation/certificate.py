@@ -40,7 +40,7 @@ MUST_BE_EQUAL = {
     "generated.height": "pictures of other sizes are resized differently",
     "generated.channels": "missing colour or transparency changes the value",
 }
-"""The fields of a score's protocol that must be equal for two values to be comparable, each with the reason."""
+"""The fields of a protocol that must be equal before two values can be compared, each with the reason."""
 
 
 def made_by() -> dict[str, Any]:
@@ -61,13 +61,13 @@ def write_certificate(path: Path, document: Document) -> None:
 
 def refuse_other_files(path: Path, sheet: Path | None = None) -> None:
     """Raise `DataError` if `path` is not a certificate, or `sheet` is not that certificate's audit sheet."""
-    there: Document = {}
+    existing: Document = {}
     if path.exists():
         try:
-            there = read_certificate(path)
+            existing = read_certificate(path)
         except DataError as error:
             raise DataError(f"{path} exists and is not a certificate; choose another -o") from error
-    if sheet and sheet.exists() and _at(there, "audit.sheet") != sheet.name:
+    if sheet and sheet.exists() and _entry(existing, "audit.sheet") != sheet.name:
         raise DataError(f"{sheet} exists and does not belong to {path}; choose another -o")
 
 
@@ -87,7 +87,7 @@ def read_certificate(path: Path) -> Document:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One score of two certificates and the verdict; each side is a `value` with its `interval`.
+    """One score in two certificates, and the verdict. Each side is a `value` with its `interval`.
 
     Scores of equal pairs also have the `difference`: the mean over pairs of the second value minus the first.
     """
@@ -100,11 +100,11 @@ class Comparison:
 
 
 def compare(one: Document, other: Document) -> tuple[list[Comparison], list[str]]:
-    """Return the common scores of two certificates, compared, and remarks; `DataError` if their protocols differ.
+    """Compare the scores that two certificates share; return them with remarks. `DataError` if their protocols differ.
 
-    Two values differ if their distance exceeds the root of the summed squares of the interval sides that face each
-    other. Scores of equal pairs differ if the 95 % t interval of the mean difference excludes 0. Only headline scores
-    get a verdict.
+    Two values differ if their distance exceeds sqrt(a^2 + b^2), where a and b are the half widths of their intervals on
+    the sides that face each other. Scores of equal pairs differ if the 95 % t interval of the mean difference excludes
+    0. Only headline scores get a verdict.
     """
     shared = [name for name in one["scores"] if name in other["scores"]]
     if not shared:
@@ -119,28 +119,28 @@ def compare(one: Document, other: Document) -> tuple[list[Comparison], list[str]
     remarks = [f"only one of them has {', '.join(left_out)}"] if left_out else []
     if one.get("made_by") != other.get("made_by"):
         remarks.append("they were made by different versions; the formulas stated in both are equal")
-    return [_beside(name, *pair) for name, pair in pairs.items()], remarks
+    return [_compared(name, *pair) for name, pair in pairs.items()], remarks
 
 
 def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
     for path, reason in MUST_BE_EQUAL.items():
-        here, there = _at(one, path), _at(other, path)
-        if here != there:
-            yield f"{path.replace('.', ' ')} is {_short(here)} against {_short(there)} ({reason})"
+        first, second = _entry(one, path), _entry(other, path)
+        if first != second:
+            yield f"{path.replace('.', ' ')} is {_short(first)} against {_short(second)} ({reason})"
 
 
-def _beside(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Comparison:
+def _compared(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Comparison:
     difference = _mean_difference(one["each"], other["each"]) if "each" in one and "each" in other else None
-    here, there = ({key: score[key] for key in ("value", "interval")} for score in (one, other))
-    return Comparison(name, here, there, difference, _verdict(one, other, difference))
+    first, second = ({key: score[key] for key in ("value", "interval")} for score in (one, other))
+    return Comparison(name, first, second, difference, _verdict(one, other, difference))
 
 
 def _verdict(one: Mapping[str, Any], other: Mapping[str, Any], difference: Mapping[str, Any] | None) -> str:
     if not one["headline"]:
         return "not judged alone"
-    if not _apart(one, other, difference):
+    if not _differ(one, other, difference):
         return "cannot be told apart"
-    return "the first is better" if _worth(one) > _worth(other) else "the second is better"
+    return "the first is better" if _quality(one) > _quality(other) else "the second is better"
 
 
 def _mean_difference(one: Sequence[float], other: Sequence[float]) -> dict[str, Any]:
@@ -152,8 +152,8 @@ def _mean_difference(one: Sequence[float], other: Sequence[float]) -> dict[str, 
     return {"value": value, "interval": {"low": value - half, "high": value + half, "level": 0.95, "method": method}}
 
 
-def _apart(one: Mapping[str, Any], other: Mapping[str, Any], difference: Mapping[str, Any] | None) -> bool:
-    """Return whether the difference excludes 0 or, without one, exceeds the facing sides of both intervals."""
+def _differ(one: Mapping[str, Any], other: Mapping[str, Any], difference: Mapping[str, Any] | None) -> bool:
+    """Return whether two values differ, by the rule of `compare`; `difference` is that of equal pairs."""
     if difference:
         return not difference["interval"]["low"] <= 0 <= difference["interval"]["high"]
     low, high = sorted((one, other), key=lambda score: float(score["value"]))
@@ -161,15 +161,15 @@ def _apart(one: Mapping[str, Any], other: Mapping[str, Any], difference: Mapping
     return bool(high["value"] - low["value"] > facing)
 
 
-def _worth(score: Mapping[str, Any]) -> float:
-    """Return how good a value is, larger being better. Without a direction, nearer to the reference's own is better."""
+def _quality(score: Mapping[str, Any]) -> float:
+    """Return how good a value is: larger is better. For "as real", a value nearer to the floor's is better."""
     value: float = score["value"]
     if score["better"] == "as real":
         return -abs(value - score["rows"][1]["value"])
     return value if score["better"] == "larger" else -value
 
 
-def _at(value: Any, path: str) -> Any:
+def _entry(value: Any, path: str) -> Any:
     """Return the entry of nested mappings at a path such as "interval.low"; None if there is none."""
     for key in path.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None
@@ -183,7 +183,7 @@ def _short(value: Any) -> str:
 
 def _is_score(score: Any) -> bool:
     """Return whether a score has valid values for everything that `compare` reads."""
-    ends = [_at(score, path) for path in ("interval.low", "value", "interval.high")]
+    ends = [_entry(score, path) for path in ("interval.low", "value", "interval.high")]
     if not (_are_numbers(ends) and ends == sorted(ends) and isinstance(score.get("headline"), bool)):
         return False
     if "each" in score:
@@ -195,7 +195,7 @@ def _is_score(score: Any) -> bool:
 
 def _has_rows(score: Mapping[str, Any]) -> bool:
     rows = score.get("rows")
-    return isinstance(rows, list) and len(rows) > 1 and _are_numbers([_at(row, "value") for row in rows])
+    return isinstance(rows, list) and len(rows) > 1 and _are_numbers([_entry(row, "value") for row in rows])
 
 
 def _are_numbers(values: Any) -> bool:

@@ -42,9 +42,9 @@ def evaluate(
     `generated` is a run, a folder, a file or a named set. A run samples `n` new pictures with its usual `sampler`
     unless another is named; the certificate is kept in the run, with the hash of its weights, for its report.
 
-    `reference` is any DATA argument. Of a set with an official split it is the test part unless the argument names
-    another; the remaining part is the floor. For a run trained on a folder, "FOLDER:test" is the part that was held
-    out from it, and the default. Without `extractors`, MNIST is compared by digits-v1 and everything else by lite0.
+    `reference` is any DATA argument. If its set has an official split, the test part is used unless the argument names
+    another; the other part is the floor. For a run trained on a folder, "FOLDER:test" is the part that was held out
+    from training, and the default. Without `extractors`, MNIST is compared by digits-v1, all else by lite0.
 
     `audit_sheet` is a path: the certificate then has an `audit` of copied training pictures, and the nearest pairs are
     drawn there. `with_utility` adds how well a classifier learns from the generated pictures. Both need training and

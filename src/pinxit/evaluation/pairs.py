@@ -55,18 +55,18 @@ def evaluate_pairs(
     possible, and a border that leaves nothing of a picture, are refused before the work.
     """
     chosen = _chosen(metrics, channels)
-    one, other = parts(generated, HOLDOUT)[0], parts(reference, HOLDOUT)[0]
-    pairs, remarks = _matched(one, other)
-    names = other.names
+    restored, originals = parts(generated, HOLDOUT)[0], parts(reference, HOLDOUT)[0]
+    pairs, remarks = _matched(restored, originals)
+    names = originals.names
     names = [names[place] for _, place in pairs]
-    too_small = _too_small(chosen, other.shapes[[place for _, place in pairs]], names, border)
+    too_small = _too_small(chosen, originals.shapes[[place for _, place in pairs]], names, border)
     if metrics and too_small:
         raise DataError("; ".join(too_small.values()))
     remarks += [f"left out, {why}" for why in too_small.values()]
     values: dict[str, list[Tensor]] = {name: [] for name in chosen if name not in too_small}
-    for images, originals in _batches(one, other, pairs, channels, border):
+    for images, targets in _batches(restored, originals, pairs, channels, border):
         for name, found in values.items():
-            found.append(chosen[name].measure(images, originals))
+            found.append(chosen[name].measure(images, targets))
     protocol = {
         "n": len(pairs),
         "seed": seed,
@@ -74,8 +74,8 @@ def evaluate_pairs(
         "border": border,
         "alpha": "over black",
         "pairs": hashlib.sha256(json.dumps(names).encode()).hexdigest(),
-        "generated": identity(one),
-        "reference": identity(other),
+        "generated": identity(restored),
+        "reference": identity(originals),
     }
     scores = {name: _score(chosen[name], torch.cat(found), seed) | protocol for name, found in values.items()}
     return {"scores": scores, "names": names, "remarks": remarks, "made_by": made_by()}
@@ -91,25 +91,25 @@ def _score(metric: PairedMetric, each: Tensor, seed: int) -> dict[str, Any]:
     }
 
 
-def _matched(one: ImageSet, other: ImageSet) -> tuple[list[tuple[int, int]], list[str]]:
+def _matched(restored: ImageSet, originals: ImageSet) -> tuple[list[tuple[int, int]], list[str]]:
     """Return the numbers of matching pictures of equal size, in the reference's order, and remarks on the others."""
-    stems, places = _by_stem(one), _by_stem(other)
+    stems, places = _by_stem(restored), _by_stem(originals)
     pairs: list[tuple[int, int]] = []
     unequal: list[tuple[int, int]] = []
     for stem, place in places.items():
         if stem in stems:
-            same = (one.shapes[stems[stem]] == other.shapes[place]).all()
+            same = (restored.shapes[stems[stem]] == originals.shapes[place]).all()
             (pairs if same else unequal).append((stems[stem], place))
-    names, originals = one.names, other.names
+    names, original_names = restored.names, originals.names
     remarks = [
         *_about("has no counterpart", [names[place] for stem, place in stems.items() if stem not in places]),
-        *_about("only in the reference", [originals[j] for stem, j in places.items() if stem not in stems]),
+        *_about("only in the reference", [original_names[j] for stem, j in places.items() if stem not in stems]),
         *_about("has another size than its counterpart", [names[i] for i, _ in unequal]),
     ]
     if len(pairs) < FEWEST_PAIRS:
         raise DataError(
-            f"{one.name} and {other.name} have {len(pairs) or 'no'} pair of pictures of one name and size; an interval "
-            f"needs {FEWEST_PAIRS}" + "".join(f"; {remark}" for remark in remarks)
+            f"{restored.name} and {originals.name} have {len(pairs) or 'no'} pair of pictures of one name and size; an "
+            f"interval needs {FEWEST_PAIRS}" + "".join(f"; {remark}" for remark in remarks)
         )
     return pairs, remarks
 
@@ -163,15 +163,15 @@ def _too_small(
 
 
 def _batches(
-    one: ImageSet, other: ImageSet, pairs: Sequence[tuple[int, int]], channels: Channels, border: int
+    restored: ImageSet, originals: ImageSet, pairs: Sequence[tuple[int, int]], channels: Channels, border: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield both sides of the pairs as float64 batches (N, 1 or 3, H, W), each of one size."""
-    sizes = one.shapes.tolist()
+    sizes = restored.shapes.tolist()
     for (high, wide), run in groupby(track(pairs, "comparing pairs", len(pairs)), key=lambda pair: sizes[pair[0]]):
         while batch := list(islice(run, max(1, PIXELS_AT_ONCE // (high * wide)))):
-            sides = zip(*(_pair(one[i], other[j], channels=channels) for i, j in batch), strict=True)
-            images, originals = (crop(torch.cat(side), border) for side in sides)
-            yield images, originals
+            sides = zip(*(_pair(restored[i], originals[j], channels=channels) for i, j in batch), strict=True)
+            images, targets = (crop(torch.cat(side), border) for side in sides)
+            yield images, targets
 
 
 def _pair(*pictures: np.ndarray[Any, Any], channels: Channels) -> Iterator[Tensor]:

@@ -29,8 +29,8 @@ FEWEST_PICTURES = 12
 """Each half of the reference must have more pictures than the five neighbours of coverage."""
 
 FRECHET_FROM = 2048
-"""The least pictures a side for a Frechet distance by default. Its bias grows as N falls, and where N is below the
-dimensions of the features (2,048 in Inception) the covariances are singular."""
+"""The fewest pictures per side for which a Frechet distance is computed by default. Its bias grows as N falls. If N is
+below the dimensions of the features (2,048 in Inception), the covariances are singular."""
 
 MUCH_LARGER = 1.1
 """The ratio of sides above which one set holds detail that the other cannot."""
@@ -183,8 +183,8 @@ def _rows(
         extracted = extract_cached(extractor, real, choose(real, n, 2 * seed + 1))
         yield _Row("floor", real.name, extracted, target.rows(order[: len(extracted.features)]))
     else:
-        one, other = (target.rows(half) for half in order[: n // 2 * 2].chunk(2))
-        yield _Row("floor", "one half of the reference against the other", one, other)
+        left, right = (target.rows(half) for half in order[: n // 2 * 2].chunk(2))
+        yield _Row("floor", "one half of the reference against the other", left, right)
     for distort, about in (
         (noise, "the reference with noise of 25 grey levels"),
         (blur, "the reference, 3x3 box blur"),
@@ -194,28 +194,28 @@ def _rows(
 
 def _about_sets(generated: Pictures, reference: Pictures, n: int) -> Iterator[str]:
     """Yield how differences between the two sets bias the scores."""
-    one, other = identity(generated), identity(reference)
-    if (one["fingerprint"], one["selection"]) == (other["fingerprint"], other["selection"]):
+    facts = ours, real = identity(generated), identity(reference)
+    if (ours["fingerprint"], ours["selection"]) == (real["fingerprint"], real["selection"]):
         yield "both sides are the same pictures: every score is perfect and says nothing"
     if len(generated) != len(reference):
         yield (
-            f"{one['name']} has {len(generated):,} pictures and {other['name']} {len(reference):,}: {n:,} of each are "
+            f"{ours['name']} has {len(generated):,} pictures and {real['name']} {len(reference):,}: {n:,} of each are "
             "compared. Distances fall as N grows, so compare these numbers only with others at the same N"
         )
-    if one["lossy"] != other["lossy"]:
-        kinds = " and ".join(f"{each['name']} is {', '.join(each['formats'])}" for each in (one, other))
+    if ours["lossy"] != real["lossy"]:
+        kinds = " and ".join(f"{each['name']} is {', '.join(each['formats'])}" for each in facts)
         yield (
             f"{kinds}: scores count the traces of lossy compression as a difference (saving as JPEG raised a published "
             "FID from 24.8 to 30.7); save both without loss"
         )
     if not 1 / MUCH_LARGER < _side(generated) / _side(reference) < MUCH_LARGER:
-        sizes = " and ".join(f"{each['name']} of {_sides(each)} pixels" for each in (one, other))
+        sizes = " and ".join(f"{each['name']} of {_sides(each)} pixels" for each in facts)
         yield (
             f"{sizes} are resized to one size for the extractor: scores count detail that the smaller ones lack as a "
             "difference"
         )
-    if one["channels"] != other["channels"]:
-        kinds = " and ".join(f"{each['name']} has {each['channels']}" for each in (one, other))
+    if ours["channels"] != real["channels"]:
+        kinds = " and ".join(f"{each['name']} has {each['channels']}" for each in facts)
         yield f"channels: {kinds}; scores count missing colour or transparency as a difference"
 
 

@@ -29,8 +29,8 @@ def _compared(row: Comparison, columns: int) -> list[str]:
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     scores = document["scores"]
     first = next(iter(scores.values()))
-    n, one, other = f"{first['n']:,}", first["generated"]["name"], first["reference"]["name"]
-    yield f"{n} pictures of {one} against {n} of {other}, seed {first['seed']}"
+    n, generated, reference = f"{first['n']:,}", first["generated"]["name"], first["reference"]["name"]
+    yield f"{n} pictures of {generated} against {n} of {reference}, seed {first['seed']}"
     for group, about in ((True, ""), (False, "secondary scores, not to be quoted alone:")):
         own = {name: score for name, score in scores.items() if score["headline"] is group}
         if own:

@@ -87,17 +87,20 @@ def utility(
     shape = PictureShape(side, max(images.channels for images in (real, synthetic, test)), len(classes))
     chosen = [_of_classes(images, classes) for images in (real, synthetic)]
     n = min(MOST_PICTURES, *map(len, chosen))
-    one, other = (
+    labelled_real, labelled_synthetic = (
         _labelled(images, numbers[draws.permutation(len(numbers), seed, 0)[:n]], classes, shape)
         for images, numbers in zip((real, synthetic), chosen, strict=True)
     )
     held_out = _labelled(test, _of_classes(test, classes), classes, shape)
-    both = _Labelled(np.concatenate([one.rows, other.rows]), torch.cat([one.labels, other.labels]))
+    both = _Labelled(
+        np.concatenate([labelled_real.rows, labelled_synthetic.rows]),
+        torch.cat([labelled_real.labels, labelled_synthetic.labels]),
+    )
     computing = hardware.choose(training.device, training.precision, training.threads)
     settings = training.changed(seed=seed)
     accuracies = {
-        name: _accuracy(_trained(lessons, name, shape, settings, computing), held_out, computing)
-        for name, lessons in (("real", one), ("synthetic", other), ("both", both))
+        name: _accuracy(_trained(pictures, name, shape, settings, computing), held_out, computing)
+        for name, pictures in (("real", labelled_real), ("synthetic", labelled_synthetic), ("both", both))
     }
     protocol = {
         "score": "accuracy on real test pictures (classification accuracy score; Ravuri and Vinyals, 2019)",
@@ -152,23 +155,23 @@ def _labelled(images: Pictures, numbers: np.ndarray, classes: Sequence[str], sha
 
 
 def _trained(
-    lessons: _Labelled, name: str, shape: PictureShape, training: TrainingSettings, computing: Hardware
+    pictures: _Labelled, name: str, shape: PictureShape, training: TrainingSettings, computing: Hardware
 ) -> Trainer:
     """Return a trainer that has trained a new classifier; equal shapes and seeds start from equal weights."""
-    epochs = ceil(training.steps * training.batch_size / len(lessons.labels))
-    order = np.concatenate([draws.permutation(len(lessons.labels), training.seed, epoch) for epoch in range(epochs)])
+    epochs = ceil(training.steps * training.batch_size / len(pictures.labels))
+    order = np.concatenate([draws.permutation(len(pictures.labels), training.seed, epoch) for epoch in range(epochs)])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
         objective = Recognition(shape, OPTIMISER)
-    trainer = Trainer(objective, partial(_batch, lessons, order, training), training, computing)
+    trainer = Trainer(objective, partial(_batch, pictures, order, training), training, computing)
     for _ in track(trainer, f"training on {name} pictures", training.steps):
         pass
     return trainer
 
 
-def _batch(lessons: _Labelled, order: np.ndarray, training: TrainingSettings, step: int) -> Batch:
+def _batch(pictures: _Labelled, order: np.ndarray, training: TrainingSettings, step: int) -> Batch:
     numbers = order[step * training.batch_size : (step + 1) * training.batch_size]
-    return Batch(image=to_float(lessons.rows[numbers]), label=lessons.labels[numbers], seed=training.seed, step=step)
+    return Batch(image=to_float(pictures.rows[numbers]), label=pictures.labels[numbers], seed=training.seed, step=step)
 
 
 def _accuracy(trainer: Trainer, held_out: _Labelled, computing: Hardware) -> Estimate:

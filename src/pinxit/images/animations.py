@@ -62,7 +62,7 @@ def load_media(source: Path | BinaryIO, name: str | None = None) -> Picture | An
 def is_animation(source: Path | BinaryIO) -> bool:
     """Return whether a file holds several frames, in a format of `ANIMATED`.
 
-    A file that cannot be read is none: reading it will say why.
+    An unreadable file does not count; reading it reports the error.
     """
     try:
         with opened(source, "") as file, Image.open(file, formats=ANIMATED) as image:

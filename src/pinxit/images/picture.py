@@ -23,8 +23,8 @@ _GREY = ("1", "L", "LA", "La", "I", "F", *GREY_16)
 class Metadata:
     """The metadata of a file that an edit keeps.
 
-    `icc` is the colour profile. `exif` has no place (GPS), serial numbers, thumbnail or orientation, for pixels are
-    upright. `dpi` is dots per inch, across and down. `text` is a PNG's text by keyword.
+    `icc` is the colour profile. `exif` has no place (GPS), serial numbers or thumbnail, and no orientation, because
+    pixels are upright. `dpi` is dots per inch, across and down. `text` is a PNG's text by keyword.
     """
 
     icc: bytes | None = None

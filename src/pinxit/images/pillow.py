@@ -1,4 +1,4 @@
-"""The reader of everyday formats, by Pillow: what a file says of its pixels, and the pixels."""
+"""The reader of everyday formats, by Pillow: what a file says about its pixels, and the pixels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Image.MAX_IMAGE_PIXELS = 2 * PIXEL_CEILING  # above ours, so that our own messag
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its pixels before they are decoded.
+    """What a file says about its pixels before they are decoded.
 
     `several`: more than one frame. `deep`: colour of more than 8 bits, which Pillow cuts to 8. `grey_alpha`: 16-bit
     grey with alpha, which Pillow gives as RGBA. `turn`: the Exif orientation, where Pillow knows it before decoding.
@@ -40,7 +40,7 @@ class Header:
 
 
 def read(file: BinaryIO, name: str) -> Picture:
-    """Decode a file of one of `FORMATS`. 16-bit colour comes at 8 bits, and is said to."""
+    """Decode a file of one of `FORMATS`. 16-bit colour is read at 8 bits, with a remark."""
     with loaded(file, name) as (image, header):
         pixels, lost = pixels_of(image, name)
         return assemble(image, header, pixels, orientation(image), (*lost, *[LESS_DEPTH] * header.deep))

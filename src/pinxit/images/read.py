@@ -23,7 +23,7 @@ class Reader:
     """How one kind of file is recognised and decoded.
 
     `knows(file)` says whether a file, open at its beginning, is of this kind. `read(file, name)` decodes it; `name` is
-    for errors. Both may raise any of `BROKEN`. `suffixes` are those by which such files are found in a folder.
+    for errors. Both may raise any of `BROKEN`. `suffixes` are the suffixes of such files.
     """
 
     suffixes: frozenset[str]

@@ -82,7 +82,7 @@ def write_picture(
 
 
 def _as_saved(picture: Picture, name: str) -> np.ndarray:
-    """Return the pixels at 8 or 16 bits, as grey and alpha where they are that."""
+    """Return the pixels at 8 or 16 bits, as two channels if they are grey with alpha."""
     pixels = picture.pixels
     if pixels.dtype.kind == "f":
         if not np.isfinite(pixels).all():
@@ -94,7 +94,7 @@ def _as_saved(picture: Picture, name: str) -> np.ndarray:
 
 
 def _options(kind: str, picture: Picture, recipe: Mapping[str, Any] | None, grey: bool) -> dict[str, Any]:
-    """Return the options of Pillow's writer of this kind: the metadata it has a place for."""
+    """Return the options of Pillow's writer of this kind: the metadata that it can store."""
     keeps, recipe_text = picture.keeps, json.dumps(recipe) if recipe is not None else ""
     exif, text = Image.Exif(), PngImagePlugin.PngInfo()
     if keeps.exif:

@@ -32,7 +32,7 @@ SCORE = "-ELBO in nats, or the distortion alone for codes that are points; the m
 
 
 @dataclass(frozen=True)
-class Given:
+class ModelPictures:
     """Pictures ready for a model: float32 (N, C, H, W) in [0, 1], their names, labels (N,) if it is conditional."""
 
     names: list[str]
@@ -52,7 +52,7 @@ class Given:
         return track(rows, what, len(self))
 
 
-def given(model: GenerativeModel, source: str, n: int | None = None, only: str | None = None) -> Given:
+def model_pictures(model: GenerativeModel, source: str, n: int | None = None, only: str | None = None) -> ModelPictures:
     """Return the first `n` pictures of any DATA argument, by default all, at the run's size and channels.
 
     `only` keeps the pictures of one class, if they have classes. Raises `DataError` if a picture has other channels
@@ -70,16 +70,16 @@ def given(model: GenerativeModel, source: str, n: int | None = None, only: str |
         if picture.shape[2] != recipe.channels:
             raise DataError(f"{base}: {name} has {picture.shape[2]} channels and the model {recipe.channels}")
     floats = torch.cat([to_float(picture[None].copy()) for picture in pixels])
-    return Given(names, floats, _labels(model, images, numbers))
+    return ModelPictures(names, floats, _labels(model, images, numbers))
 
 
-def reconstruct(model: GenerativeModel, pictures: Given) -> np.ndarray:
+def reconstruct(model: GenerativeModel, pictures: ModelPictures) -> np.ndarray:
     """Return the reconstructions of pictures from their codes, (N, H, W, C) uint8."""
     with torch.no_grad():
         return np.concatenate([to_uint8(_restored(model, one)) for one in pictures.alone("reconstructing")])
 
 
-def before_and_after(model: GenerativeModel, pictures: Given) -> np.ndarray:
+def before_and_after(model: GenerativeModel, pictures: ModelPictures) -> np.ndarray:
     """Return each picture followed by its reconstruction, (2 N, H, W, C) uint8."""
     both = np.stack([to_uint8(pictures.images), reconstruct(model, pictures)], axis=1)
     return both.reshape(-1, *both.shape[2:])
@@ -97,37 +97,37 @@ def traverse(model: GenerativeModel, rows: int, columns: int, seed: int = 0, lab
     latent = model.latents(1, seed, labels=labels)
     mean, deviation = model.samplers[model.sampler].moments()
     chosen = deviation.argsort(descending=True, stable=True)[:rows]
-    ways = latent.repeat(len(chosen), columns, 1)
+    latents = latent.repeat(len(chosen), columns, 1)
     for row, number in enumerate(chosen.tolist()):
         places = torch.linspace(-DEVIATIONS, DEVIATIONS, columns)
-        ways[row, :, number] = mean[number] + places * deviation[number]
-    flat = ways.flatten(0, 1)
-    pictures = model.draw(flat, None if labels is None else labels.expand(len(flat)))
+        latents[row, :, number] = mean[number] + places * deviation[number]
+    flat = latents.flatten(0, 1)
+    pictures = model.generate(flat, None if labels is None else labels.expand(len(flat)))
     return pictures.reshape(len(chosen), columns, *pictures.shape[1:])
 
 
-def morph(model: GenerativeModel, pictures: Given, start: str, end: str, columns: int) -> np.ndarray:
+def morph(model: GenerativeModel, pictures: ModelPictures, start: str, end: str, columns: int) -> np.ndarray:
     """Return (N, columns, H, W, C) uint8: pictures of the class `start` turned step by step into the class `end`.
 
-    A growing share, from none to all, of the difference of the classes' mean codes is added to each code (visual
-    attribute vectors, Larsen et al., 2016, with classes for attributes). The means are those of the sampler
+    Each code gets a growing share, from none to all, of the difference between the classes' mean codes. These are the
+    visual attribute vectors of Larsen et al., 2016, with classes for attributes. The means are those of the sampler
     'class-gaussian'. Raises `UsageError` for an unknown class, if the run has no such sampler, or if it is conditional,
-    for then its codes do not hold the class.
+    because its codes then do not hold the class.
     """
     if model.objective.shape.classes:
         raise UsageError("the codes of a conditional run do not hold the class; `pinxit sample --label` asks for one")
     by_class = model.using(BY_CLASS)
     places = torch.linspace(0, 1, columns)[:, None]
-    still = torch.zeros(1, model.objective.latent)  # without noise a latent is its class's mean
+    zeros = torch.zeros(1, model.objective.latent)  # without noise, a latent is the mean of its class
     labels = [by_class.labels(1, name) for name in (start, end)]
-    first, last = (by_class.samplers[BY_CLASS].latents(still, still[:, :1], label) for label in labels)
+    first, last = (by_class.samplers[BY_CLASS].latents(zeros, zeros[:, :1], label) for label in labels)
     codes = torch.cat([_posterior(model, one)[0] for one in pictures.alone("coding")])
-    ways = codes[:, None] + places * (last - first)
-    drawn = model.draw(ways.flatten(0, 1))
-    return drawn.reshape(len(pictures), columns, *drawn.shape[1:])
+    moved = codes[:, None] + places * (last - first)
+    morphed = model.generate(moved.flatten(0, 1))
+    return morphed.reshape(len(pictures), columns, *morphed.shape[1:])
 
 
-def latent_map(model: GenerativeModel, pictures: Given, columns: int) -> tuple[np.ndarray, float]:
+def latent_map(model: GenerativeModel, pictures: ModelPictures, columns: int) -> tuple[np.ndarray, float]:
     """Return a square map of pictures, (columns^2, H, W, C) uint8, and the share of the codes' variance it shows.
 
     A picture is placed by its code's two leading principal components, the first to the right and the second upwards,
@@ -160,7 +160,7 @@ def principal_plane(codes: Tensor) -> tuple[Tensor, float]:
     return (centred.double() @ (axes[:2] * largest.sign()).mT), share.item()
 
 
-def read_codes(model: GenerativeModel, pictures: Given) -> dict[str, Any]:
+def read_codes(model: GenerativeModel, pictures: ModelPictures) -> dict[str, Any]:
     """Return statistics of each dimension of the code over given pictures, the most used first, and their totals.
 
     `varies` is the variance of a dimension's posterior mean over the pictures. `kl` is the mean divergence of its
@@ -172,9 +172,9 @@ def read_codes(model: GenerativeModel, pictures: Given) -> dict[str, Any]:
     for one in pictures.alone("coding"):
         posteriors.append(_posterior(model, one))
         with torch.no_grad():
-            drawn = objective.reconstruct(one)
-            evidence.append(objective.log_likelihood(drawn).mean())
-            rate.append(objective.kl(drawn).mean() if objective.gaussian else drawn.mean.new_zeros(()))
+            shared = objective.reconstruct(one)
+            evidence.append(objective.log_likelihood(shared).mean())
+            rate.append(objective.kl(shared).mean() if objective.gaussian else shared.mean.new_zeros(()))
     mean, log_variance = (torch.cat(part) for part in zip(*posteriors, strict=True))
     kl = kl_to_normal(mean, log_variance).mean(0)
     varies = mean.var(0, correction=0)
@@ -197,7 +197,7 @@ def _posterior(model: GenerativeModel, one: Batch) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Anomaly:
-    """How unlike the training pictures one is, and where.
+    """How unlike the training pictures a picture is, and where.
 
     `score` is -ELBO in nats, or the distortion if codes are points; higher is more anomalous. `error` (H, W) is the
     squared error of `reconstruction` (H, W, C) uint8, averaged over channels.
@@ -209,13 +209,13 @@ class Anomaly:
     reconstruction: np.ndarray[Any, Any]
 
 
-def anomalies(model: GenerativeModel, pictures: Given) -> list[Anomaly]:
+def anomalies(model: GenerativeModel, pictures: ModelPictures) -> list[Anomaly]:
     """Return each picture's anomaly, in the order given; a score is the mean over 16 samples of the posterior."""
     with torch.no_grad():
         return [_anomaly(model, name, one) for name, one in zip(pictures.names, pictures.alone("scoring"), strict=True)]
 
 
-def save_anomalies(out: Path, pictures: Given, found: Sequence[Anomaly]) -> dict[str, Any]:
+def save_anomalies(out: Path, pictures: ModelPictures, found: Sequence[Anomaly]) -> dict[str, Any]:
     """Write `anomaly.json` and a sheet for each picture into the folder `out`, and return the content of the JSON.
 
     All heat maps share one scale, from black at 0 to white at the largest error of all pictures.
@@ -249,9 +249,9 @@ def _of_class(images: ImageSet, name: str, source: str) -> np.ndarray:
     """Return the indices of the pictures of a class; all if the pictures have no classes."""
     if images.labels is None:
         return np.arange(len(images))
-    there = [images.classes[label] for label in np.unique(images.labels)]
-    if name not in there:
-        raise UsageError(f"{source}: no such class as {name}{did_you_mean(name, there)}")
+    present = [images.classes[label] for label in np.unique(images.labels)]
+    if name not in present:
+        raise UsageError(f"{source}: no such class as {name}{did_you_mean(name, present)}")
     return np.flatnonzero(images.labels == images.classes.index(name))
 
 

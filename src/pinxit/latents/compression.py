@@ -1,6 +1,6 @@
 """Pictures compressed to an autoencoder's codes in a small file (.pxc), and decompressed.
 
-Discrete codes are whole numbers below K. Each is written in ceil(log2 K) bits, a row of bytes per picture.
+Discrete codes are whole numbers below K. Each is written in ceil(log2 K) bits, with a row of bytes per picture.
 
 Other codes are posterior means. Each dimension is rounded to a step in proportion to its posterior's standard
 deviation. At a step of sqrt(12) deviations rounding errs as much as the posterior does, and the whole numbers have
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from pinxit.errors import DataError, UsageError
 from pinxit.images.convert import to_float, to_uint8
-from pinxit.latents.coding import Given
+from pinxit.latents.coding import ModelPictures
 from pinxit.latents.sampling import AT_ONCE, GenerativeModel
 from pinxit.metrics.paired import reported_psnr
 from pinxit.progress import track
@@ -65,7 +65,7 @@ class About(BaseModel, frozen=True, extra="forbid"):
     sha256: str = ""
 
 
-def compress(model: GenerativeModel, pictures: Given, step: float | None = None) -> Coded:
+def compress(model: GenerativeModel, pictures: ModelPictures, step: float | None = None) -> Coded:
     """Return pictures as whole numbers; a picture's numbers depend on it and the model alone.
 
     `step` is the rounding step in standard deviations of the posterior, by default 1. Raises `UsageError` if the run
@@ -100,8 +100,8 @@ def deviations(model: GenerativeModel) -> Tensor:
     one thirty-second of the codes' own deviation, the same for all dimensions.
     """
     if not model.autoencoder.gaussian:
-        _, spread = model.samplers[model.sampler].moments()
-        return POINT * spread.square().mean().sqrt().expand_as(spread)
+        _, deviation = model.samplers[model.sampler].moments()
+        return POINT * deviation.square().mean().sqrt().expand_as(deviation)
     labels = model.labels(AT_ONCE)
     with torch.no_grad():
         drawn = model.objective.sample(model.latents(AT_ONCE, labels=labels), labels)
@@ -109,7 +109,7 @@ def deviations(model: GenerativeModel) -> Tensor:
     return log_variance.exp().mean(0).sqrt()
 
 
-def save_compressed(path: Path, model: GenerativeModel, pictures: Given, coded: Coded) -> dict[str, Any]:
+def save_compressed(path: Path, model: GenerativeModel, pictures: ModelPictures, coded: Coded) -> dict[str, Any]:
     """Write the codes of pictures to `path`, whole or not at all, and return a summary.
 
     `bits_per_pixel` counts the codes alone, at the model's size, and `bytes` the whole file. `psnr` in dB is the mean
@@ -171,7 +171,7 @@ def squeeze(numbers: Tensor) -> Tensor:
     """Return whole numbers (N, P) between -2^30 and 2^30 as few bytes, (n,) uint8.
 
     They are folded (0, -1, 1, -2, ... to 0, 1, 2, 3, ...) and stored dimension by dimension in four planes of bytes,
-    the lowest first, so that what does not vary is a run of zeros.
+    the lowest first. What does not vary then becomes a run of zeros.
     """
     folded = torch.where(numbers < 0, -2 * numbers - 1, 2 * numbers).numpy().T
     planes = (folded >> PLANES & 255).astype(np.uint8)
@@ -226,7 +226,7 @@ def _check(tensor: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
 
 
 def _bits(codes: int) -> int:
-    """Return ceil(log2(codes)), the bits in which the number of one can be written."""
+    """Return ceil(log2(codes)), the number of bits that can hold any code."""
     return (codes - 1).bit_length()
 
 

@@ -40,7 +40,7 @@ class GenerativeModel:
     recipe: Recipe
     objective: Generative
     sha256: str
-    """Of the weights."""
+    """The SHA-256 of the weights."""
     samplers: Mapping[str, Sampler]
     sampler: str
     learned: Mapping[str, str] = field(default_factory=dict)
@@ -123,8 +123,8 @@ class GenerativeModel:
             coder = self.objective if isinstance(self.objective, Autoencoder) else self.autoencoder
             return coder.encode(images, labels)
 
-    def draw(self, latents: Tensor, labels: Tensor | None = None) -> np.ndarray:
-        """Return pictures (N, H, W, C) uint8 of latents (N, latent) and labels (N,)."""
+    def generate(self, latents: Tensor, labels: Tensor | None = None) -> np.ndarray:
+        """Return the pictures (N, H, W, C) uint8 that latents (N, latent) and labels (N,) give."""
 
         def pictures(*part: Tensor) -> Tensor:
             return torch.from_numpy(to_uint8(self.objective.sample(*part)))
@@ -140,7 +140,8 @@ class GenerativeModel:
         Picture i depends on seed + i alone.
         """
         labels = self.labels(n, label)
-        return self.draw(self.latents(n, seed, truncation, labels), labels), None if labels is None else labels.numpy()
+        pictures = self.generate(self.latents(n, seed, truncation, labels), labels)
+        return pictures, None if labels is None else labels.numpy()
 
     def interpolate(
         self, n: int, between: int, seed: int = 0, label: str | None = None, truncation: float | None = None
@@ -151,9 +152,9 @@ class GenerativeModel:
         ends = self.latents(n + 1, seed, truncation, self.labels(n + 1, label))
         if not ends.is_floating_point():
             raise UsageError("--interpolate: there is nothing between two quantised codes")
-        ways = torch.stack([slerp(ends[:-1], ends[1:], place) for place in torch.linspace(0, 1, between)], dim=1)
+        latents = torch.stack([slerp(ends[:-1], ends[1:], place) for place in torch.linspace(0, 1, between)], dim=1)
         labels = self.labels(n, label)
-        pictures = self.draw(ways.flatten(0, 1), None if labels is None else labels.repeat_interleave(between))
+        pictures = self.generate(latents.flatten(0, 1), None if labels is None else labels.repeat_interleave(between))
         return pictures.reshape(n, between, *pictures.shape[1:])
 
 
@@ -186,7 +187,7 @@ def load(folder: str | Path) -> GenerativeModel:
 
 
 def _learned(run: Run) -> dict[str, tuple[Prior, str]]:
-    """Return the prior over the run's codes and its weights' SHA-256 by its name; nothing before it has any."""
+    """Return the prior over the run's codes and its weights' SHA-256, by its name; nothing before it has weights."""
     if not (run.prior / RECIPE).exists():
         return {}
     own = Run.open(run.prior)
@@ -203,9 +204,9 @@ def _learned(run: Run) -> dict[str, tuple[Prior, str]]:
 
 def _in_parts(compute: Callable[..., Tensor], what: str, *columns: Tensor | None) -> Tensor:
     """Return `compute` of columns (N, ...), `AT_ONCE` rows at a time; the last part is padded with zeros."""
-    there = [column for column in columns if column is not None]
-    rows = len(there[0])
-    filled = [torch.cat([column, column.new_zeros(-rows % AT_ONCE, *column.shape[1:])]) for column in there]
+    given = [column for column in columns if column is not None]
+    rows = len(given[0])
+    filled = [torch.cat([column, column.new_zeros(-rows % AT_ONCE, *column.shape[1:])]) for column in given]
     parts = list(zip(*(column.split(AT_ONCE) for column in filled), strict=True))
     with torch.no_grad():
         return torch.cat([compute(*part) for part in track(parts, what, len(parts))])[:rows]

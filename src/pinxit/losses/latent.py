@@ -70,8 +70,8 @@ SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 def mmd(latent: Tensor, prior: Tensor) -> Tensor:
     """Return the unbiased squared maximum mean discrepancy between codes (N, D) and samples of N(0, I), (N, D).
 
-    Tolstikhin et al., 2018, algorithm 2: the kernel is the sum of C / (C + ||x - y||^2), C = 2 D s, over the
-    seven scales s of their code. It lies between about -1 and 14. Raises `UsageError` for a single code.
+    Tolstikhin et al., 2018, algorithm 2: the kernel is the sum of C / (C + ||x - y||^2), C = 2 D s, over the seven
+    scales s of the authors' program. It lies between about -1 and 14. Raises `UsageError` for a single code.
     """
     rows, dimensions = latent.shape
     if rows < 2:

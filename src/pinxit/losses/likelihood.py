@@ -1,4 +1,4 @@
-"""Likelihoods: log p(picture | latent) in nats a picture, summed over pixels and channels, from a decoder's logits.
+"""Likelihoods: log p(picture | latent) in nats per picture, summed over pixels and channels, from a decoder's logits.
 
 The mean of all three is the sigmoid of the logits, so a decoder is a generator whatever its likelihood. A row is a
 function of the picture in [0, 1] and the logits, both (N, C, H, W), and of the logarithm of the noise, one number; it
@@ -23,7 +23,7 @@ LEVELS = 256
 
 @dataclass(frozen=True)
 class Likelihood:
-    """`of_values` is log p of each value, of (image, logits, log_noise); `noisy`: it depends on the noise."""
+    """`of_values(image, logits, log_noise)` is log p of each value; `noisy` says whether it depends on the noise."""
 
     of_values: Callable[[Tensor, Tensor, Tensor], Tensor]
     noisy: bool = True

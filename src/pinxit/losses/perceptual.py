@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pinxit.nets.lite0 import EfficientNetLite0
+from pinxit.nets.meta import without_memory
 from pinxit.nets.pretrained import lite0_weights
 from pinxit.nets.shapes import over_black
-from pinxit.nets.unfilled import without_memory
 
 # The last map of each size among the 17 of EfficientNet-Lite0 (0 is the stem): sides / 2, 4, 8, 16 and 32.
 STAGES = (1, 3, 5, 11, 16)

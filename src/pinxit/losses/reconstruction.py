@@ -15,9 +15,9 @@ ROUND = 1e-3
 """The error, in units of the image range, below which the Charbonnier loss is nearly a parabola."""
 
 RECONSTRUCTION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    # Best is the mean of all possible pictures: highest PSNR. The noisiest pictures count most.
+    # The best answer is the mean of all possible pictures: highest PSNR. The noisiest pictures count most.
     "l2": lambda restored, clean: (restored - clean).square(),
-    # Best is the median (Zhao et al., 2017).
+    # The best answer is their median (Zhao et al., 2017).
     "l1": lambda restored, clean: (restored - clean).abs(),
     # Charbonnier et al., 1994; Lai et al., 2017, eq. 3: l1 with a smooth minimum, shifted to 0.
     "charbonnier": lambda restored, clean: ((restored - clean).square() + ROUND**2).sqrt() - ROUND,

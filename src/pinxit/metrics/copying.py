@@ -1,7 +1,7 @@
-"""Measures of copying: functions of feature matrices (N, D), one row a picture.
+"""Measures of copying: functions of feature matrices (N, D), one row per picture.
 
-Held-out real pictures set the scale: a generated picture counts as near a training picture if it is nearer than they
-are.
+Held-out real pictures set the scale: a generated picture counts as near a training picture if it is nearer than
+held-out ones are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FALSE_FLAGS = 0.01
 """The share of real pictures that the threshold flags."""
 
 FEWEST_HELD_OUT = 200
-"""The threshold is the nearest hundredth of half of them."""
+"""The fewest held-out pictures for a verdict. The threshold is set by half of them: their nearest hundredth."""
 
 CELL_PICTURES, MOST_CELLS, FEWEST_IN_CELL, ROUNDS = 200, 50, 20, 10
 

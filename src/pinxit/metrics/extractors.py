@@ -25,9 +25,9 @@ from pinxit.metrics.features import Extracted
 from pinxit.nets.inception import Inception2015
 from pinxit.nets.lenet import LeNet
 from pinxit.nets.lite0 import EfficientNetLite0
+from pinxit.nets.meta import without_memory
 from pinxit.nets.pretrained import LITE0, converted, read_weights, weights_file
 from pinxit.nets.shapes import over_black
-from pinxit.nets.unfilled import without_memory
 from pinxit.nets.vgg import VGG16
 
 # The `channels` of an extractor, as its protocol states them.

@@ -69,9 +69,9 @@ def estimates(generated: Extracted, reference: Extracted, names: Sequence[str], 
     half width is its root x t of g - 1 degrees. There is no replacement: a bootstrap repeats pictures, which biases a
     Frechet distance so much that the interval misses the value. Values with a group left out are exact.
 
-    Intervals are centred on the value and clipped to the metric's bounds. A share (precision, recall, coverage) of 0
-    or 1 does not change with any group, so its interval is extended to Wilson's for as many independent pictures.
-    Fewer than 4 pictures a side, or 8 for the metrics of 5 neighbours, are a `DataError`.
+    Intervals are centred on the value and clipped to the metric's bounds. A share (precision, recall, coverage) of 0 or
+    1 does not change with any group, so its interval is extended to Wilson's for as many independent pictures. Fewer
+    than 4 pictures per side, or 8 for the metrics of 5 neighbours, are a `DataError`.
     """
     check(generated.features, reference.features, least=4)
     rng = torch.Generator().manual_seed(seed)
@@ -104,7 +104,7 @@ def _remeasured(
 
 
 def mean_estimate(samples: Tensor, seed: int = 0) -> Estimate:
-    """Return the mean of samples (N,), one a picture, with the percentile interval of 2,000 bootstrap means.
+    """Return the mean of samples (N,), one per picture, with the percentile interval of 2,000 bootstrap means.
 
     Fewer than 2 samples, or samples that are not finite, are a `DataError`.
     """

@@ -68,9 +68,9 @@ class Balls:
     """Closed balls around points (M, D) that reach to the k-th nearest other point, and counts of queries in them.
 
     `near` (M, P, k or more) comes from `near_in_parts`. `part` (M,) and `query_part` (N,) are the parts of points and
-    queries. Column 0 counts everything; with `leave_out`, column 1 + j leaves out part j of points and queries. When
-    every block of squared distances is counted, `inside` (M, columns) is the number of queries in each ball, and
-    `around` (N, columns) the number of balls around each query.
+    queries. Column 0 counts everything; with `leave_out`, column 1 + j leaves out part j of points and queries. Once
+    every block of squared distances is counted, `inside` (M, columns) holds the number of queries in each ball.
+    `around` (N, columns) holds the number of balls around each query.
     """
 
     def __init__(self, near: Tensor, k: int, part: Tensor, query_part: Tensor, leave_out: bool) -> None:

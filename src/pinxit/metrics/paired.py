@@ -1,4 +1,4 @@
-"""Metrics of picture pairs: functions of two batches that give one number a picture.
+"""Metrics of picture pairs: functions of two batches that give one number per picture.
 
 Both batches are (N, C, H, W), floating point in [0, 1], C 1 or 3, the reference second; others are a `DataError`. The
 result is (N,) float64, and no picture's value depends on the others.
@@ -33,10 +33,11 @@ _MS_SSIM_SIDE = _WINDOW * 2 ** (len(_SCALE_WEIGHTS) - 1)
 
 @dataclass(frozen=True)
 class PairedMetric:
-    """A number a picture. `definition` is part of the protocol: only scores with equal definitions are comparable.
+    """A function that gives one number per picture.
 
-    A metric that is not a headline measures one aspect only and does not replace the others. Pictures with sides below
-    `smallest_side` are refused. A metric `of_colour` needs colour pictures.
+    `definition` is part of the protocol: only scores with equal definitions are comparable. A metric that is not a
+    headline measures one aspect only and does not replace the others. Pictures with sides below `smallest_side` are
+    refused. A metric `of_colour` needs colour pictures.
     """
 
     measure: Callable[[Tensor, Tensor], Tensor]

@@ -1,11 +1,11 @@
-"""Perceptual metrics of picture pairs: distances of a network's feature maps, one number a picture.
+"""Perceptual metrics of picture pairs: distances of a network's feature maps, one number per picture.
 
 At every pixel of a map, the channels are a vector, normalised to unit length. The distance of two pictures is the
 weighted squared difference of these vectors, averaged over pixels and summed over maps (Zhang et al., 2018, eq. 1).
 
 The functions have the interface of `paired`: (N, C, H, W) in [0, 1], the reference second, to (N,) float64. Pictures
-keep their size, one channel is repeated to three, and each pair is processed alone in float32, so that its value does
-not depend on the others by a single bit.
+keep their size, and one channel is repeated to three. Each pair is processed alone in float32, so its value does not
+depend on other pairs by a single bit.
 """
 
 from __future__ import annotations

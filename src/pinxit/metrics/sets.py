@@ -1,4 +1,4 @@
-"""Set metrics: functions of two feature matrices (N, D) and (M, D), one row a picture.
+"""Set metrics: functions of two feature matrices (N, D) and (M, D), one row per picture.
 
 The generated set comes first, the reference second. The scale of a value depends on the extractor and on N: compare
 only values of the same extractor at the same N. All arithmetic is in float64, in blocks of rows, so that memory does

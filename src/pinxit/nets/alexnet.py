@@ -1,9 +1,9 @@
 """AlexNet made shift-tolerant (Ghildyal and Liu, 2022), whose maps measure the perceptual distance of pictures.
 
-The convolutions of AlexNet (Krizhevsky et al., 2012), but the first has stride 1 instead of 4, and maps are blurred
-before they are subsampled (Zhang, 2019). There are no fully connected layers. Written from the paper; blur and borders
-are those of the weights' package, `stlpips-pytorch`: binomial 1-2-1, with two reflected pixels on each side where
-Zhang's filter needs one.
+It has the convolutions of AlexNet (Krizhevsky et al., 2012), but the first has stride 1 instead of 4, and maps are
+blurred before they are subsampled (Zhang, 2019). There are no fully connected layers. Written from the paper; blur and
+borders are those of the weights' package, `stlpips-pytorch`: binomial 1-2-1, with two reflected pixels on each side
+where Zhang's filter needs one.
 """
 
 from __future__ import annotations

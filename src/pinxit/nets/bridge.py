@@ -1,10 +1,10 @@
 """Holes bridged smoothly from their surroundings, as input of networks that fill holes.
 
-Three steps, from rough to fine. Means of known pixels in cells of 2, 4 and 8 pixels fill the holes (pull and push:
-Gortler et al., 1996, section 4; Kraus, 2009); then a few steps move towards a membrane, whose Laplacian is zero in the
-hole, and a few towards a thin plate, whose bilaplacian is zero (biharmonic inpainting: Damelin and Hoang, 2018). These
-are Richardson steps with Chebyshev step sizes (Golub and Varga, 1961). They are few, so that a pixel depends only on
-those within `REACH`; they remove the roughness that the means left and keep what is smooth.
+There are three stages, from rough to fine. Means of known pixels in cells of 2, 4 and 8 pixels fill the holes (pull and
+push: Gortler et al., 1996, section 4; Kraus, 2009). A few steps then move towards a membrane, whose Laplacian is zero
+in the hole. A few more move towards a thin plate, whose bilaplacian is zero (biharmonic inpainting: Damelin and Hoang,
+2018). These are Richardson steps with Chebyshev step sizes (Golub and Varga, 1961). They are few, so that a pixel
+depends only on those within `REACH`; they remove the roughness that the means left and keep what is smooth.
 
 Differs from the sources: weights of the means are 0 or 1, the coarsest cells grow only `GROWTH` cells into holes, and
 the equations are not solved to convergence. In narrow holes the error equals that of the solved biharmonic equation.

@@ -1,8 +1,8 @@
 """A codebook learned by running averages, and gradients through it (van den Oord et al., 2017; Fifty et al., 2024).
 
 As in van den Oord et al., appendix A.1, a vector is the quotient of a running sum and a running count; both are kept,
-so that averaged weights weight it by its use. Differs from it: unused vectors restart at encoder outputs (as Dhariwal
-et al., 2020, section 3), which also initialises the codebook.
+so that an average of weights counts a vector by its use. Differs from it: unused vectors restart at encoder outputs (as
+Dhariwal et al., 2020, section 3), which also initialises the codebook.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Codebook(nn.Module):
     def follow(self, output: Tensor, uniform: Tensor) -> None:
         """Move each vector towards the mean of the encoder outputs (N, P, D) nearest to it, eqs. 6 to 8.
 
-        Dead ones restart at outputs, in the random order that `uniform` (N, P) gives. Unused, they are dead again after
-        1 / (1 - decay) steps.
+        Dead ones restart at outputs, in the random order that `uniform` (N, P) gives. If they stay unused, they are
+        dead again after 1 / (1 - decay) steps.
         """
         codes, output = self.nearest(output).flatten(), output.float().flatten(0, 1)
         count = codes.bincount(minlength=len(self.counts)).to(output)

@@ -1,4 +1,4 @@
-"""U-Nets from pictures to pictures, for restoration: of residual blocks (Zhang et al., 2021, DRUNet) or NAFNet's.
+"""U-Nets from pictures to pictures, for restoration, built of residual blocks (Zhang et al., 2021, DRUNet) or NAFNet's.
 
 Differs from DRUNet: the picture's 2 x 2 pixels become channels first (Shi et al., 2016; FFDNet), so that no layer works
 at full size; fewer and narrower levels, with biases. Differs from NAFNet (Chen et al., 2022): no channel attention,
@@ -159,8 +159,8 @@ def mirrored(x: Tensor, more: int, axis: int) -> Tensor:
 
 def gate(x: Tensor) -> Tensor:
     """Return the product of the two halves of the channels."""
-    one, other = x.chunk(2, dim=1)
-    return one * other
+    values, weights = x.chunk(2, dim=1)
+    return values * weights
 
 
 def over_channels(norm: nn.LayerNorm, x: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ def keep_variance(module: nn.Module) -> None:
 
 
 class ClassScore(nn.Module):
-    """A discriminator's last layer: one score a picture, plus the inner product with a class embedding if conditional.
+    """A discriminator's last layer: a score per picture, plus the inner product with a class embedding if conditional.
 
     score(h, y) = w.h + b + e_y.h: the projection discriminator (Miyato and Koyama, 2018, eq. 4).
     """

@@ -86,7 +86,7 @@ class InstanceNorm(nn.Module):
         self.wanted = nn.Parameter(torch.tensor([mean, deviation])[:, None].repeat(1, channels))
 
     def forward(self, maps: Tensor, own: Statistics) -> Tensor:
-        """Return maps (N, C, H, W) of the statistics `own` with the learned ones."""
+        """Return maps (N, C, H, W), whose statistics are `own`, with the learned statistics instead."""
         return transferred(maps, own, self.wanted[None, :, :, None, None])
 
 
@@ -120,7 +120,7 @@ class TransformNet(nn.Module):
         return self.paint(image).image
 
     def paint(self, image: Tensor, known: Sequence[Statistics] = ()) -> Painted:
-        """Return the pictures painted, with the `known` statistics of a whole picture if given, else their own."""
+        """Return the pictures painted, with the `known` statistics of a whole picture, or else with their own."""
         found: list[Statistics] = []
 
         def normed(maps: Tensor) -> Tensor:
@@ -214,8 +214,8 @@ class AnyStyle(nn.Module):
     def forward(self, image: Tensor, style: Tensor, strength: float | Tensor = 1.0) -> Tensor:
         """Return pictures (N, 3, H, W), not clipped, in the styles of others (N or 1, 3, h, w), both in [0, 1]."""
         maps = self.encoder(image)
-        own, theirs = ([statistics(part) for part in parts] for parts in (maps, self.encoder(style)))
-        return cropped(self.decoder(maps, own, toward(own, theirs, strength)), image)
+        own, wanted = ([statistics(part) for part in parts] for parts in (maps, self.encoder(style)))
+        return cropped(self.decoder(maps, own, toward(own, wanted, strength)), image)
 
 
 class _Block(nn.Module):

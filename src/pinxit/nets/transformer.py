@@ -1,7 +1,7 @@
 """A transformer over maps of codes: the probability of each code given those before it in raster order.
 
 Esser et al., 2021, section 3.2, after GPT-2 (Radford et al., 2019): decoder only, normalisation before each layer, and
-learned positions; the class, if any, is the first token. Differs from them: attention spans the whole map instead of a
+learned positions. The class, if any, is the first token. Differs from them: attention spans the whole map instead of a
 window, there is no dropout, and the layers are small enough for a laptop.
 """
 
@@ -20,7 +20,7 @@ FIRST_WEIGHT = 0.02
 
 
 class Block(nn.Module):
-    """Causal attention, then two layers per position; both are residual."""
+    """Causal attention, then a two-layer network at each position; both are residual."""
 
     def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
@@ -28,49 +28,50 @@ class Block(nn.Module):
         self.question_key_value, self.attended = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.hidden, self.change = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
         self.heads = width // HEAD
-        self.apply(_small)
-        for last in (self.attended, self.change):  # the sum of all blocks starts as small as one
+        self.apply(_initialise)
+        for last in (self.attended, self.change):  # at first, the sum of all blocks is as small as one block
             nn.init.normal_(last.weight, 0.0, FIRST_WEIGHT / math.sqrt(2 * blocks))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the next state (N, P, width), in which position j depends on positions 0 to j."""
-        question, key, value = self._parts(x)
-        with torch.autocast(x.device.type, enabled=False):  # a processor's bf16 is four times slower here
-            seen = F.scaled_dot_product_attention(question, key, value, is_causal=True)
-        return self._added(x, seen)
+        query, key, value = self._query_key_value(x)
+        with torch.autocast(x.device.type, enabled=False):  # in bf16, attention on a CPU is four times slower
+            values = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return self._with_residuals(x, values)
 
-    def step(self, x: Tensor, memory: Tensor, place: int) -> Tensor:
-        """Return the next state (N, 1, width) of one position, and write its key and value into the memory.
+    def step(self, x: Tensor, cache: Tensor, position: int) -> Tensor:
+        """Return the next state (N, 1, width) of one position, and write its key and value into the cache.
 
-        The memory is (2, N, heads, P, HEAD); it holds those of the positions before.
+        The cache (2, N, heads, P, HEAD) holds the keys and values of earlier positions.
         """
-        question, memory[0, :, :, place : place + 1], memory[1, :, :, place : place + 1] = self._parts(x)
-        key, value = memory[:, :, :, : place + 1]
-        return self._added(x, F.scaled_dot_product_attention(question, key, value))
+        now = slice(position, position + 1)
+        query, cache[0, :, :, now], cache[1, :, :, now] = self._query_key_value(x)
+        key, value = cache[:, :, :, : position + 1]
+        return self._with_residuals(x, F.scaled_dot_product_attention(query, key, value))
 
-    def _parts(self, x: Tensor) -> Tensor:
+    def _query_key_value(self, x: Tensor) -> Tensor:
         parts = self.question_key_value(self.attention_norm(x)).unflatten(2, (3, self.heads, -1))
         return parts.permute(2, 0, 3, 1, 4).float()
 
-    def _added(self, x: Tensor, seen: Tensor) -> Tensor:
-        x = x + self.attended(seen.transpose(1, 2).flatten(2))
+    def _with_residuals(self, x: Tensor, values: Tensor) -> Tensor:
+        x = x + self.attended(values.transpose(1, 2).flatten(2))
         return x + self.change(F.gelu(self.hidden(self.layers_norm(x))))
 
 
 class CodeTransformer(nn.Module):
-    """Maps of P codes (N, P) to logits (N, P, K) of each code, which depend only on the codes before it."""
+    """Maps of P codes (N, P) to logits (N, P, K); those of a code depend only on the codes before it."""
 
-    def __init__(self, codes: int, places: int, width: int, blocks: int, classes: int) -> None:
+    def __init__(self, codes: int, positions: int, width: int, blocks: int, classes: int) -> None:
         super().__init__()
         self.start = nn.Embedding(max(1, classes), width)
-        self.code, self.place = nn.Embedding(codes, width), nn.Embedding(places, width)
+        self.code, self.place = nn.Embedding(codes, width), nn.Embedding(positions, width)
         self.blocks = nn.ModuleList(Block(width, blocks) for _ in range(blocks))
         self.norm, self.logits = nn.LayerNorm(width), nn.Linear(width, codes)
         for part in (self.start, self.code, self.place, self.logits):
-            _small(part)
+            _initialise(part)
 
     def forward(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return the logits in float32, whatever the precision inside."""
+        """Return the logits, in float32 at any autocast precision."""
         before = torch.cat([self._first(len(codes), label), self.code(codes[:, :-1])], dim=1)
         x = before + self.place.weight
         for block in self.blocks:
@@ -78,31 +79,32 @@ class CodeTransformer(nn.Module):
         return self.logits(self.norm(x)).float()
 
     def draw(self, uniform: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return maps of codes (N, P) int64, sampled by the inverse distribution of numbers in [0, 1), (N, P).
+        """Return maps of codes (N, P) int64, sampled from uniform numbers (N, P) in [0, 1).
 
-        Keys and values of earlier positions are cached, so that each position is computed once.
+        Each number is mapped through the inverse distribution of its code. Keys and values of earlier positions are
+        cached, so each position is computed once.
         """
-        rows, places = uniform.shape
+        rows, positions = uniform.shape
         blocks: list[Block] = list(self.blocks)  # type: ignore[arg-type]
-        memories = [uniform.new_zeros(2, rows, block.heads, places, HEAD) for block in blocks]
-        token, drawn = self._first(rows, label), []
-        for place in range(places):
-            x = token + self.place.weight[place]
-            for block, memory in zip(blocks, memories, strict=True):
-                x = block.step(x, memory, place)
+        caches = [uniform.new_zeros(2, rows, block.heads, positions, HEAD) for block in blocks]
+        token, sampled = self._first(rows, label), []
+        for position in range(positions):
+            x = token + self.place.weight[position]
+            for block, cache in zip(blocks, caches, strict=True):
+                x = block.step(x, cache, position)
             edges = self.logits(self.norm(x))[:, 0].double().softmax(1).cumsum(1)
-            code = torch.searchsorted(edges, uniform[:, place : place + 1].double() * edges[:, -1:], right=True)
-            drawn.append(code.clamp(max=edges.shape[1] - 1))
-            token = self.code(drawn[-1])
-        return torch.cat(drawn, dim=1)
+            code = torch.searchsorted(edges, uniform[:, position : position + 1].double() * edges[:, -1:], right=True)
+            sampled.append(code.clamp(max=edges.shape[1] - 1))
+            token = self.code(sampled[-1])
+        return torch.cat(sampled, dim=1)
 
     def _first(self, rows: int, label: Tensor | None) -> Tensor:
-        """Return the token before the first code, (N, 1, width): that of the class, or one shared token."""
+        """Return the token before the first code, (N, 1, width): the token of the class, or one shared token."""
         number = self.start.weight.new_zeros(rows, dtype=torch.int64) if label is None else label
         return self.start(number)[:, None]
 
 
-def _small(module: nn.Module) -> None:
+def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, 0.0, FIRST_WEIGHT)
     if isinstance(module, nn.Linear):

@@ -14,7 +14,7 @@ LEAST_DEVIATION = 1e-3
 class Layers(nn.Module):
     """Hidden layers of `width` units, the first shifted by the class; the last layer reads the input again.
 
-    As the networks of Dai and Wipf, 2019, appendix D.
+    These are the networks of Dai and Wipf, 2019, appendix D.
     """
 
     def __init__(self, inputs: int, outputs: int, width: int, depth: int, classes: int) -> None:

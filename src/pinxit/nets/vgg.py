@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pinxit.errors import DataError
+from pinxit.nets.meta import without_memory
 from pinxit.nets.shapes import Reading
-from pinxit.nets.unfilled import without_memory
 
 WIDTHS = (64, 128, 256, 512, 512)
 """Channels of the convolutions of each block; a pool follows each block."""
@@ -51,7 +51,7 @@ class VGG16(nn.Module):
 
 
 class VGGFeatures(nn.Module):
-    """Pictures (N, 3, H, W) in [0, 1], sides from 16, to the maps `FEATURE_LAYERS`, after ReLU, by one of `DEPTHS`."""
+    """A network of `DEPTHS`: pictures (N, 3, H, W) in [0, 1], sides from 16, to its `FEATURE_LAYERS` after ReLU."""
 
     def __init__(self, name: str) -> None:
         super().__init__()

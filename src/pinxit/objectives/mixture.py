@@ -126,8 +126,8 @@ def fit_classes(codes: Tensor, labels: Tensor, classes: int) -> Mixture:
 def _maximised(codes: Tensor, share: Tensor) -> Mixture:
     """Return the maximum a posteriori mixture for responsibilities `share` (N, K) of the Gaussians for codes (N, D).
 
-    The prior pulls each Gaussian towards that of all codes, with the weight of one code for the mean and of D for the
-    covariance, so that few codes suffice.
+    The prior pulls each Gaussian towards that of all codes, so few codes suffice. It weighs as much as one code for the
+    mean, and as D codes for the covariance.
     """
     dimensions = codes.shape[1]
     count = share.sum(0)

@@ -54,7 +54,7 @@ GAN_NETWORKS: dict[str, Callable[[GANSettings, PictureShape], Pair]] = {
 
 
 class Coders(NamedTuple):
-    """What builds an autoencoder's encoder and decoder of so long a latent, and the discriminator of a VAE-GAN."""
+    """Builders: of encoder and decoder for a latent of some length, and of the discriminator of a VAE-GAN."""
 
     coders: Callable[[VAESettings, PictureShape, int], tuple[Encoder, nn.Module]]
     discriminator: Callable[[VAESettings, PictureShape], nn.Module]

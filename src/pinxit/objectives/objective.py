@@ -27,7 +27,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Player:
-    """A network that moves: on every n-th step its optimiser lowers its loss by its parameters, and no others."""
+    """A network in training: at every n-th step its optimiser changes its own parameters, to lower its loss."""
 
     name: str
     module: nn.Module
@@ -82,7 +82,7 @@ class Objective(ABC):
         """Return pictures (N, C, H, W) in [0, 1] that show a person how well the networks do."""
 
     def start(self, batch: Batch) -> None:  # noqa: B027
-        """Initialise from the first batch, before the first step, such as the units of codes."""
+        """Initialise what depends on data, such as the units of codes, from the first batch."""
 
     def after_step(self, batch: Batch) -> None:  # noqa: B027
         """Apply closed-form updates after an accepted step, such as clipping weights."""

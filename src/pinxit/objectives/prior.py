@@ -1,9 +1,9 @@
 """Priors: distributions of a trained autoencoder's codes, learned to sample new pictures.
 
 The autoencoder is frozen and not saved with the prior. Each step it encodes a batch of its own training pictures, and
-the prior learns these codes. A VAE gives samples of its posteriors, whose mixture over all pictures is what the decoder
-was trained on; a VQ-VAE gives indices of codes. There are three priors, each with its measure in the log: a normalising
-flow (RealNVP), the second stage of a two-stage VAE, and a transformer over maps of codes.
+the prior learns these codes. A VAE gives samples of its posteriors, because their mixture over all pictures is what the
+decoder was trained on. A VQ-VAE gives indices of codes. There are three priors, each with its measure in the log: a
+normalising flow (RealNVP), the second stage of a two-stage VAE, and a transformer over maps of codes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Prior(Objective):
 
     normals: int
     uniforms: int
-    """How many standard normal and uniform numbers make a latent."""
+    """How many normal numbers, and how many uniform ones, make a latent."""
 
     def __init__(self, settings: PriorSettings, autoencoder: Autoencoder, classes: int) -> None:
         self.settings, self.autoencoder = settings, autoencoder

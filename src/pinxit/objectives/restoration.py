@@ -1,15 +1,15 @@
 """Restoration: a network learns to undo a degradation that is applied to clean pictures in every step.
 
-The settings choose the degradation, so denoising, inpainting, enlarging, deblurring and JPEG repair are one class.
-The target is a row of `TARGETS`: the clean picture; or, without clean pictures, another draw of the noise (Noise2Noise,
-Lehtinen et al., 2018), pixels hidden from the network (Noise2Void, Krull et al., 2019), or neighbouring pixels
-(Neighbor2Neighbor, Huang et al., 2021). The mean of all three is the clean picture if the noise has mean zero and is
-independent from pixel to pixel.
+The settings choose the degradation, so denoising, inpainting, enlarging, deblurring and JPEG repair are one class. The
+target is a row of `TARGETS`, usually the clean picture. Three targets need no clean pictures: another draw of the noise
+(Noise2Noise, Lehtinen et al., 2018), pixels hidden from the network (Noise2Void, Krull et al., 2019), or neighbouring
+pixels (Neighbor2Neighbor, Huang et al., 2021). The mean of all three is the clean picture if the noise has mean zero
+and is independent from pixel to pixel.
 
-The network estimates the noise itself (blind, as DnCNN-B) unless its level is given in a plane beside the picture (as
-FFDNet), which training can do for a share of the pictures; a level of 0 means unknown. Holes are given in a plane too,
-1 where the picture is unknown. Only there does the network change the picture: it gets a picture whose holes are
-bridged smoothly (`nets.bridge`) and adds what the bridge lacks.
+The network estimates the noise itself (blind, as DnCNN-B) unless a plane beside the picture gives its level (as in
+FFDNet). Training can give it for a share of the pictures; a level of 0 means unknown. Another plane gives the holes: it
+is 1 where the picture is unknown. The network changes the picture only there. It gets a picture whose holes are bridged
+smoothly (`nets.bridge`) and adds what the bridge lacks.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Restoration(Contest):
         return self.target(self, batch)
 
     def clean(self, batch: Batch) -> Tensor:
-        """Return the batch's pictures, a share `grey` of them as grey ones."""
+        """Return the batch's pictures; a share `grey` of them is made grey."""
         grey = batch.uniform(stream="grey") < self.settings.grey
         return luma(batch.image, BT601).where(grey[:, None, None, None], batch.image)
 
@@ -123,8 +123,8 @@ class Restoration(Contest):
         image = torch.stack([row.image for row in rows]).to(clean.device)
         mask = torch.stack([row.mask for row in rows if row.mask is not None]).to(clean.device) if self.holes else None
         level = clean.new_tensor([row.level or 0.0 for row in rows])
-        given = batch.uniform(stream="told") < self.settings.told
-        return Inputs(image, self.planes(image, mask, level * given), mask)
+        known = batch.uniform(stream="told") < self.settings.told
+        return Inputs(image, self.planes(image, mask, level * known), mask)
 
     def planes(self, image: Tensor, mask: Tensor | None, level: Tensor) -> Tensor | None:
         """Return the planes beside pictures (N, C, H, W): their holes, and the noise's level (N,)."""
@@ -206,11 +206,11 @@ def noisy_target(objective: Restoration, batch: Batch) -> Restored:
 
 
 def blind_spot_target(objective: Restoration, batch: Batch) -> Restored:
-    """Return pictures restored after some pixels were replaced, with these pixels as they were as targets.
+    """Return pictures restored after some pixels were replaced, with the original values of these pixels as targets.
 
-    Krull et al., 2019, section 3.4: hidden pixels are replaced by a random one of the 5 x 5 around, without themselves.
-    Differs from it: one in six is hidden, not one in 64, because a step learns only from these. Replacing pixels by the
-    mean of their surroundings would fail: the network would learn to trust the pixel itself, which in use is noisy.
+    Krull et al., 2019, section 3.4: each hidden pixel is replaced by a random other one of its 5 x 5. Differs from it:
+    one in six is hidden, not one in 64, because a step learns only from these. Replacing pixels by the mean of their
+    surroundings would fail: the network would learn to trust the pixel itself, which in use is noisy.
     """
     inputs = objective.inputs(batch)
     image = inputs.image
@@ -221,8 +221,8 @@ def blind_spot_target(objective: Restoration, batch: Batch) -> Restored:
     reach = WINDOW // 2
     down = torch.arange(high, device=image.device)[:, None] + place // WINDOW - reach
     across = torch.arange(wide, device=image.device) + place % WINDOW - reach
-    there = reflected(down, high) * wide + reflected(across, wide)
-    others = image.flatten(2).gather(2, there.flatten(1)[:, None].expand(-1, image.shape[1], -1)).view_as(image)
+    source = reflected(down, high) * wide + reflected(across, wide)
+    others = image.flatten(2).gather(2, source.flatten(1)[:, None].expand(-1, image.shape[1], -1)).view_as(image)
     return Restored(image, objective.apply(Inputs(image.lerp(others, hidden), inputs.planes, None)), hidden)
 
 

@@ -1,11 +1,15 @@
 """Style transfer in one pass: a network paints pictures in one style, or in any style it is given.
 
 Perceptual losses (Johnson, Alahi and Fei-Fei, 2016): the painting should have the style's Gram matrices and the
-picture's content, both as defined in `losses.style`. Differs from it: the matrices are about the style's means, because
-about zero they encode little but these means, and a network that matches them only recolours; content is compared after
-normalising each channel over the picture (as Huang and Belongie, 2017), so that colours may change; style counts by the
-root of its distance, so that difficult styles do not outweigh the others; and picture and painting are shifted randomly
-before they are compared, so that the strided network does not cause patterns of its own.
+picture's content, both as defined in `losses.style`. Four things differ from the paper:
+
+- The Gram matrices are about the style's means. About zero they encode little but these means, and a network that
+  matches them only recolours.
+- Content is compared after each channel is normalised over the picture (as in Huang and Belongie, 2017). Colours may
+  therefore change.
+- The style term is the root of the distance, so that difficult styles do not outweigh the others.
+- Picture and painting are shifted randomly before they are compared, so that the loss network's strides cause no
+  patterns.
 """
 
 from __future__ import annotations
@@ -22,7 +26,14 @@ from pinxit.data import Batch
 from pinxit.images import load_image, scaled
 from pinxit.images.convert import to_float
 from pinxit.losses.perceptual import lite0_network
-from pinxit.losses.style import Spread, content_distance, loss_network, spread, spread_distance, total_variation
+from pinxit.losses.style import (
+    StyleMoments,
+    content_distance,
+    loss_network,
+    moment_distance,
+    style_moments,
+    total_variation,
+)
 from pinxit.nets.shapes import over_black
 from pinxit.nets.stylizer import StyleDecoder, StyleEncoder, TransformNet, cropped, statistics
 from pinxit.objectives.objective import Loss, Objective
@@ -35,7 +46,7 @@ EXCESS = 10.0
 
 
 class OneStyle(Objective):
-    """A network that paints pictures in the style of `settings.style`; its Gram matrices are in the checkpoint."""
+    """A network that paints pictures in the style of `settings.style`, whose moments are in the checkpoint."""
 
     settings: StyleSettings
     player = "painter"
@@ -43,7 +54,7 @@ class OneStyle(Objective):
 
     def __init__(self, settings: StyleSettings) -> None:
         self.settings = settings
-        self.networks = nn.ModuleDict({"painter": TransformNet(), "style": _Spreads()})
+        self.networks = nn.ModuleDict({"painter": TransformNet(), "style": _StyleBuffers()})
 
     @property
     def painter(self) -> TransformNet:
@@ -51,12 +62,12 @@ class OneStyle(Objective):
         return cast(TransformNet, self.networks["painter"])
 
     def start(self, batch: Batch) -> None:
-        """Keep the Gram matrices of the style's picture, which is not read again."""
+        """Store the moments of the style's picture, which is not read again."""
         if self.settings.style is None:
             raise ValueError("no style is set")
         style = style_picture(self.settings.style, self.settings.style_size).to(batch.image.device)
         layers = loss_network(device=style.device)(style).style
-        cast(_Spreads, self.networks["style"]).keep([spread(maps) for maps in layers])
+        cast(_StyleBuffers, self.networks["style"]).store([style_moments(maps) for maps in layers])
 
     def draw(self, batch: Batch) -> Tensor:
         """Return the batch's pictures painted, (N, 3, H, W), not clipped."""
@@ -64,7 +75,7 @@ class OneStyle(Objective):
 
     def loss(self, batch: Batch, painted: Tensor) -> Loss:
         """Return style and content distances, total variation, and the excess over [0, 1]."""
-        return painting_loss(self.settings, batch, painted, cast(_Spreads, self.networks["style"]).kept())
+        return painting_loss(self.settings, batch, painted, cast(_StyleBuffers, self.networks["style"]).stored())
 
     def preview(self, batch: Batch) -> Tensor:
         """Return pictures, each followed by its painting, as many as fill a square sheet."""
@@ -75,7 +86,7 @@ class OneStyle(Objective):
 
 
 class AnyStyle(Objective):
-    """A decoder that paints each picture in the style of the batch's other picture in its row."""
+    """A decoder that paints each picture in the style of `other` in the same row of the batch."""
 
     settings: StyleSettings
     player = "decoder"
@@ -91,7 +102,7 @@ class AnyStyle(Objective):
         return cast(StyleDecoder, self.networks["decoder"])
 
     def styles(self, batch: Batch) -> Tensor:
-        """Return the styles of a batch, (N, 3, H, W): its other pictures; in a tenth of rows its own."""
+        """Return the styles of a batch, (N, 3, H, W): `other`, but in a tenth of the rows the picture itself."""
         if batch.other is None:
             raise ValueError("the batch has no other pictures, which are the styles")
         others, images = colours(batch.other), colours(batch.image)
@@ -116,7 +127,7 @@ class AnyStyle(Objective):
         """Return style and content distances, total variation, and the excess over [0, 1]."""
         with torch.no_grad():
             layers = loss_network(device=painted.device)(self.styles(batch)).style
-            targets = [spread(maps) for maps in layers]
+            targets = [style_moments(maps) for maps in layers]
         return painting_loss(self.settings, batch, painted, targets)
 
     def preview(self, batch: Batch) -> Tensor:
@@ -128,8 +139,8 @@ class AnyStyle(Objective):
         return in_threes(images, styles, self.painted(images, styles))
 
 
-def painting_loss(settings: StyleSettings, batch: Batch, painted: Tensor, targets: list[Spread]) -> Loss:
-    """Return the loss of a batch's paintings (N, 3, H, W) by the `targets` of their styles, one per layer."""
+def painting_loss(settings: StyleSettings, batch: Batch, painted: Tensor, targets: list[StyleMoments]) -> Loss:
+    """Return the loss of a batch's paintings (N, 3, H, W); `targets` are the moments of their styles, one per layer."""
     network = loss_network(device=painted.device)
     shifts = (batch.uniform(2, stream="shift") * SHIFTS).int().tolist()
     maps = network(shifted(painted, shifts))
@@ -137,7 +148,7 @@ def painting_loss(settings: StyleSettings, batch: Batch, painted: Tensor, target
         content = network(shifted(colours(batch.image), shifts)).content
     return Loss(
         {
-            "style": settings.style_weight * spread_distance(maps.style, targets).mean(),
+            "style": settings.style_weight * moment_distance(maps.style, targets).mean(),
             "content": content_distance(normal(maps.content), normal(content)).mean(),
             "total_variation": settings.total_variation * total_variation(painted).mean(),
             "excess": EXCESS * (painted - painted.clamp(0, 1)).square().mean(),
@@ -146,7 +157,7 @@ def painting_loss(settings: StyleSettings, batch: Batch, painted: Tensor, target
 
 
 def style_picture(path: Path, side: int) -> Tensor:
-    """Return a style's picture, (1, 3, H, W) in [0, 1], resized to a shorter side of `side` pixels."""
+    """Return a style's picture, (1, 3, H, W) in [0, 1], resized so that its shorter side is `side` pixels."""
     pixels = load_image(path)
     share = side / min(pixels.shape[:2])
     return colours(to_float(scaled(pixels, share)[None])).contiguous(memory_format=torch.channels_last)
@@ -165,7 +176,7 @@ def normal(maps: Tensor) -> Tensor:
 
 
 def colours(images: Tensor) -> Tensor:
-    """Return pictures (N, 1, 3 or 4, H, W) with three channels, alpha over black."""
+    """Return pictures (N, 1, 3 or 4, H, W) with three channels; alpha is laid over black."""
     return over_black(images).expand(-1, 3, -1, -1)
 
 
@@ -179,8 +190,8 @@ def style_encoder(device: torch.device) -> StyleEncoder:
     return StyleEncoder(lite0_network(device))
 
 
-class _Spreads(nn.Module):
-    """Means and Gram matrices of one style, two buffers per layer, saved in checkpoints."""
+class _StyleBuffers(nn.Module):
+    """The moments of one style, as two buffers per layer that are saved in checkpoints."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -188,12 +199,12 @@ class _Spreads(nn.Module):
             self.register_buffer(f"mean{level}", torch.zeros(1, channels, 1, 1))
             self.register_buffer(f"gram{level}", torch.zeros(1, channels, channels))
 
-    def keep(self, layers: list[Spread]) -> None:
-        """Keep those of a style."""
-        for buffer, found in zip(self.buffers(), chain(*layers), strict=True):
-            buffer.copy_(found)
+    def store(self, layers: list[StyleMoments]) -> None:
+        """Store the moments of a style, one per layer."""
+        for buffer, value in zip(self.buffers(), chain(*layers), strict=True):
+            buffer.copy_(value)
 
-    def kept(self) -> list[Spread]:
-        """Return them, one per layer."""
+    def stored(self) -> list[StyleMoments]:
+        """Return the stored moments, one per layer."""
         buffers = list(self.buffers())
-        return [Spread(*pair) for pair in zip(buffers[::2], buffers[1::2], strict=True)]
+        return [StyleMoments(*pair) for pair in zip(buffers[::2], buffers[1::2], strict=True)]

@@ -1,11 +1,11 @@
 """Autoencoders: pictures to codes and back, by any likelihood and any penalty on the codes.
 
-One class covers the plain and the regularised autoencoder, the VAE with beta, free bits, total correlation, classes,
-importance-weighted bound and VampPrior, the InfoVAE and the Wasserstein autoencoder. They differ by a row of
-`PENALTIES`, a row of `LIKELIHOODS` and a few weights. Two more terms can join the distortion: a perceptual distance in
-the features of a frozen network (Hou et al., 2017), and the loss of a discriminator, the second player of the VAE-GAN
-(Larsen et al., 2016). Differs from the latter: the distortion is of pixels, not of the discriminator's features; only
-reconstructions are fakes; and the encoder learns from the discriminator too.
+One class covers the plain and the regularised autoencoder, the VAE, the InfoVAE and the Wasserstein autoencoder. The
+VAE can have beta, free bits, total correlation, classes, the importance-weighted bound and the VampPrior. They differ
+by a row of `PENALTIES`, a row of `LIKELIHOODS` and a few weights. Two more terms can join the distortion: a perceptual
+distance in the features of a frozen network (Hou et al., 2017), and the loss of a discriminator, the second player of
+the VAE-GAN (Larsen et al., 2016). Differs from the latter: the distortion is of pixels, not of the discriminator's
+features; only reconstructions are fakes; and the encoder learns from the discriminator too.
 
 A new picture is decoded from a sampled code; the encoder takes no part. The usual sampler is a mixture fitted to the
 codes of training pictures. Whatever the penalty, it follows these codes more closely than N(0, I) does, and pictures

@@ -66,7 +66,7 @@ FINDINGS = {
     ),
 }
 SCORED = ("value", "interval", "better", "headline", "metric", "rows")  # of a score; the rest is its protocol
-LEVEL, SILENT = "rate_level_", 0.01  # a ladder level's reading; below so many nats a picture it is idle
+LEVEL, SILENT = "rate_level_", 0.01  # a ladder level's reading; below this many nats per picture it is idle
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -149,9 +149,9 @@ def draw(title: str, lines: Iterable[tuple[int, Curve]], logarithmic: bool = Fal
             axes.yaxis.set_minor_locator(NullLocator())
             axes.yaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        for colour, (seen, values) in lines:
-            axes.plot(seen, values, color=LINES[colour], alpha=0.3, linewidth=0.8)
-            axes.plot(seen, smooth(values), color=LINES[colour], marker="" if len(seen) > 1 else "o")
+        for colour, (at, values) in lines:
+            axes.plot(at, values, color=LINES[colour], alpha=0.3, linewidth=0.8)
+            axes.plot(at, smooth(values), color=LINES[colour], marker="" if len(at) > 1 else "o")
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = f'<svg role="img" aria-label="{escape(title)}"{file.getvalue().partition("<svg")[2]}'

@@ -144,13 +144,13 @@ class Session:
         self.trainer = build_trainer(run.recipe, pictures.train, models.autoencoder_of(run))
         self.last = run.recipe.training.steps
         self.sheets = sheet_steps(self.last)
-        facts = self._go_on()
+        facts = self._restore()
         self.log = Log(run.folder / LOG, facts["log_bytes"])
         self.seconds: float = facts["seconds"]
         self.saved = time.monotonic()
         self.started = self.saved - self.seconds
 
-    def _go_on(self) -> dict[str, Any]:
+    def _restore(self) -> dict[str, Any]:
         """Load the newest checkpoint into the trainer and return its facts; without one, the facts of the start."""
         found = self.checkpoints.newest()
         if found is None:

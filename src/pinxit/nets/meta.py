@@ -1,4 +1,4 @@
-"""Networks built without memory for their tensors, before checked weights are assigned."""
+"""Networks built on torch's device `meta`, without memory, before checked weights are assigned."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from torch.overrides import TorchFunctionMode
 def without_memory() -> Iterator[None]:
     """Build networks whose tensors have shapes but no values: on the device `meta`, without initial weights.
 
-    For `load_state_dict(..., assign=True)`. Random initialisation there would load torch's compiler, for seconds.
+    Follow with `load_state_dict(..., assign=True)`. On `meta`, random initialisation would load torch's compiler, which
+    takes seconds.
     """
-    with torch.device("meta"), _Undrawn():
+    with torch.device("meta"), _NoInitialisation():
         yield
 
 
-class _Undrawn(TorchFunctionMode):
+class _NoInitialisation(TorchFunctionMode):
     """Skips filling tensors with random numbers."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
