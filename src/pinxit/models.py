@@ -184,7 +184,7 @@ def is_exported(place: Path) -> bool:
 
 @contextmanager
 def runtime_errors() -> Iterator[None]:
-    """Raise what the runtime refuses as pinxit's own error with the same exit code."""
+    """Turn a refusal of the runtime into pinxit's own error with the same exit code."""
     try:
         yield
     except runtime.RefusedError as error:

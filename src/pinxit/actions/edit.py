@@ -101,7 +101,7 @@ class Edit(Action):
         }
 
     def do(self) -> Outcome:
-        """Edit; the value is the manifest, the bytes for stdout, or what the camera's loop counted."""
+        """Edit; the value is the manifest, the bytes for stdout, or the camera's frame counts."""
         if self.camera is not None:
             return self._camera()
         if not self.pictures:

@@ -111,9 +111,9 @@ def patch(picture: np.ndarray, size: tuple[int, int], place: Sequence[float] | n
     `place` in [0, 1)^2 chooses among all positions, from top to bottom and from left to right. A smaller picture is
     first continued by its reflections, edge pixels included.
     """
-    lacking = [(0, max(0, side - length)) for side, length in zip(size, picture.shape, strict=False)]
-    if any(after for _, after in lacking):
-        picture = np.pad(picture, (*lacking, (0, 0)), "symmetric")
+    missing = [(0, max(0, side - length)) for side, length in zip(size, picture.shape, strict=False)]
+    if any(after for _, after in missing):
+        picture = np.pad(picture, (*missing, (0, 0)), "symmetric")
     top, left = _corner(picture.shape, size, place)
     return picture[top : top + size[0], left : left + size[1]]
 

@@ -54,8 +54,8 @@ class Mask(Settings):
         (H, W) of bool or of float in [0, 1]. `UsageError` if its size is another.
         """
         size = picture.pixels.shape[:2]
-        ways = self._masked(mask), self._boxed(size), self._coloured(picture), self._lit(picture)
-        chosen = [way for way in ways if way is not None]
+        selections = self._masked(mask), self._boxed(size), self._coloured(picture), self._lit(picture)
+        chosen = [selection for selection in selections if selection is not None]
         if not chosen:
             if self.invert or self.grow or self.feather:
                 raise UsageError("--invert, --grow and --feather need a mask: --mask, --box, --colour or --brightness")

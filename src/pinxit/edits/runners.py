@@ -61,10 +61,10 @@ class Runner(ABC):
         A colour network gets a grey picture in three equal channels; a grey network gets each colour by itself.
         """
         channels = self.channels or len(image)
-        apart = channels < len(image)
-        rows = image[:, None] if apart else image.expand(channels, -1, -1)[None]
+        by_channel = channels < len(image)
+        rows = image[:, None] if by_channel else image.expand(channels, -1, -1)[None]
         edited = self.rows(rows, inputs).float().clamp(0, 1)
-        if apart:
+        if by_channel:
             return edited[:, 0]
         return edited[0].mean(0, keepdim=True) if len(image) < channels else edited[0]
 

@@ -120,10 +120,10 @@ def audit(generated: Pictures, training: Pictures, held_out: Pictures, extractor
         for pictures in (training, held_out)
     )
     near, far = closeness(made, known), closeness(real, known)
-    apart = far.distance > SAME
-    if not apart.any():
+    distinct_real = far.distance > SAME
+    if not distinct_real.any():
         raise DataError(f"every picture of {held_out.name} is a training picture too, so copies cannot be counted")
-    real, far = real[apart], Closeness(*(column[apart] for column in far))
+    real, far = real[distinct_real], Closeness(*(column[distinct_real] for column in far))
     distinct = made.unique(dim=0)
     judged: dict[str, Any] = dict.fromkeys(("flagged", "false_flags", "threshold", "copying_z"))
     if len(real) >= FEWEST_HELD_OUT:
@@ -139,7 +139,7 @@ def audit(generated: Pictures, training: Pictures, held_out: Pictures, extractor
         authenticity=float(near.authentic.double().mean()),
         authenticity_of_real=float(far.authentic.double().mean()),
         distinct=len(distinct),
-        duplicates=int((~apart).sum()),
+        duplicates=int((~distinct_real).sum()),
         nearest=_nearest(near.row, near.ratio, training),
         protocol={
             "statistic": STATISTIC,

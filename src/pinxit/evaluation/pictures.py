@@ -27,7 +27,7 @@ LOSSY = dict.fromkeys(("jpg", "jpeg", "jpe", "jfif", "mpo"), "yes") | dict.fromk
 class Generated:
     """Pictures in memory, such as samples of a model: `images` (N, H, W, C), uint8, C in {1, 3, 4}.
 
-    `labels` (N,) int64 are indices into `classes`, or None. `sampler` is what a run drew its latents from.
+    `labels` (N,) int64 are indices into `classes`, or None. `sampler` names what a run sampled its latents from.
     `sampler_sha256` identifies that sampler's weights if it was learned.
     """
 

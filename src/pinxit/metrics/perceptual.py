@@ -68,8 +68,8 @@ PERCEPTUAL: dict[str, PairedMetric] = {
 
 def _distance(network: ShiftTolerantAlexNet, image: Tensor, other: Tensor) -> Tensor:
     levels = zip(network(image), network(other), network.heads, strict=True)
-    apart = [((_unit(one) - _unit(two)) ** 2 * weight[:, None, None]).sum(1).mean() for one, two, weight in levels]
-    return torch.stack(apart).double().sum()
+    distances = [((_unit(one) - _unit(two)) ** 2 * weight[:, None, None]).sum(1).mean() for one, two, weight in levels]
+    return torch.stack(distances).double().sum()
 
 
 def _unit(maps: Tensor) -> Tensor:

@@ -86,8 +86,8 @@ class Mixture:
 
     def log_joint(self, latent: Tensor) -> Tensor:
         """Return log(weight_k N(latent; k)), (N, K), of latents (N, D); for triangular factors."""
-        apart = (latent[None] - self.means[:, None]).mT
-        whitened = torch.linalg.solve_triangular(self.factors, apart, upper=False)
+        difference = (latent[None] - self.means[:, None]).mT
+        whitened = torch.linalg.solve_triangular(self.factors, difference, upper=False)
         volume = self.factors.diagonal(dim1=1, dim2=2).log().sum(1)
         constant = self.means.shape[1] / 2 * math.log(2 * math.pi)
         return (self.weights.log() - volume - constant) - whitened.square().sum(1).mT / 2

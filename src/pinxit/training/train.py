@@ -135,7 +135,7 @@ def _report(run: Run) -> None:
 
 
 class Session:
-    """A run in training in this process: its trainer, its log, and what is written when."""
+    """A run in training in this process: its trainer, its log, and the times when files are written."""
 
     def __init__(self, run: Run, pictures: DataSet) -> None:
         self.run, self.pictures = run, pictures
