@@ -165,7 +165,7 @@ def test_a_transformers_probabilities_of_all_maps_add_up_to_one() -> None:
     every = torch.cartesian_prod(*[torch.arange(3)] * 4)
     log_p = network(every).log_softmax(2).gather(2, every[..., None]).sum((1, 2))
     assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-5)
-    drawn = network.draw(torch.rand(20_000, 4, generator=torch.Generator().manual_seed(0)))
+    drawn = network.sample(torch.rand(20_000, 4, generator=torch.Generator().manual_seed(0)))
     numbers = (drawn * torch.tensor([27, 9, 3, 1])).sum(1)
     assert torch.allclose(numbers.bincount(minlength=81) / 20_000, log_p.exp(), atol=0.012)
 
@@ -176,15 +176,15 @@ def test_a_transformer_draws_by_the_inverse_distribution(classes: int) -> None:
     network = transformer(classes)
     uniform = torch.rand(40, 6, generator=torch.Generator().manual_seed(0))
     label = torch.arange(40) % classes if classes else None
-    drawn = network.draw(uniform, label)
+    drawn = network.sample(uniform, label)
     edges = network(drawn, label).softmax(2).cumsum(2)
     below = torch.cat([torch.zeros_like(edges[..., :1]), edges], dim=2).gather(2, drawn[..., None])[..., 0]
     above = edges.gather(2, drawn[..., None])[..., 0]
     assert ((below - 1e-5 <= uniform) & (uniform <= above + 1e-5)).all()
-    assert (network.draw(torch.zeros(1, 6)) == 0).all()
-    assert (network.draw(torch.full((1, 6), 1 - 2**-24)) == 4).all()
+    assert (network.sample(torch.zeros(1, 6)) == 0).all()
+    assert (network.sample(torch.full((1, 6), 1 - 2**-24)) == 4).all()
     network.logits.bias[0] = -math.inf
-    assert (network.draw(torch.zeros(1, 6)) == 1).all()  # never what has no probability
+    assert (network.sample(torch.zeros(1, 6)) == 1).all()  # never what has no probability
 
 
 def test_latents_and_pictures_are_computed_in_parts_of_one_size(

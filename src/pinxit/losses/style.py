@@ -135,9 +135,11 @@ def moment_distance(maps: Sequence[Tensor], targets: Sequence[StyleMoments]) -> 
     """Return the distances, (N,), of maps (N, C, H, W) from the moments of styles, averaged over layers.
 
     A style has means u and covariance A; the maps have means m and covariance C. The Gram matrix of the maps about u is
-    G = C + (m - u)(m - u)^T. It equals A if both moments agree. The distance is the root of |G - A|^2 / (|A|^2 + (f
-    |u|^2)^2), smoothed near 0. The term with f, which is `MEAN_SHARE`, keeps nearly uniform styles from counting more
-    than others.
+    G = C + (m - u)(m - u)^T. It equals A if both moments agree. The distance is smoothed near 0; it is the root of
+
+        |G - A|^2 / (|A|^2 + (f |u|^2)^2)
+
+    The term with f, which is `MEAN_SHARE`, keeps nearly uniform styles from counting more than others.
     """
     distances = []
     for layer, (mean, covariance) in zip(maps, targets, strict=True):

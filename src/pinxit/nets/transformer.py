@@ -78,7 +78,7 @@ class CodeTransformer(nn.Module):
             x = block(x)
         return self.logits(self.norm(x)).float()
 
-    def draw(self, uniform: Tensor, label: Tensor | None = None) -> Tensor:
+    def sample(self, uniform: Tensor, label: Tensor | None = None) -> Tensor:
         """Return maps of codes (N, P) int64, sampled from uniform numbers (N, P) in [0, 1).
 
         Each number is mapped through the inverse distribution of its code. Keys and values of earlier positions are

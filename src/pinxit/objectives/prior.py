@@ -225,7 +225,7 @@ class TransformerPrior(Prior):
 
     def latents(self, normal: Tensor, uniform: Tensor, label: Tensor | None = None) -> Tensor:
         """Return maps of codes (N, P) int64 from uniform numbers (N, P)."""
-        return self.transformer.draw(uniform, label)
+        return self.transformer.sample(uniform, label)
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Raise `UsageError`."""
