@@ -92,7 +92,7 @@ def test_units_are_the_codes_moments_and_their_inverse_the_codes() -> None:
 class Points:
     """Stands for an autoencoder whose codes are drawn from a given mixture."""
 
-    latent, discrete = 2, False
+    latent, codebook_size = 2, 0
     networks = torch.nn.ModuleDict()
 
     def __init__(self, mixture: Mixture) -> None:
