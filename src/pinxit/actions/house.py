@@ -36,8 +36,8 @@ class Export(Action):
     )
     check: tuple[Path, ...] = Field(
         (),
-        description="Pictures to compare on and to calibrate int8 with, beside synthetic ones. Of each, the middle "
-        "512 x 512 pixels are used.",
+        description="Pictures for the comparison and for calibrating int8, in addition to synthetic ones. The middle "
+        "512 x 512 pixels of each are used.",
     )
     overwrite: Overwrite = False
 
