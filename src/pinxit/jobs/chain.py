@@ -110,7 +110,7 @@ class LoadedChain:
         fitting = self.masks.get(place.as_posix()) or self.masks.get(place.with_suffix("").as_posix(), [])
         if len(fitting) != 1:
             count = f"{len(fitting)} masks" if fitting else "no mask"
-            raise DataError(f"{printable(place)}: {self.mask} has {count} masks named {printable(place.stem)}.*")
+            raise DataError(f"{printable(place)}: {self.mask} has {count} named {printable(place.stem)}.*")
         return fitting[0]
 
 
