@@ -20,7 +20,7 @@ EXTRAS = {"deep": "cv2", "export": "onnxscript"}
 class Export(Action):
     """Write a model as an ONNX file, for use without torch.
 
-    The file is compared with PyTorch before it is kept. It maps pixels to pixels, at any size. To run it:
+    The file is compared with PyTorch before it is kept. If it edits pictures, it takes any size. To run it:
     `python -m pinxit.runtime FILE IN -o OUT` without torch, or `pinxit edit restore --model FILE`.
     """
 

@@ -153,10 +153,10 @@ class Outpaint(Inpaint):
     """Extend the picture beyond its edges. The original pixels stay as they are."""
 
     pixels: int = Field(0, ge=0, le=10_000, description="Pixels to add on every side.")
-    left: int | None = Field(None, ge=0, le=10_000, description="Pixels to add on the left instead.")
-    right: int | None = Field(None, ge=0, le=10_000, description="Pixels to add on the right instead.")
-    top: int | None = Field(None, ge=0, le=10_000, description="Pixels to add at the top instead.")
-    bottom: int | None = Field(None, ge=0, le=10_000, description="Pixels to add at the bottom instead.")
+    left: int | None = Field(None, ge=0, le=10_000, description="Pixels to add on the left; --pixels if omitted.")
+    right: int | None = Field(None, ge=0, le=10_000, description="Pixels to add on the right; --pixels if omitted.")
+    top: int | None = Field(None, ge=0, le=10_000, description="Pixels to add at the top; --pixels if omitted.")
+    bottom: int | None = Field(None, ge=0, le=10_000, description="Pixels to add at the bottom; --pixels if omitted.")
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network; `UsageError` if no pixels are to be added."""
@@ -267,7 +267,7 @@ class Texture(Optimised):
     """Make a new texture that looks like the sample but does not copy it."""
 
     scale: int = Field(1, ge=1, le=8, description="How many times wider and higher than the sample.")
-    seamless: bool = Field(True, description="Continue at the opposite edge, so that repeated tiles show no seam.")
+    seamless: bool = Field(True, description="Make opposite edges meet, so that repeated tiles show no seam.")
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network."""
