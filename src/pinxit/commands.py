@@ -30,7 +30,7 @@ JSON = Place(
 
 def build(first: str = "") -> App:
     """Return the application. Only the command `first` is complete; the others only fill the list of commands."""
-    app = application("pinxit", "Train image generators, edit pictures, and judge the results honestly.")
+    app = application("pinxit", "Train image generators, edit pictures, and score the results honestly.")
     for name, summary in GROUPS.items():
         app.command(application(name, summary))
     for name, kind in ACTIONS.items():
@@ -137,7 +137,7 @@ def command(kind: type[Action]) -> Callable[..., None]:
         flat = {asked[name]: value for name, value in given.items()}
         _refuse_misspelt(kind, flat)
         if as_json and any(PIPE in _words(value) for one, value in flat.items() if one.pipe):
-            raise UsageError("--json: not together with -, one picture through a pipe")
+            raise UsageError("--json cannot be combined with - (one picture through a pipe)")
         outcome = parsed(kind, flat).do()
         _print(outcome, as_json)
         outcome.check()
@@ -192,7 +192,7 @@ def _refuse_misspelt(kind: type[Action], flat: Mapping[Argument, Any]) -> None:
         return
     flags = [flag for one in fields(kind) if not one.word for flag in one.flags]
     chained = any(one.word for one in fields(kind) if not one.pipe)
-    hint = "; in a chain, an edit's settings stand in brackets behind its name" if chained else ""
+    hint = "; in a chain, write an edit's settings in brackets after its name" if chained else ""
     raise UsageError(f"unknown option {wrong[0]}{hint or did_you_mean(wrong[0], [*flags, '--json'])}")
 
 

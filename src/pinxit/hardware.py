@@ -73,7 +73,9 @@ def _device(name: str) -> tuple[torch.device, str]:
     device = torch.device(name)
     available = {"cpu": True, "cuda": cuda and (device.index or 0) < torch.cuda.device_count(), "mps": mps}[device.type]
     if not available:
-        raise UsageError(f"--device {name}: this machine has none that torch can use; --device auto takes what it has")
+        raise UsageError(
+            f"--device {name}: torch finds no such device on this machine; --device auto uses what is there"
+        )
     return device, f"{name} as asked"
 
 

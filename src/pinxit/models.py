@@ -150,11 +150,11 @@ def find(place: str | Path) -> Path:
     if name in SHIPPED and not path.exists():
         return shipped(name)
     if (path / RECIPE).is_file() and not (path / WEIGHTS).exists():
-        raise DataError(f"{place} has no weights yet; `pinxit resume {place}` goes on with its training")
+        raise DataError(f"{place} has no weights yet; `pinxit resume {place}` continues its training")
     path = path / WEIGHTS if path.is_dir() else path
     if not path.is_file():
         raise DataError(
-            f"{place}: no weights are there; a run's folder, a safetensors file or a network that ships would do"
+            f"{place}: no weights found; give a run's folder, a safetensors file or the name of a shipped network"
             + did_you_mean(name, SHIPPED)
         )
     return path

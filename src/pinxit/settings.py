@@ -107,7 +107,7 @@ def parse_chain(text: str, table: Mapping[str, type[S]], what: str) -> tuple[S, 
     """
     steps = _listed(text, what) if text.lstrip().startswith("[") else _written(text, what)
     if not steps:
-        raise UsageError(f"no {what} is asked for; known: {', '.join(table)}")
+        raise UsageError(f"no {what} is given; known: {', '.join(table)}")
     return tuple(_step(name, values, table, what) for name, values in steps)
 
 
@@ -147,9 +147,7 @@ def _written(text: str, what: str) -> list[tuple[str, dict[str, Any]]]:
         found = _STEP.match(text, position)
         if not found:
             rest = text[position:].strip() or text.strip()
-            raise UsageError(
-                f"cannot read {_short(rest)} as {what}; what works: name(key=value, key=low..high) | name(...)"
-            )
+            raise UsageError(f"cannot read {_short(rest)} as {what}; write name(key=value, key=low..high) | name(...)")
         pairs = re.findall(_PAIR, found["pairs"] or "")
         steps.append((found["name"], _once([(key, _value(value)) for key, value in pairs])))
         position, end = found.end(), found["end"]

@@ -188,5 +188,5 @@ def test_a_polite_stop_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
         os.kill(process.pid, number)
         _, errors = process.communicate()
         assert process.returncode == 128 + number
-        assert f"`pinxit resume {run.folder}` goes on" in errors
+        assert f"`pinxit resume {run.folder}` continues it" in errors
         assert "damaged" not in errors

@@ -228,7 +228,7 @@ def test_what_is_done_stays_and_what_is_half_is_made_again(tmp_path: Path, capsy
         (["film.gif", "-o", "x.jpg"], 2, "x.jpg: .jpg holds no animation; .gif, .png and .webp do"),
         (["film.gif", "-o", "x.png", "--format", "webp"], 2, "--format webp"),
         (["film.gif", "still.png", "-o", "out", "--format", "jpeg"], 7, "film.jpg: .jpg holds no animation"),
-        (["film.gif", "-o", "x.gif", "--map"], 2, "--map draws no map of an animation"),
+        (["film.gif", "-o", "x.gif", "--map"], 2, "--map does not work with animations"),
         (["film.gif", "-o", "x.gif", "--steady", "1"], 2, "--steady: should be less than 1"),
         (["still.png", "-o", "x.gif"], 2, "cannot save pictures as .gif"),
         (["film.gif", "still.png", "-o", "out", "--frames", "--steady", "0.5"], 7, "an animation cannot be a frame"),
@@ -273,7 +273,7 @@ def test_an_animation_of_one_frame_is_a_picture(tmp_path: Path) -> None:
 
 def test_frames_of_other_depths_and_sizes_are_refused() -> None:
     deep = [np.full((4, 4, 1), value, np.uint16) for value in (9, 999)]
-    with pytest.raises(DataError, match="an animation of 16 bits"):
+    with pytest.raises(DataError, match="a 16-bit animation"):
         read_animation(io.BytesIO(encoded("PNG", deep)))
 
 

@@ -111,8 +111,8 @@ def test_the_canonical_form_names_every_setting() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no step is asked for; known: spread, words-2, nothing"),
-        ("[]", "no step is asked for; known: spread, words-2, nothing"),
+        ("", "no step is given; known: spread, words-2, nothing"),
+        ("[]", "no step is given; known: spread, words-2, nothing"),
         ("spred", "unknown step 'spred'; did you mean 'spread'?"),
         ("xyz", "unknown step 'xyz'; known: spread, words-2, nothing"),
         ("spread(sigm=1)", "spread: unknown setting 'sigm'; did you mean 'sigma'?"),
@@ -127,10 +127,10 @@ def test_the_canonical_form_names_every_setting() -> None:
         ('[{"name": "spread", "sigma": 1, "sigma": 1}]', "'sigma' is given twice"),
         ("words-2(word=[1,])", "'[1,]' is not JSON"),
         ('words-2(word="\\q")', "'\"\\\\q\"' is not JSON"),
-        ("spread |", "cannot read 'spread |' as step; what works: name(key=value, key=low..high) | name(...)"),
+        ("spread |", "cannot read 'spread |' as step; write name(key=value, key=low..high) | name(...)"),
         (
             "nothing | spread(sigma)",
-            "cannot read 'spread(sigma)' as step; what works: name(key=value, key=low..high) | name(...)",
+            "cannot read 'spread(sigma)' as step; write name(key=value, key=low..high) | name(...)",
         ),
         ('[{"nam": "spread"}]', 'each step of a JSON list is written {"name": ..., "key": value}'),
         ("[", "the list of steps is not JSON: Expecting value: line 1 column 2 (char 1)"),

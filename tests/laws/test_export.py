@@ -261,7 +261,7 @@ def test_any_style_is_painted_without_torch_as_with_it(files, tmp_path: Path, mo
     assert alone(file, photo, "--style", style, "--strength", 0, "-o", out, "-y").returncode == 0
     np.testing.assert_array_equal(np.asarray(Image.open(out)), PHOTO)
     assert alone(file, photo, "-o", tmp_path / "none.png").returncode == 2
-    with pytest.raises(UsageError, match="in which style"):
+    with pytest.raises(UsageError, match="no style is given"):
         Stylize(model=file).bind()
     with pytest.raises(UsageError, match="one style"):
         Stylize(model=file, style=(photo, style)).bind()

@@ -117,8 +117,8 @@ def test_what_cannot_be_shown_is_one_line(
         assert errors.count("\n") == 1
         return errors
 
-    assert "7: no camera of this number" in told(3, "--camera", "7")
-    assert "IN and --out: not together with --camera" in told(2, "a.png", "-o", "b.png", "--camera", "0")
+    assert "7: not the number of a camera" in told(3, "--camera", "7")
+    assert "IN and --out: cannot be combined with --camera" in told(2, "a.png", "-o", "b.png", "--camera", "0")
 
     def headless(*arguments: object) -> None:
         raise RuntimeError("The function is not implemented")

@@ -163,7 +163,7 @@ def test_codes_and_pictures_go_both_ways(runs: dict[str, Path]) -> None:
 def test_an_unfitted_or_damaged_sampler_is_one_line(
     runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UsageError, match="--sampler gmm: not fitted in this run"):
+    with pytest.raises(UsageError, match="--sampler gmm: this run does not have it"):
         load(runs["dense"]).using("gmm")
     with pytest.raises(UsageError, match="did you mean 'gmm'"):
         load(runs["vae"]).using("gmn")

@@ -54,7 +54,7 @@ def test_what_does_not_fit_starts_anew_and_is_counted(learn, capsys: pytest.Capt
     save_file({"x": torch.zeros(1)}, first.folder / "x.safetensors")
     with pytest.raises(DataError, match="none of 1 tensors"):
         learn("none", start=first.folder / "x.safetensors")
-    with pytest.raises(DataError, match="no weights are there"):
+    with pytest.raises(DataError, match="no weights found"):
         learn("gone", start=first.folder / "gone")
     assert not (first.folder.parent / "gone").exists()
 

@@ -265,7 +265,7 @@ def test_codes_are_where_their_pixels_are() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "size", "line"),
-    [({"halvings": 3}, 16, "16 pixels allow 2 at most"), ({}, 300, "16 to 256")],
+    [({"halvings": 3}, 16, "16 pixels allow at most 2"), ({}, 300, "16 to 256")],
 )
 def test_an_impossible_map_is_refused(settings: dict[str, object], size: int, line: str) -> None:
     with pytest.raises(UsageError, match=line):

@@ -74,7 +74,7 @@ def test_a_sampler_is_asked_for_by_name_and_told(
     words = ["sample", str(runs["vae"]), "-n", "6", "-o"]
     for sampler in ("gmm", "prior", "class-gaussian"):
         assert run([*words, str(tmp_path / f"{sampler}.npz"), "--sampler", sampler]) == 0
-        assert f"latents drawn from the sampler '{sampler}' of prior" in capsys.readouterr().err
+        assert f"latents sampled with '{sampler}', one of prior" in capsys.readouterr().err
     assert run([*words, str(tmp_path / "usual.npz")]) == 0
     assert (tmp_path / "usual.npz").read_bytes() == (tmp_path / "gmm.npz").read_bytes()
     assert "labels" not in np.load(tmp_path / "gmm.npz")
@@ -160,7 +160,7 @@ def test_what_cannot_be_coded_is_one_line(
     assert run(["reconstruct", str(runs["vae"]), "no-such-folder", "-o", str(tmp_path / "x.png")]) == 3
     colour = str(photos(3, size=(16, 16)))
     assert run(["reconstruct", str(runs["vae"]), colour, "-o", str(tmp_path / "x.png")]) == 3
-    assert "has 3 channels and the model 1" in capsys.readouterr().err
+    assert "has 3 channels, but the model needs 1" in capsys.readouterr().err
     with pytest.raises(DataError, match="each picture's class"):
         coding.model_pictures(load(runs["cvae"]), str(photos(3, mode="L", size=(16, 16), name="grey")))
 

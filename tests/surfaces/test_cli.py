@@ -227,7 +227,7 @@ def test_changed_pictures_are_refused(
     shutil.rmtree(tmp_path / "cache")
     next(iter(sorted(folder.rglob("*.png")))).unlink()
     assert run(["resume", str(tmp_path / "run")]) == 3
-    assert "no longer what the run was trained on" in capsys.readouterr().err
+    assert "no longer holds the pictures that the run was trained on" in capsys.readouterr().err
 
 
 def test_doctor_tells_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,7 +88,7 @@ def test_what_has_no_counterpart_is_named(folders: tuple[Path, Path]) -> None:
 
 def test_nothing_in_common_is_one_line(folders: tuple[Path, Path], photos: Callable[..., Path]) -> None:
     others = photos(3, size=(9, 9), name="others")
-    with pytest.raises(DataError, match="no pair of pictures of one name and size"):
+    with pytest.raises(DataError, match="no pair of pictures with the same name and size"):
         evaluate_pairs(str(others), str(folders[1]))
 
 
@@ -97,7 +97,9 @@ def test_one_pair_is_one_line_before_the_work(
 ) -> None:
     alone = photos(1, size=(40, 36), name="alone")
     monkeypatch.setattr(pairs, "_batches", None)
-    with pytest.raises(DataError, match="have 1 pair of pictures of one name and size; an interval needs 2"):
+    with pytest.raises(
+        DataError, match="have 1 pair of pictures with the same name and size; an interval needs at least 2"
+    ):
         evaluate_pairs(str(alone), str(folders[1]))
 
 
@@ -199,7 +201,7 @@ def test_the_largest_border_that_leaves_something_is_taken(folders: tuple[Path, 
 
 def test_two_pictures_of_one_stem_are_refused(folders: tuple[Path, Path]) -> None:
     Image.new("RGB", (40, 36)).save(folders[0] / "000.png")
-    with pytest.raises(DataError, match="have one stem"):
+    with pytest.raises(DataError, match="have the same stem"):
         evaluate_pairs(*map(str, folders))
 
 

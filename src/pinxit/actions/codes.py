@@ -28,7 +28,7 @@ MaybeOut = Annotated[Path | None, OUT]
 class Sample(Action):
     """Sample new pictures from a run.
 
-    Picture i depends on seed + i alone, so it is the same however many are sampled.
+    Picture i depends on seed + i alone, so it is the same however many you sample.
     """
 
     run: AnyRun
@@ -39,21 +39,26 @@ class Sample(Action):
         "files; by default the sheet sample.png in the run.",
     )
     seed: int = Field(0, ge=0, description="Seed of the first picture.")
-    label: str | None = Field(None, description="Class to sample, in a conditional run; by default all in turn.")
+    label: str | None = Field(
+        None, description="Class to sample, if the run is conditional; by default all classes in turn."
+    )
     truncation: float | None = Field(
         None,
         gt=0,
-        description="Standard deviations at which the latents' normal distribution is cut off. Smaller gives likelier "
-        "and less diverse pictures.",
+        description="Standard deviations at which the latents' normal distribution is cut off. Smaller gives more "
+        "typical and less diverse pictures.",
     )
     sampler: str | None = Field(
         None,
         description="Distribution of the latents. Every generator has 'prior'. An autoencoder also has 'gmm' (a "
         "mixture fitted to its codes), 'class-gaussian' (one for each class), and 'flow', 'two-stage' or "
-        "'transformer' after `pinxit train prior`. By default the model's own choice.",
+        "'transformer' after `pinxit train prior`. If omitted, the model's default.",
     )
     interpolate: int | None = Field(
-        None, ge=2, description="Pictures in a row that leads from one latent to the next; -n counts the rows."
+        None,
+        ge=2,
+        description="Pictures per row, where each row leads from one latent to the next; -n is then the number of "
+        "rows.",
     )
     tileable: bool = Field(
         False,
@@ -71,7 +76,7 @@ class Sample(Action):
         if self.tileable:
             model = model.tiling()
         if len(model.samplers) > 1:
-            say(f"latents drawn from the sampler {model.sampler!r} of {', '.join(model.samplers)}")
+            say(f"latents sampled with {model.sampler!r}, one of {', '.join(model.samplers)}")
         out, repeats = self.out or self.run / "sample.png", 3 if self.tileable else 1
         if self.interpolate:
             rows = model.interpolate(self.n, self.interpolate, self.seed, self.label, self.truncation)
@@ -118,7 +123,7 @@ class Traverse(Action):
     )
     out: MaybeOut = Field(None, description=f"{SHEET}; by default traverse.png in the run.")
     seed: int = Field(0, ge=0, description="Seed of the picture.")
-    label: str | None = Field(None, description="Class to sample, in a conditional run.")
+    label: str | None = Field(None, description="Class to sample, if the run is conditional.")
 
     def do(self) -> Outcome:
         """Save the sheet; the value is its pictures, (rows * columns, H, W, C) uint8."""
@@ -181,9 +186,9 @@ class Map(Action):
 
 
 class Codes(Action):
-    """Measure how much each dimension of a model's codes says about pictures.
+    """Measure how much information each dimension of a model's codes holds.
 
-    For each dimension: its KL divergence in nats and its variance, the most informative first.
+    Prints the KL divergence in nats and the variance of each dimension, the most informative first.
     """
 
     run: VAERun
@@ -200,12 +205,13 @@ class Codes(Action):
 
 
 class Anomaly(Action):
-    """Score how unlike a model's training pictures others are, and show where."""
+    """Score how much pictures differ from a model's training pictures, and show where."""
 
     run: VAERun
     pictures: Pictures
     out: Out = Field(
-        description="Folder for anomaly.json, which holds each picture's score (-ELBO in nats, larger is stranger) and "
+        description="Folder for anomaly.json, which holds each picture's score (-ELBO in nats, larger is more "
+        "anomalous) and "
         "its mean squared error. A sheet per picture shows it, its reconstruction, and a heat map of the error."
     )
 
@@ -258,7 +264,7 @@ class Compress(Action):
 
 
 class Decompress(Action):
-    """Restore the pictures in a file of `pinxit compress`."""
+    """Decompress the pictures in a file of `pinxit compress`."""
 
     run: Annotated[Path, RUN] = Field(description="Folder of the run that compressed them.")
     file: Annotated[Path, Word("FILE")] = Field(description="File that `pinxit compress` wrote (.pxc).")

@@ -71,7 +71,7 @@ class DataImport(Action):
 
 
 class DataPack(Action):
-    """Decode a set once into the cache, so that training starts at once."""
+    """Decode a set once into the cache, so that training starts without delay."""
 
     source: Source
 

@@ -42,8 +42,8 @@ Chain = Annotated[tuple[Any, ...], BeforeValidator(_parsed), PlainSerializer(_do
 class Edit(Action):
     """Repair or enhance pictures: files, folders, or one from stdin.
 
-    Originals are never changed, and a result is written whole or not at all. A name from the list of commands takes its
-    settings as flags: pinxit edit NAME --help. Anything else is a chain of edits, such as "denoise | upscale(scale=2)".
+    Originals are never changed, and a result is written whole or not at all. EDIT is a command from the list, with its
+    settings as flags (pinxit edit NAME --help), or a chain of edits, such as "denoise | upscale(scale=2)".
     """
 
     edit: Any = Field(None, title="The edit")
@@ -51,25 +51,26 @@ class Edit(Action):
         (), description="Pictures: files, folders, patterns in quotes such as 'photos/*.jpg', or - for one from stdin."
     )
     out: Annotated[str | None, Flag("-o", "--out", pipe=True)] = Field(
-        None, description="Where results go: a file for one picture, a folder for several, - for stdout."
+        None, description="Where to write results: a file for one picture, a folder for several, - for stdout."
     )
     recursive: Annotated[bool, Flag("-r", "--recursive")] = Field(
-        False, description="Take pictures from folders inside folders too."
+        False, description="Include the pictures in sub-folders."
     )
     overwrite: Overwrite = False
     mask: Path | None = Field(
-        None, description="Mask: a picture, white where to change; or a folder of masks named like the pictures."
+        None, description="Mask: a picture, white where the edit applies; or a folder of masks named like the pictures."
     )
     proof: bool = Field(
         False,
-        description="Write a page instead that shows one picture at several strengths, with the command under each: "
-        "-o P.html.",
+        description="Write a page (-o PROOF.html) that shows one picture at several strengths, with the command under "
+        "each.",
     )
     camera: str | None = Field(
-        None, description="Edit a camera's picture in a window: its number, 0 for the first, or a film file."
+        None,
+        description="Show a camera's edited picture in a window: the camera's number (0 is the first), or a film file.",
     )
     camera_side: int = Field(
-        320, ge=1, description="Longest side of the camera's frames in pixels; larger ones are shrunk first."
+        320, ge=1, description="Longest side of the camera's frames in pixels; larger frames are reduced first."
     )
     area: Any = Field(None, title="Where to change")
     settings: Any = Field(None, title="How")
@@ -127,7 +128,7 @@ class Edit(Action):
 
     def _camera(self) -> Outcome:
         files = {"IN": self.pictures, "--out": self.out, "--proof": self.proof, "--map": self.settings.map}
-        refuse(files, "{}: not together with --camera, which keeps nothing")
+        refuse(files, "{}: cannot be combined with --camera, which saves nothing")
         from pinxit.jobs.live import edit_camera
 
         shown = edit_camera(
@@ -150,17 +151,17 @@ class Edit(Action):
     def _piped(self) -> Outcome:
         """Edit one picture that comes from stdin, or goes to stdout, or both."""
         if len(self.pictures) > 1:
-            raise UsageError("- is one picture, and goes alone")
+            raise UsageError("- stands for one picture; give no other picture with it")
         out = None if self.out in (None, PIPE) else _path(str(self.out))
         how = self.settings
         refuse(
             {"--sidecar": how.sidecar, "--map": how.map, "--skip-existing": how.skip_existing, "--frames": how.frames},
-            "{}: not together with -, one picture through a pipe",
+            "{}: cannot be combined with - (one picture through a pipe)",
         )
         if out:
             refuse_to_replace(out, self.overwrite)
         elif sys.stdout.isatty():
-            raise UsageError("stdout is a terminal, and the result a picture; add > FILE or -o FILE")
+            raise UsageError("the result is a picture, but stdout is a terminal; add > FILE or -o FILE")
         from pinxit.files import write_whole
         from pinxit.jobs.batch import edit_bytes
 
@@ -176,15 +177,15 @@ class Edit(Action):
 class Redo(Action):
     """Make a result of `pinxit edit` again, or apply the same edits to another picture.
 
-    The recipe is in the result, or beside it as OUT.json. From the same files it gives the same bytes.
+    pinxit reads the recipe from the result, or from OUT.json beside it. The same files give the same bytes.
     """
 
-    result: Annotated[Path, Word("OUT")] = Field(description="Result of an edit.")
+    result: Annotated[Path, Word("OUT")] = Field(description="File that `pinxit edit` wrote.")
     on: Path | None = Field(
-        None, description="The picture it was made from, if that lies elsewhere; or another picture."
+        None, description="The original picture, if it is in another folder; or another picture to edit."
     )
     out: Annotated[Path | None, OUT] = Field(
-        None, description="New result; by default OUT-2, or the name of --on, in the folder of OUT."
+        None, description="File to write; by default OUT-2, or the name of --on, in the folder of OUT."
     )
     device: str | None = Field(
         None, description="Where to compute: auto, cpu, cuda, cuda:N or mps; by default as the recipe says."
@@ -214,6 +215,6 @@ def _content(source: str) -> bytes:
 def _path(word: str) -> Path:
     if word.startswith("-") or not word:
         raise UsageError(
-            f"-o {word}: name a file or a folder" + (f", ./{word} for a file of this name" if word else "")
+            f"-o {word}: name a file or a folder" + (f"; for a file of this name, write ./{word}" if word else "")
         )
     return Path(word)

@@ -19,15 +19,15 @@ SHEET = ".audit.png"
 
 
 class Evaluate(Action):
-    """Judge pictures against real ones: scores with interval, protocol and anchor rows.
+    """Score pictures against real ones, with intervals, protocol and anchor rows.
 
     Prints a table and writes a certificate, a JSON file that `pinxit compare` reads. Three anchor rows stand beside
     each score: the floor (real pictures against real ones), the reference with noise of 25 grey levels, and the
-    reference after a 3x3 box blur. Scores of different extractors, N or references cannot be compared.
+    reference after a 3x3 box blur. Scores with different extractors, N or references cannot be compared.
     """
 
     generated: Annotated[str, Word("GENERATED")] = Field(
-        description="Pictures to judge: a run, a folder, a zip, an npz, IDX files or a named set. A run draws new "
+        description="Pictures to score: a run, a folder, a zip, an npz, IDX files or a named set. A run samples new "
         "pictures and adds the scores to its report."
     )
     reference: Annotated[str | None, Word("REFERENCE")] = Field(
@@ -37,7 +37,8 @@ class Evaluate(Action):
     )
     extractors: Annotated[tuple[str, ...], Flag("--extractor")] = Field(
         (),
-        description="Network that gives the features to compare: digits-v1 or digits-v2 for MNIST, lite0 for any "
+        description="Extractor, the network that gives the features to compare: digits-v1 or digits-v2 for MNIST, "
+        "lite0 for any "
         "pictures, inception-2015 or vgg16 from a file of yours. May be given several times; by default digits-v1 for "
         "MNIST and lite0 for all others.",
     )
@@ -53,15 +54,17 @@ class Evaluate(Action):
         0, ge=0, lt=2**31, description="Seed of every random choice: of pictures, of noise and of intervals."
     )
     sampler: str = Field(
-        "", description="Sampler of an autoencoder's latents; by default its own choice. The certificate names it."
+        "",
+        description="Sampler of an autoencoder's latents; if omitted, the model's default. The certificate names it.",
     )
     audit: bool = Field(
         False,
-        description="Also test whether training pictures were copied, and draw the twenty nearest pairs. The reference "
-        "must be held out from the training, and the model trained on the other part of its set.",
+        description="Also test whether training pictures were copied, and draw the twenty nearest pairs. The "
+        "reference must be held out from the training, and the model must have been trained on the other part of the "
+        "same set.",
     )
     audit_sheet: Path | None = Field(
-        None, description="Sheet of the nearest pairs, which implies --audit; by default beside the certificate."
+        None, description="File for the sheet of the nearest pairs; implies --audit. By default beside the certificate."
     )
     with_utility: Annotated[bool, Flag("--utility")] = Field(
         False,
@@ -164,11 +167,11 @@ class Evaluate(Action):
 class Compare(Action):
     """Compare two certificates, if their protocols are equal.
 
-    If the protocols differ, it says in what and exits with code 3.
+    If the protocols differ, it lists the differences and exits with code 3.
     """
 
-    one: Annotated[Path, Word("ONE")] = Field(description="JSON file that `pinxit evaluate` wrote.")
-    other: Annotated[Path, Word("OTHER")] = Field(description="Another such file.")
+    one: Annotated[Path, Word("ONE")] = Field(description="Certificate: a JSON file that `pinxit evaluate` wrote.")
+    other: Annotated[Path, Word("OTHER")] = Field(description="Another certificate.")
 
     def do(self) -> Outcome:
         """Compare; the value is a list of `Comparison`."""

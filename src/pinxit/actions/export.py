@@ -16,7 +16,7 @@ from pinxit.progress import say
 class Export(Action):
     """Write a model as an ONNX file, for use without torch.
 
-    The file is compared with PyTorch before it is kept. It maps pixels to pixels, at any size. To run it:
+    The file is compared with PyTorch before it is kept. If it edits pictures, it takes any size. To run it:
     `python -m pinxit.runtime FILE IN -o OUT` without torch, or `pinxit edit restore --model FILE`.
     """
 
@@ -32,8 +32,8 @@ class Export(Action):
     )
     check: tuple[Path, ...] = Field(
         (),
-        description="Pictures to compare on and to calibrate int8 with, beside synthetic ones. Of each, the middle "
-        "512 x 512 pixels are used.",
+        description="Pictures for the comparison and for calibrating int8, in addition to synthetic ones. The middle "
+        "512 x 512 pixels of each are used.",
     )
     overwrite: Overwrite = False
 

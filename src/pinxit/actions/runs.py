@@ -54,7 +54,7 @@ class Train(Action):
     data: Any = Field(None, title="The pictures")
     training: Training = TrainingSettings()
     start: Annotated[Path | None, Flag("--from")] = Field(
-        None, description="Weights to begin with: the folder of a run, or a safetensors file."
+        None, description="Weights to start from: the folder of a run, or a safetensors file."
     )
 
     def do(self) -> Outcome:
@@ -114,10 +114,10 @@ class Resume(Action):
 
 
 class Demo(Action):
-    """Train a GAN on handwritten digits in a few minutes and judge it: the main job, end to end.
+    """Train a GAN on handwritten digits in a few minutes and score it.
 
-    Samples digits that no one wrote and scores them beside real ones. Run again, it continues an unfinished run and
-    judges a finished one again.
+    Samples new digits and scores them against real ones. If you run it again, it continues an unfinished run, or scores
+    a finished one again.
     """
 
     out: Path = Field(Path("runs/demo"), description="Folder of the run.")
@@ -147,7 +147,7 @@ class Demo(Action):
         from pinxit.training.train import resume, train
 
         if (self.out / RECIPE).exists():
-            say(f"{self.out} exists; continuing it as it was asked then (another --out starts a new run)")
+            say(f"{self.out} exists; continuing it with its own settings (another --out starts a new run)")
             return resume(self.out)
         settings, golden = GOLDEN["digits"]
         asked = self.model_dump(include={"minutes", "steps"}, exclude_none=True)

@@ -81,7 +81,7 @@ def from_pickle(content: bytes) -> Source:
             "test": (_pixels(test[0]), test[1]),
         }
     except (pickle.UnpicklingError, ValueError, TypeError, LookupError, EOFError, AttributeError) as error:
-        raise DataError(f"MNIST pickle: does not hold what it should ({error})") from error
+        raise DataError(f"MNIST pickle: unexpected content ({error})") from error
     return mnist_like(NAME, hashlib.sha256(content).hexdigest(), pairs)
 
 
@@ -111,7 +111,9 @@ def _pixels(fractions: np.ndarray) -> np.ndarray:
 def _packed(source: Source) -> Pack:
     opened, _ = pack(source)
     if opened.fingerprint != FINGERPRINT:
-        raise DataError(f"{source.name}: these are not the pictures of MNIST; its fingerprint is {opened.fingerprint}")
+        raise DataError(
+            f"{source.name}: these are not the pictures of MNIST; their fingerprint is {opened.fingerprint}"
+        )
     return opened
 
 

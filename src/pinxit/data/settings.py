@@ -38,19 +38,19 @@ class DataSettings(Augment):
         None,
         ge=SMALLEST,
         le=LARGEST,
-        description="Side of the square pictures in pixels. By default that of the set if all its pictures are equal "
-        f"squares of at most {LARGEST_OWN_SIZE}, else {USUAL_SIZE}.",
+        description="Side of the square pictures in pixels. By default the side of the set's own pictures if all are "
+        f"squares of one size of at most {LARGEST_OWN_SIZE}, else {USUAL_SIZE}.",
     )
     fit: Fit = Field(
         "crop",
-        description="How a picture becomes square: crop its centre, pad it with black, stretch it, or cut out a patch "
-        "at its own resolution, at a random place in every step.",
+        description="How a picture becomes square: crop its centre, pad it with black, stretch it, or cut a patch, "
+        "not resized, from a random place in every step.",
     )
     holdout: float = Field(
         HOLDOUT,
         ge=0,
         lt=1,
-        description="Share of the files held out for judging, chosen by file name; named sets keep their own split.",
+        description="Share of the files held out for evaluation, chosen by file name; named sets keep their own split.",
     )
 
     def side(self, images: ImageSet) -> tuple[int, str]:

@@ -20,22 +20,36 @@ if TYPE_CHECKING:
 class Adjust(Edit):
     """Change light and colour by formulas: white balance, exposure, levels, contrast, gamma, saturation.
 
-    They apply in this order, to the values of the file. Where a formula needs linear light, values are taken as sRGB.
+    The settings apply in this order, to the values of the file. Where a formula needs linear light, values are taken as
+    sRGB.
     """
 
     balance: Literal["none", "grey-world"] = Field(
         "none", description="White balance; grey-world equalises mean red, green and blue light (Buchsbaum, 1980)."
     )
     temperature: float = Field(
-        0.0, ge=-1, le=1, description="Warmer above 0: red light times 2^t and blue light times 2^-t; cooler below."
+        0.0,
+        ge=-1,
+        le=1,
+        description="Colour temperature t: red light times 2^t, blue light times 2^-t. Above 0 is warmer, below 0 "
+        "cooler.",
     )
-    exposure: float = Field(0.0, ge=-8, le=8, description="Exposure in stops: each doubles the light.")
+    exposure: float = Field(0.0, ge=-8, le=8, description="Exposure in stops; each stop doubles the light.")
     levels: float | None = Field(
-        None, ge=0, lt=50, description="Stretch to black and white, clipping this percentage of values at either end."
+        None,
+        ge=0,
+        lt=50,
+        description="Stretch the values to black and white, and clip this percentage of them at either end.",
     )
-    contrast: float = Field(1.0, ge=0, le=8, description="Factor on the distance from middle grey.")
-    gamma: float = Field(1.0, ge=0.1, le=10, description="Values to the power 1 / gamma: lighter above 1.")
-    saturation: float = Field(1.0, ge=0, le=8, description="Factor on the distance of colours from their BT.709 luma.")
+    contrast: float = Field(
+        1.0, ge=0, le=8, description="Factor on the distance from middle grey; larger is more contrast."
+    )
+    gamma: float = Field(
+        1.0, ge=0.1, le=10, description="Values are raised to the power 1 / gamma; above 1 is lighter."
+    )
+    saturation: float = Field(
+        1.0, ge=0, le=8, description="Factor on the distance of colours from their BT.709 luma; 0 is grey."
+    )
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Return the edit; there is nothing to load."""

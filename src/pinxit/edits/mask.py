@@ -33,19 +33,23 @@ _Box = Annotated[tuple[_Start, _Start, _Side, _Side], BeforeValidator(_corners)]
 class Mask(Settings):
     """Where a picture is to change. If several ways to choose are given, a pixel must be chosen by all of them."""
 
-    box: _Box | None = Field(None, description="Change a box: x, y, width, height in pixels, from the top left.")
+    box: _Box | None = Field(
+        None, description="Change only this box: x, y, width, height in pixels, from the top left."
+    )
     colour: Annotated[str, AfterValidator(_colour)] | None = Field(
-        None, description="Change pixels of this colour: a name, or #rrggbb."
+        None, description="Change only pixels of this colour: a name, or #rrggbb."
     )
     tolerance: float = Field(
-        0.1, ge=0, le=1, description="How far each channel may differ from --colour, in units of the image range."
+        0.1, ge=0, le=1, description="Largest difference of each channel from --colour, in units of the image range."
     )
     brightness: Annotated[Range, within(0, 1)] | None = Field(
-        None, description="Change pixels of this BT.709 luma: low..high, in units of the image range."
+        None, description="Change only pixels of this brightness (BT.709 luma): low..high, in units of the image range."
     )
-    invert: bool = Field(False, description="Change what is not chosen, instead.")
+    invert: bool = Field(False, description="Change everything except the selection.")
     grow: float = Field(0.0, ge=0, le=1000, description="Pixels to grow the mask by, on every side.")
-    feather: float = Field(0.0, ge=0, le=1000, description="Pixels over which the mask then fades out to no change.")
+    feather: float = Field(
+        0.0, ge=0, le=1000, description="Width in pixels of the zone beyond the mask where the change fades out."
+    )
 
     def weights(self, picture: Picture, mask: Picture | np.ndarray | None = None) -> np.ndarray | None:
         """Return how much each pixel is to change, (H, W) float32 in [0, 1], or None if every pixel may change.

@@ -261,12 +261,14 @@ def one_pass(model: Path | None, style: Style, device: str, runtime: str) -> One
 
     def in_onnx(exported: Model) -> OnePass:
         if len(style.pictures) > 1:
-            raise UsageError(f"{exported.path.name}: an exported network paints in one style; torch blends several")
+            raise UsageError(
+                f"{exported.path.name}: an exported network paints in one style at a time; only torch can blend several"
+            )
         return OnnxStyle(style=style, weights=weights, onnx=OnnxRunner(exported))
 
     edit = runner_of(place, "style", runtime, in_torch, in_onnx)
     if "style" in edit.inputs and not style.pictures:
-        raise UsageError("in which style? --style names a picture")
+        raise UsageError("no style is given: --style names a picture")
     if style.pictures and "style" not in edit.inputs:
         raise UsageError(f"{model} has learned one style; leave --style out")
     return edit

@@ -60,7 +60,9 @@ class Restored(Bound):
 
     def __init__(self, runner: Runner, weights: Mapping[str, str] = Bound.weights, sigma: float | None = None) -> None:
         if sigma is not None and "sigma" not in runner.inputs:
-            raise UsageError("--sigma: this network estimates the noise by itself; one trained with --told takes it")
+            raise UsageError(
+                "--sigma: this network estimates the noise by itself; only one trained with --told accepts --sigma"
+            )
         self.runner, self.weights, self.sigma = runner, weights, sigma
         self.radius, self.stride, self.scale = runner.radius, runner.stride, runner.scale
         self.bytes_per_pixel = runner.bytes_per_pixel
@@ -84,7 +86,7 @@ def restorer(
         place, None if exported else "restore", runtime, lambda found: TorchRestorer(found, device), OnnxRunner
     )
     if "style" in runner.inputs:
-        raise UsageError(f"{place}: paints in styles; `pinxit edit stylize` runs it")
+        raise UsageError(f"{place}: a network that paints in styles; `pinxit edit stylize` runs it")
     return Restored(runner, weights, sigma)
 
 
@@ -137,7 +139,9 @@ class Fill(Bound):
             return pixels, None
         holes = area > 0
         if holes.all():
-            raise UsageError("the mask covers the whole picture; a part must stay, to fill the rest from")
+            raise UsageError(
+                "the mask covers the whole picture; leave a part unmasked, from which the rest can be filled"
+            )
         deep = minimum_filter(holes, 2 * RIM + 1, mode="constant", cval=1)
         if not deep.any():
             return pixels, holes

@@ -49,7 +49,7 @@ SIGMA = "Standard deviation of the noise, in units of the image range; estimated
 
 
 class Restore(Networked):
-    """Undo what your own network was trained to undo, by `pinxit train restore`."""
+    """Repair with your own network: it undoes what `pinxit train restore` trained it to undo."""
 
     model: Path = Field(description=f"{OWN.format('restore')}.")
     sigma: float | None = Field(None, ge=0, le=1, description=SIGMA)
@@ -107,7 +107,7 @@ class Upscale(Networked):
     networks: ClassVar[Mapping[int, str]] = {2: "upscale-x2-v1", 4: "upscale-x4-v2"}
     scale: int = Field(2, ge=2, le=8, description="How many times wider and higher; 2 or 4 unless --model is given.")
     fidelity: float = Field(
-        0.0, ge=0, le=1, description="Consistency with the input: at 1 the result, reduced again, matches it."
+        0.0, ge=0, le=1, description="How well the result, reduced again, matches the input, 0 to 1; at 1 it matches."
     )
     model: Path | None = Field(None, description=MODEL)
 
@@ -150,13 +150,13 @@ class Erase(Inpaint):
 
 
 class Outpaint(Inpaint):
-    """Continue the picture beyond its edges. What is there stays as it is."""
+    """Extend the picture beyond its edges. The original pixels stay as they are."""
 
     pixels: int = Field(0, ge=0, le=10_000, description="Pixels to add on every side.")
-    left: int | None = Field(None, ge=0, le=10_000, description="Pixels to add on the left instead.")
-    right: int | None = Field(None, ge=0, le=10_000, description="Pixels to add on the right instead.")
-    top: int | None = Field(None, ge=0, le=10_000, description="Pixels to add at the top instead.")
-    bottom: int | None = Field(None, ge=0, le=10_000, description="Pixels to add at the bottom instead.")
+    left: int | None = Field(None, ge=0, le=10_000, description="Pixels to add on the left; --pixels if omitted.")
+    right: int | None = Field(None, ge=0, le=10_000, description="Pixels to add on the right; --pixels if omitted.")
+    top: int | None = Field(None, ge=0, le=10_000, description="Pixels to add at the top; --pixels if omitted.")
+    bottom: int | None = Field(None, ge=0, le=10_000, description="Pixels to add at the bottom; --pixels if omitted.")
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network; `UsageError` if no pixels are to be added."""
@@ -168,7 +168,7 @@ class Outpaint(Inpaint):
 
 
 class Enhance(Networked):
-    """Brighten a picture that is too dark, by one tone curve for the whole of it. Others hardly change."""
+    """Brighten a picture that is too dark, by one tone curve for all its pixels. Well-lit pictures hardly change."""
 
     denoise: bool = Field(True, description="Then remove the noise that brightening reveals, as `denoise` does.")
     model: Path | None = Field(None, description=MODEL.replace("restore", "enhance"))
@@ -197,29 +197,34 @@ Shares = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_l
 class Optimised(Edit):
     """Base of edits that optimise the pixels themselves against the features of a frozen network."""
 
-    steps: int = Field(60, ge=1, le=10_000, description="Most steps at each size; it stops early once it has settled.")
+    steps: int = Field(
+        60,
+        ge=1,
+        le=10_000,
+        description="Most optimisation steps at each size; it stops early when the loss has settled.",
+    )
     network: Literal["lite0", "vgg16", "vgg19"] = Field(
-        "lite0", description="The network that extracts features; vgg16 and vgg19 need --weights."
+        "lite0", description="Extractor, the network that gives the features; vgg16 and vgg19 need --weights."
     )
     weights: Path | None = Field(None, description="Torchvision's weights of vgg16 or vgg19, as safetensors.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random numbers.")
 
 
 class Stylize(Optimised, Networked):
-    """Paint a picture in the style of others, by optimisation or in one pass. --strength says how far."""
+    """Paint a picture in the style of others, by optimisation or in one pass. --strength sets how much."""
 
     proof: ClassVar[Mapping[str, tuple[float, ...]]] = {"scale": (0.75, 1.5, 3.0)}
     steady: ClassVar[float] = 0.8
-    style: Pictures = Field((), description="The picture whose style to paint in, or several separated by commas.")
+    style: Pictures = Field((), description="Picture whose style to paint in, or several separated by commas.")
     blend: Shares = Field((), description="The share of each style, such as 2,1; equal if omitted.")
     scale: float | None = Field(
         None,
         ge=0.1,
         le=10,
-        description="Size of the strokes; at 1 they are as in the style resized to the picture. Default 1.5, and 0.75 "
-        "in one pass, whose networks cannot paint large strokes.",
+        description="Size of the strokes; at 1, their size in the style picture when that is resized to the picture. "
+        "Default 1.5; in one pass 0.75, because its networks cannot paint large strokes.",
     )
-    keep_colours: bool = Field(False, description="Change the lightness only and keep the colours.")
+    keep_colours: bool = Field(False, description="Change only the brightness (luma) and keep the colours.")
     quick: bool = Field(False, description="Paint in one pass with the network that ships: colours and fine strokes.")
     model: Path | None = Field(None, description=f"{OWN.format('style')}, to paint in one pass instead of optimising.")
 
@@ -242,7 +247,7 @@ class Stylize(Optimised, Networked):
         if self.runtime != "torch":
             raise UsageError("--runtime onnx runs networks that paint in one pass: add --quick or --model")
         if not self.style:
-            raise UsageError("in which style? --style names a picture, or several separated by commas")
+            raise UsageError("no style is given: --style names a picture, or several separated by commas")
         from pinxit.edits.stylize import Stylized, read_style
         from pinxit.losses.style import loss_network
 
@@ -259,10 +264,10 @@ class Stylize(Optimised, Networked):
 
 
 class Texture(Optimised):
-    """Make a texture from a sample of it: similar everywhere, and a copy nowhere."""
+    """Make a new texture that looks like the sample but does not copy it."""
 
     scale: int = Field(1, ge=1, le=8, description="How many times wider and higher than the sample.")
-    seamless: bool = Field(True, description="Continue at the opposite edge, so that repeated tiles show no seam.")
+    seamless: bool = Field(True, description="Make opposite edges meet, so that repeated tiles show no seam.")
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network."""

@@ -118,7 +118,7 @@ def compare(one: Document, other: Document) -> tuple[list[Comparison], list[str]
     left_out = sorted(set(one["scores"]) ^ set(other["scores"]))
     remarks = [f"only one of them has {', '.join(left_out)}"] if left_out else []
     if one.get("made_by") != other.get("made_by"):
-        remarks.append("they were made by different versions; the formulas stated in both are equal")
+        remarks.append("they were made by different versions of pinxit; the formulas stated in both are equal")
     return [_compared(name, *pair) for name, pair in pairs.items()], remarks
 
 

@@ -111,7 +111,7 @@ def _both_parts(reference: str, target: ImageSet, real: ImageSet | None) -> tupl
     if real is None or parse_spec(reference)[1] == "train":
         raise DataError(
             f"{target.name} is not the held-out part of a set; name one, such as mnist:test or FOLDER:test, whose "
-            "other part was trained on"
+            "other part the model was trained on"
         )
     return real, target
 

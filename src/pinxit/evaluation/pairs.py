@@ -108,8 +108,8 @@ def _matched(restored: ImageSet, originals: ImageSet) -> tuple[list[tuple[int, i
     ]
     if len(pairs) < FEWEST_PAIRS:
         raise DataError(
-            f"{restored.name} and {originals.name} have {len(pairs) or 'no'} pair of pictures of one name and size; an "
-            f"interval needs {FEWEST_PAIRS}" + "".join(f"; {remark}" for remark in remarks)
+            f"{restored.name} and {originals.name} have {len(pairs) or 'no'} pair of pictures with the same name and "
+            f"size; an interval needs at least {FEWEST_PAIRS}" + "".join(f"; {remark}" for remark in remarks)
         )
     return pairs, remarks
 
@@ -120,7 +120,9 @@ def _by_stem(images: ImageSet) -> dict[str, int]:
     for place, name in enumerate(names):
         stem = str(PurePosixPath(name).with_suffix(""))
         if stem in stems:
-            raise DataError(f"{images.name}: {names[stems[stem]]} and {name} have one stem; pairs need different stems")
+            raise DataError(
+                f"{images.name}: {names[stems[stem]]} and {name} have the same stem; pairs need different stems"
+            )
         stems[stem] = place
     return stems
 

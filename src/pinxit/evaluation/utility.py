@@ -132,8 +132,8 @@ def check_classes(*sets: Pictures) -> tuple[str, ...]:
 def _labels(images: Pictures) -> np.ndarray:
     if images.labels is None:
         raise DataError(
-            f"{images.name} has no labels, so a classifier cannot learn from it; put each class in its own folder, "
-            "or sample from a run that was trained with --conditional"
+            f"{images.name} has no labels, so a classifier cannot learn from it; put each class in its own folder, or "
+            "sample from a run that was trained with --conditional"
         )
     return images.labels
 

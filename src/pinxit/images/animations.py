@@ -106,9 +106,9 @@ def read_frames(source: Path | BinaryIO, name: str) -> Iterator[tuple[Picture, f
             image.seek(number)
             image.load()
             if is_deep(image) or image.mode in GREY_16:
-                raise DataError(f"{name}: an animation of 16 bits; only those of 8 bits are read")
+                raise DataError(f"{name}: a 16-bit animation; only 8-bit animations are read")
             if image.size != size:
-                raise DataError(f"{name}: its frames are not of one size")
+                raise DataError(f"{name}: its frames have different sizes")
             turn = max(turn, orientation(image))
             pixels, _ = pixels_of(image, name)
             picture = Picture(upright(pixels, turn), image.format or "", image.mode)

@@ -304,7 +304,7 @@ class _Batch:
         result = self.chain.edit(given, job.place, self._memory(job, film) if film else None)
         if self.chain.settings.map:
             if isinstance(given, Animation) or isinstance(result, Animation):
-                raise UsageError(f"{job.name}: --map draws no map of an animation")
+                raise UsageError(f"{job.name}: --map does not work with animations")
             save_image(map_of(job.out), heat(disagreement(given, result)))
         save(job.out, result, recipe)
         if self.chain.settings.sidecar:

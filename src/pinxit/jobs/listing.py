@@ -123,7 +123,7 @@ def losses(jobs: Sequence[Job]) -> list[str]:
     if lossy := sorted(kinds.intersection(LOSSY)):
         remarks.append(f"results in {' and '.join(lossy)} are compressed at quality 95; --format png is lossless")
     if "GIF" in kinds:
-        remarks.append("results in GIF have 256 colours a frame; --format png is lossless")
+        remarks.append("results in GIF have 256 colours per frame; --format png is lossless")
     return remarks
 
 

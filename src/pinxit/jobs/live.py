@@ -93,7 +93,7 @@ def camera(source: str) -> Iterator[Iterator[np.ndarray]]:
 
     try:
         if not opened.isOpened():
-            raise DataError(f"{source}: no camera of this number, and no film that OpenCV can open")
+            raise DataError(f"{source}: not the number of a camera, and not a film that OpenCV can open")
         yield frames()
     finally:
         opened.release()
@@ -111,7 +111,7 @@ def window(name: str) -> Iterator[Show]:
     def show(pixels: np.ndarray, rate: float) -> bool:
         colours = pixels[..., :3]
         cv2.imshow(name, np.ascontiguousarray(colours[..., ::-1]))
-        cv2.setWindowTitle(name, f"{name}: {rate:.1f} frames a second")
+        cv2.setWindowTitle(name, f"{name}: {rate:.1f} frames per second")
         pressed = cv2.waitKey(1) & 0xFF
         return pressed != ord("q") and cv2.getWindowProperty(name, cv2.WND_PROP_VISIBLE) >= 1
 

@@ -25,13 +25,11 @@ def _bytes(value: Any) -> Any:
 class EditSettings(Settings):
     """What every edit accepts beside its own settings."""
 
-    strength: float = Field(
-        1.0, ge=0, le=1, description="Share of the edit that is mixed in, 0 to 1; 0 leaves the picture as it is."
-    )
+    strength: float = Field(1.0, ge=0, le=1, description="Strength of the edit, 0 to 1; 0 leaves the picture as it is.")
     max_memory: Annotated[int | None, BeforeValidator(_bytes)] = Field(
         None,
         ge=64 * 10**6,
-        description="Memory to work in, such as 500MB or 2GB; with less, pictures are edited in smaller tiles.",
+        description="Memory that edits may use, such as 500MB or 2GB; with less, pictures are edited in smaller tiles.",
     )
     device: Device = Field("auto", description="Where to compute: auto, cpu, cuda, cuda:N or mps.")
     format: Literal[AUTO, *SAVED] = Field(  # type: ignore[valid-type]
@@ -44,9 +42,11 @@ class EditSettings(Settings):
         None,
         ge=0,
         lt=1,
-        description="Flicker reduction for animations and films: weight of the earlier results where a frame has not "
-        "changed, 0 to below 1; larger is steadier. If omitted, the edit's own, which is 0 for most edits.",
+        description="Flicker reduction for animations and films, 0 to below 1; larger is steadier. It is the weight "
+        "of earlier results where a frame has not changed. If omitted, the edit's default, 0 for most edits.",
     )
     sidecar: bool = Field(False, description="Also write the recipe of each result OUT to OUT.json.")
-    map: bool = Field(False, description="Also draw where a result OUT disagrees with its picture, as OUT.map.png.")
-    skip_existing: bool = Field(False, description="Resume: keep the results that are whole and make the others.")
+    map: bool = Field(
+        False, description="Also write OUT.map.png, which shows where a result OUT disagrees with its picture."
+    )
+    skip_existing: bool = Field(False, description="Resume: keep the results that are complete and make the others.")

@@ -68,7 +68,7 @@ def model_pictures(model: GenerativeModel, source: str, n: int | None = None, on
     names = [every[number] for number in numbers]
     for name, picture in zip(names, pixels, strict=True):
         if picture.shape[2] != recipe.channels:
-            raise DataError(f"{base}: {name} has {picture.shape[2]} channels and the model {recipe.channels}")
+            raise DataError(f"{base}: {name} has {picture.shape[2]} channels, but the model needs {recipe.channels}")
     floats = torch.cat([to_float(picture[None].copy()) for picture in pixels])
     return ModelPictures(names, floats, _labels(model, images, numbers))
 

@@ -59,7 +59,7 @@ class GenerativeModel:
         if sampler not in self.samplers:
             known = did_you_mean(sampler, self.samplers)
             raise UsageError(
-                f"--sampler {sampler}: not fitted in this run, which is done when training ends, or by "
+                f"--sampler {sampler}: this run does not have it; samplers are fitted when training ends, or by "
                 f"`pinxit train prior`{known}"
             )
         return replace(self, sampler=sampler)
@@ -68,8 +68,8 @@ class GenerativeModel:
         """Return the model with pictures whose opposite edges join; `UsageError` if its network cannot do that."""
         if not neighbour_layers(self.objective.networks):
             raise UsageError(
-                "--tileable: this run's network has no convolutions, which could wrap around; a gan of --network "
-                "dcgan, residual or plain, a vae of --network convolutional or residual, or a vq can do it"
+                "--tileable: this run's network has no convolutions that could wrap around; use a gan with --network "
+                "dcgan, residual or plain, a vae with --network convolutional or residual, or a vq"
             )
         return replace(self, tileable=True)
 
@@ -84,8 +84,8 @@ class GenerativeModel:
             raise UsageError(f"{n} pictures cannot be sampled; ask for 1 or more")
         if not self.samplers:
             raise UsageError(
-                f"a run of '{self.recipe.objective}' has no prior to sample codes from before "
-                "`pinxit train prior RUN`; it can reconstruct"
+                f"a run of '{self.recipe.objective}' has no prior to sample codes from; `pinxit train prior RUN` "
+                "trains one"
             )
         sampler = self.samplers[self.sampler]
         if truncation is not None and not sampler.normals:
@@ -198,7 +198,7 @@ def _learned(run: Run) -> dict[str, tuple[Prior, str]]:
     if own.recipe.data.classes != run.recipe.data.classes:
         raise DataError(f"{run.prior} is not a prior over the codes of {run.folder}; move it away")
     if not own.facts().get("finished"):
-        say(f"the sampler {prior.settings.network!r} is not fully trained; `pinxit resume {run.prior}` goes on")
+        say(f"the sampler {prior.settings.network!r} is not fully trained; `pinxit resume {run.prior}` continues it")
     return {prior.settings.network: (prior, model.sha256)}
 
 

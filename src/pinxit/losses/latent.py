@@ -75,7 +75,9 @@ def mmd(latent: Tensor, prior: Tensor) -> Tensor:
     """
     rows, dimensions = latent.shape
     if rows < 2:
-        raise UsageError("the mmd penalty compares the codes of a batch and needs parts of 2 or more pictures")
+        raise UsageError(
+            "the mmd penalty compares the codes of a batch, so every part of a batch needs 2 or more pictures"
+        )
 
     def kernel(one: Tensor, other: Tensor) -> Tensor:
         distance = (one[:, None] - other).square().sum(2)

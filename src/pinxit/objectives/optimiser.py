@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """A row of `OPTIMISERS` with its step size at its highest, its decays (beta1, beta2) and its weight decay."""
+    """A row of `OPTIMISERS` with its highest learning rate, its decays (beta1, beta2) and its weight decay."""
 
     name: str = "adam"
     rate: float = 1e-3

@@ -183,15 +183,19 @@ class Restoration(Contest):
         """Raise `UsageError` if the degradations do not allow what the settings ask for."""
         settings = self.settings
         if any(chain.masks != self.holes or chain.shrinks != self.scale for chain in self.chains):
-            raise UsageError(f"--degrade {settings.degrade!r}: all must leave holes or none, and shrink by one factor")
+            raise UsageError(
+                f"--degrade {settings.degrade!r}: either all chains or none must leave holes, and all must shrink by "
+                "the same factor"
+            )
         if self.shape.size % self.scale or (self.holes and self.scale > 1):
             raise UsageError(
-                f"--degrade {settings.degrade!r}: --size must be a multiple of {self.scale}; shrinking excludes holes"
+                f"--degrade {settings.degrade!r}: --size must be a multiple of {self.scale}, and a chain that shrinks "
+                "cannot leave holes"
             )
         if settings.target != "clean" and (self.holes or self.scale > 1):
             raise UsageError(f"--target {settings.target} is for noise; holes and shrinking need --target clean")
         if settings.told and not all(isinstance(chain.steps[0], Noise) for chain in self.chains):
-            raise UsageError(f"--told gives the level of noise, and {settings.degrade!r} does not begin with noise")
+            raise UsageError(f"--told gives the level of noise, but {settings.degrade!r} does not begin with noise")
 
 
 def clean_target(objective: Restoration, batch: Batch) -> Restored:

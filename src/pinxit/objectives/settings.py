@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from pinxit.objectives.vq import VQVAE
 
 
-LEARNING_RATE = "Step size of the optimiser at its highest."
-BETA1 = "Decay per step of the running mean of the gradient; the momentum of SGD; RMSprop has none."
-DISCRIMINATOR_RATE = "Step size of the discriminator at its highest; --learning-rate if omitted."
+LEARNING_RATE = "Highest learning rate of the optimiser."
+BETA1 = "Decay per step of the gradient's running mean. For SGD it is the momentum; RMSprop ignores it."
+DISCRIMINATOR_RATE = "Highest learning rate of the discriminator; --learning-rate if omitted."
 
 
 class ObjectiveSettings(Settings):
@@ -55,13 +55,17 @@ class ObjectiveSettings(Settings):
     learning_rate: float = Field(1e-3, gt=0, le=1, description=LEARNING_RATE)
     beta1: float = Field(0.9, ge=0, lt=1, description=BETA1)
     beta2: float = Field(
-        0.999, ge=0, lt=1, description="Decay per step of the running mean of the squared gradient; SGD has none."
+        0.999, ge=0, lt=1, description="Decay per step of the squared gradient's running mean; SGD ignores it."
     )
     optimiser: Literal[*OPTIMISERS] = Field(  # type: ignore[valid-type]
         "adam", description="Optimiser of all networks."
     )
     weight_decay: float = Field(
-        0.0, ge=0, le=1, description="Weight decay; larger keeps weights smaller. AdamW scales weights, others add L2."
+        0.0,
+        ge=0,
+        le=1,
+        description="Weight decay; larger keeps weights smaller. AdamW shrinks the weights themselves; the others add "
+        "an L2 penalty.",
     )
 
     def build(self, shape: PictureShape) -> Objective:
@@ -73,7 +77,7 @@ class ObjectiveSettings(Settings):
         raise NotImplementedError
 
     def player_optimiser(self, rate: float | None = None) -> Optimiser:
-        """Return a player's optimiser, with a step size of its own if one is given."""
+        """Return a player's optimiser, with a learning rate of its own if one is given."""
         return Optimiser(
             self.optimiser, self.learning_rate if rate is None else rate, (self.beta1, self.beta2), self.weight_decay
         )
@@ -91,7 +95,7 @@ class ObjectiveSettings(Settings):
 
 
 class GANSettings(ObjectiveSettings):
-    """A generator against a discriminator. The defaults were measured to be good and fast: docs/results.md."""
+    """A generator trained against a discriminator (GAN). The defaults were chosen by measurement: docs/results.md."""
 
     noun: ClassVar[str] = "GAN"
     preview: ClassVar[str] = "samples from latents fixed at the start"
@@ -100,27 +104,37 @@ class GANSettings(ObjectiveSettings):
     beta1: float = Field(0.5, ge=0, lt=1, description=BETA1)
     network: Literal[*GAN_NETWORKS] = Field(  # type: ignore[valid-type]
         "dcgan",
-        description="Networks: dcgan has strided convolutions (Radford 2016), residual residual blocks, plain the same "
-        "without skip connections, dense the fully connected layers of Goodfellow 2014.",
+        description="Networks: dcgan (strided convolutions, Radford 2016), residual (residual blocks), plain (the "
+        "same without skip connections) or dense (fully connected layers, Goodfellow 2014).",
     )
     loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
-        "non-saturating", description="Adversarial loss of the scores of real pictures and fakes."
+        "non-saturating", description="Adversarial loss, computed from the scores of real and generated pictures."
     )
-    channels: int = Field(32, ge=1, le=1024, description="Channels of the networks at the largest map; more is slower.")
+    channels: int = Field(
+        32, ge=1, le=1024, description="Channels of the networks at the largest feature map; more is slower."
+    )
     latent: int = Field(64, ge=1, le=4096, description="Length of the latent vector.")
-    conditional: bool = Field(False, description="Learn the data's classes, so that samples of one can be requested.")
+    conditional: bool = Field(False, description="Learn the data's classes, so that you can sample one class.")
     discriminator_norm: Literal["batch", "none"] = Field(
-        "batch", description="Normalisation in the discriminator of the network dcgan; the others have none."
+        "batch", description="Normalisation in the discriminator of --network dcgan; the other networks have none."
     )
     discriminator_steps: int = Field(1, ge=1, le=100, description="Discriminator steps per generator step.")
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
-    r1: float = Field(0.0, ge=0, description="Weight of the R1 penalty, half the squared gradient at real pictures.")
-    r2: float = Field(0.0, ge=0, description="Weight of the R2 penalty, half the squared gradient at fakes.")
+    r1: float = Field(
+        0.0, ge=0, description="Weight of the R1 penalty: half the discriminator's squared gradient at real pictures."
+    )
+    r2: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the R2 penalty: half the discriminator's squared gradient at generated pictures.",
+    )
     gradient_penalty: float = Field(0.0, ge=0, description="Weight of the WGAN-GP penalty; 10 is usual.")
     latent_gradient: float = Field(
         0.0, ge=0, description="Weight of the generator's squared Jacobian norm per pixel; larger is smoother."
     )
-    weight_clip: float = Field(0.0, ge=0, description="Limit of the discriminator's weights (WGAN); 0 for none.")
+    weight_clip: float = Field(
+        0.0, ge=0, description="Largest absolute value of the discriminator's weights (WGAN); 0 for no limit."
+    )
 
     def build(self, shape: PictureShape) -> GAN:
         """Return the GAN for pictures of this shape."""
@@ -141,7 +155,7 @@ class GANSettings(ObjectiveSettings):
 
 
 class VAESettings(ObjectiveSettings):
-    """An encoder to short codes and a decoder back to pictures: the variational autoencoder and its relatives."""
+    """An encoder from pictures to short codes, and a decoder back: the variational autoencoder and its relatives."""
 
     noun: ClassVar[str] = "VAE"
     usual_prior = "flow"
@@ -154,28 +168,35 @@ class VAESettings(ObjectiveSettings):
         32,
         ge=1,
         le=1024,
-        description="Channels of the networks at the largest map; dense networks have 8 units per channel.",
+        description="Channels of the networks at the largest feature map; more is slower. Dense networks have 8 units "
+        "per channel.",
     )
     latent: int = Field(64, ge=1, le=1024, description="Length of the code; longer keeps more detail.")
     levels: int = Field(
         1, ge=1, le=16, description="Levels of the code (ladder VAE); each depends on the levels above it."
     )
-    conditional: bool = Field(False, description="Learn the data's classes, so that samples of one can be requested.")
+    conditional: bool = Field(False, description="Learn the data's classes, so that you can sample one class.")
     likelihood: Literal[*LIKELIHOODS] = Field(  # type: ignore[valid-type]
         "gaussian",
         description="Distribution of a pixel value given the code: bernoulli for black and white, gaussian for noisy "
         "greys, logistic for 256 levels.",
     )
     noise: float | None = Field(
-        None, gt=0, le=1, description="Noise of the likelihood in units of the image range; learned if omitted."
+        None,
+        gt=0,
+        le=1,
+        description="Standard deviation (logistic: scale) of the likelihood, in units of the image range; learned if "
+        "omitted.",
     )
     binarise: bool = Field(
-        False, description="In every step, make each grey pixel white with the probability of its grey, else black."
+        False,
+        description="In every step, make each pixel white or black at random; its grey value is the probability of "
+        "white.",
     )
     penalty: Literal[*PENALTIES] = Field(  # type: ignore[valid-type]
         "kl",
-        description="Penalty on codes: kl (VAE), tc, total correlation (beta-TC-VAE), info, KL and MMD (InfoVAE); for "
-        "codes that are points: mmd (WAE), l2, squared length (RAE), none.",
+        description="Penalty on codes: kl (VAE), tc (total correlation, beta-TC-VAE) or info (KL and MMD, InfoVAE). "
+        "For deterministic codes: mmd (WAE), l2 (squared length, RAE) or none.",
     )
     beta: float | None = Field(
         None,
@@ -185,9 +206,14 @@ class VAESettings(ObjectiveSettings):
         + ".",
     )
     beta_warmup: int = Field(0, ge=0, description="Steps over which the penalty's weight rises from 0.")
-    free_bits: float = Field(0.0, ge=0, description="KL in nats per dimension that is not penalised.")
+    free_bits: float = Field(
+        0.0, ge=0, description="KL in nats per dimension that the penalty ignores; larger lets codes carry more."
+    )
     importance: int = Field(
-        1, ge=1, le=1000, description="Latents per picture in the bound of the IWAE; 1 for the ELBO."
+        1,
+        ge=1,
+        le=1000,
+        description="Latents sampled per picture in the IWAE's bound; more is tighter but slower. 1 is the ELBO.",
     )
     pseudo_inputs: int = Field(
         0, ge=0, le=10_000, description="Number of learned pseudo-inputs of a VampPrior; 0 for a normal prior."
@@ -206,7 +232,7 @@ class VAESettings(ObjectiveSettings):
         0.0, ge=0, description="Weight, in nats per pixel, of a discriminator's loss (VAE-GAN); 0 for none."
     )
     adversarial_loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
-        "hinge", description="Adversarial loss of the scores of pictures and their reconstructions."
+        "hinge", description="Adversarial loss, computed from the scores of pictures and their reconstructions."
     )
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
 
@@ -219,9 +245,9 @@ class VAESettings(ObjectiveSettings):
         if self.binarise and (shape.channels != 1 or self.likelihood != "bernoulli"):
             raise UsageError("--binarise needs grey pictures and --likelihood bernoulli")
         if self.noise is not None and not LIKELIHOODS[self.likelihood].noisy:
-            raise UsageError(f"--noise: the likelihood {self.likelihood} has no noise; --likelihood gaussian has")
+            raise UsageError(f"--noise: the likelihood {self.likelihood} has no noise; use --likelihood gaussian")
         if self.free_bits and PENALTIES[self.penalty].posterior == "point":
-            raise UsageError(f"--free-bits: the penalty {self.penalty} has no KL; --penalty kl has")
+            raise UsageError(f"--free-bits: the penalty {self.penalty} has no KL; use --penalty kl")
         check_unbounded(self.adversarial_loss)
         self._check_bounds()
         return (Ladder if self.levels > 1 else VAE)(self, shape)
@@ -247,23 +273,28 @@ class VAESettings(ObjectiveSettings):
 
 
 class VQVAESettings(ObjectiveSettings):
-    """An encoder to a map of quantised codes and a decoder back: the vector-quantised autoencoder."""
+    """An encoder from pictures to maps of quantised codes, and a decoder back: the vector-quantised autoencoder."""
 
     noun: ClassVar[str] = "VQ-VAE"
     usual_prior = "transformer"
 
-    channels: int = Field(32, ge=1, le=1024, description="Channels of the networks at half the picture's side.")
+    channels: int = Field(
+        32,
+        ge=1,
+        le=1024,
+        description="Channels of the networks where the feature map has half the picture's side; more is slower.",
+    )
     halvings: int = Field(2, ge=1, le=6, description="Halvings of the picture's side; more compresses more.")
     codes: int = Field(512, ge=2, le=65_536, description="Size of the codebook; larger keeps more detail.")
     dimensions: int = Field(64, ge=1, le=1024, description="Length of each vector of the codebook.")
     commitment: float = Field(
-        0.25, ge=0, description="Weight of the squared distance of encoder outputs from their vectors."
+        0.25, ge=0, description="Weight of the squared distance between encoder outputs and their codebook vectors."
     )
     decay: float = Field(0.99, gt=0, lt=1, description="Decay per step of the codebook's running averages.")
     gradient: Literal["straight-through", "rotation"] = Field(
         "straight-through",
-        description="How the gradient passes the codebook: unchanged (van den Oord 2017), or rotated and scaled as "
-        "the encoder's output is to its vector (Fifty 2024).",
+        description="How the gradient passes the codebook. straight-through leaves it unchanged (van den Oord 2017); "
+        "rotation turns and scales it as the codebook does the encoder's output (Fifty 2024).",
     )
 
     def build(self, shape: PictureShape) -> VQVAE:
@@ -275,7 +306,7 @@ class VQVAESettings(ObjectiveSettings):
 
 
 class PriorSettings(ObjectiveSettings):
-    """A distribution of a trained autoencoder's codes, from which `pinxit sample` draws new pictures."""
+    """A distribution of a trained autoencoder's codes. `pinxit sample` can then sample new pictures from it."""
 
     noun: ClassVar[str] = "prior over codes"
     of_codes = True
@@ -283,14 +314,18 @@ class PriorSettings(ObjectiveSettings):
 
     network: Literal["auto", "flow", "two-stage", "transformer"] = Field(
         "auto",
-        description="Prior: for a vae a normalising flow (RealNVP) or a second, smaller VAE (two-stage, Dai and Wipf "
-        "2019), for a vq a transformer. auto takes the flow or the transformer.",
+        description="Kind of prior. For a vae: flow (a normalising flow, RealNVP) or two-stage (a second, smaller "
+        "VAE, Dai and Wipf 2019). For a vq: transformer. auto chooses flow or transformer.",
     )
     width: int = Field(192, ge=32, le=4096, description="Units of a hidden layer, or length of a transformer's state.")
     depth: int = Field(
-        4, ge=1, le=64, description="Pairs of a flow's couplings, hidden layers of a two-stage, or transformer blocks."
+        4,
+        ge=1,
+        le=64,
+        description="Depth: pairs of coupling layers (flow), hidden layers (two-stage) or blocks (transformer); more "
+        "is slower.",
     )
-    conditional: bool = Field(False, description="Learn the data's classes, so that samples of one can be requested.")
+    conditional: bool = Field(False, description="Learn the data's classes, so that you can sample one class.")
 
     def build(self, shape: PictureShape) -> Prior:
         """Raise `UsageError`: a prior is built on an autoencoder."""
@@ -334,21 +369,24 @@ class RestorationSettings(ObjectiveSettings):
     degrade: Degrade = Field(
         "noise(sigma=0..0.2)",
         description="Degradations to undo, in the order in which they happen, such as 'blur(sigma=1) | "
-        "jpeg(quality=30)'. Of several with 'or' between them, one is drawn per picture. '' if the pictures are "
-        "degraded already, which needs a --target without clean ones.",
+        "jpeg(quality=30)'. Write 'or' between chains to sample one for each picture. Give '' if the pictures are "
+        "degraded already; that needs --target blind-spot or neighbours.",
     )
     target: Literal["clean", "noisy", "blind-spot", "neighbours"] = Field(
         "clean",
-        description="Target of the network: the clean picture; or without clean pictures another draw of the noise "
-        "(noisy, Noise2Noise), hidden pixels (blind-spot, Noise2Void), or neighbours (Neighbor2Neighbor).",
+        description="What the network learns to predict: the clean picture, or, without clean pictures, another "
+        "sample of the noise (noisy, Noise2Noise), hidden pixels (blind-spot, Noise2Void) or neighbouring pixels "
+        "(neighbours, Neighbor2Neighbor).",
     )
     loss: Literal[*RECONSTRUCTION] = Field(  # type: ignore[valid-type]
-        "charbonnier", description="Loss of a value's error."
+        "charbonnier", description="Loss of each pixel value's error."
     )
     network: Literal["residual", "nafnet"] = Field(
         "residual", description="Blocks of the U-Net: pairs of 3 x 3 convolutions, or the gated blocks of NAFNet."
     )
-    channels: int = Field(32, ge=1, le=1024, description="Channels of the network at the largest map; more is slower.")
+    channels: int = Field(
+        32, ge=1, le=1024, description="Channels of the network at the largest feature map; more is slower."
+    )
     levels: int = Field(
         3, ge=1, le=6, description="Levels of the U-Net; each halves the map's side and doubles its channels."
     )
@@ -358,7 +396,8 @@ class RestorationSettings(ObjectiveSettings):
         0.0,
         ge=0,
         le=1,
-        description="Share of training pictures given with the level of their noise; the network estimates the others.",
+        description="Share of training pictures whose noise level the network is given; it estimates the level of the "
+        "others. `denoise --sigma` needs it above 0.",
     )
     perceptual: float = Field(
         0.0, ge=0, description="Weight of the perceptual distance between restored and clean picture."
@@ -369,7 +408,7 @@ class RestorationSettings(ObjectiveSettings):
         description="Weight of a discriminator's loss; larger makes restored pictures crisper but less accurate.",
     )
     adversarial_loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
-        "relativistic", description="Adversarial loss of the scores of clean and restored pictures."
+        "relativistic", description="Adversarial loss, computed from the scores of clean and restored pictures."
     )
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
 
@@ -391,7 +430,7 @@ class RestorationSettings(ObjectiveSettings):
 
 
 class EnhancementSettings(ObjectiveSettings):
-    """A curve that lightens dark pictures, predicted by a network from the distribution of their brightness."""
+    """A network that brightens dark pictures: it predicts one tone curve from the histogram of their brightness."""
 
     noun: ClassVar[str] = "low-light enhancer"
     pictures: ClassVar[type[DataSettings]] = WholeSettings
@@ -399,11 +438,11 @@ class EnhancementSettings(ObjectiveSettings):
 
     degrade: Degrade = Field(
         "dark(gain=0.1..0.3) | clip or dark(gain=0.1..1) | clip or dark(gain=1, read_noise=0)",
-        description="Degradations that darken pictures; of several with 'or' between them, one is drawn per picture. "
-        "Some should stay unchanged, so that the network leaves bright pictures alone.",
+        description="Degradations that darken pictures. Write 'or' between chains to sample one for each picture. "
+        "Leave some pictures unchanged, so that the network learns to leave bright pictures alone.",
     )
     loss: Literal[*RECONSTRUCTION] = Field(  # type: ignore[valid-type]
-        "charbonnier", description="Loss of a value's error."
+        "charbonnier", description="Loss of each pixel value's error."
     )
     width: int = Field(64, ge=1, le=1024, description="Units of a hidden layer.")
     depth: int = Field(2, ge=1, le=16, description="Hidden layers.")
@@ -421,7 +460,7 @@ class EnhancementSettings(ObjectiveSettings):
 class StyleSettings(ObjectiveSettings):
     """A network that paints a picture in one pass: in one style, or in any style it is given.
 
-    By default a step has 4 pictures, and the step size decays to zero over the run.
+    Unlike the defaults listed below, a batch has 4 pictures and the learning rate decays to zero over the run.
     """
 
     noun: ClassVar[str] = "style transfer network"
@@ -437,7 +476,11 @@ class StyleSettings(ObjectiveSettings):
     style_size: int = Field(
         256, ge=32, le=4096, description="Shorter side of the style's picture in pixels; larger gives finer strokes."
     )
-    style_weight: float = Field(5.0, ge=0, description="Weight of the style distance; that of the content is 1.")
+    style_weight: float = Field(
+        5.0,
+        ge=0,
+        description="Weight of the style distance; larger gives a stronger style. The content distance has weight 1.",
+    )
     total_variation: float = Field(
         1.0, ge=0, description="Weight of the mean squared difference of neighbouring pixels; larger is smoother."
     )

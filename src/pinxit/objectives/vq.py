@@ -44,7 +44,9 @@ class VQVAE(Autoencoder):
     def __init__(self, settings: VQVAESettings, shape: PictureShape) -> None:
         self.settings, self.shape = settings, shape._replace(classes=0)
         if settings.halvings >= (most := len(size_ladder(shape.size))):
-            raise UsageError(f"--halvings {settings.halvings}: {shape.size} pixels allow {most - 1} at most")
+            raise UsageError(
+                f"--halvings {settings.halvings}: pictures of {shape.size} pixels allow at most {most - 1}"
+            )
         networks = self.shape, settings.channels, settings.halvings, settings.dimensions
         encoder, decoder = MapEncoder(*networks), MapDecoder(*networks)
         codebook = Codebook(settings.codes, settings.dimensions, settings.decay)

@@ -77,9 +77,9 @@ def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: Tr
     """
     known = run.recipe
     if known.settings.usual_prior is None:
-        raise UsageError(f"a run of '{known.objective}' has no codes; runs of `pinxit train vae` and `vq` have")
+        raise UsageError(f"a run of '{known.objective}' has no codes; use a run of `pinxit train vae` or `vq`")
     if not run.facts().get("finished"):
-        raise DataError(f"{run.folder} is not finished; `pinxit resume {run.folder}` goes on with it")
+        raise DataError(f"{run.folder} is not finished; `pinxit resume {run.folder}` continues it")
     if settings.network == "auto":
         settings = settings.changed(network=known.settings.usual_prior)
         say(f"training a {settings.network}, the usual prior for codes of '{known.objective}'")
@@ -176,5 +176,8 @@ def pictures_of(data: DataRecipe) -> DataSet:
         return open_packed(data.fingerprint, data.source, data.holdout)
     pictures = open_data(data.source, data.holdout)
     if pictures.train.fingerprint != data.fingerprint:
-        raise DataError(f"{data.source} is no longer what the run was trained on; start a new run with `pinxit train`")
+        raise DataError(
+            f"{data.source} no longer holds the pictures that the run was trained on; start a new run with `pinxit "
+            "train`"
+        )
     return pictures

@@ -39,7 +39,10 @@ COLOURS = {1: "grey", 3: "colour", 4: "colour with alpha"}
 
 # Panels that mean the same for every objective: the title, and how to read them. Other terms have their own names.
 PANELS = {
-    "adversarial": ("Adversarial loss", "What each player minimises. In a balanced game neither line runs away."),
+    "adversarial": (
+        "Adversarial loss",
+        "What each network minimises. In balanced training, neither line keeps growing.",
+    ),
     "score": ("Scores", "The discriminator's scores. The closer real and fake are, the harder they are to tell apart."),
     "gradient_norm": ("Gradient norm", "On a log scale. A sudden jump, or a fall towards zero, means trouble."),
 }

@@ -47,7 +47,7 @@ class Run:
     def refuse_used(folder: Path) -> None:
         """Raise `UsageError` if the folder is not empty, so that no run can be made in it."""
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            hint = f"`pinxit resume {folder}` goes on with it, or " if (folder / RECIPE).exists() else ""
+            hint = f"`pinxit resume {folder}` continues it, or " if (folder / RECIPE).exists() else ""
             raise UsageError(f"{folder} is not empty; {hint}choose another --out")
 
     @classmethod

@@ -14,7 +14,9 @@ class TrainingSettings(Settings):
 
     steps: int = Field(20_000, ge=0, description="Optimiser steps to train for.")
     minutes: float | None = Field(
-        None, gt=0, description="Minutes to train for, instead of steps: thirty steps are timed to convert them."
+        None,
+        gt=0,
+        description="Minutes to train for, instead of steps. Thirty steps are timed to convert minutes into steps.",
     )
     batch_size: int = Field(64, ge=1, le=65536, description="Pictures per step.")
     accumulate: int = Field(
@@ -22,22 +24,26 @@ class TrainingSettings(Settings):
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of every random number of the run.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
-        "constant", description="Decay of the step size to zero over the run; constant does not decay."
+        "constant", description="How the learning rate decays to zero over the run; constant does not decay."
     )
-    warmup: int = Field(0, ge=0, description="Steps over which the step size rises from zero.")
-    clip: float = Field(0.0, ge=0, description="Largest norm of a player's gradient; 0 for no limit.")
+    warmup: int = Field(0, ge=0, description="Steps over which the learning rate rises from zero.")
+    clip: float = Field(
+        0.0,
+        ge=0,
+        description="Largest norm of the gradient, for generator and discriminator separately; 0 for no limit.",
+    )
     average: float = Field(
         0.999,
         ge=0,
         lt=1,
         description="Decay per step of the running average of the weights; larger averages over more steps.",
     )
-    device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
+    device: Device = Field("auto", description="Where to compute: auto, cpu, cuda, cuda:N or mps.")
     precision: Literal["auto", "bf16", "float32"] = Field(
-        "auto", description="Number format of convolutions; auto takes bf16 if the processor computes in it."
+        "auto", description="Number format of convolutions; auto uses bf16 if the device computes in it."
     )
     threads: int | None = Field(
-        None, ge=1, le=1024, description="Processor threads; by default as many as the cores this process may use."
+        None, ge=1, le=1024, description="Processor threads; by default one for each core that this process may use."
     )
 
     @model_validator(mode="after")

@@ -74,9 +74,7 @@ def train_prior(settings: PriorSettings, folder: str | Path, training: TrainingS
     """
     run = Run.open(Path(folder))
     if (run.prior / RECIPE).exists():
-        raise UsageError(
-            f"{run.folder} has a prior already; `pinxit resume {run.prior}` goes on with it, or move it away"
-        )
+        raise UsageError(f"{run.folder} has a prior already; `pinxit resume {run.prior}` continues it, or move it away")
     pictures = pictures_of(run.recipe.data)
     recipe = plan_prior(settings, run, pictures.train, training or TrainingSettings())
     prior = Run.create(run.prior, recipe)
@@ -122,7 +120,7 @@ def _loop(session: Session, received: list[int]) -> None:
             if asked_to_stop and record.step < session.last:
                 folder = session.run.folder
                 raise StoppedError(
-                    received[0], f"stopped after step {record.step:,}, all saved; `pinxit resume {folder}` goes on"
+                    received[0], f"stopped after step {record.step:,}, all saved; `pinxit resume {folder}` continues it"
                 )
     session.publish()
     session.fit_samplers()
@@ -159,15 +157,19 @@ class Session:
             self.trainer.load(found.state, found.step)
         except (KeyError, IndexError, RuntimeError) as error:
             raise DataError(
-                f"{self.run.folder}: the checkpoint of step {found.step} is of another network than {RECIPE} asks for"
+                f"{self.run.folder}: the checkpoint of step {found.step} belongs to another network than {RECIPE} "
+                "describes"
             ) from error
-        say(f"going on from step {found.step:,}")
+        say(f"continuing from step {found.step:,}")
         return found.facts
 
     def begin(self, start: Path) -> None:
         """Take the matching weights from a file, and save them as the checkpoint of step 0."""
         left = self.trainer.begin(read_tensors(start))
-        say(f"beginning with the weights of {start}" + (f"; {left} tensors do not fit and start anew" if left else ""))
+        say(
+            f"starting from the weights of {start}"
+            + (f"; {left} tensors do not fit and are initialised" if left else "")
+        )
         self.save()
 
     def due(self) -> bool:

@@ -117,7 +117,7 @@ class Trainer:
         own = self.objective.networks.state_dict()
         fitting = {name: value for name, value in weights.items() if name in own and value.shape == own[name].shape}
         if not fitting:
-            raise DataError(f"none of {len(weights)} tensors fits this network by name and shape; see --channels")
+            raise DataError(f"none of {len(weights)} tensors fits this network by name and shape; check --channels")
         self.objective.networks.load_state_dict(fitting, strict=False)
         self.average.load_state_dict(fitting, strict=False)
         return len(self.average.state_dict().keys() - fitting.keys())
@@ -182,7 +182,7 @@ class Trainer:
 
 
 def schedule(settings: TrainingSettings, step: int) -> float:
-    """Return the step size at `step` as a share of the highest: a linear warm-up, then the chosen schedule."""
+    """Return the learning rate at `step` as a share of the highest: a linear warm-up, then the chosen schedule."""
     if step < settings.warmup:
         return (step + 1) / settings.warmup
     done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
@@ -199,7 +199,9 @@ def check_range(image: Tensor) -> None:
     """Raise `DataError` if pictures leave [0, 1], as pictures in 0..255 do."""
     low, high = (float(edge) for edge in image.aminmax())
     if not 0 <= low <= high <= 1:
-        raise DataError(f"training pictures must be in [0, 1], not {low:g} to {high:g}; divide by the highest")
+        raise DataError(
+            f"training pictures must be in [0, 1], not {low:g} to {high:g}; divide them by the largest possible value"
+        )
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:
