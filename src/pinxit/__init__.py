@@ -7,7 +7,7 @@ Every action of the command line is a function here, under the same name with un
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from pinxit.actions import ACTIONS as ACTIONS
