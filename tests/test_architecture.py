@@ -56,7 +56,7 @@ ARROWS = {module: imported(ast.parse(path.read_text())) - {module} for module, p
 
 
 def circles() -> list[set[str]]:
-    """The sets of files that import each other, by Tarjan's algorithm on the closure of so small a graph."""
+    """The sets of files that import each other, found in the transitive closure of the imports."""
     reach = {module: set(arrows) for module, arrows in ARROWS.items()}
     for middle in reach:
         for module in reach:
@@ -99,3 +99,17 @@ def test_there_is_no_utils_module() -> None:
 
 def test_the_runtime_imports_nothing_of_pinxit() -> None:
     assert not ARROWS["runtime"]
+
+
+def house() -> str:
+    """The rooms from the top floor down, each file with its lines and the files it imports; then the circles."""
+    lines = {module: len(path.read_text().splitlines()) for module, path in MODULES.items()}
+    rows = [
+        f"{floor(module):<4g} {module} ({lines[module]}) -> {' '.join(sorted(ARROWS[module]))}"
+        for module in sorted(MODULES, key=lambda module: (-floor(module), module))
+    ]
+    return "\n".join([*rows, *(f"circle: {' '.join(sorted(circle))}" for circle in circles())])
+
+
+if __name__ == "__main__":  # PYTHONPATH=src python tests/test_architecture.py
+    print(house())
