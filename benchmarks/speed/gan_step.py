@@ -58,7 +58,7 @@ class Plain:
     """The well-known example's step, line by line, on pinxit's networks."""
 
     def __init__(self, networks: GAN, images: ImageSet) -> None:
-        self.generator, self.discriminator = networks.generator, networks.discriminator
+        self.generator, self.discriminator = networks.networks["generator"], networks.networks["discriminator"]
         self.latent = networks.settings.latent
         self.criterion = nn.BCEWithLogitsLoss()
         self.optimiser_d = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))

@@ -387,7 +387,7 @@ def test_the_average_follows_its_equation() -> None:
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_networks_fit_any_size_and_channels(network: str, size: int, channels: int) -> None:
     objective = GAN(network=network, channels=2).build(PictureShape(size, channels))
-    drawn = objective.generator(torch.randn(2, 6))
+    drawn = objective.networks["generator"](torch.randn(2, 6))
     assert 0 <= drawn.min() <= drawn.max() <= 1
     fake = objective.sample(torch.randn(2, 6))
     assert fake.shape == (2, channels, size, size)
