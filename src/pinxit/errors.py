@@ -4,6 +4,8 @@ Exit codes: 0 ok, 1 our fault, 2 usage, 3 bad data or model, 4 diverged, 5 out o
 8 busy, 128+n stopped by a signal after saving.
 """
 
+import unicodedata
+
 
 class UserError(Exception):
     """Base of errors whose text is one line for a person: what failed, why, and what would work.
@@ -67,6 +69,26 @@ class StoppedError(UserError):
         super().__init__(message)
         self.exit_code = 128 + signal_number
 
+
+def printable(text: str) -> str:
+    r"""Return text that is one line and cannot act on a terminal or a page; what could is written as an escape.
+
+    Escaped are control characters and line breaks, surrogates, and marks that change the direction of text.
+    """
+    return "".join(_escaped(character) if _acts(character) else character for character in text)
+
+
+def _acts(character: str) -> bool:
+    kind = unicodedata.category(character)
+    return kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and character not in JOINERS)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+JOINERS = "\u200c\u200d"
+"""Characters without a width that Persian, Hindi and emoji are written with."""
 
 LESS_MEMORY = (
     "out of memory; use smaller pictures, networks or batches (--size, --channels, --batch-size, --accumulate), "

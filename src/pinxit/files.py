@@ -1,19 +1,26 @@
-"""Atomic files, written beside their final name, synced and renamed; and the place of the cache."""
+"""Files that are written whole or not at all, the guarded doors through which foreign files are read, and the cache."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import json
+import math
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from pinxit.errors import DiskError
+from pinxit.errors import DataError, DiskError
+
+_TEMPORARY = re.compile(r"\.([0-9a-f]{8})\.\d+\.[0-9a-f]{8}\.tmp")
+LARGEST_JSON = 64 << 20
+"""Bytes of the largest JSON file that is read."""
 
 
 def cache_folder() -> Path:
@@ -29,7 +36,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     If the block fails, nothing is left. A full or read-only disk is a `DiskError` that names the file and the space.
     """
-    temporary = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    temporary = path.parent / f".{_short(path.name)}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -42,6 +49,20 @@ def whole_file(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def leftovers(folder: Path, names: Collection[str] | None = None) -> Iterator[Path]:
+    """Yield the temporary files in `folder` that killed writers of files with these names left; of any name if None."""
+    wanted = None if names is None else {_short(name) for name in names}
+    for path in folder.glob(".*.tmp"):
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and (wanted is None or found[1] in wanted) and path.is_file() and not path.is_symlink():
+            yield path
+
+
+def _short(name: str) -> str:
+    """Return eight digits in place of a name, which may be as long as the disk allows."""
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+
+
 def write_whole(path: Path, content: bytes | str) -> None:
     """Write `content` to `path` so that a reader sees the whole old file or the whole new one."""
     with whole_file(path) as temporary:
@@ -51,6 +72,72 @@ def write_whole(path: Path, content: bytes | str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON, atomically."""
     write_whole(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def open_plain(path: Path, inside: Path | None = None) -> BinaryIO:
+    """Open a regular file for reading; raises `DataError` for anything else, and never waits.
+
+    With `inside`, no part of the path below that folder may be a symbolic link. So a file of a run lies in the run.
+    The kind of file is checked on the open handle.
+    """
+    follow = 0 if inside is None else getattr(os, "O_NOFOLLOW", 0)
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        if inside is not None:
+            refuse_links(path.parent, inside)
+        descriptor = os.open(path, flags | follow)
+    except OSError as error:
+        reason = "a symbolic link, which is not followed here" if error.errno == errno.ELOOP else error.strerror
+        raise DataError(f"cannot read {path}: {reason}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DataError(f"cannot read {path}: it is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def refuse_links(path: Path, inside: Path) -> None:
+    """Raise `DataError` if `path`, or a folder between it and the folder `inside`, is a symbolic link."""
+    for part in (path, *path.parents):
+        if part == inside:
+            return
+        if part.is_symlink():
+            raise DataError(f"{part} is a symbolic link, which is not followed here; put the files in its place")
+
+
+def read_bytes(path: Path, largest: int, inside: Path | None = None) -> bytes:
+    """Return the bytes of a regular file of at most `largest` bytes; else raises `DataError`."""
+    with open_plain(path, inside) as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise DataError(f"cannot read {path}: it is larger than {largest:,} bytes")
+    return content
+
+
+def read_json(path: Path, inside: Path | None = None, largest: int = LARGEST_JSON) -> Any:
+    """Return the value of a JSON file; raises `DataError` with the file and the reason if it is not plain JSON.
+
+    Refuses anything but a regular file, more than `largest` bytes, deep nesting, and numbers that are not finite.
+    `inside` is as for `open_plain`.
+    """
+    return parse_json(read_bytes(path, largest, inside), str(path))
+
+
+def parse_json(content: bytes | str, where: str) -> Any:
+    """Return the value of a JSON text; raises `DataError` that begins with `where` if it is not plain JSON."""
+    try:
+        return json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise DataError(f"{where} is not JSON ({reason})") from error
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a finite number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse_constant(text[:20])
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from pinxit.edits.adjust import Adjust
 from pinxit.edits.bound import Bound, Local
 from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, DiskError, UsageError
-from pinxit.files import sha256
+from pinxit.files import sha256, whole_file
 from pinxit.images import load_picture, read_recipe
 from pinxit.jobs import chain, sheet
 from pinxit.jobs.batch import edit_files
@@ -338,20 +338,31 @@ def test_any_name_a_disk_takes_is_edited(
 
 
 def test_a_name_too_long_for_its_result_fails_alone(pictures: Path, tmp_path: Path) -> None:
-    (pictures / "0/0.png").rename(pictures / f"0/{'n' * 250}.png")
-    edited = edit_files([str(pictures)], [Adjust()], tmp_path / "out", recursive=True)
+    (pictures / "0/0.png").rename(pictures / f"0/{'n' * 251}.png")
+    edited = edit_files([str(pictures)], [Adjust()], tmp_path / "out", EditSettings(format="webp"), recursive=True)
     (failure,) = edited.failures
     assert isinstance(failure, DiskError)
-    assert len(contents(tmp_path / "out")) == 29
+    assert len(list((tmp_path / "out").rglob("*.webp"))) == 29
+
+
+def test_the_longest_names_are_written(pictures: Path, tmp_path: Path) -> None:
+    names = [f"{'n' * 251}.png", f"{'日本' * 41}.png"]
+    for number, name in enumerate(names):
+        (pictures / f"0/{number}.png").rename(pictures / f"0/{name}")
+    assert not edit_files([str(pictures / "0")], [Adjust()], tmp_path / "out").failures
+    assert {*names} < {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_what_killed_writers_left_is_swept_and_nothing_else(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    left, others = (
-        out / ".0.png.123.0123abcd.tmp",
-        [out / ".7.png.123.0123abcd.tmp", out / ".0.png.tmp", out / ".notes"],
-    )
+    temporary = {}
+    for name in ("0.png", "7.png"):
+        with whole_file(out / name) as path:
+            path.touch()
+            temporary[name] = path
+        (out / name).unlink()
+    left, others = temporary["0.png"], [temporary["7.png"], out / ".0.png.tmp", out / ".notes"]
     for path in (left, *others):
         path.touch()
     edit_files([str(pictures / "0/0.png")], [Adjust()], out)

@@ -327,7 +327,7 @@ def test_a_killed_packing_leaves_nothing(photos: Photos, cache: Path) -> None:
 
 
 def test_what_a_dead_packing_left_is_swept_after_a_day(photos: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
-    leftover = pack_folder() / ".x.pack.1.tmp"
+    leftover = pack_folder() / ".0123abcd.1.0123abcd.tmp"
     leftover.parent.mkdir(exist_ok=True, parents=True)
     leftover.touch()
     open_data(str(photos(1, name="one")))

@@ -26,7 +26,7 @@ import numpy as np
 
 from pinxit.data.sources import Source
 from pinxit.errors import DataError
-from pinxit.files import cache_folder, whole_file, write_json
+from pinxit.files import cache_folder, leftovers, whole_file, write_json
 from pinxit.images import Picture
 from pinxit.progress import track
 
@@ -217,7 +217,7 @@ def _about_lost(lost: dict[str, list[str]]) -> list[str]:
 
 def _sweep() -> None:
     """Remove the leftovers of packings that were killed at least a day ago."""
-    for leftover in [*pack_folder().glob(".*.tmp"), *pack_folder().glob("*-*.pack")]:
+    for leftover in [*leftovers(pack_folder()), *pack_folder().glob("*-*.pack")]:
         with suppress(OSError):
             if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
                 leftover.unlink()

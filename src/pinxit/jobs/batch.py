@@ -10,7 +10,6 @@ import errno
 import hashlib
 import io
 import json
-import re
 import signal
 import threading
 import time
@@ -28,7 +27,7 @@ from pinxit.edits.mask import Mask
 from pinxit.edits.restore import disagreement, heat
 from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, DiskError, SomeFailedError, StoppedError, UsageError, UserError, as_user_error
-from pinxit.files import sha256, write_json
+from pinxit.files import leftovers, sha256, write_json
 from pinxit.images import SUFFIXES, Picture, kind_of, read_picture, read_recipe, save_image, write_picture
 from pinxit.images.animations import Animation, animated_kind_of, load_media, write_animation
 from pinxit.jobs.chain import LoadedChain, save
@@ -337,10 +336,8 @@ def _sweep(jobs: Sequence[Job]) -> None:
     for job in jobs:
         names[job.out.parent].add(job.out.name)
     for folder, results in names.items():
-        for path in folder.glob(".*.tmp"):
-            found = re.fullmatch(r"\.(.+)\.\d+\.[0-9a-f]{8}\.tmp", path.name, re.DOTALL)
-            if found and found[1] in results:
-                path.unlink(missing_ok=True)
+        for path in leftovers(folder, results):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

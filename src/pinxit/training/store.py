@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pinxit.errors import DivergedError
-from pinxit.files import sha256, sync_folder, write_json
+from pinxit.files import leftovers, sha256, sync_folder, write_json
 from pinxit.progress import say
 from pinxit.tensors import write_tensors
 
@@ -78,8 +78,9 @@ class Checkpoints:
         for place in self.folder.glob("[0-9]*"):
             if not (place / MARKER).exists():
                 shutil.rmtree(place, ignore_errors=True)
-        for leftover in self.folder.parent.rglob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
+        for folder in (self.folder.parent, *self.folder.parent.rglob("*/")):
+            for leftover in leftovers(folder):
+                leftover.unlink(missing_ok=True)
 
     def _prune(self) -> None:
         steps = self.steps()
