@@ -28,7 +28,7 @@ from pinxit.edits.restore import disagreement, heat
 from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, DiskError, SomeFailedError, StoppedError, UsageError, UserError, as_user_error
 from pinxit.files import leftovers, sha256, write_json
-from pinxit.images import SUFFIXES, Picture, kind_of, read_picture, read_recipe, save_image, write_picture
+from pinxit.images import SUFFIXES, Picture, kind_of, read_picture, read_recipe, save_sheet, write_picture
 from pinxit.images.animations import Animation, animated_kind_of, load_media, write_animation
 from pinxit.jobs.chain import LoadedChain, save
 from pinxit.jobs.film import Deflicker, FrameFiles
@@ -304,7 +304,7 @@ class _Batch:
         if self.chain.settings.map:
             if isinstance(given, Animation) or isinstance(result, Animation):
                 raise UsageError(f"{job.name}: --map does not work with animations")
-            save_image(map_of(job.out), heat(disagreement(given, result)))
+            save_sheet(map_of(job.out), heat(disagreement(given, result)))
         save(job.out, result, recipe)
         if self.chain.settings.sidecar:
             write_json(sidecar(job.out), recipe)
