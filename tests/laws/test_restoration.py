@@ -236,7 +236,7 @@ def test_every_loss_has_a_formula_here() -> None:
         ({"degrade": "jpeg", "told": 0.5}, SHAPE, "--told"),
         ({"target": "blind-spot", "perceptual": 1}, SHAPE, "no clean pictures"),
         ({"adversarial": 1, "adversarial_loss": "wasserstein"}, SHAPE, "wasserstein"),
-        ({"adversarial": 1}, PictureShape(300, 3), "16 to 256"),
+        ({"adversarial": 1}, PictureShape(1100, 3), "16 to 1024"),
         ({}, PictureShape(32, 4), "without transparency"),
     ],
 )
