@@ -231,7 +231,7 @@ def test_every_loss_has_a_formula_here() -> None:
         ({"degrade": "downscale", "target": "neighbours"}, SHAPE, "--target neighbours is for noise"),
         ({"degrade": "noise or pixels"}, SHAPE, "or none must leave holes"),
         ({"degrade": "noise or downscale"}, SHAPE, "shrink by the same factor"),
-        ({"degrade": "downscale(scale=3)"}, SHAPE, "multiple of 3"),
+        ({"degrade": "downscale(scale=3)"}, SHAPE, "multiples of 3"),
         ({"degrade": "downscale | pixels"}, SHAPE, "cannot leave holes"),
         ({"degrade": "jpeg", "told": 0.5}, SHAPE, "--told"),
         ({"target": "blind-spot", "perceptual": 1}, SHAPE, "no clean pictures"),
