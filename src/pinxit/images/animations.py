@@ -50,9 +50,9 @@ class Animation:
     format: str
 
     @property
-    def lost(self) -> tuple[str, ...]:
-        """What the file holds and the pixels do not."""
-        return next(self.frames()).lost
+    def first(self) -> Picture:
+        """The first frame, decoded anew."""
+        return next(self.frames())
 
 
 def load_media(source: Path | BinaryIO, name: str | None = None) -> Picture | Animation:
