@@ -22,13 +22,12 @@ from pinxit.data import idx
 from pinxit.data.layout import HIDDEN, first_few, layout_of
 from pinxit.errors import DataError
 from pinxit.files import open_plain
-from pinxit.images import Picture, read_picture, reads_deep
+from pinxit.images import Picture, read_picture
 from pinxit.marks import RUN, mark_at
 
 MEMBER_CEILING = 512 << 20
 ZIP_RATIO_CEILING, ZIP_SMALL = 100, 64 << 20
-READING = 2
-"""Raised whenever the same files are read or laid out differently, so that what was packed before is read again."""
+READING = 3  # raised when the same files come to be read, or laid out, differently
 THREADS = min(8, os.cpu_count() or 1)
 
 _BAD_ZIP = (OSError, RuntimeError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
@@ -290,4 +289,4 @@ def _facts(path: Path) -> tuple[int, int]:
 
 def key_of(*facts: Any) -> str:
     """Return the key of a source by whatever its pictures depend on."""
-    return hashlib.sha256(json.dumps([*facts, reads_deep(), READING]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([*facts, READING]).encode()).hexdigest()
