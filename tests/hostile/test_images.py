@@ -6,16 +6,18 @@ import io
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
 from conftest import png_16
 from pinxit import images
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.images import FORMATS, READERS, Picture, deep, grid, load_image, read, read_picture, resize, save_image
+from pinxit.images.animations import load_media
 from pinxit.images.read import Reader
 
 GREY = np.arange(6 * 4, dtype=np.uint8).reshape(6, 4, 1) * 10
@@ -303,3 +305,82 @@ def test_a_reader_is_a_row_and_its_faults_are_one_line(monkeypatch: pytest.Monke
 
 def test_no_format_runs_a_program() -> None:
     assert not {"EPS", "PDF", "PS", "WMF", "EMF"} & set(FORMATS)
+
+
+def flipped(content: bytes, start: int, end: int, count: int) -> Iterator[bytes]:
+    rng = np.random.default_rng(0)
+    for place, bit in zip(rng.integers(start, end, count), rng.integers(0, 8, count), strict=True):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << bit
+        yield bytes(damaged)
+
+
+def test_every_flipped_bit_of_a_png_is_found_and_named() -> None:
+    films = encoded(Image.fromarray(COLOUR), save_all=True, append_images=[Image.fromarray(255 - COLOUR)]).getvalue()
+    for content in (PNG, encoded(Image.fromarray(ALPHA)).getvalue(), films):
+        load_media(io.BytesIO(content), "photo")
+        for damaged in flipped(content, 33, len(content) - 12, 300):
+            with pytest.raises(DataError, match=r"^photo: "):
+                load_media(io.BytesIO(damaged), "photo")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_a_flipped_bit_does_to_other_formats_is_a_picture_or_one_line() -> None:
+    picture = Image.fromarray(COLOUR.repeat(3, 0).repeat(3, 1))
+    lossless = {"WEBP": {"lossless": True}, "TIFF": {"compression": "tiff_adobe_deflate"}}
+    for kind in ("JPEG", "WEBP", "TIFF", "GIF", "AVIF"):
+        content = encoded(picture, kind, **lossless.get(kind, {})).getvalue()
+        refused = []
+        for damaged in flipped(content, 0, len(content), 60):
+            try:
+                load_image(io.BytesIO(damaged), "photo")
+            except DataError as error:
+                refused.append(str(error))
+        assert len(refused) > 5, kind
+        assert all(line.startswith("photo: ") and "\n" not in line for line in refused)
+
+
+def test_a_png_cut_off_anywhere_is_refused_and_bytes_after_its_end_are_harmless() -> None:
+    content = encoded(Image.fromarray(COLOUR), pnginfo=with_text("Comment", "x" * 50)).getvalue()
+    for end in range(9, len(content)):
+        with pytest.raises(DataError, match="photo: "):
+            load_image(io.BytesIO(content[:end]), "photo")
+    for tail in (b"\0", b"\r\n", b"IEND" * 9, content):
+        np.testing.assert_array_equal(load_image(io.BytesIO(content + tail)), COLOUR)
+
+
+def with_text(key: str, text: str) -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    info.add_text(key, text)
+    return info
+
+
+def test_bytes_after_the_end_of_a_gif_are_harmless_and_its_end_must_be_there() -> None:
+    frames = [Image.fromarray(COLOUR), Image.fromarray(255 - COLOUR)]
+    film = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], loop=0).getvalue()
+    still = encoded(frames[0], "GIF", loop=0).getvalue()
+    for content in (film, still):
+        expected = load_media(io.BytesIO(content))
+        for tail in (b"\r\n", b"\0", b"\0" * 2000, b"; and more"):
+            found = load_media(io.BytesIO(content + tail))
+            assert type(found) is type(expected)
+        for end in (len(content) - 1, len(content) - 3):
+            with pytest.raises(DataError, match="photo: cut off"):
+                load_media(io.BytesIO(content[:end]), "photo")
+
+
+def test_an_unknown_error_names_the_file_and_too_little_memory_is_no_broken_picture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    for error, kind, words in (
+        (AssertionError(), DataError, "broken picture"), (RecursionError("deep"), DataError, "broken picture"),
+        (UnicodeError("odd"), DataError, "broken picture"), (MemoryError(), MemoryLimitError, "not enough memory"),
+    ):  # fmt: skip
+
+        def fail(image: Image.Image, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "load", fail)
+        with pytest.raises(kind, match=rf"a\.jpg: .*{words}"):
+            load_image(tmp_path / "a.jpg")

@@ -224,7 +224,7 @@ def test_changed_pictures_are_refused(
     assert (
         run(["train", "gan", str(folder), "--size", "16", "--steps", "2", "--out", str(tmp_path / "run"), *TINY]) == 0
     )
-    shutil.rmtree(tmp_path / "cache")
+    shutil.rmtree(tmp_path / "cache" / "packs")
     next(iter(sorted(folder.rglob("*.png")))).unlink()
     assert run(["resume", str(tmp_path / "run")]) == 3
     assert "no longer holds the pictures that the run was trained on" in capsys.readouterr().err
@@ -282,8 +282,11 @@ def test_a_run_finds_its_folder_again_from_anywhere(
 ) -> None:
     photos(8, mode="L", size=(16, 16))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PINXIT_CACHE", str(tmp_path / "cache"))
     assert run(["train", "gan", "photos", "--steps", "2", "--out", str(tmp_path / "run"), *TINY]) == 0
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    monkeypatch.setenv("PINXIT_CACHE", str(tmp_path / "new cache"))
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["data"]["source"] == "photos"
+    assert str(tmp_path) not in (tmp_path / "run" / "recipe.json").read_text()
+    shutil.rmtree(tmp_path / "cache" / "packs")
     assert run(["resume", str(tmp_path / "run")]) == 0

@@ -13,6 +13,7 @@ import numpy as np
 
 from pinxit.data import mnist
 from pinxit.data.pack import PARTS, Pack, pack
+from pinxit.data.places import remember
 from pinxit.data.render import Renderer, patch, with_channels, with_depth
 from pinxit.data.settings import HOLDOUT, LARGEST, SMALLEST, Fit
 from pinxit.data.sources import open_source
@@ -164,7 +165,10 @@ def open_data(spec: str, holdout: float = HOLDOUT) -> DataSet:
     `holdout`, so a picture stays on its side when pictures are added. `DataError` if nothing can be read.
     """
     base, part = parse_spec(spec)
-    opened, notes = (mnist.open_pack(), ()) if base == mnist.NAME else pack(open_source(Path(base)))
+    if base == mnist.NAME:
+        return divide(whole_pack(mnist.open_pack()), base, part, holdout, ())
+    opened, notes = pack(open_source(Path(base)))
+    remember(opened.fingerprint, Path(base))
     return divide(whole_pack(opened), base, part, holdout, notes)
 
 

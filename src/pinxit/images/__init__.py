@@ -23,7 +23,7 @@ from pinxit.images.picture import (
 )
 from pinxit.images.pillow import FORMATS
 from pinxit.images.read import READERS, SUFFIXES, load_image, load_picture, read_mask, read_picture, read_recipe
-from pinxit.images.write import format_of, kind_of, save_image, save_picture, write_picture
+from pinxit.images.write import format_of, kind_of, save_image, save_picture, unheld, write_picture
 
 __all__ = [
     "FIRST_FRAME",
@@ -51,5 +51,6 @@ __all__ = [
     "save_image",
     "save_picture",
     "scaled",
+    "unheld",
     "write_picture",
 ]

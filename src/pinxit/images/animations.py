@@ -21,10 +21,11 @@ from PIL import GifImagePlugin, Image
 
 from pinxit.errors import DataError, UsageError
 from pinxit.files import whole_file
+from pinxit.images.containers import check_whole
 from pinxit.images.deep import chunk
 from pinxit.images.metadata import GIF_RECIPE, metadata_of, orientation, upright
 from pinxit.images.picture import GREY_16, Metadata, Picture
-from pinxit.images.pillow import check_end, check_size, is_deep, pixels_of
+from pinxit.images.pillow import check_size, is_deep, pixels_of
 from pinxit.images.read import load_picture, name_of, opened
 from pinxit.images.write import format_of, write_picture
 
@@ -49,9 +50,9 @@ class Animation:
     format: str
 
     @property
-    def lost(self) -> tuple[str, ...]:
-        """What the file holds and the pixels do not."""
-        return next(self.frames()).lost
+    def first(self) -> Picture:
+        """The first frame, decoded anew."""
+        return next(self.frames())
 
 
 def load_media(source: Path | BinaryIO, name: str | None = None) -> Picture | Animation:
@@ -98,7 +99,8 @@ def read_frames(source: Path | BinaryIO, name: str) -> Iterator[tuple[Picture, f
     """
     with opened(source, name) as file, Image.open(file, formats=ANIMATED) as image:
         check_size(image, name)
-        size, first, turn = image.size, int(getattr(image, "default_image", False)), orientation(image)
+        check_whole(file, image.format or "", animated=True)
+        size, first, turn = image.size, int(getattr(image, "default_image", False)), 1
         plays = _plays(image)
         keeps: Metadata | None = None
         lost: tuple[str, ...] = ()
@@ -115,7 +117,6 @@ def read_frames(source: Path | BinaryIO, name: str) -> Iterator[tuple[Picture, f
             if keeps is None:
                 keeps, lost = metadata_of(image, picture.grey, turn)
             yield replace(picture, lost=lost, keeps=keeps), float(image.info.get("duration", 0)), plays
-        check_end(file, image, name)
 
 
 def save_animation(path: Path, animation: Animation, recipe: Recipe = None) -> None:

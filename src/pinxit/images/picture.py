@@ -24,13 +24,15 @@ class Metadata:
     """The metadata of a file that an edit keeps.
 
     `icc` is the colour profile. `exif` has no place (GPS), serial numbers or thumbnail, and no orientation, because
-    pixels are upright. `dpi` is dots per inch, across and down. `text` is a PNG's text by keyword.
+    pixels are upright. `dpi` is dots per inch, across and down. `text` is a PNG's text by keyword. `dropped` names what
+    the file holds beside the picture and an edit does not keep, such as GPS.
     """
 
     icc: bytes | None = None
     exif: bytes | None = None
     dpi: tuple[float, float] | None = None
     text: Mapping[str, str] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from pinxit.errors import DataError
+from pinxit.images.containers import check_whole
 from pinxit.images.metadata import metadata_of, orientation, upright
 from pinxit.images.picture import FIRST_FRAME, FLOAT_DEPTH, GREY_16, LESS_DEPTH, NO_PROFILE, Picture
 
@@ -63,15 +64,14 @@ def loaded(file: BinaryIO, name: str) -> Iterator[tuple[Image.Image, Header]]:
     """Give the decoded image of a file and its header; `DataError` if it is too large, other errors if it is broken."""
     with Image.open(file, formats=FORMATS) as image:
         check_size(image, name)
-        if "loop" in image.info and not getattr(image, "is_animated", False):
-            check_end(file, image, name)
+        check_whole(file, image.format or "", "loop" in image.info)
         header = Header(  # before loading, which discards all of this
             several=bool(getattr(image, "is_animated", False)) and image.format != "MPO",
             deep=is_deep(image),
             grey_alpha=any("LA;16" in str(tile.args) for tile in getattr(image, "tile", ())),
-            turn=orientation(image),  # last: reading a PNG's Exif loads it
+            turn=orientation(image) if image.format == "TIFF" else 1,
         )
-        image.load()
+        image.load()  # before anything asks for a PNG's Exif, which would load it and hide its errors
         yield image, header
 
 
@@ -113,15 +113,6 @@ def check_size(image: Image.Image, name: str) -> None:
     if image.width * image.height > PIXEL_CEILING:
         most = PIXEL_CEILING // 1_000_000
         raise DataError(f"{name}: {image.width} x {image.height} pixels; at most {most} million are read")
-
-
-def check_end(file: BinaryIO, image: Image.Image, name: str) -> None:
-    """Raise `EOFError` if the end mark of an animation is missing: Pillow takes a truncated GIF for a shorter one."""
-    file.seek(max(0, file.seek(0, io.SEEK_END) - 1024))
-    tail = file.read()
-    complete = {"GIF": tail.rstrip(b"\0").endswith(b";"), "PNG": b"IEND" in tail}
-    if not complete.get(image.format or "", True):
-        raise EOFError(name)
 
 
 def _wide_grey(values: np.ndarray, name: str) -> np.ndarray:

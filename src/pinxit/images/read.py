@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pinxit.errors import DataError
+from pinxit.errors import DataError, MemoryLimitError, UserError
 from pinxit.images import deep, pillow
-from pinxit.images.metadata import BROKEN, recipe_of
+from pinxit.images.metadata import recipe_of
 from pinxit.images.picture import FIRST_FRAME, LESS_DEPTH, Picture
 
 
@@ -23,7 +23,7 @@ class Reader:
     """How one kind of file is recognised and decoded.
 
     `knows(file)` says whether a file, open at its beginning, is of this kind. `read(file, name)` decodes it; `name` is
-    for errors. Both may raise any of `BROKEN`. `suffixes` are the suffixes of such files.
+    for errors. Both may raise any error. `suffixes` are the suffixes of such files.
     """
 
     suffixes: frozenset[str]
@@ -108,7 +108,10 @@ def name_of(source: Path | BinaryIO, name: str | None = None) -> str:
 
 @contextmanager
 def opened(source: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
-    """Give an open file at its beginning. Inside, whatever is wrong with the file becomes a `DataError` of one line."""
+    """Give an open file at its beginning. Inside, whatever is wrong with the file becomes a `DataError` of one line.
+
+    Too little memory becomes a `MemoryLimitError`.
+    """
     try:
         if not isinstance(source, Path):
             source.seek(0)
@@ -120,7 +123,11 @@ def opened(source: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
                 yield file
     except UnidentifiedImageError as error:
         raise DataError(f"{name}: {_UNKNOWN}") from error
-    except BROKEN as error:
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise MemoryLimitError(f"{name}: not enough memory to decode it; a smaller picture would work") from error
+    except Exception as error:  # whatever a decoder of strangers' files comes up with
         raise DataError(f"{name}: {_reason(error)}") from error
 
 
@@ -129,8 +136,6 @@ def _reason(error: Exception) -> str:
         return f"cannot be read ({error.strerror})"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"more than {pillow.PIXEL_CEILING // 1_000_000} million pixels"
-    if isinstance(error, MemoryError):
-        return "not enough memory to decode it"
     text = " ".join(str(error).split())
     if "truncated" in text.lower() or isinstance(error, EOFError):
         return "cut off: the end of the picture is missing"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 from typing import cast
 
 import torch
 
 from pinxit import hardware, models
-from pinxit.data import Batch, DataSet, ImageSet, batch_at, is_packed, open_data, open_packed
+from pinxit.data import Batch, DataSet, ImageSet, batch_at, is_packed, mnist, open_data, open_packed
+from pinxit.data.places import remembered
+from pinxit.data.sets import parse_spec
 from pinxit.data.settings import Augment, DataSettings
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
@@ -59,11 +60,10 @@ def opened(source: str, data: DataSettings) -> DataSet:
 
 def _drawn(source: str, images: ImageSet, data: DataSettings, size: int) -> DataRecipe:
     """Return the recipe of a set of pictures."""
-    where = Path(source).expanduser()
     return DataRecipe(
         **data.model_dump(exclude={"size"}),
         size=size,
-        source=str(where.resolve()) if where.exists() else source,
+        source=source,
         name=images.name,
         fingerprint=images.fingerprint,
         channels=images.channels,
@@ -172,13 +172,26 @@ def _others(data: DataRecipe) -> ImageSet:
 
 
 def pictures_of(data: DataRecipe) -> DataSet:
-    """Return a recipe's pictures: from the cache by fingerprint, else read again and compared with it."""
+    """Return a recipe's pictures by their fingerprint: from the cache, else from where this machine read them before.
+
+    A recipe may be somebody else's, so the path in it is never read. Raises `DataError` if the pictures are not found.
+    """
+    part = parse_spec(data.source)[1]
+    name = parse_spec(data.name)[0] + (f":{part}" if part else "")
     if is_packed(data.fingerprint):
-        return open_packed(data.fingerprint, data.source, data.holdout)
-    pictures = open_data(data.source, data.holdout)
-    if pictures.train.fingerprint != data.fingerprint:
+        return open_packed(data.fingerprint, name, data.holdout)
+    if data.fingerprint == mnist.FINGERPRINT:
+        return open_data(f"{mnist.NAME}:{part}" if part else mnist.NAME, data.holdout)
+    places = remembered(data.fingerprint)
+    for place in places:
+        pictures = open_data(f"{place}:{part}" if part else str(place), data.holdout)
+        if pictures.train.fingerprint == data.fingerprint:
+            return pictures
+    if places:
         raise DataError(
-            f"{data.source} no longer holds the pictures that the run was trained on; start a new run with `pinxit "
-            "train`"
+            f"{places[0]} no longer holds the pictures that the run was trained on; start a new run with `pinxit train`"
         )
-    return pictures
+    raise DataError(
+        f"the run's pictures, {data.name} of {data.source}, were never read on this machine; `pinxit data pack DATA` "
+        "or `pinxit resume RUN --data DATA` reads them"
+    )
