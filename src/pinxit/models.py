@@ -22,7 +22,7 @@ from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Generative, Objective
 from pinxit.objectives.settings import ObjectiveSettings
 from pinxit.page import command
-from pinxit.settings import did_you_mean
+from pinxit.settings import did_you_mean, sides, size_of
 from pinxit.tensors import read_tensors
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import RECIPE, WEIGHTS, Run
@@ -212,7 +212,7 @@ def _of_weights(path: Path) -> tuple[str, ObjectiveSettings, PictureShape]:
     with safe_open(path, "pt") as file:
         about = json.loads((file.metadata() or {})["pinxit"])
     kind, data = str(about["objective"]), about["data"]
-    shape = PictureShape(int(data["size"]), int(data["channels"]), len(data.get("classes", ())))
+    shape = PictureShape(size_of(*sides(data["size"])), int(data["channels"]), len(data.get("classes", ())))
     return kind, OBJECTIVES[kind].parse(about["settings"]), shape
 
 
