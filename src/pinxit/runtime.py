@@ -26,7 +26,7 @@ from PIL import Image, ImageOps
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 SAVED = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
 DEEP = ("PNG", "TIFF")
-PIXEL_CEILING = 128_000_000
+PIXEL_CEILING = 256_000_000
 SIDE, HALOS = 256, 16  # a tile's side is the larger of so many pixels and so many halos
 USAGE, DATA, MEMORY, DISK = 2, 3, 5, 6
 Image.MAX_IMAGE_PIXELS = 2 * PIXEL_CEILING  # our own limit is checked first
