@@ -64,7 +64,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             *TINY,
             *more,
         ]
-        assert run(words) == 0
+        assert run([*words, "-y"]) == 0
     return {name: place / name for name in ("vae", "cvae", "gan")}
 
 

@@ -222,15 +222,19 @@ def save_anomalies(out: Path, pictures: ModelPictures, found: Sequence[Anomaly])
     """
     hottest = max(one.error.max() for one in found)
     entries: list[dict[str, Any]] = []
-    for number, (one, image) in enumerate(zip(found, to_uint8(pictures.images), strict=True)):
+    for one, image, sheet in zip(found, to_uint8(pictures.images), sheets(pictures), strict=True):
         colours = np.uint8(255 * colormaps["inferno"](one.error / max(hottest, 1e-12))[..., :3])
         parts = [with_channels(part, 4)[..., :3] for part in (image, one.reconstruction)]
-        sheet = f"{number:06d}-{Path(one.name).stem}.png"
         save_image(out / sheet, grid(np.stack([*parts, colours]), columns=3))
         entries.append({"name": one.name, "score": one.score, "error": float(one.error.mean()), "sheet": sheet})
     document = {"score": SCORE, "pictures": sorted(entries, key=lambda entry: -entry["score"])}
     write_json(out / "anomaly.json", document)
     return document
+
+
+def sheets(pictures: ModelPictures) -> list[str]:
+    """Return the file names of the sheets that `save_anomalies` writes."""
+    return [f"{number:06d}-{Path(name).stem}.png" for number, name in enumerate(pictures.names)]
 
 
 def _anomaly(model: GenerativeModel, name: str, one: Batch) -> Anomaly:
