@@ -15,7 +15,7 @@ from pinxit.data import ImageSet, open_data
 from pinxit.data.sets import parse_spec
 from pinxit.errors import UsageError
 from pinxit.progress import say
-from pinxit.training.run import RECIPE
+from pinxit.training.run import is_run
 
 LOSSY = dict.fromkeys(("jpg", "jpeg", "jpe", "jfif", "mpo"), "yes") | dict.fromkeys(
     ("webp", "avif", "avifs", "jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "tif", "tiff", "gif"), "perhaps"
@@ -76,7 +76,7 @@ def parts(spec: str, holdout: float) -> tuple[ImageSet, ImageSet | None]:
     Without ":train" or ":test", a set with an official split gives its test part, any other set all its pictures.
     """
     base, part = parse_spec(spec)
-    if Path(base, RECIPE).is_file():
+    if is_run(Path(base)):
         raise UsageError(f"{base} is a run, not a set of pictures; `pinxit sample {base} -o X.npz` makes a set of it")
     opened = open_data(base, holdout) if part else open_data(base, holdout=0)
     for note in opened.notes:
