@@ -24,7 +24,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from pinxit.files import write_whole
 from pinxit.images import load_image
-from pinxit.page import CSS, HTML, command, data_uri
+from pinxit.page import command, data_uri, page
 from pinxit.progress import duration
 from pinxit.settings import Settings, sides
 from pinxit.training.recipes import Recipe
@@ -101,7 +101,7 @@ def write_report(folder: Path) -> Path:
         _section("Next steps", _next(run)),
     )
     title = f"{run.recipe.objective} on {run.recipe.data.name} · pinxit"
-    write_whole(folder / PAGE, HTML.format(title=escape(title), style=CSS, body="\n".join(filter(None, sections))))
+    write_whole(folder / PAGE, page(title, "\n".join(filter(None, sections))))
     return folder / PAGE
 
 
