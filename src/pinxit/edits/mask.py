@@ -56,6 +56,7 @@ class Mask(Settings):
         None,
         ge=0,
         lt=1,
+        exclude_if=lambda value: value is None,  # as in recipes from before there was a threshold
         description="Pixels of --mask brighter than this count in full, all others not at all; in units of the image "
         "range. If omitted, greys count by their brightness.",
     )
