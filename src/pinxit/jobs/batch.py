@@ -35,7 +35,7 @@ from pinxit.images import (
     kind_of,
     read_picture,
     read_recipe,
-    save_image,
+    save_sheet,
     unheld,
     write_picture,
 )
@@ -318,7 +318,7 @@ class _Batch:
         if self.chain.settings.map:
             if isinstance(given, Animation) or isinstance(result, Animation):
                 raise UsageError(f"{job.name}: --map does not work with animations")
-            save_image(map_of(job.out), heat(disagreement(given, result)))
+            save_sheet(map_of(job.out), heat(disagreement(given, result)))
         save(job.out, result, recipe)
         if self.chain.settings.sidecar:
             write_json(sidecar(job.out), recipe)
