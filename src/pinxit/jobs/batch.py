@@ -254,6 +254,8 @@ class _Batch:
                 if self.chain.settings.skip_existing:
                     self._keep_existing()
                 self._edit_remaining()
+            if self.chain.unchanged and len(self.jobs) > 1:
+                say(f"{self.chain.unchanged:,} of {len(self.jobs):,} results are unchanged: no pixel is in their mask")
         except KeyboardInterrupt:
             self._record()
             number = received[0] if received else signal.SIGINT
