@@ -127,7 +127,9 @@ def test_a_mistake_is_one_line_that_helps(words: list[str], line: str, capsys: p
         (["sample", "no-such-run"], 3, "is not a run"),
         (["runs", "list", "no-such-folder"], 3, "no runs"),
         (["train", "gan", "DATA", "--device", "cuda:99"], 2, "--device auto"),
-        (["train", "gan", "DATA", "--size", "300"], 2, "16 to 256"),
+        (["train", "gan", "DATA", "--size", "1025"], 2, "sides of 16 to 1024"),
+        (["train", "gan", "DATA", "--size", "96x8"], 2, "sides of 16 to 1024"),
+        (["train", "gan", "DATA", "--size", "96,64"], 2, "such as 96x64"),
         (
             ["train", "gan", "DATA", "--gradient-penalty", "10", "--discriminator-norm", "batch"],
             2,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from pinxit.data.render import Renderer, patch, with_channels, with_depth
 from pinxit.data.settings import HOLDOUT, LARGEST, SMALLEST, Fit
 from pinxit.data.sources import open_source
 from pinxit.errors import DataError
+from pinxit.settings import Size, sides, size_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -123,7 +124,11 @@ class ImageSet(Layer):
     @property
     def names(self) -> list[str]:
         """The pictures' names in their source: relative paths, or numbers in arrays."""
-        return [self._pack.names[index] for index in self._indices]
+        return list(self.each_name())
+
+    def each_name(self) -> Iterator[str]:
+        """Yield the names one by one; `names` of millions would take gigabytes."""
+        return map(self._pack.names.__getitem__, self._indices)
 
     @cached_property
     def selection(self) -> str:
@@ -131,18 +136,18 @@ class ImageSet(Layer):
         return hashlib.sha256(self._indices.astype("<i8").tobytes()).hexdigest()
 
     @cached_property
-    def own_size(self) -> int | None:
-        """The side in pixels if all pictures of the pack are equal squares of a size one can train at, else None."""
+    def own_size(self) -> Size | None:
+        """The size in pixels if all pictures of the pack have one that one can train at, else None."""
         (height, width, _), *_ = self._pack.shapes
-        equal = height == width and (self._pack.shapes[:, :2] == height).all()
-        return int(height) if equal and SMALLEST <= height <= LARGEST else None
+        equal = (self._pack.shapes[:, :2] == (height, width)).all()
+        possible = min(height, width) >= SMALLEST and max(height, width) <= LARGEST
+        return size_of(int(height), int(width)) if equal and possible else None
 
-    def tensor(self, size: int | tuple[int, int], fit: Fit = "crop", start: int = 0, stop: int | None = None) -> Tensor:
-        """Return pictures in order, float32 (N, C, H, W) in [0, 1]; `size` is the side or (height, width)."""
+    def tensor(self, size: Size, fit: Fit = "crop", start: int = 0, stop: int | None = None) -> Tensor:
+        """Return pictures in order, float32 (N, C, H, W) in [0, 1], at a size such as 64 or "96x64"."""
         from pinxit.images.convert import to_float
 
-        both = (size, size) if isinstance(size, int) else size
-        return to_float(self.rows(np.arange(len(self))[start:stop], both, fit))
+        return to_float(self.rows(np.arange(len(self))[start:stop], sides(size), fit))
 
     def part(self, positions: np.ndarray, name: str) -> ImageSet:
         """Return the set of the pictures at these positions, with what belongs to them."""
@@ -185,7 +190,7 @@ def whole_pack(opened: Pack) -> ImageSet:
 
 def divide(whole: ImageSet, base: str, part: str, holdout: float, notes: Sequence[str]) -> DataSet:
     """Divide a set into training and held-out pictures, by its official parts or by name; `part` picks one."""
-    held = whole.parts == PARTS.index("test") if whole.parts.any() else _held_out(whole.names, holdout)
+    held = whole.parts == PARTS.index("test") if whole.parts.any() else _held_out(whole, holdout)
     name = Path(base).resolve().name
     divided = held.any() and not held.all()
     parts = {
@@ -201,9 +206,9 @@ def divide(whole: ImageSet, base: str, part: str, holdout: float, notes: Sequenc
     return DataSet(train, rest, (_summary(whole, name, train, rest), *notes))
 
 
-def _held_out(names: Sequence[str], holdout: float) -> np.ndarray:
-    digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
-    places = np.array([int.from_bytes(digest, "big") for digest in digests], np.float64) / 2**64
+def _held_out(whole: ImageSet, holdout: float) -> np.ndarray:
+    digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in whole.each_name())
+    places = np.fromiter((int.from_bytes(digest, "big") for digest in digests), np.float64, len(whole)) / 2**64
     held = places < holdout
     held[places.argmax()] = False  # even a tiny set keeps a picture to train on
     return held
@@ -216,4 +221,5 @@ def _summary(whole: ImageSet, name: str, train: ImageSet, rest: ImageSet) -> str
         sizes += f" to {most_wide} x {most_high}"
     colours = {1: "grey (1 channel)", 3: "colour (3 channels)", 4: "colour with transparency (4 channels)"}
     kind = colours[train.channels] + (f", {len(train.classes)} classes" if train.classes else "")
-    return f"{name}: {len(train):,} pictures to train on, {len(rest):,} held out; {sizes} pixels, {kind}"
+    others = f" and {len(rest):,} held out" if len(rest) else ""
+    return f"{name}: {len(train):,} pictures{others}; {sizes} pixels, {kind}"

@@ -6,6 +6,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -19,13 +20,28 @@ def check_whole(file: BinaryIO, kind: str, animated: bool) -> None:
     matter. `kind` is Pillow's word. The place in the file stays.
     """
     place = file.tell()
-    file.seek(0)
     if kind == "PNG":
         for _ in png_chunks(file):
             pass
     if kind == "GIF" and animated:
-        _walk_gif(file)
+        for _ in gif_extents(file):
+            pass
     file.seek(place)
+
+
+def canvas(file: BinaryIO) -> tuple[int, int]:
+    """Return the width and height that Pillow takes memory for when it opens or seeks a WebP or a GIF; else (0, 0)."""
+    file.seek(0)
+    head = file.read(30)
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":
+        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    if head[:3] == b"GIF":
+        wide, high = 0, 0
+        with suppress(EOFError, ValueError):  # which the decoder reports
+            for right, bottom in gif_extents(file):
+                wide, high = max(wide, right), max(high, bottom)
+        return wide, high
+    return 0, 0
 
 
 def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
@@ -51,13 +67,20 @@ def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         place += 12 + length
 
 
-def _walk_gif(file: BinaryIO) -> None:
-    """Walk through the blocks of a GIF (89a) to its end mark; raises `EOFError` if there is none."""
+def gif_extents(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Yield the right and bottom ends of a GIF's screen and frames, to its end mark (GIF 89a).
+
+    Raises `EOFError` if the end mark is missing.
+    """
+    file.seek(0)
     head = _exactly(file, 13)
+    yield struct.unpack("<HH", head[6:10])
     file.seek(_palette(head[10]), os.SEEK_CUR)
     while (mark := _exactly(file, 1)) != b";":
         if mark == b",":
-            file.seek(_palette(_exactly(file, 9)[8]) + 1, os.SEEK_CUR)
+            left, top, wide, high, flags = struct.unpack("<HHHHB", _exactly(file, 9))
+            yield left + wide, top + high
+            file.seek(_palette(flags) + 1, os.SEEK_CUR)
         elif mark == b"!":
             file.seek(1, os.SEEK_CUR)
         elif mark != b"\0":
@@ -66,6 +89,35 @@ def _walk_gif(file: BinaryIO) -> None:
             continue
         while length := _exactly(file, 1)[0]:
             file.seek(length, os.SEEK_CUR)
+
+
+def boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, start and end of the contents of each box (ISO/IEC 14496-12, 4.2), as far as they are whole."""
+    while start + 8 <= end:
+        file.seek(start)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        inside = start + 8
+        if length == 1:
+            length, inside = int.from_bytes(file.read(8), "big"), start + 16
+        stop = end if length == 0 else start + length
+        if not inside <= stop <= end:
+            return
+        yield kind, inside, stop
+        start = stop
+
+
+def box(file: BinaryIO, *kinds: bytes) -> tuple[int, int] | None:
+    """Return start and end of the contents of the first box of these kinds, one inside the other, or None.
+
+    A `meta` box begins with four bytes of version and flags.
+    """
+    start, end = 0, file.seek(0, os.SEEK_END)
+    for wanted in kinds:
+        found = next(((first, last) for kind, first, last in boxes(file, start, end) if kind == wanted), None)
+        if found is None:
+            return None
+        start, end = found[0] + 4 * (wanted == b"meta"), found[1]
+    return start, end
 
 
 def _palette(flags: int) -> int:

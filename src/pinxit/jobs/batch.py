@@ -13,10 +13,10 @@ import json
 import signal
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import Any
@@ -28,13 +28,24 @@ from pinxit.edits.restore import disagreement, heat
 from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, DiskError, SomeFailedError, StoppedError, UsageError, UserError, as_user_error
 from pinxit.files import leftovers, sha256, write_json
-from pinxit.images import SUFFIXES, Picture, kind_of, read_picture, read_recipe, save_image, write_picture
+from pinxit.images import (
+    SUFFIXES,
+    Picture,
+    format_of,
+    kind_of,
+    read_picture,
+    read_recipe,
+    save_sheet,
+    unheld,
+    write_picture,
+)
 from pinxit.images.animations import Animation, animated_kind_of, load_media, write_animation
 from pinxit.jobs.chain import LoadedChain, save
 from pinxit.jobs.film import Deflicker, FrameFiles
 from pinxit.jobs.listing import (
     Job,
     check_format,
+    check_quality,
     find,
     losses,
     map_of,
@@ -110,7 +121,7 @@ def edit_files(
     if not overwrite:
         refuse_to_overwrite(jobs, names, folder, settings)
     earlier = read_manifest(folder) if folder else []
-    for remark in losses(jobs):
+    for remark in losses(jobs, settings.quality):
         say(remark)
     loaded = LoadedChain(chain, settings, area, mask)
     manifest = Manifest(folder, jobs, chain_text(loaded.edits, EDITS), earlier)
@@ -139,14 +150,15 @@ def edit_bytes(
         check_format(out, settings, animated)
     (named,) = result_places([PurePosixPath(f"stdout.{given.format.lower()}")], [animated], settings)
     kind = (animated_kind_of if animated else kind_of)(out or Path(named))
+    check_quality([kind], settings)
     loaded = LoadedChain(chain, settings, area, mask)
     stamp = FileStamp(name=text(place), sha256=hashlib.sha256(content).hexdigest())
-    recipe = loaded.recipe(stamp, place, animated)
+    recipe = loaded.recipe(stamp, place, kind, animated)
     result, edited = io.BytesIO(), loaded.edit(given, place)
     if isinstance(edited, Animation):
-        write_animation(result, kind, edited, recipe, name)
+        write_animation(result, kind, edited, recipe, name, recipe.get("quality"))
     else:
-        write_picture(result, kind, edited, recipe, name)
+        write_picture(result, kind, edited, recipe, name, recipe.get("quality"))
     return result.getvalue()
 
 
@@ -231,6 +243,7 @@ class _Batch:
     chain: LoadedChain
     manifest: Manifest
     sheet: ContactSheet
+    dropped: Counter[str] = field(default_factory=Counter)
 
     def run(self) -> Edited:
         """Edit what is to be edited, and record the outcome however it ends."""
@@ -241,6 +254,8 @@ class _Batch:
                 if self.chain.settings.skip_existing:
                     self._keep_existing()
                 self._edit_remaining()
+            if self.chain.unchanged and len(self.jobs) > 1:
+                say(f"{self.chain.unchanged:,} of {len(self.jobs):,} results are unchanged: no pixel is in their mask")
         except KeyboardInterrupt:
             self._record()
             number = received[0] if received else signal.SIGINT
@@ -253,6 +268,8 @@ class _Batch:
         return Edited(self.manifest.document(), len(self.jobs), tuple(self.manifest.failures.values()))
 
     def _record(self) -> None:
+        if len(self.jobs) > 1 and self.dropped:
+            say(f"not kept: {_some([f'{what} ({count:,})' for what, count in self.dropped.most_common()])}")
         self.manifest.write()
         self.sheet.write(self.manifest.document())
 
@@ -297,14 +314,13 @@ class _Batch:
     def _edit(self, job: Job, film: FrameFiles | None) -> None:
         started = time.monotonic()
         given = job.load()
-        for loss in given.lost:
-            say(f"{job.name}: {loss}")
+        self._say_losses(job, given if isinstance(given, Picture) else given.first)
         recipe = self._recipe(job)
         result = self.chain.edit(given, job.place, self._memory(job, film) if film else None)
         if self.chain.settings.map:
             if isinstance(given, Animation) or isinstance(result, Animation):
                 raise UsageError(f"{job.name}: --map does not work with animations")
-            save_image(map_of(job.out), heat(disagreement(given, result)))
+            save_sheet(map_of(job.out), heat(disagreement(given, result)))
         save(job.out, result, recipe)
         if self.chain.settings.sidecar:
             write_json(sidecar(job.out), recipe)
@@ -313,9 +329,18 @@ class _Batch:
         if self.sheet.shows(job):
             self._show(job, given, result)
 
+    def _say_losses(self, job: Job, given: Picture) -> None:
+        """Say what is not read, and what is read and not kept; the latter of several pictures is only counted."""
+        for loss in given.lost:
+            say(f"{job.name}: {loss}")
+        dropped = list(dict.fromkeys((*given.keeps.dropped, *unheld(format_of(job.out), given.keeps))))
+        if len(self.jobs) == 1 and dropped:
+            say(f"{job.name}: not kept: {_some(dropped)}")
+        self.dropped.update(dropped)
+
     def _recipe(self, job: Job) -> dict[str, Any]:
         follows = FileStamp.of(job.previous.path) if job.previous and self.chain.steady else None
-        return self.chain.recipe(FileStamp.of(job.path), job.place, job.animated, follows)
+        return self.chain.recipe(FileStamp.of(job.path), job.place, format_of(job.out), job.animated, follows)
 
     def _memory(self, job: Job, film: FrameFiles) -> Deflicker:
         if job.animated:
@@ -328,6 +353,12 @@ class _Batch:
         shown = ((given, job.path), (result, job.out))
         before, after = (one if isinstance(one, Picture) else read_picture(path) for one, path in shown)
         self.sheet.add(job, self.manifest.output(job), before, after)
+
+
+def _some(words: Sequence[str], most: int = 8) -> str:
+    """Return the first words with commas between them, and how many more there are."""
+    more = len(words) - most
+    return printable(", ".join(words[:most])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _sweep(jobs: Sequence[Job]) -> None:

@@ -20,7 +20,9 @@ from pinxit.models import load, of_recipe
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Objective
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
+from pinxit.page import command
 from pinxit.progress import duration, say
+from pinxit.settings import Size, sides
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
 from pinxit.training.run import Run
 from pinxit.training.settings import TrainingSettings
@@ -35,8 +37,9 @@ def plan(
 ) -> Recipe:
     """Return the recipe with every choice made: picture size, channels, hardware and the number of steps."""
     images = pictures.train
-    size, why = data.side(images)
-    say(f"training at {size} x {size} pixels, {why}")
+    size, why = data.size_for(images)
+    high, wide = sides(size)
+    say(f"training at {wide} x {high} pixels, {why}")
     second = settings.others()
     recipe = Recipe(
         objective=next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind)),
@@ -57,7 +60,7 @@ def opened(source: str, data: DataSettings) -> DataSet:
     return pictures
 
 
-def _drawn(source: str, images: ImageSet, data: DataSettings, size: int) -> DataRecipe:
+def _drawn(source: str, images: ImageSet, data: DataSettings, size: Size) -> DataRecipe:
     """Return the recipe of a set of pictures."""
     return DataRecipe(
         **data.model_dump(exclude={"size"}),
@@ -79,7 +82,7 @@ def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: Tr
     if known.settings.usual_prior is None:
         raise UsageError(f"a run of '{known.objective}' has no codes; use a run of `pinxit train vae` or `vq`")
     if not run.facts().get("finished"):
-        raise DataError(f"{run.folder} is not finished; `pinxit resume {run.folder}` continues it")
+        raise DataError(f"{run.folder} is not finished; `{command('resume', run.folder)}` continues it")
     if settings.network == "auto":
         settings = settings.changed(network=known.settings.usual_prior)
         say(f"training a {settings.network}, the usual prior for codes of '{known.objective}'")

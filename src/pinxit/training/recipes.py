@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from pinxit import __version__
-from pinxit.data.settings import LARGEST, SMALLEST, DataSettings
+from pinxit.data.settings import SIZES, DataSettings
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.settings import GANSettings, ObjectiveSettings
-from pinxit.settings import Device, Settings, did_you_mean
+from pinxit.settings import Device, Settings, Size, did_you_mean
 from pinxit.training.settings import MOST_THREADS, TrainingSettings
 
 SHA256 = "^[0-9a-f]{64}$"
@@ -19,7 +19,7 @@ SHA256 = "^[0-9a-f]{64}$"
 class DataRecipe(DataSettings):
     """A set of pictures, by name and fingerprint, and how batches are drawn from it."""
 
-    size: int = Field(ge=SMALLEST, le=LARGEST, description="Side of the square pictures in pixels.")
+    size: Annotated[Size, SIZES] = Field(description="Side of square pictures in pixels, or width x height as text.")
     source: str = Field(description="The DATA argument, as it was given.")
     name: str = Field(description="The set and its part.")
     fingerprint: str = Field(pattern=SHA256, description="SHA-256 of the packed pixels, shapes and labels.")

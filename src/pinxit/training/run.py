@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from pinxit import __version__
 from pinxit.errors import BusyError, DataError, UsageError
 from pinxit.files import append_plain, disk_errors, read_json, sha256, write_json
+from pinxit.page import command
 from pinxit.training.documents import Evaluation, Progress
 from pinxit.training.recipes import Recipe
 
@@ -59,7 +60,7 @@ class Run:
     def refuse_used(folder: Path) -> None:
         """Raise `UsageError` if the folder is not empty, so that no run can be made in it."""
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            hint = f"`pinxit resume {folder}` continues it, or " if (folder / RECIPE).exists() else ""
+            hint = f"`{command('resume', folder)}` continues it, or " if (folder / RECIPE).exists() else ""
             raise UsageError(f"{folder} is not empty; {hint}choose another --out")
 
     @classmethod
