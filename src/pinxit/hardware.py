@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 
+from pinxit import waiting
 from pinxit.errors import UsageError
 
 Precision = Literal["bf16", "float32"]
@@ -36,8 +37,9 @@ class Hardware:
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def apply(self) -> None:
-        """Set the number of threads of this process."""
+        """Set the number of threads of this process, and let them wait kindly."""
         torch.set_num_threads(self.threads)
+        waiting.watch(usable_cores())
 
     def describe(self) -> str:
         """Return a description of the choice."""
