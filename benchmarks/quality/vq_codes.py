@@ -150,7 +150,7 @@ def main() -> None:
 def measure(asked: argparse.Namespace, source: str, place: Path) -> dict[str, object]:
     """Return the record; runs are made in the folder `place`."""
     pictures = open_data(source)
-    side = pinxit.DataSettings().side(pictures.train)[0]
+    side = pinxit.DataSettings().size_for(pictures.train)[0]
     images = pictures.held_out.tensor(side)
     training = pinxit.TrainingSettings(steps=asked.steps, seed=asked.seed, average=0.99, threads=asked.threads)
     rows = {"patches": plain(pictures.train, side, asked.codes, asked.seed, images)}

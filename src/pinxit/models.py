@@ -21,7 +21,8 @@ from pinxit.nets.shapes import PictureShape
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Generative, Objective
 from pinxit.objectives.settings import ObjectiveSettings
-from pinxit.settings import did_you_mean
+from pinxit.page import command
+from pinxit.settings import did_you_mean, sides, size_of
 from pinxit.tensors import read_tensors
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import RECIPE, WEIGHTS, Run
@@ -150,7 +151,7 @@ def find(place: str | Path) -> Path:
     if name in SHIPPED and not path.exists():
         return shipped(name)
     if (path / RECIPE).is_file() and not (path / WEIGHTS).exists():
-        raise DataError(f"{place} has no weights yet; `pinxit resume {place}` continues its training")
+        raise DataError(f"{place} has no weights yet; `{command('resume', place)}` continues its training")
     path = path / WEIGHTS if path.is_dir() else path
     if not path.is_file():
         raise DataError(
@@ -211,7 +212,7 @@ def _of_weights(path: Path) -> tuple[str, ObjectiveSettings, PictureShape]:
     with safe_open(path, "pt") as file:
         about = json.loads((file.metadata() or {})["pinxit"])
     kind, data = str(about["objective"]), about["data"]
-    shape = PictureShape(int(data["size"]), int(data["channels"]), len(data.get("classes", ())))
+    shape = PictureShape(size_of(*sides(data["size"])), int(data["channels"]), len(data.get("classes", ())))
     return kind, OBJECTIVES[kind].parse(about["settings"]), shape
 
 

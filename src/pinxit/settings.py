@@ -71,7 +71,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def _device(name: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,2})?", name):
         raise ValueError("should be auto, cpu, cuda, cuda:N or mps")
     return name
 
@@ -241,3 +241,36 @@ def within(low: float, high: float) -> AfterValidator:
         return ends
 
     return AfterValidator(check)
+
+
+Size = int | str
+"""A picture's size in pixels: the side of a square, or width x height as text, such as "96x64"."""
+_SIZE = re.compile(r"\s*(\d{1,6})(?:\s*[x\u00d7]\s*(\d{1,6}))?\s*", re.ASCII | re.IGNORECASE)
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """Return (height, width) of a size; "96x64" is 64 high. `ValueError` if it is no size."""
+    found = None if isinstance(size, bool) else _SIZE.fullmatch(str(size))
+    if not found:
+        raise ValueError("should be a side such as 64, or width x height such as 96x64")
+    wide, high = found.groups()
+    return int(high or wide), int(wide)
+
+
+def size_of(height: int, width: int) -> Size:
+    """Return the size in the form that recipes hold: a whole number if it is square, else text."""
+    return height if height == width else f"{width}x{height}"
+
+
+def size_within(least: int, most: int) -> BeforeValidator:
+    """Return a validator that reads a `Size` and bounds its sides; None stays None."""
+
+    def check(value: Any) -> Size | None:
+        if value is None:
+            return None
+        found = sides(value)
+        if not all(least <= side <= most for side in found):
+            raise ValueError(f"should have sides of {least} to {most} pixels")
+        return size_of(*found)
+
+    return BeforeValidator(check)

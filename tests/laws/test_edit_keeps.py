@@ -14,7 +14,7 @@ from conftest import png_16
 from pinxit.edits.bound import Local
 from pinxit.edits.engine import edit_picture
 from pinxit.errors import DataError, UsageError
-from pinxit.images import NO_EXIF, Metadata, Picture, load_picture, read_recipe, reads_deep, save_picture
+from pinxit.images import NO_EXIF, Metadata, Picture, load_picture, read_recipe, save_picture
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (21, 34, 1), dtype=np.uint8)
@@ -106,8 +106,7 @@ DEEP_KINDS = {
     "16-bit RGB": (png_16(DEEP[..., :3]), DEEP[..., :3]),
     "16-bit RGBA": (png_16(DEEP), DEEP),
 }
-if reads_deep():
-    KINDS |= DEEP_KINDS
+KINDS |= DEEP_KINDS
 
 
 def loaded(kind: str) -> Picture:
@@ -126,13 +125,6 @@ def test_an_edit_that_changes_nothing_keeps_every_pixel_of_every_kind(kind: str,
     np.testing.assert_array_equal(again.pixels, expected)
     assert again.grey == edited.grey or (kind, suffix) == ("16-bit LA", ".tif")  # which Pillow does not read
     assert again.lost == ()
-
-
-@pytest.mark.skipif(reads_deep(), reason="the extra pinxit[deep] is here")
-@pytest.mark.parametrize("kind", DEEP_KINDS)
-def test_16_bit_colour_is_refused_where_it_would_lose_depth(kind: str) -> None:
-    with pytest.raises(DataError, match=r"16-bit colour needs the extra"):
-        load_picture(io.BytesIO(DEEP_KINDS[kind][0]), "photo.png")
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])

@@ -75,7 +75,7 @@ def test_every_score_stands_beside_its_interval_protocol_and_anchors(sheet: Call
         interval = entry["interval"]
         assert interval["low"] <= entry["value"] <= interval["high"]
         assert (interval["level"], bool(interval["method"])) == (0.95, True)
-    assert {"pinxit", "torch", "commit"} <= document["made_by"].keys()
+    assert {"pinxit", "torch"} <= document["made_by"].keys()
 
 
 def test_the_seed_alone_decides(sheet: Callable[..., ImageSet]) -> None:

@@ -16,6 +16,7 @@ from pinxit.nets.shapes import PictureShape, keep_variance
 from pinxit.objectives.ladder import LevelledDecoder
 from pinxit.objectives.objective import Generative
 from pinxit.objectives.vq import VQVAE
+from pinxit.settings import Size
 
 pytestmark = pytest.mark.usefixtures("no_report")
 
@@ -32,10 +33,10 @@ CASES = {
     "ladder": pinxit.VAESettings(levels=2, latent=6, **SMALL),
     "vq": pinxit.OBJECTIVES["vq"](codes=16, dimensions=4, **SMALL),
 }
-SIZES = (16, 20, 48)  # whose halves are whole down to 4 to 7
+SIZES = (16, 20, "24x48")  # whose halves are whole down to 4 to 7
 
 
-def built(name: str, size: int) -> Generative:
+def built(name: str, size: Size) -> Generative:
     torch.manual_seed(0)
     objective = CASES[name].build(PictureShape(size, 3))
     objective.networks.apply(keep_variance).eval().requires_grad_(False)
@@ -51,7 +52,7 @@ def generator(objective: Generative) -> nn.Module:
 def drawn(objective: Generative, turn: int) -> Tensor:
     """Pictures of two latents whose first map is rolled by `turn` pixels down and right."""
     if isinstance(objective, VQVAE):
-        codes = torch.randint(16, (2, objective.side, objective.side), generator=torch.Generator().manual_seed(1))
+        codes = torch.randint(16, (2, *generator(objective).map), generator=torch.Generator().manual_seed(1))
         return objective.sample(codes.roll((turn, turn), (1, 2)).flatten(1))
     latent = torch.randn(2, objective.latent, generator=torch.Generator().manual_seed(1))
 
@@ -67,18 +68,21 @@ def drawn(objective: Generative, turn: int) -> Tensor:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_made_of_a_rolled_map_is_rolled(name: str, size: int) -> None:
+def test_what_is_made_of_a_rolled_map_is_rolled(name: str, size: Size) -> None:
     objective = built(name, size)
-    first = objective.side if isinstance(objective, VQVAE) else generator(objective).sides[0]
+    network = generator(objective)
+    first = network.map if isinstance(objective, VQVAE) else network.maps[0]
     with seamless(objective.networks):
         still, turned = drawn(objective, 0), drawn(objective, 1)
     assert (turned - still).abs().mean() > 0.01
-    assert torch.allclose(turned, still.roll((size // first,) * 2, (2, 3)), atol=1e-4)
+    assert torch.allclose(
+        turned, still.roll((still.shape[2] // first[0], still.shape[3] // first[1]), (2, 3)), atol=1e-4
+    )
 
 
-@pytest.mark.parametrize("size", [*SIZES, 28, 33])
+@pytest.mark.parametrize("size", [*SIZES, 28, "33x20"])
 @pytest.mark.parametrize("name", CASES)
-def test_the_network_is_as_it_was_afterwards(name: str, size: int) -> None:
+def test_the_network_is_as_it_was_afterwards(name: str, size: Size) -> None:
     objective = built(name, size)
     before = drawn(objective, 0)
     with seamless(objective.networks):

@@ -16,18 +16,19 @@ from pinxit.nets.codebook import DEAD, Codebook, rotated, straight_through
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.settings import VQVAESettings
 from pinxit.objectives.vq import PICTURE_VARIANCE, VQVAE
+from pinxit.settings import Size, sides
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 
 
-def built(size: int = 20, channels: int = 3, **settings: object) -> VQVAE:
+def built(size: Size = 20, channels: int = 3, **settings: object) -> VQVAE:
     torch.manual_seed(0)
     asked = {"channels": 4, "codes": 16, "dimensions": 4} | settings
     return VQVAESettings(**asked).build(PictureShape(size, channels, 3))
 
 
-def batch(step: int = 0, rows: int = 6, size: int = 20, channels: int = 3) -> Batch:
-    image = torch.rand(rows, channels, size, size, generator=torch.Generator().manual_seed(step))
+def batch(step: int = 0, rows: int = 6, size: Size = 20, channels: int = 3) -> Batch:
+    image = torch.rand(rows, channels, *sides(size), generator=torch.Generator().manual_seed(step))
     return Batch(image=image, seed=1, step=step)
 
 
@@ -232,19 +233,28 @@ def test_accumulation_leaves_the_codebook_what_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "halvings", "side"),
-    [(16, 1, 8), (16, 2, 4), (17, 2, 5), (28, 2, 7), (28, 3, 4), (32, 2, 8), (64, 2, 16), (100, 2, 25), (256, 3, 32)],
+    ("size", "halvings", "codes"),
+    [
+        (16, 1, 64),
+        (16, 2, 16),
+        (17, 2, 25),
+        (28, 3, 16),
+        (64, 2, 256),
+        (100, 2, 625),
+        ("40x17", 2, 50),
+        ("16x90", 2, 92),
+    ],
 )
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_pictures_of_any_size_become_maps(size: int, halvings: int, side: int, channels: int) -> None:
+def test_pictures_of_any_size_become_maps(size: Size, halvings: int, codes: int, channels: int) -> None:
     objective = built(size, channels, halvings=halvings)
     images = batch(0, 2, size, channels)
     objective.loss(images, objective.draw(images))
-    assert objective.encode(images.image).shape == (2, side * side)
+    assert objective.encode(images.image).shape == (2, codes)
     image = objective.restored(images.image)
     assert image.shape == images.image.shape
     assert 0 <= image.min() <= image.max() <= 1
-    assert objective.bits_per_pixel == pytest.approx(side * side * 4 / size**2)
+    assert objective.bits_per_pixel == pytest.approx(codes * 4 / math.prod(sides(size)))
 
 
 def test_middle_grey_is_nothing_to_the_encoder() -> None:
@@ -265,7 +275,7 @@ def test_codes_are_where_their_pixels_are() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "size", "line"),
-    [({"halvings": 3}, 16, "16 pixels allow at most 2"), ({}, 300, "16 to 256")],
+    [({"halvings": 3}, 16, "16 pixels allow at most 2"), ({}, 1100, "16 to 1024")],
 )
 def test_an_impossible_map_is_refused(settings: dict[str, object], size: int, line: str) -> None:
     with pytest.raises(UsageError, match=line):

@@ -127,7 +127,9 @@ def test_a_mistake_is_one_line_that_helps(words: list[str], line: str, capsys: p
         (["sample", "no-such-run"], 3, "is not a run"),
         (["runs", "list", "no-such-folder"], 3, "no runs"),
         (["train", "gan", "DATA", "--device", "cuda:99"], 2, "--device auto"),
-        (["train", "gan", "DATA", "--size", "300"], 2, "16 to 256"),
+        (["train", "gan", "DATA", "--size", "1025"], 2, "sides of 16 to 1024"),
+        (["train", "gan", "DATA", "--size", "96x8"], 2, "sides of 16 to 1024"),
+        (["train", "gan", "DATA", "--size", "96,64"], 2, "such as 96x64"),
         (
             ["train", "gan", "DATA", "--gradient-penalty", "10", "--discriminator-norm", "batch"],
             2,
@@ -224,7 +226,7 @@ def test_changed_pictures_are_refused(
     assert (
         run(["train", "gan", str(folder), "--size", "16", "--steps", "2", "--out", str(tmp_path / "run"), *TINY]) == 0
     )
-    shutil.rmtree(tmp_path / "cache")
+    shutil.rmtree(tmp_path / "cache" / "packs")
     next(iter(sorted(folder.rglob("*.png")))).unlink()
     assert run(["resume", str(tmp_path / "run")]) == 3
     assert "no longer holds the pictures that the run was trained on" in capsys.readouterr().err
@@ -282,8 +284,11 @@ def test_a_run_finds_its_folder_again_from_anywhere(
 ) -> None:
     photos(8, mode="L", size=(16, 16))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PINXIT_CACHE", str(tmp_path / "cache"))
     assert run(["train", "gan", "photos", "--steps", "2", "--out", str(tmp_path / "run"), *TINY]) == 0
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    monkeypatch.setenv("PINXIT_CACHE", str(tmp_path / "new cache"))
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["data"]["source"] == "photos"
+    assert str(tmp_path) not in (tmp_path / "run" / "recipe.json").read_text()
+    shutil.rmtree(tmp_path / "cache" / "packs")
     assert run(["resume", str(tmp_path / "run")]) == 0

@@ -15,15 +15,14 @@ from conftest import png_16
 from pinxit import images
 from pinxit.cli import run
 from pinxit.data import open_data
-from pinxit.images import deep, load_image
+from pinxit.images import load_image
 
 Photos = Callable[..., Path]
 
 
 @pytest.fixture
-def mixed(photos: Photos, monkeypatch: pytest.MonkeyPatch) -> Path:
+def mixed(photos: Photos) -> Path:
     """A folder of every trouble: kinds, depths, a copy, an animation, broken files."""
-    monkeypatch.setattr(deep, "reads_deep", lambda: False)
     folder = photos(12, classes=("cat", "dog"))
     cat, dog = folder / "cat", folder / "dog"
     picture = Image.open(cat / "000.png")
@@ -47,14 +46,14 @@ def test_check_reports_what_is_there(mixed: Path, tmp_path: Path, capsys: pytest
         "width    20 to 40 pixels, median 20",
         "PNG RGB: 14",
         "JPEG CMYK: 1",
-        "8 bit: 17, 16 bit: 1",
+        "8 bit: 16, 16 bit: 2",
         "cat: 9, dog: 9",
         "dog/cut.png: cut off",
         "dog/text.jpg: not a picture",
         "cat/empty.jpg: the file is empty",
         "cat/000.png = dog/copy.png",
         f"{images.FIRST_FRAME}: cat/moves.webp",
-        f"{images.LESS_DEPTH}: dog/deep.png",
+        f"{images.PLAIN_CMYK}: cat/cmyk.jpg",
         "repair or remove the 3 files",
         "remove the 1 copies",
         f"contact sheet: {tmp_path / 'out' / 'check.png'}",
@@ -66,7 +65,7 @@ def test_check_reports_what_is_there(mixed: Path, tmp_path: Path, capsys: pytest
 def test_check_as_json_is_one_document(mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "check", f"{mixed}", "--json", "--out", str(tmp_path)]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["pictures"], len(found["bad"]), found["bits"]) == (18, 3, {"8": 17, "16": 1})
+    assert (found["pictures"], len(found["bad"]), found["bits"]) == (18, 3, {"8": 16, "16": 2})
     assert found["width"] == {"min": 20, "median": 20, "max": 40}
     assert found["duplicates"] == [["cat/000.png", "dog/copy.png"]]
     assert found["sheet"] == str(tmp_path / "check.png")
@@ -86,7 +85,7 @@ def test_pack_prints_the_fingerprint_and_warns_on_stderr(mixed: Path, capsys: py
     told = capsys.readouterr()
     assert told.out == f"{open_data(str(mixed)).train.fingerprint}  18 pictures\n"
     assert "3 of 21 pictures cannot be read" in told.err
-    assert images.LESS_DEPTH in told.err
+    assert images.PLAIN_CMYK in told.err
 
 
 @pytest.mark.parametrize(

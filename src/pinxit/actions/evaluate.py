@@ -116,7 +116,7 @@ class Evaluate(Action):
             beside = sheet and not self.audit_sheet and sheet.with_name(f"{sheet.name.removesuffix(SHEET)}.json")
             path = beside or _free(path, document)
             write_certificate(path, document)
-        yield from (table(document), "", f"certificate: {path}")
+        yield from (*table(document), "", f"certificate: {path}")
 
     def _refuse_mixtures(self) -> None:
         if self.paired:
@@ -183,7 +183,7 @@ class Compare(Action):
             say(remark)
         one, other = self.one, self.other
         names = (one.stem, other.stem) if one.stem != other.stem else (str(one), str(other))
-        return Outcome(rows, [asdict(row) for row in rows], lines=[comparison_table(rows, *names)])
+        return Outcome(rows, [asdict(row) for row in rows], lines=comparison_table(rows, *names))
 
 
 def _free(usual: Path, document: Mapping[str, Any] | None = None) -> Path:

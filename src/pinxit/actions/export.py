@@ -17,7 +17,7 @@ class Export(Action):
     """Write a model as an ONNX file, for use without torch.
 
     The file is compared with PyTorch before it is kept. If it edits pictures, it takes any size. To run it:
-    `python -m pinxit.runtime FILE IN -o OUT` without torch, or `pinxit edit restore --model FILE`.
+    `pinxit-runtime FILE IN -o OUT` without torch, or `pinxit edit restore --model FILE`.
     """
 
     model: Annotated[str, Word("MODEL")] = Field(

@@ -10,6 +10,7 @@ from pydantic import Field, create_model
 
 from pinxit.actions.action import RUN, Action, AnyRun, Flag, N, Outcome, Source, Word
 from pinxit.errors import DataError
+from pinxit.page import command
 from pinxit.progress import duration, say
 from pinxit.training.settings import TrainingSettings
 
@@ -36,7 +37,8 @@ def describe(known: Mapping[str, Any]) -> str:
     """Return a run's facts in one line."""
     recipe = known["recipe"]
     done, last = known.get("steps", 0), recipe["training"]["steps"]
-    state = "finished" if known.get("finished") else f"not finished; `pinxit resume {known['folder']}` continues it"
+    again = f"not finished; `{command('resume', known['folder'])}` continues it"
+    state = "finished" if known.get("finished") else again
     return (
         f"{recipe['objective']} on {recipe['data']['name']}, step {done:,} of {last:,} "
         f"({known.get('images', 0):,} pictures in {duration(known.get('seconds', 0))}), {state}"
@@ -158,7 +160,7 @@ class Demo(Action):
 def _scores(document: Mapping[str, Any], sheet: Path, report: Path) -> Iterator[str]:
     from pinxit.evaluation.text import table
 
-    yield f"{table(document)}\n"
+    yield from (*table(document), "")
     yield f"{sheet}  a hundred digits no one wrote"
     yield f"{report}  the whole story"
 

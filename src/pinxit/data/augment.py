@@ -19,7 +19,7 @@ LEAST_SIDE = 1.0  # pixels; a box that is narrower or lower after clipping is dr
 
 
 def augmented(batch: Batch, augment: Augment) -> Batch:
-    """Return the batch with its square images moved, each row at random; edges are continued by reflection.
+    """Return the batch with its images moved, each row at random; edges are continued by reflection.
 
     The pair moves as the image does, and so does the mask, by the nearest pixel. Boxes become the upright boxes around
     their moved corners, clipped to the image.
@@ -92,12 +92,14 @@ def _motion(batch: Batch, augment: Augment) -> Motion | None:
         return None
     coin, *signed, quarter = batch.uniform(6, stream="augment").T
     mirrored = coin < 0.5 if augment.flip else None
-    turns = tuple((4 * quarter).int().tolist()) if augment.turn else None
+    high, wide = batch.image.shape[2:]
+    least = 1 if high == wide else 2  # quarter turns that keep the shape
+    turns = tuple((least * (4 / least * quarter).int()).tolist()) if augment.turn else None
     if not moves:
         return Motion(mirrored, turns, None)
     across, down, turn, zoom = (2 * number - 1 for number in signed)
     angle, factor = torch.deg2rad(turn * augment.rotate), 1 + zoom * augment.scale
     cosine, sine = angle.cos() / factor, angle.sin() / factor
     shift = torch.stack([across, down], dim=1)[:, :, None] * (2 * augment.shift)
-    linear = torch.stack([cosine, sine, -sine, cosine], dim=1).view(-1, 2, 2)
+    linear = torch.stack([cosine, sine * (high / wide), -sine * (wide / high), cosine], dim=1).view(-1, 2, 2)
     return Motion(mirrored, turns, torch.cat([linear, -linear @ shift], dim=2))

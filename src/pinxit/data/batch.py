@@ -17,6 +17,7 @@ from pinxit.data.render import placement
 from pinxit.data.sets import ImageSet, Layer
 from pinxit.data.settings import Augment, Fit
 from pinxit.images.convert import to_float
+from pinxit.settings import Size, sides
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,7 +98,7 @@ def batch_at(
     batch_size: int,
     seed: int,
     *,
-    size: int,
+    size: Size,
     fit: Fit = "crop",
     augment: Augment = Augment(),
 ) -> Batch:
@@ -115,7 +116,7 @@ def batch_at(
     places = draws.uniform(draws.row_keys(seed, step, np.arange(batch_size), "patch"), 2) if fit == "patch" else None
 
     def rows(layer: Layer) -> np.ndarray:
-        return layer.rows(numbers, (size, size), fit, places)
+        return layer.rows(numbers, sides(size), fit, places)
 
     belongs = images.companions
     batch = Batch(
@@ -123,7 +124,7 @@ def batch_at(
         label=None if images.labels is None else torch.from_numpy(images.labels[numbers]),
         mask=None if belongs.mask is None else torch.from_numpy(rows(belongs.mask)).permute(0, 3, 1, 2).long(),
         pair=None if belongs.pair is None else to_float(rows(belongs.pair)),
-        boxes=None if belongs.boxes is None else _boxes(images, belongs.boxes, numbers, size, fit, places),
+        boxes=None if belongs.boxes is None else _boxes(images, belongs.boxes, numbers, sides(size), fit, places),
         seed=seed,
         step=step,
     )
@@ -131,7 +132,12 @@ def batch_at(
 
 
 def _boxes(
-    images: ImageSet, boxes: Sequence[np.ndarray], numbers: np.ndarray, size: int, fit: Fit, places: np.ndarray | None
+    images: ImageSet,
+    boxes: Sequence[np.ndarray],
+    numbers: np.ndarray,
+    size: tuple[int, int],
+    fit: Fit,
+    places: np.ndarray | None,
 ) -> Tensor:
     """Return the boxes of pictures in the form of `Batch`, (n, K, 5), moved like their fitted pictures."""
     found = [boxes[number] for number in numbers]
@@ -139,6 +145,6 @@ def _boxes(
     filled[..., 4] = NO_CLASS
     for row, (number, one) in enumerate(zip(numbers, found, strict=True)):
         place = (0.5, 0.5) if places is None else places[row]
-        across, down, left, top = placement(images.shapes[number], (size, size), fit, place)
+        across, down, left, top = placement(images.shapes[number], size, fit, place)
         filled[row, : len(one)] = one * (across, down, across, down, 1) + (left, top, left, top, 0)
-    return clipped(torch.from_numpy(filled), (size, size))
+    return clipped(torch.from_numpy(filled), size)

@@ -13,10 +13,12 @@ import numpy as np
 
 from pinxit.data import mnist
 from pinxit.data.pack import PARTS, Pack, pack
+from pinxit.data.places import remember
 from pinxit.data.render import Renderer, patch, with_channels, with_depth
 from pinxit.data.settings import HOLDOUT, LARGEST, SMALLEST, Fit
 from pinxit.data.sources import open_source
 from pinxit.errors import DataError
+from pinxit.settings import Size, sides, size_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,18 +132,18 @@ class ImageSet(Layer):
         return hashlib.sha256(self._indices.astype("<i8").tobytes()).hexdigest()
 
     @cached_property
-    def own_size(self) -> int | None:
-        """The side in pixels if all pictures of the pack are equal squares of a size one can train at, else None."""
+    def own_size(self) -> Size | None:
+        """The size in pixels if all pictures of the pack have one that one can train at, else None."""
         (height, width, _), *_ = self._pack.shapes
-        equal = height == width and (self._pack.shapes[:, :2] == height).all()
-        return int(height) if equal and SMALLEST <= height <= LARGEST else None
+        equal = (self._pack.shapes[:, :2] == (height, width)).all()
+        possible = min(height, width) >= SMALLEST and max(height, width) <= LARGEST
+        return size_of(int(height), int(width)) if equal and possible else None
 
-    def tensor(self, size: int | tuple[int, int], fit: Fit = "crop", start: int = 0, stop: int | None = None) -> Tensor:
-        """Return pictures in order, float32 (N, C, H, W) in [0, 1]; `size` is the side or (height, width)."""
+    def tensor(self, size: Size, fit: Fit = "crop", start: int = 0, stop: int | None = None) -> Tensor:
+        """Return pictures in order, float32 (N, C, H, W) in [0, 1], at a size such as 64 or "96x64"."""
         from pinxit.images.convert import to_float
 
-        both = (size, size) if isinstance(size, int) else size
-        return to_float(self.rows(np.arange(len(self))[start:stop], both, fit))
+        return to_float(self.rows(np.arange(len(self))[start:stop], sides(size), fit))
 
     def part(self, positions: np.ndarray, name: str) -> ImageSet:
         """Return the set of the pictures at these positions, with what belongs to them."""
@@ -164,7 +166,10 @@ def open_data(spec: str, holdout: float = HOLDOUT) -> DataSet:
     `holdout`, so a picture stays on its side when pictures are added. `DataError` if nothing can be read.
     """
     base, part = parse_spec(spec)
-    opened, notes = (mnist.open_pack(), ()) if base == mnist.NAME else pack(open_source(Path(base)))
+    if base == mnist.NAME:
+        return divide(whole_pack(mnist.open_pack()), base, part, holdout, ())
+    opened, notes = pack(open_source(Path(base)))
+    remember(opened.fingerprint, Path(base))
     return divide(whole_pack(opened), base, part, holdout, notes)
 
 

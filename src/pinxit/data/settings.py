@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from pinxit.settings import Settings
+from pinxit.settings import Settings, Size, sides, size_within
 
 if TYPE_CHECKING:
     from pinxit.data.sets import ImageSet
@@ -17,6 +17,8 @@ SMALLEST, LARGEST = 16, 1024
 USUAL_SIZE = 64
 HOLDOUT = 0.1
 LARGEST_OWN_SIZE = 128
+SIZES = size_within(SMALLEST, LARGEST)
+EITHER = ": the side of a square, or width x height such as 96x64."
 
 
 class Augment(Settings):
@@ -28,22 +30,24 @@ class Augment(Settings):
     scale: float = Field(
         0.0, ge=0, le=0.5, description="Largest zoom in or out, as a fraction: 0.1 is 0.9 to 1.1 times."
     )
-    turn: bool = Field(False, description="Turn by 0, 90, 180 or 270 degrees, with equal probability.")
+    turn: bool = Field(
+        False,
+        description="Turn by 0, 90, 180 or 270 degrees, with equal probability; oblong pictures by 0 or 180 degrees.",
+    )
 
 
 class DataSettings(Augment):
     """How pictures are fitted, held out and augmented."""
 
-    size: int | None = Field(
+    size: Annotated[Size | None, SIZES] = Field(
         None,
-        ge=SMALLEST,
-        le=LARGEST,
-        description="Side of the square pictures in pixels. By default the side of the set's own pictures if all are "
-        f"squares of one size of at most {LARGEST_OWN_SIZE}, else {USUAL_SIZE}.",
+        description="Size of the pictures in pixels: the side of a square, or width x height such as 96x64. By default "
+        f"the side of the set's own pictures if all are squares of one size of at most {LARGEST_OWN_SIZE}, else "
+        f"{USUAL_SIZE}.",
     )
     fit: Fit = Field(
         "crop",
-        description="How a picture becomes square: crop its centre, pad it with black, stretch it, or cut a patch, "
+        description="How a picture gets this shape: crop its centre, pad it with black, stretch it, or cut a patch, "
         "not resized, from a random place in every step.",
     )
     holdout: float = Field(
@@ -53,13 +57,16 @@ class DataSettings(Augment):
         description="Share of the files held out for evaluation, chosen by file name; named sets keep their own split.",
     )
 
-    def side(self, images: ImageSet) -> tuple[int, str]:
-        """Return the side in pixels that `images` are fitted to, and why."""
+    def size_for(self, images: ImageSet) -> tuple[Size, str]:
+        """Return the size that `images` are fitted to, and why."""
+        own = images.own_size
         if self.size:
             return self.size, "as asked"
-        if images.own_size and images.own_size <= LARGEST_OWN_SIZE:
-            return images.own_size, "their own size"
-        return USUAL_SIZE, "the usual size; --size chooses another"
+        if own is None or max(sides(own)) > LARGEST_OWN_SIZE:
+            return USUAL_SIZE, "the usual size; --size chooses another"
+        if isinstance(own, str):
+            return USUAL_SIZE, f"the usual size; --size {own} is the pictures' own"
+        return own, "their own size"
 
 
 class PatchSettings(DataSettings):
@@ -73,13 +80,13 @@ class PatchSettings(DataSettings):
 class WholeSettings(DataSettings):
     """Pictures for models of the brightness of whole pictures: stretched, so that nothing is cut off."""
 
-    size: int | None = Field(128, ge=SMALLEST, le=LARGEST, description="Side of the square pictures in pixels.")
+    size: Annotated[Size | None, SIZES] = Field(128, description=f"Size of the pictures in pixels{EITHER}")
     fit: Fit = Field("stretch", description=DataSettings.model_fields["fit"].description)
 
 
 class PaintedSettings(DataSettings):
     """Pictures to be painted in a style: patches, mirrored."""
 
-    size: int | None = Field(128, ge=SMALLEST, le=LARGEST, description="Side of the square patches in pixels.")
+    size: Annotated[Size | None, SIZES] = Field(128, description=f"Size of the patches in pixels{EITHER}")
     flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
     fit: Fit = Field("patch", description=DataSettings.model_fields["fit"].description)

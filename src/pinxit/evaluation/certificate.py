@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import math
 import platform
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -44,10 +42,9 @@ MUST_BE_EQUAL = {
 
 
 def made_by() -> dict[str, Any]:
-    """Return the versions of pinxit and its libraries, and the commit if pinxit runs from a checkout."""
+    """Return the versions of pinxit and its libraries."""
     return {
         "pinxit": __version__,
-        "commit": _commit(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "numpy", "scipy", "pillow")},
     }
@@ -204,18 +201,3 @@ def _are_numbers(values: Any) -> bool:
         isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
         for value in values
     )
-
-
-def _commit() -> str | None:
-    """Return the last commit of pinxit's code, marked if the code has changed since; None outside git."""
-    here = Path(__file__).parents[1]
-    with suppress(OSError, subprocess.SubprocessError):
-        commit = _git(here, "log", "-1", "--format=%H", "--", ".")
-        changed = _git(here, "status", "--porcelain", "--", ".") if commit else ""
-        return f"{commit} and changes" if changed else commit or None
-    return None
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603, S607
-    return done.stdout.strip()

@@ -14,6 +14,7 @@ import numpy as np
 from pinxit.data import ImageSet, open_data
 from pinxit.data.sets import parse_spec
 from pinxit.errors import UsageError
+from pinxit.page import command
 from pinxit.progress import say
 from pinxit.training.run import RECIPE
 
@@ -77,7 +78,9 @@ def parts(spec: str, holdout: float) -> tuple[ImageSet, ImageSet | None]:
     """
     base, part = parse_spec(spec)
     if Path(base, RECIPE).is_file():
-        raise UsageError(f"{base} is a run, not a set of pictures; `pinxit sample {base} -o X.npz` makes a set of it")
+        raise UsageError(
+            f"{base} is a run, not a set of pictures; `{command('sample', base, '-o', 'X.npz')}` makes a set of it"
+        )
     opened = open_data(base, holdout) if part else open_data(base, holdout=0)
     for note in opened.notes:
         say(note)

@@ -147,7 +147,7 @@ def _of_classes(images: Pictures, classes: Sequence[str]) -> np.ndarray:
 def _labelled(images: Pictures, numbers: np.ndarray, classes: Sequence[str], shape: PictureShape) -> _Labelled:
     """Return some pictures of a set as input of the classifier."""
     rows = [
-        with_channels(fit_picture(eight_bit(images[number]), (shape.size, shape.size), "crop"), shape.channels)
+        with_channels(fit_picture(eight_bit(images[number]), shape.sides, "crop"), shape.channels)
         for number in track(numbers.tolist(), f"reading {images.name}", len(numbers))
     ]
     places = [classes.index(images.classes[place]) for place in _labels(images)[numbers]]

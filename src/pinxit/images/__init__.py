@@ -6,12 +6,12 @@ module, `pinxit.images.animations`.
 
 from __future__ import annotations
 
-from pinxit.images.deep import reads_deep
 from pinxit.images.picture import (
     FIRST_FRAME,
-    LESS_DEPTH,
     NO_EXIF,
     NO_PROFILE,
+    PLAIN_CMYK,
+    SECOND_PICTURE,
     Metadata,
     Picture,
     at_most,
@@ -23,15 +23,16 @@ from pinxit.images.picture import (
 )
 from pinxit.images.pillow import FORMATS
 from pinxit.images.read import READERS, SUFFIXES, load_image, load_picture, read_mask, read_picture, read_recipe
-from pinxit.images.write import format_of, kind_of, save_image, save_picture, write_picture
+from pinxit.images.write import format_of, kind_of, save_image, save_picture, unheld, write_picture
 
 __all__ = [
     "FIRST_FRAME",
     "FORMATS",
-    "LESS_DEPTH",
     "NO_EXIF",
     "NO_PROFILE",
+    "PLAIN_CMYK",
     "READERS",
+    "SECOND_PICTURE",
     "SUFFIXES",
     "Metadata",
     "Picture",
@@ -45,11 +46,11 @@ __all__ = [
     "read_mask",
     "read_picture",
     "read_recipe",
-    "reads_deep",
     "resize",
     "resize_nearest",
     "save_image",
     "save_picture",
     "scaled",
+    "unheld",
     "write_picture",
 ]

@@ -21,11 +21,13 @@ from PIL import GifImagePlugin, Image
 
 from pinxit.errors import DataError, UsageError
 from pinxit.files import whole_file
+from pinxit.images.containers import check_whole
 from pinxit.images.deep import chunk
 from pinxit.images.metadata import GIF_RECIPE, metadata_of, orientation, upright
-from pinxit.images.picture import GREY_16, Metadata, Picture
-from pinxit.images.pillow import check_end, check_size, is_deep, pixels_of
+from pinxit.images.picture import Metadata, Picture
+from pinxit.images.pillow import is_deep, pixels_of_image
 from pinxit.images.read import load_picture, name_of, opened
+from pinxit.images.room import check_size
 from pinxit.images.write import format_of, write_picture
 
 ANIMATED = ("GIF", "PNG", "WEBP")  # the formats of animations that are read and written
@@ -49,9 +51,9 @@ class Animation:
     format: str
 
     @property
-    def lost(self) -> tuple[str, ...]:
-        """What the file holds and the pixels do not."""
-        return next(self.frames()).lost
+    def first(self) -> Picture:
+        """The first frame, decoded anew."""
+        return next(self.frames())
 
 
 def load_media(source: Path | BinaryIO, name: str | None = None) -> Picture | Animation:
@@ -65,7 +67,7 @@ def is_animation(source: Path | BinaryIO) -> bool:
     An unreadable file does not count; reading it reports the error.
     """
     try:
-        with opened(source, "") as file, Image.open(file, formats=ANIMATED) as image:
+        with opened(source, name_of(source)) as file, Image.open(file, formats=ANIMATED) as image:
             return bool(getattr(image, "is_animated", False))
     except DataError:
         return False
@@ -97,25 +99,25 @@ def read_frames(source: Path | BinaryIO, name: str) -> Iterator[tuple[Picture, f
     without animations is skipped.
     """
     with opened(source, name) as file, Image.open(file, formats=ANIMATED) as image:
-        check_size(image, name)
-        size, first, turn = image.size, int(getattr(image, "default_image", False)), orientation(image)
+        check_size(image.size, name)
+        check_whole(file, image.format or "", animated=True)
+        size, first, turn = image.size, int(getattr(image, "default_image", False)), 1
         plays = _plays(image)
         keeps: Metadata | None = None
         lost: tuple[str, ...] = ()
         for number in range(first, getattr(image, "n_frames", 1)):
             image.seek(number)
             image.load()
-            if is_deep(image) or image.mode in GREY_16:
+            if is_deep(image):
                 raise DataError(f"{name}: a 16-bit animation; only 8-bit animations are read")
             if image.size != size:
                 raise DataError(f"{name}: its frames have different sizes")
             turn = max(turn, orientation(image))
-            pixels, _ = pixels_of(image, name)
+            pixels, _ = pixels_of_image(image, name)
             picture = Picture(upright(pixels, turn), image.format or "", image.mode)
             if keeps is None:
                 keeps, lost = metadata_of(image, picture.grey, turn)
             yield replace(picture, lost=lost, keeps=keeps), float(image.info.get("duration", 0)), plays
-        check_end(file, image, name)
 
 
 def save_animation(path: Path, animation: Animation, recipe: Recipe = None) -> None:

@@ -7,10 +7,13 @@ import json
 import re
 import struct
 import zlib
+from collections.abc import Iterator, Mapping
+from numbers import Number
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, PngImagePlugin
+from PIL import ExifTags, Image, TiffImagePlugin
+from PIL.PngImagePlugin import PngImageFile
 
 from pinxit.images.picture import NO_EXIF, NO_PROFILE, Metadata
 
@@ -42,7 +45,14 @@ _UPRIGHT = {
 }
 
 _Base = ExifTags.Base
-# Exif tags that an edit keeps: what a person or a camera said about the picture, not the layout of the file.
+_CAMERA, _INTEROP = ExifTags.IFD.Exif, ExifTags.IFD.Interop
+_UTF8_TEXT = 129  # a type of Exif 3.0 that Pillow does not know
+_XMP_FIELD = 700
+_PNG_XMP = "XML:com.adobe.xmp"
+XMP = "XMP of another program"
+
+# Only these are kept: what is not known to be harmless may say where the picture was taken, by whom and with which
+# camera. First the Exif fields of the picture: what a person or a camera said about it, not the layout of the file.
 _KEPT = frozenset(
     (
         *(_Base.ImageDescription, _Base.Make, _Base.Model, _Base.Software, _Base.DateTime, _Base.Artist),
@@ -50,13 +60,68 @@ _KEPT = frozenset(
         _Base.XPSubject,
     )
 )
-# Camera tags that an edit drops: owner, serial numbers, and positions in the old pixels.
-_DROPPED = frozenset(
+# The camera's settings: numbers (or a few bytes, such as a version) and texts.
+_NUMBERS = frozenset(
     (
-        *(_Base.MakerNote, _Base.CameraOwnerName, _Base.BodySerialNumber, _Base.LensSerialNumber, _Base.ImageUniqueID),
-        *(_Base.ExifImageWidth, _Base.ExifImageHeight, _Base.SubjectLocation, 0x9214, ExifTags.IFD.Interop),
+        *(_Base.ExposureTime, _Base.FNumber, _Base.ExposureProgram, _Base.ISOSpeedRatings, _Base.SensitivityType),
+        *(_Base.StandardOutputSensitivity, _Base.RecommendedExposureIndex, _Base.ISOSpeed, _Base.ExifVersion),
+        *(_Base.ShutterSpeedValue, _Base.ApertureValue, _Base.BrightnessValue, _Base.ExposureBiasValue),
+        *(_Base.MaxApertureValue, _Base.SubjectDistance, _Base.MeteringMode, _Base.LightSource, _Base.Flash),
+        *(_Base.FocalLength, _Base.ColorSpace, _Base.Gamma, _Base.FlashEnergy, _Base.ExposureIndex),
+        *(_Base.SensingMethod, _Base.FileSource, _Base.SceneType, _Base.CustomRendered, _Base.ExposureMode),
+        *(_Base.WhiteBalance, _Base.DigitalZoomRatio, _Base.FocalLengthIn35mmFilm, _Base.SceneCaptureType),
+        *(_Base.GainControl, _Base.Contrast, _Base.Saturation, _Base.Sharpness, _Base.SubjectDistanceRange),
+        *(_Base.LensSpecification, _Base.CompositeImage),
     )
 )
+_TEXTS = frozenset(
+    (
+        *(_Base.DateTimeOriginal, _Base.DateTimeDigitized, _Base.OffsetTime, _Base.OffsetTimeOriginal),
+        *(_Base.OffsetTimeDigitized, _Base.SubsecTime, _Base.SubsecTimeOriginal, _Base.SubsecTimeDigitized),
+        *(_Base.LensMake, _Base.LensModel),
+    )
+)
+_COLOUR_RULES = ("R98", "R03", "THM")  # what the interoperability of Exif says of the colours
+# The layout of the old file, which nobody misses; other fields are named when they are dropped.
+_LAYOUT = frozenset(
+    (
+        *(_CAMERA, _INTEROP, _Base.Orientation, _Base.XResolution, _Base.YResolution, _Base.ResolutionUnit),
+        *(_Base.ExifImageWidth, _Base.ExifImageHeight, _Base.ComponentsConfiguration, _Base.FlashPixVersion),
+        *(_Base.CompressedBitsPerPixel, _Base.YCbCrPositioning, _Base.InterColorProfile, *range(0xFE, 0x10D)),
+        *(0x111, *range(0x115, 0x11A), 0x11C, *range(0x11E, 0x120), *range(0x13D, 0x151), *range(0x152, 0x157)),
+        *(*range(0x200, 0x203), *range(0x211, 0x215)),
+    )
+)
+# The texts of a PNG that are kept: the keywords of its standard, and names that other programs give the same words.
+_KEPT_TEXTS = frozenset(
+    (
+        *("title", "author", "artist", "description", "copyright", "creation time", "software", "disclaimer"),
+        *("warning", "source", "comment", "keywords", "date:create", "date:modify", "date:timestamp"),
+        *("exif:artist", "exif:copyright", "exif:imagedescription", "dc:creator", "dc:rights", "dc:title"),
+        "dc:description",
+    )
+)
+
+# Exif's fields for such texts, of which the first is used.
+_TEXT_FIELDS = {
+    **dict.fromkeys(("author", "artist", "exif:artist", "dc:creator"), _Base.Artist),
+    **dict.fromkeys(("copyright", "exif:copyright", "dc:rights"), _Base.Copyright),
+    **dict.fromkeys(("description", "exif:imagedescription", "dc:description", "title"), _Base.ImageDescription),
+}
+
+TiffImagePlugin.ImageFileDirectory_v2._load_dispatch.setdefault(
+    _UTF8_TEXT, TiffImagePlugin.ImageFileDirectory_v2._load_dispatch[2]
+)
+
+
+class _Text(str):
+    """A text of Exif. Pillow reads its bytes as Latin-1, and would write ASCII; this one is written as it was read."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "latin-1", errors: str = "strict") -> bytes:
+        """Return the bytes that stood in the file, whatever is asked for."""
+        return super().encode("latin-1", "replace")
 
 
 def orientation(image: Image.Image) -> int:
@@ -80,15 +145,44 @@ def metadata_of(image: Image.Image, grey: bool, turn: int) -> tuple[Metadata, tu
     try:
         exif = image.getexif()
         kept, dpi, broken = _kept_exif(exif), _dpi(image, exif), bool(image.info.get("exif") and not exif)
+        dropped = tuple(_dropped_fields(exif))
     except BROKEN:
-        kept, dpi, broken = None, None, True
+        kept, dpi, broken, dropped = None, None, True, ()
     if dpi and turn >= 5:  # the turns that swap width and height
         dpi = dpi[::-1]
-    text = image.text if isinstance(image, PngImagePlugin.PngImageFile) else {}
-    private = ("XML:com.adobe.xmp", "Raw profile", RECIPE)  # the first two may say where the picture was taken
-    kept_text = {key: str(text[key]) for key in text if not key.startswith(private)}
+    text = image.text if isinstance(image, PngImageFile) else {}
+    kept_text = {key: str(text[key]) for key in text if key.casefold() in _KEPT_TEXTS}
     lost = (*[NO_PROFILE] * unfit, *[NO_EXIF] * broken)
-    return Metadata(None if unfit else icc, kept, dpi, kept_text), lost
+    dropped = tuple(dict.fromkeys((*dropped, *_dropped_parts(image))))
+    return Metadata(None if unfit else icc, kept, dpi, kept_text, dropped), lost
+
+
+def exif_of(content: bytes | None) -> Image.Exif:
+    """Return Exif data to be written, whose texts keep the bytes that they have; no data give empty ones."""
+    exif = Image.Exif()
+    if content:
+        exif.load(content)
+    camera, rules = exif.get_ifd(_CAMERA), exif.get_ifd(_INTEROP)
+    for fields in (exif, camera):
+        for tag, value in list(fields.items()):
+            if isinstance(value, str):
+                fields[tag] = _Text(value)
+    if rules:
+        camera[_INTEROP] = rules
+    return exif
+
+
+def add_texts(exif: Image.Exif, texts: Mapping[str, str]) -> None:
+    """Add the texts that Exif has a field for, in UTF-8, where the field is not used yet."""
+    for key, text in texts.items():
+        tag = _TEXT_FIELDS.get(key.casefold())
+        if tag and tag not in exif:
+            exif[tag] = _Text(text.encode(errors="replace").decode("latin-1"))
+
+
+def fits_exif(key: str) -> bool:
+    """Return whether Exif has a field for a PNG's text of this keyword."""
+    return key.casefold() in _TEXT_FIELDS
 
 
 def profile_fits(icc: bytes, grey: bool) -> bool:
@@ -114,10 +208,54 @@ def recipe_xmp(recipe: str) -> bytes:
 def _kept_exif(exif: Image.Exif) -> bytes | None:
     kept = Image.Exif()
     for tag in _KEPT.intersection(exif):
-        kept[tag] = exif[tag]
-    if camera := {tag: value for tag, value in exif.get_ifd(ExifTags.IFD.Exif).items() if tag not in _DROPPED}:
-        kept[ExifTags.IFD.Exif] = camera
+        kept[tag] = _Text(exif[tag]) if isinstance(exif[tag], str) else exif[tag]
+    found = exif.get_ifd(_CAMERA)
+    camera: dict[int, Any] = {tag: found[tag] for tag in found if tag in _NUMBERS and _harmless(found[tag])}
+    camera |= {tag: _Text(found[tag]) for tag in found if tag in _TEXTS and isinstance(found[tag], str)}
+    rule = exif.get_ifd(_INTEROP).get(1)
+    if rule in _COLOUR_RULES:
+        camera[_INTEROP] = {1: rule, 2: b"0100"}
+    if camera:
+        kept[_CAMERA] = camera
     return kept.tobytes() if kept else None
+
+
+def _harmless(value: Any) -> bool:
+    """Return whether a value is numbers, or at most the four bytes of a version."""
+    if isinstance(value, bytes):
+        return len(value) <= 4
+    return all(isinstance(one, Number) for one in (value if isinstance(value, tuple) else (value,)))
+
+
+def _dropped_fields(exif: Image.Exif) -> Iterator[str]:
+    """Yield the names of the Exif fields that an edit does not keep."""
+    if ExifTags.IFD.GPSInfo in exif:
+        yield "GPS"
+    for tag in (*exif, *exif.get_ifd(_CAMERA)):
+        if tag == _XMP_FIELD:
+            yield from [XMP] * _foreign(exif[tag])
+        elif tag not in (*_KEPT, *_NUMBERS, *_TEXTS, *_LAYOUT, ExifTags.IFD.GPSInfo):
+            yield f"Exif {ExifTags.TAGS.get(tag, tag)}"
+
+
+def _dropped_parts(image: Image.Image) -> Iterator[str]:
+    """Yield the names of the other metadata that an edit does not keep; a recipe of pinxit is replaced, not dropped."""
+    xmp, comment = image.info.get("xmp"), image.info.get("comment")
+    if xmp and _foreign(xmp):
+        yield XMP
+    if "photoshop" in image.info:
+        yield "Photoshop data"
+    text = image.text if isinstance(image, PngImageFile) else {}
+    if comment and not text and not str(comment).startswith(str(GIF_RECIPE)[:-1]):
+        yield "comment"
+    for key in text:
+        if key.casefold() not in (*_KEPT_TEXTS, RECIPE, _PNG_XMP.casefold()):
+            yield f"text {key}"
+
+
+def _foreign(xmp: Any) -> bool:
+    """Return whether XMP was not written by pinxit."""
+    return not (isinstance(xmp, bytes) and b"pinxit:recipe" in xmp)
 
 
 def _dpi(image: Image.Image, exif: Image.Exif) -> tuple[float, float] | None:

@@ -10,9 +10,16 @@ import numpy as np
 from PIL import Image
 
 FIRST_FRAME = "only the first of several frames is used"
-LESS_DEPTH = "16-bit colour is read at 8 bits (the extra pinxit[deep] reads it exactly)"
 FLOAT_DEPTH = "float pixels are kept at 16 bits"
 NO_PROFILE = "the colour profile does not fit the picture and is not used"
+PLAIN_CMYK = "CMYK without a colour profile is converted by the plain formula, which printers do not follow"
+LAB = "L*a*b* is converted to sRGB; colours outside are cut"
+UNKNOWN_CHANNEL = "a channel of no stated meaning, such as infrared, is not used"
+SECOND_PICTURE = "a second picture in the file (a preview, gain map, depth map or the other eye's view) is not used"
+HDR = "its colours are HDR (PQ or HLG); their numbers are used as they are stored, and look flat elsewhere"
+WIDE = "its colours are of wide primaries or another curve (cICP, nclx); their numbers are used as they are stored"
+OTHER_CURVE = "its numbers follow another curve or primaries than sRGB's (gAMA, cHRM) and are used as they are stored"
+DARK = "its 16 bits hold numbers below 4096 only, as of a camera of 12 bits or fewer, and look dark"
 NO_EXIF = "the Exif data cannot be read and are not kept"
 
 GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -20,17 +27,37 @@ _GREY = ("1", "L", "LA", "La", "I", "F", *GREY_16)
 
 
 @dataclass(frozen=True)
+class ColourTags:
+    """What a file says of its colours beside a profile; only what differs from sRGB, and only what is in force.
+
+    `cicp` is primaries, transfer, matrix and full range (ITU-T H.273): a PNG's cICP, the nclx of an AVIF. `gamma` and
+    `chromaticities` (white, red, green, blue; x and y) are a PNG's gAMA and cHRM as stored, times 100,000.
+    """
+
+    cicp: tuple[int, int, int, int] | None = None
+    gamma: int | None = None
+    chromaticities: tuple[int, ...] | None = None
+
+
+NO_TAGS = ColourTags()
+
+
+@dataclass(frozen=True)
 class Metadata:
     """The metadata of a file that an edit keeps.
 
     `icc` is the colour profile. `exif` has no place (GPS), serial numbers or thumbnail, and no orientation, because
-    pixels are upright. `dpi` is dots per inch, across and down. `text` is a PNG's text by keyword.
+    pixels are upright. `dpi` is dots per inch, across and down. `text` is a PNG's text by keyword. `dropped` names what
+    the file holds beside the picture and an edit does not keep, such as GPS. `tags` are the file's other words on its
+    colours.
     """
 
     icc: bytes | None = None
     exif: bytes | None = None
     dpi: tuple[float, float] | None = None
     text: Mapping[str, str] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    tags: ColourTags = NO_TAGS
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pinxit.errors import DataError
-from pinxit.images import deep, pillow
-from pinxit.images.metadata import BROKEN, recipe_of
-from pinxit.images.picture import FIRST_FRAME, LESS_DEPTH, Picture
+from pinxit.errors import DataError, MemoryLimitError, UserError
+from pinxit.images import deep, heic, pillow, tiff
+from pinxit.images.containers import canvas
+from pinxit.images.metadata import recipe_of
+from pinxit.images.picture import FIRST_FRAME, Picture
+from pinxit.images.room import PIXEL_CEILING, check_size
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Reader:
     """How one kind of file is recognised and decoded.
 
     `knows(file)` says whether a file, open at its beginning, is of this kind. `read(file, name)` decodes it; `name` is
-    for errors. Both may raise any of `BROKEN`. `suffixes` are the suffixes of such files.
+    for errors. Both may raise any error. `suffixes` are the suffixes of such files.
     """
 
     suffixes: frozenset[str]
@@ -36,18 +38,20 @@ def _suffixes(*formats: str) -> frozenset[str]:
 
 
 READERS = {
-    "16-bit colour": Reader(_suffixes(*deep.WRITERS), deep.knows, deep.read),
+    "TIFF": Reader(_suffixes("TIFF"), tiff.knows, tiff.read),
+    "HEIC": Reader(heic.SUFFIXES, heic.knows, heic.read),
+    "deep": Reader(frozenset(), deep.knows, deep.read),
     "pillow": Reader(_suffixes(*pillow.FORMATS, "MPO"), lambda file: True, pillow.read),  # last: takes what is left
 }
-_UNKNOWN = f"not a picture in a format that is read ({', '.join(pillow.FORMATS)})"
+_UNKNOWN = f"not a picture in a format that is read ({', '.join(pillow.FORMATS)}, HEIC)"
 SUFFIXES = frozenset[str]().union(*(reader.suffixes for reader in READERS.values()))
 
 
 def read_picture(source: Path | BinaryIO, name: str | None = None) -> Picture:
     """Decode a picture file; `name` is what errors call it (default: the file's own).
 
-    Palettes are resolved, transparency becomes a fourth channel, CMYK is converted by its embedded profile, 16-bit grey
-    is kept exactly. Whatever is wrong with the file is a `DataError` of one line. At most `PIXEL_CEILING` is decoded.
+    Palettes are resolved, transparency becomes a fourth channel, CMYK is converted by its embedded profile, 16 bits are
+    kept exactly. Whatever is wrong with the file is a `DataError` of one line. At most `PIXEL_CEILING` is decoded.
     """
     name = name_of(source, name)
     with opened(source, name) as file:
@@ -62,23 +66,20 @@ def read_picture(source: Path | BinaryIO, name: str | None = None) -> Picture:
 
 
 def load_image(source: Path | BinaryIO, name: str | None = None) -> np.ndarray:
-    """Return a picture as (H, W, C) uint8 or uint16, C in {1, 3, 4}; of an animation the first frame.
-
-    As `read_picture`, but refuses 16-bit colour that can only be read at 8 bits here: an edit must not lose depth.
-    """
-    return _whole_depth(read_picture(source, name), name_of(source, name)).pixels
+    """Return a picture as (H, W, C) uint8 or uint16, C in {1, 3, 4}; of an animation the first frame."""
+    return read_picture(source, name).pixels
 
 
 def load_picture(source: Path | BinaryIO, name: str | None = None) -> Picture:
     """Return a picture to be edited, with its metadata: as `read_picture`, but nothing of it may be lost.
 
-    Refuses animations, and 16-bit colour that can only be read at 8 bits here.
+    Refuses animations and files of several pages.
     """
     name = name_of(source, name)
     picture = read_picture(source, name)
     if FIRST_FRAME in picture.lost:
         raise DataError(f"{name}: an animation, or several pages; a single picture is needed")
-    return _whole_depth(picture, name)
+    return picture
 
 
 def read_mask(source: Path | BinaryIO, name: str | None = None) -> Picture:
@@ -108,36 +109,41 @@ def name_of(source: Path | BinaryIO, name: str | None = None) -> str:
 
 @contextmanager
 def opened(source: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
-    """Give an open file at its beginning. Inside, whatever is wrong with the file becomes a `DataError` of one line."""
+    """Give an open file at its beginning. Inside, whatever is wrong with the file becomes a `DataError` of one line.
+
+    Too little memory becomes a `MemoryLimitError`.
+    """
     try:
         if not isinstance(source, Path):
-            source.seek(0)
-            yield source
+            yield _with_room(source, name)
         elif not stat.S_ISREG(source.stat().st_mode):
             raise DataError(f"{name}: not a file")
         else:
             with source.open("rb") as file:
-                yield file
+                yield _with_room(file, name)
     except UnidentifiedImageError as error:
         raise DataError(f"{name}: {_UNKNOWN}") from error
-    except BROKEN as error:
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise MemoryLimitError(f"{name}: not enough memory to decode it; a smaller picture would work") from error
+    except Exception as error:  # whatever a decoder of strangers' files comes up with
         raise DataError(f"{name}: {_reason(error)}") from error
+
+
+def _with_room(file: BinaryIO, name: str) -> BinaryIO:
+    """Return a file at its beginning; refuse one for which Pillow would take too much memory when it opens it."""
+    check_size(canvas(file), name)
+    file.seek(0)
+    return file
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno:
         return f"cannot be read ({error.strerror})"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return f"more than {pillow.PIXEL_CEILING // 1_000_000} million pixels"
-    if isinstance(error, MemoryError):
-        return "not enough memory to decode it"
+        return f"more than {PIXEL_CEILING // 1_000_000} million pixels"
     text = " ".join(str(error).split())
     if "truncated" in text.lower() or isinstance(error, EOFError):
         return "cut off: the end of the picture is missing"
     return f"broken picture ({text or type(error).__name__})"
-
-
-def _whole_depth(picture: Picture, name: str) -> Picture:
-    if LESS_DEPTH in picture.lost:
-        raise DataError(f"{name}: 16-bit colour needs the extra: pip install 'pinxit[deep]'")
-    return picture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,8 +13,8 @@ from PIL import ExifTags, Image, PngImagePlugin
 from pinxit.errors import UsageError
 from pinxit.files import whole_file
 from pinxit.images import deep
-from pinxit.images.metadata import RECIPE, profile_fits, recipe_xmp
-from pinxit.images.picture import Picture, to_pillow
+from pinxit.images.metadata import RECIPE, add_texts, exif_of, fits_exif, profile_fits, recipe_xmp
+from pinxit.images.picture import Metadata, Picture, to_pillow
 
 # The formats we save, and the metadata that Pillow's writer takes. Other formats drop alpha or colours silently.
 _SAVED = {
@@ -81,6 +81,18 @@ def write_picture(
         raise UsageError(f"{name}: {kind} cannot hold this picture ({error}); .png works") from error
 
 
+def unheld(kind: str, keeps: Metadata) -> Iterator[str]:
+    """Yield the names of the metadata that a format cannot hold; `kind` is Pillow's word ("PNG")."""
+    holds = _SAVED.get(kind, ())
+    if keeps.icc and "icc_profile" not in holds:
+        yield "colour profile"
+    if keeps.exif and "exif" not in holds:
+        yield "Exif"
+    for key in keeps.text:
+        if "pnginfo" not in holds and not (fits_exif(key) and "exif" in holds):
+            yield f"text {key}"
+
+
 def _as_saved(picture: Picture, name: str) -> np.ndarray:
     """Return the pixels at 8 or 16 bits, as two channels if they are grey with alpha."""
     pixels = picture.pixels
@@ -96,13 +108,13 @@ def _as_saved(picture: Picture, name: str) -> np.ndarray:
 def _options(kind: str, picture: Picture, recipe: Mapping[str, Any] | None, grey: bool) -> dict[str, Any]:
     """Return the options of Pillow's writer of this kind: the metadata that it can store."""
     keeps, recipe_text = picture.keeps, json.dumps(recipe) if recipe is not None else ""
-    exif, text = Image.Exif(), PngImagePlugin.PngInfo()
-    if keeps.exif:
-        exif.load(keeps.exif)
+    exif, text = exif_of(keeps.exif), PngImagePlugin.PngInfo()
     for key, value in keeps.text.items():
         text.add_text(key, value)
     if recipe_text:
         text.add_itxt(RECIPE, recipe_text)
+    if "pnginfo" not in _SAVED[kind]:
+        add_texts(exif, keeps.text)
     xmp = recipe_xmp(recipe_text) if recipe_text else b""
     if kind == "TIFF" and xmp:
         exif[_TIFF_XMP] = xmp

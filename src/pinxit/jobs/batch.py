@@ -13,10 +13,10 @@ import json
 import signal
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import Any
@@ -28,7 +28,17 @@ from pinxit.edits.restore import disagreement, heat
 from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, DiskError, SomeFailedError, StoppedError, UsageError, UserError, as_user_error
 from pinxit.files import leftovers, sha256, write_json
-from pinxit.images import SUFFIXES, Picture, kind_of, read_picture, read_recipe, save_image, write_picture
+from pinxit.images import (
+    SUFFIXES,
+    Picture,
+    format_of,
+    kind_of,
+    read_picture,
+    read_recipe,
+    save_image,
+    unheld,
+    write_picture,
+)
 from pinxit.images.animations import Animation, animated_kind_of, load_media, write_animation
 from pinxit.jobs.chain import LoadedChain, save
 from pinxit.jobs.film import Deflicker, FrameFiles
@@ -231,6 +241,7 @@ class _Batch:
     chain: LoadedChain
     manifest: Manifest
     sheet: ContactSheet
+    dropped: Counter[str] = field(default_factory=Counter)
 
     def run(self) -> Edited:
         """Edit what is to be edited, and record the outcome however it ends."""
@@ -253,6 +264,8 @@ class _Batch:
         return Edited(self.manifest.document(), len(self.jobs), tuple(self.manifest.failures.values()))
 
     def _record(self) -> None:
+        if len(self.jobs) > 1 and self.dropped:
+            say(f"not kept: {_some([f'{what} ({count:,})' for what, count in self.dropped.most_common()])}")
         self.manifest.write()
         self.sheet.write(self.manifest.document())
 
@@ -297,8 +310,7 @@ class _Batch:
     def _edit(self, job: Job, film: FrameFiles | None) -> None:
         started = time.monotonic()
         given = job.load()
-        for loss in given.lost:
-            say(f"{job.name}: {loss}")
+        self._say_losses(job, given if isinstance(given, Picture) else given.first)
         recipe = self._recipe(job)
         result = self.chain.edit(given, job.place, self._memory(job, film) if film else None)
         if self.chain.settings.map:
@@ -312,6 +324,15 @@ class _Batch:
         show(job.out, job.name)
         if self.sheet.shows(job):
             self._show(job, given, result)
+
+    def _say_losses(self, job: Job, given: Picture) -> None:
+        """Say what is not read, and what is read and not kept; the latter of several pictures is only counted."""
+        for loss in given.lost:
+            say(f"{job.name}: {loss}")
+        dropped = list(dict.fromkeys((*given.keeps.dropped, *unheld(format_of(job.out), given.keeps))))
+        if len(self.jobs) == 1 and dropped:
+            say(f"{job.name}: not kept: {_some(dropped)}")
+        self.dropped.update(dropped)
 
     def _recipe(self, job: Job) -> dict[str, Any]:
         follows = FileStamp.of(job.previous.path) if job.previous and self.chain.steady else None
@@ -328,6 +349,12 @@ class _Batch:
         shown = ((given, job.path), (result, job.out))
         before, after = (one if isinstance(one, Picture) else read_picture(path) for one, path in shown)
         self.sheet.add(job, self.manifest.output(job), before, after)
+
+
+def _some(words: Sequence[str], most: int = 8) -> str:
+    """Return the first words with commas between them, and how many more there are."""
+    more = len(words) - most
+    return printable(", ".join(words[:most])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _sweep(jobs: Sequence[Job]) -> None:

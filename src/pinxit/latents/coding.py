@@ -24,7 +24,7 @@ from pinxit.losses.latent import kl_to_normal
 from pinxit.objectives.mixture import BY_CLASS
 from pinxit.objectives.vae import active_units
 from pinxit.progress import track
-from pinxit.settings import did_you_mean
+from pinxit.settings import did_you_mean, sides
 
 SAMPLES = 16
 DEVIATIONS = 2.5
@@ -62,7 +62,7 @@ def model_pictures(model: GenerativeModel, source: str, n: int | None = None, on
     base, part = parse_spec(source)
     images = open_data(source, recipe.holdout if part else 0).train
     numbers = (np.arange(len(images)) if only is None else _of_class(images, only, base))[:n]
-    size = (recipe.size, recipe.size)
+    size = sides(recipe.size)
     pixels = [with_channels(fit_picture(images[number], size, recipe.fit), recipe.channels) for number in numbers]
     every = images.names
     names = [every[number] for number in numbers]

@@ -232,7 +232,7 @@ def _bits(codes: int) -> int:
 
 def _shape(model: GenerativeModel, count: int) -> tuple[int, int, int, int]:
     shape = model.objective.shape
-    return count, shape.size, shape.size, shape.channels
+    return count, *shape.sides, shape.channels
 
 
 def _digest(about: About, tensors: Mapping[str, Tensor]) -> str:

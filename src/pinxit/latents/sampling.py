@@ -23,6 +23,7 @@ from pinxit.nets.seamless import neighbour_layers, seamless
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
 from pinxit.objectives.objective import Autoencoder, Generative, Probabilistic
 from pinxit.objectives.prior import Prior
+from pinxit.page import command
 from pinxit.progress import say, track
 from pinxit.settings import did_you_mean
 from pinxit.tensors import read_tensors
@@ -163,7 +164,7 @@ def load(folder: str | Path) -> GenerativeModel:
     run = Run.open(Path(folder))
     if run.recipe.autoencoder is not None:
         above = run.folder.resolve().parent
-        raise UsageError(f"{folder} is a prior over codes; `pinxit sample {above}` draws from it")
+        raise UsageError(f"{folder} is a prior over codes; `{command('sample', above)}` draws from it")
     model = models.load(folder)
     objective = models.generative(model)
     prior = objective.prior()
@@ -174,7 +175,7 @@ def load(folder: str | Path) -> GenerativeModel:
             if BY_CLASS in fitted and len(fitted[BY_CLASS].weights) != len(run.recipe.data.classes):
                 raise ValueError(f"{BY_CLASS!r} is not of the run's classes")
         except ValueError as error:
-            raise DataError(f"{run.samplers}: {error}; `pinxit resume {folder}` makes it again") from error
+            raise DataError(f"{run.samplers}: {error}; `{command('resume', folder)}` makes it again") from error
         samplers |= fitted
     learned = _learned(run)
     samplers |= {name: prior for name, (prior, _) in learned.items()}
@@ -198,7 +199,8 @@ def _learned(run: Run) -> dict[str, tuple[Prior, str]]:
     if own.recipe.data.classes != run.recipe.data.classes:
         raise DataError(f"{run.prior} is not a prior over the codes of {run.folder}; move it away")
     if not own.facts().get("finished"):
-        say(f"the sampler {prior.settings.network!r} is not fully trained; `pinxit resume {run.prior}` continues it")
+        again = command("resume", run.prior)
+        say(f"the sampler {prior.settings.network!r} is not fully trained; `{again}` continues it")
     return {prior.settings.network: (prior, model.sha256)}
 
 

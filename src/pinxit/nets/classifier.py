@@ -17,15 +17,15 @@ WIDTHS = (32, 64, 128)
 
 
 class Classifier(nn.Module):
-    """Pictures (N, C, size, size) in [0, 1], any size, to class logits (N, K)."""
+    """Pictures (N, C, H, W) in [0, 1], any size, to class logits (N, K)."""
 
     def __init__(self, shape: PictureShape) -> None:
         super().__init__()
         steps = pairwise((shape.channels, *WIDTHS))
         self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False) for a, b in steps)
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in WIDTHS)
-        side = -(-shape.size // 2 ** len(WIDTHS))
-        self.head = nn.Linear(WIDTHS[-1] * side**2, shape.classes)
+        high, wide = (-(-side // 2 ** len(WIDTHS)) for side in shape.sides)
+        self.head = nn.Linear(WIDTHS[-1] * high * wide, shape.classes)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (N, K)."""

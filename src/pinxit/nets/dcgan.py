@@ -1,6 +1,6 @@
 """DCGAN (Radford, Metz and Chintala, 2016): strided convolutions, batch normalisation, ReLU and leaky ReLU.
 
-Differs from the paper: any side from 16 to 256 (each map has half the side of the next, rounded up; 64 gives the
+Differs from the paper: any sides from 16 (each map has half the sides of the next, rounded up; 64 gives the
 paper's four levels; an odd side needs one more pixel of padding). Pictures are in [0, 1] instead of [-1, 1]. The first
 and last layers are linear on a channels_last view, which is the paper's convolution over the whole smallest map. The
 discriminator can go without batch normalisation, as gradient penalties need; its weights then start as in He et al.
@@ -10,6 +10,7 @@ discriminator can go without batch normalisation, as gradient penalties need; it
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ from pinxit.nets.shapes import (
     LabelledLatent,
     PictureShape,
     keep_variance,
+    odd,
+    padding,
     size_ladder,
     to_flat,
     to_map,
@@ -28,52 +31,51 @@ from pinxit.nets.shapes import (
 
 
 class Decoder(nn.Module):
-    """Latents (N, latent) to logits (N, C, size, size), unbounded; `channels` is the width at half the side."""
+    """Latents (N, latent) to logits (N, C, H, W), unbounded; `channels` is the width at half the side."""
 
     def __init__(self, shape: PictureShape, latent: int, channels: int, batch_norm: bool = True) -> None:
         super().__init__()
-        self.sides = size_ladder(shape.size)
-        width = widths(channels, len(self.sides) - 1)
+        self.maps = size_ladder(shape)
+        width = widths(channels, len(self.maps) - 1)
         self.latent = LabelledLatent(latent, shape.classes)
-        self.project = nn.Linear(self.latent.features, width[0] * self.sides[0] ** 2, bias=not batch_norm)
+        self.project = nn.Linear(self.latent.features, width[0] * math.prod(self.maps[0]), bias=not batch_norm)
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) if batch_norm else nn.Identity() for c in width)
         self.ups = nn.ModuleList(
-            nn.ConvTranspose2d(a, b, 4, 2, 1 + side % 2, side % 2, bias=not batch_norm)
-            for (a, b), side in zip(pairwise(width), self.sides[1:], strict=False)
+            nn.ConvTranspose2d(a, b, 4, 2, padding(size), odd(size), bias=not batch_norm)
+            for (a, b), size in zip(pairwise(width), self.maps[1:], strict=False)
         )
-        odd = shape.size % 2
-        self.picture = nn.ConvTranspose2d(width[-1], shape.channels, 4, 2, 1 + odd, odd)
+        self.picture = nn.ConvTranspose2d(width[-1], shape.channels, 4, 2, padding(shape.sides), odd(shape.sides))
         self.apply(initialise if batch_norm else keep_variance)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return logits (N, C, size, size)."""
-        x = F.relu(self.norms[0](to_map(self.project(self.latent(latent, label)), self.sides[0])))
+        """Return logits (N, C, H, W)."""
+        x = F.relu(self.norms[0](to_map(self.project(self.latent(latent, label)), self.maps[0])))
         for up, norm in zip(self.ups, self.norms[1:], strict=True):
             x = F.relu(norm(up(x)))
         return self.picture(x)
 
 
 class Generator(Decoder):
-    """Latents (N, latent) to pictures (N, C, size, size) in [0, 1]."""
+    """Latents (N, latent) to pictures (N, C, H, W) in [0, 1]."""
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return pictures (N, C, size, size) in [0, 1]."""
+        """Return pictures (N, C, H, W) in [0, 1]."""
         return super().forward(latent, label).sigmoid()
 
 
 class Encoder(nn.Module):
-    """Pictures (N, C, size, size) in [0, 1] to (N, features); `channels` is the width at half the picture's side."""
+    """Pictures (N, C, H, W) in [0, 1] to (N, features); `channels` is the width at half the picture's side."""
 
     def __init__(self, shape: PictureShape, channels: int, batch_norm: bool = False) -> None:
         super().__init__()
-        sides = size_ladder(shape.size)
-        width = [shape.channels, *reversed(widths(channels, len(sides) - 1))]
+        smallest, *larger = size_ladder(shape)
+        width = [shape.channels, *reversed(widths(channels, len(larger)))]
         self.downs = nn.ModuleList(
-            nn.Conv2d(a, b, 4, 2, 1 + side % 2, bias=not batch_norm or a == shape.channels)
-            for (a, b), side in zip(pairwise(width), reversed(sides), strict=False)
+            nn.Conv2d(a, b, 4, 2, padding(size), bias=not batch_norm or a == shape.channels)
+            for (a, b), size in zip(pairwise(width), reversed(larger), strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) if batch_norm else nn.Identity() for c in width[2:])
-        self.features = width[-1] * sides[0] ** 2
+        self.features = width[-1] * math.prod(smallest)
         self.apply(initialise if batch_norm else keep_variance)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -85,7 +87,7 @@ class Encoder(nn.Module):
 
 
 class Discriminator(Encoder):
-    """Pictures (N, C, size, size) in [0, 1] to scores (N,): the encoder and a linear score of its features."""
+    """Pictures (N, C, H, W) in [0, 1] to scores (N,): the encoder and a linear score of its features."""
 
     def __init__(self, shape: PictureShape, channels: int, batch_norm: bool = True) -> None:
         super().__init__(shape, channels, batch_norm)

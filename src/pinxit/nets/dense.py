@@ -17,7 +17,7 @@ PIECES = 2
 
 
 class Decoder(nn.Module):
-    """Latents (N, latent) to logits (N, C, size, size), unbounded."""
+    """Latents (N, latent) to logits (N, C, H, W), unbounded."""
 
     def __init__(self, shape: PictureShape, latent: int, channels: int) -> None:
         super().__init__()
@@ -25,30 +25,30 @@ class Decoder(nn.Module):
         self.latent = LabelledLatent(latent, shape.classes)
         self.first = nn.Linear(self.latent.features, hidden)
         self.second = nn.Linear(hidden, hidden)
-        self.picture = nn.Linear(hidden, shape.channels * shape.size**2)
+        self.picture = nn.Linear(hidden, shape.channels * shape.pixels)
         self.apply(keep_variance)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return logits (N, C, size, size)."""
+        """Return logits (N, C, H, W)."""
         x = F.relu(self.second(F.relu(self.first(self.latent(latent, label)))))
-        return self.picture(x).unflatten(1, (self.shape.channels, self.shape.size, self.shape.size))
+        return self.picture(x).unflatten(1, (self.shape.channels, *self.shape.sides))
 
 
 class Generator(Decoder):
-    """Latents (N, latent) to pictures (N, C, size, size) in [0, 1]."""
+    """Latents (N, latent) to pictures (N, C, H, W) in [0, 1]."""
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return pictures (N, C, size, size) in [0, 1]."""
+        """Return pictures (N, C, H, W) in [0, 1]."""
         return super().forward(latent, label).sigmoid()
 
 
 class Encoder(nn.Module):
-    """Pictures (N, C, size, size) in [0, 1] to (N, features): the decoder's mirror, ReLU throughout."""
+    """Pictures (N, C, H, W) in [0, 1] to (N, features): the decoder's mirror, ReLU throughout."""
 
     def __init__(self, shape: PictureShape, channels: int) -> None:
         super().__init__()
         self.features = UNITS_PER_CHANNEL * channels
-        self.first = nn.Linear(shape.channels * shape.size**2, self.features)
+        self.first = nn.Linear(shape.channels * shape.pixels, self.features)
         self.second = nn.Linear(self.features, self.features)
         self.apply(keep_variance)
 
@@ -58,12 +58,12 @@ class Encoder(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures (N, C, size, size) in [0, 1] to scores (N,)."""
+    """Pictures (N, C, H, W) in [0, 1] to scores (N,)."""
 
     def __init__(self, shape: PictureShape, channels: int) -> None:
         super().__init__()
         hidden = UNITS_PER_CHANNEL * channels
-        self.first = nn.Linear(shape.channels * shape.size**2, PIECES * hidden)
+        self.first = nn.Linear(shape.channels * shape.pixels, PIECES * hidden)
         self.second = nn.Linear(hidden, PIECES * hidden)
         self.score = ClassScore(hidden, shape.classes)
         self.apply(keep_variance)

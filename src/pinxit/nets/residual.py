@@ -1,6 +1,6 @@
 """Residual generator and discriminator (Gulrajani et al., 2017, appendix F; Miyato et al., 2018, table 4).
 
-Differs from them: any side from 16 to 256; pictures in [0, 1]; the width doubles towards the small maps, at most
+Differs from them: any sides from 16; pictures in [0, 1]; the width doubles towards the small maps, at most
 8-fold; the discriminator has no normalisation, so that gradient penalties keep their meaning; `skip=False` removes the
 skip connections and nothing else, to measure their effect. An autoencoder's encoder and decoder are the same blocks
 without batch normalisation; they start `calm`, and the last map is normalised over each picture (Wu and He, 2018).
@@ -9,6 +9,7 @@ Otherwise Adam's first steps would drive the logits so far that the gradient van
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch
@@ -19,6 +20,7 @@ from pinxit.nets.shapes import (
     ClassScore,
     LabelledLatent,
     PictureShape,
+    Sides,
     keep_variance,
     size_ladder,
     to_flat,
@@ -28,51 +30,51 @@ from pinxit.nets.shapes import (
 
 
 class Decoder(nn.Module):
-    """Latents (N, latent) to logits (N, C, size, size), unbounded; `channels` is the width at the picture's side."""
+    """Latents (N, latent) to logits (N, C, H, W), unbounded; `channels` is the width at the picture's side."""
 
     def __init__(
         self, shape: PictureShape, latent: int, channels: int, skip: bool = True, batch_norm: bool = True
     ) -> None:
         super().__init__()
-        self.sides = size_ladder(shape.size)
-        width = widths(channels, len(self.sides))
+        self.maps = size_ladder(shape)
+        width = widths(channels, len(self.maps))
         self.latent = LabelledLatent(latent, shape.classes)
-        self.project = nn.Linear(self.latent.features, width[0] * self.sides[0] ** 2)
+        self.project = nn.Linear(self.latent.features, width[0] * math.prod(self.maps[0]))
         self.ups = nn.ModuleList(UpBlock(a, b, skip, batch_norm) for a, b in pairwise(width))
         self.norm = nn.BatchNorm2d(width[-1]) if batch_norm else nn.GroupNorm(1, width[-1])
         self.picture = nn.Conv2d(width[-1], shape.channels, 3, padding=1)
         self.apply(keep_variance)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return logits (N, C, size, size)."""
-        x = to_map(self.project(self.latent(latent, label)), self.sides[0])
-        for up, side in zip(self.ups, self.sides[1:], strict=True):
-            x = up(x, side)
+        """Return logits (N, C, H, W)."""
+        x = to_map(self.project(self.latent(latent, label)), self.maps[0])
+        for up, size in zip(self.ups, self.maps[1:], strict=True):
+            x = up(x, size)
         return self.picture(F.relu(self.norm(x)))
 
 
 class Generator(Decoder):
-    """Latents (N, latent) to pictures (N, C, size, size) in [0, 1]."""
+    """Latents (N, latent) to pictures (N, C, H, W) in [0, 1]."""
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return pictures (N, C, size, size) in [0, 1]."""
+        """Return pictures (N, C, H, W) in [0, 1]."""
         return super().forward(latent, label).sigmoid()
 
 
 class Encoder(nn.Module):
-    """Pictures (N, C, size, size) in [0, 1] to (N, features); `channels` is the width at the picture's side."""
+    """Pictures (N, C, H, W) in [0, 1] to (N, features); `channels` is the width at the picture's side."""
 
     def __init__(self, shape: PictureShape, channels: int, skip: bool = True) -> None:
         super().__init__()
-        sides = size_ladder(shape.size)
-        width = [*reversed(widths(channels, len(sides)))]
+        maps = size_ladder(shape)
+        width = [*reversed(widths(channels, len(maps)))]
         self.picture = nn.Conv2d(shape.channels, width[0], 3, padding=1)
         self.downs = nn.ModuleList(DownBlock(a, b, skip) for a, b in pairwise(width))
-        self.channels, self.features = width[-1], width[-1] * sides[0] ** 2
+        self.channels, self.features = width[-1], width[-1] * math.prod(maps[0])
         self.apply(keep_variance)
 
     def smallest_map(self, image: Tensor) -> Tensor:
-        """Return the smallest map (N, channels, side, side)."""
+        """Return the smallest map (N, channels, h, w)."""
         x = self.picture(2 * image - 1)
         for down in self.downs:
             x = down(x)
@@ -84,7 +86,7 @@ class Encoder(nn.Module):
 
 
 class Discriminator(Encoder):
-    """Pictures (N, C, size, size) in [0, 1] to scores (N,): the encoder, and a score of its smallest map's mean."""
+    """Pictures (N, C, H, W) in [0, 1] to scores (N,): the encoder, and a score of its smallest map's mean."""
 
     def __init__(self, shape: PictureShape, channels: int, skip: bool = True) -> None:
         super().__init__(shape, channels, skip)
@@ -106,11 +108,11 @@ class UpBlock(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1, bias=False) if skip else None
 
-    def forward(self, x: Tensor, side: int) -> Tensor:
-        """Return (N, outputs, side, side) of (N, inputs, side / 2, side / 2), rounded up."""
-        y = self.conv1(F.interpolate(F.relu(self.norm1(x)), size=side))
+    def forward(self, x: Tensor, size: Sides) -> Tensor:
+        """Return (N, outputs, H, W), `size` = (H, W), of (N, inputs, H / 2, W / 2), rounded up."""
+        y = self.conv1(F.interpolate(F.relu(self.norm1(x)), size=size))
         y = self.conv2(F.relu(self.norm2(y)))
-        return y if self.skip is None else y + F.interpolate(self.skip(x), size=side)
+        return y if self.skip is None else y + F.interpolate(self.skip(x), size=size)
 
 
 class DownBlock(nn.Module):
@@ -123,7 +125,7 @@ class DownBlock(nn.Module):
         self.skip = nn.Conv2d(inputs, outputs, 1, bias=False) if skip else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (N, outputs, side / 2, side / 2), rounded up, of (N, inputs, side, side)."""
+        """Return (N, outputs, H / 2, W / 2), rounded up, of (N, inputs, H, W)."""
         y = halve(self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(x, 0.2)), 0.2)))
         return y if self.skip is None else y + self.skip(halve(x))
 

@@ -8,13 +8,25 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pinxit.settings import Size, sides
+
 
 class PictureShape(NamedTuple):
-    """The pictures a network is built for: square, `size` pixels a side, `channels` of 1, 3 or 4, `classes` or 0."""
+    """The pictures a network is built for: `size` such as 64 or "96x64", `channels` of 1, 3 or 4, `classes` or 0."""
 
-    size: int
+    size: Size
     channels: int
     classes: int = 0
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return sides(self.size)
+
+    @property
+    def pixels(self) -> int:
+        """The number of pixels of a picture."""
+        return math.prod(self.sides)
 
 
 class Reading(NamedTuple):
@@ -27,15 +39,34 @@ class Reading(NamedTuple):
 SMALLEST_MAP = 4
 
 
-def size_ladder(size: int) -> list[int]:
-    """Return the sides of the maps from small to large, each the rounded-up half of the next: 28 gives [4, 7, 14, 28].
+Sides = tuple[int, int]
+"""Height and width of a map."""
 
-    Halving stops before a side would fall below `SMALLEST_MAP`; any size from 16 up is possible.
+
+def size_ladder(shape: PictureShape) -> list[Sides]:
+    """Return the sizes of maps from small to large, each the rounded-up half of the next: 28 gives 4, 7, 14 and 28.
+
+    Halving stops before the shorter side would fall below `SMALLEST_MAP`; any size from 16 up is possible.
     """
-    sides = [size]
-    while (half := (sides[0] + 1) // 2) >= SMALLEST_MAP:
-        sides.insert(0, half)
-    return sides
+    maps = [shape.sides]
+    while min(half := halved(maps[0])) >= SMALLEST_MAP:
+        maps.insert(0, half)
+    return maps
+
+
+def halved(size: Sides) -> Sides:
+    """Return the size of a map of half the sides, rounded up."""
+    return (size[0] + 1) // 2, (size[1] + 1) // 2
+
+
+def odd(size: Sides) -> Sides:
+    """Return 1 for each side that is odd, else 0: the padding that a convolution of stride 2 needs there."""
+    return size[0] % 2, size[1] % 2
+
+
+def padding(size: Sides) -> Sides:
+    """Return the padding by which a 4 x 4 convolution of stride 2 halves a map of this size, rounded up."""
+    return 1 + size[0] % 2, 1 + size[1] % 2
 
 
 def widths(channels: int, levels: int) -> list[int]:
@@ -43,9 +74,9 @@ def widths(channels: int, levels: int) -> list[int]:
     return [channels * min(8, 2**level) for level in reversed(range(levels))]
 
 
-def to_map(flat: Tensor, side: int) -> Tensor:
-    """View (N, side*side*C) as a map (N, C, side, side) that is channels_last without a copy."""
-    return flat.unflatten(1, (side, side, -1)).permute(0, 3, 1, 2)
+def to_map(flat: Tensor, size: Sides) -> Tensor:
+    """View (N, H*W*C) as a map (N, C, H, W) of `size` = (H, W) that is channels_last without a copy."""
+    return flat.unflatten(1, (*size, -1)).permute(0, 3, 1, 2)
 
 
 def to_flat(image_map: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class LevelledDecoder(nn.Module):
         self.reads, self.steps = nn.ModuleList(reads), nn.ModuleList(Step(width) for _ in sizes)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return logits (N, C, size, size)."""
+        """Return logits (N, C, H, W)."""
         state = self.start.expand(len(latent), -1)
         for read, step, code in zip(self.reads, self.steps, latent.split(self.sizes, dim=1), strict=True):
             state = step(state + read(code))

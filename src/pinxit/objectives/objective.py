@@ -128,7 +128,7 @@ class Autoencoder(Generative):
     @property
     def bits_per_pixel(self) -> float:
         """Bits per pixel that a discrete code takes when all its values are equally likely."""
-        return self.latent * math.log2(self.codebook_size) / self.shape.size**2
+        return self.latent * math.log2(self.codebook_size) / self.shape.pixels
 
     @abstractmethod
     def encode(self, image: Tensor, label: Tensor | None = None) -> Tensor:

@@ -187,10 +187,10 @@ class Restoration(Contest):
                 f"--degrade {settings.degrade!r}: either all chains or none must leave holes, and all must shrink by "
                 "the same factor"
             )
-        if self.shape.size % self.scale or (self.holes and self.scale > 1):
+        if any(side % self.scale for side in self.shape.sides) or (self.holes and self.scale > 1):
             raise UsageError(
-                f"--degrade {settings.degrade!r}: --size must be a multiple of {self.scale}, and a chain that shrinks "
-                "cannot leave holes"
+                f"--degrade {settings.degrade!r}: the sides of --size must be multiples of {self.scale}, and a chain "
+                "that shrinks cannot leave holes"
             )
         if settings.target != "clean" and (self.holes or self.scale > 1):
             raise UsageError(f"--target {settings.target} is for noise; holes and shrinking need --target clean")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from pinxit.data.settings import DataSettings, PaintedSettings, PatchSettings, WholeSettings
+from pinxit.data.settings import LARGEST, SMALLEST, DataSettings, PaintedSettings, PatchSettings, WholeSettings
 from pinxit.degradations import Chain
 from pinxit.errors import DataError, UsageError
 from pinxit.losses.adversarial import ADVERSARIAL
@@ -522,7 +522,7 @@ def check_opaque(shape: PictureShape) -> None:
 
 def check_shape(shape: PictureShape, conditional: bool) -> None:
     """Raise `UsageError` or `DataError` for pictures that the networks cannot be built for."""
-    if not 16 <= shape.size <= 256:
-        raise UsageError(f"--size {shape.size}: networks support sides of 16 to 256 pixels")
+    if not all(SMALLEST <= side <= LARGEST for side in shape.sides):
+        raise UsageError(f"--size {shape.size}: networks support sides of {SMALLEST} to {LARGEST} pixels")
     if conditional and shape.classes < 2:
         raise DataError("--conditional needs classes: put the pictures of each class in their own folder")

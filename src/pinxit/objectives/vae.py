@@ -99,7 +99,7 @@ class VAE(Contest, Probabilistic):
         if LIKELIHOODS[settings.likelihood].noisy and settings.noise is None:
             self.networks["noise"] = nn.ParameterDict({"log": torch.tensor(math.log(FIRST_NOISE))})
         if settings.pseudo_inputs:
-            pseudo = torch.randn(settings.pseudo_inputs, shape.channels, shape.size, shape.size)
+            pseudo = torch.randn(settings.pseudo_inputs, shape.channels, *shape.sides)
             self.networks["prior"] = nn.ParameterDict({"pseudo_inputs": pseudo})
         self.model = tuple(self.networks)
         if settings.adversarial:
@@ -164,7 +164,7 @@ class VAE(Contest, Probabilistic):
 
     def picture_terms(self, batch: Batch, shared: Reconstruction) -> dict[str, Tensor]:
         """Return the weighted perceptual and adversarial terms of reconstructions, in nats per pixel."""
-        terms, restored, pixels = {}, shared.logits.sigmoid(), self.shape.size**2
+        terms, restored, pixels = {}, shared.logits.sigmoid(), self.shape.pixels
         if weight := self.settings.perceptual:
             terms["perceptual"] = weight * pixels * perceptual_distance(restored, batch.image).mean()
         if weight := self.settings.adversarial:

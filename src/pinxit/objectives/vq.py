@@ -8,6 +8,7 @@ which is a run of its own (`objectives/prior.py`).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -43,7 +44,7 @@ class VQVAE(Autoencoder):
 
     def __init__(self, settings: VQVAESettings, shape: PictureShape) -> None:
         self.settings, self.shape = settings, shape._replace(classes=0)
-        if settings.halvings >= (most := len(size_ladder(shape.size))):
+        if settings.halvings >= (most := len(size_ladder(shape))):
             raise UsageError(
                 f"--halvings {settings.halvings}: pictures of {shape.size} pixels allow at most {most - 1}"
             )
@@ -52,8 +53,7 @@ class VQVAE(Autoencoder):
         codebook = Codebook(settings.codes, settings.dimensions, settings.decay)
         self.networks = nn.ModuleDict({"encoder": encoder, "codebook": codebook, "decoder": decoder})
         self.model = tuple(self.networks)
-        self.side = decoder.side
-        self.latent, self.codebook_size = self.side**2, settings.codes
+        self.latent, self.codebook_size = math.prod(decoder.map), settings.codes
         self.through = {"straight-through": straight_through, "rotation": rotated}[settings.gradient]
         self.judgement = Judgement("squared_error", "lowest", self.judge)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 from typing import cast
 
 import torch
 
 from pinxit import hardware, models
-from pinxit.data import Batch, DataSet, ImageSet, batch_at, is_packed, open_data, open_packed
+from pinxit.data import Batch, DataSet, ImageSet, batch_at, is_packed, mnist, open_data, open_packed
+from pinxit.data.places import remembered
+from pinxit.data.sets import parse_spec
 from pinxit.data.settings import Augment, DataSettings
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
@@ -19,7 +20,9 @@ from pinxit.models import load, of_recipe
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Objective
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
+from pinxit.page import command
 from pinxit.progress import duration, say
+from pinxit.settings import Size, sides
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
 from pinxit.training.run import Run
 from pinxit.training.settings import TrainingSettings
@@ -34,8 +37,9 @@ def plan(
 ) -> Recipe:
     """Return the recipe with every choice made: picture size, channels, hardware and the number of steps."""
     images = pictures.train
-    size, why = data.side(images)
-    say(f"training at {size} x {size} pixels, {why}")
+    size, why = data.size_for(images)
+    high, wide = sides(size)
+    say(f"training at {wide} x {high} pixels, {why}")
     second = settings.others()
     recipe = Recipe(
         objective=next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind)),
@@ -56,13 +60,12 @@ def opened(source: str, data: DataSettings) -> DataSet:
     return pictures
 
 
-def _drawn(source: str, images: ImageSet, data: DataSettings, size: int) -> DataRecipe:
+def _drawn(source: str, images: ImageSet, data: DataSettings, size: Size) -> DataRecipe:
     """Return the recipe of a set of pictures."""
-    where = Path(source).expanduser()
     return DataRecipe(
         **data.model_dump(exclude={"size"}),
         size=size,
-        source=str(where.resolve()) if where.exists() else source,
+        source=source,
         name=images.name,
         fingerprint=images.fingerprint,
         channels=images.channels,
@@ -79,7 +82,7 @@ def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: Tr
     if known.settings.usual_prior is None:
         raise UsageError(f"a run of '{known.objective}' has no codes; use a run of `pinxit train vae` or `vq`")
     if not run.facts().get("finished"):
-        raise DataError(f"{run.folder} is not finished; `pinxit resume {run.folder}` continues it")
+        raise DataError(f"{run.folder} is not finished; `{command('resume', run.folder)}` continues it")
     if settings.network == "auto":
         settings = settings.changed(network=known.settings.usual_prior)
         say(f"training a {settings.network}, the usual prior for codes of '{known.objective}'")
@@ -171,13 +174,26 @@ def _others(data: DataRecipe) -> ImageSet:
 
 
 def pictures_of(data: DataRecipe) -> DataSet:
-    """Return a recipe's pictures: from the cache by fingerprint, else read again and compared with it."""
+    """Return a recipe's pictures by their fingerprint: from the cache, else from where this machine read them before.
+
+    A recipe may be somebody else's, so the path in it is never read. Raises `DataError` if the pictures are not found.
+    """
+    part = parse_spec(data.source)[1]
+    name = parse_spec(data.name)[0] + (f":{part}" if part else "")
     if is_packed(data.fingerprint):
-        return open_packed(data.fingerprint, data.source, data.holdout)
-    pictures = open_data(data.source, data.holdout)
-    if pictures.train.fingerprint != data.fingerprint:
+        return open_packed(data.fingerprint, name, data.holdout)
+    if data.fingerprint == mnist.FINGERPRINT:
+        return open_data(f"{mnist.NAME}:{part}" if part else mnist.NAME, data.holdout)
+    places = remembered(data.fingerprint)
+    for place in places:
+        pictures = open_data(f"{place}:{part}" if part else str(place), data.holdout)
+        if pictures.train.fingerprint == data.fingerprint:
+            return pictures
+    if places:
         raise DataError(
-            f"{data.source} no longer holds the pictures that the run was trained on; start a new run with `pinxit "
-            "train`"
+            f"{places[0]} no longer holds the pictures that the run was trained on; start a new run with `pinxit train`"
         )
-    return pictures
+    raise DataError(
+        f"the run's pictures, {data.name} of {data.source}, were never read on this machine; `pinxit data pack DATA` "
+        "or `pinxit resume RUN --data DATA` reads them"
+    )

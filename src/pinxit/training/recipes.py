@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from pinxit import __version__
-from pinxit.data.settings import LARGEST, SMALLEST, DataSettings
+from pinxit.data.settings import SIZES, DataSettings
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.settings import GANSettings, ObjectiveSettings
-from pinxit.settings import Settings, did_you_mean
-from pinxit.training.settings import TrainingSettings
+from pinxit.settings import Device, Settings, Size, did_you_mean
+from pinxit.training.settings import MOST_THREADS, TrainingSettings
+
+SHA256 = "^[0-9a-f]{64}$"
 
 
 class DataRecipe(DataSettings):
     """A set of pictures, by name and fingerprint, and how batches are drawn from it."""
 
-    size: int = Field(ge=SMALLEST, le=LARGEST, description="Side of the square pictures in pixels.")
-    source: str = Field(description="The DATA argument.")
+    size: Annotated[Size, SIZES] = Field(description="Side of square pictures in pixels, or width x height as text.")
+    source: str = Field(description="The DATA argument, as it was given.")
     name: str = Field(description="The set and its part.")
-    fingerprint: str = Field(description="SHA-256 of the packed pixels, shapes and labels.")
+    fingerprint: str = Field(pattern=SHA256, description="SHA-256 of the packed pixels, shapes and labels.")
     channels: Literal[1, 3, 4] = Field(description="Grey, RGB or RGBA.")
     classes: tuple[str, ...] = Field((), description="The names of the classes, in the order of their labels.")
 
@@ -28,9 +30,9 @@ class DataRecipe(DataSettings):
 class HardwareRecipe(Settings):
     """How the run computes; `resume` reuses it, for the same bits."""
 
-    device: str = Field(description="cpu, cuda, cuda:N or mps.")
+    device: Device = Field(description="cpu, cuda, cuda:N or mps.")
     precision: Literal["bf16", "float32"] = Field(description="Number format of convolutions.")
-    threads: int = Field(ge=1, description="Processor threads.")
+    threads: int = Field(ge=1, le=MOST_THREADS, description="Processor threads.")
     reason: str = Field(description="Why the device and precision were chosen.")
 
 
@@ -43,10 +45,11 @@ class Recipe(Settings):
     data: DataRecipe = Field(description="The pictures.")
     others: DataRecipe | None = Field(None, description="The second set, which gives each picture a companion.")
     training: TrainingSettings = Field(description="Length, batches, schedule and precision of the training.")
-    start: str | None = Field(None, description="SHA-256 of the weights that training starts from.")
+    start: str | None = Field(None, pattern=SHA256, description="SHA-256 of the weights that training starts from.")
     hardware: HardwareRecipe = Field(description="The hardware.")
     autoencoder: str | None = Field(
         None,
+        pattern=SHA256,
         description="SHA-256 of the autoencoder's weights, in the folder above, over whose codes a prior is trained.",
     )
 

@@ -24,9 +24,9 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from pinxit.files import write_whole
 from pinxit.images import load_image
-from pinxit.page import CSS, HTML, command, data_uri
+from pinxit.page import command, data_uri, page
 from pinxit.progress import duration
-from pinxit.settings import Settings
+from pinxit.settings import Settings, sides
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import LOG, Run
 
@@ -101,7 +101,7 @@ def write_report(folder: Path) -> Path:
         _section("Next steps", _next(run)),
     )
     title = f"{run.recipe.objective} on {run.recipe.data.name} · pinxit"
-    write_whole(folder / PAGE, HTML.format(title=escape(title), style=CSS, body="\n".join(filter(None, sections))))
+    write_whole(folder / PAGE, page(title, "\n".join(filter(None, sections))))
     return folder / PAGE
 
 
@@ -164,13 +164,13 @@ def draw(title: str, lines: Iterable[tuple[int, Curve]], logarithmic: bool = Fal
 
 def _header(run: Run, facts: Mapping[str, Any]) -> str:
     recipe, steps = run.recipe, run.recipe.training.steps
-    side, colour = recipe.data.size, COLOURS[recipe.data.channels]
+    (high, wide), colour = sides(recipe.data.size), COLOURS[recipe.data.channels]
     done = f"no step of {steps:,} saved yet"
     if "steps" in facts:
         count = f"{steps:,} steps" if facts["finished"] else f"{facts['steps']:,} of {steps:,} steps"
         done = f"{count} in {duration(facts['seconds'])}"
     headline = f"A {recipe.settings.noun} trained on {recipe.data.name}: {done}"
-    size = f"{side}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{side} pixels"
+    size = f"{wide}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{high} pixels"
     details = f"{recipe.training.batch_size:,} pictures a step, {size} in {colour}, seed {recipe.training.seed}."
     return (
         f'<header><p class="sign">pinxit · {escape(recipe.objective)} · {escape(run.folder.resolve().name)}</p>'

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from pinxit import __version__
 from pinxit.errors import BusyError, DataError, UsageError
 from pinxit.files import disk_errors, sha256, write_json
+from pinxit.page import command
 from pinxit.training.recipes import Recipe
 
 RECIPE, WEIGHTS, LOG = "recipe.json", "weights.safetensors", "log.jsonl"
@@ -47,7 +48,7 @@ class Run:
     def refuse_used(folder: Path) -> None:
         """Raise `UsageError` if the folder is not empty, so that no run can be made in it."""
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            hint = f"`pinxit resume {folder}` continues it, or " if (folder / RECIPE).exists() else ""
+            hint = f"`{command('resume', folder)}` continues it, or " if (folder / RECIPE).exists() else ""
             raise UsageError(f"{folder} is not empty; {hint}choose another --out")
 
     @classmethod

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from pinxit.settings import Device, Settings
 
+MOST_THREADS = 1024
+
 
 class TrainingSettings(Settings):
     """Length, batches, schedule and precision of training, for every objective."""
@@ -43,7 +45,10 @@ class TrainingSettings(Settings):
         "auto", description="Number format of convolutions; auto uses bf16 if the device computes in it."
     )
     threads: int | None = Field(
-        None, ge=1, le=1024, description="Processor threads; by default one for each core that this process may use."
+        None,
+        ge=1,
+        le=MOST_THREADS,
+        description="Processor threads; by default one for each core that this process may use.",
     )
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ from pinxit.images.convert import to_uint8
 from pinxit.objectives.mixture import flattened
 from pinxit.objectives.objective import Generative
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
+from pinxit.page import command
 from pinxit.progress import Line, say, show
 from pinxit.settings import BASE_NAMES
 from pinxit.tensors import read_tensors, write_tensors
@@ -74,7 +75,9 @@ def train_prior(settings: PriorSettings, folder: str | Path, training: TrainingS
     """
     run = Run.open(Path(folder))
     if (run.prior / RECIPE).exists():
-        raise UsageError(f"{run.folder} has a prior already; `pinxit resume {run.prior}` continues it, or move it away")
+        raise UsageError(
+            f"{run.folder} has a prior already; `{command('resume', run.prior)}` continues it, or move it away"
+        )
     pictures = pictures_of(run.recipe.data)
     recipe = plan_prior(settings, run, pictures.train, training or TrainingSettings())
     prior = Run.create(run.prior, recipe)
@@ -120,7 +123,8 @@ def _loop(session: Session, received: list[int]) -> None:
             if asked_to_stop and record.step < session.last:
                 folder = session.run.folder
                 raise StoppedError(
-                    received[0], f"stopped after step {record.step:,}, all saved; `pinxit resume {folder}` continues it"
+                    received[0],
+                    f"stopped after step {record.step:,}, all saved; `{command('resume', folder)}` continues it",
                 )
     session.publish()
     session.fit_samplers()

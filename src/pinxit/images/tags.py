@@ -1,0 +1,68 @@
+"""What a file says of its colours beside a profile: a PNG's chunks, the nclx of an AVIF or a HEIC."""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO
+
+from pinxit.images.containers import box, boxes, png_chunks
+from pinxit.images.picture import HDR, OTHER_CURVE, WIDE, ColourTags
+
+_LIKE_SRGB = ({1, 2}, {1, 2, 6, 13, 14, 15})  # primaries and transfers (H.273) that are shown as sRGB is
+_PQ, _HLG = 16, 18
+_SRGB_GAMMA = 45455
+_SRGB_XY = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+
+
+def colour_tags(file: BinaryIO, kind: str, profile: bool) -> ColourTags:
+    """Return what a file of Pillow's kind ("PNG") says of its colours, where it is in force and not sRGB.
+
+    A PNG's cICP goes before its profile, that before sRGB, that before gAMA and cHRM (PNG, third edition, 4.3).
+    """
+    if kind == "PNG":
+        return _of_png(file, profile)
+    if kind in ("AVIF", "HEIF") and not profile:
+        return ColourTags(cicp=_other(_nclx(file)))
+    return ColourTags()
+
+
+def told_of(tags: ColourTags) -> tuple[str, ...]:
+    """Return remarks on colours that are used as they are stored, although others would show them differently."""
+    if tags.cicp:
+        return (HDR if tags.cicp[1] in (_PQ, _HLG) else WIDE,)
+    return (OTHER_CURVE,) * bool(tags.gamma or tags.chromaticities)
+
+
+def _of_png(file: BinaryIO, profile: bool) -> ColourTags:
+    found: dict[bytes, bytes] = {}
+    for kind, place, length in png_chunks(file):
+        if kind == b"IDAT":
+            break
+        if kind in (b"cICP", b"sRGB", b"gAMA", b"cHRM") and length <= 32:
+            file.seek(place)
+            found[kind] = file.read(length)
+    if len(found.get(b"cICP", b"")) == 4:
+        first, second, third, last = found[b"cICP"]
+        return ColourTags(cicp=_other((first, second, third, last)))
+    if profile or b"sRGB" in found:
+        return ColourTags()
+    gamma = struct.unpack(">I", found[b"gAMA"])[0] if len(found.get(b"gAMA", b"")) == 4 else None
+    points = struct.unpack(">8I", found[b"cHRM"]) if len(found.get(b"cHRM", b"")) == 32 else None
+    if points and all(abs(one - other) <= 100 for one, other in zip(points, _SRGB_XY, strict=True)):
+        points = None
+    return ColourTags(gamma=None if not gamma or abs(gamma - _SRGB_GAMMA) <= 100 else gamma, chromaticities=points)
+
+
+def _nclx(file: BinaryIO) -> tuple[int, int, int, int] | None:
+    inside = box(file, b"meta", b"iprp", b"ipco")
+    for kind, start, _ in boxes(file, *inside) if inside else ():
+        file.seek(start)
+        if kind == b"colr" and file.read(4) == b"nclx":
+            primaries, transfer, matrix, flags = struct.unpack(">HHHB", file.read(7))
+            return primaries, transfer, matrix, flags >> 7
+    return None
+
+
+def _other(cicp: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
+    """Return code points unless they are shown as sRGB is."""
+    return None if cicp is None or all(code in same for code, same in zip(cicp, _LIKE_SRGB, strict=False)) else cicp
