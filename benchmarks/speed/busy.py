@@ -37,7 +37,9 @@ class Training:
     """A training in a process of its own, which computes for some seconds when it is told to."""
 
     def __init__(self, wait: Mapping[str, str]) -> None:
-        environment = {name: value for name, value in os.environ.items() if name not in (*WAITING, "OMP_NUM_THREADS")} | dict(wait)
+        environment = {
+            name: value for name, value in os.environ.items() if name not in (*WAITING, "OMP_NUM_THREADS")
+        } | dict(wait)
         self.process = subprocess.Popen(
             [sys.executable, __file__, "--train"],
             stdin=subprocess.PIPE,
