@@ -150,7 +150,8 @@ def main() -> None:
     parser.add_argument("--train", action="store_true", help="be one of the trainings, told what to do on stdin")
     asked = parser.parse_args()
     if asked.train:
-        return train()
+        train()
+        return
     arms = {"before": BEFORE, "after": AFTER} | {wait: dict([wait.split("=")]) for wait in asked.wait}
     result = measure(arms, asked.rounds, asked.seconds)
     protocol = {"seconds": asked.seconds, "rounds": asked.rounds, "arms": arms, "steps_before_hash": HASHED}

@@ -133,12 +133,12 @@ class Demo(Action):
     def do(self) -> Outcome:
         """Train, sample and judge; value and document are the certificate."""
         from pinxit.evaluation.evaluate import evaluate
-        from pinxit.images import grid, save_image
+        from pinxit.images import grid, save_sheet
         from pinxit.latents.sampling import load
 
         run = self._run()
         sheet = self.out / "digits.png"
-        save_image(sheet, grid(load(self.out).sample(100)[0]))
+        save_sheet(sheet, grid(load(self.out).sample(100)[0]))
         document = evaluate(self.out, "mnist:test", n=self.n)
         report = run.folder / "report.html"
         return Outcome(document, document, (sheet, report), _scores(document, sheet, report))

@@ -15,7 +15,7 @@ from pinxit.evaluation.pictures import Generated, Pictures, parts
 from pinxit.evaluation.score import count, extractor_of, score
 from pinxit.evaluation.utility import check_classes, utility
 from pinxit.files import sha256, write_json
-from pinxit.images import save_image
+from pinxit.images import save_sheet
 from pinxit.latents.sampling import load
 from pinxit.metrics.extractors import EXTRACTORS
 from pinxit.training.plan import pictures_of
@@ -119,7 +119,7 @@ def _both_parts(reference: str, target: ImageSet, real: ImageSet | None) -> tupl
 def _audit(pictures: Pictures, training: ImageSet, held_out: ImageSet, name: str, seed: int, path: Path) -> Document:
     """Return the audit's document, after saving its sheet."""
     found = audit(pictures, training, held_out, extractor_of(name), seed)
-    save_image(path, sheet(found, pictures, training))
+    save_sheet(path, sheet(found, pictures, training))
     return found.document() | {"sheet": path.name}
 
 

@@ -23,7 +23,7 @@ from pinxit.images.picture import (
 )
 from pinxit.images.pillow import FORMATS
 from pinxit.images.read import READERS, SUFFIXES, load_image, load_picture, read_mask, read_picture, read_recipe
-from pinxit.images.write import format_of, kind_of, save_image, save_picture, unheld, write_picture
+from pinxit.images.write import format_of, kind_of, save_image, save_picture, save_sheet, unheld, write_picture
 
 __all__ = [
     "FIRST_FRAME",
@@ -50,6 +50,7 @@ __all__ = [
     "resize_nearest",
     "save_image",
     "save_picture",
+    "save_sheet",
     "scaled",
     "unheld",
     "write_picture",

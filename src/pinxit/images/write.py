@@ -15,6 +15,7 @@ from pinxit.files import whole_file
 from pinxit.images import deep
 from pinxit.images.metadata import RECIPE, add_texts, exif_of, fits_exif, profile_fits, recipe_xmp
 from pinxit.images.picture import Metadata, Picture, to_pillow
+from pinxit.marks import SHEET_RECIPE
 
 # The formats we save, and the metadata that Pillow's writer takes. Other formats drop alpha or colours silently.
 _SAVED = {
@@ -45,6 +46,11 @@ def save_picture(path: Path, picture: Picture, recipe: Mapping[str, Any] | None 
     kind = kind_of(path)
     with whole_file(path) as temporary, temporary.open("wb") as file:
         write_picture(file, kind, picture, recipe, path.name)
+
+
+def save_sheet(path: Path, sheet: np.ndarray) -> None:
+    """Write a sheet of pictures as `save_image` does, with the mark by which it is left out of sets."""
+    save_picture(path, Picture(sheet), SHEET_RECIPE)
 
 
 def kind_of(path: Path) -> str:

@@ -35,7 +35,7 @@ from pinxit.images import (
     kind_of,
     read_picture,
     read_recipe,
-    save_image,
+    save_sheet,
     unheld,
     write_picture,
 )
@@ -252,6 +252,8 @@ class _Batch:
                 if self.chain.settings.skip_existing:
                     self._keep_existing()
                 self._edit_remaining()
+            if self.chain.unchanged and len(self.jobs) > 1:
+                say(f"{self.chain.unchanged:,} of {len(self.jobs):,} results are unchanged: no pixel is in their mask")
         except KeyboardInterrupt:
             self._record()
             number = received[0] if received else signal.SIGINT
@@ -316,7 +318,7 @@ class _Batch:
         if self.chain.settings.map:
             if isinstance(given, Animation) or isinstance(result, Animation):
                 raise UsageError(f"{job.name}: --map does not work with animations")
-            save_image(map_of(job.out), heat(disagreement(given, result)))
+            save_sheet(map_of(job.out), heat(disagreement(given, result)))
         save(job.out, result, recipe)
         if self.chain.settings.sidecar:
             write_json(sidecar(job.out), recipe)

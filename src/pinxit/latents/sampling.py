@@ -17,7 +17,7 @@ from pinxit import models
 from pinxit.data import draws
 from pinxit.errors import DataError, UsageError
 from pinxit.files import whole_file
-from pinxit.images import grid, save_image
+from pinxit.images import grid, save_image, save_sheet
 from pinxit.images.convert import to_uint8
 from pinxit.nets.seamless import neighbour_layers, seamless
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
@@ -265,7 +265,7 @@ def save_samples(
             else:
                 np.savez(file, images=images, labels=labels)
     elif out.suffix:
-        save_image(out, grid(np.tile(images, (1, repeats, repeats, 1)), columns))
+        (save_sheet if len(images) > 1 else save_image)(out, grid(np.tile(images, (1, repeats, repeats, 1)), columns))
     else:
         for number, image in enumerate(images):
             save_image(out / f"{names[number] if names else f'{number:06d}'}.png", image)

@@ -16,7 +16,7 @@ from pinxit.data import Batch, DataSet, ImageSet
 from pinxit.data.settings import DataSettings
 from pinxit.errors import DataError, DivergedError, StoppedError, UsageError
 from pinxit.files import sha256
-from pinxit.images import grid, save_image
+from pinxit.images import grid, save_sheet
 from pinxit.images.convert import to_uint8
 from pinxit.objectives.mixture import flattened
 from pinxit.objectives.objective import Generative
@@ -218,7 +218,7 @@ class Session:
         with self.trainer.averaged() as objective:
             images = objective.preview(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
         sheet = self.run.samples / f"{self.trainer.step:07d}.png"
-        save_image(sheet, grid(to_uint8(images)))
+        save_sheet(sheet, grid(to_uint8(images)))
         show(sheet, f"samples of step {self.trainer.step:,}")
 
     def fit_samplers(self) -> None:
