@@ -221,4 +221,5 @@ def _summary(whole: ImageSet, name: str, train: ImageSet, rest: ImageSet) -> str
         sizes += f" to {most_wide} x {most_high}"
     colours = {1: "grey (1 channel)", 3: "colour (3 channels)", 4: "colour with transparency (4 channels)"}
     kind = colours[train.channels] + (f", {len(train.classes)} classes" if train.classes else "")
-    return f"{name}: {len(train):,} pictures to train on, {len(rest):,} held out; {sizes} pixels, {kind}"
+    others = f" and {len(rest):,} held out" if len(rest) else ""
+    return f"{name}: {len(train):,} pictures{others}; {sizes} pixels, {kind}"

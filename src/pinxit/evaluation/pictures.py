@@ -71,10 +71,11 @@ class Generated:
 Pictures = ImageSet | Generated
 
 
-def parts(spec: str, holdout: float) -> tuple[ImageSet, ImageSet | None]:
+def parts(spec: str, holdout: float, role: str) -> tuple[ImageSet, ImageSet | None]:
     """Return the part of a set that a DATA argument names, and the set's other part if it has one.
 
     Without ":train" or ":test", a set with an official split gives its test part, any other set all its pictures.
+    `role` is what the set is called in remarks: judged, or reference.
     """
     base, part = parse_spec(spec)
     if Path(base, RECIPE).is_file():
@@ -83,7 +84,7 @@ def parts(spec: str, holdout: float) -> tuple[ImageSet, ImageSet | None]:
         )
     opened = open_data(base, holdout) if part else open_data(base, holdout=0)
     for note in opened.notes:
-        say(note)
+        say(f"{role}: {note}")
     if part == "train" or not opened.held_out:
         return opened.train, opened.held_out or None
     return opened.held_out, opened.train
