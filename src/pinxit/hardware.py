@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 import torch
 
 from pinxit.errors import UsageError
+from pinxit.waiting import watch
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -53,9 +54,11 @@ class Hardware:
 def choose(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Hardware:
     """Return the hardware that was asked for; open choices depend on what the machine has.
 
+    From then on this process watches whether the machine is busy, and adapts how its threads wait (`waiting`).
     Raises `UsageError` if the machine lacks the device that was asked for; there is no silent replacement.
     """
     chosen, reason = _device(device)
+    watch(usable_cores())
     fast, why = _fast_bf16(chosen)
     kept: Precision = "bf16" if precision == "bf16" or (precision == "auto" and fast) else "float32"
     if precision != "auto":
@@ -66,6 +69,17 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
 def usable_cores() -> int:
     """Return how many cores this process may use, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load() -> tuple[float, float] | None:
+    """Return how many threads wanted the processor in the last minute, on average, and the share that is left for us.
+
+    The share is of the cores that this process may use, if it uses all of them. None if the system does not tell.
+    """
+    if not hasattr(os, "getloadavg"):
+        return None
+    wanted = os.getloadavg()[0]
+    return wanted, min(1.0, (os.cpu_count() or 1) / (wanted + usable_cores()))
 
 
 @contextmanager
