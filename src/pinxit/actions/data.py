@@ -37,10 +37,10 @@ class DataCheck(Action):
         sheet = free(Path(SHEET)) if self.out is None else self.out / SHEET
         refuse_to_replace(sheet, overwrite=self.overwrite)
         from pinxit.data.check import check
-        from pinxit.images import save_image
+        from pinxit.images import save_sheet
 
         report = check(self.source)
-        save_image(sheet, report.sheet)
+        save_sheet(sheet, report.sheet)
         lines = [*_report(report), f"contact sheet: {sheet}"]
         return Outcome(report, report.document() | {"sheet": str(sheet)}, (sheet,), lines)
 
