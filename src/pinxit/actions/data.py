@@ -30,11 +30,11 @@ class DataCheck(Action):
     def do(self) -> Outcome:
         """Check the set and save the sheet; the value is the report."""
         from pinxit.data.check import check
-        from pinxit.images import save_image
+        from pinxit.images import save_sheet
 
         report = check(self.source)
         sheet = self.out / "check.png"
-        save_image(sheet, report.sheet)
+        save_sheet(sheet, report.sheet)
         lines = [*_report(report), f"contact sheet: {sheet}"]
         return Outcome(report, report.document() | {"sheet": str(sheet)}, (sheet,), lines)
 

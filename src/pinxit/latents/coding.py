@@ -19,7 +19,7 @@ from pinxit.data.render import fit_picture, with_channels
 from pinxit.data.sets import ImageSet, parse_spec
 from pinxit.errors import DataError, SomeFailedError, UsageError
 from pinxit.files import write_json
-from pinxit.images import grid, save_image
+from pinxit.images import grid, save_sheet
 from pinxit.images.convert import to_float, to_uint8
 from pinxit.latents.sampling import COPIES, GenerativeModel, check_room, file_name, remove_leftovers
 from pinxit.losses.latent import kl_to_normal
@@ -263,7 +263,7 @@ def save_anomalies(out: Path, pictures: ModelPictures, found: Sequence[Anomaly])
     for sheet, one, image in zip(sheets, found, to_uint8(pictures.images), strict=True):
         colours = np.uint8(255 * colormaps["inferno"](one.error / max(hottest, 1e-12))[..., :3])
         parts = [with_channels(part, 4)[..., :3] for part in (image, one.reconstruction)]
-        save_image(out / sheet, grid(np.stack([*parts, colours]), columns=3))
+        save_sheet(out / sheet, grid(np.stack([*parts, colours]), columns=3))
         entries.append({"name": one.name, "score": one.score, "error": float(one.error.mean()), "sheet": sheet})
     document = {"score": SCORE, "pictures": sorted(entries, key=lambda entry: -entry["score"])}
     write_json(out / "anomaly.json", document)

@@ -17,7 +17,7 @@ from pinxit import models
 from pinxit.data import draws
 from pinxit.errors import DataError, MemoryLimitError, UsageError, printable
 from pinxit.files import leftovers, whole_file
-from pinxit.images import grid, save_image
+from pinxit.images import grid, save_image, save_sheet
 from pinxit.images.convert import to_uint8
 from pinxit.images.room import memory_left
 from pinxit.nets.seamless import neighbour_layers, seamless
@@ -30,7 +30,7 @@ from pinxit.progress import say, track
 from pinxit.settings import did_you_mean
 from pinxit.tensors import read_tensors
 from pinxit.training.recipes import Recipe
-from pinxit.training.run import RECIPE, Run
+from pinxit.training.run import Run, is_run
 
 SMALL = 64 << 20
 """Bytes that are taken without a look at the memory, which takes time."""
@@ -181,7 +181,7 @@ def load(folder: str | Path) -> GenerativeModel:
     samplers: dict[str, Sampler] = {} if prior is None else {"prior": prior}
     if run.samplers.exists():
         try:
-            fitted = unflattened(read_tensors(run.samplers), objective.latent)
+            fitted = unflattened(read_tensors(run.samplers, run.folder), objective.latent)
             if BY_CLASS in fitted and len(fitted[BY_CLASS].weights) != len(run.recipe.data.classes):
                 raise ValueError(f"{BY_CLASS!r} is not of the run's classes")
         except ValueError as error:
@@ -199,7 +199,7 @@ def load(folder: str | Path) -> GenerativeModel:
 
 def _learned(run: Run) -> dict[str, tuple[Prior, str]]:
     """Return the prior over the run's codes and its weights' SHA-256, by its name; nothing before it has weights."""
-    if not (run.prior / RECIPE).exists():
+    if not is_run(run.prior):
         return {}
     own = Run.open(run.prior)
     if not own.weights.exists():
@@ -298,7 +298,7 @@ def save_samples(
             else:
                 np.savez(file, images=images, labels=labels)
     elif out.suffix:
-        save_image(out, grid(np.tile(images, (1, repeats, repeats, 1)), columns))
+        (save_sheet if len(images) > 1 else save_image)(out, grid(np.tile(images, (1, repeats, repeats, 1)), columns))
     else:
         files = [*names] if names else [f"{number:06d}.png" for number in range(len(images))]
         remove_leftovers(out, files)
