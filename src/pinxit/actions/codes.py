@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,7 @@ from pinxit.progress import say
 if TYPE_CHECKING:
     import numpy as np
 
-SOURCE = "A named set (mnist:test), a folder of pictures, a zip, an npz, or IDX files."
+SOURCE = "A named set (mnist:test), a folder of pictures, a zip, an npz, IDX files, or one picture."
 SHEET = "Sheet to write (.png, .jpg, .webp)"
 
 VAERun = Annotated[Path, RUN, Field(description="Folder of a run of `pinxit train vae`.")]
@@ -70,7 +70,7 @@ class Sample(Action):
 
     def do(self) -> Outcome:
         """Sample and save the pictures; the value is (N, H, W, C) uint8, interpolations one row after the other."""
-        names = [f"{self.seed + i:06d}" for i in range(self.n)]
+        names = [f"{self.seed + i:06d}.png" for i in range(self.n)]
         _refuse(self.out, _numbers(self.n * self.interpolate) if self.interpolate else names, self.overwrite)
         from pinxit.latents import sampling
 
@@ -109,8 +109,9 @@ class Reconstruct(Action):
         model = sampling.load(self.run)
         if isinstance(model.objective, Autoencoder) and model.objective.codebook_size:
             say(f"codes of {model.objective.bits_per_pixel:.3g} bits per pixel")
-        pairs = coding.before_and_after(model, coding.model_pictures(model, self.pictures, self.n))
-        return _sheet(self.out or self.run / "reconstruct.png", pairs, columns=8)
+        pictures = coding.model_pictures(model, self.pictures, self.n)
+        pairs = coding.before_and_after(model, pictures)
+        return _sheet(self.out or self.run / "reconstruct.png", pairs, columns=8, check=pictures.check)
 
 
 class Traverse(Action):
@@ -167,7 +168,7 @@ class Morph(Action):
         model = sampling.load(self.run)
         pictures = coding.model_pictures(model, self.pictures, self.n, only=self.start)
         rows = coding.morph(model, pictures, self.start, self.end, self.columns)
-        return _sheet(self.out or self.run / "morph.png", rows, self.columns)
+        return _sheet(self.out or self.run / "morph.png", rows, self.columns, check=pictures.check)
 
 
 class Map(Action):
@@ -178,7 +179,7 @@ class Map(Action):
 
     run: VAERun
     pictures: Pictures
-    n: Count = Field(2000, ge=2)
+    n: Count = Field(2000, ge=1)
     columns: int = Field(
         24, ge=2, le=100, description="Cells along each side; each shows the picture nearest to its centre."
     )
@@ -191,9 +192,11 @@ class Map(Action):
         from pinxit.latents import coding, sampling
 
         model = sampling.load(self.run)
-        cells, share = coding.latent_map(model, coding.model_pictures(model, self.pictures, self.n), self.columns)
-        say(f"the two directions hold {share:.0%} of the codes' variance")
-        return _sheet(self.out or self.run / "map.png", cells, self.columns)
+        pictures = coding.model_pictures(model, self.pictures, self.n)
+        cells, share = coding.latent_map(model, pictures, self.columns)
+        if len(pictures) > 1:
+            say(f"the two directions hold {share:.0%} of the codes' variance")
+        return _sheet(self.out or self.run / "map.png", cells, self.columns, check=pictures.check)
 
 
 class Codes(Action):
@@ -204,15 +207,16 @@ class Codes(Action):
 
     run: VAERun
     pictures: Pictures
-    n: Count = Field(1000, ge=2)
+    n: Count = Field(1000, ge=1)
 
     def do(self) -> Outcome:
         """Measure the codes; value and document are the same."""
         from pinxit.latents import coding, sampling
 
         model = sampling.load(self.run)
-        measured = coding.read_codes(model, coding.model_pictures(model, self.pictures, self.n))
-        return Outcome(measured, measured, lines=_table(measured))
+        pictures = coding.model_pictures(model, self.pictures, self.n)
+        measured = coding.read_codes(model, pictures)
+        return Outcome(measured, measured, lines=_table(measured), check=pictures.check)
 
 
 class Anomaly(Action):
@@ -237,7 +241,7 @@ class Anomaly(Action):
         refuse_to_replace(*(self.out / sheet for sheet in coding.sheets(pictures)), overwrite=self.overwrite)
         document = coding.save_anomalies(self.out, pictures, coding.anomalies(model, pictures))
         scores = (f"{entry['score']:12.1f}  {entry['name']}" for entry in document["pictures"])
-        return Outcome(document, document, (self.out,), lines=(*scores, self.out))
+        return Outcome(document, document, (self.out,), lines=(*scores, self.out), check=pictures.check)
 
 
 class Compress(Action):
@@ -269,7 +273,7 @@ class Compress(Action):
         pictures = coding.model_pictures(model, self.pictures, self.n)
         coded = compression.compress(model, pictures, self.step)
         measured = compression.save_compressed(self.out, model, pictures, coded)
-        return Outcome(measured, measured, (self.out,), lines=self._lines(measured))
+        return Outcome(measured, measured, (self.out,), lines=self._lines(measured), check=pictures.check)
 
     def _lines(self, measured: Mapping[str, Any]) -> Iterator[Path]:
         say(
@@ -296,7 +300,7 @@ class Decompress(Action):
 
         model = sampling.load(self.run)
         coded = compression.load_compressed(self.file, model)
-        names = [f"{number:06d}-{Path(name).stem}" for number, name in enumerate(coded.names)]
+        names = [sampling.file_name(number, name) for number, name in enumerate(coded.names)]
         _refuse(self.out, names, self.overwrite)
         images = compression.decompress(model, coded)
         sampling.save_samples(self.out, images, names=names)
@@ -309,13 +313,13 @@ def _refuse(out: Path | None, names: Iterable[str], overwrite: bool) -> None:
     Without -o a sheet is a file of the run's own, and the next one replaces it.
     """
     if out:
-        places = [out] if out.suffix else [out / f"{name}.png" for name in names]
+        places = [out] if out.suffix else [out / name for name in names]
         refuse_to_replace(*places, overwrite=overwrite)
 
 
 def _numbers(count: int) -> Iterator[str]:
     """Yield the names that pictures without a name get in a folder."""
-    return (f"{number:06d}" for number in range(count))
+    return (f"{number:06d}.png" for number in range(count))
 
 
 def _table(codes: Mapping[str, Any]) -> Iterator[str]:
@@ -326,14 +330,16 @@ def _table(codes: Mapping[str, Any]) -> Iterator[str]:
     rate = "" if codes["rate"] is None else f"rate {codes['rate']:.1f} nats, "
     active = f"{codes['active']} of {len(codes['numbers'])} numbers active"
     yield f"{rate}distortion {codes['distortion']:.1f} nats; {active}"
-    if not codes["active"]:
+    if not codes["active"] and codes["pictures"] > 1:
         yield "The codes have collapsed: they are the same for every picture."
 
 
-def _sheet(out: Path, rows: np.ndarray, columns: int, repeats: int = 1) -> Outcome:
+def _sheet(
+    out: Path, rows: np.ndarray, columns: int, repeats: int = 1, check: Callable[[], None] = lambda: None
+) -> Outcome:
     """Save pictures (N, H, W, C), or rows of them, as a sheet."""
     from pinxit.latents.sampling import save_samples
 
     images = rows.reshape(-1, *rows.shape[-3:])
     save_samples(out, images, columns=columns, repeats=repeats)
-    return Outcome(images, files=(out,))
+    return Outcome(images, files=(out,), check=check)
