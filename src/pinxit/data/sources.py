@@ -77,7 +77,7 @@ def open_source(path: Path, decode: Decode | None = None) -> Source:
                 return read(path, decode or read_picture)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    raise DataError(f"{path.name}: not a set of pictures; a picture, a folder, a zip, an npz or IDX files work")
+    raise DataError(f"{path.name}: not a set of pictures; a folder, a zip, an npz, IDX files or one picture work")
 
 
 def mnist_like(name: str, key: str, pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Source:
@@ -161,15 +161,6 @@ def _utf8(labels: list[str] | None) -> list[str] | None:
     return labels and [label.encode(errors="backslashreplace").decode() for label in labels]
 
 
-def _picture(path: Path, decode: Decode) -> Source:
-    return Source(
-        name=path.name,
-        key=key_of("picture", str(path.resolve()), _facts(path)),
-        names=[path.name.encode(errors="backslashreplace").decode()],
-        read=lambda number: decode(path, path.name),
-    )
-
-
 def _zip(path: Path, decode: Decode) -> Source:
     try:
         archive = zipfile.ZipFile(open_plain(path))
@@ -212,6 +203,17 @@ def _zip(path: Path, decode: Decode) -> Source:
 def _npz(path: Path, decode: Decode) -> Source:
     images, labels = load_npz(path)
     return _arrays(path, images[..., None] if images.ndim == 3 else images, labels)
+
+
+def _picture(path: Path, decode: Decode) -> Source:
+    """Return one picture as a set, without a class."""
+    name = path.name.encode(errors="backslashreplace").decode()
+    return Source(
+        name=name,
+        key=key_of("picture", str(path.resolve()), _facts(path)),
+        names=[name],
+        read=lambda number: decode(path, name),
+    )
 
 
 def _idx(path: Path, decode: Decode) -> Source:

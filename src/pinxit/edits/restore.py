@@ -134,7 +134,7 @@ class Fill(Bound):
         if self.padding != Bound.padding:
             inside = [length - sum(more) for length, more in zip(size, self.padding, strict=True)]
             return np.pad(np.zeros(inside, np.float32), self.padding, constant_values=1)
-        return None if mask is None else spread(mask, self.margin, self.fade)
+        return None if mask is None else spread(mask.copy(), self.margin, self.fade)
 
     def prepared(self, pixels: np.ndarray, area: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the picture with wide holes filled except for their rims, and the holes that are left."""
