@@ -155,9 +155,9 @@ class Evaluate(Action):
         return all(side.suffix.lower() in SUFFIXES and side.is_file() for side in sides)
 
     def _is_run(self) -> bool:
-        from pinxit.training.run import RECIPE
+        from pinxit.training.run import is_run
 
-        return Path(self.generated, RECIPE).is_file()
+        return is_run(Path(self.generated))
 
     def _usual(self) -> Path:
         from pinxit.training.run import EVALUATION

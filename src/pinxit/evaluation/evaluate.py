@@ -20,7 +20,7 @@ from pinxit.latents.sampling import load
 from pinxit.metrics.extractors import EXTRACTORS
 from pinxit.training.plan import pictures_of
 from pinxit.training.report import write_report
-from pinxit.training.run import EVALUATION, RECIPE, Run
+from pinxit.training.run import EVALUATION, Run, is_run
 
 SMALL = 64
 """The longest side, in pixels, of pictures that lite0-96 suits. It takes a fifth of the time of lite0."""
@@ -53,7 +53,7 @@ def evaluate(
     held-out pictures: those of the run or, for other pictures, both parts of the reference's set. Sets that cannot be
     audited or used are refused before the long work.
     """
-    run = Run.open(Path(generated)) if Path(generated, RECIPE).is_file() else None
+    run = Run.open(Path(generated)) if is_run(Path(generated)) else None
     if sampler and run is None:
         raise UsageError(f"--sampler {sampler}: {generated} is not a run, and only a run has samplers")
     target, real = _reference(reference, run)
@@ -73,7 +73,7 @@ def evaluate(
     document = score(pictures, target, real=real, extractors=names, metrics=metrics, n=n, seed=seed) | beside
     document["remarks"] += _about_extractors(names, target) + _about_training(run, target)
     if run:
-        write_json(run.folder / EVALUATION, {"weights": sha256(run.weights)} | document)
+        write_json(run.folder / EVALUATION, {"weights": sha256(run.weights, run.folder)} | document, run.folder)
         write_report(run.folder)
     return document
 

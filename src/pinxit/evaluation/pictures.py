@@ -16,7 +16,7 @@ from pinxit.data.sets import parse_spec
 from pinxit.errors import UsageError
 from pinxit.page import command
 from pinxit.progress import say
-from pinxit.training.run import RECIPE
+from pinxit.training.run import is_run
 
 LOSSY = dict.fromkeys(("jpg", "jpeg", "jpe", "jfif", "mpo"), "yes") | dict.fromkeys(
     ("webp", "avif", "avifs", "jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "tif", "tiff", "gif"), "perhaps"
@@ -78,7 +78,7 @@ def parts(spec: str, holdout: float, role: str) -> tuple[ImageSet, ImageSet | No
     `role` is what the set is called in remarks: judged, or reference.
     """
     base, part = parse_spec(spec)
-    if Path(base, RECIPE).is_file():
+    if is_run(Path(base)):
         raise UsageError(
             f"{base} is a run, not a set of pictures; `{command('sample', base, '-o', 'X.npz')}` makes a set of it"
         )

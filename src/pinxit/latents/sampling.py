@@ -28,7 +28,7 @@ from pinxit.progress import say, track
 from pinxit.settings import did_you_mean
 from pinxit.tensors import read_tensors
 from pinxit.training.recipes import Recipe
-from pinxit.training.run import RECIPE, Run
+from pinxit.training.run import Run, is_run
 
 AT_ONCE = 64
 """Pictures are always computed this many at a time, so that their bits do not depend on how many are asked for."""
@@ -171,7 +171,7 @@ def load(folder: str | Path) -> GenerativeModel:
     samplers: dict[str, Sampler] = {} if prior is None else {"prior": prior}
     if run.samplers.exists():
         try:
-            fitted = unflattened(read_tensors(run.samplers), objective.latent)
+            fitted = unflattened(read_tensors(run.samplers, run.folder), objective.latent)
             if BY_CLASS in fitted and len(fitted[BY_CLASS].weights) != len(run.recipe.data.classes):
                 raise ValueError(f"{BY_CLASS!r} is not of the run's classes")
         except ValueError as error:
@@ -189,7 +189,7 @@ def load(folder: str | Path) -> GenerativeModel:
 
 def _learned(run: Run) -> dict[str, tuple[Prior, str]]:
     """Return the prior over the run's codes and its weights' SHA-256, by its name; nothing before it has weights."""
-    if not (run.prior / RECIPE).exists():
+    if not is_run(run.prior):
         return {}
     own = Run.open(run.prior)
     if not own.weights.exists():
