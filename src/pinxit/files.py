@@ -13,14 +13,17 @@ import shutil
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pinxit.errors import DataError, DiskError
 
 _TEMPORARY = re.compile(r"\.([0-9a-f]{8})\.\d+\.[0-9a-f]{8}\.tmp")
 LARGEST_JSON = 64 << 20
 """Bytes of the largest JSON file that is read."""
+DEEPEST_JSON, DEEPER = 100, (dict, list)
+"""Levels of the deepest JSON file that is read, and what makes a level."""
 
 
 def cache_folder() -> Path:
@@ -31,14 +34,15 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, inside: Path | None = None) -> Iterator[Path]:
     """Give a temporary path beside `path`; sync it and rename it to `path` when the block ends without an error.
 
     If the block fails, nothing is left. A full or read-only disk is a `DiskError` that names the file and the space.
+    With `inside`, that folder must exist, and no folder below it may be a symbolic link (`DataError`).
     """
     temporary = path.parent / f".{_short(path.name)}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent, inside)
         try:
             yield temporary
             with temporary.open("rb") as written:
@@ -47,6 +51,16 @@ def whole_file(path: Path) -> Iterator[Path]:
             sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path, inside: Path | None) -> None:
+    if inside is None:
+        folder.mkdir(parents=True, exist_ok=True)
+    elif folder != inside:
+        refuse_links(folder, inside)
+        for part in reversed(folder.relative_to(inside).parents[:-1]):
+            (inside / part).mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
 
 
 def leftovers(folder: Path, names: Collection[str] | None = None) -> Iterator[Path]:
@@ -63,36 +77,56 @@ def _short(name: str) -> str:
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
-    """Write `content` to `path` so that a reader sees the whole old file or the whole new one."""
-    with whole_file(path) as temporary:
+def write_whole(path: Path, content: bytes | str, inside: Path | None = None) -> None:
+    """Write `content` to `path` so that a reader sees the whole old file or the whole new one.
+
+    `inside` is as for `whole_file`.
+    """
+    with whole_file(path, inside) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON, atomically."""
-    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, content: Any, inside: Path | None = None) -> None:
+    """Write `content` as indented JSON, atomically; `inside` is as for `whole_file`."""
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", inside)
 
 
-def open_plain(path: Path, inside: Path | None = None) -> BinaryIO:
+def open_plain(path: Path, inside: Path | None = None) -> BufferedReader:
     """Open a regular file for reading; raises `DataError` for anything else, and never waits.
 
     With `inside`, no part of the path below that folder may be a symbolic link. So a file of a run lies in the run.
     The kind of file is checked on the open handle.
     """
+    return os.fdopen(_plain(path, os.O_RDONLY, inside, "read"), "rb")
+
+
+def append_plain(path: Path, inside: Path) -> BufferedWriter:
+    """Open a regular file inside a folder for appending, and make it if it is missing; else as `open_plain`.
+
+    Raises `DataError` too if the file has a second name (a hard link), because that file would change as well.
+    """
+    descriptor = _plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, inside, "write")
+    if os.fstat(descriptor).st_nlink > 1:
+        os.close(descriptor)
+        raise DataError(f"cannot write {path}: it is also a file elsewhere (a hard link); put a copy in its place")
+    return os.fdopen(descriptor, "ab")
+
+
+def _plain(path: Path, flags: int, inside: Path | None, doing: str) -> int:
+    """Return the descriptor of a regular file, opened without waiting and, with `inside`, without following links."""
     follow = 0 if inside is None else getattr(os, "O_NOFOLLOW", 0)
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    kept = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         if inside is not None:
             refuse_links(path.parent, inside)
-        descriptor = os.open(path, flags | follow)
+        descriptor = os.open(path, flags | kept | follow, 0o666)
     except OSError as error:
         reason = "a symbolic link, which is not followed here" if error.errno == errno.ELOOP else error.strerror
-        raise DataError(f"cannot read {path}: {reason}") from error
+        raise DataError(f"cannot {doing} {path}: {reason}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise DataError(f"cannot read {path}: it is not a regular file")
-    return os.fdopen(descriptor, "rb")
+        raise DataError(f"cannot {doing} {path}: it is not a regular file")
+    return descriptor
 
 
 def refuse_links(path: Path, inside: Path) -> None:
@@ -125,10 +159,24 @@ def read_json(path: Path, inside: Path | None = None, largest: int = LARGEST_JSO
 def parse_json(content: bytes | str, where: str) -> Any:
     """Return the value of a JSON text; raises `DataError` that begins with `where` if it is not plain JSON."""
     try:
-        return json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
+        _refuse_depth(value)
+        if "\\ud" in (content if isinstance(content, str) else content.decode()).lower():
+            json.dumps(value, ensure_ascii=False).encode()  # half a character cannot be written anywhere
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise DataError(f"{where} is not JSON ({reason})") from error
+    return value
+
+
+def _refuse_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST_JSON):
+        parts = [outer.values() if isinstance(outer, dict) else outer for outer in level if isinstance(outer, DEEPER)]
+        level = [inner for part in parts for inner in part if isinstance(inner, DEEPER)]
+        if not level:
+            return
+    raise RecursionError
 
 
 def _refuse_constant(name: str) -> float:
@@ -170,9 +218,9 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes in hexadecimal."""
-    with path.open("rb") as file:
+def sha256(path: Path, inside: Path | None = None) -> str:
+    """Return the SHA-256 of a regular file's bytes in hexadecimal; `inside` and errors are as for `open_plain`."""
+    with open_plain(path, inside) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -251,7 +251,7 @@ def spoiled(**fields: Any) -> str:
         spoiled(better="nicer"), spoiled(better=[]), spoiled(rows=[]), spoiled(rows=3), spoiled(rows=[{}, {}]),
         spoiled(rows=[{"value": 1}]), spoiled(rows=[{"value": 1}, {"value": float("nan")}]), spoiled(rows=[1, 2]),
         spoiled(each=3), spoiled(each=[1] * 3, n=3), spoiled(each=[1] * 3, n=4, pairs="p"),
-        spoiled(each=[1], n=1, pairs="p"), spoiled(each=[1, None], n=2, pairs="p"),
+        spoiled(each=[], n=0, pairs="p"), spoiled(each=[1, None], n=2, pairs="p"),
     ],
 )  # fmt: skip
 def test_other_files_are_no_certificates_and_are_never_overwritten(

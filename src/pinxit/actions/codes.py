@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ from pinxit.progress import say
 if TYPE_CHECKING:
     import numpy as np
 
-SOURCE = "A named set (mnist:test), a folder of pictures, a zip, an npz, or IDX files."
+SOURCE = "A named set (mnist:test), a folder of pictures, a zip, an npz, IDX files, or one picture."
 SHEET = "Sheet to write (.png, .jpg, .webp)"
 
 VAERun = Annotated[Path, RUN, Field(description="Folder of a run of `pinxit train vae`.")]
@@ -83,7 +83,7 @@ class Sample(Action):
             return _sheet(out, rows, self.interpolate, repeats)
         images, labels = model.sample(self.n, self.seed, self.label, self.truncation)
         kept = None if labels is None else sampling.named(labels, model.classes)
-        names = [f"{self.seed + i:06d}" for i in range(self.n)]
+        names = [f"{self.seed + i:06d}.png" for i in range(self.n)]
         sampling.save_samples(out, images, kept, names=names, repeats=repeats)
         return Outcome(images, files=(out,))
 
@@ -104,8 +104,9 @@ class Reconstruct(Action):
         model = sampling.load(self.run)
         if isinstance(model.objective, Autoencoder) and model.objective.codebook_size:
             say(f"codes of {model.objective.bits_per_pixel:.3g} bits per pixel")
-        pairs = coding.before_and_after(model, coding.model_pictures(model, self.pictures, self.n))
-        return _sheet(self.out or self.run / "reconstruct.png", pairs, columns=8)
+        pictures = coding.model_pictures(model, self.pictures, self.n)
+        pairs = coding.before_and_after(model, pictures)
+        return _sheet(self.out or self.run / "reconstruct.png", pairs, columns=8, check=pictures.check)
 
 
 class Traverse(Action):
@@ -158,7 +159,7 @@ class Morph(Action):
         model = sampling.load(self.run)
         pictures = coding.model_pictures(model, self.pictures, self.n, only=self.start)
         rows = coding.morph(model, pictures, self.start, self.end, self.columns)
-        return _sheet(self.out or self.run / "morph.png", rows, self.columns)
+        return _sheet(self.out or self.run / "morph.png", rows, self.columns, check=pictures.check)
 
 
 class Map(Action):
@@ -169,7 +170,7 @@ class Map(Action):
 
     run: VAERun
     pictures: Pictures
-    n: Count = Field(2000, ge=2)
+    n: Count = Field(2000, ge=1)
     columns: int = Field(
         24, ge=2, le=100, description="Cells along each side; each shows the picture nearest to its centre."
     )
@@ -180,9 +181,11 @@ class Map(Action):
         from pinxit.latents import coding, sampling
 
         model = sampling.load(self.run)
-        cells, share = coding.latent_map(model, coding.model_pictures(model, self.pictures, self.n), self.columns)
-        say(f"the two directions hold {share:.0%} of the codes' variance")
-        return _sheet(self.out or self.run / "map.png", cells, self.columns)
+        pictures = coding.model_pictures(model, self.pictures, self.n)
+        cells, share = coding.latent_map(model, pictures, self.columns)
+        if len(pictures) > 1:
+            say(f"the two directions hold {share:.0%} of the codes' variance")
+        return _sheet(self.out or self.run / "map.png", cells, self.columns, check=pictures.check)
 
 
 class Codes(Action):
@@ -193,15 +196,16 @@ class Codes(Action):
 
     run: VAERun
     pictures: Pictures
-    n: Count = Field(1000, ge=2)
+    n: Count = Field(1000, ge=1)
 
     def do(self) -> Outcome:
         """Measure the codes; value and document are the same."""
         from pinxit.latents import coding, sampling
 
         model = sampling.load(self.run)
-        measured = coding.read_codes(model, coding.model_pictures(model, self.pictures, self.n))
-        return Outcome(measured, measured, lines=_table(measured))
+        pictures = coding.model_pictures(model, self.pictures, self.n)
+        measured = coding.read_codes(model, pictures)
+        return Outcome(measured, measured, lines=_table(measured), check=pictures.check)
 
 
 class Anomaly(Action):
@@ -223,7 +227,7 @@ class Anomaly(Action):
         pictures = coding.model_pictures(model, self.pictures)
         document = coding.save_anomalies(self.out, pictures, coding.anomalies(model, pictures))
         scores = (f"{entry['score']:12.1f}  {entry['name']}" for entry in document["pictures"])
-        return Outcome(document, document, (self.out,), lines=(*scores, self.out))
+        return Outcome(document, document, (self.out,), lines=(*scores, self.out), check=pictures.check)
 
 
 class Compress(Action):
@@ -253,7 +257,7 @@ class Compress(Action):
         pictures = coding.model_pictures(model, self.pictures, self.n)
         coded = compression.compress(model, pictures, self.step)
         measured = compression.save_compressed(self.out, model, pictures, coded)
-        return Outcome(measured, measured, (self.out,), lines=self._lines(measured))
+        return Outcome(measured, measured, (self.out,), lines=self._lines(measured), check=pictures.check)
 
     def _lines(self, measured: Mapping[str, Any]) -> Iterator[Path]:
         say(
@@ -278,7 +282,7 @@ class Decompress(Action):
 
         model = sampling.load(self.run)
         coded = compression.load_compressed(self.file, model)
-        names = [f"{number:06d}-{Path(name).stem}" for number, name in enumerate(coded.names)]
+        names = [sampling.file_name(number, name) for number, name in enumerate(coded.names)]
         images = compression.decompress(model, coded)
         sampling.save_samples(self.out, images, names=names)
         return Outcome(images, files=(self.out,))
@@ -292,14 +296,16 @@ def _table(codes: Mapping[str, Any]) -> Iterator[str]:
     rate = "" if codes["rate"] is None else f"rate {codes['rate']:.1f} nats, "
     active = f"{codes['active']} of {len(codes['numbers'])} numbers active"
     yield f"{rate}distortion {codes['distortion']:.1f} nats; {active}"
-    if not codes["active"]:
+    if not codes["active"] and codes["pictures"] > 1:
         yield "The codes have collapsed: they are the same for every picture."
 
 
-def _sheet(out: Path, rows: np.ndarray, columns: int, repeats: int = 1) -> Outcome:
+def _sheet(
+    out: Path, rows: np.ndarray, columns: int, repeats: int = 1, check: Callable[[], None] = lambda: None
+) -> Outcome:
     """Save pictures (N, H, W, C), or rows of them, as a sheet."""
     from pinxit.latents.sampling import save_samples
 
     images = rows.reshape(-1, *rows.shape[-3:])
     save_samples(out, images, columns=columns, repeats=repeats)
-    return Outcome(images, files=(out,))
+    return Outcome(images, files=(out,), check=check)

@@ -38,9 +38,9 @@ class Evaluate(Action):
     extractors: Annotated[tuple[str, ...], Flag("--extractor")] = Field(
         (),
         description="Extractor, the network that gives the features to compare: digits-v1 or digits-v2 for MNIST, "
-        "lite0 for any "
-        "pictures, inception-2015 or vgg16 from a file of yours. May be given several times; by default digits-v1 for "
-        "MNIST and lite0 for all others.",
+        "lite0 for any pictures, lite0-96 for small ones, inception-2015 or vgg16 from a file of yours. May be given "
+        "several times. By default digits-v1 for MNIST, lite0-96 for a reference of at most 64 pixels a side, else "
+        "lite0.",
     )
     metrics: tuple[str, ...] = Field(
         (),
@@ -73,7 +73,8 @@ class Evaluate(Action):
     )
     paired: bool = Field(
         False,
-        description="Compare each picture with the one of the same name, such as a restored one with its original.",
+        description="Compare each picture with the one of the same name, such as a restored one with its original. "
+        "Two single pictures are always compared so.",
     )
     channels: Literal["rgb", "y", "grey"] | None = Field(
         None,
@@ -96,11 +97,12 @@ class Evaluate(Action):
         """Evaluate; value and document are the certificate, which is written only to `out` and into a run."""
         from pinxit.evaluation.certificate import refuse_other_files, write_certificate
 
-        self._refuse_mixtures()
+        paired = self.paired or self._are_pictures()
+        self._refuse_mixtures(paired)
         sheet = (self.audit_sheet or self._sheet()) if self.audit or self.audit_sheet else None
         if self.out:
             refuse_other_files(self.out, sheet)
-        document = self._pairs() if self.paired else self._sets(sheet)
+        document = self._pairs() if paired else self._sets(sheet)
         if self.out:
             write_certificate(self.out, document)
         files = tuple(path for path in (self.out, sheet) if path)
@@ -118,11 +120,11 @@ class Evaluate(Action):
             write_certificate(path, document)
         yield from (*table(document), "", f"certificate: {path}")
 
-    def _refuse_mixtures(self) -> None:
-        if self.paired:
+    def _refuse_mixtures(self, paired: bool) -> None:
+        if paired:
             sets_only = {"--extractor": self.extractors, "-n": self.n is not None, "--sampler": self.sampler}
             sets_only |= {"--audit": self.audit or self.audit_sheet, "--utility": self.with_utility}
-            refuse(sets_only, "--paired compares picture with picture: leave out {}")
+            refuse(sets_only, "pictures are compared pair by pair: leave out {}")
         else:
             pairs_only = {"--channels": self.channels is not None, "--border": self.border is not None}
             refuse(pairs_only, "{} can only go with --paired")
@@ -145,10 +147,17 @@ class Evaluate(Action):
             seed=self.seed, sampler=self.sampler, audit_sheet=sheet, with_utility=self.with_utility,
         )  # fmt: skip
 
-    def _is_run(self) -> bool:
-        from pinxit.training.run import RECIPE
+    def _are_pictures(self) -> bool:
+        """Return whether both sides are single pictures, which can only be compared as a pair."""
+        from pinxit.images import SUFFIXES
 
-        return Path(self.generated, RECIPE).is_file()
+        sides = (Path(side or "") for side in (self.generated, self.reference))
+        return all(side.suffix.lower() in SUFFIXES and side.is_file() for side in sides)
+
+    def _is_run(self) -> bool:
+        from pinxit.training.run import is_run
+
+        return is_run(Path(self.generated))
 
     def _usual(self) -> Path:
         from pinxit.training.run import EVALUATION

@@ -145,10 +145,10 @@ class Demo(Action):
 
     def _run(self) -> Run:
         from pinxit.training.recipes import GOLDEN
-        from pinxit.training.run import RECIPE
+        from pinxit.training.run import is_run
         from pinxit.training.train import resume, train
 
-        if (self.out / RECIPE).exists():
+        if is_run(self.out):
             say(f"{self.out} exists; continuing it with its own settings (another --out starts a new run)")
             return resume(self.out)
         settings, golden = GOLDEN["digits"]
@@ -172,12 +172,12 @@ class RunsList(Action):
 
     def do(self) -> Outcome:
         """Read the runs; value and document are a list of their facts."""
-        from pinxit.training.run import RECIPE, Run
+        from pinxit.training.run import Run, is_run
 
         found = []
-        for recipe in sorted(self.folder.glob(f"*/{RECIPE}")):
+        for folder in filter(is_run, sorted(self.folder.glob("*"))):
             try:
-                found.append(facts(Run.open(recipe.parent)))
+                found.append(facts(Run.open(folder)))
             except DataError as error:
                 say(str(error))
         return Outcome(found, found, lines=self._lines(found))

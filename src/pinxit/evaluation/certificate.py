@@ -135,7 +135,7 @@ def _compared(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Co
 def _verdict(one: Mapping[str, Any], other: Mapping[str, Any], difference: Mapping[str, Any] | None) -> str:
     if not one["headline"]:
         return "not judged alone"
-    if not _differ(one, other, difference):
+    if one.get("n") == 1 or not _differ(one, other, difference):
         return "cannot be told apart"
     return "the first is better" if _quality(one) > _quality(other) else "the second is better"
 
@@ -144,6 +144,9 @@ def _mean_difference(one: Sequence[float], other: Sequence[float]) -> dict[str, 
     """Return the mean of `other` minus `one` over pairs, with its t interval."""
     differences = np.subtract(other, one, dtype=np.float64)
     value, n = float(differences.mean()), len(differences)
+    if n == 1:
+        interval = {"low": value, "high": value, "level": 0.95, "method": "none: one pair has no interval"}
+        return {"value": value, "interval": interval}
     half = float(stdtrit(n - 1, 0.975) * differences.std(ddof=1)) / math.sqrt(n)
     method = f"mean of {n} pairs' differences, t"
     return {"value": value, "interval": {"low": value - half, "high": value + half, "level": 0.95, "method": method}}
@@ -185,7 +188,7 @@ def _is_score(score: Any) -> bool:
         return False
     if "each" in score:
         each, pairs = score["each"], score.get("pairs")
-        if not (_are_numbers(each) and 2 <= len(each) == score.get("n") and isinstance(pairs, str)):
+        if not (_are_numbers(each) and 1 <= len(each) == score.get("n") and isinstance(pairs, str)):
             return False
     return score.get("better") in ("smaller", "larger") or (score.get("better") == "as real" and _has_rows(score))
 

@@ -28,7 +28,7 @@ from pinxit.images.picture import Metadata, Picture
 from pinxit.images.pillow import is_deep, pixels_of_image
 from pinxit.images.read import load_picture, name_of, opened
 from pinxit.images.room import check_size
-from pinxit.images.write import format_of, write_picture
+from pinxit.images.write import AUTO, Quality, format_of, write_picture
 
 ANIMATED = ("GIF", "PNG", "WEBP")  # the formats of animations that are read and written
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -120,21 +120,26 @@ def read_frames(source: Path | BinaryIO, name: str) -> Iterator[tuple[Picture, f
             yield replace(picture, lost=lost, keeps=keeps), float(image.info.get("duration", 0)), plays
 
 
-def save_animation(path: Path, animation: Animation, recipe: Recipe = None) -> None:
+def save_animation(path: Path, animation: Animation, recipe: Recipe = None, quality: Quality = AUTO) -> None:
     """Write an animation with the recipe that made it, frame by frame, whole or not at all.
 
     The suffix decides the format; `UsageError` if that cannot hold it. A GIF keeps no metadata but the recipe.
     """
     kind = animated_kind_of(path)
     with whole_file(path) as temporary, temporary.open("wb") as file:
-        write_animation(file, kind, animation, recipe, path.name)
+        write_animation(file, kind, animation, recipe, path.name, quality)
 
 
 def write_animation(
-    file: BinaryIO, kind: str, animation: Animation, recipe: Recipe = None, name: str = "animation"
+    file: BinaryIO,
+    kind: str,
+    animation: Animation,
+    recipe: Recipe = None,
+    name: str = "animation",
+    quality: Quality = AUTO,
 ) -> None:
     """Write into an open file as `save_animation` does; `kind` is Pillow's word ("GIF"), `name` for errors."""
-    _CONTAINERS[kind](file, animation, recipe, name)
+    _CONTAINERS[kind](file, animation, recipe, name, quality)
 
 
 def animated_kind_of(path: Path) -> str:
@@ -163,17 +168,17 @@ def _alike(picture: Picture, grey: bool, clear: bool) -> Picture:
     return replace(picture, pixels=np.concatenate([colours, alpha][: 1 + clear], axis=2), mode=mode)
 
 
-def _still(kind: str, picture: Picture, recipe: Recipe, name: str) -> bytes:
+def _still(kind: str, picture: Picture, recipe: Recipe, name: str, quality: Quality) -> bytes:
     file = io.BytesIO()
-    write_picture(file, kind, picture, recipe, name)
+    write_picture(file, kind, picture, recipe, name, quality)
     return file.getvalue()
 
 
-def _write_png(file: BinaryIO, animation: Animation, recipe: Recipe, name: str) -> None:
+def _write_png(file: BinaryIO, animation: Animation, recipe: Recipe, name: str, quality: Quality) -> None:
     """Write an animated PNG (PNG, third edition, 11.3.6): every frame is complete and replaces the one before."""
     order = count()
     for number, (picture, duration) in enumerate(zip(animation.frames(), animation.durations, strict=True)):
-        chunks = _chunks(_still("PNG", picture, None if number else recipe, name), len(PNG), ">I4s")
+        chunks = _chunks(_still("PNG", picture, None if number else recipe, name, quality), len(PNG), ">I4s")
         if number == 0:
             head = list(takewhile(lambda one: one[0] != b"IDAT", chunks))
             head.insert(1, (b"acTL", struct.pack(">II", len(animation.durations), animation.plays)))
@@ -209,13 +214,13 @@ def _chunks(content: bytes, place: int, head: str) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def _write_webp(file: BinaryIO, animation: Animation, recipe: Recipe, name: str) -> None:
+def _write_webp(file: BinaryIO, animation: Animation, recipe: Recipe, name: str, quality: Quality) -> None:
     """Write an animated WebP (RFC 9649, section 2.7): every frame is complete and replaces the one before."""
     times = _whole_numbers(animation.durations, 1)
     metadata: dict[bytes, bytes] = {}
     file.write(b"RIFF\0\0\0\0WEBP")
     for number, (picture, duration) in enumerate(zip(animation.frames(), times, strict=True)):
-        chunks = _chunks(_still("WEBP", picture, None if number else recipe, name), 12, "<4sI")
+        chunks = _chunks(_still("WEBP", picture, None if number else recipe, name, quality), 12, "<4sI")
         high, wide = picture.pixels.shape[:2]
         size = _three(wide - 1) + _three(high - 1)
         if number == 0:
@@ -245,7 +250,7 @@ def _three(number: int) -> bytes:
     return struct.pack("<I", min(number, 0xFFFFFF))[:3]
 
 
-def _write_gif(file: BinaryIO, animation: Animation, recipe: Recipe, name: str) -> None:
+def _write_gif(file: BinaryIO, animation: Animation, recipe: Recipe, name: str, quality: Quality) -> None:
     """Write a GIF (89a): every frame has its own palette of at most 256 colours; unchanged pixels are left out.
 
     Frames with transparency are complete. A pixel of less than half opacity becomes transparent.

@@ -43,6 +43,14 @@ NO_TAGS = ColourTags()
 
 
 @dataclass(frozen=True)
+class JpegCoding:
+    """How a JPEG was compressed: its subsampling in Pillow's numbers (0 is 4:4:4), and its quantisation tables."""
+
+    subsampling: int
+    tables: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
 class Metadata:
     """The metadata of a file that an edit keeps.
 
@@ -57,6 +65,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     text: Mapping[str, str] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
+    jpeg: JpegCoding | None = None
     tags: ColourTags = NO_TAGS
 
 

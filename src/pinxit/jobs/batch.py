@@ -45,6 +45,7 @@ from pinxit.jobs.film import Deflicker, FrameFiles
 from pinxit.jobs.listing import (
     Job,
     check_format,
+    check_quality,
     find,
     losses,
     map_of,
@@ -120,7 +121,7 @@ def edit_files(
     if not overwrite:
         refuse_to_overwrite(jobs, names, folder, settings)
     earlier = read_manifest(folder) if folder else []
-    for remark in losses(jobs):
+    for remark in losses(jobs, settings.quality):
         say(remark)
     loaded = LoadedChain(chain, settings, area, mask)
     manifest = Manifest(folder, jobs, chain_text(loaded.edits, EDITS), earlier)
@@ -149,14 +150,15 @@ def edit_bytes(
         check_format(out, settings, animated)
     (named,) = result_places([PurePosixPath(f"stdout.{given.format.lower()}")], [animated], settings)
     kind = (animated_kind_of if animated else kind_of)(out or Path(named))
+    check_quality([kind], settings)
     loaded = LoadedChain(chain, settings, area, mask)
     stamp = FileStamp(name=text(place), sha256=hashlib.sha256(content).hexdigest())
-    recipe = loaded.recipe(stamp, place, animated)
+    recipe = loaded.recipe(stamp, place, kind, animated)
     result, edited = io.BytesIO(), loaded.edit(given, place)
     if isinstance(edited, Animation):
-        write_animation(result, kind, edited, recipe, name)
+        write_animation(result, kind, edited, recipe, name, recipe.get("quality"))
     else:
-        write_picture(result, kind, edited, recipe, name)
+        write_picture(result, kind, edited, recipe, name, recipe.get("quality"))
     return result.getvalue()
 
 
@@ -333,7 +335,7 @@ class _Batch:
 
     def _recipe(self, job: Job) -> dict[str, Any]:
         follows = FileStamp.of(job.previous.path) if job.previous and self.chain.steady else None
-        return self.chain.recipe(FileStamp.of(job.path), job.place, job.animated, follows)
+        return self.chain.recipe(FileStamp.of(job.path), job.place, format_of(job.out), job.animated, follows)
 
     def _memory(self, job: Job, film: FrameFiles) -> Deflicker:
         if job.animated:

@@ -16,10 +16,10 @@ from pinxit.edits.mask import Mask
 from pinxit.edits.settings import Edit
 from pinxit.errors import DataError
 from pinxit.hardware import choose
-from pinxit.images import Picture, load_picture, save_picture
+from pinxit.images import AUTO, Picture, load_picture, save_picture
 from pinxit.images.animations import Animation, save_animation
 from pinxit.jobs.film import Deflicker
-from pinxit.jobs.listing import find, printable
+from pinxit.jobs.listing import LOSSY, find, printable
 from pinxit.jobs.recipe import EditRecipe, FileStamp, with_base_names
 from pinxit.jobs.settings import EditSettings
 from pinxit.progress import say, track
@@ -109,9 +109,17 @@ class LoadedChain:
             say(f"{printable(place)}: {NO_PIXEL}")
 
     def recipe(
-        self, source: FileStamp, place: PurePosixPath, animated: bool = False, follows: FileStamp | None = None
+        self,
+        source: FileStamp,
+        place: PurePosixPath,
+        kind: str,
+        animated: bool = False,
+        follows: FileStamp | None = None,
     ) -> dict[str, Any]:
-        """Return the recipe of a picture's result; `follows` is the frame before it, if it is a frame of a film."""
+        """Return the recipe of a picture's result in the format `kind`, Pillow's word.
+
+        `follows` is the frame before it, if it is a frame of a film.
+        """
         mask = self.mask_for(place)
         return EditRecipe(
             pinxit=__version__,
@@ -125,6 +133,7 @@ class LoadedChain:
             files=self.files,
             steady=self.steady if animated or follows else None,
             follows=follows,
+            quality=(self.settings.quality or AUTO) if kind in LOSSY else None,
             weights=self.weights,
         ).model_dump(mode="json")
 
@@ -140,11 +149,11 @@ class LoadedChain:
 
 
 def save(path: Path, result: Picture | Animation, recipe: dict[str, Any]) -> None:
-    """Write a result with its recipe, as `save_picture` and `save_animation` do."""
+    """Write a result with its recipe, as `save_picture` and `save_animation` do, at the quality in the recipe."""
     if isinstance(result, Animation):
-        save_animation(path, result, recipe)
+        save_animation(path, result, recipe, recipe.get("quality"))
     else:
-        save_picture(path, result, recipe)
+        save_picture(path, result, recipe, recipe.get("quality"))
 
 
 def _by_stem(folder: Path) -> dict[str, list[Path]]:

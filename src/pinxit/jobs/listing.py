@@ -14,7 +14,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from pinxit.errors import DataError, UsageError
 from pinxit.files import refuse_links
-from pinxit.images import SUFFIXES, Picture, format_of, kind_of
+from pinxit.images import QUALITY, SUFFIXES, Picture, format_of, kind_of
 from pinxit.images.animations import Animation, animated_kind_of, is_animation, load_media
 from pinxit.jobs.results import results_in
 from pinxit.jobs.settings import AUTO, SAVED, EditSettings
@@ -114,6 +114,7 @@ def plan(found: Sequence[Found], out: Path, folder: Path | None, settings: EditS
         results = [folder / place for place in result_places([one.place for one in found], animated, settings)]
         for inside in sorted({result.parent for result in results}):
             refuse_links(inside, folder)
+    check_quality([format_of(result) for result in results], settings)
     jobs: list[Job] = []
     for one, result, is_animated in zip(found, results, animated, strict=True):
         previous = jobs[-1] if settings.frames and jobs else None
@@ -131,12 +132,14 @@ def _check_folder(out: Path, pictures: int) -> None:
     raise UsageError(f"{printable(out)} is a file; several pictures need a folder")
 
 
-def losses(jobs: Sequence[Job]) -> list[str]:
-    """Return remarks on what the formats of the results lose."""
+def losses(jobs: Sequence[Job], quality: int | None = None) -> list[str]:
+    """Return remarks on what the formats of the results lose at a quality, None for the usual one."""
     kinds = {format_of(job.out) for job in jobs}
     remarks = []
     if lossy := sorted(kinds.intersection(LOSSY)):
-        remarks.append(f"results in {' and '.join(lossy)} are compressed at quality 95; --format png is lossless")
+        remarks.append(
+            f"results in {' and '.join(lossy)} are compressed at quality {quality or QUALITY}; --format png is lossless"
+        )
     if "GIF" in kinds:
         remarks.append("results in GIF have 256 colours per frame; --format png is lossless")
     return remarks
@@ -163,6 +166,15 @@ def check_format(out: Path, settings: EditSettings, animated: bool) -> None:
     kind, asked = (animated_kind_of if animated else kind_of)(out), settings.format
     if "format" in settings.model_fields_set and asked != AUTO and kind != kind_of(Path(f"a{SAVED[asked]}")):
         raise UsageError(f"--format {asked}: the suffix of {out.name} is another format; give only one of the two")
+
+
+def check_quality(kinds: Collection[str], settings: EditSettings) -> None:
+    """Raise `UsageError` if a quality is given and no result is of a format that has one."""
+    if settings.quality is not None and kinds and not set(kinds).intersection(LOSSY):
+        raise UsageError(
+            f"--quality {settings.quality} is for JPEG, WebP and AVIF, not for {' or '.join(sorted(set(kinds)))}; "
+            "--format jpeg makes such results"
+        )
 
 
 def by_numbers(one: Found) -> list[tuple[int, str]]:

@@ -8,7 +8,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -73,6 +73,9 @@ class EditRecipe(Settings):
         None, description="Weight of earlier results where an animation or film does not change."
     )
     follows: FileStamp | None = Field(None, description="The frame before it, if it is a frame of a film.")
+    quality: Annotated[int, Field(ge=1, le=100)] | Literal["auto"] | None = Field(
+        None, exclude_if=lambda value: value is None, description="Quality of a JPEG, WebP or AVIF; none before 0.3."
+    )
     weights: dict[str, str] = Field(description="SHA-256 of the shipped weights it used, by name.")
 
     @classmethod

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from pinxit import __version__
 from pinxit.errors import DataError, UsageError
 from pinxit.files import sha256
+from pinxit.images import AUTO, format_of
 from pinxit.images.animations import Animation, load_media
 from pinxit.jobs.chain import LoadedChain, save
 from pinxit.jobs.recipe import EditRecipe, FileStamp, with_files
@@ -46,7 +47,11 @@ def redo(
     same = stamp.sha256 == recipe.input.sha256
     place = PurePosixPath(source.name)
     given = load_media(source)
-    made_by = loaded.recipe(recipe.input if same else stamp, place, animated=isinstance(given, Animation))
+    made_by = loaded.recipe(
+        recipe.input if same else stamp, place, format_of(target), animated=isinstance(given, Animation)
+    )
+    if recipe.quality is None:  # made before there was a choice
+        made_by.pop("quality", None)
     save(target, loaded.edit(given, place), made_by)
     if not same:
         say(f"{source} is not the picture that {result.name} was made from")
@@ -67,7 +72,13 @@ def _load(recipe: EditRecipe, folders: list[Path], device: str) -> LoadedChain:
     steps = [with_files(step, file) for step in recipe.chain()]
     mask = recipe.drawn.find(folders, "the mask it was made with") if recipe.drawn else None
     settings = EditSettings.parse(
-        {"strength": recipe.strength, "max_memory": recipe.max_memory, "device": device, "steady": recipe.steady}
+        {
+            "strength": recipe.strength,
+            "max_memory": recipe.max_memory,
+            "device": device,
+            "steady": recipe.steady,
+            "quality": None if recipe.quality == AUTO else recipe.quality,
+        }
     )
     return LoadedChain(steps, settings, recipe.mask, mask)
 

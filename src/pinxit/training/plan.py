@@ -92,7 +92,7 @@ def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: Tr
         data=known.data,
         training=training,
         hardware=_hardware(training),
-        autoencoder=sha256(run.weights),
+        autoencoder=sha256(run.weights, run.folder),
     )
     autoencoder = cast(Autoencoder, load(run.folder).objective)
     build(recipe, autoencoder)  # refuse a bad request before there is a folder
