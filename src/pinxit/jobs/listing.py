@@ -151,7 +151,7 @@ def refuse_to_overwrite(jobs: Sequence[Job], words: Sequence[str], folder: Path 
         raise UsageError(
             f"-o {printable(folder)} is where the pictures are; choose another folder, or replace them with -y"
         )
-    existing = [job for job in jobs if any(path.exists() for path in job.outputs(settings))]
+    existing = [job for job in jobs if any(os.path.lexists(path) for path in job.outputs(settings))]
     for job in existing:
         if job.path.exists() and job.out.exists() and job.out.samefile(job.path):
             raise UsageError(f"{printable(job.out)} would be replaced by its own result; choose another -o, or add -y")
