@@ -22,7 +22,7 @@ from pinxit.data import idx
 from pinxit.data.layout import HIDDEN, first_few, layout_of
 from pinxit.errors import DataError
 from pinxit.files import open_plain
-from pinxit.images import Picture, read_picture
+from pinxit.images import SUFFIXES, Picture, read_picture
 from pinxit.marks import RUN, mark_at
 
 MEMBER_CEILING = 512 << 20
@@ -77,7 +77,7 @@ def open_source(path: Path, decode: Decode | None = None) -> Source:
                 return read(path, decode or read_picture)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    raise DataError(f"{path.name}: not a set of pictures; a folder, a zip, an npz or IDX files work")
+    raise DataError(f"{path.name}: not a set of pictures; a folder, a zip, an npz, IDX files or one picture work")
 
 
 def mnist_like(name: str, key: str, pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Source:
@@ -217,6 +217,17 @@ def _npz(path: Path, decode: Decode) -> Source:
     return _arrays(path, images[..., None] if images.ndim == 3 else images, labels)
 
 
+def _picture(path: Path, decode: Decode) -> Source:
+    """Return one picture as a set, without a class."""
+    name = path.name.encode(errors="backslashreplace").decode()
+    return Source(
+        name=name,
+        key=key_of("picture", str(path.resolve()), _facts(path)),
+        names=[name],
+        read=lambda number: decode(path, name),
+    )
+
+
 def _idx(path: Path, decode: Decode) -> Source:
     labels = idx.labels_beside(path)
     return _arrays(path, idx.load(path, 3)[..., None], None if labels is None else idx.load(labels, 1))
@@ -275,6 +286,7 @@ READERS = {
     "folder": Reader(Path.is_dir, _folder),
     "IDX": Reader(idx.is_images, _idx),
     "npz": Reader(lambda path: path.suffix.lower() == ".npz", _npz),
+    "picture": Reader(lambda path: path.suffix.lower() in SUFFIXES, _picture),
     "zip": Reader(zipfile.is_zipfile, _zip),
 }
 

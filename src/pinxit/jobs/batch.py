@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import json
+import os
 import signal
 import threading
 import time
@@ -57,12 +57,12 @@ from pinxit.jobs.listing import (
 )
 from pinxit.jobs.losses import Losses
 from pinxit.jobs.recipe import FileStamp
+from pinxit.jobs.results import MANIFEST, entries_of
 from pinxit.jobs.settings import EditSettings
 from pinxit.jobs.sheet import SHEET, ContactSheet
 from pinxit.progress import Line, say, show
 from pinxit.settings import chain_text
 
-MANIFEST = "manifest.json"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -220,19 +220,14 @@ class Manifest:
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:
     """Return the entries of a folder's manifest; `UsageError` if its manifest or sheet is not one of ours."""
-    path = folder / MANIFEST
+    present = [name for name in (MANIFEST, SHEET) if os.path.lexists(folder / name)]
+    if not present:
+        return []
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        entries: list[dict[str, Any]] = found["pictures"]
-        if found["made_by"].startswith("pinxit") and all("output" in entry for entry in entries):
-            return entries
-    except (FileNotFoundError, NotADirectoryError):
-        if not (folder / SHEET).exists():
-            return []
-        path = folder / SHEET
-    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        pass
-    raise UsageError(f"{path} is not from pinxit, and the batch would replace it; choose another -o")
+        return entries_of(folder)
+    except DataError as error:
+        whose = error if MANIFEST in present else f"{folder / SHEET} is not from pinxit"
+        raise UsageError(f"{whose}, and the batch would replace it; choose another -o") from error
 
 
 @dataclass(frozen=True)
