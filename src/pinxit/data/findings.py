@@ -52,7 +52,7 @@ class Seen:
 def seen(picture: Picture, name: str, label: str, held: bool, digest: bytes) -> Seen:
     """Return what is seen of a picture."""
     pixels = picture.pixels
-    thumb = np.asarray(to_pillow(eight_bit(pixels)).convert("L").resize((THUMB, THUMB), Image.Resampling.BOX))
+    thumb = np.asarray(to_pillow(eight_bit(pixels)).resize((THUMB, THUMB), Image.Resampling.BOX).convert("L"))
     return Seen(
         name=name,
         label=label,
@@ -201,7 +201,7 @@ FINDINGS = {
     ),
     "near copies": Kind(
         lambda facts: facts.near,
-        f"{{count}} pictures are nearly equal to others (of the first {NEAR_COMPARED:,}): resized, compressed or edited",
+        f"{{count}} pictures are nearly equal to others, among the first {NEAR_COMPARED:,}: resized or edited",
         "keep the best of each",
         " ~ ",
     ),
