@@ -16,7 +16,7 @@ from pinxit.errors import UsageError
 from pinxit.files import whole_file
 from pinxit.images import deep
 from pinxit.images.metadata import RECIPE, add_texts, exif_of, fits_exif, profile_fits, recipe_xmp
-from pinxit.images.picture import Metadata, Picture, to_pillow
+from pinxit.images.picture import ColourTags, Metadata, Picture, to_pillow
 from pinxit.marks import SHEET_RECIPE
 
 # The formats we save, and the metadata that Pillow's writer takes. Other formats drop alpha or colours silently.
@@ -121,6 +121,8 @@ def unheld(kind: str, keeps: Metadata) -> Iterator[str]:
         yield "colour profile"
     if keeps.exif and "exif" not in holds:
         yield "Exif"
+    if kind != "PNG" and (keeps.tags.cicp or keeps.tags.gamma or keeps.tags.chromaticities):
+        yield "colour tags (gAMA, cHRM, cICP or nclx)"
     for key in keeps.text:
         if "pnginfo" not in holds and not (fits_exif(key) and "exif" in holds):
             yield f"text {key}"
@@ -136,6 +138,14 @@ def _as_saved(picture: Picture, name: str) -> np.ndarray:
     if picture.grey and pixels.shape[2] == 4 and (pixels[..., :1] == pixels[..., 1:3]).all():
         return pixels[..., [0, 3]]
     return pixels
+
+
+def _colour_chunks(tags: ColourTags) -> tuple[tuple[bytes, bytes], ...]:
+    """Return a PNG's chunks on its colours: those of its own PNG, or code points as cICP, whose numbers are of RGB."""
+    if tags.cicp and not tags.chunks:
+        primaries, transfer, _, _ = tags.cicp
+        return ((b"cICP", bytes([min(primaries, 255), min(transfer, 255), 0, 1])),)
+    return tags.chunks
 
 
 def _compression(kind: str, keeps: Metadata, quality: Quality) -> dict[str, Any]:
@@ -173,6 +183,8 @@ def _options(kind: str, picture: Picture, recipe: Mapping[str, Any] | None, grey
     """Return the options of Pillow's writer of this kind: the metadata that it can store."""
     keeps, recipe_text = picture.keeps, json.dumps(recipe) if recipe is not None else ""
     exif, text = exif_of(keeps.exif), PngImagePlugin.PngInfo()
+    for chunk, content in _colour_chunks(keeps.tags):
+        text.add(chunk, content)
     for key, value in keeps.text.items():
         text.add_text(key, value)
     if recipe_text:
