@@ -1,10 +1,10 @@
-"""Sets of pictures opened by one word: a name, a folder, a zip, an npz or IDX files. A part is held out for judging."""
+"""Sets of pictures opened by one word: a name, a folder, a file of pictures, or a picture. A part is held out."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -156,11 +156,15 @@ class ImageSet(Layer):
 
 @dataclass(frozen=True)
 class DataSet:
-    """The pictures to train on, those held out for judging, and remarks on both for the user."""
+    """The pictures to train on, those held out for judging, and remarks on both for the user.
+
+    `unreadable` names the files that were left out, because they cannot be read.
+    """
 
     train: ImageSet
     held_out: ImageSet
     notes: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
 
 def open_data(spec: str, holdout: float = HOLDOUT) -> DataSet:
@@ -172,9 +176,12 @@ def open_data(spec: str, holdout: float = HOLDOUT) -> DataSet:
     base, part = parse_spec(spec)
     if base == mnist.NAME:
         return divide(whole_pack(mnist.open_pack()), base, part, holdout, ())
-    opened, notes = pack(open_source(Path(base)))
+    source = open_source(Path(base))
+    opened, notes = pack(source)
     remember(opened.fingerprint, Path(base))
-    return divide(whole_pack(opened), base, part, holdout, notes)
+    whole = len(opened) == len(source.names)
+    unreadable = () if whole else tuple(sorted(set(source.names) - set(opened.names)))
+    return replace(divide(whole_pack(opened), base, part, holdout, notes), unreadable=unreadable)
 
 
 def parse_spec(spec: str) -> tuple[str, str]:

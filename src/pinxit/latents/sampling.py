@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,11 +15,13 @@ from torch import Tensor
 
 from pinxit import models
 from pinxit.data import draws
-from pinxit.errors import DataError, UsageError
-from pinxit.files import whole_file
+from pinxit.errors import DataError, MemoryLimitError, UsageError, printable
+from pinxit.files import leftovers, whole_file
 from pinxit.images import grid, save_image, save_sheet
 from pinxit.images.convert import to_uint8
+from pinxit.images.room import memory_left
 from pinxit.nets.seamless import neighbour_layers, seamless
+from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
 from pinxit.objectives.objective import Autoencoder, Generative, Probabilistic
 from pinxit.objectives.prior import Prior
@@ -30,6 +32,12 @@ from pinxit.tensors import read_tensors
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import Run, is_run
 
+SMALL = 64 << 20
+"""Bytes that are taken without a look at the memory, which takes time."""
+COPIES = 3
+"""Generated pictures, their parts and their sheet, which are in memory at once, one byte a value."""
+LONGEST_STEM = 200
+"""Bytes of a picture's name that the name of its file keeps."""
 AT_ONCE = 64
 """Pictures are always computed this many at a time, so that their bits do not depend on how many are asked for."""
 
@@ -140,6 +148,7 @@ class GenerativeModel:
 
         Picture i depends on seed + i alone.
         """
+        check_room(n, self.objective.shape, COPIES, "-n asks for fewer")
         labels = self.labels(n, label)
         pictures = self.generate(self.latents(n, seed, truncation, labels), labels)
         return pictures, None if labels is None else labels.numpy()
@@ -150,6 +159,7 @@ class GenerativeModel:
         """Return n interpolations (n, between, H, W, C) uint8 from one latent to the next, along a sphere."""
         if n < 1 or between < 2:
             raise UsageError("an interpolation needs at least one row and two pictures in it")
+        check_room(n * between, self.objective.shape, COPIES, "-n and --interpolate ask for fewer")
         ends = self.latents(n + 1, seed, truncation, self.labels(n + 1, label))
         if not ends.is_floating_point():
             raise UsageError("--interpolate: there is nothing between two quantised codes")
@@ -237,6 +247,29 @@ def slerp(start: Tensor, end: Tensor, place: Tensor) -> Tensor:
     return torch.where(straight, torch.lerp(start, end, place), arc)
 
 
+def check_room(pictures: int, shape: PictureShape, bytes_a_value: int, fewer: str) -> None:
+    """Raise `MemoryLimitError` if so many pictures do not fit into the memory; `fewer` says what asks for fewer."""
+    each = shape.pixels * shape.channels * bytes_a_value
+    if pictures * each > SMALL and (left := memory_left()) is not None and pictures * each > left:
+        high, wide = shape.sides
+        raise MemoryLimitError(
+            f"{pictures:,} pictures of {wide} x {high} pixels need {pictures * each / 1e6:,.0f} MB, and "
+            f"{left / 1e6:,.0f} MB are free, enough for {left // each:,}; {fewer}"
+        )
+
+
+def file_name(number: int, name: str) -> str:
+    """Return the name of the PNG file of picture `number`, which was read as `name`; short enough for every disk."""
+    stem = printable(Path(name).stem).encode()[:LONGEST_STEM].decode(errors="ignore")
+    return f"{number:06d}-{stem}.png"
+
+
+def remove_leftovers(folder: Path, names: Collection[str]) -> None:
+    """Remove what killed writers of files with these names left in a folder."""
+    for path in leftovers(folder, names):
+        path.unlink(missing_ok=True)
+
+
 def named(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     """Return the class names of labels (N,), which are indices into `classes`; as numbers if all names are numbers."""
     numbers = all(name.isdecimal() and str(int(name)) == name for name in classes)
@@ -267,5 +300,7 @@ def save_samples(
     elif out.suffix:
         (save_sheet if len(images) > 1 else save_image)(out, grid(np.tile(images, (1, repeats, repeats, 1)), columns))
     else:
-        for number, image in enumerate(images):
-            save_image(out / f"{names[number] if names else f'{number:06d}'}.png", image)
+        files = [*names] if names else [f"{number:06d}.png" for number in range(len(images))]
+        remove_leftovers(out, files)
+        for name, image in zip(files, images, strict=True):
+            save_image(out / name, image)
