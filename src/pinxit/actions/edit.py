@@ -117,7 +117,8 @@ class Edit(Action):
         return self._files(_path(self.out))
 
     def _files(self, out: Path) -> Outcome:
-        from pinxit.jobs.batch import MANIFEST, edit_files
+        from pinxit.jobs.batch import edit_files
+        from pinxit.jobs.results import MANIFEST
         from pinxit.jobs.sheet import SHEET
 
         edited = edit_files(

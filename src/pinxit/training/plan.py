@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
 from typing import cast
 
 import torch
+from torch import Tensor
 
 from pinxit import hardware, models
 from pinxit.data import Batch, DataSet, ImageSet, batch_at, is_packed, mnist, open_data, open_packed
 from pinxit.data.places import remembered
 from pinxit.data.sets import parse_spec
 from pinxit.data.settings import Augment, DataSettings
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.files import sha256
+from pinxit.images.room import memory_left
 from pinxit.models import load, of_recipe
+from pinxit.nets.meta import without_memory
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Objective
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
@@ -24,11 +28,12 @@ from pinxit.page import command
 from pinxit.progress import duration, say
 from pinxit.settings import Size, sides
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
-from pinxit.training.run import Run
+from pinxit.training.run import RECIPE, Run
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 
 TIMED_STEPS, WARMING_STEPS = 30, 5
+KEPT_COPIES = 3  # of the weights, at least: themselves, their gradients, and an average or moments
 OTHER_SEED = 1 << 62  # added for the second set, which may be the first: the two are drawn in different orders
 
 
@@ -109,6 +114,7 @@ def _hardware(training: TrainingSettings) -> HardwareRecipe:
 
 def _with_steps(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None = None) -> Recipe:
     """Return the recipe with minutes converted to steps."""
+    refuse_misfit(recipe, autoencoder)
     training = recipe.training
     if training.minutes is None:
         return recipe
@@ -127,6 +133,33 @@ def build(recipe: Recipe, autoencoder: Autoencoder | None = None) -> Objective:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
         return models.build(settings, shape, autoencoder)
+
+
+def refuse_misfit(
+    recipe: Recipe, autoencoder: Autoencoder | None = None, saved: Mapping[str, Tensor] | None = None
+) -> None:
+    """Compare the recipe's networks, built without memory, with the tensors of a checkpoint and with the memory left.
+
+    Raises `DataError` if they are not those of the checkpoint, `MemoryLimitError` if training them is hopeless.
+    """
+    _, settings, shape = of_recipe(recipe)
+    with without_memory():
+        tensors = models.build(settings, shape, autoencoder).networks.state_dict()
+    for name, value in (saved or {}).items():
+        own = tensors.get(name.removeprefix("networks.")) if name.startswith("networks.") else None
+        if own is not None and own.shape != value.shape:
+            raise DataError(f"{name} is {tuple(value.shape)} in the checkpoint, {tuple(own.shape)} in {RECIPE}")
+    training = recipe.training
+    high, wide = sides(recipe.data.size)
+    networks = sum(value.nbytes for value in tensors.values())
+    batch = training.batch_size * recipe.data.channels * high * wide * 4
+    left = memory_left() if recipe.hardware.device == "cpu" else None
+    if left is not None and KEPT_COPIES * networks + batch > left:
+        raise MemoryLimitError(
+            f"training needs more than {(KEPT_COPIES * networks + batch) / 1e9:,.1f} GB: {networks / 1e9:,.1f} GB of "
+            f"weights {KEPT_COPIES} times, and batches of {batch / 1e9:,.1f} GB; {left / 1e9:,.1f} GB are free; "
+            "smaller --channels, --size or --batch-size need less"
+        )
 
 
 def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None = None) -> Trainer:

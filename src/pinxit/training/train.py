@@ -14,7 +14,7 @@ from typing import Any
 from pinxit import models
 from pinxit.data import Batch, DataSet, ImageSet
 from pinxit.data.settings import DataSettings
-from pinxit.errors import DataError, DivergedError, StoppedError, UsageError
+from pinxit.errors import DataError, DiskError, DivergedError, StoppedError, UsageError
 from pinxit.files import sha256
 from pinxit.images import grid, save_sheet
 from pinxit.images.convert import to_uint8
@@ -25,10 +25,10 @@ from pinxit.page import command
 from pinxit.progress import Line, say, show
 from pinxit.settings import BASE_NAMES
 from pinxit.tensors import read_tensors, write_tensors
-from pinxit.training.plan import batch_of, build_trainer, opened, pictures_of, plan, plan_prior
+from pinxit.training.plan import batch_of, build_trainer, opened, pictures_of, plan, plan_prior, refuse_misfit
 from pinxit.training.run import LOG, RECIPE, Log, Run, is_run, machine
 from pinxit.training.settings import TrainingSettings
-from pinxit.training.store import Checkpoints
+from pinxit.training.store import Checkpoint, Checkpoints
 
 SECONDS_BETWEEN_CHECKPOINTS = 25.0
 SHEETS = 16
@@ -111,10 +111,11 @@ def _fit(run: Run, pictures: DataSet, start: Path | None = None) -> None:
 def _loop(session: Session, received: list[int]) -> None:
     """Take steps until the last, or until a signal: log each, write a sheet of some, save from time to time."""
     line = Line("step", session.last, session.trainer.step, share=0.95)
-    with closing(line), closing(session.log):
+    with closing(line), closing(session.log), session.staying():
         for record in session.trainer:
             session.log.write(record.step, record.values)
             line.update(record.step, _losses(record.values))
+            session.refuse_moved()
             if record.step in session.sheets:
                 session.show()
             asked_to_stop = bool(received)
@@ -126,8 +127,8 @@ def _loop(session: Session, received: list[int]) -> None:
                     received[0],
                     f"stopped after step {record.step:,}, all saved; `{command('resume', folder)}` continues it",
                 )
-    session.publish()
-    session.fit_samplers()
+        session.publish()
+        session.fit_samplers()
 
 
 def _report(run: Run) -> None:
@@ -143,18 +144,19 @@ class Session:
         self.run, self.pictures = run, pictures
         self.checkpoints = Checkpoints(run.checkpoints)
         self.checkpoints.sweep()
-        self.trainer = build_trainer(run.recipe, pictures.train, models.autoencoder_of(run))
+        found, autoencoder = self.checkpoints.newest(), models.autoencoder_of(run)
+        refuse_misfit(run.recipe, autoencoder, found.state if found else None)
+        self.trainer = build_trainer(run.recipe, pictures.train, autoencoder)
         self.last = run.recipe.training.steps
         self.sheets = sheet_steps(self.last)
-        facts = self._restore()
+        facts = self._restore(found)
         self.log = Log(run.folder / LOG, facts.get("log_bytes", 0))
         self.seconds: float = facts.get("seconds", 0.0)
         self.saved = time.monotonic()
         self.started = self.saved - self.seconds
 
-    def _restore(self) -> dict[str, Any]:
-        """Load the newest checkpoint into the trainer and return its facts; without one, the facts of the start."""
-        found = self.checkpoints.newest()
+    def _restore(self, found: Checkpoint | None) -> dict[str, Any]:
+        """Load a checkpoint into the trainer and return its facts; none without one."""
         if found is None:
             return {}
         try:
@@ -189,6 +191,27 @@ class Session:
         self.publish()
         self.saved = time.monotonic()
 
+    @contextmanager
+    def staying(self) -> Iterator[None]:
+        """Turn an error that comes from a moved folder into that of `refuse_moved`."""
+        try:
+            yield
+        except (OSError, DataError, DiskError):
+            self.refuse_moved()
+            raise
+
+    def refuse_moved(self) -> None:
+        """Save and stop if the run's folder was moved while it trains, so that no other of its name is made."""
+        if self.run.here():
+            return
+        was, moved = self.run.folder, self.run.moved()
+        what = f"{was} was moved or removed while it trained; stopped after step {self.trainer.step:,}"
+        if moved is None:
+            raise DiskError(f"{what}; checkpoints from before are where the folder is now")
+        self.run, self.checkpoints = moved, Checkpoints(moved.checkpoints)
+        self.save()
+        raise DiskError(f"{what}, all saved; `{command('resume', moved.folder)}` continues it")
+
     def publish(self) -> None:
         """Write the weights for use and the facts of the run so far.
 
@@ -218,7 +241,7 @@ class Session:
         with self.trainer.averaged() as objective:
             images = objective.preview(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
         sheet = self.run.samples / f"{self.trainer.step:07d}.png"
-        save_sheet(sheet, grid(to_uint8(images)))
+        save_sheet(sheet, grid(to_uint8(images)), self.run.folder)
         show(sheet, f"samples of step {self.trainer.step:,}")
 
     def fit_samplers(self) -> None:
