@@ -14,10 +14,12 @@ import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
+from itertools import chain, count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from pinxit.errors import DataError, DiskError
+from pinxit.errors import DataError, DiskError, UsageError
 
 _TEMPORARY = re.compile(r"\.([0-9a-f]{8})\.\d+\.[0-9a-f]{8}\.tmp")
 LARGEST_JSON = 64 << 20
@@ -33,13 +35,52 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinxit"
 
 
+def refuse_to_replace(*places: Path, overwrite: bool) -> None:
+    """Raise if a file that a person asks for must not or cannot be written; to be called before work begins.
+
+    Raises `UsageError` if something is there and `overwrite` is false, `DiskError` if the folder cannot be written.
+    A link counts as a file of its own: it may be replaced, and what it points to stays. Devices may be written.
+    """
+    for place in places:
+        if is_device(place):
+            continue
+        if os.path.lexists(place) and not overwrite:
+            raise UsageError(f"{place} exists; -y replaces it")
+        if place.is_dir():
+            raise UsageError(f"{place} is a folder; name a file")
+        parent = next(folder for folder in place.absolute().parents if folder.exists())
+        with disk_errors(place):
+            if not (parent.is_dir() and os.access(parent, os.W_OK)):
+                raise PermissionError(errno.EACCES if parent.is_dir() else errno.ENOTDIR, f"{parent} is not a folder")
+
+
+def free(usual: Path) -> Path:
+    """Return the first of X.png, X-2.png, X-3.png ... that does not exist."""
+    names = chain([usual], (usual.with_stem(f"{usual.stem}-{number}") for number in count(2)))
+    return next(path for path in names if not os.path.lexists(path))
+
+
+def is_device(path: Path) -> bool:
+    """Return whether a path names a device or a stream of the system, such as /dev/stdout, which is written into."""
+    if path.is_dir() or path.parts[:2] not in (("/", "dev"), ("/", "proc")):
+        return False
+    return path.exists() and ("fd" in path.parts or path.name in ("stdout", "stderr") or not path.is_file())
+
+
 @contextmanager
 def whole_file(path: Path, inside: Path | None = None) -> Iterator[Path]:
     """Give a temporary path beside `path`; sync it and rename it to `path` when the block ends without an error.
 
     If the block fails, nothing is left. A full or read-only disk is a `DiskError` that names the file and the space.
+    A device is not replaced but written into.
     With `inside`, that folder must exist, and no folder below it may be a symbolic link (`DataError`).
     """
+    if is_device(path):
+        with disk_errors(path), TemporaryDirectory() as folder:
+            yield (made := Path(folder) / "made")
+            with path.open("wb", buffering=0) as device:
+                device.write(made.read_bytes())
+        return
     temporary = path.parent / f".{_short(path.name)}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     with disk_errors(path):
         _make_folder(path.parent, inside)

@@ -146,7 +146,7 @@ def test_the_strange_one_has_the_highest_score_and_a_map_of_where(
     assert one.score == pytest.approx(next(e["score"] for e in document["pictures"] if e["name"] == "00000"), rel=1e-6)
     odd = coding.anomalies(model, coding.model_pictures(model, str(tmp_path / "odd.npz")))[2]
     assert odd.error[4:8, 4:8].mean() > 5 * odd.error.mean() / 2
-    assert run(words) == 0
+    assert run([*words, "-y"]) == 0
     assert capsys.readouterr().out.splitlines()[0].endswith("  00002")
 
 

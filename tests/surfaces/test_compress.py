@@ -163,7 +163,7 @@ def test_the_commands_write_and_read(runs: Path, name: str, tmp_path: Path, caps
     told = json.loads(capsys.readouterr().out)
     assert set(told) == {"pictures", "bits_per_pixel", "bytes", "psnr"}
     assert told["pictures"] == 5
-    assert run(["compress", str(runs / name), source, "-n", "5", "-o", file]) == 0
+    assert run(["compress", str(runs / name), source, "-n", "5", "-o", file, "-y"]) == 0
     out, err = capsys.readouterr()
     assert out.strip() == file
     assert f"{told['bits_per_pixel']:.3g} bits per pixel" in err

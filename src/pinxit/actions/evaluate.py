@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, Action, Flag, Outcome, Word, refuse
+from pinxit.actions.action import OUT, Action, Flag, Outcome, Overwrite, Word, refuse
 from pinxit.errors import DataError, UsageError
+from pinxit.files import refuse_to_replace, write_json
 from pinxit.progress import say
 
 SHEET = ".audit.png"
@@ -89,35 +90,36 @@ class Evaluate(Action):
     )
     out: Annotated[Path | None, OUT] = Field(
         None,
-        description="Certificate to write; it may replace another certificate. By default a new "
-        "GENERATED-REFERENCE.json here, or evaluation.json in a run. With --json there is no default.",
+        description="Certificate to write. By default a new GENERATED-REFERENCE.json here, or evaluation.json in a "
+        "run. With --json there is no default.",
     )
+    overwrite: Overwrite = False
 
     def do(self) -> Outcome:
         """Evaluate; value and document are the certificate, which is written only to `out` and into a run."""
-        from pinxit.evaluation.certificate import refuse_other_files, write_certificate
-
         paired = self.paired or self._are_pictures()
         self._refuse_mixtures(paired)
         sheet = (self.audit_sheet or self._sheet()) if self.audit or self.audit_sheet else None
-        if self.out:
-            refuse_other_files(self.out, sheet)
+        refuse_to_replace(*self._named(sheet), overwrite=self.overwrite)
         document = self._pairs() if paired else self._sets(sheet)
         if self.out:
-            write_certificate(self.out, document)
+            write_json(self.out, document)
         files = tuple(path for path in (self.out, sheet) if path)
         return Outcome(document, document, files, self._lines(document, sheet))
 
+    def _named(self, sheet: Path | None) -> list[Path]:
+        """Return the files that the request names. A run's own evaluation and sheet are replaced."""
+        return [path for path in (self.out, sheet if self.out or self.audit_sheet else None) if path]
+
     def _lines(self, document: dict[str, Any], sheet: Path | None) -> Iterator[str]:
         """Yield the table and the path of the certificate; without `out`, first write it to the usual path."""
-        from pinxit.evaluation.certificate import write_certificate
         from pinxit.evaluation.text import table
 
         path = self.out or self._usual()
         if not self.out and not self._is_run():
             beside = sheet and not self.audit_sheet and sheet.with_name(f"{sheet.name.removesuffix(SHEET)}.json")
             path = beside or _free(path, document)
-            write_certificate(path, document)
+            write_json(path, document)
         yield from (*table(document), "", f"certificate: {path}")
 
     def _refuse_mixtures(self, paired: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import sys
@@ -17,7 +16,7 @@ from scipy.special import stdtrit
 
 from pinxit import __version__
 from pinxit.errors import DataError
-from pinxit.files import write_json
+from pinxit.files import read_json
 
 Document = dict[str, Any]
 
@@ -50,32 +49,9 @@ def made_by() -> dict[str, Any]:
     }
 
 
-def write_certificate(path: Path, document: Document) -> None:
-    """Write a certificate. It may replace another certificate; any other file there is a `DataError`."""
-    refuse_other_files(path)
-    write_json(path, document)
-
-
-def refuse_other_files(path: Path, sheet: Path | None = None) -> None:
-    """Raise `DataError` if `path` is not a certificate, or `sheet` is not that certificate's audit sheet."""
-    existing: Document = {}
-    if path.exists():
-        try:
-            existing = read_certificate(path)
-        except DataError as error:
-            raise DataError(f"{path} exists and is not a certificate; choose another -o") from error
-    if sheet and sheet.exists() and _entry(existing, "audit.sheet") != sheet.name:
-        raise DataError(f"{sheet} exists and does not belong to {path}; choose another -o")
-
-
 def read_certificate(path: Path) -> Document:
     """Return a certificate that `pinxit evaluate` wrote; `DataError` if the file is not one."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not a certificate of `pinxit evaluate` (not JSON)") from error
+    document = read_json(path)
     scores = document.get("scores") if isinstance(document, dict) else None
     if not (isinstance(scores, dict) and scores and all(map(_is_score, scores.values()))):
         raise DataError(f"{path}: not a certificate of `pinxit evaluate` (no scores with value and interval)")

@@ -15,7 +15,7 @@ from pinxit.errors import DataError
 from pinxit.images.containers import check_whole
 from pinxit.images.metadata import metadata_of, orientation, upright
 from pinxit.images.picture import FIRST_FRAME, GREY_16, NO_TAGS, SECOND_PICTURE, ColourTags, Picture
-from pinxit.images.room import PIXEL_CEILING, check_size
+from pinxit.images.room import FRAME_BYTES, PIXEL_CEILING, check_frames, check_size
 from pinxit.images.samples import Stored, cmyk_to_rgb, pixels_of
 from pinxit.images.tags import colour_tags, told_of
 
@@ -54,9 +54,11 @@ def opened(file: BinaryIO, name: str, pixel: int = 4) -> Iterator[tuple[Image.Im
     Its end and its size are checked; `pixel` is the bytes of a decoded pixel.
     """
     with Image.open(file, formats=FORMATS) as image:
-        check_size(image.size, name, pixel)
-        check_whole(file, image.format or "", "loop" in image.info)
         several = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
+        if several and image.format in ("GIF", "WEBP"):
+            check_frames(image.size, 1, 0, name)
+        check_size(image.size, name, FRAME_BYTES if image.format == "WEBP" else pixel)
+        check_whole(file, image.format or "", "loop" in image.info)
         yield image, (*[FIRST_FRAME] * several, *[SECOND_PICTURE] * ("mp" in image.info))
 
 

@@ -41,16 +41,18 @@ def _of_png(file: BinaryIO, profile: bool) -> ColourTags:
         if kind in (b"cICP", b"sRGB", b"gAMA", b"cHRM") and length <= 32:
             file.seek(place)
             found[kind] = file.read(length)
+    chunks = tuple(found.items())
     if len(found.get(b"cICP", b"")) == 4:
         first, second, third, last = found[b"cICP"]
-        return ColourTags(cicp=_other((first, second, third, last)))
+        return ColourTags(cicp=_other((first, second, third, last)), chunks=chunks)
     if profile or b"sRGB" in found:
-        return ColourTags()
+        return ColourTags(chunks=chunks)
     gamma = struct.unpack(">I", found[b"gAMA"])[0] if len(found.get(b"gAMA", b"")) == 4 else None
     points = struct.unpack(">8I", found[b"cHRM"]) if len(found.get(b"cHRM", b"")) == 32 else None
     if points and all(abs(one - other) <= 100 for one, other in zip(points, _SRGB_XY, strict=True)):
         points = None
-    return ColourTags(gamma=None if not gamma or abs(gamma - _SRGB_GAMMA) <= 100 else gamma, chromaticities=points)
+    gamma = None if not gamma or abs(gamma - _SRGB_GAMMA) <= 100 else gamma
+    return ColourTags(gamma=gamma, chromaticities=points, chunks=chunks)
 
 
 def _nclx(file: BinaryIO) -> tuple[int, int, int, int] | None:

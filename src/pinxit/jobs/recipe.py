@@ -16,7 +16,7 @@ from pinxit.edits import EDITS
 from pinxit.edits.mask import Mask
 from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, UsageError
-from pinxit.files import sha256
+from pinxit.files import read_json, sha256
 from pinxit.images import read_recipe
 from pinxit.jobs.listing import sidecar, text
 from pinxit.settings import Settings, parse_chain
@@ -85,10 +85,7 @@ class EditRecipe(Settings):
             raise DataError(f"{result}: no such file")
         found = read_recipe(result)
         if found is None and (beside := sidecar(result)).is_file():
-            try:
-                found = json.loads(beside.read_text(encoding="utf-8"))
-            except (OSError, ValueError, RecursionError) as error:
-                raise DataError(f"{beside}: cannot be read as a recipe ({error})") from error
+            found = read_json(beside)
         if not isinstance(found, Mapping):
             raise DataError(f"{result}: holds no recipe; pinxit did not make it, or another program removed the recipe")
         try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import count
 from pathlib import Path, PurePosixPath
 
 from pinxit import __version__
-from pinxit.errors import DataError, UsageError
-from pinxit.files import sha256
+from pinxit.errors import DataError
+from pinxit.files import free, refuse_to_replace, sha256
 from pinxit.images import AUTO, format_of
 from pinxit.images.animations import Animation, load_media
 from pinxit.jobs.chain import LoadedChain, save
@@ -39,10 +38,8 @@ def redo(
         raise DataError(
             f"{result}: made with other weights than pinxit {__version__} ships; pinxit {recipe.pinxit} has them"
         )
-    target = out or _free(result.with_stem(source.stem) if on else result)
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists; -y replaces it")
-
+    target = out or free(result.with_stem(source.stem) if on else result)
+    refuse_to_replace(target, overwrite=overwrite)
     stamp = FileStamp.of(source)
     same = stamp.sha256 == recipe.input.sha256
     place = PurePosixPath(source.name)
@@ -81,10 +78,3 @@ def _load(recipe: EditRecipe, folders: list[Path], device: str) -> LoadedChain:
         }
     )
     return LoadedChain(steps, settings, recipe.mask, mask)
-
-
-def _free(usual: Path) -> Path:
-    path, numbers = usual, count(2)
-    while path.exists():
-        path = usual.with_stem(f"{usual.stem}-{next(numbers)}")
-    return path

@@ -258,9 +258,9 @@ def save_anomalies(out: Path, pictures: ModelPictures, found: Sequence[Anomaly])
     """
     hottest = max(one.error.max() for one in found)
     entries: list[dict[str, Any]] = []
-    sheets = [file_name(number, one.name) for number, one in enumerate(found)]
-    remove_leftovers(out, ["anomaly.json", *sheets])
-    for sheet, one, image in zip(sheets, found, to_uint8(pictures.images), strict=True):
+    names = sheets(pictures)
+    remove_leftovers(out, ["anomaly.json", *names])
+    for sheet, one, image in zip(names, found, to_uint8(pictures.images), strict=True):
         colours = np.uint8(255 * colormaps["inferno"](one.error / max(hottest, 1e-12))[..., :3])
         parts = [with_channels(part, 4)[..., :3] for part in (image, one.reconstruction)]
         save_sheet(out / sheet, grid(np.stack([*parts, colours]), columns=3))
@@ -268,6 +268,11 @@ def save_anomalies(out: Path, pictures: ModelPictures, found: Sequence[Anomaly])
     document = {"score": SCORE, "pictures": sorted(entries, key=lambda entry: -entry["score"])}
     write_json(out / "anomaly.json", document)
     return document
+
+
+def sheets(pictures: ModelPictures) -> list[str]:
+    """Return the file names of the sheets that `save_anomalies` writes."""
+    return [file_name(number, name) for number, name in enumerate(pictures.names)]
 
 
 def _anomaly(model: GenerativeModel, name: str, one: Batch) -> Anomaly:
