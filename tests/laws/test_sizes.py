@@ -154,7 +154,7 @@ def test_a_turned_oblong_keeps_its_shape_and_its_boxes() -> None:
     moved = augmented(Batch(image=square.expand(20, 1, 24, 48), seed=1, step=0), Augment(rotate=180))
     reach = torch.linspace(-23.5, 23.5, 48).square() + torch.linspace(-11.5, 11.5, 24).square()[:, None]
     assert torch.allclose(moved.image[:, 0, reach < 12**2].sum(1), torch.tensor(144.0), rtol=0.02)
-    assert (moved.image[:, 0, (9.5**2 < reach) & (reach < 12**2)] == 0).all()  # no corner leaves its circle
+    assert (moved.image[:, 0, (reach > 9.5**2) & (reach < 12**2)] == 0).all()  # no corner leaves its circle
 
 
 def test_batches_of_an_oblong_size_are_its_rows(pictures: Path) -> None:
