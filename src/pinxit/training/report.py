@@ -17,15 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib import style
-from matplotlib.figure import Figure
-from matplotlib.image import imsave
-from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from pinxit.errors import DataError
 from pinxit.files import open_plain, write_whole
 from pinxit.images import load_image
 from pinxit.page import command, data_uri, page
+from pinxit.plots import EngFormatter, Figure, LogLocator, NullLocator, imsave, style
 from pinxit.progress import duration, say
 from pinxit.settings import Settings, sides
 from pinxit.training.recipes import Recipe
