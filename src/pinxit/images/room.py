@@ -8,18 +8,19 @@ from pathlib import Path
 from pinxit.errors import DataError, MemoryLimitError
 
 PIXEL_CEILING = 256_000_000  # a picture of 24 megapixels, enlarged three times, can still be read
+FILM_CEILING = 64_000_000  # of an animation, whose frames are composed on a canvas in several copies
 _SMALL = 64 << 20  # needs of fewer bytes are not compared with the memory, which takes time
 _COPIES = 2.5  # of the pixels at once, while they are decoded, turned and put in order
 
 
-def check_size(size: tuple[int, int], name: str, pixel: int = 4) -> None:
+def check_size(size: tuple[int, int], name: str, pixel: int = 4, ceiling: int = PIXEL_CEILING) -> None:
     """Refuse a picture of this width and height, whose decoded pixels take `pixel` bytes each, if it has no room.
 
     `DataError` for more pixels than are ever read, `MemoryLimitError` for more than fit into the memory.
     """
     wide, high = size
-    if wide * high > PIXEL_CEILING:
-        raise DataError(f"{name}: {wide} x {high} pixels; at most {PIXEL_CEILING // 1_000_000} million are read")
+    if wide * high > ceiling:
+        raise DataError(f"{name}: {wide} x {high} pixels; at most {ceiling // 1_000_000} million are read")
     needed = int(wide * high * pixel * _COPIES)
     if needed > _SMALL and (left := memory_left()) is not None and needed > left:
         raise MemoryLimitError(
