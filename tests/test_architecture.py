@@ -14,12 +14,13 @@ import pinxit
 
 ROOT = Path(pinxit.__file__).parent
 FLOORS = {
-    "__init__": 0, "errors": 0.1, "settings": 0.2, "files": 0.2, "progress": 0.2, "runtime": 0.2, "page": 0.2,
-    "hardware": 1, "tensors": 1, "colour": 1, "images": 1.1, "degradations": 1.2, "data": 1.3,
+    "__init__": 0, "errors": 0.1, "settings": 0.2, "files": 0.2, "streams": 0.15, "progress": 0.2,
+    "runtime": 0.2, "page": 0.2, "marks": 0.3,
+    "waiting": 1, "hardware": 1.05, "tensors": 1, "colour": 1, "images": 1.1, "degradations": 1.2, "data": 1.3,
     "nets": 1.1, "losses": 1.2,
     "metrics": 2, "objectives": 2.1,
-    "training.settings": 3, "training.recipes": 3, "training.run": 3, "training.store": 3, "models": 3.1,
-    "training": 3.2,
+    "training.settings": 3, "training.recipes": 3, "training.documents": 3, "training.run": 3, "training.store": 3,
+    "models": 3.1, "training": 3.2,
     "latents": 4, "evaluation": 4.1, "exporting": 4.1, "explain": 4.1, "edits": 4.2, "jobs": 4.3,
     "actions": 5, "commands": 5.1, "cli": 5.2, "studio": 5.2, "__main__": 5.3,
 }  # fmt: skip

@@ -4,12 +4,16 @@ Every action of the command line is a function here, under the same name with un
 `pinxit.runs_list`. Names are imported when first used, so that `import pinxit` costs nothing.
 """
 
+# Imports only what `python -m` itself has loaded: until __main__ begins, its working folder is searched first.
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+
+TYPE_CHECKING = False
 
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pinxit.actions import ACTIONS as ACTIONS
     from pinxit.actions.python import edit as edit
     from pinxit.data.settings import DataSettings as DataSettings
@@ -47,7 +51,7 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import one of the public names from its module, or make the function of an action."""
     if name == "EDITORS":  # what EDITS was called in 0.1
         name = "EDITS"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,11 +10,13 @@ from cyclopts import CycloptsError
 from rich.console import Console
 
 from pinxit.commands import build
-from pinxit.errors import UserError, as_user_error
+from pinxit.errors import UserError, as_user_error, printable
+from pinxit.streams import discard, discard_unwritten, prepare, stdout, tell
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    prepare()
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
@@ -25,6 +26,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         app = build(next(iter(arguments), ""))
         app(arguments, exit_on_error=False, print_error=False, error_console=console)
+        with stdout():
+            pass  # a help page may still wait there
     except CycloptsError as error:
         return _fail(" ".join(str(error).split()), 2)
     except UserError as error:
@@ -32,17 +35,17 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _fail("stopped", 130)
     except BrokenPipeError:
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return 141
     except Exception as error:
         if os.environ.get("PINXIT_DEBUG"):
             raise
+        discard_unwritten()
         plain = as_user_error(error)
         return _fail(str(plain), plain.exit_code)
     return 0
 
 
 def _fail(line: str, code: int) -> int:
-    sys.stderr.write(f"pinxit: {line}\n")
+    tell(f"pinxit: {printable(line)}\n")
     return code

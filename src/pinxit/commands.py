@@ -4,6 +4,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from inspect import Parameter as Place
 from inspect import Signature, cleandoc
@@ -17,8 +18,9 @@ from pydantic.fields import FieldInfo
 
 from pinxit.actions import ACTIONS, GROUPS, variants
 from pinxit.actions.action import PIPE, Action, Flag, Outcome, Word, mark
-from pinxit.errors import UsageError
+from pinxit.errors import UsageError, printable
 from pinxit.settings import Settings, as_text, did_you_mean, explain
+from pinxit.streams import stdout
 
 JSON = Place(
     "as_json",
@@ -201,14 +203,27 @@ def _words(value: Any) -> Sequence[str]:
 
 
 def _print(outcome: Outcome, as_json: bool) -> None:
-    if outcome.stream is not None:
-        sys.stdout.buffer.write(outcome.stream)
-        sys.stdout.buffer.flush()
-    elif as_json:
-        print(json.dumps(outcome.json(), indent=2, ensure_ascii=False))
-    else:
-        for line in outcome.files if outcome.lines is None else outcome.lines:
-            print(line)
+    text = "" if outcome.stream else _document(outcome.json()) if as_json else _lines(outcome)
+    with stdout():
+        if outcome.stream:
+            sys.stdout.buffer.write(outcome.stream)
+        sys.stdout.write(text)
+
+
+def _lines(outcome: Outcome) -> str:
+    """Return the lines for a terminal, each of which cannot act on it."""
+    lines = outcome.files if outcome.lines is None else outcome.lines
+    return "".join(f"{printable(str(line))}\n" for line in lines)
+
+
+def _document(document: Any) -> str:
+    """Return JSON with the exact values; in ASCII if a character could act on a terminal, or stdout lacks it."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    with suppress(UnicodeEncodeError):
+        text.encode(sys.stdout.encoding or "ascii")
+        if text.isascii() or all(line == printable(line) for line in text.split("\n")):
+            return f"{text}\n"
+    return f"{json.dumps(document, indent=2)}\n"
 
 
 def _settings(field: FieldInfo) -> type[Settings] | None:

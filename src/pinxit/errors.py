@@ -4,6 +4,8 @@ Exit codes: 0 ok, 1 our fault, 2 usage, 3 bad data or model, 4 diverged, 5 out o
 8 busy, 128+n stopped by a signal after saving.
 """
 
+import errno
+import re
 import unicodedata
 
 
@@ -75,6 +77,8 @@ def printable(text: str) -> str:
 
     Escaped are control characters and line breaks, surrogates, and marks that change the direction of text.
     """
+    if text.isprintable():
+        return text
     return "".join(_escaped(character) if _acts(character) else character for character in text)
 
 
@@ -90,10 +94,26 @@ def _escaped(character: str) -> str:
 JOINERS = "\u200c\u200d"
 """Characters without a width that Persian, Hindi and emoji are written with."""
 
+NO_MEMORY = re.compile(
+    "out of memory|not enough memory|bad.alloc|alloc_failed|available memory of|failed to map segment"
+    "|(can't|cannot|could not|failed to|unable to) (allocate|start new thread)"
+    "|could not create a (primitive|memory object)(?! desc)",
+    re.IGNORECASE,
+)
+"""How torch, its libraries, numpy, onnxruntime and the system say that memory is used up."""
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EBADF)
+
 LESS_MEMORY = (
     "out of memory; use smaller pictures, networks or batches (--size, --channels, --batch-size, --accumulate), "
     "or for edits a lower --max-memory"
 )
+
+
+def is_about_memory(error: BaseException) -> bool:
+    """Return whether an error of any library says that memory is used up."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return isinstance(error, RuntimeError | ImportError | OSError) and bool(NO_MEMORY.search(str(error)))
 
 
 def as_user_error(error: Exception) -> UserError:
@@ -101,6 +121,8 @@ def as_user_error(error: Exception) -> UserError:
     if isinstance(error, UserError):
         return error
     line = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(words in line for words in ("out of memory", "can't allocate memory")):
+    if is_about_memory(error):
         return MemoryLimitError(LESS_MEMORY)
+    if isinstance(error, OSError) and error.errno in DISK:
+        return DiskError(f"cannot write {error.filename or 'a result'}: {error.strerror}")
     return OurFaultError(f"our fault: {type(error).__name__}: {line} (PINXIT_DEBUG=1 shows where; please report this)")

@@ -41,7 +41,7 @@ from pinxit.objectives.style import style_encoder
 from pinxit.progress import say
 from pinxit.runtime import session
 from pinxit.settings import BASE_NAMES
-from pinxit.training.run import RECIPE, WEIGHTS
+from pinxit.training.run import WEIGHTS, is_run
 
 Precision = Literal["float32", "fp16", "int8"]
 OPSET = 20
@@ -155,7 +155,7 @@ def _rows(pictures: Tensor) -> Tensor:
 
 def generator(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     """Return a model from latents to pictures, which needs its run's folder; `pictures` are not used."""
-    if model.place.name != WEIGHTS or not (model.place.parent / RECIPE).is_file():
+    if model.place.name != WEIGHTS or not is_run(model.place.parent):
         raise UsageError(f"{model.place}: give the folder of the run, which holds the samplers too")
     sampling = load(model.place.parent)
     labels = sampling.labels(LATENTS)

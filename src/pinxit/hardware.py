@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Literal, TypeVar
 
 import torch
 
 from pinxit.errors import UsageError
+from pinxit.waiting import watch
 
+T = TypeVar("T")
+R = TypeVar("R")
 Precision = Literal["bf16", "float32"]
 
 
@@ -47,9 +54,11 @@ class Hardware:
 def choose(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Hardware:
     """Return the hardware that was asked for; open choices depend on what the machine has.
 
+    From then on this process watches whether the machine is busy, and adapts how its threads wait (`waiting`).
     Raises `UsageError` if the machine lacks the device that was asked for; there is no silent replacement.
     """
     chosen, reason = _device(device)
+    watch(usable_cores())
     fast, why = _fast_bf16(chosen)
     kept: Precision = "bf16" if precision == "bf16" or (precision == "auto" and fast) else "float32"
     if precision != "auto":
@@ -60,6 +69,47 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
 def usable_cores() -> int:
     """Return how many cores this process may use, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load() -> tuple[float, float] | None:
+    """Return how many threads wanted the processor in the last minute, on average, and the share that is left for us.
+
+    The share is of the cores that this process may use, if it uses all of them. None if the system does not tell.
+    """
+    if not hasattr(os, "getloadavg"):
+        return None
+    wanted = os.getloadavg()[0]
+    return wanted, min(1.0, (os.cpu_count() or 1) / (wanted + usable_cores()))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread in this block.
+
+    A decomposition on two threads is hardly faster on an idle machine and ten times slower beside other work.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Yield `function` of each item in order. As many are computed at once as torch has threads, each on one thread.
+
+    So results do not depend on the number of threads. At most one item more than there are threads is waiting.
+    """
+    workers = torch.get_num_threads()
+    waiting: deque[Future[R]] = deque()
+    with one_thread(), ThreadPoolExecutor(workers, initializer=partial(torch.set_num_threads, 1)) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _device(name: str) -> tuple[torch.device, str]:

@@ -6,12 +6,14 @@ A place is a run's folder, a safetensors file of weights, the name of a network 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from pinxit import runtime
 from pinxit.errors import DataError, UsageError, UserError
@@ -21,10 +23,11 @@ from pinxit.nets.shapes import PictureShape
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Generative, Objective
 from pinxit.objectives.settings import ObjectiveSettings
+from pinxit.page import command
 from pinxit.settings import did_you_mean, sides, size_of
 from pinxit.tensors import read_tensors
 from pinxit.training.recipes import Recipe
-from pinxit.training.run import RECIPE, WEIGHTS, Run
+from pinxit.training.run import WEIGHTS, Run, is_run
 
 SHIPPED: dict[str, str] = {
     "denoise-v2": "c9bd4018de64a582cd268ca69e77ff9c8c808996980a565b3970b9b6d97da90e",
@@ -88,7 +91,7 @@ def load(place: str | Path, *kinds: str) -> Model:
     path = find(place)
     if is_exported(path):
         return _exported(path, kinds)
-    run = Run.open(Path(place)) if (Path(place) / RECIPE).is_file() else None
+    run = Run.open(Path(place)) if is_run(Path(place)) else None
     autoencoder = autoencoder_of(run) if run else None
     try:
         kind, settings, shape = of_recipe(run.recipe) if run else _of_weights(path)
@@ -98,9 +101,10 @@ def load(place: str | Path, *kinds: str) -> Model:
             objective = build(settings, shape, autoencoder)
     except _MALFORMED as error:
         raise DataError(f"{place}: not a network of {_commands(kinds)} ({_line(error)})") from error
-    _fill(objective, path)
+    inside = run.folder if run else None
+    _fill(objective, path, inside)
     name = path.stem if path.parent == FOLDER else Path(place).stem
-    return Model(name, path, kind, settings, shape, sha256(path), objective)
+    return Model(name, path, kind, settings, shape, sha256(path, inside), objective)
 
 
 def build(settings: ObjectiveSettings, shape: PictureShape, autoencoder: Autoencoder | None = None) -> Objective:
@@ -122,7 +126,7 @@ def autoencoder_of(run: Run) -> Autoencoder | None:
     if run.recipe.autoencoder is None:
         return None
     above = Run.open(run.folder.resolve().parent)
-    if not above.weights.exists() or sha256(above.weights) != run.recipe.autoencoder:
+    if not above.weights.exists() or sha256(above.weights, above.folder) != run.recipe.autoencoder:
         raise DataError(
             f"{run.folder} was trained on the codes of other weights than those in {above.weights}; put those back, or "
             "move the prior away and train a new one with `pinxit train prior`"
@@ -149,8 +153,8 @@ def find(place: str | Path) -> Path:
     path, name = Path(place), str(place)
     if name in SHIPPED and not path.exists():
         return shipped(name)
-    if (path / RECIPE).is_file() and not (path / WEIGHTS).exists():
-        raise DataError(f"{place} has no weights yet; `pinxit resume {place}` continues its training")
+    if is_run(path) and not os.path.lexists(path / WEIGHTS):
+        raise DataError(f"{place} has no weights yet; `{command('resume', place)}` continues its training")
     path = path / WEIGHTS if path.is_dir() else path
     if not path.is_file():
         raise DataError(
@@ -215,7 +219,7 @@ def _of_weights(path: Path) -> tuple[str, ObjectiveSettings, PictureShape]:
     return kind, OBJECTIVES[kind].parse(about["settings"]), shape
 
 
-def _fill(objective: Objective, path: Path) -> None:
+def _fill(objective: Objective, path: Path, inside: Path | None) -> None:
     """Give an objective that was built without memory its trained tensors; drop networks that only train it.
 
     Tensors are copied to aligned memory, because the bits of a matrix product depend on where its operands lie.
@@ -223,15 +227,20 @@ def _fill(objective: Objective, path: Path) -> None:
     for name in set(objective.networks) - set(objective.model):
         del objective.networks[name]
     own = objective.networks.state_dict()
-    read = read_tensors(path)
+    read = read_tensors(path, inside)
     tensors = {key: value.to(own[key].dtype, copy=True) if key in own else value for key, value in read.items()}
     try:
         objective.networks.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         raise DataError(f"{path}: its tensors do not fit the network its settings ask for") from error
-    if not all(value.isfinite().all() for value in tensors.values()):
-        raise DataError(f"{path}: its weights are not all finite")
+    for key, value in tensors.items():
+        if not value.isfinite().all():
+            raise DataError(f"{path}: its weights are not all finite: {key} holds {_odd(value)}")
     objective.networks.eval().requires_grad_(False)
+
+
+def _odd(value: Tensor) -> str:
+    return f"{int((~value.isfinite()).sum()):,} of {value.numel():,} values that are NaN or infinite"
 
 
 def _commands(kinds: tuple[str, ...]) -> str:

@@ -2,6 +2,9 @@
 
 import base64
 import shlex
+from html import escape
+
+from pinxit.errors import printable
 
 HTML = """<!doctype html>
 <html lang="en">
@@ -99,6 +102,12 @@ code { font: .875rem/1.5 ui-monospace, Menlo, Consolas, monospace; }
 }
 @media print { body { max-width: none; padding: 0; } }
 """
+
+
+def page(title: str, body: str, style: str = "") -> str:
+    """Return a page with this title, a text, and this body, in HTML. No character acts on a reader's screen."""
+    lines = "\n".join(map(printable, body.split("\n")))
+    return HTML.format(title=escape(printable(title)), style=CSS + style, body=lines)
 
 
 def data_uri(image: bytes, kind: str) -> str:

@@ -6,13 +6,15 @@ line now and then. Lines nest: one that opens while another is open reports on a
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
+
+from pinxit.errors import printable
+from pinxit.streams import is_terminal, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +34,8 @@ class Event:
     """A report of progress.
 
     `fraction` is the share of the action that is done, in [0, 1]. It never falls. `text` is one line, and empty when a
-    stage ends. `picture` is an intermediate result: a file, or an array (H, W, C) uint8. A `remark` is a message to a
-    person, not a measure of progress.
+    stage ends; it cannot act on a terminal. `picture` is an intermediate result: a file, or an array (H, W, C) uint8. A
+    `remark` is a message to a person, not a measure of progress.
     """
 
     fraction: float
@@ -47,16 +49,15 @@ Listener = Callable[[Event], None]
 
 def to_stderr(event: Event) -> None:
     """Print an event on stderr, where it cannot mix with a result."""
-    live = sys.stderr.isatty()
+    live = is_terminal()
     if event.picture is not None:
         return
     if event.remark:
-        sys.stderr.write((CLEAR if live else "") + event.text + "\n")
+        tell((CLEAR if live else "") + event.text + "\n")
     elif live:
-        sys.stderr.write(CLEAR + event.text[:120])
+        tell(CLEAR + event.text[:120])
     elif event.text:
-        sys.stderr.write(event.text + "\n")
-    sys.stderr.flush()
+        tell(event.text + "\n")
 
 
 @dataclass
@@ -71,7 +72,7 @@ class Watch:
     @property
     def interval(self) -> float:
         """The shortest time between two events of a line, in seconds."""
-        plain = self.listener is to_stderr and not sys.stderr.isatty()
+        plain = self.listener is to_stderr and not is_terminal()
         return PLAIN_INTERVAL if plain else LIVE_INTERVAL
 
     @property
@@ -81,7 +82,7 @@ class Watch:
 
     def tell(self, text: str, picture: Path | np.ndarray | None = None, remark: bool = False) -> None:
         """Send an event to the listener."""
-        self.listener(Event(self.innermost.at, text, picture, remark))
+        self.listener(Event(self.innermost.at, printable(text), picture, remark))
 
 
 _TERMINAL = Watch(to_stderr)

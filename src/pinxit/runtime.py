@@ -1,4 +1,4 @@
-"""Run models that `pinxit export` wrote, without torch: `python -m pinxit.runtime MODEL.onnx IN -o OUT`.
+"""Run models that `pinxit export` wrote, without torch: `pinxit-runtime MODEL.onnx IN -o OUT`.
 
 This module needs numpy, pillow and onnxruntime, and nothing else of pinxit. Beside those three, `pip install --no-deps
 pinxit` is enough. A model describes itself in its file (`Model`). `pinxit edit --model MODEL.onnx` uses it too.
@@ -7,12 +7,14 @@ The result is upright, of the picture's size or enlarged. It keeps depth (16-bit
 profile, and no other metadata. Large pictures are cut into tiles, with the same result as in one piece.
 """
 
-from __future__ import annotations
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[0]  # the working folder, where anything may lie that has a library's name
 
 import argparse
 import importlib.util
 import os
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -302,7 +304,7 @@ class _Parser(argparse.ArgumentParser):
 
 def run(arguments: Sequence[str]) -> None:
     """Edit one picture as the command line asks."""
-    parser = _Parser(prog="python -m pinxit.runtime", description="Run a model of `pinxit export` on a picture.")
+    parser = _Parser(prog="pinxit-runtime", description="Run a model of `pinxit export` on a picture.")
     parser.add_argument("model", type=Path, metavar="MODEL.onnx")
     parser.add_argument("picture", type=Path, metavar="IN")
     parser.add_argument("-o", "--out", type=Path, required=True, help="file for the result")
@@ -333,10 +335,10 @@ def main() -> int:
     try:
         run(sys.argv[1:])
     except RefusedError as error:
-        sys.stderr.write(f"pinxit.runtime: {error}\n")
+        sys.stderr.write(f"pinxit-runtime: {error}\n")
         return error.exit_code
     except MemoryError:
-        sys.stderr.write("pinxit.runtime: out of memory; try a smaller picture\n")
+        sys.stderr.write("pinxit-runtime: out of memory; try a smaller picture\n")
         return MEMORY
     return 0
 

@@ -10,18 +10,32 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pinxit.errors import DataError
-from pinxit.files import write_whole
+from pinxit.files import open_plain, write_whole
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: str | None = None) -> None:
-    """Write tensors as safetensors, whole or not at all; the same tensors and `about` give the same bytes."""
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], about: str | None = None, inside: Path | None = None
+) -> None:
+    """Write tensors as safetensors, whole or not at all; the same tensors and `about` give the same bytes.
+
+    `inside` is as for `whole_file`.
+    """
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_whole(path, save(plain, {"pinxit": about} if about else None))
+    write_whole(path, save(plain, {"pinxit": about} if about else None), inside)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file; raises `DataError` if it is not one."""
-    try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable safetensors file ({error})") from error
+def read_tensors(path: Path, inside: Path | None = None) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file; raises `DataError` if it is not one.
+
+    It is read by its open handle where the system gives that a name. `inside` is as for `open_plain`.
+    """
+    with open_plain(path, inside) as file:
+        handle = Path(f"/dev/fd/{file.fileno()}")
+        try:
+            return dict(load_file(handle if handle.exists() else path))
+        except MALFORMED as error:
+            raise DataError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+MALFORMED = (SafetensorError, OSError, ValueError, KeyError, TypeError, OverflowError, RuntimeError)
+"""What damaged safetensors files raise."""

@@ -26,7 +26,7 @@ from pinxit.edits.bound import Bound, Local
 from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, DiskError, UsageError
 from pinxit.files import sha256, whole_file
-from pinxit.images import load_picture, read_recipe
+from pinxit.images import load_picture, read_recipe, save_image
 from pinxit.jobs import chain, sheet
 from pinxit.jobs.batch import edit_files
 from pinxit.jobs.settings import EditSettings
@@ -437,3 +437,18 @@ def test_from_a_thread_a_batch_runs_and_no_signal_is_touched(pictures: Path, tmp
     assert len(contents(tmp_path / "out")) == 10
     edit_files([str(pictures / "2")], [Adjust()], tmp_path / "other").check()
     assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_results_that_their_masks_leave_as_they_are_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(5):
+        save_image(tmp_path / "in" / f"{number}.png", np.full((6, 7, 3), 100, np.uint8))
+        save_image(tmp_path / "masks" / f"{number}.png", np.full((6, 7, 1), number % 2, np.uint8))
+    words = ["edit", "adjust", str(tmp_path / "in"), "--mask", str(tmp_path / "masks"), "-o", str(tmp_path / "out")]
+    assert run([*words, "--exposure", "1"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    empty = [f"{number}.png: the mask selects no pixel, so the edit changes nothing" for number in (0, 2, 4)]
+    assert [line for line in told if "selects no pixel" in line] == empty
+    assert sum("read with 1, its largest value, as white" in line for line in told) == 1
+    assert "3 of 5 results are unchanged: no pixel is in their mask" in told

@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
+from PIL.JpegImagePlugin import get_sampling
 
 from conftest import png_16
+from pinxit.cli import run
+from pinxit.edits.adjust import Adjust
 from pinxit.edits.bound import Local
 from pinxit.edits.engine import edit_picture
 from pinxit.errors import DataError, UsageError
@@ -270,3 +273,79 @@ def test_a_hostile_recipe_is_one_plain_line(text: str, tmp_path: Path) -> None:
         read_recipe(tmp_path / "a.png")
     assert "\n" not in str(caught.value)
     assert read_recipe(io.BytesIO(JPEG)) is None
+
+
+RED = np.indices((32, 32)).sum(0)[..., None] % 2 * np.array([[[255, 0, 0]]], np.uint8)  # red and black by turns
+
+
+def jpeg(subsampling: int, quality: int, **options: object) -> bytes:
+    return encoded(Image.fromarray(RED.astype(np.uint8)), "JPEG", subsampling=subsampling, quality=quality, **options)
+
+
+def test_a_jpeg_keeps_its_subsampling_and_a_fine_one_its_quality(tmp_path: Path) -> None:
+    for subsampling in (0, 1, 2):
+        for quality in (60, 95, 100):
+            for turn in (1, 6):
+                turned = exif(turn)
+                before = load_picture(io.BytesIO(jpeg(subsampling, quality, exif=turned)))
+                save_picture(tmp_path / "out.jpg", before)
+                with Image.open(tmp_path / "out.jpg") as image, Image.open(io.BytesIO(jpeg(0, 95))) as usual:
+                    # 4:2:2 on its side would be 4:4:0, which is not written
+                    assert get_sampling(image) == (0 if (subsampling, turn) == (1, 6) else subsampling)
+                    ours, theirs = image.quantization, usual.quantization
+                assert ours == ({0: [1] * 64, 1: [1] * 64} if quality == 100 else theirs)
+                if subsampling == 0:
+                    far = np.abs(before.pixels.astype(int) - load_picture(tmp_path / "out.jpg").pixels)
+                    assert far.mean() < (0.5 if quality == 100 else 2)
+
+
+def test_pictures_of_other_formats_keep_their_colours_in_a_jpeg_and_an_avif(tmp_path: Path) -> None:
+    for name in ("out.jpg", "out.avif"):
+        save_picture(tmp_path / name, Picture(RED.astype(np.uint8)))
+        assert np.abs(load_picture(tmp_path / name).pixels - RED.astype(int)).mean() < 3
+        save_picture(tmp_path / name, Picture(RED.astype(np.uint8)), quality=None)  # as pinxit 0.2 did
+        assert np.abs(load_picture(tmp_path / name).pixels - RED.astype(int)).mean() > 40
+
+
+def test_quality_decides_sizes_stands_in_the_recipe_and_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in.jpg").write_bytes(jpeg(0, 90))
+    words = ["edit", "adjust", "in.jpg", "--exposure", "0.1", "-o"]
+    for suffix in ("jpg", "webp", "avif"):
+        for quality in ("10", "100"):
+            assert run([*words, f"q{quality}.{suffix}", "--quality", quality]) == 0
+            assert f"compressed at quality {quality};" in capsys.readouterr().err
+            assert read_recipe(Path(f"q{quality}.{suffix}"))["quality"] == int(quality)
+        sizes = [Path(f"q{quality}.{suffix}").stat().st_size for quality in (10, 100)]
+        assert sizes == sorted(set(sizes))
+    assert run([*words, "auto.jpg"]) == 0
+    assert read_recipe(Path("auto.jpg"))["quality"] == "auto"
+    for name in ("q10.jpg", "auto.jpg"):
+        assert run(["redo", name, "-o", "again.jpg", "-y"]) == 0
+        assert Path("again.jpg").read_bytes() == Path(name).read_bytes()
+    assert run([*words, "plain.png"]) == 0
+    assert "quality" not in read_recipe(Path("plain.png"))
+    capsys.readouterr()
+    for quality, line in (
+        ("50", "--quality 50 is for JPEG, WebP and AVIF, not for PNG"),
+        ("0", "greater than"),
+        ("101", "less"),
+    ):
+        assert run([*words, "x.png", "--quality", quality]) == 2
+        assert line in capsys.readouterr().err
+    assert not Path("x.png").exists()
+
+
+def test_a_recipe_without_a_quality_is_made_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colours at half the resolution and no quality in the recipe, as pinxit 0.2 wrote it: the same bytes."""
+    monkeypatch.chdir(tmp_path)
+    Path("in.jpg").write_bytes(jpeg(0, 100))
+    assert run(["edit", "adjust", "in.jpg", "-o", "new.jpg"]) == 0
+    recipe = read_recipe(Path("new.jpg"))
+    del recipe["quality"]
+    save_picture(Path("old.jpg"), edit_picture(load_picture(Path("in.jpg")), [Adjust()]), recipe, quality=None)
+    assert run(["redo", "old.jpg", "-o", "again.jpg"]) == 0
+    assert Path("again.jpg").read_bytes() == Path("old.jpg").read_bytes()
+    assert Path("again.jpg").read_bytes() != Path("new.jpg").read_bytes()

@@ -19,7 +19,7 @@ from pinxit.metrics.extractors import EXTRACTORS, Extractor, import_weights
 from pinxit.metrics.features import Extracted
 from pinxit.nets.pretrained import LITE0, weights_file
 
-HERE = [name for name in ("digits-v1", "digits-v2", "lite0") if name != "lite0" or find_spec(LITE0.package)]
+HERE = ["digits-v1", "digits-v2", *(["lite0", "lite0-96"] if find_spec(LITE0.package) else [])]
 IMPORTED = ("inception-2015", "vgg16")
 
 
@@ -52,7 +52,7 @@ def pictures(n: int = 7, channels: int = 1, side: int = 28, seed: int = 5) -> Te
 
 
 def test_every_extractor_is_here() -> None:
-    assert {"digits-v1", "digits-v2", "lite0", *IMPORTED} == set(EXTRACTORS)
+    assert {"digits-v1", "digits-v2", "lite0", "lite0-96", *IMPORTED} == set(EXTRACTORS)
     assert all(name == extractor.name for name, extractor in EXTRACTORS.items())
 
 

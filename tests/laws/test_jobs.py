@@ -24,6 +24,7 @@ from pinxit.jobs.batch import Edited, Manifest, edit_files, read_manifest
 from pinxit.jobs.film import Deflicker, FrameFiles
 from pinxit.jobs.listing import Found, Job, losses, plan, refuse_to_overwrite
 from pinxit.jobs.recipe import FileStamp, with_base_names, with_files
+from pinxit.jobs.results import FIELDS
 from pinxit.jobs.settings import EditSettings
 from pinxit.jobs.sheet import ContactSheet, proofs
 
@@ -109,7 +110,7 @@ def test_a_manifest_is_in_the_order_of_the_jobs_and_keeps_other_results(tmp_path
     planned = jobs(3, tmp_path)
     for job in planned:
         job.out.write_bytes(b"result")
-    earlier = [{"output": name} for name in ("old.png", "1.png", None)]
+    earlier = [{**dict.fromkeys(FIELDS), "output": name} for name in ("old.png", "1.png", None)]
     manifest = Manifest(tmp_path, planned, "adjust()", earlier)
     manifest.add(planned[2], {"a": 1}, 0.5)
     assert manifest.remaining() == planned[:2]

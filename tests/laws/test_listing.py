@@ -5,13 +5,19 @@ import random
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pytest
 
-from pinxit.errors import UsageError
-from pinxit.jobs.listing import find, name_results, printable, text
+from pinxit.errors import DataError, UsageError
+from pinxit.files import write_json
+from pinxit.images import Picture, save_picture
+from pinxit.jobs.listing import find, name_results, plan, printable, text
+from pinxit.jobs.settings import EditSettings
+from pinxit.marks import SHEET_RECIPE
 
 
 def made(folder: Path, *names: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
@@ -146,3 +152,59 @@ def test_names_become_one_line_and_text() -> None:
     assert printable("two\nlines\x1b[31m") == r"two\nlines\x1b[31m"
     assert printable("größe 猫.png") == "größe 猫.png"
     assert "\udcff" not in text(PurePosixPath("bad\udcff.png"))
+
+
+def test_patterns_and_folders_follow_no_link_and_enter_no_results(tmp_path: Path) -> None:
+    folder = made(tmp_path / "in", "a/1.jpg", "a/b/2.jpg", "out/3.jpg", ".hidden/4.jpg")
+    (folder / "self").symlink_to(folder, target_is_directory=True)
+    (folder / "a/up").symlink_to(folder, target_is_directory=True)
+    expected = ["a/1.jpg", "a/b/2.jpg"]
+    for pattern in ("**/*.jpg", "**", "**/**/*.jpg", "**/*/**/*.jpg", "*/**"):
+        assert places([folder / pattern], out=folder / "out") == expected, pattern
+        (told,) = find([str(folder / pattern)], recursive=False, out=folder / "out").remarks
+        assert "links to folders" in told
+    assert places([folder], recursive=True, out=folder / "out") == expected
+    assert places([folder / "*/*.jpg"]) == ["a/1.jpg", "out/3.jpg"]
+    assert places([folder / "self/*/*.jpg"]) == ["a/1.jpg", "out/3.jpg"]  # a link that is named is followed
+
+
+def test_what_pinxit_made_is_not_found_below_a_folder_and_is_where_it_is_named(tmp_path: Path) -> None:
+    folder = made(tmp_path / "in", "a.jpg", "old/b.jpg", "old/mine.jpg", "run/samples/c.jpg", "sub/d.jpg")
+    write_json(folder / "run/recipe.json", {"pinxit": "0.2.0"})
+    entry = {"input": "in/a.jpg", "output": "b.jpg"}
+    write_json(folder / "old/manifest.json", {"made_by": "pinxit 0.2.0", "pictures": [entry]})
+    save_picture(folder / "check.png", Picture(np.zeros((4, 4, 3), np.uint8)), SHEET_RECIPE)
+    for words, recursive in (([folder], True), ([folder / "**"], False)):
+        assert places(words, recursive) == ["a.jpg", "old/mine.jpg", "sub/d.jpg"]
+        (told,) = find([str(word) for word in words], recursive, None).remarks
+        for what in ("1 runs of pinxit", "1 results of earlier edits", "1 sheets that pinxit made"):
+            assert what in told
+    assert places([folder / "old"]) == ["b.jpg", "mine.jpg"]
+    for odd in ("[" * 9000, '{"made_by": "pinxit", "pictures": [7]}', '{"made_by": "pinxit", "pictures": 1e999}'):
+        (folder / "old/manifest.json").write_text(odd)
+        assert places([folder], recursive=True) == ["a.jpg", "old/b.jpg", "old/mine.jpg", "sub/d.jpg"]
+
+
+def test_names_that_differ_in_case_only_become_different_results() -> None:
+    assert named(["A.png", "a.PNG"]) == ["A.png.png", "a.PNG-2.png"]
+    assert named(["A.png", "a.PNG", "a.Png", "b.png"]) == ["A.png.png", "a.PNG-2.png", "a.Png-3.png", "b.png"]
+    with pytest.raises(UsageError, match=r"both are named cat\.jpg; edit them into different folders"):
+        named(["cat.jpg", "cat.jpg"])
+
+
+def test_an_out_that_is_neither_file_nor_folder_is_called_so(tmp_path: Path) -> None:
+    (one,) = find([str(made(tmp_path, "a.jpg") / "a.jpg")], recursive=False, out=None).found
+    made(tmp_path, "x")
+    for out, line in ((Path("/dev/full"), "neither a file nor a folder"), (tmp_path / "x", r"x\.png works")):
+        with pytest.raises(UsageError, match=line):
+            plan([one], out, out, EditSettings())
+    with pytest.raises(UsageError, match="several pictures need a folder"):
+        plan([one, one], tmp_path / "x", tmp_path / "x", EditSettings())
+
+
+def test_results_are_not_written_through_a_link_in_their_folder(tmp_path: Path) -> None:
+    found = find([str(made(tmp_path / "in", "sub/a.jpg"))], recursive=True, out=None).found
+    out = made(tmp_path / "out")
+    (out / "sub").symlink_to(made(tmp_path / "elsewhere"), target_is_directory=True)
+    with pytest.raises(DataError, match="sub is a symbolic link"):
+        plan(found, out, out, EditSettings())

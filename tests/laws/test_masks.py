@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, distance_transform_edt
 
+from pinxit.edits import edit
+from pinxit.edits import nearest as nearest_pixels
+from pinxit.edits.drawn import NO_PIXEL, is_faint, understood
 from pinxit.edits.mask import Mask
 from pinxit.errors import UsageError
 from pinxit.images import Picture
@@ -134,3 +138,91 @@ def test_a_mask_that_does_not_fit_the_picture_is_refused() -> None:
 def test_a_mask_survives_json() -> None:
     mask = Mask(box=(1, 2, 3, 4), colour="#fff", brightness=(0.2, 0.4), grow=2, feather=3, invert=True)
     assert Mask.parse(json.loads(json.dumps(mask.model_dump(mode="json")))) == mask
+
+
+def test_the_nearest_pixel_is_the_one_scipy_finds_strip_by_strip(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        monkeypatch.setattr(nearest_pixels, "STRIP", int(rng.integers(1, 400)))
+        chosen = rng.random(tuple(rng.integers(1, 40, 2))) < rng.choice([0.01, 0.1, 0.5, 0.9])
+        chosen[-1, number % chosen.shape[1]] = True
+        away, (rows, columns) = distance_transform_edt(~chosen, return_indices=True)
+        for reach in (3.5, 1000):
+            given = np.zeros(chosen.shape, bool)
+            for part in nearest_pixels.nearest(chosen, reach):
+                near = away[part.strip] <= reach
+                given[part.strip] = True
+                assert part.found[near].all()
+                np.testing.assert_array_equal(np.sqrt(part.squares())[near], away[part.strip][near])
+                np.testing.assert_array_equal(part.rows[near], rows[part.strip][near])
+                np.testing.assert_array_equal(part.columns[near], columns[part.strip][near])
+            assert chosen[~given].all()
+
+
+def test_a_mask_takes_little_more_memory_than_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Distances of the whole picture at once take 60 bytes for each pixel."""
+    monkeypatch.setattr(nearest_pixels, "STRIP", 1 << 14)
+    drawn = np.zeros((600, 600, 1), np.uint8)
+    drawn[200:300] = 255
+    picture = Picture(np.zeros((600, 600, 3), np.uint8))
+    tracemalloc.start()
+    weights(picture, Picture(drawn), grow=5, feather=5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * drawn.size
+
+
+DRAWN = np.zeros((6, 8, 1), np.uint8)
+DRAWN[2:4, 3:6] = 1
+
+
+def test_a_mask_means_the_same_however_it_is_drawn() -> None:
+    full, white = DRAWN * np.uint8(255), np.full_like(DRAWN, 255)
+    alpha = np.where(full > 0, full, np.uint8(0))
+    red, kept = np.concatenate([DRAWN * 128, 0 * full, 0 * full], axis=2), (DRAWN * 200).astype(np.uint8)
+    kinds = {
+        "white on black": (full, ""),
+        "0 and 1": (DRAWN, "read with 1, its largest value, as white"),
+        "0 and 1 in colour": (DRAWN.repeat(3, axis=2), "read with 1"),
+        "0 and 1, opaque": (np.concatenate([DRAWN.repeat(3, axis=2), white], axis=2), "read with 1"),
+        "0 and 1 of 16 bits": (DRAWN.astype(np.uint16), "read with 1"),
+        "8 bits in 16": (full.astype(np.uint16), "read with 255"),
+        "12 bits in 16": (DRAWN.astype(np.uint16) * np.uint16(4095), "read with 4095"),
+        "black in the alpha": (np.concatenate([0 * full.repeat(3, axis=2), alpha], axis=2), "drawn in its alpha"),
+        "red in the alpha": (np.concatenate([255 - 0 * full, 0 * full, 0 * full, alpha], axis=2), "drawn in its alpha"),
+        "white in the alpha": (np.concatenate([white.repeat(3, axis=2), alpha], axis=2), ""),
+        "red, as VOC": (red, "drawn in colours"),
+        "1, 0, 0": (red // 128, "drawn in colours"),
+        "red, opaque": (np.concatenate([red, white], axis=2), "drawn in colours"),
+    }
+    for name, (pixels, remark) in kinds.items():
+        mask, remarks = understood(Picture(pixels))
+        np.testing.assert_array_equal(weights(Picture(full), mask), DRAWN[..., 0], err_msg=name)
+        assert [one.startswith(remark) for one in remarks] == [True] * bool(remark), name
+        assert not is_faint(mask), name
+    soft = Picture(kept)
+    assert understood(soft) == (soft, ())
+    assert is_faint(Picture(DRAWN * 20))
+    assert not is_faint(Picture(DRAWN * 200))
+
+
+def test_a_threshold_counts_pixels_in_full_or_not_at_all() -> None:
+    greys = np.uint8([[[0], [20], [127], [128], [255]]])
+    for threshold, expected in ((0, [0, 1, 1, 1, 1]), (0.5, [0, 0, 0, 1, 1]), (0.51, [0, 0, 0, 0, 1])):
+        assert weights(Picture(greys), Picture(greys), mask_threshold=threshold).tolist() == [expected]
+    assert weights(Picture(greys), Picture(greys), mask_threshold=0.5, invert=True).tolist() == [[1, 1, 1, 0, 0]]
+
+
+def test_an_edit_whose_mask_is_empty_says_so_and_one_that_adds_pixels_does_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    empty = np.zeros((30, 40))
+    for chain in ("adjust(exposure=1)", "erase", "upscale | adjust"):
+        edited = edit(PICTURE, chain, mask=empty)
+        assert NO_PIXEL in capsys.readouterr().err
+        assert (edited.pixels.shape != COLOUR.shape) or (edited.pixels == COLOUR).all()
+    edit(PICTURE, "adjust(exposure=1)", area=Mask(colour="#010203", tolerance=0))
+    assert NO_PIXEL in capsys.readouterr().err
+    edit(PICTURE, "outpaint(pixels=4)", mask=empty)
+    edit(PICTURE, "adjust", mask=empty + 1)
+    assert NO_PIXEL not in capsys.readouterr().err

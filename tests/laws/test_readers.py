@@ -6,6 +6,7 @@ import base64
 import io
 import struct
 import zlib
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -231,7 +232,7 @@ def test_colour_tags_are_a_value_and_told_unless_they_are_those_of_srgb() -> Non
         plain = png_16(COLOUR)
         read = found(plain[:33] + b"".join(chunks) + plain[33:])
         np.testing.assert_array_equal(read.pixels, COLOUR)
-        return read.keeps.tags, read.lost
+        return replace(read.keeps.tags, chunks=()), read.lost
 
     def cicp(*codes: int) -> bytes:
         return chunk(b"cICP", bytes(codes))
@@ -259,5 +260,5 @@ def test_what_has_no_room_is_refused_before_memory_is_taken(monkeypatch: pytest.
     side = (16382).to_bytes(3, "little")
     canvas = b"WEBPVP8X" + struct.pack("<II", 10, 2) + side + side + still[12:]
     for content in (moves[:6] + b"\xff\xff\xff\xff" + moves[10:], b"RIFF" + struct.pack("<I", len(canvas)) + canvas):
-        with pytest.raises(DataError, match="at most 64 million are read"):
+        with pytest.raises(DataError, match="at most 40 million a frame are read"):
             found(content)

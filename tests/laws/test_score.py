@@ -15,6 +15,7 @@ from PIL import Image
 from pinxit.data import DataSet, ImageSet, open_data
 from pinxit.errors import DataError, UsageError
 from pinxit.evaluation import extraction
+from pinxit.evaluation.evaluate import _usual_extractor
 from pinxit.evaluation.extraction import choose, extract, extract_cached
 from pinxit.evaluation.pictures import Generated, identity
 from pinxit.evaluation.score import blur, noise, score
@@ -75,7 +76,7 @@ def test_every_score_stands_beside_its_interval_protocol_and_anchors(sheet: Call
         interval = entry["interval"]
         assert interval["low"] <= entry["value"] <= interval["high"]
         assert (interval["level"], bool(interval["method"])) == (0.95, True)
-    assert {"pinxit", "torch", "commit"} <= document["made_by"].keys()
+    assert {"pinxit", "torch"} <= document["made_by"].keys()
 
 
 def test_the_seed_alone_decides(sheet: Callable[..., ImageSet]) -> None:
@@ -285,3 +286,15 @@ def test_the_cache_removes_the_least_recently_used(
     for number in (1, 2, 0, 3, 0, 1):  # 3 drives out 1, the least recently used
         extract_cached(DIGITS, sets[number], chosen)
     assert len(calls) == 4
+
+
+def test_batches_stay_small_when_small_pictures_are_resized() -> None:
+    pictures = [np.zeros((8, 8, 1), np.uint8)] * 200
+    sizes = [len(batch) for batch in extraction.batches(pictures, side=224)]
+    assert sum(sizes) == 200
+    assert max(sizes) * 224**2 <= extraction.PIXELS_AT_ONCE < (max(sizes) + 1) * 224**2
+
+
+def test_the_extractor_suits_the_size_of_the_reference(sheet: Callable[..., ImageSet]) -> None:
+    assert [_usual_extractor(sheet(f"{side}", side=side)) for side in (28, 64, 65)] == ["lite0-96", "lite0-96", "lite0"]
+    assert EXTRACTORS["lite0-96"].protocol()["input"] != EXTRACTORS["lite0"].protocol()["input"]

@@ -413,7 +413,8 @@ def test_a_mean_stands_in_its_interval() -> None:
     for few in ([3.0, 3.0], [0.0, 1.0], [0.1] * 7, [0.0] * 999 + [1e9]):
         estimate = mean_estimate(torch.tensor(few))
         assert estimate.low <= estimate.value <= estimate.high
-    for bad in ([1.0], [1.0, math.inf], [1.0, math.nan]):
+    assert mean_estimate(torch.tensor([2.5])).method == "none: one pair has no interval"
+    for bad in ([], [1.0, math.inf], [1.0, math.nan]):
         with pytest.raises(DataError):
             mean_estimate(torch.tensor(bad))
 

@@ -71,6 +71,8 @@ CASES: dict[str, dict[str, Any]] = {
     "runs show": {"run": "gan"},
     "doctor": {},
 }  # fmt: skip
+OWN = {"resume": "gan", "train prior": "vae/prior"}
+"""The folders in which an action may change files that were there: of the run that it trains."""
 NEEDS = {"demo": "mnist", "data fetch": "mnist"}
 TIMES = ("seconds", "images_per_second", "speed", "disk")
 TIMED_FILES = re.compile(r"checkpoints/|report\.(html|json)$|\.lock$")
@@ -113,7 +115,12 @@ def world(
             if name == "demo":
                 patch.setattr("pinxit.evaluation.evaluate.evaluate", lambda run, reference, n: {"n": n})
             fill(name)
+            before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
             yield files
+            changed = [path for path, was in before.items() if not path.is_file() or path.read_bytes() != was]
+            own = tmp_path / "here" / OWN.get(name, "none")
+            assert all(path.is_relative_to(own) for path in changed), changed
+            assert [path.name for path in tmp_path.iterdir()] == ["here"]
             found = (path for path in Path().rglob("*") if path.is_file() and not TIMED_FILES.search(str(path)))
             files |= {str(path): content(path) for path in found}
         shutil.rmtree(tmp_path / "here")

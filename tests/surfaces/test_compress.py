@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pinxit.cli import run
-from pinxit.errors import DataError
+from pinxit.errors import DataError, MemoryLimitError
 from pinxit.images import load_image
 from pinxit.latents import coding, compression
 from pinxit.latents.compression import compress, decompress, load_compressed, pack_bits, save_compressed, unpack_bits
@@ -163,7 +163,7 @@ def test_the_commands_write_and_read(runs: Path, name: str, tmp_path: Path, caps
     told = json.loads(capsys.readouterr().out)
     assert set(told) == {"pictures", "bits_per_pixel", "bytes", "psnr"}
     assert told["pictures"] == 5
-    assert run(["compress", str(runs / name), source, "-n", "5", "-o", file]) == 0
+    assert run(["compress", str(runs / name), source, "-n", "5", "-o", file, "-y"]) == 0
     out, err = capsys.readouterr()
     assert out.strip() == file
     assert f"{told['bits_per_pixel']:.3g} bits per pixel" in err
@@ -197,8 +197,8 @@ def test_files_that_are_not_the_runs_are_one_line(
     for content in (b"", whole[:20], whole[:-1], whole + b"\0", b"\xff" * 40, b"PK" + whole):
         file.write_bytes(content)
         assert "not a whole .pxc file" in refused(file, runs / "vq", capsys)
-    assert "cannot be read" in refused(tmp_path / "nowhere.pxc", runs / "vq", capsys)
-    assert "cannot be read" in refused(tmp_path, runs / "vq", capsys)
+    assert "No such file" in refused(tmp_path / "nowhere.pxc", runs / "vq", capsys)
+    assert "not a regular file" in refused(tmp_path, runs / "vq", capsys)
     assert "not a whole .pxc file" in refused(runs / "vq" / "weights.safetensors", runs / "vq", capsys)
     assert run(["compress", str(runs / "vq"), str(runs / "grey.npz"), "-o", str(tmp_path / "x"), "--step", "2"]) == 2
     assert "whole numbers already" in capsys.readouterr().err
@@ -239,6 +239,7 @@ def test_hostile_content_is_one_line(runs: Path, tmp_path: Path, capsys: pytest.
         (["a", "b"], {"codes": good.bfloat16()}),
         (["a", "b"], {"codes": good[0, 0]}),
         (["a", "b"], {"numbers": good}),
+        (["a", "b"], {"codes": good, "more": good.clone()}),
     ):
         forged(file, model, names, tensors)
         assert "holds no codes of this run" in refused(file, runs / "vq", capsys)
@@ -254,6 +255,8 @@ def test_hostile_content_is_one_line(runs: Path, tmp_path: Path, capsys: pytest.
         (coded.steps, torch.cat([compression.squeeze(numbers), torch.zeros(1, dtype=torch.uint8)])),
         (coded.steps, torch.full((9,), 255, dtype=torch.uint8)),
         (coded.steps[:-1], compression.squeeze(numbers)),
+        (coded.steps * math.nan, compression.squeeze(numbers)),
+        (torch.full_like(coded.steps, 3e38), compression.squeeze(numbers)),
     ):
         forged(file, model, ["a", "b"], {"codes": content, "steps": steps})
         assert "holds no codes of this run" in refused(file, runs / "classes", capsys)
@@ -262,14 +265,37 @@ def test_hostile_content_is_one_line(runs: Path, tmp_path: Path, capsys: pytest.
         assert "not a whole .pxc file" in refused(file, runs / "vq", capsys)
 
 
+def test_what_a_file_claims_is_compared_before_memory_is_taken(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few bytes can claim a million pictures: a name each, and codes that are one long run of zeros."""
+    model, _ = seen(runs, "vae", 2)
+    file, claimed = tmp_path / "a.pxc", 100_000
+    content = compression.squeeze(torch.zeros(claimed, model.objective.latent, dtype=torch.int64))
+    forged(file, model, [""] * claimed, {"codes": content, "steps": torch.ones(model.objective.latent)})
+    monkeypatch.setattr("pinxit.latents.sampling.memory_left", lambda: 90 << 20)
+    monkeypatch.setattr(compression, "unsqueeze", lambda *_: pytest.fail("memory was taken"))
+    with pytest.raises(MemoryLimitError, match=r"100,000 pictures of 16 x 16 pixels need .* enough for") as caught:
+        load_compressed(file, model)
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(compression, "LARGEST_JSON", 1000)
+    with pytest.raises(DataError, match="at most 1,000 are read"):
+        load_compressed(file, model)
+
+
 def test_names_lead_nowhere_but_into_the_folder(runs: Path, tmp_path: Path) -> None:
     model, pictures = seen(runs, "vq", 2)
     names = ["../../up", "/etc/name.png"]
+    long, acts = "n" * 250 + ".png", "\x1b[2Jcl\near.png"
     forged(tmp_path / "a.pxc", model, names, {"codes": pack_bits(compress(model, pictures).numbers, 5)})
     assert run(["decompress", str(runs / "vq"), str(tmp_path / "a.pxc"), "-o", str(tmp_path / "in" / "out")]) == 0
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")}
     assert found == {"in/out/000000-up.png", "in/out/000001-name.png"}
     assert run(["compress", str(runs / "vq"), str(tmp_path / "in"), "-o", str(tmp_path / "b.pxc")]) == 0
+    forged(tmp_path / "c.pxc", model, [long, acts], {"codes": pack_bits(compress(model, pictures).numbers, 5)})
+    assert run(["decompress", str(runs / "vq"), str(tmp_path / "c.pxc"), "-o", str(tmp_path / "odd")]) == 0
+    found = {path.name for path in (tmp_path / "odd").iterdir()}
+    assert found == {f"000000-{'n' * 200}.png", r"000001-\x1b[2Jcl\near.png"}
 
 
 def test_codes_that_are_no_whole_numbers_are_one_line(runs: Path, tmp_path: Path) -> None:

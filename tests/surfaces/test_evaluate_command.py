@@ -71,10 +71,10 @@ def test_json_is_the_one_document_python_gives(two: tuple[str, str], capsys: Cap
     assert json.loads(capsys.readouterr().out) == json.loads(Path("scores.json").read_text())
 
 
-def test_a_file_that_is_no_certificate_stops_it_before_it_begins(two: tuple[str, str], capsys: Captured) -> None:
+def test_a_file_that_is_there_stops_it_before_it_begins(two: tuple[str, str], capsys: Captured) -> None:
     Path("notes.json").write_text("mine")
-    assert run(["evaluate", *two, *DIGITS, "-o", "notes.json"]) == 3
-    assert "notes.json exists and is not a certificate" in capsys.readouterr().err
+    assert run(["evaluate", *two, *DIGITS, "-o", "notes.json"]) == 2
+    assert "notes.json exists; -y replaces it" in capsys.readouterr().err
     assert Path("notes.json").read_text() == "mine"
 
 
@@ -233,7 +233,7 @@ def test_the_usual_name_never_replaces_anything(two: tuple[str, str], capsys: Ca
     assert names() == "fakes.npz-fakes.npz.json"
     assert Path("fakes.npz-fakes.npz.json").read_text() == first
     assert Path("fakes.npz-fakes.npz-3.json").read_text() == "mine"
-    assert names("--seed", "3", "-o", "fakes.npz-fakes.npz.json") == "fakes.npz-fakes.npz.json"
+    assert names("--seed", "3", "-y", "-o", "fakes.npz-fakes.npz.json") == "fakes.npz-fakes.npz.json"
     assert Path("fakes.npz-fakes.npz.json").read_text() != first
 
 
@@ -256,8 +256,9 @@ def test_no_sheet_of_an_audit_is_replaced_by_another(
     assert json.loads(Path(f"{usual}-3.json").read_text())["audit"]["sheet"] == f"{usual}-3.audit.png"
     Path("kept.audit.png").write_bytes(b"mine")
     capsys.readouterr()
-    assert run(["evaluate", *two, "--audit", "-o", "kept.json"]) == 3
-    assert "kept.audit.png exists and does not belong to kept.json" in capsys.readouterr().err
+    Path("kept.json").unlink()
+    assert run(["evaluate", *two, "--audit", "-o", "kept.json"]) == 2
+    assert "kept.audit.png exists; -y replaces it" in capsys.readouterr().err
     assert Path("kept.audit.png").read_bytes() == b"mine"
 
 

@@ -96,7 +96,8 @@ def make(tmp_path: Path) -> Make:
                 (folder / "weights.safetensors").write_bytes(b"weights")
                 evaluation = {"weights": sha256(folder / "weights.safetensors")} | evaluation
                 (folder / "evaluation.json").write_text(json.dumps(evaluation))
-            (folder / "report.json").write_text(json.dumps(told))
+            if told:
+                (folder / "report.json").write_text(json.dumps(told))
         return folder
 
     return run

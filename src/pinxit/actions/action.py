@@ -104,9 +104,3 @@ def refuse(given: Mapping[str, Any], why: str) -> None:
     """Raise `UsageError` if any of these flags is given; their names replace {} in `why`."""
     if names := [name for name, is_given in given.items() if is_given]:
         raise UsageError(why.format(" and ".join(names)))
-
-
-def refuse_to_replace(out: Path, overwrite: bool) -> None:
-    """Raise `UsageError` if the file exists and may not be replaced."""
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists; -y replaces it")

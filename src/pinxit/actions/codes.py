@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, RUN, Action, AnyRun, N, Outcome, Word
+from pinxit.actions.action import OUT, RUN, Action, AnyRun, N, Outcome, Overwrite, Word
+from pinxit.files import refuse_to_replace
 from pinxit.progress import say
 
 if TYPE_CHECKING:
     import numpy as np
 
-SOURCE = "A named set (mnist:test), a folder of pictures, a zip, an npz, or IDX files."
+SOURCE = "A named set (mnist:test), a folder of pictures, a zip, an npz, IDX files, or one picture."
 SHEET = "Sheet to write (.png, .jpg, .webp)"
 
 VAERun = Annotated[Path, RUN, Field(description="Folder of a run of `pinxit train vae`.")]
@@ -65,9 +66,12 @@ class Sample(Action):
         description="Make opposite edges meet, as in textures for games; needs a convolutional network. A sheet "
         "repeats each picture 3 x 3 times; an .npz and single files hold one tile.",
     )
+    overwrite: Overwrite = False
 
     def do(self) -> Outcome:
         """Sample and save the pictures; the value is (N, H, W, C) uint8, interpolations one row after the other."""
+        names = [f"{self.seed + i:06d}.png" for i in range(self.n)]
+        _refuse(self.out, _numbers(self.n * self.interpolate) if self.interpolate else names, self.overwrite)
         from pinxit.latents import sampling
 
         model = sampling.load(self.run)
@@ -83,7 +87,6 @@ class Sample(Action):
             return _sheet(out, rows, self.interpolate, repeats)
         images, labels = model.sample(self.n, self.seed, self.label, self.truncation)
         kept = None if labels is None else sampling.named(labels, model.classes)
-        names = [f"{self.seed + i:06d}" for i in range(self.n)]
         sampling.save_samples(out, images, kept, names=names, repeats=repeats)
         return Outcome(images, files=(out,))
 
@@ -95,17 +98,20 @@ class Reconstruct(Action):
     pictures: Pictures
     n: Count = Field(32, ge=1)
     out: MaybeOut = Field(None, description=f"{SHEET}; by default reconstruct.png in the run.")
+    overwrite: Overwrite = False
 
     def do(self) -> Outcome:
         """Save the sheet; the value is (2 N, H, W, C) uint8, each picture followed by its reconstruction."""
+        _refuse(self.out, _numbers(2 * self.n), self.overwrite)
         from pinxit.latents import coding, sampling
         from pinxit.objectives.objective import Autoencoder
 
         model = sampling.load(self.run)
         if isinstance(model.objective, Autoencoder) and model.objective.codebook_size:
             say(f"codes of {model.objective.bits_per_pixel:.3g} bits per pixel")
-        pairs = coding.before_and_after(model, coding.model_pictures(model, self.pictures, self.n))
-        return _sheet(self.out or self.run / "reconstruct.png", pairs, columns=8)
+        pictures = coding.model_pictures(model, self.pictures, self.n)
+        pairs = coding.before_and_after(model, pictures)
+        return _sheet(self.out or self.run / "reconstruct.png", pairs, columns=8, check=pictures.check)
 
 
 class Traverse(Action):
@@ -124,9 +130,11 @@ class Traverse(Action):
     out: MaybeOut = Field(None, description=f"{SHEET}; by default traverse.png in the run.")
     seed: int = Field(0, ge=0, description="Seed of the picture.")
     label: str | None = Field(None, description="Class to sample, if the run is conditional.")
+    overwrite: Overwrite = False
 
     def do(self) -> Outcome:
         """Save the sheet; the value is its pictures, (rows * columns, H, W, C) uint8."""
+        _refuse(self.out, _numbers(self.n * self.columns), self.overwrite)
         from pinxit.latents import coding, sampling
 
         rows = coding.traverse(sampling.load(self.run), self.n, self.columns, self.seed, self.label)
@@ -150,15 +158,17 @@ class Morph(Action):
     n: Count = Field(8, ge=1, description="Number of pictures, the first of their class.")
     columns: int = Field(8, ge=2, description="Pictures in a row; the first is the reconstruction.")
     out: MaybeOut = Field(None, description=f"{SHEET}, one row per picture; by default morph.png in the run.")
+    overwrite: Overwrite = False
 
     def do(self) -> Outcome:
         """Save the sheet; the value is its pictures, (N * columns, H, W, C) uint8."""
+        _refuse(self.out, _numbers(self.n * self.columns), self.overwrite)
         from pinxit.latents import coding, sampling
 
         model = sampling.load(self.run)
         pictures = coding.model_pictures(model, self.pictures, self.n, only=self.start)
         rows = coding.morph(model, pictures, self.start, self.end, self.columns)
-        return _sheet(self.out or self.run / "morph.png", rows, self.columns)
+        return _sheet(self.out or self.run / "morph.png", rows, self.columns, check=pictures.check)
 
 
 class Map(Action):
@@ -169,20 +179,24 @@ class Map(Action):
 
     run: VAERun
     pictures: Pictures
-    n: Count = Field(2000, ge=2)
+    n: Count = Field(2000, ge=1)
     columns: int = Field(
         24, ge=2, le=100, description="Cells along each side; each shows the picture nearest to its centre."
     )
     out: MaybeOut = Field(None, description=f"{SHEET}; by default map.png in the run.")
+    overwrite: Overwrite = False
 
     def do(self) -> Outcome:
         """Save the sheet; the value is its cells, (columns^2, H, W, C) uint8."""
+        _refuse(self.out, _numbers(self.columns**2), self.overwrite)
         from pinxit.latents import coding, sampling
 
         model = sampling.load(self.run)
-        cells, share = coding.latent_map(model, coding.model_pictures(model, self.pictures, self.n), self.columns)
-        say(f"the two directions hold {share:.0%} of the codes' variance")
-        return _sheet(self.out or self.run / "map.png", cells, self.columns)
+        pictures = coding.model_pictures(model, self.pictures, self.n)
+        cells, share = coding.latent_map(model, pictures, self.columns)
+        if len(pictures) > 1:
+            say(f"the two directions hold {share:.0%} of the codes' variance")
+        return _sheet(self.out or self.run / "map.png", cells, self.columns, check=pictures.check)
 
 
 class Codes(Action):
@@ -193,15 +207,16 @@ class Codes(Action):
 
     run: VAERun
     pictures: Pictures
-    n: Count = Field(1000, ge=2)
+    n: Count = Field(1000, ge=1)
 
     def do(self) -> Outcome:
         """Measure the codes; value and document are the same."""
         from pinxit.latents import coding, sampling
 
         model = sampling.load(self.run)
-        measured = coding.read_codes(model, coding.model_pictures(model, self.pictures, self.n))
-        return Outcome(measured, measured, lines=_table(measured))
+        pictures = coding.model_pictures(model, self.pictures, self.n)
+        measured = coding.read_codes(model, pictures)
+        return Outcome(measured, measured, lines=_table(measured), check=pictures.check)
 
 
 class Anomaly(Action):
@@ -214,16 +229,19 @@ class Anomaly(Action):
         "anomalous) and "
         "its mean squared error. A sheet per picture shows it, its reconstruction, and a heat map of the error."
     )
+    overwrite: Overwrite = False
 
     def do(self) -> Outcome:
         """Write the folder; value and document are what anomaly.json holds, the strangest picture first."""
+        refuse_to_replace(self.out / "anomaly.json", overwrite=self.overwrite)
         from pinxit.latents import coding, sampling
 
         model = sampling.load(self.run)
         pictures = coding.model_pictures(model, self.pictures)
+        refuse_to_replace(*(self.out / sheet for sheet in coding.sheets(pictures)), overwrite=self.overwrite)
         document = coding.save_anomalies(self.out, pictures, coding.anomalies(model, pictures))
         scores = (f"{entry['score']:12.1f}  {entry['name']}" for entry in document["pictures"])
-        return Outcome(document, document, (self.out,), lines=(*scores, self.out))
+        return Outcome(document, document, (self.out,), lines=(*scores, self.out), check=pictures.check)
 
 
 class Compress(Action):
@@ -244,16 +262,18 @@ class Compress(Action):
         description="Rounding step of the codes, in standard deviations of the posterior, by default 1. Larger steps "
         "need fewer bits. Codes of `pinxit train vq` are not rounded.",
     )
+    overwrite: Overwrite = False
 
     def do(self) -> Outcome:
         """Write the file; value and document are its measures."""
+        refuse_to_replace(self.out, overwrite=self.overwrite)
         from pinxit.latents import coding, compression, sampling
 
         model = sampling.load(self.run)
         pictures = coding.model_pictures(model, self.pictures, self.n)
         coded = compression.compress(model, pictures, self.step)
         measured = compression.save_compressed(self.out, model, pictures, coded)
-        return Outcome(measured, measured, (self.out,), lines=self._lines(measured))
+        return Outcome(measured, measured, (self.out,), lines=self._lines(measured), check=pictures.check)
 
     def _lines(self, measured: Mapping[str, Any]) -> Iterator[Path]:
         say(
@@ -271,17 +291,35 @@ class Decompress(Action):
     out: Out = Field(
         description="An .npz (key `images`, uint8, N H W C), a sheet (.png, .jpg, .webp), or a folder for single files."
     )
+    overwrite: Overwrite = False
 
     def do(self) -> Outcome:
         """Save the pictures; the value is (N, H, W, C) uint8."""
+        _refuse(self.out, (), self.overwrite)
         from pinxit.latents import compression, sampling
 
         model = sampling.load(self.run)
         coded = compression.load_compressed(self.file, model)
-        names = [f"{number:06d}-{Path(name).stem}" for number, name in enumerate(coded.names)]
+        names = [sampling.file_name(number, name) for number, name in enumerate(coded.names)]
+        _refuse(self.out, names, self.overwrite)
         images = compression.decompress(model, coded)
         sampling.save_samples(self.out, images, names=names)
         return Outcome(images, files=(self.out,))
+
+
+def _refuse(out: Path | None, names: Iterable[str], overwrite: bool) -> None:
+    """Refuse to replace what -o names: a file, or the pictures of these names in a folder.
+
+    Without -o a sheet is a file of the run's own, and the next one replaces it.
+    """
+    if out:
+        places = [out] if out.suffix else [out / name for name in names]
+        refuse_to_replace(*places, overwrite=overwrite)
+
+
+def _numbers(count: int) -> Iterator[str]:
+    """Yield the names that pictures without a name get in a folder."""
+    return (f"{number:06d}.png" for number in range(count))
 
 
 def _table(codes: Mapping[str, Any]) -> Iterator[str]:
@@ -292,14 +330,16 @@ def _table(codes: Mapping[str, Any]) -> Iterator[str]:
     rate = "" if codes["rate"] is None else f"rate {codes['rate']:.1f} nats, "
     active = f"{codes['active']} of {len(codes['numbers'])} numbers active"
     yield f"{rate}distortion {codes['distortion']:.1f} nats; {active}"
-    if not codes["active"]:
+    if not codes["active"] and codes["pictures"] > 1:
         yield "The codes have collapsed: they are the same for every picture."
 
 
-def _sheet(out: Path, rows: np.ndarray, columns: int, repeats: int = 1) -> Outcome:
+def _sheet(
+    out: Path, rows: np.ndarray, columns: int, repeats: int = 1, check: Callable[[], None] = lambda: None
+) -> Outcome:
     """Save pictures (N, H, W, C), or rows of them, as a sheet."""
     from pinxit.latents.sampling import save_samples
 
     images = rows.reshape(-1, *rows.shape[-3:])
     save_samples(out, images, columns=columns, repeats=repeats)
-    return Outcome(images, files=(out,))
+    return Outcome(images, files=(out,), check=check)

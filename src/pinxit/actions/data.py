@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, Action, Outcome, Source, Word
+from pinxit.actions.action import OUT, Action, Outcome, Overwrite, Source, Word
+from pinxit.files import free, refuse_to_replace
 from pinxit.progress import say
 
 if TYPE_CHECKING:
     from pinxit.data.check import Report
 
 SHOWN = 20
+SHEET = "check.png"
 
 
 class DataCheck(Action):
@@ -25,16 +27,20 @@ class DataCheck(Action):
         description='A named set (mnist), a folder, a zip, an npz or IDX files; ":train" or ":test" after it selects a '
         "part."
     )
-    out: Annotated[Path, OUT] = Field(Path(), description="Folder for the contact sheet check.png.")
+    out: Annotated[Path | None, OUT] = Field(
+        None, description="Folder for the contact sheet check.png; by default the first free name here, check-2.png ..."
+    )
+    overwrite: Overwrite = False
 
     def do(self) -> Outcome:
         """Check the set and save the sheet; the value is the report."""
+        sheet = free(Path(SHEET)) if self.out is None else self.out / SHEET
+        refuse_to_replace(sheet, overwrite=self.overwrite)
         from pinxit.data.check import check
-        from pinxit.images import save_image
+        from pinxit.images import save_sheet
 
         report = check(self.source)
-        sheet = self.out / "check.png"
-        save_image(sheet, report.sheet)
+        save_sheet(sheet, report.sheet)
         lines = [*_report(report), f"contact sheet: {sheet}"]
         return Outcome(report, report.document() | {"sheet": str(sheet)}, (sheet,), lines)
 

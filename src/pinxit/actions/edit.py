@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, create_model
 
-from pinxit.actions.action import OUT, PIPE, Action, Flag, Outcome, Overwrite, Word, refuse, refuse_to_replace
+from pinxit.actions.action import OUT, PIPE, Action, Flag, Outcome, Overwrite, Word, refuse
 from pinxit.errors import DataError, UsageError
+from pinxit.files import is_device, refuse_to_replace
 from pinxit.settings import Settings, chain_document, parse_chain
 
 PIPE_CEILING = 1 << 30
@@ -109,14 +110,15 @@ class Edit(Action):
             raise UsageError("name the pictures: files, folders, patterns in quotes, or - for one from stdin")
         if self.proof:
             return self._proof()
-        if PIPE in (*self.pictures, self.out):
+        if PIPE in (*self.pictures, self.out) or (self.out and is_device(Path(self.out))):
             return self._piped()
         if self.out is None:
             raise UsageError("-o says where results go: a file for one picture, a folder for several")
         return self._files(_path(self.out))
 
     def _files(self, out: Path) -> Outcome:
-        from pinxit.jobs.batch import MANIFEST, edit_files
+        from pinxit.jobs.batch import edit_files
+        from pinxit.jobs.results import MANIFEST
         from pinxit.jobs.sheet import SHEET
 
         edited = edit_files(
@@ -142,7 +144,7 @@ class Edit(Action):
         if not self.out or not self.out.lower().endswith(".html"):
             raise UsageError("--proof writes a page; name it, such as -o proof.html")
         out = _path(self.out)
-        refuse_to_replace(out, self.overwrite)
+        refuse_to_replace(out, overwrite=self.overwrite)
         from pinxit.jobs.sheet import save_proof
 
         save_proof(Path(self.pictures[0]), self.chain[0], out, self.settings.device)
@@ -159,7 +161,7 @@ class Edit(Action):
             "{}: cannot be combined with - (one picture through a pipe)",
         )
         if out:
-            refuse_to_replace(out, self.overwrite)
+            refuse_to_replace(out, overwrite=self.overwrite)
         elif sys.stdout.isatty():
             raise UsageError("the result is a picture, but stdout is a terminal; add > FILE or -o FILE")
         from pinxit.files import write_whole
@@ -167,11 +169,15 @@ class Edit(Action):
 
         source = self.pictures[0]
         name = "stdin" if source == PIPE else source
-        result = edit_bytes(_content(source), name, self.chain, self.settings, out=out, area=self.area, mask=self.mask)
+        device = out is not None and is_device(out)  # its name has no suffix that says the format
+        named = None if device else out
+        result = edit_bytes(
+            _content(source), name, self.chain, self.settings, out=named, area=self.area, mask=self.mask
+        )
         if out is None:
             return Outcome(result, stream=result)
         write_whole(out, result)
-        return Outcome(out, files=(out,))
+        return Outcome(out, files=() if device else (out,))
 
 
 class Redo(Action):

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, Action, Flag, Outcome, Word, refuse
+from pinxit.actions.action import OUT, Action, Flag, Outcome, Overwrite, Word, refuse
 from pinxit.errors import DataError, UsageError
+from pinxit.files import refuse_to_replace, write_json
 from pinxit.progress import say
 
 SHEET = ".audit.png"
@@ -38,9 +39,9 @@ class Evaluate(Action):
     extractors: Annotated[tuple[str, ...], Flag("--extractor")] = Field(
         (),
         description="Extractor, the network that gives the features to compare: digits-v1 or digits-v2 for MNIST, "
-        "lite0 for any "
-        "pictures, inception-2015 or vgg16 from a file of yours. May be given several times; by default digits-v1 for "
-        "MNIST and lite0 for all others.",
+        "lite0 for any pictures, lite0-96 for small ones, inception-2015 or vgg16 from a file of yours. May be given "
+        "several times. By default digits-v1 for MNIST, lite0-96 for a reference of at most 64 pixels a side, else "
+        "lite0.",
     )
     metrics: tuple[str, ...] = Field(
         (),
@@ -73,7 +74,8 @@ class Evaluate(Action):
     )
     paired: bool = Field(
         False,
-        description="Compare each picture with the one of the same name, such as a restored one with its original.",
+        description="Compare each picture with the one of the same name, such as a restored one with its original. "
+        "Two single pictures are always compared so.",
     )
     channels: Literal["rgb", "y", "grey"] | None = Field(
         None,
@@ -88,41 +90,43 @@ class Evaluate(Action):
     )
     out: Annotated[Path | None, OUT] = Field(
         None,
-        description="Certificate to write; it may replace another certificate. By default a new "
-        "GENERATED-REFERENCE.json here, or evaluation.json in a run. With --json there is no default.",
+        description="Certificate to write. By default a new GENERATED-REFERENCE.json here, or evaluation.json in a "
+        "run. With --json there is no default.",
     )
+    overwrite: Overwrite = False
 
     def do(self) -> Outcome:
         """Evaluate; value and document are the certificate, which is written only to `out` and into a run."""
-        from pinxit.evaluation.certificate import refuse_other_files, write_certificate
-
-        self._refuse_mixtures()
+        paired = self.paired or self._are_pictures()
+        self._refuse_mixtures(paired)
         sheet = (self.audit_sheet or self._sheet()) if self.audit or self.audit_sheet else None
+        refuse_to_replace(*self._named(sheet), overwrite=self.overwrite)
+        document = self._pairs() if paired else self._sets(sheet)
         if self.out:
-            refuse_other_files(self.out, sheet)
-        document = self._pairs() if self.paired else self._sets(sheet)
-        if self.out:
-            write_certificate(self.out, document)
+            write_json(self.out, document)
         files = tuple(path for path in (self.out, sheet) if path)
         return Outcome(document, document, files, self._lines(document, sheet))
 
+    def _named(self, sheet: Path | None) -> list[Path]:
+        """Return the files that the request names. A run's own evaluation and sheet are replaced."""
+        return [path for path in (self.out, sheet if self.out or self.audit_sheet else None) if path]
+
     def _lines(self, document: dict[str, Any], sheet: Path | None) -> Iterator[str]:
         """Yield the table and the path of the certificate; without `out`, first write it to the usual path."""
-        from pinxit.evaluation.certificate import write_certificate
         from pinxit.evaluation.text import table
 
         path = self.out or self._usual()
         if not self.out and not self._is_run():
             beside = sheet and not self.audit_sheet and sheet.with_name(f"{sheet.name.removesuffix(SHEET)}.json")
             path = beside or _free(path, document)
-            write_certificate(path, document)
-        yield from (table(document), "", f"certificate: {path}")
+            write_json(path, document)
+        yield from (*table(document), "", f"certificate: {path}")
 
-    def _refuse_mixtures(self) -> None:
-        if self.paired:
+    def _refuse_mixtures(self, paired: bool) -> None:
+        if paired:
             sets_only = {"--extractor": self.extractors, "-n": self.n is not None, "--sampler": self.sampler}
             sets_only |= {"--audit": self.audit or self.audit_sheet, "--utility": self.with_utility}
-            refuse(sets_only, "--paired compares picture with picture: leave out {}")
+            refuse(sets_only, "pictures are compared pair by pair: leave out {}")
         else:
             pairs_only = {"--channels": self.channels is not None, "--border": self.border is not None}
             refuse(pairs_only, "{} can only go with --paired")
@@ -145,10 +149,17 @@ class Evaluate(Action):
             seed=self.seed, sampler=self.sampler, audit_sheet=sheet, with_utility=self.with_utility,
         )  # fmt: skip
 
-    def _is_run(self) -> bool:
-        from pinxit.training.run import RECIPE
+    def _are_pictures(self) -> bool:
+        """Return whether both sides are single pictures, which can only be compared as a pair."""
+        from pinxit.images import SUFFIXES
 
-        return Path(self.generated, RECIPE).is_file()
+        sides = (Path(side or "") for side in (self.generated, self.reference))
+        return all(side.suffix.lower() in SUFFIXES and side.is_file() for side in sides)
+
+    def _is_run(self) -> bool:
+        from pinxit.training.run import is_run
+
+        return is_run(Path(self.generated))
 
     def _usual(self) -> Path:
         from pinxit.training.run import EVALUATION
@@ -183,7 +194,7 @@ class Compare(Action):
             say(remark)
         one, other = self.one, self.other
         names = (one.stem, other.stem) if one.stem != other.stem else (str(one), str(other))
-        return Outcome(rows, [asdict(row) for row in rows], lines=[comparison_table(rows, *names)])
+        return Outcome(rows, [asdict(row) for row in rows], lines=comparison_table(rows, *names))
 
 
 def _free(usual: Path, document: Mapping[str, Any] | None = None) -> Path:

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, Action, Outcome, Overwrite, Word, refuse_to_replace
+from pinxit.actions.action import OUT, Action, Outcome, Overwrite, Word
 from pinxit.errors import UsageError
+from pinxit.files import refuse_to_replace
 from pinxit.progress import say
 
 
@@ -17,7 +18,7 @@ class Export(Action):
     """Write a model as an ONNX file, for use without torch.
 
     The file is compared with PyTorch before it is kept. If it edits pictures, it takes any size. To run it:
-    `python -m pinxit.runtime FILE IN -o OUT` without torch, or `pinxit edit restore --model FILE`.
+    `pinxit-runtime FILE IN -o OUT` without torch, or `pinxit edit restore --model FILE`.
     """
 
     model: Annotated[str, Word("MODEL")] = Field(
@@ -41,7 +42,7 @@ class Export(Action):
         """Export; value and document are the comparison."""
         if self.out.suffix.lower() != ".onnx" or self.out.is_dir():
             raise UsageError(f"-o {self.out}: name a file that ends in .onnx")
-        refuse_to_replace(self.out, self.overwrite)
+        refuse_to_replace(self.out, overwrite=self.overwrite)
         from pinxit.exporting import export
 
         compared = export(self.model, self.out, precision=self.precision, pictures=self.check)

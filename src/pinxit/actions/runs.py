@@ -10,6 +10,7 @@ from pydantic import Field, create_model
 
 from pinxit.actions.action import RUN, Action, AnyRun, Flag, N, Outcome, Source, Word
 from pinxit.errors import DataError
+from pinxit.page import command
 from pinxit.progress import duration, say
 from pinxit.training.settings import TrainingSettings
 
@@ -36,7 +37,8 @@ def describe(known: Mapping[str, Any]) -> str:
     """Return a run's facts in one line."""
     recipe = known["recipe"]
     done, last = known.get("steps", 0), recipe["training"]["steps"]
-    state = "finished" if known.get("finished") else f"not finished; `pinxit resume {known['folder']}` continues it"
+    again = f"not finished; `{command('resume', known['folder'])}` continues it"
+    state = "finished" if known.get("finished") else again
     return (
         f"{recipe['objective']} on {recipe['data']['name']}, step {done:,} of {last:,} "
         f"({known.get('images', 0):,} pictures in {duration(known.get('seconds', 0))}), {state}"
@@ -131,22 +133,22 @@ class Demo(Action):
     def do(self) -> Outcome:
         """Train, sample and judge; value and document are the certificate."""
         from pinxit.evaluation.evaluate import evaluate
-        from pinxit.images import grid, save_image
+        from pinxit.images import grid, save_sheet
         from pinxit.latents.sampling import load
 
         run = self._run()
         sheet = self.out / "digits.png"
-        save_image(sheet, grid(load(self.out).sample(100)[0]))
+        save_sheet(sheet, grid(load(self.out).sample(100)[0]))
         document = evaluate(self.out, "mnist:test", n=self.n)
         report = run.folder / "report.html"
         return Outcome(document, document, (sheet, report), _scores(document, sheet, report))
 
     def _run(self) -> Run:
         from pinxit.training.recipes import GOLDEN
-        from pinxit.training.run import RECIPE
+        from pinxit.training.run import is_run
         from pinxit.training.train import resume, train
 
-        if (self.out / RECIPE).exists():
+        if is_run(self.out):
             say(f"{self.out} exists; continuing it with its own settings (another --out starts a new run)")
             return resume(self.out)
         settings, golden = GOLDEN["digits"]
@@ -158,7 +160,7 @@ class Demo(Action):
 def _scores(document: Mapping[str, Any], sheet: Path, report: Path) -> Iterator[str]:
     from pinxit.evaluation.text import table
 
-    yield f"{table(document)}\n"
+    yield from (*table(document), "")
     yield f"{sheet}  a hundred digits no one wrote"
     yield f"{report}  the whole story"
 
@@ -170,12 +172,12 @@ class RunsList(Action):
 
     def do(self) -> Outcome:
         """Read the runs; value and document are a list of their facts."""
-        from pinxit.training.run import RECIPE, Run
+        from pinxit.training.run import Run, is_run
 
         found = []
-        for recipe in sorted(self.folder.glob(f"*/{RECIPE}")):
+        for folder in filter(is_run, sorted(self.folder.glob("*"))):
             try:
-                found.append(facts(Run.open(recipe.parent)))
+                found.append(facts(Run.open(folder)))
             except DataError as error:
                 say(str(error))
         return Outcome(found, found, lines=self._lines(found))

@@ -10,29 +10,40 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
+import re
 import struct
 import time
 import zipfile
+import zlib
+from array import array
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
 from pinxit.data.sources import Source
-from pinxit.errors import DataError
-from pinxit.files import cache_folder, leftovers, whole_file, write_json
+from pinxit.errors import DataError, UserError
+from pinxit.files import cache_folder, leftovers, read_json, whole_file, write_json
 from pinxit.images import Picture
-from pinxit.progress import track
+from pinxit.progress import say, track
 
 MAGIC = b"pinxit pack 1\n\0\0"
 PARTS = ("", "train", "test")
 NAMED_AT_MOST = 20
+AHEAD_BYTES = 512 << 20
+"""Pixels that may wait while others are written: so many bytes, by the largest picture so far."""
+DIGITS = 1000
+"""So many digits are no longer a number: Python takes too long to read them."""
+_DAMAGED = (
+    *(ValueError, LookupError, TypeError, EOFError, ArithmeticError, SyntaxError, RuntimeError),
+    *(struct.error, zlib.error, zipfile.BadZipFile),
+)
 STALE_SECONDS = 86_400.0
 
 
@@ -45,7 +56,7 @@ class Pack:
     def __init__(self, path: Path) -> None:
         try:
             self._open(path)
-        except (OSError, ValueError, KeyError, EOFError, struct.error, zipfile.BadZipFile) as error:
+        except (*_DAMAGED, OSError) as error:
             raise DataError(
                 f"{path}: the packed set is missing or damaged; delete it and run `pinxit data pack` again"
             ) from error
@@ -59,11 +70,27 @@ class Pack:
         with np.load(io.BytesIO(content[-8 - length : -8].tobytes()), allow_pickle=False) as index:
             self.shapes, self.depths, self.parts = index["shapes"], index["depths"], index["parts"]
             self.labels = index["labels"] if len(index["labels"]) else None
-            self.names, self.classes = _split(index["names"]), tuple(_split(index["classes"]))
+            self.names, self.classes = Words(index["names"]), tuple(Words(index["classes"]))
+        self._check()
         self.offsets = np.concatenate([[0], np.cumsum(self.shapes.prod(1, dtype=np.int64) * self.depths)])
         self._pixels = content[len(MAGIC) : -8 - length]
         if len(self._pixels) != self.offsets[-1]:
             raise ValueError("cut off")
+
+    def _check(self) -> None:
+        """Raise `ValueError` if the index contradicts itself."""
+        count = len(self.depths)
+        labels = np.zeros(count, int) if self.labels is None else self.labels
+        sound = (
+            self.shapes.shape == (count, 3)
+            and count == len(self.names) == len(self.parts) == len(labels)
+            and (self.shapes > 0).all()
+            and np.isin(self.depths, (1, 2)).all()
+            and (self.parts < len(PARTS)).all()
+            and ((labels >= 0) & (labels < max(1, len(self.classes)))).all()
+        )
+        if not (count and sound):
+            raise ValueError("its index contradicts itself")
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -81,6 +108,29 @@ class Pack:
         return self._pixels.view(f"<u{self.depths[0]}").reshape(len(self), *self.shapes[0])
 
 
+class Words(Sequence[str]):
+    """Words that stay joined until asked for, as the index keeps them: millions take the room of their letters."""
+
+    def __init__(self, joined: np.ndarray) -> None:
+        self._joined = joined
+        ends = np.flatnonzero(joined == 0)
+        self._bounds = np.concatenate([[-1], ends, [len(joined)]]) if len(joined) else np.zeros(1, int)
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[str]: ...
+    def __getitem__(self, number: int | slice) -> str | list[str]:
+        """Return a word; of a slice, the list of its words."""
+        if isinstance(number, slice):
+            return [self[place] for place in range(*number.indices(len(self)))]
+        place = range(len(self))[number]
+        return self._joined[self._bounds[place] + 1 : self._bounds[place + 1]].tobytes().decode()
+
+
 def pack_folder() -> Path:
     """Return the folder of packed sets."""
     return cache_folder() / "packs"
@@ -88,7 +138,14 @@ def pack_folder() -> Path:
 
 def pack_path(fingerprint: str) -> Path:
     """Return the path of the packed set of a fingerprint."""
-    return pack_folder() / f"{fingerprint}.pack"
+    return pack_folder() / f"{checked(fingerprint)}.pack"
+
+
+def checked(fingerprint: str) -> str:
+    """Return a fingerprint; `DataError` if it is not one, because it becomes a part of a path."""
+    if not re.fullmatch(r"[0-9a-f]{64}", fingerprint):
+        raise DataError(f"{fingerprint[:80]!r} is not the fingerprint of a set, which has 64 hexadecimal digits")
+    return fingerprint
 
 
 def pack(source: Source) -> tuple[Pack, tuple[str, ...]]:
@@ -96,13 +153,24 @@ def pack(source: Source) -> tuple[Pack, tuple[str, ...]]:
 
     Pictures that cannot be read are named and left out; `DataError` if none is left.
     """
-    record = pack_folder() / f"{source.key}.json"
-    with suppress(OSError, ValueError, KeyError, DataError):
-        known = json.loads(record.read_text())
-        return Pack(pack_path(known["fingerprint"])), tuple(known["notes"])
+    record = pack_folder() / f"{checked(source.key)}.json"
+    if record.exists():
+        try:
+            fingerprint, notes = _recorded(record)
+            return Pack(pack_path(fingerprint)), (*source.notes, *notes)
+        except DataError:
+            say(f"{source.name}: what was packed before is missing or damaged; packing it again")
     fingerprint, notes = _write(source)
     write_json(record, {"fingerprint": fingerprint, "notes": notes})
-    return Pack(pack_path(fingerprint)), tuple(notes)
+    return Pack(pack_path(fingerprint)), (*source.notes, *notes)
+
+
+def _recorded(record: Path) -> tuple[str, list[str]]:
+    """Return the fingerprint of a source that was packed before, and the remarks on its pictures."""
+    match read_json(record):
+        case {"fingerprint": str(fingerprint), "notes": [*notes]} if all(isinstance(note, str) for note in notes):
+            return fingerprint, notes
+    raise DataError(f"{record}: not the record of a packed set")
 
 
 def _read_all(source: Source) -> Iterator[Picture | DataError]:
@@ -111,18 +179,24 @@ def _read_all(source: Source) -> Iterator[Picture | DataError]:
     def read(number: int) -> Picture | DataError:
         try:
             return source.read(number)
-        except DataError as error:
-            return error
+        except UserError as error:
+            return DataError(str(error))
+        except Exception as error:  # whatever is wrong with one file, the others are read
+            name, reason = source.names[number], " ".join(str(error).split()) or "no reason given"
+            return DataError(f"{name}: cannot be read ({type(error).__name__}: {reason})")
 
     if source.threads == 1:
         yield from map(read, range(len(source.names)))
         return
     with ThreadPoolExecutor(source.threads) as pool:
         ahead: deque[Future[Picture | DataError]] = deque()
+        largest = 0
         for number in range(len(source.names)):
             ahead.append(pool.submit(read, number))
-            if len(ahead) > 2 * source.threads:
-                yield ahead.popleft().result()
+            while len(ahead) > (min(2 * source.threads, AHEAD_BYTES // largest) if largest else 0):
+                done = ahead.popleft().result()
+                largest = max(largest, 0 if isinstance(done, DataError) else done.pixels.nbytes)
+                yield done
         while ahead:
             yield ahead.popleft().result()
 
@@ -149,12 +223,11 @@ def readable(source: Source, doing: str, bad: list[str], lost: dict[str, list[st
 def _write(source: Source) -> tuple[str, list[str]]:
     """Pack a source; return its fingerprint, which names the pack, and notes. An interrupted packing leaves no pack."""
     _sweep()
-    kept: list[int] = []
-    kinds: list[tuple[int, int, int, int]] = []
+    kept, kinds = array("q"), array("i")
     bad: list[str] = []
     lost: dict[str, list[str]] = defaultdict(list)
     digest = hashlib.sha256()
-    unnamed = pack_path(f"{source.key}-{os.getpid()}")
+    unnamed = pack_folder() / f"{source.key}-{os.getpid()}.pack"
     with whole_file(unnamed) as temporary, temporary.open("wb") as file:
         file.write(MAGIC)
         for number, picture in readable(source, "packing", bad, lost):
@@ -163,22 +236,23 @@ def _write(source: Source) -> tuple[str, list[str]]:
             file.write(content)
             digest.update(content)
             kept.append(number)
-            kinds.append((*pixels.shape, pixels.dtype.itemsize))
-        index = _index(source, kept, np.array(kinds))
-        for name, array in index.items():
-            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-            digest.update(array.tobytes())
+            kinds.extend((*pixels.shape, pixels.dtype.itemsize))
+        index = _index(source, kept, np.array(kinds).reshape(-1, 4))
+        for name, column in index.items():
+            digest.update(f"{name} {column.dtype.str} {column.shape}".encode())
+            digest.update(column.tobytes())
         tail = io.BytesIO()
         np.savez(tail, **index)  # type: ignore[arg-type]
-        file.write(tail.getvalue() + struct.pack("<Q", tail.tell()))
+        file.write(tail.getbuffer())
+        file.write(struct.pack("<Q", tail.tell()))
     fingerprint = digest.hexdigest()
     unnamed.replace(pack_path(fingerprint))
-    return fingerprint, [*source.notes, *_about_bad(bad, len(source.names)), *_about_lost(lost)]
+    return fingerprint, [*_about_bad(bad, len(source.names)), *_about_lost(lost)]
 
 
-def _index(source: Source, kept: list[int], kinds: np.ndarray) -> dict[str, np.ndarray]:
+def _index(source: Source, kept: Sequence[int], kinds: np.ndarray) -> dict[str, np.ndarray]:
     labels = [] if source.labels is None else [source.labels[number] for number in kept]
-    classes = sorted(set(labels), key=lambda label: (int(label) if label.isdecimal() else -1, label))
+    classes = sorted(set(labels), key=_in_order)
     places = {label: place for place, label in enumerate(classes)}
     parts = [PARTS.index(source.parts[number]) if source.parts else 0 for number in kept]
     return {
@@ -186,17 +260,21 @@ def _index(source: Source, kept: list[int], kinds: np.ndarray) -> dict[str, np.n
         "depths": kinds[:, 3].astype("u1"),
         "labels": np.array([places[label] for label in labels], "<i8"),
         "parts": np.array(parts, "u1"),
-        "names": _joined([source.names[number] for number in kept]),
+        "names": _joined(source.names[number] for number in kept),
         "classes": _joined(classes),
     }
 
 
-def _joined(words: Sequence[str]) -> np.ndarray:
-    return np.frombuffer("\0".join(words).encode(), np.uint8)
+def _in_order(label: str) -> tuple[int, str]:
+    """Return a key that sorts classes by their number, after those that are words."""
+    return int(label) if label.isdecimal() and len(label) < DIGITS else -1, label
 
 
-def _split(joined: np.ndarray) -> list[str]:
-    return joined.tobytes().decode().split("\0") if len(joined) else []
+def _joined(words: Iterable[str]) -> np.ndarray:
+    joined = bytearray()
+    for word in words:
+        joined += word.encode() + b"\0"
+    return np.frombuffer(joined[:-1], np.uint8)
 
 
 def _without_opaque_alpha(pixels: np.ndarray) -> np.ndarray:

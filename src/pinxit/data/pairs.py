@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
 
-from pinxit.data.pack import NAMED_AT_MOST, Pack, pack, pack_folder, pack_path
+from pinxit.data.layout import OFFICIAL
+from pinxit.data.pack import NAMED_AT_MOST, Pack, checked, pack, pack_folder, pack_path
 from pinxit.data.render import VOID
 from pinxit.data.sets import Companions, DataSet, ImageSet, Layer, divide, parse_spec, whole_pack
 from pinxit.data.settings import HOLDOUT
 from pinxit.data.sources import Source, key_of, open_source
 from pinxit.errors import DataError
-from pinxit.files import write_json
+from pinxit.files import read_json, write_json
 from pinxit.images import Picture, read_mask
 
 Kind = Literal["image", "mask", "pair"]
@@ -27,7 +28,6 @@ FOLDERS: dict[Kind, tuple[str, ...]] = {
     "mask": ("masks", "mask", "labels", "label"),
     "pair": ("pairs", "pair", "targets", "target", "B"),
 }
-OFFICIAL = {"train": "train", "val": "test", "valid": "test", "test": "test"}
 ENDINGS = ("_mask", "_gt", "_label")  # what may follow an image's stem in the stem of its mask or pair
 
 
@@ -76,16 +76,18 @@ def is_packed(fingerprint: str) -> bool:
 
 def record_path(fingerprint: str) -> Path:
     """Return the path of the record of a set with companions: which packs it has, and which pictures go together."""
-    return pack_folder() / f"{fingerprint}.pairs.json"
+    return pack_folder() / f"{checked(fingerprint)}.pairs.json"
 
 
 def _recorded(fingerprint: str) -> ImageSet:
+    record = read_json(record_path(fingerprint))
     try:
-        record = json.loads(record_path(fingerprint).read_text())
-        packs = {kind: Pack(pack_path(record[kind]["pack"])) for kind in FOLDERS if kind in record}
+        packs: dict[Kind, Pack] = {kind: Pack(pack_path(record[kind]["pack"])) for kind in FOLDERS if kind in record}
         numbers = {kind: np.array(record[kind]["numbers"], np.int64) for kind in packs}
+        if any(((places < 0) | (places >= len(packs[kind]))).any() for kind, places in numbers.items()):
+            raise ValueError("a number beyond the pack")
         return _joined(packs, numbers, fingerprint)
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise DataError(f"{record_path(fingerprint)}: the record of a packed set is missing or damaged") from error
 
 
@@ -136,7 +138,7 @@ def _folders(source: Source) -> tuple[int, dict[Kind, str]]:
 def _divided(source: Source) -> Source:
     """Return a source with its official parts, if each of its pictures lies in a folder of one of `OFFICIAL`."""
     paths = [PurePosixPath(name).parts[:-1] for name in source.names]
-    parts = [next((OFFICIAL[folder] for folder in path if folder in OFFICIAL), "") for path in paths]
+    parts = [next((OFFICIAL[folder.lower()] for folder in path if folder.lower() in OFFICIAL), "") for path in paths]
     if not all(parts):
         return source
     return replace(source, key=key_of("divided", source.key), parts=parts, labels=None)
@@ -171,7 +173,7 @@ def _together(packs: Mapping[Kind, Pack]) -> tuple[dict[Kind, np.ndarray], list[
     return {kind: np.array([places[kind][stem] for stem in kept], np.int64) for kind in packs}, remarks
 
 
-def _stems(kind: Kind, names: list[str], images: frozenset[str]) -> dict[str, int]:
+def _stems(kind: Kind, names: Sequence[str], images: frozenset[str]) -> dict[str, int]:
     """Return the number of each file by its stem; one of `ENDINGS` is dropped if the rest is the stem of an image."""
     found: dict[str, int] = {}
     for number, name in enumerate(names):

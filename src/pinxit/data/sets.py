@@ -1,10 +1,10 @@
-"""Sets of pictures opened by one word: a name, a folder, a zip, an npz or IDX files. A part is held out for judging."""
+"""Sets of pictures opened by one word: a name, a folder, a file of pictures, or a picture. A part is held out."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,7 +124,11 @@ class ImageSet(Layer):
     @property
     def names(self) -> list[str]:
         """The pictures' names in their source: relative paths, or numbers in arrays."""
-        return [self._pack.names[index] for index in self._indices]
+        return list(self.each_name())
+
+    def each_name(self) -> Iterator[str]:
+        """Yield the names one by one; `names` of millions would take gigabytes."""
+        return map(self._pack.names.__getitem__, self._indices)
 
     @cached_property
     def selection(self) -> str:
@@ -152,11 +156,15 @@ class ImageSet(Layer):
 
 @dataclass(frozen=True)
 class DataSet:
-    """The pictures to train on, those held out for judging, and remarks on both for the user."""
+    """The pictures to train on, those held out for judging, and remarks on both for the user.
+
+    `unreadable` names the files that were left out, because they cannot be read.
+    """
 
     train: ImageSet
     held_out: ImageSet
     notes: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
 
 def open_data(spec: str, holdout: float = HOLDOUT) -> DataSet:
@@ -168,9 +176,12 @@ def open_data(spec: str, holdout: float = HOLDOUT) -> DataSet:
     base, part = parse_spec(spec)
     if base == mnist.NAME:
         return divide(whole_pack(mnist.open_pack()), base, part, holdout, ())
-    opened, notes = pack(open_source(Path(base)))
+    source = open_source(Path(base))
+    opened, notes = pack(source)
     remember(opened.fingerprint, Path(base))
-    return divide(whole_pack(opened), base, part, holdout, notes)
+    whole = len(opened) == len(source.names)
+    unreadable = () if whole else tuple(sorted(set(source.names) - set(opened.names)))
+    return replace(divide(whole_pack(opened), base, part, holdout, notes), unreadable=unreadable)
 
 
 def parse_spec(spec: str) -> tuple[str, str]:
@@ -186,7 +197,7 @@ def whole_pack(opened: Pack) -> ImageSet:
 
 def divide(whole: ImageSet, base: str, part: str, holdout: float, notes: Sequence[str]) -> DataSet:
     """Divide a set into training and held-out pictures, by its official parts or by name; `part` picks one."""
-    held = whole.parts == PARTS.index("test") if whole.parts.any() else _held_out(whole.names, holdout)
+    held = whole.parts == PARTS.index("test") if whole.parts.any() else _held_out(whole, holdout)
     name = Path(base).resolve().name
     divided = held.any() and not held.all()
     parts = {
@@ -202,9 +213,9 @@ def divide(whole: ImageSet, base: str, part: str, holdout: float, notes: Sequenc
     return DataSet(train, rest, (_summary(whole, name, train, rest), *notes))
 
 
-def _held_out(names: Sequence[str], holdout: float) -> np.ndarray:
-    digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
-    places = np.array([int.from_bytes(digest, "big") for digest in digests], np.float64) / 2**64
+def _held_out(whole: ImageSet, holdout: float) -> np.ndarray:
+    digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in whole.each_name())
+    places = np.fromiter((int.from_bytes(digest, "big") for digest in digests), np.float64, len(whole)) / 2**64
     held = places < holdout
     held[places.argmax()] = False  # even a tiny set keeps a picture to train on
     return held
@@ -217,4 +228,5 @@ def _summary(whole: ImageSet, name: str, train: ImageSet, rest: ImageSet) -> str
         sizes += f" to {most_wide} x {most_high}"
     colours = {1: "grey (1 channel)", 3: "colour (3 channels)", 4: "colour with transparency (4 channels)"}
     kind = colours[train.channels] + (f", {len(train.classes)} classes" if train.classes else "")
-    return f"{name}: {len(train):,} pictures to train on, {len(rest):,} held out; {sizes} pixels, {kind}"
+    others = f" and {len(rest):,} held out" if len(rest) else ""
+    return f"{name}: {len(train):,} pictures{others}; {sizes} pixels, {kind}"

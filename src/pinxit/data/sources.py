@@ -9,8 +9,9 @@ import lzma
 import os
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
@@ -18,12 +19,15 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from pinxit.data import idx
+from pinxit.data.arrays import RATIO_CEILING, SMALL, Numbered, class_names, load_npz, reader
+from pinxit.data.layout import HIDDEN, first_few, layout_of, like_picture
 from pinxit.errors import DataError
-from pinxit.images import SUFFIXES, Picture, read_picture
+from pinxit.files import open_plain
+from pinxit.images import Picture, read_picture
+from pinxit.marks import RUN, mark_at
 
 MEMBER_CEILING = 512 << 20
-ZIP_RATIO_CEILING, ZIP_SMALL = 100, 64 << 20
-READING = 2  # raised when files of pictures come to be read differently
+READING = 3  # raised when the same files come to be read, or laid out, differently
 THREADS = min(8, os.cpu_count() or 1)
 
 _BAD_ZIP = (OSError, RuntimeError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
@@ -47,7 +51,7 @@ class Source:
     threads: int = 1
 
     def within(self, depth: int, folder: str) -> Source:
-        """Return the pictures that lie in a folder at this depth, named without it and without labels."""
+        """Return the pictures that lie in a folder at this depth, named without it, without labels and parts."""
         paths = [PurePosixPath(name).parts for name in self.names]
         numbers = [number for number, path in enumerate(paths) if path[:-1][depth : depth + 1] == (folder,)]
         return replace(
@@ -56,6 +60,7 @@ class Source:
             names=["/".join(paths[number][:depth] + paths[number][depth + 1 :]) for number in numbers],
             read=lambda number: self.read(numbers[number]),
             labels=None,
+            parts=None,
         )
 
 
@@ -72,7 +77,7 @@ def open_source(path: Path, decode: Decode | None = None) -> Source:
                 return read(path, decode or read_picture)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    raise DataError(f"{path.name}: not a set of pictures; a folder, a zip, an npz or IDX files work")
+    raise DataError(f"{path.name}: not a set of pictures; a folder, a zip, an npz, IDX files or one picture work")
 
 
 def mnist_like(name: str, key: str, pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Source:
@@ -82,48 +87,99 @@ def mnist_like(name: str, key: str, pairs: dict[str, tuple[np.ndarray, np.ndarra
     return Source(
         name=name,
         key=key,
-        names=[f"{part}/{number:05d}" for part, (_, labels) in pairs.items() for number in range(len(labels))],
-        read=_reader([image[..., None] for images, _ in pairs.values() for image in images]),
-        labels=[str(label) for _, labels in pairs.values() for label in labels],
-        parts=[part for part, (_, labels) in pairs.items() for _ in labels],
+        names=Numbered({f"{part}/": len(labels) for part, (_, labels) in pairs.items()}),
+        read=reader([images[..., None] for images, _ in pairs.values()]),
+        labels=class_names(np.concatenate([labels for _, labels in pairs.values()]), name),
+        parts=[part for part, (_, labels) in pairs.items() for _ in range(len(labels))],
     )
 
 
 def _folder(folder: Path, decode: Decode) -> Source:
-    notes: list[str] = []
-    found = [
-        (Path(root) / file).relative_to(folder).as_posix()
-        for root, _, files in os.walk(folder, onerror=lambda error: notes.append(f"{error.filename}: {error.strerror}"))
-        for file in files
-    ]
-    paths, passed = _pictures_among(found)
-    names = [path.encode(errors="backslashreplace").decode() for path in paths]  # a file name may not be UTF-8
+    if mark_at(folder / "recipe.json") == RUN:
+        raise DataError(
+            f"{folder} is a run, not a set of pictures; `pinxit sample {folder} -o X.npz` makes a set of it"
+        )
+    found, notes = _files_below(folder)
+
+    def head(name: str, largest: int) -> bytes:
+        with suppress(DataError, OSError), open_plain(folder / name) as file:
+            return file.read(largest)
+        return b""
+
+    layout = layout_of(found, head)
+    names = [path.encode(errors="backslashreplace").decode() for path in layout.names]  # a name may not be UTF-8
     return Source(
         name=folder.resolve().name,
-        key=key_of("folder", str(folder.resolve()), [(path, *_facts(folder / path)) for path in paths]),
+        key=key_of("folder", str(folder.resolve()), [(path, *_facts(folder / path)) for path in layout.names]),
         names=names,
-        read=lambda number: decode(folder / paths[number], names[number]),
-        labels=_labels(names),
-        notes=(*notes, *passed),
+        read=lambda number: decode(folder / layout.names[number], names[number]),
+        labels=_utf8(layout.labels),
+        parts=layout.parts,
+        notes=(*notes, *layout.notes),
         threads=THREADS,
     )
 
 
+def _files_below(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the files below a folder, and remarks. Links to folders are followed, but no folder is read twice."""
+    found: list[str] = []
+    unread: list[OSError] = []
+    followed: list[str] = []
+    back: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    waiting = deque([folder])
+    while waiting:  # linked folders come after all others, so that a folder's own name wins
+        top = waiting.popleft()
+        if top != folder:
+            known = _identity(top) in seen or folder.resolve().is_relative_to(top.resolve())
+            (back if known else followed).append(top.relative_to(folder).as_posix())
+            if known:
+                continue
+        for root, folders, files in os.walk(top, onerror=unread.append):
+            here = Path(root)
+            if _identity(here) in seen:
+                folders.clear()
+                continue
+            seen.add(_identity(here))
+            folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN))
+            found += [(here / file).relative_to(folder).as_posix() for file in files]
+            waiting += [here / name for name in folders if (here / name).is_symlink()]
+    said = {"links to folders, followed": followed, "links to folders, not followed: they lead back": back}
+    links = [f"{what}: {first_few(sorted(names))}" for what, names in said.items() if names]
+    return found, [*(f"{error.filename}: {error.strerror}" for error in unread), *links]
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    try:
+        status = folder.stat()
+    except OSError:
+        return -1, -1
+    return status.st_dev, status.st_ino
+
+
+def _utf8(labels: list[str] | None) -> list[str] | None:
+    return labels and [label.encode(errors="backslashreplace").decode() for label in labels]
+
+
 def _zip(path: Path, decode: Decode) -> Source:
     try:
-        archive = zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(open_plain(path))
     except _BAD_ZIP as error:
         raise DataError(f"{path.name}: broken zip ({error})") from error
     members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
     unpacked = sum(info.file_size for info in members.values())
-    if unpacked > max(ZIP_SMALL, ZIP_RATIO_CEILING * path.stat().st_size):
-        raise DataError(
-            f"{path.name}: unpacks to {unpacked:,} bytes, over {ZIP_RATIO_CEILING} times its size: a zip bomb?"
-        )
-    names, passed = _pictures_among(members)
+    if unpacked > max(SMALL, RATIO_CEILING * path.stat().st_size):
+        raise DataError(f"{path.name}: unpacks to {unpacked:,} bytes, over {RATIO_CEILING} times its size: a zip bomb?")
+
+    def head(name: str, largest: int) -> bytes:
+        with suppress(*_BAD_ZIP), archive.open(members[name]) as file:
+            return file.read(largest)
+        return b""
+
+    layout = layout_of(members, head, wrapped=True)
 
     def read(number: int) -> Picture:
-        info = members[names[number]]
+        info = members[layout.names[number]]
         if info.file_size > MEMBER_CEILING:
             raise DataError(f"{info.filename}: {info.file_size:,} bytes; at most {MEMBER_CEILING:,} are read")
         try:
@@ -132,32 +188,32 @@ def _zip(path: Path, decode: Decode) -> Source:
             raise DataError(f"{info.filename}: cannot be read from the zip ({error})") from error
         return decode(io.BytesIO(content), info.filename)
 
-    roots = {name.partition("/")[0] for name in names}
-    wrapped = len(roots) == 1 and all("/" in name for name in names)
     return Source(
         name=path.name,
         key=key_of("zip", str(path.resolve()), _facts(path)),
-        names=names,
+        names=layout.names,
         read=read,
-        labels=_labels([name.partition("/")[2] for name in names] if wrapped else names),
-        notes=passed,
+        labels=layout.labels,
+        parts=layout.parts,
+        notes=layout.notes,
         threads=THREADS,
     )
 
 
 def _npz(path: Path, decode: Decode) -> Source:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = max(archive.getinfo("images.npy").file_size, *(info.file_size for info in archive.infolist()))
-        if size > idx.BYTE_CEILING:
-            raise DataError(f"{path.name}: an array of {size:,} bytes; at most {idx.BYTE_CEILING:,} are read")
-        with np.load(path, allow_pickle=False) as arrays:
-            images, labels = arrays["images"], arrays.get("labels")
-    except KeyError as error:
-        raise DataError(f"{path.name}: holds no array called images (uint8 or uint16, N H W C or N H W)") from error
-    except (*_BAD_ZIP, MemoryError, SyntaxError) as error:
-        raise DataError(f"{path.name}: cannot be read as npz ({error})") from error
+    images, labels = load_npz(path)
     return _arrays(path, images[..., None] if images.ndim == 3 else images, labels)
+
+
+def _picture(path: Path, decode: Decode) -> Source:
+    """Return one picture as a set, without a class."""
+    name = path.name.encode(errors="backslashreplace").decode()
+    return Source(
+        name=name,
+        key=key_of("picture", str(path.resolve()), _facts(path)),
+        names=[name],
+        read=lambda number: decode(path, name),
+    )
 
 
 def _idx(path: Path, decode: Decode) -> Source:
@@ -196,33 +252,10 @@ def _arrays(path: Path, images: np.ndarray, labels: np.ndarray | None) -> Source
     return Source(
         name=path.name,
         key=key_of("array", str(path.resolve()), _facts(path)),
-        names=[f"{number:05d}" for number in range(len(images))],
-        read=_reader(images),
-        labels=None if labels is None else [str(label) for label in labels],
+        names=Numbered({"": len(images)}),
+        read=reader([images]),
+        labels=None if labels is None else class_names(labels, path.name),
     )
-
-
-def _reader(images: Sequence[np.ndarray] | np.ndarray) -> Callable[[int], Picture]:
-    return lambda number: Picture(images[number], "array", str(images[number].dtype))
-
-
-def _pictures_among(found: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the names with suffixes of pictures, sorted, and a note about the others."""
-    hidden = (".", "__MACOSX")
-    shown = [name for name in found if not any(part.startswith(hidden) for part in PurePosixPath(name).parts)]
-    others = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in shown if not _like_picture(name))
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
-    return sorted(filter(_like_picture, shown)), (f"skipped, not named like pictures: {kinds}",) if others else ()
-
-
-def _like_picture(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
-
-
-def _labels(names: Sequence[str]) -> list[str] | None:
-    """Return the first-level folder of each name if every picture lies in one and there are at least two."""
-    labels = [name.partition("/")[0] for name in names if "/" in name]
-    return labels if len(labels) == len(names) and len(set(labels)) > 1 else None
 
 
 class Reader(NamedTuple):
@@ -238,6 +271,7 @@ READERS = {
     "IDX": Reader(idx.is_images, _idx),
     "npz": Reader(lambda path: path.suffix.lower() == ".npz", _npz),
     "zip": Reader(zipfile.is_zipfile, _zip),
+    "picture": Reader(lambda path: like_picture(path.name), _picture),
 }
 
 

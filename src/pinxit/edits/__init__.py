@@ -14,6 +14,7 @@ from pinxit.edits.mask import Mask
 from pinxit.edits.settings import Edit
 from pinxit.errors import UsageError
 from pinxit.images import Picture, load_picture
+from pinxit.progress import say
 from pinxit.settings import parse_chain
 
 EDITS: dict[str, type[Edit]] = {
@@ -90,21 +91,28 @@ def edit(
     array (H, W) in [0, 1]. `area` chooses pixels by other means, and grows and feathers the mask. The rest is as for
     `engine.edit_picture`. Nothing is saved: use `images.save_picture`.
     """
-    from pinxit.edits.engine import edit_picture
+    from pinxit.edits.drawn import NO_PIXEL
+    from pinxit.edits.engine import changes_nothing, edit_picture
     from pinxit.hardware import choose
 
-    picture = _picture(source)
+    picture, where = _picture(source), str(choose(device).device)
     steps = parse_chain(chain, EDITS, "edit") if isinstance(chain, str) else chain
-    weights = area.weights(picture, mask if mask is None or isinstance(mask, np.ndarray) else _picture(mask))
-    edited = edit_picture(
-        picture,
-        (steps,) if isinstance(steps, Edit) else steps,
-        weights,
-        strength=strength,
-        memory=memory,
-        device=str(choose(device).device),
-    )
+    given = (steps,) if isinstance(steps, Edit) else steps
+    bounds = [step.bind(where, memory) if isinstance(step, Edit) else step for step in given]
+    weights = area.weights(picture, mask if mask is None or isinstance(mask, np.ndarray) else _drawn(mask))
+    edited = edit_picture(picture, bounds, weights, strength=strength, memory=memory, device=where)
+    if changes_nothing(bounds, weights):
+        say(NO_PIXEL)
     return edited.pixels.reshape(*edited.pixels.shape[: source.ndim]) if isinstance(source, np.ndarray) else edited
+
+
+def _drawn(source: Path | str | Picture) -> Picture:
+    from pinxit.edits.drawn import understood
+
+    mask, remarks = understood(_picture(source))
+    for remark in remarks:
+        say(f"the mask is {remark}")
+    return mask
 
 
 def _picture(source: Path | str | Picture | np.ndarray) -> Picture:

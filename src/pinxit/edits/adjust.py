@@ -11,6 +11,7 @@ from pydantic import Field
 from pinxit.colour import BT709, encoded, linear, mix
 from pinxit.edits.bound import Bound
 from pinxit.edits.mask import TOP, unit
+from pinxit.edits.nearest import strips
 from pinxit.edits.settings import Edit
 
 if TYPE_CHECKING:
@@ -99,6 +100,10 @@ class Adjustment(Bound):
 
 def _histograms(pixels: np.ndarray) -> np.ndarray:
     """Return how often each value occurs in each channel, (C, 256) or (C, 65536)."""
+    return np.sum([_counted(pixels[strip]) for strip in strips(pixels.shape)], axis=0)
+
+
+def _counted(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype.kind == "f":
         pixels = np.rint(unit(pixels) * 65535).astype(np.uint16)
     planes, top = np.moveaxis(pixels, 2, 0), TOP[pixels.dtype]

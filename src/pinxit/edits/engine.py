@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pinxit.edits.bound import Bound, Padding
 from pinxit.edits.mask import TOP, rounded, unit
+from pinxit.edits.nearest import nearest, strips
 from pinxit.edits.tiles import MEMORY, SIDE, Box, bytes_per_pixel, cut, halo_of, side_for
 from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
@@ -45,8 +46,9 @@ def edit_picture(
     in bytes, on top of the interpreter and what the edits have loaded; `MemoryLimitError` if it is too low. To load
     only once, pass what `Edit.bind` returned, on the same device.
     """
-    stages = edit_stages(picture, chain, mask, strength=strength, memory=memory, device=device)
-    return deque(stages, maxlen=1).pop()
+    _check(picture, chain, mask, strength)
+    stages = _stages(picture, chain, mask, strength, memory, device)
+    return _whole(picture, *deque(stages, maxlen=1).pop())
 
 
 def edit_stages(
@@ -60,8 +62,24 @@ def edit_stages(
 ) -> Iterator[Picture]:
     """Yield the picture after every stage of every edit; the last is what `edit_picture` returns."""
     _check(picture, chain, mask, strength)
+    for colours, alpha in _stages(picture, chain, mask, strength, memory, device):
+        yield _whole(picture, colours, alpha)
+
+
+Planes = tuple[np.ndarray, np.ndarray | None]
+"""The colours (H, W, C) and the alpha (h, w) of a picture; the alpha is enlarged with the colours in the end."""
+
+
+def _stages(
+    picture: Picture,
+    chain: Sequence[Edit | Bound],
+    mask: np.ndarray | None,
+    strength: float,
+    memory: int | None,
+    device: str,
+) -> Iterator[Planes]:
     original, alpha = _split(picture)
-    colours = original if alpha is None else _filled(original, alpha == 0)
+    colours = original if alpha is None else _filled(original, alpha)
     touched = np.zeros(original.shape[:2], bool)
     between = np.promote_types(original.dtype, np.uint16)  # a chain of edits rounds to the picture's depth once
     for number, step in enumerate(chain, start=1):
@@ -72,18 +90,33 @@ def edit_stages(
             original, colours, touched = (_padded(plane, bound.padding) for plane in (original, colours, touched))
             alpha, mask = (None if plane is None else _padded(plane, bound.padding) for plane in (alpha, mask))
         area = bound.area(mask, colours.shape[:2])
-        touched = np.ones_like(touched) if area is None else touched | (area > 0)
+        touched |= area is None or area > 0
         depth = original.dtype if number == len(chain) else between
-        task = _Pass(name, bound.for_picture(colours), colours, area, share, depth, memory, device)
+        held = _bytes_of(picture.pixels, original, colours, touched, area, mask)
+        task = _Pass(name, bound.for_picture(colours), colours, area, share, depth, memory, held, device)
         for colours in task.stages():
-            yield _whole(picture, colours, alpha)
+            yield colours, alpha
+        del task, area
         mask = None if mask is None else _repeated(mask, bound.scale)
         touched = _repeated(touched, bound.scale)
     if colours.shape == original.shape:
-        if alpha is not None:
-            colours[alpha == 0] = original[alpha == 0]
-        _check_untouched(original, colours, touched & (strength > 0), chain)
-    yield _whole(picture, colours, alpha)
+        _restore(original, colours, alpha)
+        _check_untouched(original, colours, touched, strength, chain)
+    yield colours, alpha
+
+
+def _bytes_of(*arrays: np.ndarray | None) -> int:
+    """Return the bytes that these arrays hold together; parts of one array count once."""
+    held: dict[int, int] = {}
+    for array in (one for one in arrays if one is not None):
+        owner = id(array if array.base is None else array.base)
+        held[owner] = max(held.get(owner, 0), array.nbytes)
+    return sum(held.values())
+
+
+def changes_nothing(chain: Sequence[Bound], mask: np.ndarray | None) -> bool:
+    """Return whether a chain changes no pixel because its mask, as `edit_picture` takes it, is empty."""
+    return mask is not None and not mask.any() and all(step.padding == Bound.padding for step in chain)
 
 
 def _check(picture: Picture, chain: Sequence[Edit | Bound], mask: np.ndarray | None, strength: float) -> None:
@@ -91,14 +124,25 @@ def _check(picture: Picture, chain: Sequence[Edit | Bound], mask: np.ndarray | N
         raise UsageError("no edit is given")
     if not 0 <= strength <= 1:
         raise UsageError(f"strength: should be between 0 and 1, not {strength:g}")
-    if mask is not None and (mask.shape != picture.pixels.shape[:2] or not ((mask >= 0) & (mask <= 1)).all()):
+    if mask is not None and (mask.shape != picture.pixels.shape[:2] or not (mask.min() >= 0 and mask.max() <= 1)):
         raise UsageError("the mask should be (H, W) as the picture, in [0, 1]; Mask.weights returns one")
 
 
-def _check_untouched(before: np.ndarray, after: np.ndarray, touched: np.ndarray, chain: Sequence[Edit | Bound]) -> None:
-    if not touched.all() and (~touched & (before != after).any(axis=2)).any():
-        names = ", ".join(type(step).__name__ for step in chain)
-        raise BrokenEditError(f"{names}: pixels changed outside the mask; nothing is kept")
+def _restore(original: np.ndarray, colours: np.ndarray, alpha: np.ndarray | None) -> None:
+    """Put back, in place, the colours of fully transparent pixels."""
+    if alpha is not None:
+        for strip in strips(alpha.shape):
+            np.copyto(colours[strip], original[strip], where=(alpha[strip] == 0)[..., None])
+
+
+def _check_untouched(
+    before: np.ndarray, after: np.ndarray, touched: np.ndarray, strength: float, chain: Sequence[Edit | Bound]
+) -> None:
+    for strip in strips(touched.shape):
+        same = ~touched[strip] if strength > 0 else np.ones_like(touched[strip])
+        if same.any() and (same & (before[strip] != after[strip]).any(axis=2)).any():
+            names = ", ".join(type(step).__name__ for step in chain)
+            raise BrokenEditError(f"{names}: pixels changed outside the mask; nothing is kept")
 
 
 def _split(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
@@ -121,14 +165,14 @@ def _whole(picture: Picture, colours: np.ndarray, alpha: np.ndarray | None) -> P
     return replace(picture, pixels=np.concatenate([np.broadcast_to(colours, (*colours.shape[:2], 3)), alpha], axis=2))
 
 
-def _filled(colours: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+def _filled(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Return the colours, with the nearest visible one in each fully transparent pixel: hidden colours cannot bleed."""
-    if hidden.all() or not hidden.any():
+    shown = alpha > 0
+    if shown.all() or not shown.any():
         return colours
-    from scipy.ndimage import distance_transform_edt
-
-    rows, columns = distance_transform_edt(hidden, return_distances=False, return_indices=True)
-    filled: np.ndarray = colours[rows, columns]
+    filled = colours.copy()
+    for part in nearest(shown):
+        filled[part.strip] = colours[part.rows, part.columns]
     return filled
 
 
@@ -143,7 +187,10 @@ def _repeated(plane: np.ndarray, scale: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Pass:
-    """One edit of one picture: its colours (H, W, C) before, and where and how strongly they are to change."""
+    """One edit of one picture: its colours (H, W, C) before, and where and how strongly they are to change.
+
+    `held` is how many bytes the picture, its copies and its masks take.
+    """
 
     name: str
     bound: Bound
@@ -152,6 +199,7 @@ class _Pass:
     strength: float
     depth: np.dtype[Any]
     memory: int | None
+    held: int
     device: str
 
     def stages(self) -> Iterator[np.ndarray]:
@@ -244,25 +292,35 @@ class _Pass:
         if self.memory is None and max(picture.size) <= SIDE:
             return SIDE * self.bound.stride
         pixel = bytes_per_pixel(self.bound, self.before.shape[2], self.mask is not None, self.device)
-        left = MEMORY if self.memory is None else self._left(picture)
+        left = MEMORY if self.memory is None else self._left
         side = side_for(self.bound, pixel, left)
         if not side:
-            raise MemoryLimitError(f"{self.name}: the limit leaves {left / 1e6:,.0f} MB, too little for any tile")
+            least = self._used + pixel * (self.bound.stride + 2 * halo_of(self.bound)) ** 2
+            raise MemoryLimitError(
+                f"{self.name}: the limit leaves {max(0, left) / 1e6:,.0f} MB, too little for any tile; "
+                f"{math.ceil(least / 1e6):,} MB would do"
+            )
         return side
 
     def _check_memory(self, picture: Box) -> None:
         needed = self.bound.bytes_for(picture.size)
-        if self.memory is not None and needed > self._left(picture):
+        if self.memory is not None and needed > self._left:
             raise MemoryLimitError(
                 f"{self.name} takes the whole picture at once and needs {needed / 1e6:,.0f} MB; "
-                f"the limit leaves {self._left(picture) / 1e6:,.0f} MB"
+                f"the limit leaves {max(0, self._left) / 1e6:,.0f} MB"
             )
 
-    def _left(self, picture: Box) -> int:
-        """Return the bytes that the limit leaves for the edit; the two pictures count unless a GPU computes."""
-        if self.memory is None or self.device != "cpu":
-            return self.memory or 0
-        after = math.prod(self._shape(picture)) * self.depth.itemsize
+    @property
+    def _left(self) -> int:
+        """Return the bytes that the limit leaves for the edit."""
+        return (self.memory or 0) - self._used
+
+    @cached_property
+    def _used(self) -> int:
+        """The bytes that pictures and masks take beside the edit itself; none if a GPU computes."""
+        if self.device != "cpu":
+            return 0
+        after = math.prod(self._shape(Box(0, 0, *self.before.shape[:2]))) * self.depth.itemsize
         enlarged = self._kept.nbytes if self._blended and self.bound.scale > 1 else 0
         prepared = self._prepared[0].nbytes if self._prepared[0] is not self.before else 0
-        return self.memory - self.before.nbytes - after - enlarged - prepared
+        return self.held + after + enlarged + prepared

@@ -9,6 +9,7 @@ from PIL import ImageColor
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pinxit.colour import pixel_luma
+from pinxit.edits.nearest import nearest, strips
 from pinxit.errors import UsageError
 from pinxit.images import Picture
 from pinxit.settings import Range, Settings, within
@@ -51,6 +52,15 @@ class Mask(Settings):
         0.0, ge=0, le=1000, description="Width in pixels of the zone beyond the mask where the change fades out."
     )
 
+    mask_threshold: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        exclude_if=lambda value: value is None,  # as in recipes from before there was a threshold
+        description="Pixels of --mask brighter than this count in full, all others not at all; in units of the image "
+        "range. If omitted, greys count by their brightness.",
+    )
+
     def weights(self, picture: Picture, mask: Picture | np.ndarray | None = None) -> np.ndarray | None:
         """Return how much each pixel is to change, (H, W) float32 in [0, 1], or None if every pixel may change.
 
@@ -58,31 +68,37 @@ class Mask(Settings):
         (H, W) of bool or of float in [0, 1]. `UsageError` if its size is another.
         """
         size = picture.pixels.shape[:2]
-        selections = self._masked(mask), self._boxed(size), self._coloured(picture), self._lit(picture)
-        chosen = [selection for selection in selections if selection is not None]
-        if not chosen:
+        if mask is None and self.box is None and self.colour is None and self.brightness is None:
             if self.invert or self.grow or self.feather:
                 raise UsageError("--invert, --grow and --feather need a mask: --mask, --box, --colour or --brightness")
             return None
-        if chosen[0].shape != size:
-            there, here = (f"{wide} x {high}" for high, wide in (chosen[0].shape, size))
+        drawn = None if mask is None else _drawn(mask)
+        if drawn is not None and drawn.shape[:2] != size:
+            there, here = (f"{wide} x {high}" for high, wide in (drawn.shape[:2], size))
             raise UsageError(f"the mask has {there} pixels and the picture {here}; the sizes must be the same")
-        weights = np.minimum.reduce(chosen)
-        return spread(1 - weights if self.invert else weights, self.grow, self.feather)
+        chosen = self._boxed(size)
+        for strip in strips(size):  # floats of whole pictures would take several times their memory
+            self._narrow(chosen[strip], picture.pixels[strip], None if drawn is None else drawn[strip])
+        return spread(chosen, self.grow, self.feather)
 
-    def _masked(self, mask: Picture | np.ndarray | None) -> np.ndarray | None:
-        if mask is None:
-            return None
-        if isinstance(mask, Picture):
-            light = luma(mask)
-            return light * unit(mask.pixels[..., 3]) if mask.pixels.shape[2] == 4 else light
-        if mask.ndim != 2 or mask.dtype.kind not in "bf" or not ((mask >= 0) & (mask <= 1)).all():
-            raise UsageError("a mask array is (H, W) of bool, or of float in [0, 1], 1 where the picture is to change")
-        return mask.astype(np.float32)
+    def _narrow(self, chosen: np.ndarray, pixels: np.ndarray, drawn: np.ndarray | None) -> None:
+        """Multiply out, in place, what the drawn mask, the colour and the brightness leave of a strip; then invert."""
+        if drawn is not None:
+            light = light_of(drawn)
+            np.minimum(chosen, light if self.mask_threshold is None else light > self.mask_threshold, out=chosen)
+        if self.colour is not None:
+            wanted = np.array(ImageColor.getrgb(self.colour)[:3], np.float32) / 255
+            chosen *= np.abs(unit(pixels[..., :3]) - wanted).max(axis=2) <= self.tolerance + 1e-6
+        if self.brightness is not None:
+            low, high = self.brightness
+            light = pixel_luma(unit(pixels[..., :3]))
+            chosen *= (light >= low - 1e-6) & (light <= high + 1e-6)
+        if self.invert:
+            np.subtract(1, chosen, out=chosen)
 
-    def _boxed(self, size: tuple[int, int]) -> np.ndarray | None:
+    def _boxed(self, size: tuple[int, int]) -> np.ndarray:
         if self.box is None:
-            return None
+            return np.ones(size, np.float32)
         left, top, wide, high = self.box
         if left >= size[1] or top >= size[0]:
             raise UsageError(f"--box starts at {left}, {top}, outside the picture of {size[1]} x {size[0]} pixels")
@@ -90,31 +106,38 @@ class Mask(Settings):
         weights[top : top + high, left : left + wide] = 1
         return weights
 
-    def _coloured(self, picture: Picture) -> np.ndarray | None:
-        if self.colour is None:
-            return None
-        wanted = np.array(ImageColor.getrgb(self.colour)[:3], np.float32) / 255
-        far = np.abs(unit(picture.pixels[..., :3]) - wanted).max(axis=2)
-        near: np.ndarray = far <= self.tolerance + 1e-6
-        return near.astype(np.float32)
 
-    def _lit(self, picture: Picture) -> np.ndarray | None:
-        if self.brightness is None:
-            return None
-        low, high = self.brightness
-        light = luma(picture)
-        return ((light >= low - 1e-6) & (light <= high + 1e-6)).astype(np.float32)
+def _drawn(mask: Picture | np.ndarray) -> np.ndarray:
+    """Return a mask's values, (H, W) or (H, W, C), after a check."""
+    if isinstance(mask, Picture):
+        return mask.pixels
+    if mask.ndim != 2 or mask.dtype.kind not in "bf" or not (mask.min() >= 0 and mask.max() <= 1):
+        raise UsageError("a mask array is (H, W) of bool, or of float in [0, 1], 1 where the picture is to change")
+    return mask
+
+
+def light_of(drawn: np.ndarray) -> np.ndarray:
+    """Return the weights that a drawn mask, or a strip of it, gives: its luma, times its alpha."""
+    if drawn.ndim == 2:
+        return drawn.astype(np.float32)
+    light = pixel_luma(unit(drawn[..., :3]))
+    return light * unit(drawn[..., 3]) if drawn.shape[2] == 4 else light
 
 
 def spread(weights: np.ndarray, grow: float, feather: float) -> np.ndarray:
-    """Return weights (H, W) grown by a disc and faded out linearly, both in pixels; greys of the mask itself stay."""
-    if not (grow or feather) or not (weights >= 0.5).any():
-        return weights
-    from scipy.ndimage import distance_transform_edt
+    """Grow weights (H, W) by a disc and fade them out linearly, both in pixels, in place; return the array.
 
-    away = distance_transform_edt(weights < 0.5).astype(np.float32)
-    ramp = (grow + feather - away) / feather if feather else away <= grow
-    return np.maximum(weights, np.clip(ramp, 0, 1, dtype=np.float32))
+    Greys of the mask itself stay.
+    """
+    chosen = weights >= 0.5
+    if not (grow or feather) or not chosen.any():
+        return weights
+    weights[chosen] = 1
+    for part in nearest(chosen, reach=grow + feather):
+        away = np.sqrt(part.squares()).astype(np.float32)
+        ramp = np.clip((grow + feather - away) / feather, 0, 1, dtype=np.float32) if feather else away <= grow
+        np.maximum(weights[part.strip], ramp, out=weights[part.strip], where=part.found)
+    return weights
 
 
 def unit(pixels: np.ndarray) -> np.ndarray:
@@ -130,8 +153,3 @@ def sixteen_bit(pixels: np.ndarray) -> np.ndarray:
 def rounded(values: np.ndarray, depth: np.dtype[Any]) -> np.ndarray:
     """Return values in [0, 1] at the depth of pixels; the inverse of `unit`."""
     return np.array(values) if depth.kind == "f" else np.rint(values * np.float32(TOP[depth])).astype(depth)
-
-
-def luma(picture: Picture) -> np.ndarray:
-    """Return the BT.709 luma of each pixel, (H, W) float32 in [0, 1], of the encoded values."""
-    return pixel_luma(unit(picture.pixels[..., :3]))

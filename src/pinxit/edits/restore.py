@@ -29,6 +29,7 @@ from pinxit.models import chosen, is_exported
 from pinxit.nets.curve import SIDE as BANDS
 from pinxit.nets.curve import CurveNet, lightened
 from pinxit.objectives.restoration import Restoration
+from pinxit.page import command
 
 RIM = 8  # pixels from the edge of a hole; the best of 4 to 24 in our trials. Holes filled in one go turned grey
 ROUNDS = 6
@@ -104,7 +105,9 @@ def chosen_restorer(
     place, weights = chosen(name, model)
     edit = restorer(place, device, runtime, weights=weights, sigma=sigma)
     if (edit.scale, "mask" in edit.runner.inputs) != (scale, holes):
-        raise UsageError(f"{model}: trained for another degradation; `pinxit edit restore --model {model}` runs it")
+        raise UsageError(
+            f"{model}: trained for another degradation; `{command('edit', 'restore', '--model', model)}` runs it"
+        )
     return edit
 
 
@@ -131,7 +134,7 @@ class Fill(Bound):
         if self.padding != Bound.padding:
             inside = [length - sum(more) for length, more in zip(size, self.padding, strict=True)]
             return np.pad(np.zeros(inside, np.float32), self.padding, constant_values=1)
-        return None if mask is None else spread(mask, self.margin, self.fade)
+        return None if mask is None else spread(mask.copy(), self.margin, self.fade)
 
     def prepared(self, pixels: np.ndarray, area: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the picture with wide holes filled except for their rims, and the holes that are left."""

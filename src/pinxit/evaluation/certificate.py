@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +16,7 @@ from scipy.special import stdtrit
 
 from pinxit import __version__
 from pinxit.errors import DataError
-from pinxit.files import write_json
+from pinxit.files import read_json
 
 Document = dict[str, Any]
 
@@ -44,41 +41,17 @@ MUST_BE_EQUAL = {
 
 
 def made_by() -> dict[str, Any]:
-    """Return the versions of pinxit and its libraries, and the commit if pinxit runs from a checkout."""
+    """Return the versions of pinxit and its libraries."""
     return {
         "pinxit": __version__,
-        "commit": _commit(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "numpy", "scipy", "pillow")},
     }
 
 
-def write_certificate(path: Path, document: Document) -> None:
-    """Write a certificate. It may replace another certificate; any other file there is a `DataError`."""
-    refuse_other_files(path)
-    write_json(path, document)
-
-
-def refuse_other_files(path: Path, sheet: Path | None = None) -> None:
-    """Raise `DataError` if `path` is not a certificate, or `sheet` is not that certificate's audit sheet."""
-    existing: Document = {}
-    if path.exists():
-        try:
-            existing = read_certificate(path)
-        except DataError as error:
-            raise DataError(f"{path} exists and is not a certificate; choose another -o") from error
-    if sheet and sheet.exists() and _entry(existing, "audit.sheet") != sheet.name:
-        raise DataError(f"{sheet} exists and does not belong to {path}; choose another -o")
-
-
 def read_certificate(path: Path) -> Document:
     """Return a certificate that `pinxit evaluate` wrote; `DataError` if the file is not one."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not a certificate of `pinxit evaluate` (not JSON)") from error
+    document = read_json(path)
     scores = document.get("scores") if isinstance(document, dict) else None
     if not (isinstance(scores, dict) and scores and all(map(_is_score, scores.values()))):
         raise DataError(f"{path}: not a certificate of `pinxit evaluate` (no scores with value and interval)")
@@ -138,7 +111,7 @@ def _compared(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Co
 def _verdict(one: Mapping[str, Any], other: Mapping[str, Any], difference: Mapping[str, Any] | None) -> str:
     if not one["headline"]:
         return "not judged alone"
-    if not _differ(one, other, difference):
+    if one.get("n") == 1 or not _differ(one, other, difference):
         return "cannot be told apart"
     return "the first is better" if _quality(one) > _quality(other) else "the second is better"
 
@@ -147,6 +120,9 @@ def _mean_difference(one: Sequence[float], other: Sequence[float]) -> dict[str, 
     """Return the mean of `other` minus `one` over pairs, with its t interval."""
     differences = np.subtract(other, one, dtype=np.float64)
     value, n = float(differences.mean()), len(differences)
+    if n == 1:
+        interval = {"low": value, "high": value, "level": 0.95, "method": "none: one pair has no interval"}
+        return {"value": value, "interval": interval}
     half = float(stdtrit(n - 1, 0.975) * differences.std(ddof=1)) / math.sqrt(n)
     method = f"mean of {n} pairs' differences, t"
     return {"value": value, "interval": {"low": value - half, "high": value + half, "level": 0.95, "method": method}}
@@ -188,7 +164,7 @@ def _is_score(score: Any) -> bool:
         return False
     if "each" in score:
         each, pairs = score["each"], score.get("pairs")
-        if not (_are_numbers(each) and 2 <= len(each) == score.get("n") and isinstance(pairs, str)):
+        if not (_are_numbers(each) and 1 <= len(each) == score.get("n") and isinstance(pairs, str)):
             return False
     return score.get("better") in ("smaller", "larger") or (score.get("better") == "as real" and _has_rows(score))
 
@@ -204,18 +180,3 @@ def _are_numbers(values: Any) -> bool:
         isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
         for value in values
     )
-
-
-def _commit() -> str | None:
-    """Return the last commit of pinxit's code, marked if the code has changed since; None outside git."""
-    here = Path(__file__).parents[1]
-    with suppress(OSError, subprocess.SubprocessError):
-        commit = _git(here, "log", "-1", "--format=%H", "--", ".")
-        changed = _git(here, "status", "--porcelain", "--", ".") if commit else ""
-        return f"{commit} and changes" if changed else commit or None
-    return None
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603, S607
-    return done.stdout.strip()

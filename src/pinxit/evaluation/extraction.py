@@ -25,6 +25,7 @@ from pinxit.nets.shapes import over_black
 from pinxit.progress import say, track
 
 PIXELS_AT_ONCE = 2**22
+"""Pixels of a batch, in the set or in the extractor's input, whichever is more: 50 MB in colour."""
 
 CACHE_CEILING = 2 << 30
 """The most bytes of features that the cache keeps; the least recently used files are removed first."""
@@ -46,7 +47,8 @@ def extract(
     rng = torch.Generator().manual_seed(seed)
     pictures = (images[number] for number in track(chosen, f"{extractor.name} on {images.name}", len(chosen)))
     inputs = (
-        extractor.prepare(distortion(over_black(batch), rng) if distortion else batch) for batch in batches(pictures)
+        extractor.prepare(distortion(over_black(batch), rng) if distortion else batch)
+        for batch in batches(pictures, extractor.side)
     )
     features, posteriors = zip(*map(extractor.extract, _regrouped(inputs, extractor.rows)), strict=True)
     return Extracted(torch.cat(features), torch.cat(posteriors))
@@ -72,10 +74,13 @@ def extract_cached(
     return extracted
 
 
-def batches(pictures: Iterable[np.ndarray[Any, Any]]) -> Iterator[Tensor]:
-    """Yield pictures (H, W, C), uint8 or uint16, as float32 batches (N, C, H, W) in [0, 1], each of one shape."""
+def batches(pictures: Iterable[np.ndarray[Any, Any]], side: int) -> Iterator[Tensor]:
+    """Yield pictures (H, W, C), uint8 or uint16, as float32 batches (N, C, H, W) in [0, 1], each of one shape.
+
+    They stay small when they are resized to `side` x `side`.
+    """
     for (shape, dtype), run in groupby(pictures, key=lambda picture: (picture.shape, picture.dtype)):
-        while batch := list(islice(run, max(1, PIXELS_AT_ONCE // (shape[0] * shape[1])))):
+        while batch := list(islice(run, max(1, PIXELS_AT_ONCE // max(shape[0] * shape[1], side**2)))):
             stacked = torch.from_numpy(np.stack(batch).astype(np.float32) / np.iinfo(dtype).max)
             yield stacked.permute(0, 3, 1, 2)
 

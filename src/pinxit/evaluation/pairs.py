@@ -29,7 +29,6 @@ METRICS = PAIRED | PERCEPTUAL
 ON_REQUEST = ("st-lpips[alex]",)
 """Metrics that need a package pinxit does not install; computed only if named."""
 
-FEWEST_PAIRS = 2
 NAMED_AT_MOST = 3
 PIXELS_AT_ONCE = 2**20
 
@@ -45,17 +44,18 @@ def evaluate_pairs(
 ) -> Document:
     """Compare each picture with the one of the same name and return a certificate, as `evaluate` does.
 
-    Names are paths in the set without their suffix, or numbers in arrays. Each score is the mean over pairs with a
-    bootstrap interval. `each` has the values of the pairs in the order of `names`; `pairs` is the SHA-256 of the names.
+    Names are paths in the set without their suffix, or numbers in arrays. A set of one picture is compared with one,
+    whatever their names. Each score is the mean over pairs, with a bootstrap interval if there are two. `each` has the
+    values of the pairs in the order of `names`; `pairs` is the SHA-256 of the names.
     `border` pixels are cut off at each side, and alpha is laid over black. If either picture of a pair has colour, both
     are compared as colour pictures.
 
-    `remarks` lists pictures without a counterpart or with one of another size. Fewer than 2 pairs are a `DataError`.
+    `remarks` lists pictures without a counterpart or with one of another size. No pair is a `DataError`.
     Without `metrics`, all metrics that the pictures' size and channels allow are computed. Named metrics that are not
     possible, and a border that leaves nothing of a picture, are refused before the work.
     """
     chosen = _chosen(metrics, channels)
-    restored, originals = parts(generated, HOLDOUT)[0], parts(reference, HOLDOUT)[0]
+    restored, originals = parts(generated, HOLDOUT, "judged")[0], parts(reference, HOLDOUT, "reference")[0]
     pairs, remarks = _matched(restored, originals)
     names = originals.names
     names = [names[place] for _, place in pairs]
@@ -94,6 +94,8 @@ def _score(metric: PairedMetric, each: Tensor, seed: int) -> dict[str, Any]:
 def _matched(restored: ImageSet, originals: ImageSet) -> tuple[list[tuple[int, int]], list[str]]:
     """Return the numbers of matching pictures of equal size, in the reference's order, and remarks on the others."""
     stems, places = _by_stem(restored), _by_stem(originals)
+    if len(stems) == len(places) == 1:
+        stems = dict.fromkeys(places, 0)
     pairs: list[tuple[int, int]] = []
     unequal: list[tuple[int, int]] = []
     for stem, place in places.items():
@@ -106,11 +108,13 @@ def _matched(restored: ImageSet, originals: ImageSet) -> tuple[list[tuple[int, i
         *_about("only in the reference", [original_names[j] for stem, j in places.items() if stem not in stems]),
         *_about("has another size than its counterpart", [names[i] for i, _ in unequal]),
     ]
-    if len(pairs) < FEWEST_PAIRS:
+    if not pairs:
         raise DataError(
-            f"{restored.name} and {originals.name} have {len(pairs) or 'no'} pair of pictures with the same name and "
-            f"size; an interval needs at least {FEWEST_PAIRS}" + "".join(f"; {remark}" for remark in remarks)
+            f"{restored.name} and {originals.name} have no pair of pictures with the same name and size"
+            + "".join(f"; {remark}" for remark in remarks)
         )
+    if len(pairs) == 1:
+        remarks.append("one pair: the values have no interval, and say nothing about other pictures")
     return pairs, remarks
 
 

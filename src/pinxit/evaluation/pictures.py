@@ -14,8 +14,9 @@ import numpy as np
 from pinxit.data import ImageSet, open_data
 from pinxit.data.sets import parse_spec
 from pinxit.errors import UsageError
+from pinxit.page import command
 from pinxit.progress import say
-from pinxit.training.run import RECIPE
+from pinxit.training.run import is_run
 
 LOSSY = dict.fromkeys(("jpg", "jpeg", "jpe", "jfif", "mpo"), "yes") | dict.fromkeys(
     ("webp", "avif", "avifs", "jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "tif", "tiff", "gif"), "perhaps"
@@ -70,17 +71,20 @@ class Generated:
 Pictures = ImageSet | Generated
 
 
-def parts(spec: str, holdout: float) -> tuple[ImageSet, ImageSet | None]:
+def parts(spec: str, holdout: float, role: str) -> tuple[ImageSet, ImageSet | None]:
     """Return the part of a set that a DATA argument names, and the set's other part if it has one.
 
     Without ":train" or ":test", a set with an official split gives its test part, any other set all its pictures.
+    `role` is what the set is called in remarks: judged, or reference.
     """
     base, part = parse_spec(spec)
-    if Path(base, RECIPE).is_file():
-        raise UsageError(f"{base} is a run, not a set of pictures; `pinxit sample {base} -o X.npz` makes a set of it")
+    if is_run(Path(base)):
+        raise UsageError(
+            f"{base} is a run, not a set of pictures; `{command('sample', base, '-o', 'X.npz')}` makes a set of it"
+        )
     opened = open_data(base, holdout) if part else open_data(base, holdout=0)
     for note in opened.notes:
-        say(note)
+        say(f"{role}: {note}")
     if part == "train" or not opened.held_out:
         return opened.train, opened.held_out or None
     return opened.held_out, opened.train

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,12 @@ from pinxit.errors import DataError, UsageError
 from pinxit.evaluation.certificate import made_by
 from pinxit.evaluation.extraction import choose, extract_cached
 from pinxit.evaluation.pictures import Pictures, identity
+from pinxit.hardware import in_parallel
 from pinxit.metrics.extractors import EXTRACTORS, Extractor
 from pinxit.metrics.features import Extracted
 from pinxit.metrics.intervals import estimates, values
 from pinxit.metrics.sets import SETS, SetMetric
+from pinxit.progress import track
 from pinxit.settings import did_you_mean
 
 FEWEST_PICTURES = 12
@@ -152,7 +155,8 @@ def _scores(
         names = [name for name, metric in metrics.items() if (metric.better == "as real") is alone]
         beside = [generated, itself if alone else floor, *distorted]
         estimated = estimates(generated.extracted, generated.target, names, seed)
-        columns = [values(row.extracted, row.target, names) for row in beside[1:]]
+        measured = in_parallel(partial(_measured, names), beside[1:])
+        columns = list(track(measured, "anchor rows", len(beside) - 1))
         for name in names:
             column = [estimated[name].value, *(found[name] for found in columns)]
             scale = column[-1] if metrics[name].better == "smaller" else None
@@ -167,6 +171,10 @@ def _scores(
                     "rows": [row.document(value, scale) for row, value in zip(beside, column, strict=True)],
                 },
             )
+
+
+def _measured(names: Sequence[str], row: _Row) -> dict[str, float]:
+    return values(row.extracted, row.target, names)
 
 
 def _rows(

@@ -9,16 +9,11 @@ if TYPE_CHECKING:
     from pinxit.evaluation.certificate import Comparison
 
 
-def table(document: Mapping[str, Any]) -> str:
-    """Return a certificate as aligned text: what was compared, scores with interval and anchor rows, remarks."""
-    return "\n".join(_lines(document))
-
-
-def comparison_table(rows: Sequence[Comparison], one: str, other: str) -> str:
-    """Return the scores of two certificates beside each other, under their names."""
+def comparison_table(rows: Sequence[Comparison], one: str, other: str) -> list[str]:
+    """Return the scores of two certificates beside each other, under their names, as lines."""
     names = [one, other, *(["difference"] if any(row.difference for row in rows) else [])]
     head = ["", "", *(cell for name in names for cell in (name, "95 % interval"))]
-    return "\n".join(_aligned([head, *(_compared(row, len(names)) for row in rows)]))
+    return list(_aligned([head, *(_compared(row, len(names)) for row in rows)]))
 
 
 def _compared(row: Comparison, columns: int) -> list[str]:
@@ -26,7 +21,8 @@ def _compared(row: Comparison, columns: int) -> list[str]:
     return [row.name, row.verdict, *(cell for side in sides for cell in (_with_interval(side) if side else ("", "")))]
 
 
-def _lines(document: Mapping[str, Any]) -> Iterator[str]:
+def table(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a certificate as aligned lines: what was compared, scores with interval and anchor rows, remarks."""
     scores = document["scores"]
     first = next(iter(scores.values()))
     n, generated, reference = f"{first['n']:,}", first["generated"]["name"], first["reference"]["name"]
@@ -39,7 +35,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
             yield from _aligned(_rows(own))
     for part in ("audit", "utility"):
         if part in document:
-            yield f"\n{part}: {document[part]['verdict']}"
+            yield from ("", f"{part}: {document[part]['verdict']}")
     if document["remarks"]:
         yield ""
         yield from (f"- {remark}" for remark in document["remarks"])
@@ -71,6 +67,8 @@ def _aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 def _with_interval(score: Mapping[str, Any]) -> tuple[str, str]:
     """Return a value and its interval as two cells."""
+    if score["interval"]["method"].startswith("none"):
+        return _number(score["value"]), "one pair"
     return _number(score["value"]), f"{_number(score['interval']['low'])} to {_number(score['interval']['high'])}"
 
 

@@ -23,14 +23,26 @@ from pinxit.images.picture import (
 )
 from pinxit.images.pillow import FORMATS
 from pinxit.images.read import READERS, SUFFIXES, load_image, load_picture, read_mask, read_picture, read_recipe
-from pinxit.images.write import format_of, kind_of, save_image, save_picture, unheld, write_picture
+from pinxit.images.write import (
+    AUTO,
+    QUALITY,
+    format_of,
+    kind_of,
+    save_image,
+    save_picture,
+    save_sheet,
+    unheld,
+    write_picture,
+)
 
 __all__ = [
+    "AUTO",
     "FIRST_FRAME",
     "FORMATS",
     "NO_EXIF",
     "NO_PROFILE",
     "PLAIN_CMYK",
+    "QUALITY",
     "READERS",
     "SECOND_PICTURE",
     "SUFFIXES",
@@ -50,6 +62,7 @@ __all__ = [
     "resize_nearest",
     "save_image",
     "save_picture",
+    "save_sheet",
     "scaled",
     "unheld",
     "write_picture",

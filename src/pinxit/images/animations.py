@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,11 +25,12 @@ from pinxit.files import whole_file
 from pinxit.images.containers import check_whole
 from pinxit.images.deep import chunk
 from pinxit.images.metadata import GIF_RECIPE, metadata_of, orientation, upright
-from pinxit.images.picture import Metadata, Picture
+from pinxit.images.picture import ColourTags, Metadata, Picture
 from pinxit.images.pillow import is_deep, pixels_of_image
 from pinxit.images.read import load_picture, name_of, opened
-from pinxit.images.room import check_size
-from pinxit.images.write import format_of, write_picture
+from pinxit.images.room import check_frames
+from pinxit.images.tags import colour_tags, told_of
+from pinxit.images.write import AUTO, Quality, format_of, write_picture
 
 ANIMATED = ("GIF", "PNG", "WEBP")  # the formats of animations that are read and written
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -58,16 +60,16 @@ class Animation:
 
 def load_media(source: Path | BinaryIO, name: str | None = None) -> Picture | Animation:
     """Return a picture or an animation to be edited; raises as `load_picture` and `read_animation`."""
-    return read_animation(source, name) if is_animation(source) else load_picture(source, name)
+    return read_animation(source, name) if is_animation(source, name) else load_picture(source, name)
 
 
-def is_animation(source: Path | BinaryIO) -> bool:
+def is_animation(source: Path | BinaryIO, name: str | None = None) -> bool:
     """Return whether a file holds several frames, in a format of `ANIMATED`.
 
     An unreadable file does not count; reading it reports the error.
     """
     try:
-        with opened(source, name_of(source)) as file, Image.open(file, formats=ANIMATED) as image:
+        with opened(source, name_of(source, name)) as file, Image.open(file, formats=ANIMATED) as image:
             return bool(getattr(image, "is_animated", False))
     except DataError:
         return False
@@ -99,8 +101,7 @@ def read_frames(source: Path | BinaryIO, name: str) -> Iterator[tuple[Picture, f
     without animations is skipped.
     """
     with opened(source, name) as file, Image.open(file, formats=ANIMATED) as image:
-        check_size(image.size, name)
-        check_whole(file, image.format or "", animated=True)
+        tags = _checked(file, image, name)
         size, first, turn = image.size, int(getattr(image, "default_image", False)), 1
         plays = _plays(image)
         keeps: Metadata | None = None
@@ -108,8 +109,6 @@ def read_frames(source: Path | BinaryIO, name: str) -> Iterator[tuple[Picture, f
         for number in range(first, getattr(image, "n_frames", 1)):
             image.seek(number)
             image.load()
-            if is_deep(image):
-                raise DataError(f"{name}: a 16-bit animation; only 8-bit animations are read")
             if image.size != size:
                 raise DataError(f"{name}: its frames have different sizes")
             turn = max(turn, orientation(image))
@@ -117,24 +116,41 @@ def read_frames(source: Path | BinaryIO, name: str) -> Iterator[tuple[Picture, f
             picture = Picture(upright(pixels, turn), image.format or "", image.mode)
             if keeps is None:
                 keeps, lost = metadata_of(image, picture.grey, turn)
+                keeps, lost = replace(keeps, tags=tags), (*told_of(tags), *lost)
             yield replace(picture, lost=lost, keeps=keeps), float(image.info.get("duration", 0)), plays
 
 
-def save_animation(path: Path, animation: Animation, recipe: Recipe = None) -> None:
+def _checked(file: BinaryIO, image: Image.Image, name: str) -> ColourTags:
+    """Refuse an animation that is too deep, too large or not whole, before it is decoded; return its colour tags."""
+    if is_deep(image):  # asked before the first frame is loaded, after which Pillow has forgotten it
+        raise DataError(f"{name}: a 16-bit animation; only 8-bit animations are read")
+    place, kind = file.tell(), image.format or ""
+    check_frames(image.size, getattr(image, "n_frames", 1), file.seek(0, os.SEEK_END), name)
+    tags = colour_tags(file, kind, check_whole(file, kind, animated=True), "icc_profile" in image.info)
+    file.seek(place)
+    return tags
+
+
+def save_animation(path: Path, animation: Animation, recipe: Recipe = None, quality: Quality = AUTO) -> None:
     """Write an animation with the recipe that made it, frame by frame, whole or not at all.
 
     The suffix decides the format; `UsageError` if that cannot hold it. A GIF keeps no metadata but the recipe.
     """
     kind = animated_kind_of(path)
     with whole_file(path) as temporary, temporary.open("wb") as file:
-        write_animation(file, kind, animation, recipe, path.name)
+        write_animation(file, kind, animation, recipe, path.name, quality)
 
 
 def write_animation(
-    file: BinaryIO, kind: str, animation: Animation, recipe: Recipe = None, name: str = "animation"
+    file: BinaryIO,
+    kind: str,
+    animation: Animation,
+    recipe: Recipe = None,
+    name: str = "animation",
+    quality: Quality = AUTO,
 ) -> None:
     """Write into an open file as `save_animation` does; `kind` is Pillow's word ("GIF"), `name` for errors."""
-    _CONTAINERS[kind](file, animation, recipe, name)
+    _CONTAINERS[kind](file, animation, recipe, name, quality)
 
 
 def animated_kind_of(path: Path) -> str:
@@ -163,17 +179,17 @@ def _alike(picture: Picture, grey: bool, clear: bool) -> Picture:
     return replace(picture, pixels=np.concatenate([colours, alpha][: 1 + clear], axis=2), mode=mode)
 
 
-def _still(kind: str, picture: Picture, recipe: Recipe, name: str) -> bytes:
+def _still(kind: str, picture: Picture, recipe: Recipe, name: str, quality: Quality) -> bytes:
     file = io.BytesIO()
-    write_picture(file, kind, picture, recipe, name)
+    write_picture(file, kind, picture, recipe, name, quality)
     return file.getvalue()
 
 
-def _write_png(file: BinaryIO, animation: Animation, recipe: Recipe, name: str) -> None:
+def _write_png(file: BinaryIO, animation: Animation, recipe: Recipe, name: str, quality: Quality) -> None:
     """Write an animated PNG (PNG, third edition, 11.3.6): every frame is complete and replaces the one before."""
     order = count()
     for number, (picture, duration) in enumerate(zip(animation.frames(), animation.durations, strict=True)):
-        chunks = _chunks(_still("PNG", picture, None if number else recipe, name), len(PNG), ">I4s")
+        chunks = _chunks(_still("PNG", picture, None if number else recipe, name, quality), len(PNG), ">I4s")
         if number == 0:
             head = list(takewhile(lambda one: one[0] != b"IDAT", chunks))
             head.insert(1, (b"acTL", struct.pack(">II", len(animation.durations), animation.plays)))
@@ -209,13 +225,13 @@ def _chunks(content: bytes, place: int, head: str) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def _write_webp(file: BinaryIO, animation: Animation, recipe: Recipe, name: str) -> None:
+def _write_webp(file: BinaryIO, animation: Animation, recipe: Recipe, name: str, quality: Quality) -> None:
     """Write an animated WebP (RFC 9649, section 2.7): every frame is complete and replaces the one before."""
     times = _whole_numbers(animation.durations, 1)
     metadata: dict[bytes, bytes] = {}
     file.write(b"RIFF\0\0\0\0WEBP")
     for number, (picture, duration) in enumerate(zip(animation.frames(), times, strict=True)):
-        chunks = _chunks(_still("WEBP", picture, None if number else recipe, name), 12, "<4sI")
+        chunks = _chunks(_still("WEBP", picture, None if number else recipe, name, quality), 12, "<4sI")
         high, wide = picture.pixels.shape[:2]
         size = _three(wide - 1) + _three(high - 1)
         if number == 0:
@@ -245,7 +261,7 @@ def _three(number: int) -> bytes:
     return struct.pack("<I", min(number, 0xFFFFFF))[:3]
 
 
-def _write_gif(file: BinaryIO, animation: Animation, recipe: Recipe, name: str) -> None:
+def _write_gif(file: BinaryIO, animation: Animation, recipe: Recipe, name: str, quality: Quality) -> None:
     """Write a GIF (89a): every frame has its own palette of at most 256 colours; unchanged pixels are left out.
 
     Frames with transparency are complete. A pixel of less than half opacity becomes transparent.

@@ -38,10 +38,10 @@ def canvas(file: BinaryIO) -> tuple[int, int, bool]:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return _webp_canvas(head.ljust(30, b"\0"))
     if head[:3] == b"GIF":
-        ends = [(0, 0)]
+        ends = [(0, 0)]  # then the screen, then the frames
         with suppress(EOFError, ValueError):  # which the decoder reports
             ends.extend(gif_extents(file))
-        return max(right for right, _ in ends), max(bottom for _, bottom in ends), True
+        return max(right for right, _ in ends), max(bottom for _, bottom in ends), len(ends) > 3
     return 0, 0, False
 
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin
+from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.PngImagePlugin import PngImageFile
 
-from pinxit.images.picture import NO_EXIF, NO_PROFILE, Metadata
+from pinxit.images.picture import NO_EXIF, NO_PROFILE, JpegCoding, Metadata
 
 # Pillow raises all of these for malformed files (20,000 mutants); struct, zlib and EOF come from its parsers.
 BROKEN = (
@@ -154,7 +155,8 @@ def metadata_of(image: Image.Image, grey: bool, turn: int) -> tuple[Metadata, tu
     kept_text = {key: str(text[key]) for key in text if key.casefold() in _KEPT_TEXTS}
     lost = (*[NO_PROFILE] * unfit, *[NO_EXIF] * broken)
     dropped = tuple(dict.fromkeys((*dropped, *_dropped_parts(image))))
-    return Metadata(None if unfit else icc, kept, dpi, kept_text, dropped), lost
+    coding = _coding(image, turn) if isinstance(image, JpegImageFile) else None
+    return Metadata(None if unfit else icc, kept, dpi, kept_text, dropped=dropped, jpeg=coding), lost
 
 
 def exif_of(content: bytes | None) -> Image.Exif:
@@ -225,6 +227,14 @@ def _harmless(value: Any) -> bool:
     if isinstance(value, bytes):
         return len(value) <= 4
     return all(isinstance(one, Number) for one in (value if isinstance(value, tuple) else (value,)))
+
+
+def _coding(image: JpegImageFile, turn: int) -> JpegCoding:
+    """Return how a JPEG was compressed. What cannot be written, or not after the turn, becomes 4:4:4."""
+    subsampling = get_sampling(image)
+    if subsampling < 0 or (turn >= 5 and subsampling == 1):  # 4:2:2 turned is 4:4:0
+        subsampling = 0
+    return JpegCoding(subsampling, tuple(tuple(table) for _, table in sorted(image.quantization.items())))
 
 
 def _dropped_fields(exif: Image.Exif) -> Iterator[str]:

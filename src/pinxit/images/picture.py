@@ -32,14 +32,24 @@ class ColourTags:
 
     `cicp` is primaries, transfer, matrix and full range (ITU-T H.273): a PNG's cICP, the nclx of an AVIF. `gamma` and
     `chromaticities` (white, red, green, blue; x and y) are a PNG's gAMA and cHRM as stored, times 100,000.
+    `chunks` are all such chunks of a PNG, for the result.
     """
 
     cicp: tuple[int, int, int, int] | None = None
     gamma: int | None = None
     chromaticities: tuple[int, ...] | None = None
+    chunks: tuple[tuple[bytes, bytes], ...] = ()
 
 
 NO_TAGS = ColourTags()
+
+
+@dataclass(frozen=True)
+class JpegCoding:
+    """How a JPEG was compressed: its subsampling in Pillow's numbers (0 is 4:4:4), and its quantisation tables."""
+
+    subsampling: int
+    tables: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     text: Mapping[str, str] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
+    jpeg: JpegCoding | None = None
     tags: ColourTags = NO_TAGS
 
 

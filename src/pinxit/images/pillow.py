@@ -56,9 +56,9 @@ def opened(file: BinaryIO, name: str, pixel: int = 4) -> Iterator[tuple[Image.Im
     Its end and its size are checked; `pixel` is the bytes of a decoded pixel.
     """
     with Image.open(file, formats=FORMATS) as image:
+        several = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
         check_size(image.size, name, pixel)
         chunks = check_whole(file, image.format or "", "loop" in image.info)
-        several = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
         yield image, chunks, (*[FIRST_FRAME] * several, *[SECOND_PICTURE] * ("mp" in image.info))
 
 

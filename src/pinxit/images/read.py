@@ -17,7 +17,7 @@ from pinxit.images import deep, heic, pillow, tiff
 from pinxit.images.containers import canvas
 from pinxit.images.metadata import recipe_of
 from pinxit.images.picture import FIRST_FRAME, Picture
-from pinxit.images.room import FILM_CEILING, PIXEL_CEILING, check_size
+from pinxit.images.room import PIXEL_CEILING, check_frames, check_size
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,9 @@ def opened(source: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
 def _with_room(file: BinaryIO, name: str) -> BinaryIO:
     """Return a file at its beginning; refuse one for which Pillow would take too much memory when it opens it."""
     wide, high, moves = canvas(file)
-    check_size((wide, high), name, pixel=12, ceiling=FILM_CEILING if moves else PIXEL_CEILING)
+    if moves:
+        check_frames((wide, high), 1, 0, name)
+    check_size((wide, high), name)
     file.seek(0)
     return file
 

@@ -11,6 +11,7 @@ from pinxit.images.picture import HDR, OTHER_CURVE, WIDE, ColourTags
 
 _LIKE_SRGB = ({1, 2}, {1, 2, 6, 13, 14, 15})  # primaries and transfers (H.273) that are shown as sRGB is
 _PQ, _HLG = 16, 18
+_PNG_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 _SRGB_GAMMA = 45455
 _SRGB_XY = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 
@@ -36,16 +37,18 @@ def told_of(tags: ColourTags) -> tuple[str, ...]:
 
 
 def _of_png(found: Mapping[bytes, bytes], profile: bool) -> ColourTags:
+    chunks = tuple((kind, found[kind]) for kind in _PNG_CHUNKS if len(found.get(kind, b"")) in (1, 4, 32))
     if len(found.get(b"cICP", b"")) == 4:
         first, second, third, last = found[b"cICP"]
-        return ColourTags(cicp=_other((first, second, third, last)))
+        return ColourTags(cicp=_other((first, second, third, last)), chunks=chunks)
     if profile or b"sRGB" in found:
-        return ColourTags()
+        return ColourTags(chunks=chunks)
     gamma = struct.unpack(">I", found[b"gAMA"])[0] if len(found.get(b"gAMA", b"")) == 4 else None
     points = struct.unpack(">8I", found[b"cHRM"]) if len(found.get(b"cHRM", b"")) == 32 else None
     if points and all(abs(one - other) <= 100 for one, other in zip(points, _SRGB_XY, strict=True)):
         points = None
-    return ColourTags(gamma=None if not gamma or abs(gamma - _SRGB_GAMMA) <= 100 else gamma, chromaticities=points)
+    gamma = None if not gamma or abs(gamma - _SRGB_GAMMA) <= 100 else gamma
+    return ColourTags(gamma=gamma, chromaticities=points, chunks=chunks)
 
 
 def _nclx(file: BinaryIO) -> tuple[int, int, int, int] | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin
@@ -14,7 +16,8 @@ from pinxit.errors import UsageError
 from pinxit.files import whole_file
 from pinxit.images import deep
 from pinxit.images.metadata import RECIPE, add_texts, exif_of, fits_exif, profile_fits, recipe_xmp
-from pinxit.images.picture import Metadata, Picture, to_pillow
+from pinxit.images.picture import ColourTags, Metadata, Picture, to_pillow
+from pinxit.marks import SHEET_RECIPE
 
 # The formats we save, and the metadata that Pillow's writer takes. Other formats drop alpha or colours silently.
 _SAVED = {
@@ -28,6 +31,15 @@ _SAVED = {
 _GREY_FORMATS = ("JPEG", "PNG", "TIFF")  # the others save grey as colour, which a grey profile does not fit
 _TIFF_XMP = 700
 
+AUTO: Literal["auto"] = "auto"
+QUALITY = 95
+Quality = int | Literal["auto"] | None
+"""Quality of JPEG, WebP and AVIF, 1 to 100.
+
+`AUTO` is `QUALITY`, or for the picture of a JPEG the finer of that and its own. None is what pinxit 0.2 did: `QUALITY`,
+and colours at half the resolution.
+"""
+
 
 def save_image(path: Path, image: np.ndarray) -> None:
     """Write (H, W, C) uint8, uint16, or float in [0, 1] (at 8 bits), C in {1, 3, 4}, whole or not at all.
@@ -37,14 +49,22 @@ def save_image(path: Path, image: np.ndarray) -> None:
     save_picture(path, Picture(image))
 
 
-def save_picture(path: Path, picture: Picture, recipe: Mapping[str, Any] | None = None) -> None:
+def save_picture(
+    path: Path, picture: Picture, recipe: Mapping[str, Any] | None = None, quality: Quality = AUTO
+) -> None:
     """Write a picture with its metadata, as `save_image` does, and the recipe that made it, which `read_recipe` reads.
 
+    A JPEG's picture keeps its subsampling in a JPEG; other pictures become 4:4:4 in JPEG and AVIF.
     Grey with alpha stays so. PNG keeps all metadata, JPEG 2000 none, the other formats everything but text.
     """
     kind = kind_of(path)
     with whole_file(path) as temporary, temporary.open("wb") as file:
-        write_picture(file, kind, picture, recipe, path.name)
+        write_picture(file, kind, picture, recipe, path.name, quality)
+
+
+def save_sheet(path: Path, sheet: np.ndarray) -> None:
+    """Write a sheet of pictures as `save_image` does, with the mark by which it is left out of sets."""
+    save_picture(path, Picture(sheet), SHEET_RECIPE)
 
 
 def kind_of(path: Path) -> str:
@@ -61,7 +81,12 @@ def format_of(path: Path) -> str:
 
 
 def write_picture(
-    file: BinaryIO, kind: str, picture: Picture, recipe: Mapping[str, Any] | None = None, name: str = "picture"
+    file: BinaryIO,
+    kind: str,
+    picture: Picture,
+    recipe: Mapping[str, Any] | None = None,
+    name: str = "picture",
+    quality: Quality = AUTO,
 ) -> None:
     """Write a picture into an open file as `save_picture` does; `kind` is Pillow's word ("PNG"), `name` for errors."""
     pixels = _as_saved(picture, name)
@@ -74,7 +99,7 @@ def write_picture(
         if pixels.dtype == np.uint16 and pixels.shape[2] > 1:
             deep.WRITERS[kind](file, pixels, options)
         else:
-            to_pillow(pixels).save(file, kind, quality=95, **options)
+            to_pillow(pixels).save(file, kind, **_compression(kind, picture.keeps, quality), **options)
     except (OSError, ValueError) as error:
         if getattr(error, "errno", None):
             raise
@@ -88,6 +113,8 @@ def unheld(kind: str, keeps: Metadata) -> Iterator[str]:
         yield "colour profile"
     if keeps.exif and "exif" not in holds:
         yield "Exif"
+    if kind != "PNG" and (keeps.tags.cicp or keeps.tags.gamma or keeps.tags.chromaticities):
+        yield "colour tags (gAMA, cHRM, cICP or nclx)"
     for key in keeps.text:
         if "pnginfo" not in holds and not (fits_exif(key) and "exif" in holds):
             yield f"text {key}"
@@ -105,10 +132,51 @@ def _as_saved(picture: Picture, name: str) -> np.ndarray:
     return pixels
 
 
+def _colour_chunks(tags: ColourTags) -> tuple[tuple[bytes, bytes], ...]:
+    """Return a PNG's chunks on its colours: those of its own PNG, or code points as cICP, whose numbers are of RGB."""
+    if tags.cicp and not tags.chunks:
+        primaries, transfer, _, _ = tags.cicp
+        return ((b"cICP", bytes([min(primaries, 255), min(transfer, 255), 0, 1])),)
+    return tags.chunks
+
+
+def _compression(kind: str, keeps: Metadata, quality: Quality) -> dict[str, Any]:
+    """Return the options of Pillow's writer that decide how much of the picture is lost."""
+    if quality is None:
+        return {"quality": QUALITY}
+    options: dict[str, Any] = {"quality": QUALITY if quality == AUTO else quality}
+    if kind == "AVIF":
+        return options | {"subsampling": "4:4:4"}
+    if kind != "JPEG":
+        return options
+    if quality == AUTO and keeps.jpeg and (finer := _finer(keeps.jpeg.tables)):
+        options = {"qtables": finer}
+    return options | {"subsampling": keeps.jpeg.subsampling if keeps.jpeg else 0}
+
+
+def _finer(tables: Sequence[Sequence[int]]) -> list[list[int]] | None:
+    """Return a JPEG's tables, each number at most that of `QUALITY`; None if the tables of `QUALITY` are as fine."""
+    usual = [np.array(table) for _, table in sorted(_usual_tables().items())]
+    finer = [np.minimum(own, table) for own, table in zip(tables, usual, strict=False)]
+    if all((own == table).all() for own, table in zip(finer, usual, strict=False)):
+        return None
+    return [table.tolist() for table in finer]
+
+
+@cache
+def _usual_tables() -> dict[int, list[int]]:
+    Image.new("RGB", (1, 1)).save(file := io.BytesIO(), "JPEG", quality=QUALITY)
+    with Image.open(file) as image:
+        tables: dict[int, list[int]] = image.quantization  # type: ignore[attr-defined]
+        return tables
+
+
 def _options(kind: str, picture: Picture, recipe: Mapping[str, Any] | None, grey: bool) -> dict[str, Any]:
     """Return the options of Pillow's writer of this kind: the metadata that it can store."""
     keeps, recipe_text = picture.keeps, json.dumps(recipe) if recipe is not None else ""
     exif, text = exif_of(keeps.exif), PngImagePlugin.PngInfo()
+    for chunk, content in _colour_chunks(keeps.tags):
+        text.add(chunk, content)
     for key, value in keeps.text.items():
         text.add_text(key, value)
     if recipe_text:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import json
+import os
 import signal
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import Any
@@ -35,8 +35,7 @@ from pinxit.images import (
     kind_of,
     read_picture,
     read_recipe,
-    save_image,
-    unheld,
+    save_sheet,
     write_picture,
 )
 from pinxit.images.animations import Animation, animated_kind_of, load_media, write_animation
@@ -45,6 +44,7 @@ from pinxit.jobs.film import Deflicker, FrameFiles
 from pinxit.jobs.listing import (
     Job,
     check_format,
+    check_quality,
     find,
     losses,
     map_of,
@@ -55,13 +55,14 @@ from pinxit.jobs.listing import (
     sidecar,
     text,
 )
+from pinxit.jobs.losses import Losses
 from pinxit.jobs.recipe import FileStamp
+from pinxit.jobs.results import MANIFEST, entries_of
 from pinxit.jobs.settings import EditSettings
 from pinxit.jobs.sheet import SHEET, ContactSheet
 from pinxit.progress import Line, say, show
 from pinxit.settings import chain_text
 
-MANIFEST = "manifest.json"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -120,11 +121,11 @@ def edit_files(
     if not overwrite:
         refuse_to_overwrite(jobs, names, folder, settings)
     earlier = read_manifest(folder) if folder else []
-    for remark in losses(jobs):
+    for remark in losses(jobs, settings.quality):
         say(remark)
     loaded = LoadedChain(chain, settings, area, mask)
     manifest = Manifest(folder, jobs, chain_text(loaded.edits, EDITS), earlier)
-    return _Batch(jobs, loaded, manifest, ContactSheet(folder, jobs)).run()
+    return _Batch(jobs, loaded, manifest, ContactSheet(folder, jobs), Losses(len(jobs) > 1)).run()
 
 
 def edit_bytes(
@@ -149,14 +150,15 @@ def edit_bytes(
         check_format(out, settings, animated)
     (named,) = result_places([PurePosixPath(f"stdout.{given.format.lower()}")], [animated], settings)
     kind = (animated_kind_of if animated else kind_of)(out or Path(named))
+    check_quality([kind], settings)
     loaded = LoadedChain(chain, settings, area, mask)
     stamp = FileStamp(name=text(place), sha256=hashlib.sha256(content).hexdigest())
-    recipe = loaded.recipe(stamp, place, animated)
+    recipe = loaded.recipe(stamp, place, kind, animated)
     result, edited = io.BytesIO(), loaded.edit(given, place)
     if isinstance(edited, Animation):
-        write_animation(result, kind, edited, recipe, name)
+        write_animation(result, kind, edited, recipe, name, recipe.get("quality"))
     else:
-        write_picture(result, kind, edited, recipe, name)
+        write_picture(result, kind, edited, recipe, name, recipe.get("quality"))
     return result.getvalue()
 
 
@@ -218,19 +220,14 @@ class Manifest:
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:
     """Return the entries of a folder's manifest; `UsageError` if its manifest or sheet is not one of ours."""
-    path = folder / MANIFEST
+    present = [name for name in (MANIFEST, SHEET) if os.path.lexists(folder / name)]
+    if not present:
+        return []
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        entries: list[dict[str, Any]] = found["pictures"]
-        if found["made_by"].startswith("pinxit") and all("output" in entry for entry in entries):
-            return entries
-    except (FileNotFoundError, NotADirectoryError):
-        if not (folder / SHEET).exists():
-            return []
-        path = folder / SHEET
-    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        pass
-    raise UsageError(f"{path} is not from pinxit, and the batch would replace it; choose another -o")
+        return entries_of(folder)
+    except DataError as error:
+        whose = error if MANIFEST in present else f"{folder / SHEET} is not from pinxit"
+        raise UsageError(f"{whose}, and the batch would replace it; choose another -o") from error
 
 
 @dataclass(frozen=True)
@@ -241,7 +238,7 @@ class _Batch:
     chain: LoadedChain
     manifest: Manifest
     sheet: ContactSheet
-    dropped: Counter[str] = field(default_factory=Counter)
+    losses: Losses
 
     def run(self) -> Edited:
         """Edit what is to be edited, and record the outcome however it ends."""
@@ -252,6 +249,8 @@ class _Batch:
                 if self.chain.settings.skip_existing:
                     self._keep_existing()
                 self._edit_remaining()
+            if self.chain.unchanged and len(self.jobs) > 1:
+                say(f"{self.chain.unchanged:,} of {len(self.jobs):,} results are unchanged: no pixel is in their mask")
         except KeyboardInterrupt:
             self._record()
             number = received[0] if received else signal.SIGINT
@@ -264,8 +263,7 @@ class _Batch:
         return Edited(self.manifest.document(), len(self.jobs), tuple(self.manifest.failures.values()))
 
     def _record(self) -> None:
-        if len(self.jobs) > 1 and self.dropped:
-            say(f"not kept: {_some([f'{what} ({count:,})' for what, count in self.dropped.most_common()])}")
+        self.losses.say_totals()
         self.manifest.write()
         self.sheet.write(self.manifest.document())
 
@@ -310,13 +308,13 @@ class _Batch:
     def _edit(self, job: Job, film: FrameFiles | None) -> None:
         started = time.monotonic()
         given = job.load()
-        self._say_losses(job, given if isinstance(given, Picture) else given.first)
+        self.losses.add(job, given if isinstance(given, Picture) else given.first)
         recipe = self._recipe(job)
         result = self.chain.edit(given, job.place, self._memory(job, film) if film else None)
         if self.chain.settings.map:
             if isinstance(given, Animation) or isinstance(result, Animation):
                 raise UsageError(f"{job.name}: --map does not work with animations")
-            save_image(map_of(job.out), heat(disagreement(given, result)))
+            save_sheet(map_of(job.out), heat(disagreement(given, result)))
         save(job.out, result, recipe)
         if self.chain.settings.sidecar:
             write_json(sidecar(job.out), recipe)
@@ -325,18 +323,9 @@ class _Batch:
         if self.sheet.shows(job):
             self._show(job, given, result)
 
-    def _say_losses(self, job: Job, given: Picture) -> None:
-        """Say what is not read, and what is read and not kept; the latter of several pictures is only counted."""
-        for loss in given.lost:
-            say(f"{job.name}: {loss}")
-        dropped = list(dict.fromkeys((*given.keeps.dropped, *unheld(format_of(job.out), given.keeps))))
-        if len(self.jobs) == 1 and dropped:
-            say(f"{job.name}: not kept: {_some(dropped)}")
-        self.dropped.update(dropped)
-
     def _recipe(self, job: Job) -> dict[str, Any]:
         follows = FileStamp.of(job.previous.path) if job.previous and self.chain.steady else None
-        return self.chain.recipe(FileStamp.of(job.path), job.place, job.animated, follows)
+        return self.chain.recipe(FileStamp.of(job.path), job.place, format_of(job.out), job.animated, follows)
 
     def _memory(self, job: Job, film: FrameFiles) -> Deflicker:
         if job.animated:
@@ -349,12 +338,6 @@ class _Batch:
         shown = ((given, job.path), (result, job.out))
         before, after = (one if isinstance(one, Picture) else read_picture(path) for one, path in shown)
         self.sheet.add(job, self.manifest.output(job), before, after)
-
-
-def _some(words: Sequence[str], most: int = 8) -> str:
-    """Return the first words with commas between them, and how many more there are."""
-    more = len(words) - most
-    return printable(", ".join(words[:most])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _sweep(jobs: Sequence[Job]) -> None:

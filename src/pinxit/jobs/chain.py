@@ -10,15 +10,16 @@ from typing import Any
 
 from pinxit import __version__
 from pinxit.edits import EDITS
-from pinxit.edits.engine import edit_picture
+from pinxit.edits.drawn import FAINTLY, NO_PIXEL, is_faint, understood
+from pinxit.edits.engine import changes_nothing, edit_picture
 from pinxit.edits.mask import Mask
 from pinxit.edits.settings import Edit
 from pinxit.errors import DataError
 from pinxit.hardware import choose
-from pinxit.images import Picture, load_picture, save_picture
+from pinxit.images import AUTO, Picture, load_picture, save_picture
 from pinxit.images.animations import Animation, save_animation
 from pinxit.jobs.film import Deflicker
-from pinxit.jobs.listing import find, printable
+from pinxit.jobs.listing import LOSSY, find, printable
 from pinxit.jobs.recipe import EditRecipe, FileStamp, with_base_names
 from pinxit.jobs.settings import EditSettings
 from pinxit.progress import say, track
@@ -29,7 +30,7 @@ class LoadedChain:
     """A chain of edits with its weights loaded, its settings, and the area it changes.
 
     `area` chooses where pictures change; `mask` is a picture that is white there, or a folder of such pictures, each
-    with the place and stem of its own picture.
+    with the place and stem of its own picture. `unchanged` counts the pictures whose mask selected no pixel.
     """
 
     def __init__(
@@ -44,8 +45,9 @@ class LoadedChain:
         self.steady = max(edit.steady for edit in chain) if settings.steady is None else settings.steady
         self.weights = {name: digest for bound in self.bounds for name, digest in bound.weights.items()}
         self.masks = _by_stem(mask) if mask and mask.is_dir() else None
-        if mask and self.masks is None:
-            load_picture(mask)  # reports an unreadable mask once, not for every picture
+        self.unchanged = 0
+        self._told: set[str] = set()
+        self.drawn = self._draw(mask) if mask and self.masks is None else None
 
     def edit(
         self, given: Picture | Animation, place: PurePosixPath, film: Deflicker | None = None
@@ -56,32 +58,68 @@ class LoadedChain:
         film whose next frame this picture is.
         """
         path = self.mask_for(place)
-        mask = load_picture(path) if path else None
+        mask = self.drawn if self.masks is None or path is None else self._draw(path)
         if isinstance(given, Picture):
-            return self.edit_frame(given, mask, film)
+            edited, changed = self._frame(given, mask, film)
+            self._note(place, changed)
+            return edited
 
         def frames() -> Iterator[Picture]:
             memory = Deflicker(self.steady) if self.steady else None
+            any_changed = False
             for frame in track(given.frames(), f"{printable(place)}: frame", len(given.durations)):
-                yield self.edit_frame(frame, mask, memory)
+                edited, changed = self._frame(frame, mask, memory)
+                any_changed = any_changed or changed
+                yield edited
+            self._note(place, any_changed)
 
         return replace(given, frames=frames)
 
     def edit_frame(self, frame: Picture, mask: Picture | None, film: Deflicker | None) -> Picture:
         """Return a picture after the edits, smoothed over the earlier frames of `film` if there is one."""
+        return self._frame(frame, mask, film)[0]
+
+    def _frame(self, frame: Picture, mask: Picture | None, film: Deflicker | None) -> tuple[Picture, bool]:
+        """Return a picture after the edits, and whether its mask lets them change anything."""
         memory = self.settings.max_memory
-        if memory is not None and film:
-            memory -= film.nbytes
+        if memory is not None:
+            memory -= (film.nbytes if film else 0) + (mask.pixels.nbytes if mask else 0)
+        weights = self.area.weights(frame, mask)
         edited = edit_picture(
-            frame, self.bounds, self.area.weights(frame, mask),
-            strength=self.settings.strength, memory=memory, device=str(self.device),
-        )  # fmt: skip
-        return film.smooth(frame, edited) if film else edited
+            frame, self.bounds, weights, strength=self.settings.strength, memory=memory, device=str(self.device)
+        )
+        changed = not changes_nothing(self.bounds, weights)
+        return film.smooth(frame, edited) if film else edited, changed
+
+    def _draw(self, path: Path) -> Picture:
+        """Return the mask in a file, white where to change, and say how it was read, each way once."""
+        mask, remarks = understood(load_picture(path))
+        if self.area.mask_threshold is None and is_faint(mask):
+            remarks += (FAINTLY,)
+        for remark in remarks:
+            if remark not in self._told:
+                say(f"{printable(path)}: the mask is {remark}")
+        self._told.update(remarks)
+        return mask
+
+    def _note(self, place: PurePosixPath, changed: bool) -> None:
+        """Count a picture whose mask selects no pixel, and say so."""
+        if not changed:
+            self.unchanged += 1
+            say(f"{printable(place)}: {NO_PIXEL}")
 
     def recipe(
-        self, source: FileStamp, place: PurePosixPath, animated: bool = False, follows: FileStamp | None = None
+        self,
+        source: FileStamp,
+        place: PurePosixPath,
+        kind: str,
+        animated: bool = False,
+        follows: FileStamp | None = None,
     ) -> dict[str, Any]:
-        """Return the recipe of a picture's result; `follows` is the frame before it, if it is a frame of a film."""
+        """Return the recipe of a picture's result in the format `kind`, Pillow's word.
+
+        `follows` is the frame before it, if it is a frame of a film.
+        """
         mask = self.mask_for(place)
         return EditRecipe(
             pinxit=__version__,
@@ -95,6 +133,7 @@ class LoadedChain:
             files=self.files,
             steady=self.steady if animated or follows else None,
             follows=follows,
+            quality=(self.settings.quality or AUTO) if kind in LOSSY else None,
             weights=self.weights,
         ).model_dump(mode="json")
 
@@ -110,11 +149,11 @@ class LoadedChain:
 
 
 def save(path: Path, result: Picture | Animation, recipe: dict[str, Any]) -> None:
-    """Write a result with its recipe, as `save_picture` and `save_animation` do."""
+    """Write a result with its recipe, as `save_picture` and `save_animation` do, at the quality in the recipe."""
     if isinstance(result, Animation):
-        save_animation(path, result, recipe)
+        save_animation(path, result, recipe, recipe.get("quality"))
     else:
-        save_picture(path, result, recipe)
+        save_picture(path, result, recipe, recipe.get("quality"))
 
 
 def _by_stem(folder: Path) -> dict[str, list[Path]]:

@@ -8,12 +8,17 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from itertools import count, pairwise
 from pathlib import Path, PurePath, PurePosixPath
 
 from pinxit.errors import DataError, UsageError
-from pinxit.images import SUFFIXES, Picture, format_of, kind_of
+from pinxit.files import refuse_links
+from pinxit.images import QUALITY, SUFFIXES, Picture, format_of, kind_of
 from pinxit.images.animations import Animation, animated_kind_of, is_animation, load_media
+from pinxit.jobs.results import results_in
 from pinxit.jobs.settings import AUTO, SAVED, EditSettings
+from pinxit.marks import RUN, SHEET, bears_mark, folder_mark, mark_at
 
 MAP = ".map.png"  # a result's map is named like the result, with this at the end
 LOSSY = ("JPEG", "WEBP", "AVIF")
@@ -78,15 +83,14 @@ def find(words: Sequence[str], recursive: bool, out: Path | None) -> Listing:
     """List the pictures that files, folders and patterns such as 'photos/*.jpg' name.
 
     A named file counts whatever its name, even if it does not exist: reading it reports the error. Folders and patterns
-    contribute the files with a picture's suffix. Hidden files, links to folders, and the folder `out` are skipped.
+    contribute the files with a picture's suffix. Hidden files, links to folders, the folder `out`, and what pinxit made
+    itself (runs, sheets, results in folders inside) are skipped.
     """
-    found: list[Found] = []
-    skipped: Counter[str] = Counter()
-    for word in words:
-        found += _named_by(word, recursive, out, skipped)
+    walk = _Walk(recursive, out)
+    found = [one for word in words for one in _named_by(word, walk)]
     once = {os.path.abspath(one.path): one for one in reversed(found)}  # noqa: PTH100  (resolve would follow links)
     listed = tuple(one for one in found if once.pop(os.path.abspath(one.path), None))  # noqa: PTH100
-    kinds = ", ".join(f"{count:,} {what}" for what, count in (+skipped).most_common(5))
+    kinds = ", ".join(f"{count:,} {what}" for what, count in (+walk.skipped).most_common(5))
     remarks = (f"skipped: {kinds}",) if kinds else ()
     return Listing(listed, remarks, len(listed) == 1 and not any(Path(word).is_dir() for word in words))
 
@@ -104,11 +108,13 @@ def plan(found: Sequence[Found], out: Path, folder: Path | None, settings: EditS
         check_format(out, settings, any(animated))
         results = [out]
     else:
-        if out.exists() and not out.is_dir():
-            raise UsageError(f"{out} is a file; several pictures need a folder")
+        _check_folder(out, len(found))
         if out.suffix.lower() in SUFFIXES and not out.is_dir():
             raise UsageError(f"{out} would be a folder with the name of a picture; choose another -o")
         results = [folder / place for place in result_places([one.place for one in found], animated, settings)]
+        for inside in sorted({result.parent for result in results}):
+            refuse_links(inside, folder)
+    check_quality([format_of(result) for result in results], settings)
     jobs: list[Job] = []
     for one, result, is_animated in zip(found, results, animated, strict=True):
         previous = jobs[-1] if settings.frames and jobs else None
@@ -116,12 +122,24 @@ def plan(found: Sequence[Found], out: Path, folder: Path | None, settings: EditS
     return jobs
 
 
-def losses(jobs: Sequence[Job]) -> list[str]:
-    """Return remarks on what the formats of the results lose."""
+def _check_folder(out: Path, pictures: int) -> None:
+    if out.is_dir() or not out.exists():
+        return
+    if not out.is_file():
+        raise UsageError(f"{printable(out)} is neither a file nor a folder; results go to a file such as result.png")
+    if pictures == 1:
+        raise UsageError(f"{printable(out)} is a file without the suffix of a picture; -o {printable(out)}.png works")
+    raise UsageError(f"{printable(out)} is a file; several pictures need a folder")
+
+
+def losses(jobs: Sequence[Job], quality: int | None = None) -> list[str]:
+    """Return remarks on what the formats of the results lose at a quality, None for the usual one."""
     kinds = {format_of(job.out) for job in jobs}
     remarks = []
     if lossy := sorted(kinds.intersection(LOSSY)):
-        remarks.append(f"results in {' and '.join(lossy)} are compressed at quality 95; --format png is lossless")
+        remarks.append(
+            f"results in {' and '.join(lossy)} are compressed at quality {quality or QUALITY}; --format png is lossless"
+        )
     if "GIF" in kinds:
         remarks.append("results in GIF have 256 colours per frame; --format png is lossless")
     return remarks
@@ -133,7 +151,7 @@ def refuse_to_overwrite(jobs: Sequence[Job], words: Sequence[str], folder: Path 
         raise UsageError(
             f"-o {printable(folder)} is where the pictures are; choose another folder, or replace them with -y"
         )
-    existing = [job for job in jobs if any(path.exists() for path in job.outputs(settings))]
+    existing = [job for job in jobs if any(os.path.lexists(path) for path in job.outputs(settings))]
     for job in existing:
         if job.path.exists() and job.out.exists() and job.out.samefile(job.path):
             raise UsageError(f"{printable(job.out)} would be replaced by its own result; choose another -o, or add -y")
@@ -148,6 +166,15 @@ def check_format(out: Path, settings: EditSettings, animated: bool) -> None:
     kind, asked = (animated_kind_of if animated else kind_of)(out), settings.format
     if "format" in settings.model_fields_set and asked != AUTO and kind != kind_of(Path(f"a{SAVED[asked]}")):
         raise UsageError(f"--format {asked}: the suffix of {out.name} is another format; give only one of the two")
+
+
+def check_quality(kinds: Collection[str], settings: EditSettings) -> None:
+    """Raise `UsageError` if a quality is given and no result is of a format that has one."""
+    if settings.quality is not None and kinds and not set(kinds).intersection(LOSSY):
+        raise UsageError(
+            f"--quality {settings.quality} is for JPEG, WebP and AVIF, not for {' or '.join(sorted(set(kinds)))}; "
+            "--format jpeg makes such results"
+        )
 
 
 def by_numbers(one: Found) -> list[tuple[int, str]]:
@@ -169,8 +196,15 @@ def name_results(places: Sequence[PurePosixPath], kind: str, animated: Collectio
 
     The numbers in `animated` are animations; they keep their own suffix where we can write it. If two results would
     share a name (cat.jpg and cat.webp), both keep their suffix before the new one: cat.jpg.png. Names that differ only
-    in case count as equal. Raises `UsageError` if two pictures have the same place.
+    in case count as equal, and get a number: A.png and a.PNG become A.png.png and a.PNG-2.png. Raises `UsageError` if
+    two pictures have the same place.
     """
+    doubled = [place for place, times in Counter(places).items() if times > 1]
+    if doubled:
+        raise UsageError(
+            f"two pictures would both become {doubled[0].stem}: both are named {doubled[0]}; "
+            "edit them into different folders"
+        )
     suffixes = [
         _own_suffix(place, number in animated) if kind == AUTO or number in animated else SAVED[kind]
         for number, place in enumerate(places)
@@ -181,8 +215,10 @@ def name_results(places: Sequence[PurePosixPath], kind: str, animated: Collectio
         for number in clashing:
             results[number] = places[number].with_name(places[number].name + suffixes[number])
         kept |= clashing
-    if doubled := sorted(_clashing(results)):
-        raise UsageError(f"two pictures would both become {results[doubled[0]]}; edit them into different folders")
+    numbers = count(2)
+    while alike := sorted(_clashing(results), key=lambda number: places[number]):
+        for number in alike[1:]:
+            results[number] = places[number].with_name(f"{places[number].name}-{next(numbers)}{suffixes[number]}")
     return results
 
 
@@ -206,47 +242,92 @@ def text(path: PurePath) -> str:
     return path.as_posix().encode(errors="backslashreplace").decode()
 
 
-def _named_by(word: str, recursive: bool, out: Path | None, skipped: Counter[str]) -> list[Found]:
+def _named_by(word: str, walk: _Walk) -> list[Found]:
     if not word:
         raise UsageError("an empty word names no picture; the current folder is .")
     path = Path(word)
+    walk.seen.clear()
     if path.is_dir():
-        return sorted(_folder(path, recursive, out, skipped), key=lambda one: one.place)
+        depth = ("**", "*") if walk.recursive else ("*",)
+        return sorted(walk.matching(path, depth, PurePosixPath()), key=lambda one: one.place)
     if glob.has_magic(word) and not path.exists():
-        return _pattern(word, skipped)
+        return _pattern(word, walk)
     return [Found(path, PurePosixPath(path.name))]
 
 
-def _folder(folder: Path, recursive: bool, out: Path | None, skipped: Counter[str]) -> Iterator[Found]:
-    unlisted: list[OSError] = []
-    for root, folders, files in os.walk(folder, onerror=unlisted.append):
-        inside = [name for name in folders if not _hidden(name) and not _same(Path(root, name), out)]
-        skipped["links to folders"] += (links := sum(Path(root, name).is_symlink() for name in inside))
-        if not recursive:
-            skipped["folders inside (-r includes them)"] += len(inside) - links
-        folders[:] = inside if recursive else []
-        place = PurePosixPath(Path(root).relative_to(folder).as_posix())
-        yield from (Found(Path(root, name), place / name) for name in _named_like_pictures(files, skipped))
-    for error in unlisted:
-        path = Path(error.filename)
-        yield Found(path, PurePosixPath(path.name), f"cannot be listed ({error.strerror})")
-
-
-def _pattern(pattern: str, skipped: Counter[str]) -> list[Found]:
+def _pattern(pattern: str, walk: _Walk) -> list[Found]:
     parts = Path(pattern).parts
     plain = next(number for number, part in enumerate(parts) if glob.has_magic(part))
-    files = [path for path in sorted(glob.glob(pattern, recursive=True)) if not Path(path).is_dir()]  # noqa: PTH207
-    paths = [Path(path) for path in _named_like_pictures(files, skipped)]
-    if not paths:
+    wanted = tuple(part for part, after in pairwise((*parts[plain:], "")) if part != "**" or after != "**")
+    wanted += ("*",) * (wanted[-1] == "**")
+    base = Path(*parts[:plain])
+    found = sorted(walk.matching(base, wanted, PurePosixPath()), key=lambda one: one.place) if base.is_dir() else []
+    if not found:
         raise UsageError(f"{printable(pattern)}: no picture matches this pattern")
-    return [Found(path, PurePosixPath(*path.parts[plain:])) for path in paths]
+    return found
 
 
-def _named_like_pictures(files: Sequence[str], skipped: Counter[str]) -> list[str]:
-    visible = [name for name in files if not _hidden(Path(name).name)]
-    pictures = [name for name in visible if Path(name).suffix.lower() in SUFFIXES]
-    skipped.update(Path(name).suffix.lower() or "files without a suffix" for name in set(visible) - set(pictures))
-    return pictures
+@dataclass
+class _Walk:
+    """A search through folders; `skipped` counts what it passes over. It follows no links to folders."""
+
+    recursive: bool
+    out: Path | None
+    skipped: Counter[str] = field(default_factory=Counter)
+    seen: set[tuple[Path, tuple[str, ...]]] = field(default_factory=set)
+
+    def matching(self, folder: Path, wanted: tuple[str, ...], place: PurePosixPath) -> Iterator[Found]:
+        """Yield the pictures below a folder whose names match a pattern's parts; ** stands for folders of any depth.
+
+        A folder is searched once for the same parts.
+        """
+        if (folder, wanted) in self.seen:
+            return
+        self.seen.add((folder, wanted))
+        try:
+            with os.scandir(folder) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            yield Found(folder, PurePosixPath(folder.name), f"cannot be listed ({error.strerror})")
+            return
+        ours = results_in(folder) if place.parts else frozenset()
+        deep, here = wanted[0] == "**", wanted[wanted[0] == "**" :]
+        for entry in listed:
+            path = folder / entry.name
+            if _hidden(entry.name) and not here[0].startswith("."):
+                continue
+            if not path.is_dir():
+                if len(here) == 1 and fnmatch(entry.name, here[0]) and self._takes(path, ours):
+                    yield Found(path, place / entry.name)
+            elif (deep or len(here) > 1) and self._enters(path):
+                matches = len(here) > 1 and fnmatch(entry.name, here[0])
+                yield from self.matching(path, wanted, place / entry.name) if deep else ()
+                yield from self.matching(path, here[1:], place / entry.name) if matches else ()
+            elif len(wanted) == 1 and not entry.is_symlink() and not _same(path, self.out):
+                self.skipped["folders inside (-r includes them)"] += 1
+
+    def _takes(self, path: Path, ours: Collection[Path]) -> bool:
+        suffix = path.suffix.lower()
+        if suffix not in SUFFIXES:
+            self.skipped[suffix or "files without a suffix"] += 1
+        elif path in ours:
+            self.skipped["results of earlier edits (name their folder to edit them)"] += 1
+        elif bears_mark(path.name) and mark_at(path) == SHEET:
+            self.skipped["sheets that pinxit made"] += 1
+        else:
+            return True
+        return False
+
+    def _enters(self, path: Path) -> bool:
+        if path.is_symlink():
+            self.skipped["links to folders"] += 1
+        elif _same(path, self.out):
+            return False
+        elif folder_mark(path) == RUN:
+            self.skipped["runs of pinxit"] += 1
+        else:
+            return True
+        return False
 
 
 def _hidden(name: str) -> bool:

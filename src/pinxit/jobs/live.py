@@ -14,7 +14,7 @@ import numpy as np
 from pinxit.edits.mask import Mask
 from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, UsageError
-from pinxit.images import Picture, at_most, load_picture
+from pinxit.images import Picture, at_most
 from pinxit.jobs.chain import LoadedChain
 from pinxit.jobs.film import Deflicker
 from pinxit.jobs.settings import EditSettings
@@ -46,11 +46,13 @@ def edit_camera(
     `mask` is a picture that is white where to change; `area` chooses by other means. Raises `UsageError` if OpenCV is
     missing or opens no windows, `DataError` if it cannot open the source.
     """
+    if mask and mask.is_dir():
+        raise UsageError(f"--mask {mask}: a camera takes one mask, not a folder of them")
     with camera(source) as frames, window(f"pinxit {source}") as show:
         loaded = LoadedChain(chain, settings or EditSettings(), area, mask)
-        film, drawn = Deflicker(loaded.steady) if loaded.steady else None, load_picture(mask) if mask else None
+        film = Deflicker(loaded.steady) if loaded.steady else None
         reduced = (at_most(frame, side) if side else frame for frame in frames)
-        return live(reduced, lambda frame: loaded.edit_frame(frame, drawn, film), show)
+        return live(reduced, lambda frame: loaded.edit_frame(frame, loaded.drawn, film), show)
 
 
 def live(

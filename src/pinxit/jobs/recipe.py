@@ -8,7 +8,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -16,7 +16,7 @@ from pinxit.edits import EDITS
 from pinxit.edits.mask import Mask
 from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, UsageError
-from pinxit.files import sha256
+from pinxit.files import read_json, sha256
 from pinxit.images import read_recipe
 from pinxit.jobs.listing import sidecar, text
 from pinxit.settings import Settings, parse_chain
@@ -73,6 +73,9 @@ class EditRecipe(Settings):
         None, description="Weight of earlier results where an animation or film does not change."
     )
     follows: FileStamp | None = Field(None, description="The frame before it, if it is a frame of a film.")
+    quality: Annotated[int, Field(ge=1, le=100)] | Literal["auto"] | None = Field(
+        None, exclude_if=lambda value: value is None, description="Quality of a JPEG, WebP or AVIF; none before 0.3."
+    )
     weights: dict[str, str] = Field(description="SHA-256 of the shipped weights it used, by name.")
 
     @classmethod
@@ -82,10 +85,7 @@ class EditRecipe(Settings):
             raise DataError(f"{result}: no such file")
         found = read_recipe(result)
         if found is None and (beside := sidecar(result)).is_file():
-            try:
-                found = json.loads(beside.read_text(encoding="utf-8"))
-            except (OSError, ValueError, RecursionError) as error:
-                raise DataError(f"{beside}: cannot be read as a recipe ({error})") from error
+            found = read_json(beside)
         if not isinstance(found, Mapping):
             raise DataError(f"{result}: holds no recipe; pinxit did not make it, or another program removed the recipe")
         try:

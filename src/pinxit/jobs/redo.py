@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import count
 from pathlib import Path, PurePosixPath
 
 from pinxit import __version__
-from pinxit.errors import DataError, UsageError
-from pinxit.files import sha256
+from pinxit.errors import DataError
+from pinxit.files import free, refuse_to_replace, sha256
+from pinxit.images import AUTO, format_of
 from pinxit.images.animations import Animation, load_media
 from pinxit.jobs.chain import LoadedChain, save
 from pinxit.jobs.recipe import EditRecipe, FileStamp, with_files
@@ -38,15 +38,17 @@ def redo(
         raise DataError(
             f"{result}: made with other weights than pinxit {__version__} ships; pinxit {recipe.pinxit} has them"
         )
-    target = out or _free(result.with_stem(source.stem) if on else result)
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists; -y replaces it")
-
+    target = out or free(result.with_stem(source.stem) if on else result)
+    refuse_to_replace(target, overwrite=overwrite)
     stamp = FileStamp.of(source)
     same = stamp.sha256 == recipe.input.sha256
     place = PurePosixPath(source.name)
     given = load_media(source)
-    made_by = loaded.recipe(recipe.input if same else stamp, place, animated=isinstance(given, Animation))
+    made_by = loaded.recipe(
+        recipe.input if same else stamp, place, format_of(target), animated=isinstance(given, Animation)
+    )
+    if recipe.quality is None:  # made before there was a choice
+        made_by.pop("quality", None)
     save(target, loaded.edit(given, place), made_by)
     if not same:
         say(f"{source} is not the picture that {result.name} was made from")
@@ -67,13 +69,12 @@ def _load(recipe: EditRecipe, folders: list[Path], device: str) -> LoadedChain:
     steps = [with_files(step, file) for step in recipe.chain()]
     mask = recipe.drawn.find(folders, "the mask it was made with") if recipe.drawn else None
     settings = EditSettings.parse(
-        {"strength": recipe.strength, "max_memory": recipe.max_memory, "device": device, "steady": recipe.steady}
+        {
+            "strength": recipe.strength,
+            "max_memory": recipe.max_memory,
+            "device": device,
+            "steady": recipe.steady,
+            "quality": None if recipe.quality == AUTO else recipe.quality,
+        }
     )
     return LoadedChain(steps, settings, recipe.mask, mask)
-
-
-def _free(usual: Path) -> Path:
-    path, numbers = usual, count(2)
-    while path.exists():
-        path = usual.with_stem(f"{usual.stem}-{next(numbers)}")
-    return path

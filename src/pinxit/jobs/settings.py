@@ -37,6 +37,13 @@ class EditSettings(Settings):
         description="Format of results in a folder or on stdout; auto keeps each picture's own. If omitted, pictures "
         "become png and animations keep their format.",
     )
+    quality: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="Quality of JPEG, WebP and AVIF, 1 to 100; larger is better and takes more room. If omitted, 95, "
+        "or a JPEG's own quality if that is higher.",
+    )
     frames: bool = Field(False, description="The pictures are the frames of a film, ordered by numbers in their names.")
     steady: float | None = Field(
         None,

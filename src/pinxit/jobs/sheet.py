@@ -18,7 +18,7 @@ from pinxit.files import write_whole
 from pinxit.hardware import choose
 from pinxit.images import Picture, at_most, eight_bit, load_picture, write_picture
 from pinxit.jobs.listing import Job, printable
-from pinxit.page import CSS, HTML, command, data_uri
+from pinxit.page import command, data_uri, page
 from pinxit.progress import track
 from pinxit.settings import chain_document
 
@@ -80,7 +80,7 @@ def contact_sheet(manifest: Mapping[str, Any], pairs: Sequence[str]) -> str:
         f"<p><code>{escape(manifest['edit'])}</code></p><p>Before on the left, after on the right.{chosen}</p></header>"
         f'\n<section class="pairs">\n{"".join(pairs)}</section>{_failures(failed)}'
     )
-    return HTML.format(title=f"{title} · pinxit", style=CSS + PAIRS_CSS, body=body)
+    return page(f"{title} · pinxit", body, PAIRS_CSS)
 
 
 def _webp(pixels: np.ndarray) -> str:
@@ -151,4 +151,4 @@ def _proof_page(figures: Sequence[str], source: Path) -> str:
         f"<p>Made at {PROOF_SIDE} pixels; the command below each makes it at the picture's size.</p></header>\n"
         f'<section class="proof" style="{columns}">\n{"".join(figures)}</section>'
     )
-    return HTML.format(title=f"{escape(title)} · pinxit", style=CSS + PROOF_CSS, body=body)
+    return page(f"{title} · pinxit", body, PROOF_CSS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +13,20 @@ import torch
 from matplotlib import colormaps
 from torch import Tensor
 
+from pinxit.colour import BT601, luma
 from pinxit.data import Batch, open_data
 from pinxit.data.render import fit_picture, with_channels
 from pinxit.data.sets import ImageSet, parse_spec
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import DataError, SomeFailedError, UsageError
 from pinxit.files import write_json
-from pinxit.images import grid, save_image
+from pinxit.images import grid, save_sheet
 from pinxit.images.convert import to_float, to_uint8
-from pinxit.latents.sampling import GenerativeModel
+from pinxit.latents.sampling import COPIES, GenerativeModel, check_room, file_name, remove_leftovers
 from pinxit.losses.latent import kl_to_normal
+from pinxit.nets.shapes import over_black
 from pinxit.objectives.mixture import BY_CLASS
 from pinxit.objectives.vae import active_units
-from pinxit.progress import track
+from pinxit.progress import say, track
 from pinxit.settings import did_you_mean, sides
 
 SAMPLES = 16
@@ -33,14 +36,24 @@ SCORE = "-ELBO in nats, or the distortion alone for codes that are points; the m
 
 @dataclass(frozen=True)
 class ModelPictures:
-    """Pictures ready for a model: float32 (N, C, H, W) in [0, 1], their names, labels (N,) if it is conditional."""
+    """Pictures ready for a model: float32 (N, C, H, W) in [0, 1], their names, labels (N,) if it is conditional.
+
+    `unreadable` names the pictures of the set that were left out.
+    """
 
     names: list[str]
     images: Tensor
     labels: Tensor | None
+    unreadable: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def check(self) -> None:
+        """Raise `SomeFailedError` if pictures were left out, for the end of an action that did the others."""
+        if self.unreadable:
+            first, of = self.unreadable[0], len(self) + len(self.unreadable)
+            raise SomeFailedError(f"{len(self.unreadable)} of {of} pictures cannot be read; the first: {first}")
 
     def alone(self, what: str) -> Iterator[Batch]:
         """Yield each picture as a batch of its own, so that no result depends on the others; show progress."""
@@ -55,22 +68,44 @@ class ModelPictures:
 def model_pictures(model: GenerativeModel, source: str, n: int | None = None, only: str | None = None) -> ModelPictures:
     """Return the first `n` pictures of any DATA argument, by default all, at the run's size and channels.
 
-    `only` keeps the pictures of one class, if they have classes. Raises `DataError` if a picture has other channels
-    than the model, or no class where the model needs one; `UsageError` if no picture is of the class.
+    Pictures with other channels than the model's are converted, and it is said how. `only` keeps the pictures of one
+    class, if they have classes. Raises `DataError` if a picture has no class where the model needs one, `UsageError`
+    if no picture is of the class, `MemoryLimitError` if they do not fit into the memory.
     """
     recipe = model.recipe.data
     base, part = parse_spec(source)
-    images = open_data(source, recipe.holdout if part else 0).train
+    opened = open_data(source, recipe.holdout if part else 0)
+    _, *remarks = opened.notes  # the first is about training
+    for remark in remarks:
+        say(remark)
+    images = opened.train
     numbers = (np.arange(len(images)) if only is None else _of_class(images, only, base))[:n]
-    size = sides(recipe.size)
-    pixels = [with_channels(fit_picture(images[number], size, recipe.fit), recipe.channels) for number in numbers]
+    check_room(len(numbers), model.objective.shape, 4, "-n takes fewer")
     every = images.names
     names = [every[number] for number in numbers]
-    for name, picture in zip(names, pixels, strict=True):
-        if picture.shape[2] != recipe.channels:
-            raise DataError(f"{base}: {name} has {picture.shape[2]} channels, but the model needs {recipe.channels}")
-    floats = torch.cat([to_float(picture[None].copy()) for picture in pixels])
-    return ModelPictures(names, floats, _labels(model, images, numbers))
+    floats = torch.empty(len(numbers), recipe.channels, *sides(recipe.size))
+    changed: dict[str, list[str]] = defaultdict(list)
+    for row, name, number in zip(floats, names, numbers, strict=True):
+        fitted = fit_picture(images[number], sides(recipe.size), recipe.fit)
+        row[:], change = _converted(fitted, recipe.channels)
+        if change:
+            changed[change].append(name)
+    for change, pictures in changed.items():
+        say(f"{len(pictures)} of {len(names)} pictures (the first: {pictures[0]}): {change}")
+    unreadable = tuple(name for name in opened.unreadable if n is None or name <= names[-1])
+    return ModelPictures(names, floats, _labels(model, images, numbers, base), unreadable)
+
+
+def _converted(pixels: np.ndarray, channels: int) -> tuple[Tensor, str]:
+    """Return a picture (H, W, C) as (channels, H, W) in [0, 1], and what it lost by that, in words."""
+    image, lost = to_float(with_channels(pixels, channels)[None].copy()), []
+    if image.shape[1] == 4 > channels:
+        image = over_black(image)
+        lost.append("its transparency is laid over black")
+    if image.shape[1] == 3 > channels:
+        image = luma(image, BT601)
+        lost.append("its colours become grey")
+    return image[0], " and ".join(lost) + (", as the model needs it" if lost else "")
 
 
 def reconstruct(model: GenerativeModel, pictures: ModelPictures) -> np.ndarray:
@@ -93,6 +128,7 @@ def traverse(model: GenerativeModel, rows: int, columns: int, seed: int = 0, lab
     """
     if rows < 1 or columns < 2:
         raise UsageError("a traversal needs at least one row and two pictures in it")
+    check_room(min(rows, model.objective.latent) * columns, model.objective.shape, COPIES, "--columns asks for fewer")
     labels = model.labels(1, label)
     latent = model.latents(1, seed, labels=labels)
     mean, deviation = model.samplers[model.sampler].moments()
@@ -117,6 +153,7 @@ def morph(model: GenerativeModel, pictures: ModelPictures, start: str, end: str,
     if model.objective.shape.classes:
         raise UsageError("the codes of a conditional run do not hold the class; `pinxit sample --label` asks for one")
     by_class = model.using(BY_CLASS)
+    check_room(len(pictures) * columns, model.objective.shape, COPIES, "-n and --columns ask for fewer")
     places = torch.linspace(0, 1, columns)[:, None]
     zeros = torch.zeros(1, model.objective.latent)  # without noise, a latent is the mean of its class
     labels = [by_class.labels(1, name) for name in (start, end)]
@@ -132,10 +169,8 @@ def latent_map(model: GenerativeModel, pictures: ModelPictures, columns: int) ->
 
     A picture is placed by its code's two leading principal components, the first to the right and the second upwards,
     on one scale. Each component has the sign that makes its largest number positive. A cell shows the picture nearest
-    to its centre, or white if there is none. Raises `UsageError` for fewer than two pictures.
+    to its centre, or white if there is none.
     """
-    if len(pictures) < 2:
-        raise UsageError("a map needs at least two pictures")
     codes = torch.cat([_posterior(model, one)[0] for one in pictures.alone("coding")])
     place, share = principal_plane(codes)
     position = (place / place.abs().amax().clamp(min=1e-12) + 1) / 2 * columns
@@ -152,12 +187,13 @@ def latent_map(model: GenerativeModel, pictures: ModelPictures, columns: int) ->
 
 def principal_plane(codes: Tensor) -> tuple[Tensor, float]:
     """Return codes (N, D) along their two leading principal components, (N, 2), and the share of variance in these."""
-    centred = torch.nn.functional.pad(codes - codes.mean(0), (0, max(0, 2 - codes.shape[1])))
+    count, length = codes.shape
+    centred = torch.nn.functional.pad(codes - codes.mean(0), (0, max(0, 2 - length), 0, max(0, 2 - count)))
     _, deviation, axes = torch.linalg.svd(centred.double(), full_matrices=False)
     largest = axes[:2].gather(1, axes[:2].abs().argmax(1, keepdim=True))
     variance = deviation.square()
     share = variance[:2].sum() / variance.sum().clamp(min=1e-12)
-    return (centred.double() @ (axes[:2] * largest.sign()).mT), share.item()
+    return (centred[:count].double() @ (axes[:2] * largest.sign()).mT), share.item()
 
 
 def read_codes(model: GenerativeModel, pictures: ModelPictures) -> dict[str, Any]:
@@ -222,15 +258,21 @@ def save_anomalies(out: Path, pictures: ModelPictures, found: Sequence[Anomaly])
     """
     hottest = max(one.error.max() for one in found)
     entries: list[dict[str, Any]] = []
-    for number, (one, image) in enumerate(zip(found, to_uint8(pictures.images), strict=True)):
+    names = sheets(pictures)
+    remove_leftovers(out, ["anomaly.json", *names])
+    for sheet, one, image in zip(names, found, to_uint8(pictures.images), strict=True):
         colours = np.uint8(255 * colormaps["inferno"](one.error / max(hottest, 1e-12))[..., :3])
         parts = [with_channels(part, 4)[..., :3] for part in (image, one.reconstruction)]
-        sheet = f"{number:06d}-{Path(one.name).stem}.png"
-        save_image(out / sheet, grid(np.stack([*parts, colours]), columns=3))
+        save_sheet(out / sheet, grid(np.stack([*parts, colours]), columns=3))
         entries.append({"name": one.name, "score": one.score, "error": float(one.error.mean()), "sheet": sheet})
     document = {"score": SCORE, "pictures": sorted(entries, key=lambda entry: -entry["score"])}
     write_json(out / "anomaly.json", document)
     return document
+
+
+def sheets(pictures: ModelPictures) -> list[str]:
+    """Return the file names of the sheets that `save_anomalies` writes."""
+    return [file_name(number, name) for number, name in enumerate(pictures.names)]
 
 
 def _anomaly(model: GenerativeModel, name: str, one: Batch) -> Anomaly:
@@ -255,11 +297,17 @@ def _of_class(images: ImageSet, name: str, source: str) -> np.ndarray:
     return np.flatnonzero(images.labels == images.classes.index(name))
 
 
-def _labels(model: GenerativeModel, images: ImageSet, numbers: np.ndarray) -> Tensor | None:
-    """Return the labels of some pictures as indices into the model's classes; None if it is not conditional."""
+def _labels(model: GenerativeModel, images: ImageSet, numbers: np.ndarray, source: str) -> Tensor | None:
+    """Return the labels of some pictures as indices into the model's classes; None if it is not conditional.
+
+    Pictures of one class need no folder for each: the name of the folder itself, or of the one a picture lies in, is
+    the class.
+    """
     if not model.objective.shape.classes:
         return None
-    known = model.recipe.data.classes
+    known, place = model.recipe.data.classes, Path(source).resolve()
+    if images.labels is None and (own := {place.name, place.parent.name} & set(known)):
+        return torch.full((len(numbers),), known.index(min(own)))
     if images.labels is None or not set(images.classes) <= set(known):
         raise DataError(f"the model needs each picture's class: folders (or labels) named {', '.join(known)}")
     return torch.tensor([known.index(images.classes[label]) for label in images.labels[numbers]])

@@ -26,10 +26,11 @@ from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import DataError, UsageError, UserError
+from pinxit.files import LARGEST_JSON, open_plain
 from pinxit.images.convert import to_float, to_uint8
 from pinxit.latents.coding import ModelPictures
-from pinxit.latents.sampling import AT_ONCE, GenerativeModel
+from pinxit.latents.sampling import AT_ONCE, COPIES, GenerativeModel, check_room
 from pinxit.metrics.paired import reported_psnr
 from pinxit.progress import track
 from pinxit.tensors import write_tensors
@@ -38,6 +39,8 @@ USUAL_STEP = 1.0
 POINT = 1 / 32
 """The posterior deviation assumed for codes that are points, as a share of the codes' own deviation."""
 LARGEST = 2**30
+BYTES_A_CODE = 32
+"""Memory that a whole number takes while it is read: four planes, their sum and its copies."""
 PLANES = np.array([0, 8, 16, 24])[:, None, None]
 LZMA = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
 
@@ -130,28 +133,46 @@ def save_compressed(path: Path, model: GenerativeModel, pictures: ModelPictures,
 def load_compressed(path: Path, model: GenerativeModel) -> Coded:
     """Return the codes in a .pxc file that a model wrote.
 
-    Raises `DataError` if the file is not one, is damaged, or was made by another run.
+    Raises `DataError` if the file is not one, is damaged, or was made by another run; `MemoryLimitError` if its
+    pictures do not fit into the memory. What it claims is compared before memory is taken.
     """
+    open_plain(path).close()  # a folder or a pipe is named as such
     try:
         with safe_open(path, "pt") as file:
-            about = About.model_validate_json((file.metadata() or {}).get("pinxit", ""))
+            written = (file.metadata() or {}).get("pinxit", "")
+            if len(written) > LARGEST_JSON:
+                raise DataError(f"metadata of {len(written):,} bytes; at most {LARGEST_JSON:,} are read")
+            about = About.model_validate_json(written)
+            _check_claims(about, model, set(file.keys()))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
+    except UserError as error:
+        raise type(error)(f"{path}: {error}") from error
     except (SafetensorError, ValueError) as error:
         raise DataError(f"{path}: not a whole .pxc file of this version of pinxit") from error
-    if about.weights != model.sha256:
-        raise DataError(f"{path}: made by another run, or by this one before it was trained further")
     if about.sha256 != _digest(about, tensors):
         raise DataError(f"{path}: damaged: its SHA-256 does not match; compress the pictures again")
     try:
-        if not about.names or about.shape != _shape(model, len(about.names)):
-            raise ValueError(f"{len(about.names)} names, and pictures of the shape {about.shape}")
-        if any("\0" in name for name in about.names):
-            raise ValueError("a name with a NUL in it")
         return _read(model, list(about.names), tensors)
     except (ValueError, KeyError, lzma.LZMAError) as error:
         raise DataError(f"{path}: holds no codes of this run ({error})") from error
+
+
+def _check_claims(about: About, model: GenerativeModel, tensors: set[str]) -> None:
+    """Raise `DataError` or `MemoryLimitError` if a file's metadata and the names of its tensors do not fit a model."""
+    if about.weights != model.sha256:
+        raise DataError("made by another run, or by this one before it was trained further")
+    if not about.names or about.shape != _shape(model, len(about.names)):
+        raise DataError(f"holds no codes of this run ({len(about.names)} names, and pictures of shape {about.shape})")
+    if any("\0" in name for name in about.names):
+        raise DataError("holds no codes of this run (a name with a NUL in it)")
+    expected = {"codes"} if model.objective.codebook_size else {"codes", "steps"}
+    if tensors != expected:
+        raise DataError(f"holds no codes of this run (tensors {sorted(tensors)} instead of {sorted(expected)})")
+    shape = model.objective.shape
+    codes = math.ceil(BYTES_A_CODE * (model.objective.latent + 1) / (shape.pixels * shape.channels))
+    check_room(len(about.names), shape, COPIES + codes, "compress a large set in several files")
 
 
 def pack_bits(numbers: Tensor, bits: int) -> Tensor:
@@ -212,6 +233,8 @@ def _read(model: GenerativeModel, names: list[str], tensors: Mapping[str, Tensor
     _check(codes, torch.uint8, (codes.numel(),))
     _check(tensors["steps"], torch.float32, (latent,))
     numbers = unsqueeze(codes, len(names), latent + bool(classes))
+    if not (numbers[:, :latent] * tensors["steps"]).isfinite().all():
+        raise ValueError("numbers and steps whose products are not finite")
     if not classes:
         return Coded(names, numbers, tensors["steps"])
     labels = numbers[:, -1]

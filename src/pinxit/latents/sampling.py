@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,20 +15,29 @@ from torch import Tensor
 
 from pinxit import models
 from pinxit.data import draws
-from pinxit.errors import DataError, UsageError
-from pinxit.files import whole_file
-from pinxit.images import grid, save_image
+from pinxit.errors import DataError, MemoryLimitError, UsageError, printable
+from pinxit.files import leftovers, whole_file
+from pinxit.images import grid, save_image, save_sheet
 from pinxit.images.convert import to_uint8
+from pinxit.images.room import memory_left
 from pinxit.nets.seamless import neighbour_layers, seamless
+from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
 from pinxit.objectives.objective import Autoencoder, Generative, Probabilistic
 from pinxit.objectives.prior import Prior
+from pinxit.page import command
 from pinxit.progress import say, track
 from pinxit.settings import did_you_mean
 from pinxit.tensors import read_tensors
 from pinxit.training.recipes import Recipe
-from pinxit.training.run import RECIPE, Run
+from pinxit.training.run import Run, is_run
 
+SMALL = 64 << 20
+"""Bytes that are taken without a look at the memory, which takes time."""
+COPIES = 3
+"""Generated pictures, their parts and their sheet, which are in memory at once, one byte a value."""
+LONGEST_STEM = 200
+"""Bytes of a picture's name that the name of its file keeps."""
 AT_ONCE = 64
 """Pictures are always computed this many at a time, so that their bits do not depend on how many are asked for."""
 
@@ -139,6 +148,7 @@ class GenerativeModel:
 
         Picture i depends on seed + i alone.
         """
+        check_room(n, self.objective.shape, COPIES, "-n asks for fewer")
         labels = self.labels(n, label)
         pictures = self.generate(self.latents(n, seed, truncation, labels), labels)
         return pictures, None if labels is None else labels.numpy()
@@ -149,6 +159,7 @@ class GenerativeModel:
         """Return n interpolations (n, between, H, W, C) uint8 from one latent to the next, along a sphere."""
         if n < 1 or between < 2:
             raise UsageError("an interpolation needs at least one row and two pictures in it")
+        check_room(n * between, self.objective.shape, COPIES, "-n and --interpolate ask for fewer")
         ends = self.latents(n + 1, seed, truncation, self.labels(n + 1, label))
         if not ends.is_floating_point():
             raise UsageError("--interpolate: there is nothing between two quantised codes")
@@ -163,18 +174,18 @@ def load(folder: str | Path) -> GenerativeModel:
     run = Run.open(Path(folder))
     if run.recipe.autoencoder is not None:
         above = run.folder.resolve().parent
-        raise UsageError(f"{folder} is a prior over codes; `pinxit sample {above}` draws from it")
+        raise UsageError(f"{folder} is a prior over codes; `{command('sample', above)}` draws from it")
     model = models.load(folder)
     objective = models.generative(model)
     prior = objective.prior()
     samplers: dict[str, Sampler] = {} if prior is None else {"prior": prior}
     if run.samplers.exists():
         try:
-            fitted = unflattened(read_tensors(run.samplers), objective.latent)
+            fitted = unflattened(read_tensors(run.samplers, run.folder), objective.latent)
             if BY_CLASS in fitted and len(fitted[BY_CLASS].weights) != len(run.recipe.data.classes):
                 raise ValueError(f"{BY_CLASS!r} is not of the run's classes")
         except ValueError as error:
-            raise DataError(f"{run.samplers}: {error}; `pinxit resume {folder}` makes it again") from error
+            raise DataError(f"{run.samplers}: {error}; `{command('resume', folder)}` makes it again") from error
         samplers |= fitted
     learned = _learned(run)
     samplers |= {name: prior for name, (prior, _) in learned.items()}
@@ -188,7 +199,7 @@ def load(folder: str | Path) -> GenerativeModel:
 
 def _learned(run: Run) -> dict[str, tuple[Prior, str]]:
     """Return the prior over the run's codes and its weights' SHA-256, by its name; nothing before it has weights."""
-    if not (run.prior / RECIPE).exists():
+    if not is_run(run.prior):
         return {}
     own = Run.open(run.prior)
     if not own.weights.exists():
@@ -198,7 +209,8 @@ def _learned(run: Run) -> dict[str, tuple[Prior, str]]:
     if own.recipe.data.classes != run.recipe.data.classes:
         raise DataError(f"{run.prior} is not a prior over the codes of {run.folder}; move it away")
     if not own.facts().get("finished"):
-        say(f"the sampler {prior.settings.network!r} is not fully trained; `pinxit resume {run.prior}` continues it")
+        again = command("resume", run.prior)
+        say(f"the sampler {prior.settings.network!r} is not fully trained; `{again}` continues it")
     return {prior.settings.network: (prior, model.sha256)}
 
 
@@ -235,6 +247,29 @@ def slerp(start: Tensor, end: Tensor, place: Tensor) -> Tensor:
     return torch.where(straight, torch.lerp(start, end, place), arc)
 
 
+def check_room(pictures: int, shape: PictureShape, bytes_a_value: int, fewer: str) -> None:
+    """Raise `MemoryLimitError` if so many pictures do not fit into the memory; `fewer` says what asks for fewer."""
+    each = shape.pixels * shape.channels * bytes_a_value
+    if pictures * each > SMALL and (left := memory_left()) is not None and pictures * each > left:
+        high, wide = shape.sides
+        raise MemoryLimitError(
+            f"{pictures:,} pictures of {wide} x {high} pixels need {pictures * each / 1e6:,.0f} MB, and "
+            f"{left / 1e6:,.0f} MB are free, enough for {left // each:,}; {fewer}"
+        )
+
+
+def file_name(number: int, name: str) -> str:
+    """Return the name of the PNG file of picture `number`, which was read as `name`; short enough for every disk."""
+    stem = printable(Path(name).stem).encode()[:LONGEST_STEM].decode(errors="ignore")
+    return f"{number:06d}-{stem}.png"
+
+
+def remove_leftovers(folder: Path, names: Collection[str]) -> None:
+    """Remove what killed writers of files with these names left in a folder."""
+    for path in leftovers(folder, names):
+        path.unlink(missing_ok=True)
+
+
 def named(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     """Return the class names of labels (N,), which are indices into `classes`; as numbers if all names are numbers."""
     numbers = all(name.isdecimal() and str(int(name)) == name for name in classes)
@@ -263,7 +298,9 @@ def save_samples(
             else:
                 np.savez(file, images=images, labels=labels)
     elif out.suffix:
-        save_image(out, grid(np.tile(images, (1, repeats, repeats, 1)), columns))
+        (save_sheet if len(images) > 1 else save_image)(out, grid(np.tile(images, (1, repeats, repeats, 1)), columns))
     else:
-        for number, image in enumerate(images):
-            save_image(out / f"{names[number] if names else f'{number:06d}'}.png", image)
+        files = [*names] if names else [f"{number:06d}.png" for number in range(len(images))]
+        remove_leftovers(out, files)
+        for name, image in zip(files, images, strict=True):
+            save_image(out / name, image)

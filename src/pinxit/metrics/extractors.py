@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from pinxit.colour import BT601, luma
 from pinxit.errors import DataError
 from pinxit.files import sha256, whole_file
+from pinxit.hardware import in_parallel
 from pinxit.metrics.features import Extracted
 from pinxit.nets.inception import Inception2015
 from pinxit.nets.lenet import LeNet
@@ -41,9 +42,9 @@ class Extractor:
     `weights` finds the safetensors file, or raises a `DataError` that says how to get it. `known_sha256` is the hash
     that file must have, or None if the user provides the file.
 
-    It runs on the CPU, always on `rows` pictures at once (the last batch is padded), so that features do not depend on
-    the number of pictures. In float64, features agree across machines to six digits. In float32, used for large
-    networks, another processor or number of threads may change the fifth digit.
+    It runs on the CPU, always on `rows` pictures at once (the last batch is padded), each batch on one thread. So
+    features depend neither on the number of pictures nor on that of threads. In float64, they agree across machines to
+    six digits. In float32, used for large networks, another processor may change the fifth digit.
     """
 
     name: str
@@ -72,14 +73,13 @@ class Extractor:
             f"to {self.side}x{self.side}, aspect not kept; {str(self.dtype).removeprefix('torch.')}",
         }
 
-    @torch.no_grad()
     def extract(self, images: Tensor) -> Extracted:
         """Return features (N, D) and class posteriors (N, K), float32, of pictures (N, C, H, W) in [0, 1].
 
         C is 1, 3 or 4, and N at least 1. Other pictures are a `DataError`.
         """
-        prepared = (self.prepare(rows) for rows in images.split(self.rows))
-        features, posteriors = zip(*map(self._forward, prepared), strict=True)
+        forward = partial(self._forward, self._network)
+        features, posteriors = zip(*in_parallel(forward, images.split(self.rows)), strict=True)
         return Extracted(torch.cat(features), torch.cat(posteriors))
 
     def prepare(self, images: Tensor) -> Tensor:
@@ -96,9 +96,11 @@ class Extractor:
         resized = F.interpolate(pictures, (self.side, self.side), mode="bilinear", antialias=True, align_corners=False)
         return resized.clamp(0, 1)  # rounding may exceed 1
 
-    def _forward(self, prepared: Tensor) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def _forward(self, network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+        prepared = self.prepare(images)
         full = F.pad(prepared, (0, 0, 0, 0, 0, 0, 0, self.rows - len(prepared)))
-        features, logits = self._network(full.contiguous(memory_format=torch.channels_last))
+        features, logits = network(full.contiguous(memory_format=torch.channels_last))
         return features[: len(prepared)].float(), logits[: len(prepared)].softmax(1).float()
 
     def _empty(self) -> nn.Module:
@@ -213,6 +215,16 @@ EXTRACTORS: dict[str, Extractor] = {
             dimensions=EfficientNetLite0.dimensions,
             weights=partial(converted, LITE0),
             known_sha256=LITE0.converted_sha256,
+        ),
+        Extractor(
+            name="lite0-96",
+            trained_on="photographs of ImageNet's 1000 classes of things and animals, at 224x224",
+            network=EfficientNetLite0,
+            side=96,
+            dimensions=EfficientNetLite0.dimensions,
+            weights=partial(converted, LITE0),
+            known_sha256=LITE0.converted_sha256,
+            rows=16,
         ),
         # Not yet run on the real weights; nor is the next.
         Extractor(

@@ -6,7 +6,7 @@ does not cover the distance to the limit at infinite N. The Frechet distance is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -15,15 +15,19 @@ import torch
 from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
+from pinxit.hardware import in_parallel
 from pinxit.metrics import sets
 from pinxit.metrics.features import Extracted, check
 from pinxit.metrics.sets import SETS, Gaussian
+from pinxit.progress import track
 
 GROUPS = 20
 BLOCKS = 10
 BLOCK_ROWS = 1000
 RESAMPLES = 2000
+NOTHING = -1  # the group that no picture is in
 LEVEL = 0.95
+ONE_SAMPLE = "none: one pair has no interval"
 WILSON = "Wilson's score interval"
 
 # The group of each picture, for both sides.
@@ -106,10 +110,12 @@ def _remeasured(
 def mean_estimate(samples: Tensor, seed: int = 0) -> Estimate:
     """Return the mean of samples (N,), one per picture, with the percentile interval of 2,000 bootstrap means.
 
-    Fewer than 2 samples, or samples that are not finite, are a `DataError`.
+    A single sample has no interval: both ends are its value. Samples that are not finite are a `DataError`.
     """
-    check(samples[:, None])
+    check(samples[:, None], least=1)
     samples = samples.double()
+    if len(samples) == 1:
+        return Estimate(float(samples), float(samples), float(samples), ONE_SAMPLE)
     rng = torch.Generator().manual_seed(seed)
     means = torch.stack(
         [samples[torch.randint(len(samples), samples.shape, generator=rng)].mean() for _ in range(RESAMPLES)]
@@ -181,36 +187,56 @@ def _kernel_estimate(generated: Extracted, reference: Extracted, blocks: int, se
 
 
 def _frechet(generated: Extracted, reference: Extracted, parts: Parts) -> dict[str, Tensor]:
-    sides = (_gaussians(side.features, part) for side, part in zip((generated, reference), parts, strict=True))
-    distances = [sets.gaussian_distance(*pair) for pair in zip(*sides, strict=True)]
-    return {"fd": torch.tensor(distances, dtype=torch.float64)}
+    sides = [_Moments.of(side.features, part) for side, part in zip((generated, reference), parts, strict=True)]
+
+    def distance(left_out: int) -> float:
+        return sets.gaussian_distance(*(side.without(left_out) for side in sides))
+
+    return {"fd": _with_each_left_out(distance, parts, "fd and its interval")}
 
 
-def _gaussians(features: Tensor, part: Tensor) -> Iterator[Gaussian]:
-    """Yield the Gaussian of features (N, D), then of each set without one part, by subtracting its moments."""
-    yield sets.gaussian_of(features)
-    mean = features.mean(0, dtype=torch.float64)
-    total = sets.scatter(features, mean)
-    for each in range(int(part.max()) + 1):
-        kept = int((part != each).sum())
-        if kept <= features.shape[1]:
-            yield sets.gaussian_of(features[part != each])
-        else:
-            left_out = features[part == each]
-            shift = (left_out.double() - mean).sum(0) / -kept
-            scatter = total - sets.scatter(left_out, mean) - kept * shift.outer(shift)
-            yield Gaussian(mean + shift, sets.factor(scatter / (kept - 1)))
+@dataclass(frozen=True)
+class _Moments:
+    """Features (N, D) with the part of each, their mean (D,), and their scatter (D, D) about it."""
+
+    features: Tensor
+    part: Tensor
+    mean: Tensor
+    scatter: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor, part: Tensor) -> _Moments:
+        mean = features.mean(0, dtype=torch.float64)
+        return cls(features, part, mean, sets.scatter(features, mean))
+
+    def without(self, group: int) -> Gaussian:
+        """Return the Gaussian of the features without one part, by subtracting its moments; of all without NOTHING."""
+        kept = self.part != group
+        count = int(kept.sum())
+        if group == NOTHING or count <= self.features.shape[1]:
+            return sets.gaussian_of(self.features[kept])
+        left_out = self.features[~kept]
+        shift = (left_out.double() - self.mean).sum(0) / -count
+        scatter = self.scatter - sets.scatter(left_out, self.mean) - count * shift.outer(shift)
+        return Gaussian(self.mean + shift, sets.factor(scatter / (count - 1)))
+
+
+def _with_each_left_out(measure: Callable[[int], float], parts: Parts, what: str) -> Tensor:
+    """Return a measure with NOTHING left out, then with each group left out."""
+    groups = range(NOTHING, int(parts[0].max()) + 1)
+    return torch.tensor(list(track(in_parallel(measure, groups), what, len(groups))), dtype=torch.float64)
 
 
 def _vendi(generated: Extracted, reference: Extracted, parts: Parts) -> dict[str, Tensor]:
     n, dimensions = generated.features.shape
     total = sets.cosine_matrix(generated.features)
-    found = [sets.effective_number(total, n)]
-    for each in range(int(parts[0].max()) + 1):
-        kept = parts[0] != each
+
+    def number(left_out: int) -> float:
+        kept = parts[0] != left_out
         cosines = total[kept][:, kept] if n <= dimensions else total - sets.cosine_scatter(generated.features[~kept])
-        found.append(sets.effective_number(cosines, int(kept.sum())))
-    return {"vendi": torch.tensor(found, dtype=torch.float64)}
+        return sets.effective_number(cosines, int(kept.sum()))
+
+    return {"vendi": _with_each_left_out(number, parts, "vendi and its interval")}
 
 
 def _classes(generated: Extracted, reference: Extracted, parts: Parts) -> dict[str, Tensor]:

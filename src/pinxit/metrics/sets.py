@@ -8,8 +8,7 @@ not finite, and unequal D are a `DataError`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, inf, log
 from typing import Literal, NamedTuple
@@ -19,23 +18,13 @@ from scipy.linalg import lapack
 from torch import Tensor
 
 from pinxit.errors import DataError
+from pinxit.hardware import one_thread
 from pinxit.metrics.features import Extracted, check
 from pinxit.metrics.neighbours import ROWS, Balls, near_in_parts, squared_distances
 
 # A ball reaches to the k-th neighbour: Kynkaanniemi et al. use k = 3 for precision and recall, Naeem et al. k = 5.
 PRECISION_K = 3
 COVERAGE_K = 5
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Decompose on one thread: two are hardly faster on an idle machine and ten times slower beside another job."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 # --- Frechet distance ---
@@ -64,7 +53,7 @@ def frechet_distance(generated: Tensor, reference: Tensor) -> float:
 def gaussian_distance(one: Gaussian, other: Gaussian) -> float:
     """Return the squared Frechet distance of two Gaussians."""
     product = one.factor @ other.factor.T
-    with _one_thread():
+    with one_thread():
         cross = torch.linalg.svdvals(product).sum()
     distance = (one.mean - other.mean).square().sum() + one.factor.square().sum() + other.factor.square().sum()
     return float((distance - 2 * cross).clamp(min=0))
@@ -93,7 +82,7 @@ def factor(covariance: Tensor) -> Tensor:
 
     R is then the rank: directions with less than D x 1e-16 of the largest variance are dropped.
     """
-    with _one_thread():
+    with one_thread():
         upper, failed = torch.linalg.cholesky_ex(covariance.double(), upper=True)
     if not failed:
         return upper
@@ -274,7 +263,7 @@ def cosine_scatter(features: Tensor) -> Tensor:
 
 def effective_number(cosines: Tensor, n: int) -> float:
     """Return the Vendi score of n pictures from their `cosine_matrix`."""
-    with _one_thread():
+    with one_thread():
         values = torch.linalg.eigvalsh(cosines / n).clamp(min=0)
     empty = (1 - values.sum()).clamp(min=0)
     return exp(float(torch.special.entr(values).sum() + torch.special.entr(empty)))

@@ -83,10 +83,7 @@ def published_tensors(published: Published) -> dict[str, Tensor]:
 
 def read_weights(path: Path, digest: str) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file; `DataError` if it cannot be read or its SHA-256 is not `digest`."""
-    try:
-        found = sha256(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    found = sha256(path)
     if found != digest:
         raise DataError(
             f"{path}: its sha256 is {found}, not {digest}; delete it from the cache, or install pinxit again"

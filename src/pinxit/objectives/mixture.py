@@ -163,6 +163,7 @@ def unflattened(tensors: Mapping[str, Tensor], dimensions: int) -> dict[str, Mix
         count = fields["weights"].numel() if "weights" in fields else 0
         expected = {"weights": (count,), "means": (count, dimensions), "factors": (count, dimensions, dimensions)}
         shapes = {field: tuple(value.shape) for field, value in fields.items()}
-        if not count or shapes != expected or not all(value.isfinite().all() for value in fields.values()):
+        sound = (value.dtype == torch.float32 and bool(value.isfinite().all()) for value in fields.values())
+        if not count or shapes != expected or not all(sound):
             raise ValueError(f"{name!r} is not a mixture of Gaussians in {dimensions} dimensions")
     return {name: Mixture(**fields, by_class=name == BY_CLASS) for name, fields in parts.items()}

@@ -20,6 +20,7 @@ from pinxit.models import load, of_recipe
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Objective
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
+from pinxit.page import command
 from pinxit.progress import duration, say
 from pinxit.settings import Size, sides
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
@@ -81,7 +82,7 @@ def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: Tr
     if known.settings.usual_prior is None:
         raise UsageError(f"a run of '{known.objective}' has no codes; use a run of `pinxit train vae` or `vq`")
     if not run.facts().get("finished"):
-        raise DataError(f"{run.folder} is not finished; `pinxit resume {run.folder}` continues it")
+        raise DataError(f"{run.folder} is not finished; `{command('resume', run.folder)}` continues it")
     if settings.network == "auto":
         settings = settings.changed(network=known.settings.usual_prior)
         say(f"training a {settings.network}, the usual prior for codes of '{known.objective}'")
@@ -91,7 +92,7 @@ def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: Tr
         data=known.data,
         training=training,
         hardware=_hardware(training),
-        autoencoder=sha256(run.weights),
+        autoencoder=sha256(run.weights, run.folder),
     )
     autoencoder = cast(Autoencoder, load(run.folder).objective)
     build(recipe, autoencoder)  # refuse a bad request before there is a folder

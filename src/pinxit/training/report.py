@@ -11,8 +11,8 @@ import re
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from html import escape
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,18 +22,19 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
-from pinxit.files import write_whole
+from pinxit.errors import DataError
+from pinxit.files import open_plain, write_whole
 from pinxit.images import load_image
-from pinxit.page import CSS, HTML, command, data_uri
-from pinxit.progress import duration
+from pinxit.page import command, data_uri, page
+from pinxit.progress import duration, say
 from pinxit.settings import Settings, sides
 from pinxit.training.recipes import Recipe
-from pinxit.training.run import LOG, Run
+from pinxit.training.run import LOG, PAGE, Run
 
-PAGE = "report.html"
 FRAMES, FRAME_WIDTH = 24, 320
 SHEET_WIDTH = 720
 POINTS = 600
+STEP = "step"
 
 COLOURS = {1: "grey", 3: "colour", 4: "colour with alpha"}
 
@@ -93,7 +94,7 @@ def write_report(folder: Path) -> Path:
         _header(run, facts),
         _newest(sheets, run.recipe.settings.sheet()),
         _section("Findings", _findings(run, facts)),
-        _section("Score", _scores(run, run.evaluation())),
+        _section("Score", _scores(run, _evaluation(run))),
         _section("Curves", _curves(run)),
         _section("The same sheet, step by step", _filmstrip(sheets)),
         _section("What was asked", _asked(run.recipe)),
@@ -101,7 +102,7 @@ def write_report(folder: Path) -> Path:
         _section("Next steps", _next(run)),
     )
     title = f"{run.recipe.objective} on {run.recipe.data.name} · pinxit"
-    write_whole(folder / PAGE, HTML.format(title=escape(title), style=CSS, body="\n".join(filter(None, sections))))
+    write_whole(folder / PAGE, page(title, "\n".join(filter(None, sections))), folder)
     return folder / PAGE
 
 
@@ -109,17 +110,31 @@ def read_log(path: Path) -> dict[str, Curve]:
     """Return the curves of a `log.jsonl` by name, over steps. A missing log or a cut-off line is no error."""
     steps: dict[str, array[float]] = defaultdict(lambda: array("d"))
     values: dict[str, array[float]] = defaultdict(lambda: array("d"))
-    with suppress(FileNotFoundError), path.open(encoding="utf-8", errors="replace") as lines:
+    damaged = 0
+    with open_plain(path, path.parent) if path.exists() else io.BytesIO() as lines:
         for line in lines:
-            try:
-                record = json.loads(line)
-            except ValueError:
+            record = _record(line)
+            if record is None:
+                damaged += line.endswith(b"\n")
                 continue
-            step = record.pop("step")
+            step = record.pop(STEP)
             for name, value in record.items():
                 steps[name].append(step)
                 values[name].append(value)
+    if damaged:
+        say(f"{path}: {damaged} damaged lines are left out")
     return {name: Curve(np.asarray(steps[name]), np.asarray(values[name])) for name in steps}
+
+
+def _record(line: bytes) -> dict[str, float] | None:
+    """Return a line of the log: finite numbers by name, one of them the step; None if it is damaged."""
+    try:
+        record = json.loads(line)
+        numbers = [float(value) for value in record.values() if type(value) in (int, float)]
+    except (ValueError, OverflowError, RecursionError, AttributeError):
+        return None
+    good = len(numbers) == len(record) and all(map(isfinite, numbers)) and record.get(STEP, -1) >= 0
+    return record if good else None
 
 
 def thin(curve: Curve, points: int = POINTS) -> Curve:
@@ -182,8 +197,27 @@ def _section(heading: str, content: str) -> str:
     return content and f"<section><h2>{heading}</h2>\n{content}</section>"
 
 
+def _evaluation(run: Run) -> dict[str, Any] | None:
+    """Return the run's last certificate; one that is damaged is named and left out."""
+    try:
+        return run.evaluation()
+    except DataError as error:
+        say(f"the report shows no score: {error}")
+        return None
+
+
 def _sheets(run: Run) -> list[tuple[int, Path]]:
-    return sorted((int(path.stem), path) for path in run.samples.glob("*.png") if path.stem.isdecimal())
+    """Return the sheets of samples by step; what cannot be read as a picture is named and left out."""
+    found = []
+    for path in run.samples.glob("*.png"):
+        if path.stem.isdecimal():
+            try:
+                open_plain(path, run.folder).close()
+                load_image(path)
+                found.append((int(path.stem), path))
+            except DataError as error:
+                say(f"the report leaves out a sheet: {error}")
+    return sorted(found)
 
 
 def _newest(sheets: list[tuple[int, Path]], shown: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,28 @@ from filelock import FileLock, Timeout
 
 from pinxit import __version__
 from pinxit.errors import BusyError, DataError, UsageError
-from pinxit.files import disk_errors, sha256, write_json
+from pinxit.files import append_plain, disk_errors, read_json, sha256, write_json
+from pinxit.page import command
+from pinxit.training.documents import Evaluation, Progress
 from pinxit.training.recipes import Recipe
 
-RECIPE, WEIGHTS, LOG = "recipe.json", "weights.safetensors", "log.jsonl"
-REPORT, EVALUATION = "report.json", "evaluation.json"
+RECIPE, WEIGHTS, LOG, LOCK = "recipe.json", "weights.safetensors", "log.jsonl", ".lock"
+REPORT, EVALUATION, PAGE = "report.json", "evaluation.json", "report.html"
 SAMPLERS, PRIOR = "samplers.safetensors", "prior"
+CHECKPOINTS, SAMPLES = "checkpoints", "samples"
+
+KINDS = {
+    "file": (stat.S_ISREG, (RECIPE, WEIGHTS, LOG, LOCK, REPORT, EVALUATION, PAGE, SAMPLERS)),
+    "folder": (stat.S_ISDIR, (CHECKPOINTS, SAMPLES, PRIOR)),
+}
+"""The names in a run's folder, by what they must be. None of them may be a symbolic link."""
 
 
 class Run:
-    """A run's folder: `recipe.json`, `weights.safetensors`, `checkpoints/`, `log.jsonl`, `samples/`, the report."""
+    """A run's folder: `recipe.json`, `weights.safetensors`, `checkpoints/`, `log.jsonl`, `samples/`, the report.
+
+    All its files are plain files and folders inside it; links are not followed.
+    """
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.folder, self.recipe = folder, recipe
@@ -34,7 +47,7 @@ class Run:
         """The samplers fitted to the finished model's codes; missing if there are none."""
         self.prior = folder / PRIOR
         """The folder of the prior over the run's codes, a run of its own; it may be missing."""
-        self.checkpoints, self.samples = folder / "checkpoints", folder / "samples"
+        self.checkpoints, self.samples = folder / CHECKPOINTS, folder / SAMPLES
 
     @classmethod
     def create(cls, folder: Path, recipe: Recipe) -> Run:
@@ -47,29 +60,29 @@ class Run:
     def refuse_used(folder: Path) -> None:
         """Raise `UsageError` if the folder is not empty, so that no run can be made in it."""
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            hint = f"`pinxit resume {folder}` continues it, or " if (folder / RECIPE).exists() else ""
+            hint = f"`{command('resume', folder)}` continues it, or " if (folder / RECIPE).exists() else ""
             raise UsageError(f"{folder} is not empty; {hint}choose another --out")
 
     @classmethod
     def open(cls, folder: Path) -> Run:
-        """Open an existing run; raises `DataError` if the folder is not one."""
+        """Open an existing run; raises `DataError` if the folder is not one, or holds anything but plain files."""
+        if not is_run(folder):
+            raise DataError(f"{folder} is not a run: it has no readable {RECIPE}")
+        for kind, (is_kind, names) in KINDS.items():
+            for name in names:
+                _refuse_unless(folder / name, kind, is_kind)
         path = folder / RECIPE
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise DataError(f"{folder} is not a run: it has no readable {RECIPE}") from error
-        except ValueError as error:
-            raise DataError(f"{path} is not JSON ({error})") from error
-        try:
-            return cls(folder, Recipe.parse(values))
+            return cls(folder, Recipe.parse(read_json(path, folder)))
         except UsageError as error:
             raise DataError(f"{path}: {error}") from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Lock the run against a second trainer; the lock of a dead process is released."""
+        append_plain(self.folder / LOCK, self.folder).close()  # refuses what is not the run's own
         with disk_errors(self.folder):
-            lock = FileLock(self.folder / ".lock", timeout=0)
+            lock = FileLock(self.folder / LOCK, timeout=0)
             try:
                 lock.acquire()
             except Timeout as error:
@@ -81,25 +94,33 @@ class Run:
 
     def facts(self) -> dict[str, Any]:
         """Return `report.json`, the facts of the training so far; empty before the first checkpoint."""
-        try:
-            facts: dict[str, Any] = json.loads((self.folder / REPORT).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        if not os.path.lexists(self.folder / REPORT):
             return {}
-        return facts
+        return Progress.read(self.folder / REPORT, self.folder)
 
     def note(self, **facts: Any) -> None:
         """Write `report.json`."""
-        write_json(self.folder / REPORT, facts)
+        write_json(self.folder / REPORT, facts, self.folder)
 
     def evaluation(self) -> dict[str, Any] | None:
         """Return the last certificate if it is of the current weights, else None."""
-        try:
-            kept = json.loads((self.folder / EVALUATION).read_text(encoding="utf-8"))
-            current = sha256(self.weights)
-        except (OSError, ValueError):
+        if not (os.path.lexists(self.folder / EVALUATION) and os.path.lexists(self.weights)):
             return None
-        evaluation: dict[str, Any] | None = kept if kept.get("weights") == current and "made_by" in kept else None
-        return evaluation
+        kept = Evaluation.read(self.folder / EVALUATION, self.folder)
+        return kept if kept["weights"] == sha256(self.weights, self.folder) else None
+
+
+def is_run(folder: Path) -> bool:
+    """Say whether a folder claims to be a run, by the name of its recipe."""
+    return folder.is_dir() and os.path.lexists(folder / RECIPE)
+
+
+def _refuse_unless(path: Path, kind: str, is_kind: Callable[[int], bool]) -> None:
+    with suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if not is_kind(mode):
+            what = "a symbolic link" if stat.S_ISLNK(mode) else "something else"
+            raise DataError(f"{path} should be a {kind}, not {what}; a run consists of plain files and folders")
 
 
 class Log:
@@ -107,8 +128,8 @@ class Log:
 
     def __init__(self, path: Path, keep_bytes: int) -> None:
         with disk_errors(path):
-            self.file = path.open("ab")
-            self.file.truncate(min(keep_bytes, path.stat().st_size))
+            self.file = append_plain(path, path.parent)
+            self.file.truncate(min(keep_bytes, os.fstat(self.file.fileno()).st_size))
             self.file.seek(0, os.SEEK_END)
         self.path = path
 

@@ -16,16 +16,17 @@ from pinxit.data import Batch, DataSet, ImageSet
 from pinxit.data.settings import DataSettings
 from pinxit.errors import DataError, DivergedError, StoppedError, UsageError
 from pinxit.files import sha256
-from pinxit.images import grid, save_image
+from pinxit.images import grid, save_sheet
 from pinxit.images.convert import to_uint8
 from pinxit.objectives.mixture import flattened
 from pinxit.objectives.objective import Generative
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
+from pinxit.page import command
 from pinxit.progress import Line, say, show
 from pinxit.settings import BASE_NAMES
 from pinxit.tensors import read_tensors, write_tensors
 from pinxit.training.plan import batch_of, build_trainer, opened, pictures_of, plan, plan_prior
-from pinxit.training.run import LOG, RECIPE, Log, Run, machine
+from pinxit.training.run import LOG, RECIPE, Log, Run, is_run, machine
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.store import Checkpoints
 
@@ -73,8 +74,10 @@ def train_prior(settings: PriorSettings, folder: str | Path, training: TrainingS
     It uses the run's own training pictures, drawn in the same way. Raises what `train` does.
     """
     run = Run.open(Path(folder))
-    if (run.prior / RECIPE).exists():
-        raise UsageError(f"{run.folder} has a prior already; `pinxit resume {run.prior}` continues it, or move it away")
+    if is_run(run.prior):
+        raise UsageError(
+            f"{run.folder} has a prior already; `{command('resume', run.prior)}` continues it, or move it away"
+        )
     pictures = pictures_of(run.recipe.data)
     recipe = plan_prior(settings, run, pictures.train, training or TrainingSettings())
     prior = Run.create(run.prior, recipe)
@@ -120,7 +123,8 @@ def _loop(session: Session, received: list[int]) -> None:
             if asked_to_stop and record.step < session.last:
                 folder = session.run.folder
                 raise StoppedError(
-                    received[0], f"stopped after step {record.step:,}, all saved; `pinxit resume {folder}` continues it"
+                    received[0],
+                    f"stopped after step {record.step:,}, all saved; `{command('resume', folder)}` continues it",
                 )
     session.publish()
     session.fit_samplers()
@@ -143,8 +147,8 @@ class Session:
         self.last = run.recipe.training.steps
         self.sheets = sheet_steps(self.last)
         facts = self._restore()
-        self.log = Log(run.folder / LOG, facts["log_bytes"])
-        self.seconds: float = facts["seconds"]
+        self.log = Log(run.folder / LOG, facts.get("log_bytes", 0))
+        self.seconds: float = facts.get("seconds", 0.0)
         self.saved = time.monotonic()
         self.started = self.saved - self.seconds
 
@@ -152,10 +156,10 @@ class Session:
         """Load the newest checkpoint into the trainer and return its facts; without one, the facts of the start."""
         found = self.checkpoints.newest()
         if found is None:
-            return {"log_bytes": 0, "seconds": 0.0}
+            return {}
         try:
             self.trainer.load(found.state, found.step)
-        except (KeyError, IndexError, RuntimeError) as error:
+        except (KeyError, IndexError, ValueError, RuntimeError) as error:
             raise DataError(
                 f"{self.run.folder}: the checkpoint of step {found.step} belongs to another network than {RECIPE} "
                 "describes"
@@ -197,7 +201,7 @@ class Session:
             exclude_unset=True,
             context=BASE_NAMES,
         )
-        write_tensors(self.run.weights, self.trainer.average.state_dict(), about)
+        write_tensors(self.run.weights, self.trainer.average.state_dict(), about, self.run.folder)
         images = self.trainer.step * recipe.training.batch_size
         self.run.note(
             steps=self.trainer.step,
@@ -214,7 +218,7 @@ class Session:
         with self.trainer.averaged() as objective:
             images = objective.preview(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
         sheet = self.run.samples / f"{self.trainer.step:07d}.png"
-        save_image(sheet, grid(to_uint8(images)))
+        save_sheet(sheet, grid(to_uint8(images)))
         show(sheet, f"samples of step {self.trainer.step:,}")
 
     def fit_samplers(self) -> None:
@@ -230,7 +234,7 @@ class Session:
             batches = (self._plain(self.pictures.train, step, size) for step in steps)
             fitted = self.trainer.objective.fit_samplers(batches)
         if fitted:
-            write_tensors(self.run.samplers, flattened(fitted))
+            write_tensors(self.run.samplers, flattened(fitted), inside=self.run.folder)
 
     def _judgement(self) -> dict[str, Any]:
         judgement = self.trainer.objective.judgement

@@ -1,0 +1,79 @@
+"""How threads wait for each other: turning while the machine is quiet, asleep while other programs want its cores.
+
+Between parallel regions OpenMP's threads turn for some milliseconds, because it takes long to wake a sleeping thread.
+On a busy machine a turning thread keeps the core from the thread it waits for, and most of the speed is lost. libgomp
+turns for a moment only while a process has more OpenMP threads than cores (`gomp_throttled_spin_count_var`). So a
+thread watches how long the threads of this process wait for a core. While that is long, it keeps further teams of
+threads, which sleep and never compute. No result changes: every operation has the same number of threads as before.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+import torch
+
+CHOSEN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""The variables by which a person chooses how threads wait."""
+LOOK, REST = 0.25, 8.0  # seconds: of turning, to see whether the machine is busy; of sleeping, before the next look
+WAITED = 0.1  # seconds without a core, per second and for all threads together, from which the machine is busy
+PARALLEL = 1 << 17  # numbers that torch adds in parallel
+
+
+@cache
+def watch(cores: int) -> None:
+    """Watch this process, which may use `cores`, from now on; not if the environment says how threads wait."""
+    if not any(name in os.environ for name in CHOSEN):
+        threading.Thread(target=_watching, args=(cores,), name="pinxit-waiting", daemon=True).start()
+
+
+def _watching(cores: int) -> None:
+    while True:
+        if busy():
+            with asleep(cores):
+                time.sleep(REST)
+
+
+def busy(seconds: float = LOOK) -> bool:
+    """Watch for some seconds, and say whether the threads of this process had to wait for a core."""
+    before = _waited()
+    time.sleep(seconds)
+    return _waited() - before > WAITED * seconds
+
+
+def _waited() -> float:
+    """Return the seconds that the threads of this process waited for a core so far; 0 where no one counts them."""
+    waited = 0
+    for task in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(OSError):  # a thread that has just ended
+            waited += int(task.read_text().split()[1])
+    return waited / 1e9
+
+
+@contextmanager
+def asleep(cores: int) -> Iterator[None]:
+    """Let waiting threads sleep: keep more OpenMP threads than there are cores."""
+    others = torch.get_num_threads() - 1  # of a team, beside its first
+    count = (cores - 1) // others if others else 0
+    leave = threading.Event()
+    teams = [threading.Thread(target=_team, args=(leave,), daemon=True) for _ in range(count)]
+    for team in teams:
+        team.start()
+    try:
+        yield
+    finally:
+        leave.set()
+        for team in teams:
+            team.join()
+
+
+def _team(leave: threading.Event) -> None:
+    """Be the first of a team of threads, until `leave`."""
+    torch.ones(PARALLEL).sum()
+    leave.wait()

@@ -1,0 +1,118 @@
+"""Where pinxit speaks: streams that are closed, full or narrow, names that act on a terminal, and foreign folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pinxit.actions.action import Outcome
+from pinxit.commands import _print
+from pinxit.errors import as_user_error, is_about_memory
+from pinxit.page import command, page
+from pinxit.progress import Event, say, watched
+
+HOSTILE = "\x1b[2J\x9b31m\u202eno\nrun\ud800"
+PINXIT = [sys.executable, "-m", "pinxit"]
+
+
+def shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a line of bash in a folder; `pinxit` in it is this one."""
+    line = line.replace("pinxit", shlex.join(PINXIT))
+    return subprocess.run(
+        ["bash", "-c", line], cwd=folder, env=os.environ | environment, capture_output=True, check=False
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full and bash")
+def test_full_and_closed_streams_change_the_exit_code_only_if_a_result_is_lost(tmp_path: Path) -> None:
+    lines = {
+        "pinxit --help > /dev/full": 6,
+        "pinxit --version >&-": 6,
+        "pinxit --version <&- 2>&-": 0,
+        "pinxit compare nope nope 2>/dev/full": 3,
+    }
+    for line, code in lines.items():
+        done = shell(line, tmp_path)
+        assert (done.returncode, b"Traceback" in done.stderr) == (code, False), (line, done.stderr)
+
+
+def test_any_encoding_of_stdout_is_written(tmp_path: Path) -> None:
+    done = shell("pinxit compare 'größe→猫' x", tmp_path, PYTHONIOENCODING="cp1252")
+    assert (done.returncode, rb"\u2192" in done.stderr) == (3, True)
+    assert shell("pinxit train gan --help", tmp_path, PYTHONIOENCODING="ascii").returncode == 0
+
+
+def test_json_stays_exact_whatever_stdout_can_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("größe 猫", HOSTILE.replace("\ud800", ""), "\ud800"):
+        _print(Outcome(document={"name": text}), as_json=True)
+        told = capsys.readouterr().out
+        assert json.loads(told) == {"name": text}
+        assert "\x9b" not in told
+        assert "\u202e" not in told
+
+
+@pytest.fixture
+def told() -> Iterator[list[Event]]:
+    events: list[Event] = []
+    with watched(events.append):
+        yield events
+
+
+def test_text_from_files_cannot_act(told: list[Event], capsys: pytest.CaptureFixture[str]) -> None:
+    say(HOSTILE)
+    _print(Outcome(lines=[HOSTILE, Path("a b")]), as_json=False)
+    out = capsys.readouterr().out
+    assert told[-1].text == r"\x1b[2J\x9b31m\u202eno\nrun\ud800"
+    assert out == told[-1].text + "\na b\n"
+    shown = page(HOSTILE, f"<p>{HOSTILE}</p>").encode()
+    assert not {"\x1b", "\x9b", "\u202e"} & set(shown.decode())
+
+
+def test_commands_to_paste_are_one_word_per_word() -> None:
+    assert shlex.split(command("resume", "my run; rm -rf $HOME")) == ["pinxit", "resume", "my run; rm -rf $HOME"]
+
+
+def test_nothing_that_lies_in_the_working_folder_runs(tmp_path: Path) -> None:
+    for name in ("onnxruntime", "numpy", "PIL", "argparse", "typing", "torch", "cyclopts", "pydantic", "scipy", "json"):
+        (tmp_path / f"{name}.py").write_text("open('RAN', 'a').write(__name__)")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "m.onnx").write_bytes(b"x")
+    assert shell("pinxit compare m.onnx a.png", tmp_path).returncode == 3
+    done = subprocess.run(
+        [sys.executable, "-m", "pinxit.runtime", "m.onnx", "a.png", "-o", "c.png"], cwd=tmp_path, check=False
+    )
+    assert done.returncode in (2, 3)
+    assert not (tmp_path / "RAN").exists()
+
+
+def test_too_little_memory_is_exit_5_in_every_librarys_words() -> None:
+    words = (
+        "[enforce fail at alloc_cpu.cpp:128] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes",
+        "could not create a primitive",
+        "std::bad_alloc",
+        "can't start new thread",
+        "CUDA out of memory. Tried to allocate 2 GiB",
+        "CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate",
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 3",
+        "unable to mmap 12 bytes from file <x>: Cannot allocate memory (12)",
+    )
+    for error in (
+        *map(RuntimeError, words),
+        MemoryError(),
+        OSError(12, "Cannot allocate memory"),
+        ImportError(words[-1]),
+    ):
+        assert is_about_memory(error)
+        assert as_user_error(error).exit_code == 5
+    assert as_user_error(OSError(28, "No space left on device", "x")).exit_code == 6
+    for other in (ValueError("out of memory"), RuntimeError("could not create a primitive descriptor")):
+        assert as_user_error(other).exit_code == 1

@@ -1,0 +1,140 @@
+"""Laws of sets as people lay them out: links, train/ val/ test/, and pinxit's own files among the pictures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pinxit.cli import run
+from pinxit.data import open_data, open_pairs
+from pinxit.data.layout import layout_of
+from pinxit.errors import DataError
+from pinxit.latents.sampling import save_samples
+from pinxit.marks import folder_mark, mark_at
+
+Photos = Callable[..., Path]
+
+
+def no_head(name: str, largest: int) -> bytes:
+    return b""
+
+
+# Files, and for each that is a picture of the set its class and part; "" where there is none.
+LAYOUTS: dict[str, tuple[list[str], dict[str, tuple[str, str]]]] = {
+    "flat": (["b.png", "a.png", "c.txt"], {"a.png": ("", ""), "b.png": ("", "")}),
+    "classes": (["cats/0.png", "dogs/0.png"], {"cats/0.png": ("cats", ""), "dogs/0.png": ("dogs", "")}),
+    "one loose picture": (
+        ["cats/0.png", "dogs/0.png", "x.png"],
+        dict.fromkeys(["cats/0.png", "dogs/0.png", "x.png"], ("", "")),
+    ),
+    "split with classes": (
+        ["train/cats/0.png", "train/dogs/0.png", "val/cats/1.png"],
+        {"train/cats/0.png": ("cats", "train"), "train/dogs/0.png": ("dogs", "train"),
+         "val/cats/1.png": ("cats", "test")},
+    ),
+    "other names, any case": (
+        ["Training/0.png", "VALIDATION/1.png", "testing/deep/2.png"],
+        {"Training/0.png": ("", "train"), "VALIDATION/1.png": ("", "test"), "testing/deep/2.png": ("", "test")},
+    ),
+    "train alone": (
+        ["train/cats/0.png", "train/dogs/0.png"],
+        {"train/cats/0.png": ("cats", ""), "train/dogs/0.png": ("dogs", "")},
+    ),
+    "train is one of the classes": (
+        ["train/0.png", "plane/0.png"], {"plane/0.png": ("plane", ""), "train/0.png": ("train", "")}),
+    "unlabelled test, and loose pictures": (
+        ["train/cats/0.png", "train/dogs/0.png", "valid/dogs/1.png", "test/9.png", "x.png", "more/cats/0.png"],
+        {"train/cats/0.png": ("cats", "train"), "train/dogs/0.png": ("dogs", "train"),
+         "valid/dogs/1.png": ("dogs", "test")},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrapper", ["", "set/"])
+def test_folders_say_classes_and_parts(wrapper: str) -> None:
+    for name, (files, expected) in LAYOUTS.items():
+        found = layout_of([wrapper + file for file in files], no_head, wrapped=bool(wrapper))
+        blank = [""] * len(found.names)
+        said = zip(found.names, zip(found.labels or blank, found.parts or blank, strict=True), strict=True)
+        assert dict(said) == {wrapper + file: what for file, what in expected.items()}, name
+        left = {file for file in files if file.endswith(".png")} - set(expected)
+        assert all(file in " ".join(found.notes) for file in left), name
+
+
+def test_a_folder_and_a_zip_in_parts_train_on_train_and_hold_out_the_rest(photos: Photos, tmp_path: Path) -> None:
+    photos(6, classes=("train/cats", "train/dogs", "val/cats"), name="split")
+    zipped = shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path, "split")
+    for spec in (tmp_path / "split", zipped):
+        opened = open_data(str(spec))
+        assert [name.removeprefix("split/")[:9] for name in opened.train.names] == ["train/cat"] * 2 + ["train/dog"] * 2
+        assert [name.removeprefix("split/")[:8] for name in opened.held_out.names] == ["val/cats"] * 2
+        assert opened.train.classes == ("cats", "dogs")
+        assert "train/: 4 pictures to train on; val/: 2 held out; classes are the folders inside" in opened.notes
+        assert len(open_data(f"{spec}:test").train) == 2
+
+
+def test_pairs_in_parts_are_still_pairs(photos: Photos) -> None:
+    folder = photos(4, classes=("train/images", "train/pairs", "test/images", "test/pairs"))
+    for path in sorted(folder.rglob("*.png")):
+        path.rename(path.with_name("a.png"))
+    opened = open_pairs(str(folder))
+    assert (opened.train.names, opened.held_out.names) == (["train/a.png"], ["test/a.png"])
+    assert len(opened.train.companions.pair) == 1
+
+
+def test_linked_folders_are_followed_once_and_never_back(photos: Photos, tmp_path: Path) -> None:
+    for name, count in {"elsewhere/cats": 3, "elsewhere/dogs": 2, "set/eels": 1}.items():
+        photos(count, name=name)
+    for link, target in {"cats": "../elsewhere/cats", "dogs": "../elsewhere/dogs", "again": "../elsewhere/dogs",
+                         "self": ".", "up": "..", "eels2": "eels"}.items():  # fmt: skip
+        (tmp_path / "set" / link).symlink_to(target)
+    (tmp_path / "elsewhere" / "dogs" / "loop").symlink_to("..")
+    opened = open_data(str(tmp_path / "set"), holdout=0)
+    assert opened.train.names == [
+        "again/000.png",
+        "again/001.png",
+        *(f"cats/00{n}.png" for n in range(3)),
+        "eels/000.png",
+    ]
+    assert opened.train.classes == ("again", "cats", "eels")
+    told = "\n".join(opened.notes)
+    assert "links to folders, followed: again, again/loop, cats" in told
+    assert "links to folders, not followed: they lead back: dogs, eels2, self, up" in told
+
+
+def test_what_pinxit_wrote_is_left_out_of_its_sets(photos: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second check, training or edit in the same folder sees the same set; what was named itself is used."""
+    folder = photos(6, classes=("cats", "dogs"))
+    monkeypatch.chdir(folder)
+    before = open_data(".").train
+    shutil.copytree(Path(__file__).parents[1] / "fixtures" / "gan", folder / "runs" / "gan-1")
+    (folder / "runs" / "gan-1" / "samples").mkdir()
+    shutil.copy(folder / "cats" / "000.png", folder / "runs" / "gan-1" / "samples")
+    assert run(["data", "check", "."]) == 0
+    save_samples(Path("sheet.jpg"), np.zeros((4, 16, 16, 3), np.uint8))
+    assert run(["edit", "adjust", "--exposure", ".1", "cats", "-o", "bright"]) == 0
+    assert [mark_at(Path(name)) for name in ("check.png", "sheet.jpg", "cats/000.png")] == ["sheet", "sheet", ""]
+    assert [folder_mark(Path(name)) for name in ("runs/gan-1", "bright", "cats")] == ["run", "results", ""]
+    again = open_data(".")
+    assert (again.train.names, again.train.classes) == (before.names, before.classes)
+    said = "runs (runs/gan-1/); results of pictures that are in the set (bright/); sheets (check.png, sheet.jpg)"
+    assert f"left out, made by pinxit: {said}" in again.notes
+    zipped = shutil.make_archive(str(folder.parent / "zipped"), "zip", folder.parent, "photos")
+    assert len(open_data(zipped, holdout=0).train) == 6
+    assert len(open_data("bright", holdout=0).train) == 3
+    shutil.rmtree("cats")  # results alone are a class like any other
+    assert open_data(".").train.classes == ("bright", "dogs")
+    with pytest.raises(DataError, match="is a run, not a set of pictures"):
+        open_data("runs/gan-1")
+
+
+def test_a_recipe_or_manifest_of_others_marks_nothing(tmp_path: Path, photos: Photos) -> None:
+    folder = photos(4, classes=("cakes", "pies"))
+    (folder / "cakes" / "recipe.json").write_text(json.dumps({"flour": 1}))
+    (folder / "pies" / "manifest.json").write_text(json.dumps({"made_by": "pinxit 0", "pictures": [{"recipe": 3}, 7]}))
+    assert open_data(str(folder)).train.classes == ("cakes", "pies")
