@@ -57,6 +57,12 @@ class Run:
         write_json(folder / RECIPE, recipe.model_dump(mode="json"))
         return cls.open(folder)
 
+    def change(self, **values: Any) -> None:
+        """Change the recipe, on the disk first; the lock must be held. Fields that its file lacks stay away."""
+        recipe = self.recipe.changed(**values)
+        write_json(self.folder / RECIPE, recipe.model_dump(mode="json", exclude_unset=True), self.folder)
+        self.recipe = recipe
+
     @staticmethod
     def refuse_used(folder: Path) -> None:
         """Raise `UsageError` if the folder is not empty, so that no run can be made in it."""
