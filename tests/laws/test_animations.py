@@ -315,7 +315,7 @@ def test_canvases_and_films_that_only_claim_to_be_large_are_refused_before_they_
     monkeypatch.undo()
     monkeypatch.setattr(room, "PIXEL_CEILING", 1_000_000)
     monkeypatch.setattr(room, "_DENSEST", 100)
-    with pytest.raises(DataError, match=r"5 frames of 800 x 800 pixels in \d+ bytes; so small a file"):
+    with pytest.raises(DataError, match=r"5 frames of 800 x 800 pixels in [\d,]+ bytes; so small a file"):
         load_media(claimed(800), "film")
     monkeypatch.undo()
     monkeypatch.setattr(room, "memory_left", lambda: 10**8)

@@ -57,6 +57,12 @@ class Run:
         write_json(folder / RECIPE, recipe.model_dump(mode="json"))
         return cls.open(folder)
 
+    def change(self, **values: Any) -> None:
+        """Change the recipe, on the disk first; the lock must be held. Fields that its file lacks stay away."""
+        recipe = self.recipe.changed(**values)
+        write_json(self.folder / RECIPE, recipe.model_dump(mode="json", exclude_unset=True), self.folder)
+        self.recipe = recipe
+
     @staticmethod
     def refuse_used(folder: Path) -> None:
         """Raise `UsageError` if the folder is not empty, so that no run can be made in it."""
@@ -155,7 +161,8 @@ def _refuse_unless(path: Path, kind: str, is_kind: Callable[[int], bool]) -> Non
     with suppress(FileNotFoundError):
         mode = path.lstat().st_mode
         if not is_kind(mode):
-            what = "a symbolic link" if stat.S_ISLNK(mode) else "something else"
+            found = {stat.S_IFLNK: "a symbolic link", stat.S_IFREG: "a file", stat.S_IFDIR: "a folder"}
+            what = found.get(stat.S_IFMT(mode), "a pipe or a device")
             raise DataError(f"{path} should be a {kind}, not {what}; a run consists of plain files and folders")
 
 
