@@ -62,18 +62,18 @@ class Animation:
 
 def load_media(source: Path | BinaryIO, name: str | None = None) -> Picture | Animation:
     """Return a picture or an animation to be edited; raises as `load_picture` and `read_animation`."""
-    return read_animation(source, name) if is_animation(source) else load_picture(source, name)
+    return read_animation(source, name) if is_animation(source, name) else load_picture(source, name)
 
 
-def is_animation(source: Path | BinaryIO) -> bool:
+def is_animation(source: Path | BinaryIO, name: str | None = None) -> bool:
     """Return whether a file holds several frames, in a format of `ANIMATED`, or several pages.
 
     An unreadable file does not count; reading it reports the error.
     """
     try:
-        with opened(source, name_of(source)) as file:
+        with opened(source, name_of(source, name)) as file:
             if tiff.knows(file):
-                return tiff.count_pages(file, name_of(source)) > 1
+                return tiff.count_pages(file, name_of(source, name)) > 1
             file.seek(0)
             with Image.open(file, formats=ANIMATED) as image:
                 return bool(getattr(image, "is_animated", False))
@@ -145,8 +145,7 @@ def _checked(file: BinaryIO, image: Image.Image, name: str) -> ColourTags:
         raise DataError(f"{name}: a 16-bit animation; only 8-bit animations are read")
     place, kind = file.tell(), image.format or ""
     check_frames(image.size, getattr(image, "n_frames", 1), file.seek(0, os.SEEK_END), name)
-    check_whole(file, kind, animated=True)
-    tags = colour_tags(file, kind, "icc_profile" in image.info)
+    tags = colour_tags(file, kind, check_whole(file, kind, animated=True), "icc_profile" in image.info)
     file.seek(place)
     return tags
 

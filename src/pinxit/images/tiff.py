@@ -15,6 +15,7 @@ from pinxit.errors import DataError
 from pinxit.images import pillow
 from pinxit.images.metadata import BROKEN, orientation
 from pinxit.images.picture import FIRST_FRAME, SECOND_PICTURE, Picture
+from pinxit.images.quiet import quiet
 from pinxit.images.room import check_size
 from pinxit.images.samples import ALPHA, PREMULTIPLIED, UNKNOWN, Stored, colours_of, pixels_of
 
@@ -41,7 +42,8 @@ def read(file: BinaryIO, name: str) -> Picture:
     with _opened(file) as tiff:
         whole, remarks = _pages(tiff, name)
         if not _plain(whole[0]):  # colours by halves, and JPEG of before 1995, which libtiff understands
-            return pillow.read(file, name)
+            with quiet():
+                return pillow.read(file, name)
         return _picture(file, tiff, whole[0], name, (*[FIRST_FRAME] * (len(whole) > 1), *remarks))
 
 
