@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +20,8 @@ from pinxit.cli import run
 from pinxit.edits import EDITS
 from pinxit.edits.adjust import Adjust
 from pinxit.edits.mask import Mask
-from pinxit.errors import DataError
-from pinxit.images import Metadata, Picture, load_picture, read_recipe, save_image
+from pinxit.errors import DataError, MemoryLimitError
+from pinxit.images import Metadata, Picture, load_picture, read_recipe, room, save_image
 from pinxit.images.animations import Animation, load_media, read_animation, save_animation, write_animation
 from pinxit.jobs.batch import edit_bytes, edit_files
 from pinxit.jobs.settings import EditSettings
@@ -275,6 +277,50 @@ def test_frames_of_other_depths_and_sizes_are_refused() -> None:
     deep = [np.full((4, 4, 1), value, np.uint16) for value in (9, 999)]
     with pytest.raises(DataError, match="a 16-bit animation"):
         read_animation(io.BytesIO(encoded("PNG", deep)))
+
+
+def test_a_16_bit_animation_in_colour_is_refused_too() -> None:
+    """As chunks by hand, because nothing here writes one: two frames of 2 x 1 pixels of 16 bits and three colours."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    row, place = zlib.compress(b"\0" + bytes(range(12))), struct.pack(">IIIIHHBB", 2, 1, 0, 0, 1, 10, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0))
+    content += chunk(b"acTL", struct.pack(">II", 2, 0)) + chunk(b"fcTL", struct.pack(">I", 0) + place)
+    content += chunk(b"IDAT", row) + chunk(b"fcTL", struct.pack(">I", 1) + place)
+    content += chunk(b"fdAT", struct.pack(">I", 2) + row) + chunk(b"IEND", b"")
+    with pytest.raises(DataError, match="film: a 16-bit animation"):
+        load_media(io.BytesIO(content), "film")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP"])
+def test_canvases_and_films_that_only_claim_to_be_large_are_refused_before_they_take_memory(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = encoded(kind, moving(size=(8, 8)))
+
+    def claimed(side: int) -> io.BytesIO:
+        if kind == "GIF":
+            return io.BytesIO(content[:6] + side.to_bytes(2, "little") * 2 + content[10:])
+        return io.BytesIO(content[:24] + (side - 1).to_bytes(3, "little") * 2 + content[30:])
+
+    monkeypatch.setattr(Image.Image, "load", None)  # nothing is decoded
+    for read in (load_media, load_picture):
+        with pytest.raises(DataError, match="8000 x 8000 pixels; at most 40 million a frame"):
+            read(claimed(8000), "film")
+    monkeypatch.setattr(room, "_FILM_CEILING", 100_000_000)
+    with pytest.raises(DataError, match="film: 5 frames of 5000 x 5000 pixels; at most 0 billion"):
+        load_media(claimed(5000), "film")
+    monkeypatch.undo()
+    monkeypatch.setattr(room, "PIXEL_CEILING", 1_000_000)
+    monkeypatch.setattr(room, "_DENSEST", 100)
+    with pytest.raises(DataError, match=r"5 frames of 800 x 800 pixels in [\d,]+ bytes; so small a file"):
+        load_media(claimed(800), "film")
+    monkeypatch.undo()
+    monkeypatch.setattr(room, "memory_left", lambda: 10**8)
+    with pytest.raises(MemoryLimitError, match="film: 3000 x 3000 pixels need about 225 MB to decode; 100 MB are free"):
+        load_media(claimed(3000), "film")
 
 
 def folder_of(frames: Sequence[np.ndarray], folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
 from pinxit.cli import run
-from pinxit.images import Metadata, Picture, load_picture, save_picture
+from pinxit.images import Metadata, Picture, load_picture, save_picture, unheld
 from pinxit.images.animations import read_animation, write_animation
+from pinxit.images.containers import png_chunks
 
 PIXELS = np.arange(12 * 8 * 3, dtype=np.uint8).reshape(12, 8, 3)
 SOURCES = ("PNG", "JPEG", "TIFF", "WEBP", "AVIF")
@@ -181,3 +183,61 @@ def test_what_is_not_kept_is_said_for_one_picture_and_counted_for_several(
     told = capsys.readouterr().err
     assert told.count("not kept") == 1
     assert "not kept: GPS (2), Exif ProcessingSoftware (2), " in told
+
+
+def tagged(*tags: tuple[bytes, bytes], deep: bool = False) -> io.BytesIO:
+    info = PngImagePlugin.PngInfo()
+    for kind, content in tags:
+        info.add(kind, content)
+    file = io.BytesIO()
+    Image.fromarray(PIXELS[..., 0].astype(np.uint16) if deep else PIXELS).save(file, "PNG", pnginfo=info)
+    return file
+
+
+def chunks(content: bytes) -> dict[bytes, bytes]:
+    return dict(png_chunks(io.BytesIO(content)))
+
+
+CICP, GAMMA, SRGB = (b"cICP", bytes([9, 16, 0, 1])), (b"gAMA", struct.pack(">I", 100_000)), (b"sRGB", b"\0")
+CHRM = (b"cHRM", struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000))
+
+
+def test_colour_tags_of_a_png_are_kept_in_a_png_and_said_elsewhere(tmp_path: Path) -> None:
+    for tags in ((CICP,), (GAMMA, CHRM), (SRGB,), (CICP, GAMMA), ()):
+        for deep in (False, True):
+            picture = load_picture(tagged(*tags, deep=deep))
+            save_picture(tmp_path / "out.png", picture)
+            found = chunks((tmp_path / "out.png").read_bytes())
+            assert {kind: found[kind] for kind in (b"cICP", b"gAMA", b"cHRM", b"sRGB") if kind in found} == dict(tags)
+            words = ["colour tags (gAMA, cHRM, cICP or nclx)"] * (tags not in ((SRGB,), ()))
+            assert list(unheld("JPEG", picture.keeps)) == words
+            assert list(unheld("PNG", picture.keeps)) == []
+    frames = [Image.fromarray(PIXELS), Image.fromarray(255 - PIXELS)]
+    info = PngImagePlugin.PngInfo()
+    info.add(*CICP)
+    file, result = io.BytesIO(), io.BytesIO()
+    frames[0].save(file, "PNG", save_all=True, append_images=frames[1:], pnginfo=info)
+    write_animation(result, "PNG", read_animation(file))
+    assert chunks(result.getvalue())[b"cICP"] == CICP[1]
+
+
+def test_the_code_points_of_an_avif_become_those_of_a_png(tmp_path: Path) -> None:
+    """Primaries and transfer are kept; the numbers of a PNG are of RGB and of the full range."""
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "AVIF")
+    content = file.getvalue()
+    place = content.index(b"nclx") + 4
+    content = content[:place] + struct.pack(">HHHB", 9, 18, 9, 128) + content[place + 7 :]
+    save_picture(tmp_path / "out.png", load_picture(io.BytesIO(content)))
+    assert chunks((tmp_path / "out.png").read_bytes())[b"cICP"] == bytes([9, 18, 0, 1])
+
+
+def test_a_second_picture_is_said_once_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.mpo", "b.mpo", "c.mpo"):
+        frames = [Image.fromarray(PIXELS), Image.fromarray(255 - PIXELS)]
+        frames[0].save(tmp_path / name, "MPO", save_all=True, append_images=frames[1:])
+    assert run(["edit", "adjust", str(tmp_path / "*.mpo"), "-o", str(tmp_path / "out")]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "a second picture" in line]
+    assert len(told) == 2
+    assert told[0].startswith(f"{tmp_path}/a.mpo: a second picture in the file")
+    assert told[1].startswith("3 pictures: a second picture in the file")

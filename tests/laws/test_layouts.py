@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from conftest import TinyRuns
 from pinxit.cli import run
 from pinxit.data import open_data, open_pairs
 from pinxit.data.layout import layout_of
 from pinxit.errors import DataError
+from pinxit.latents.sampling import save_samples
 from pinxit.marks import folder_mark, mark_at
 
 Photos = Callable[..., Path]
@@ -106,16 +107,16 @@ def test_linked_folders_are_followed_once_and_never_back(photos: Photos, tmp_pat
     assert "links to folders, not followed: they lead back: dogs, eels2, self, up" in told
 
 
-def test_what_pinxit_wrote_is_left_out_of_its_sets(
-    photos: Photos, tiny_runs: TinyRuns, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_pinxit_wrote_is_left_out_of_its_sets(photos: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second check, training or edit in the same folder sees the same set; what was named itself is used."""
     folder = photos(6, classes=("cats", "dogs"))
     monkeypatch.chdir(folder)
     before = open_data(".").train
-    tiny_runs.copy("gan", folder / "runs" / "gan-1")
+    shutil.copytree(Path(__file__).parents[1] / "fixtures" / "gan", folder / "runs" / "gan-1")
+    (folder / "runs" / "gan-1" / "samples").mkdir()
+    shutil.copy(folder / "cats" / "000.png", folder / "runs" / "gan-1" / "samples")
     assert run(["data", "check", "."]) == 0
-    assert run(["sample", "runs/gan-1", "-n", "4", "-o", "sheet.jpg"]) == 0
+    save_samples(Path("sheet.jpg"), np.zeros((4, 16, 16, 3), np.uint8))
     assert run(["edit", "adjust", "--exposure", ".1", "cats", "-o", "bright"]) == 0
     assert [mark_at(Path(name)) for name in ("check.png", "sheet.jpg", "cats/000.png")] == ["sheet", "sheet", ""]
     assert [folder_mark(Path(name)) for name in ("runs/gan-1", "bright", "cats")] == ["run", "results", ""]

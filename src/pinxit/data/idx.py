@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import gzip
-import math
+import os
 import re
 import struct
-import zlib
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from pinxit.data.arrays import BROKEN, line, refuse_claim
 from pinxit.errors import DataError
+from pinxit.files import open_plain
 
-BYTE_CEILING = 4 << 30
 IMAGES = re.compile(r"(.*?)-?images[-.]idx3-ubyte(\.gz)?")
 
 
@@ -32,20 +32,19 @@ def labels_beside(images: Path) -> Path | None:
 def load(path: Path, dimensions: int) -> np.ndarray:
     """Return the uint8 array of an IDX file, plain or gzip; any defect is a `DataError`."""
     try:
-        opened: IO[bytes] = gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[assignment]
-        with opened as file:
-            return _parse(file, path.name, dimensions)
-    except (OSError, EOFError, zlib.error, struct.error) as error:
-        raise DataError(f"{path.name}: cannot be read as an IDX file ({error})") from error
+        with open_plain(path) as plain:
+            file_bytes = os.fstat(plain.fileno()).st_size
+            file: IO[bytes] = gzip.GzipFile(fileobj=plain) if path.suffix == ".gz" else plain  # type: ignore[assignment]
+            return _parse(file, path.name, dimensions, file_bytes)
+    except BROKEN as error:
+        raise DataError(f"{path.name}: cannot be read as an IDX file ({line(error)})") from error
 
 
-def _parse(file: IO[bytes], name: str, dimensions: int) -> np.ndarray:
+def _parse(file: IO[bytes], name: str, dimensions: int, file_bytes: int) -> np.ndarray:
     if file.read(4) != bytes((0, 0, 8, dimensions)):
         raise DataError(f"{name}: not an IDX file of bytes in {dimensions} dimensions")
     shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
-    size = math.prod(shape)
-    if size > BYTE_CEILING:
-        raise DataError(f"{name}: claims {size:,} bytes; at most {BYTE_CEILING:,} are read")
+    size = refuse_claim(name, shape, 1, file_bytes)
     content = file.read(size + 1)
     if len(content) != size:
         raise DataError(f"{name}: holds {'more' if len(content) > size else 'fewer'} bytes than its header says")

@@ -64,9 +64,10 @@ def _without_own(names: list[str], head: Head) -> tuple[list[str], tuple[str, ..
     """Return the files without runs, sheets, and results whose pictures are in the set too; say what was left out."""
     marks = {name: mark for name in names if bears_mark(name) and (mark := mark_of(name, head(name, HEAD)))}
     folders = {f"{PurePosixPath(name).parent}/": mark for name, mark in marks.items() if mark != SHEET and "/" in name}
-    results = [folder for folder, mark in folders.items() if mark == RESULTS and _repeats(folder, names, head)]
     runs = [folder for folder, mark in folders.items() if mark == RUN]
-    outside = [name for name in names if not name.startswith((*runs, *results))]
+    names = [name for name in names if not name.startswith(tuple(runs))]
+    results = [folder for folder, mark in folders.items() if mark == RESULTS and _repeats(folder, names, head)]
+    outside = [name for name in names if not name.startswith(tuple(results))]
     sheets = [name for name in outside if marks.get(name) == SHEET]
     own = {"runs": runs, "results of pictures that are in the set": results, "sheets": sheets}
     said = "; ".join(f"{what} ({first_few(items)})" for what, items in own.items() if items)

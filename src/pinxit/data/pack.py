@@ -28,7 +28,7 @@ from typing import overload
 import numpy as np
 
 from pinxit.data.sources import Source
-from pinxit.errors import DataError
+from pinxit.errors import DataError, UserError
 from pinxit.files import cache_folder, leftovers, read_json, whole_file, write_json
 from pinxit.images import Picture
 from pinxit.progress import say, track
@@ -179,8 +179,8 @@ def _read_all(source: Source) -> Iterator[Picture | DataError]:
     def read(number: int) -> Picture | DataError:
         try:
             return source.read(number)
-        except DataError as error:
-            return error
+        except UserError as error:
+            return DataError(str(error))
         except Exception as error:  # whatever is wrong with one file, the others are read
             name, reason = source.names[number], " ".join(str(error).split()) or "no reason given"
             return DataError(f"{name}: cannot be read ({type(error).__name__}: {reason})")

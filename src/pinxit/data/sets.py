@@ -1,4 +1,4 @@
-"""Sets of pictures opened by one word: a name, a folder, a zip, an npz or IDX files. A part is held out for judging."""
+"""Sets of pictures opened by one word: a name, a folder, a file of pictures, or a picture. A part is held out."""
 
 from __future__ import annotations
 

@@ -19,14 +19,14 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from pinxit.data import idx
-from pinxit.data.layout import HIDDEN, first_few, layout_of
+from pinxit.data.arrays import RATIO_CEILING, SMALL, Numbered, class_names, load_npz, reader
+from pinxit.data.layout import HIDDEN, first_few, layout_of, like_picture
 from pinxit.errors import DataError
 from pinxit.files import open_plain
-from pinxit.images import SUFFIXES, Picture, read_picture
+from pinxit.images import Picture, read_picture
 from pinxit.marks import RUN, mark_at
 
 MEMBER_CEILING = 512 << 20
-ZIP_RATIO_CEILING, ZIP_SMALL = 100, 64 << 20
 READING = 3  # raised when the same files come to be read, or laid out, differently
 THREADS = min(8, os.cpu_count() or 1)
 
@@ -87,10 +87,10 @@ def mnist_like(name: str, key: str, pairs: dict[str, tuple[np.ndarray, np.ndarra
     return Source(
         name=name,
         key=key,
-        names=[f"{part}/{number:05d}" for part, (_, labels) in pairs.items() for number in range(len(labels))],
-        read=_reader([image[..., None] for images, _ in pairs.values() for image in images]),
-        labels=[str(label) for _, labels in pairs.values() for label in labels],
-        parts=[part for part, (_, labels) in pairs.items() for _ in labels],
+        names=Numbered({f"{part}/": len(labels) for part, (_, labels) in pairs.items()}),
+        read=reader([images[..., None] for images, _ in pairs.values()]),
+        labels=class_names(np.concatenate([labels for _, labels in pairs.values()]), name),
+        parts=[part for part, (_, labels) in pairs.items() for _ in range(len(labels))],
     )
 
 
@@ -163,15 +163,13 @@ def _utf8(labels: list[str] | None) -> list[str] | None:
 
 def _zip(path: Path, decode: Decode) -> Source:
     try:
-        archive = zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(open_plain(path))
     except _BAD_ZIP as error:
         raise DataError(f"{path.name}: broken zip ({error})") from error
     members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
     unpacked = sum(info.file_size for info in members.values())
-    if unpacked > max(ZIP_SMALL, ZIP_RATIO_CEILING * path.stat().st_size):
-        raise DataError(
-            f"{path.name}: unpacks to {unpacked:,} bytes, over {ZIP_RATIO_CEILING} times its size: a zip bomb?"
-        )
+    if unpacked > max(SMALL, RATIO_CEILING * path.stat().st_size):
+        raise DataError(f"{path.name}: unpacks to {unpacked:,} bytes, over {RATIO_CEILING} times its size: a zip bomb?")
 
     def head(name: str, largest: int) -> bytes:
         with suppress(*_BAD_ZIP), archive.open(members[name]) as file:
@@ -203,17 +201,7 @@ def _zip(path: Path, decode: Decode) -> Source:
 
 
 def _npz(path: Path, decode: Decode) -> Source:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = max(archive.getinfo("images.npy").file_size, *(info.file_size for info in archive.infolist()))
-        if size > idx.BYTE_CEILING:
-            raise DataError(f"{path.name}: an array of {size:,} bytes; at most {idx.BYTE_CEILING:,} are read")
-        with np.load(path, allow_pickle=False) as arrays:
-            images, labels = arrays["images"], arrays.get("labels")
-    except KeyError as error:
-        raise DataError(f"{path.name}: holds no array called images (uint8 or uint16, N H W C or N H W)") from error
-    except (*_BAD_ZIP, MemoryError, SyntaxError) as error:
-        raise DataError(f"{path.name}: cannot be read as npz ({error})") from error
+    images, labels = load_npz(path)
     return _arrays(path, images[..., None] if images.ndim == 3 else images, labels)
 
 
@@ -264,14 +252,10 @@ def _arrays(path: Path, images: np.ndarray, labels: np.ndarray | None) -> Source
     return Source(
         name=path.name,
         key=key_of("array", str(path.resolve()), _facts(path)),
-        names=[f"{number:05d}" for number in range(len(images))],
-        read=_reader(images),
-        labels=None if labels is None else [str(label) for label in labels],
+        names=Numbered({"": len(images)}),
+        read=reader([images]),
+        labels=None if labels is None else class_names(labels, path.name),
     )
-
-
-def _reader(images: Sequence[np.ndarray] | np.ndarray) -> Callable[[int], Picture]:
-    return lambda number: Picture(images[number], "array", str(images[number].dtype))
 
 
 class Reader(NamedTuple):
@@ -286,8 +270,8 @@ READERS = {
     "folder": Reader(Path.is_dir, _folder),
     "IDX": Reader(idx.is_images, _idx),
     "npz": Reader(lambda path: path.suffix.lower() == ".npz", _npz),
-    "picture": Reader(lambda path: path.suffix.lower() in SUFFIXES, _picture),
     "zip": Reader(zipfile.is_zipfile, _zip),
+    "picture": Reader(lambda path: like_picture(path.name), _picture),
 }
 
 

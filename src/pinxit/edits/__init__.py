@@ -97,7 +97,8 @@ def edit(
 
     picture, where = _picture(source), str(choose(device).device)
     steps = parse_chain(chain, EDITS, "edit") if isinstance(chain, str) else chain
-    bounds = [step.bind(where, memory) for step in ((steps,) if isinstance(steps, Edit) else steps)]
+    given = (steps,) if isinstance(steps, Edit) else steps
+    bounds = [step.bind(where, memory) if isinstance(step, Edit) else step for step in given]
     weights = area.weights(picture, mask if mask is None or isinstance(mask, np.ndarray) else _drawn(mask))
     edited = edit_picture(picture, bounds, weights, strength=strength, memory=memory, device=where)
     if changes_nothing(bounds, weights):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,10 +25,11 @@ from pinxit.files import whole_file
 from pinxit.images.containers import check_whole
 from pinxit.images.deep import chunk
 from pinxit.images.metadata import GIF_RECIPE, metadata_of, orientation, upright
-from pinxit.images.picture import Metadata, Picture
+from pinxit.images.picture import ColourTags, Metadata, Picture
 from pinxit.images.pillow import is_deep, pixels_of_image
 from pinxit.images.read import load_picture, name_of, opened
-from pinxit.images.room import check_size
+from pinxit.images.room import check_frames
+from pinxit.images.tags import colour_tags, told_of
 from pinxit.images.write import AUTO, Quality, format_of, write_picture
 
 ANIMATED = ("GIF", "PNG", "WEBP")  # the formats of animations that are read and written
@@ -58,16 +60,16 @@ class Animation:
 
 def load_media(source: Path | BinaryIO, name: str | None = None) -> Picture | Animation:
     """Return a picture or an animation to be edited; raises as `load_picture` and `read_animation`."""
-    return read_animation(source, name) if is_animation(source) else load_picture(source, name)
+    return read_animation(source, name) if is_animation(source, name) else load_picture(source, name)
 
 
-def is_animation(source: Path | BinaryIO) -> bool:
+def is_animation(source: Path | BinaryIO, name: str | None = None) -> bool:
     """Return whether a file holds several frames, in a format of `ANIMATED`.
 
     An unreadable file does not count; reading it reports the error.
     """
     try:
-        with opened(source, name_of(source)) as file, Image.open(file, formats=ANIMATED) as image:
+        with opened(source, name_of(source, name)) as file, Image.open(file, formats=ANIMATED) as image:
             return bool(getattr(image, "is_animated", False))
     except DataError:
         return False
@@ -99,8 +101,7 @@ def read_frames(source: Path | BinaryIO, name: str) -> Iterator[tuple[Picture, f
     without animations is skipped.
     """
     with opened(source, name) as file, Image.open(file, formats=ANIMATED) as image:
-        check_size(image.size, name)
-        check_whole(file, image.format or "", animated=True)
+        tags = _checked(file, image, name)
         size, first, turn = image.size, int(getattr(image, "default_image", False)), 1
         plays = _plays(image)
         keeps: Metadata | None = None
@@ -108,8 +109,6 @@ def read_frames(source: Path | BinaryIO, name: str) -> Iterator[tuple[Picture, f
         for number in range(first, getattr(image, "n_frames", 1)):
             image.seek(number)
             image.load()
-            if is_deep(image):
-                raise DataError(f"{name}: a 16-bit animation; only 8-bit animations are read")
             if image.size != size:
                 raise DataError(f"{name}: its frames have different sizes")
             turn = max(turn, orientation(image))
@@ -117,7 +116,19 @@ def read_frames(source: Path | BinaryIO, name: str) -> Iterator[tuple[Picture, f
             picture = Picture(upright(pixels, turn), image.format or "", image.mode)
             if keeps is None:
                 keeps, lost = metadata_of(image, picture.grey, turn)
+                keeps, lost = replace(keeps, tags=tags), (*told_of(tags), *lost)
             yield replace(picture, lost=lost, keeps=keeps), float(image.info.get("duration", 0)), plays
+
+
+def _checked(file: BinaryIO, image: Image.Image, name: str) -> ColourTags:
+    """Refuse an animation that is too deep, too large or not whole, before it is decoded; return its colour tags."""
+    if is_deep(image):  # asked before the first frame is loaded, after which Pillow has forgotten it
+        raise DataError(f"{name}: a 16-bit animation; only 8-bit animations are read")
+    place, kind = file.tell(), image.format or ""
+    check_frames(image.size, getattr(image, "n_frames", 1), file.seek(0, os.SEEK_END), name)
+    tags = colour_tags(file, kind, check_whole(file, kind, animated=True), "icc_profile" in image.info)
+    file.seek(place)
+    return tags
 
 
 def save_animation(path: Path, animation: Animation, recipe: Recipe = None, quality: Quality = AUTO) -> None:

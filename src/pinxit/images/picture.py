@@ -32,11 +32,13 @@ class ColourTags:
 
     `cicp` is primaries, transfer, matrix and full range (ITU-T H.273): a PNG's cICP, the nclx of an AVIF. `gamma` and
     `chromaticities` (white, red, green, blue; x and y) are a PNG's gAMA and cHRM as stored, times 100,000.
+    `chunks` are all such chunks of a PNG, for the result.
     """
 
     cicp: tuple[int, int, int, int] | None = None
     gamma: int | None = None
     chromaticities: tuple[int, ...] | None = None
+    chunks: tuple[tuple[bytes, bytes], ...] = ()
 
 
 NO_TAGS = ColourTags()

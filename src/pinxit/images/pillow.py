@@ -19,6 +19,8 @@ from pinxit.images.room import PIXEL_CEILING, check_size
 from pinxit.images.samples import Stored, cmyk_to_rgb, pixels_of
 from pinxit.images.tags import colour_tags, told_of
 
+Chunks = dict[bytes, bytes]
+
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
 # Opening files from strangers: a decompression bomb is an error. Pillow's other warnings help nobody.
@@ -29,15 +31,15 @@ Image.MAX_IMAGE_PIXELS = 2 * PIXEL_CEILING  # above ours, so that our own messag
 
 def read(file: BinaryIO, name: str) -> Picture:
     """Decode a file of one of `FORMATS` whose samples Pillow reads exactly."""
-    with loaded(file, name) as (image, turn, lost):
+    with loaded(file, name) as (image, turn, chunks, lost):
         pixels, told = pixels_of_image(image, name)
-        tags = colour_tags(file, image.format or "", "icc_profile" in image.info)
+        tags = colour_tags(file, image.format or "", chunks, "icc_profile" in image.info)
         return assemble(image, image.mode, pixels, turn, (*lost, *told), tags)
 
 
 def read_mask(file: BinaryIO, name: str) -> Picture:
     """Decode a file of class numbers as `pinxit.images.read_mask` says."""
-    with loaded(file, name) as (image, turn, lost):
+    with loaded(file, name) as (image, turn, _, lost):
         if image.format == "JPEG" or image.mode not in ("P", "1", "L", "I", *GREY_16):
             raise DataError(f"{name}: a mask must be grey or have a palette, and not be a JPEG; PNG works")
         numbers = np.asarray(image).astype(np.int64)[..., None]
@@ -48,25 +50,25 @@ def read_mask(file: BinaryIO, name: str) -> Picture:
 
 
 @contextmanager
-def opened(file: BinaryIO, name: str, pixel: int = 4) -> Iterator[tuple[Image.Image, tuple[str, ...]]]:
-    """Give the image of a file, not yet decoded, and remarks on what is not going to be.
+def opened(file: BinaryIO, name: str, pixel: int = 4) -> Iterator[tuple[Image.Image, Chunks, tuple[str, ...]]]:
+    """Give the image of a file, not yet decoded, a PNG's chunks, and remarks on what is not going to be decoded.
 
     Its end and its size are checked; `pixel` is the bytes of a decoded pixel.
     """
     with Image.open(file, formats=FORMATS) as image:
-        check_size(image.size, name, pixel)
-        check_whole(file, image.format or "", "loop" in image.info)
         several = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
-        yield image, (*[FIRST_FRAME] * several, *[SECOND_PICTURE] * ("mp" in image.info))
+        check_size(image.size, name, pixel)
+        chunks = check_whole(file, image.format or "", "loop" in image.info)
+        yield image, chunks, (*[FIRST_FRAME] * several, *[SECOND_PICTURE] * ("mp" in image.info))
 
 
 @contextmanager
-def loaded(file: BinaryIO, name: str) -> Iterator[tuple[Image.Image, int, tuple[str, ...]]]:
-    """Give the decoded image of a file, its orientation, and remarks on what is not decoded."""
-    with opened(file, name) as (image, lost):
+def loaded(file: BinaryIO, name: str) -> Iterator[tuple[Image.Image, int, Chunks, tuple[str, ...]]]:
+    """Give the decoded image of a file, its orientation, a PNG's chunks, and remarks on what is not decoded."""
+    with opened(file, name) as (image, chunks, lost):
         turn = orientation(image) if image.format == "TIFF" else 1  # which loading discards
         image.load()  # before anything asks for a PNG's Exif, which would load it and hide its errors
-        yield image, max(turn, orientation(image)), lost
+        yield image, max(turn, orientation(image)), chunks, lost
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -82,13 +84,16 @@ def pixels_of_image(image: Image.Image, name: str) -> tuple[np.ndarray, tuple[st
     if image.mode == "CMYK":
         return cmyk_to_rgb(np.asarray(image), image.info.get("icc_profile"))
     if image.mode == "LAB":
-        flipped = np.asarray(image) ^ np.array([0, 128, 128], np.uint8)
-        return pixels_of(flipped, Stored("L*a*b*", 8), name)
+        return pixels_of(np.asarray(image), Stored("L*a*b*", 8), name)
     if image.has_transparency_data:
-        return np.asarray(image.convert("RGBA")), ()
+        return np.asarray(_as(image, "RGBA")), ()
     if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L"))[..., None], ()
-    return np.asarray(image.convert("RGB")), ()
+        return np.asarray(_as(image, "L"))[..., None], ()
+    return np.asarray(_as(image, "RGB")), ()
+
+
+def _as(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode and "transparency" not in image.info else image.convert(mode)
 
 
 def assemble(

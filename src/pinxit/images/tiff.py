@@ -15,6 +15,7 @@ from pinxit.errors import DataError
 from pinxit.images import pillow
 from pinxit.images.metadata import BROKEN, orientation
 from pinxit.images.picture import FIRST_FRAME, SECOND_PICTURE, Picture
+from pinxit.images.quiet import quiet
 from pinxit.images.room import check_size
 from pinxit.images.samples import ALPHA, PREMULTIPLIED, UNKNOWN, Stored, colours_of, pixels_of
 
@@ -41,7 +42,8 @@ def read(file: BinaryIO, name: str) -> Picture:
     with _opened(file) as tiff:
         page, remarks = _page(tiff, name)
         if not _plain(page):  # colours by halves, and JPEG of before 1995, which libtiff understands
-            return pillow.read(file, name)
+            with quiet():
+                return pillow.read(file, name)
         stored = _stored(page, name)
         samples, told = pixels_of(_samples(page, stored, name), stored, name)
         carrier = _carrier(file, tiff, page, stored)

@@ -16,7 +16,7 @@ from pinxit.errors import UsageError
 from pinxit.files import whole_file
 from pinxit.images import deep
 from pinxit.images.metadata import RECIPE, add_texts, exif_of, fits_exif, profile_fits, recipe_xmp
-from pinxit.images.picture import Metadata, Picture, to_pillow
+from pinxit.images.picture import ColourTags, Metadata, Picture, to_pillow
 from pinxit.marks import SHEET_RECIPE
 
 # The formats we save, and the metadata that Pillow's writer takes. Other formats drop alpha or colours silently.
@@ -50,21 +50,29 @@ def save_image(path: Path, image: np.ndarray) -> None:
 
 
 def save_picture(
-    path: Path, picture: Picture, recipe: Mapping[str, Any] | None = None, quality: Quality = AUTO
+    path: Path,
+    picture: Picture,
+    recipe: Mapping[str, Any] | None = None,
+    quality: Quality = AUTO,
+    inside: Path | None = None,
 ) -> None:
     """Write a picture with its metadata, as `save_image` does, and the recipe that made it, which `read_recipe` reads.
 
     A JPEG's picture keeps its subsampling in a JPEG; other pictures become 4:4:4 in JPEG and AVIF.
     Grey with alpha stays so. PNG keeps all metadata, JPEG 2000 none, the other formats everything but text.
+    `inside` is as for `whole_file`.
     """
     kind = kind_of(path)
-    with whole_file(path) as temporary, temporary.open("wb") as file:
+    with whole_file(path, inside) as temporary, temporary.open("wb") as file:
         write_picture(file, kind, picture, recipe, path.name, quality)
 
 
-def save_sheet(path: Path, sheet: np.ndarray) -> None:
-    """Write a sheet of pictures as `save_image` does, with the mark by which it is left out of sets."""
-    save_picture(path, Picture(sheet), SHEET_RECIPE)
+def save_sheet(path: Path, sheet: np.ndarray, inside: Path | None = None) -> None:
+    """Write a sheet of pictures as `save_image` does, with the mark by which it is left out of sets.
+
+    `inside` is as for `whole_file`.
+    """
+    save_picture(path, Picture(sheet), SHEET_RECIPE, inside=inside)
 
 
 def kind_of(path: Path) -> str:
@@ -113,6 +121,8 @@ def unheld(kind: str, keeps: Metadata) -> Iterator[str]:
         yield "colour profile"
     if keeps.exif and "exif" not in holds:
         yield "Exif"
+    if kind != "PNG" and (keeps.tags.cicp or keeps.tags.gamma or keeps.tags.chromaticities):
+        yield "colour tags (gAMA, cHRM, cICP or nclx)"
     for key in keeps.text:
         if "pnginfo" not in holds and not (fits_exif(key) and "exif" in holds):
             yield f"text {key}"
@@ -128,6 +138,14 @@ def _as_saved(picture: Picture, name: str) -> np.ndarray:
     if picture.grey and pixels.shape[2] == 4 and (pixels[..., :1] == pixels[..., 1:3]).all():
         return pixels[..., [0, 3]]
     return pixels
+
+
+def _colour_chunks(tags: ColourTags) -> tuple[tuple[bytes, bytes], ...]:
+    """Return a PNG's chunks on its colours: those of its own PNG, or code points as cICP, whose numbers are of RGB."""
+    if tags.cicp and not tags.chunks:
+        primaries, transfer, _, _ = tags.cicp
+        return ((b"cICP", bytes([min(primaries, 255), min(transfer, 255), 0, 1])),)
+    return tags.chunks
 
 
 def _compression(kind: str, keeps: Metadata, quality: Quality) -> dict[str, Any]:
@@ -165,6 +183,8 @@ def _options(kind: str, picture: Picture, recipe: Mapping[str, Any] | None, grey
     """Return the options of Pillow's writer of this kind: the metadata that it can store."""
     keeps, recipe_text = picture.keeps, json.dumps(recipe) if recipe is not None else ""
     exif, text = exif_of(keeps.exif), PngImagePlugin.PngInfo()
+    for chunk, content in _colour_chunks(keeps.tags):
+        text.add(chunk, content)
     for key, value in keeps.text.items():
         text.add_text(key, value)
     if recipe_text:

@@ -13,10 +13,10 @@ import os
 import signal
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import Any
@@ -36,7 +36,6 @@ from pinxit.images import (
     read_picture,
     read_recipe,
     save_sheet,
-    unheld,
     write_picture,
 )
 from pinxit.images.animations import Animation, animated_kind_of, load_media, write_animation
@@ -56,6 +55,7 @@ from pinxit.jobs.listing import (
     sidecar,
     text,
 )
+from pinxit.jobs.losses import Losses
 from pinxit.jobs.recipe import FileStamp
 from pinxit.jobs.results import MANIFEST, entries_of
 from pinxit.jobs.settings import EditSettings
@@ -125,7 +125,7 @@ def edit_files(
         say(remark)
     loaded = LoadedChain(chain, settings, area, mask)
     manifest = Manifest(folder, jobs, chain_text(loaded.edits, EDITS), earlier)
-    return _Batch(jobs, loaded, manifest, ContactSheet(folder, jobs)).run()
+    return _Batch(jobs, loaded, manifest, ContactSheet(folder, jobs), Losses(len(jobs) > 1)).run()
 
 
 def edit_bytes(
@@ -238,7 +238,7 @@ class _Batch:
     chain: LoadedChain
     manifest: Manifest
     sheet: ContactSheet
-    dropped: Counter[str] = field(default_factory=Counter)
+    losses: Losses
 
     def run(self) -> Edited:
         """Edit what is to be edited, and record the outcome however it ends."""
@@ -263,8 +263,7 @@ class _Batch:
         return Edited(self.manifest.document(), len(self.jobs), tuple(self.manifest.failures.values()))
 
     def _record(self) -> None:
-        if len(self.jobs) > 1 and self.dropped:
-            say(f"not kept: {_some([f'{what} ({count:,})' for what, count in self.dropped.most_common()])}")
+        self.losses.say_totals()
         self.manifest.write()
         self.sheet.write(self.manifest.document())
 
@@ -309,7 +308,7 @@ class _Batch:
     def _edit(self, job: Job, film: FrameFiles | None) -> None:
         started = time.monotonic()
         given = job.load()
-        self._say_losses(job, given if isinstance(given, Picture) else given.first)
+        self.losses.add(job, given if isinstance(given, Picture) else given.first)
         recipe = self._recipe(job)
         result = self.chain.edit(given, job.place, self._memory(job, film) if film else None)
         if self.chain.settings.map:
@@ -323,15 +322,6 @@ class _Batch:
         show(job.out, job.name)
         if self.sheet.shows(job):
             self._show(job, given, result)
-
-    def _say_losses(self, job: Job, given: Picture) -> None:
-        """Say what is not read, and what is read and not kept; the latter of several pictures is only counted."""
-        for loss in given.lost:
-            say(f"{job.name}: {loss}")
-        dropped = list(dict.fromkeys((*given.keeps.dropped, *unheld(format_of(job.out), given.keeps))))
-        if len(self.jobs) == 1 and dropped:
-            say(f"{job.name}: not kept: {_some(dropped)}")
-        self.dropped.update(dropped)
 
     def _recipe(self, job: Job) -> dict[str, Any]:
         follows = FileStamp.of(job.previous.path) if job.previous and self.chain.steady else None
@@ -348,12 +338,6 @@ class _Batch:
         shown = ((given, job.path), (result, job.out))
         before, after = (one if isinstance(one, Picture) else read_picture(path) for one, path in shown)
         self.sheet.add(job, self.manifest.output(job), before, after)
-
-
-def _some(words: Sequence[str], most: int = 8) -> str:
-    """Return the first words with commas between them, and how many more there are."""
-    more = len(words) - most
-    return printable(", ".join(words[:most])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _sweep(jobs: Sequence[Job]) -> None:
