@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pinxit import runtime
-from pinxit.errors import DataError, UsageError, UserError
+from pinxit.errors import DataError, MemoryLimitError, UsageError, UserError
 from pinxit.files import sha256
 from pinxit.nets.meta import without_memory
 from pinxit.nets.shapes import PictureShape
@@ -192,7 +192,8 @@ def runtime_errors() -> Iterator[None]:
     try:
         yield
     except runtime.RefusedError as error:
-        raise (UsageError if error.exit_code == runtime.USAGE else DataError)(str(error)) from error
+        kinds = {runtime.USAGE: UsageError, runtime.MEMORY: MemoryLimitError}
+        raise kinds.get(error.exit_code, DataError)(str(error)) from error
 
 
 def _exported(path: Path, kinds: tuple[str, ...]) -> Model:

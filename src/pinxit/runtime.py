@@ -13,12 +13,17 @@ if __name__ == "__main__" and not sys.flags.safe_path:
     del sys.path[0]  # the working folder, where anything may lie that has a library's name
 
 import argparse
+import contextlib
 import importlib.util
+import mmap
 import os
+import re
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -30,6 +35,22 @@ PIXEL_CEILING = 256_000_000
 SIDE, HALOS = 256, 16  # a tile's side is the larger of so many pixels and so many halos
 USAGE, DATA, MEMORY, DISK = 2, 3, 5, 6
 Image.MAX_IMAGE_PIXELS = 2 * PIXEL_CEILING  # our own limit is checked first
+
+NUMBERS = {
+    "channels": (1, 3),
+    "stride": range(1, 4097),
+    "scale": range(1, 17),
+    "radius": range(65537),
+    "bytes_per_pixel": range(1 << 40),
+}
+"""The values that the numbers in a model's metadata may have."""
+SECONDS, SECONDS_PER_PIXEL = 120, 1e-3
+"""A graph is stopped after so long: some hundred times what the slowest network needs on one core."""
+TENSOR: dict[int, Any] = {13: "weights in another file", 14: "weights in another file"}
+ATTRIBUTE: dict[int, Any] = {5: TENSOR, 10: TENSOR, 6: "a loop or a branch", 11: "loops or branches"}
+GRAPH: dict[int, Any] = {1: {5: ATTRIBUTE}, 5: TENSOR, 15: "sparse weights"}
+MODEL: dict[int, Any] = {7: GRAPH, 25: "functions"}
+"""The parts of an ONNX file that hold others, by their numbers in onnx.proto, and those that must not be there."""
 
 REQUIRED_INPUTS = ("mask", "style")
 DEFAULT_INPUTS = {"sigma": 0.0, "strength": 1.0}
@@ -66,21 +87,28 @@ class Model:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.session = session(path)
-        self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
-        self.inputs = [node.name for node in self.session.get_inputs()]
+        try:
+            self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
+            self.inputs = [node.name for node in self.session.get_inputs()]
+        except UnicodeDecodeError as error:
+            raise RefusedError(f"{path}: its names are not text ({error.reason})") from error
         if "pinxit" not in self.metadata:
             raise RefusedError(f"{path}: not written by `pinxit export`: its metadata do not describe it")
         if "image" not in self.inputs or set(self.inputs) - {"image", *REFUSED_INPUTS}:
             raise RefusedError(f"{path}: makes pictures from {', '.join(self.inputs)}, not from pictures", USAGE)
-        try:
-            self.channels, self.stride, self.scale, self.bytes_per_pixel = (
-                int(self.metadata[name]) for name in ("channels", "stride", "scale", "bytes_per_pixel")
+        self.channels, self.stride, self.scale, self.bytes_per_pixel = (
+            self._number(name) for name in ("channels", "stride", "scale", "bytes_per_pixel")
+        )
+        self.radius = None if self.metadata.get("radius") == "" else self._number("radius")
+
+    def _number(self, name: str) -> int:
+        """Return a number of the metadata; `RefusedError` if it is missing or none that `pinxit export` writes."""
+        given, allowed = self.metadata.get(name, ""), NUMBERS[name]
+        if not re.fullmatch("[0-9]{1,15}", given) or int(given) not in allowed:
+            raise RefusedError(
+                f"{self.path}: its metadata are not as `pinxit export` writes them ({name} {given[:20]!r})"
             )
-            self.radius = int(self.metadata["radius"]) if self.metadata["radius"] else None
-        except (KeyError, ValueError) as error:
-            raise RefusedError(f"{path}: its metadata are not as `pinxit export` writes them ({error})") from error
-        if self.channels not in (1, 3) or min(self.stride, self.scale) < 1 or (self.radius or 0) < 0:
-            raise RefusedError(f"{path}: its metadata are not as `pinxit export` writes them")
+        return int(given)
 
     def check(self, given: Collection[str]) -> None:
         """Raise if the model needs a mask or a style that is not given, or does not take an input that is."""
@@ -119,15 +147,33 @@ class Model:
         given = {**DEFAULT_INPUTS, **given, "image": images}
         feeds = {name: np.asarray(given[name], np.float32, order="C") for name in self.inputs}
         try:
-            (output,) = self.session.run(None, feeds)
+            (output,) = self._within_limit(feeds, images.shape[0] * images.shape[1] * images.shape[2])
+        except MemoryError:
+            raise
         except Exception as error:  # onnxruntime's errors have nothing else in common
-            raise RefusedError(f"{self.path}: cannot be run ({_line(error)})") from error
+            raise _refusal(f"{self.path}: cannot be run", error) from error
         count, high, wide, _ = images.shape
         wanted = (count, high * self.scale, wide * self.scale, self.channels)
-        if output.shape != wanted or not np.isfinite(output).all():
-            raise RefusedError(f"{self.path}: output {output.dtype} {output.shape}, not a picture of the expected size")
+        if not isinstance(output, np.ndarray) or output.shape != wanted or output.dtype.kind != "f":
+            raise RefusedError(f"{self.path}: its output is not a picture of the expected size")
+        if not np.isfinite(output).all():
+            raise RefusedError(f"{self.path}: its output is not finite")
         found: np.ndarray = output
         return found
+
+    def _within_limit(self, feeds: Mapping[str, np.ndarray], pixels: int) -> list[Any]:
+        """Run the graph; it is stopped when it takes longer than any network of its size."""
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        clock = threading.Timer(SECONDS + SECONDS_PER_PIXEL * pixels, setattr, (options, "terminate", True))
+        clock.daemon = True
+        clock.start()
+        try:
+            found: list[Any] = self.session.run(None, feeds, options)
+            return found
+        finally:
+            clock.cancel()
 
     def edited(self, pixels: np.ndarray, weights: np.ndarray | None = None, extra: Inputs = NO_INPUTS) -> np.ndarray:
         """Return a picture (H, W, C) uint8 or uint16 edited, in the same type; with C 2 or 4 the last channel is alpha.
@@ -168,7 +214,12 @@ class Model:
     def _check_memory(self, pixels: np.ndarray, extra: Inputs) -> None:
         """Raise if a picture that cannot be cut into tiles, or the style, needs more memory than there is."""
         largest = max(plane.shape[0] * plane.shape[1] for plane in (pixels, extra.get("style", pixels)))
-        needed, there = self.bytes_per_pixel * largest, memory()
+        there, made = memory(), pixels.nbytes * self.scale**2
+        if there is not None and made > there:
+            raise RefusedError(
+                f"{self.path}: makes a picture of {made / 1e9:,.1f} GB; this machine has {there / 1e9:,.1f} GB", MEMORY
+            )
+        needed = self.bytes_per_pixel * largest
         if self.radius is None and there is not None and needed > there:
             raise RefusedError(
                 f"{self.path}: cannot cut pictures into tiles and needs {needed / 1e9:,.1f} GB for one of "
@@ -194,15 +245,99 @@ def session(path: Path) -> Any:
         raise RefusedError("onnxruntime is missing; `pip install onnxruntime`, or 'pinxit[export]', installs it", USAGE)
     if not path.is_file():
         raise RefusedError(f"{path}: no such file")
+    refuse_foreign_parts(path)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    if limit_memory():
+        options.add_session_config_entry("session.use_env_allocators", "1")
     options.log_severity_level = 4  # real problems come as errors
     options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have nothing else in common
-        raise RefusedError(f"{path}: not a model that onnxruntime can read ({_line(error)})") from error
+        raise _refusal(f"{path}: not a model that onnxruntime can read", error) from error
+
+
+def _refusal(what: str, error: Exception) -> RefusedError:
+    """Return an error of onnxruntime as a refusal; what is about memory has the exit code of that."""
+    if re.search("alloc", str(error), re.IGNORECASE):
+        return RefusedError(f"{what}: it asks for more memory than this machine has", MEMORY)
+    return RefusedError(f"{what} ({_line(error)})")
+
+
+@cache
+def limit_memory() -> bool:
+    """Give onnxruntime no more memory than this machine has, once; return whether there is a limit."""
+    import onnxruntime as ort
+
+    if (there := memory()) is None:
+        return False
+    place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(place, ort.OrtArenaCfg({"max_mem": there}))
+    return True
+
+
+def refuse_foreign_parts(path: Path) -> None:
+    """Raise `RefusedError` for what `pinxit export` never writes: loops, branches, functions, weights in other files.
+
+    So every node runs once. The file is read as onnx.proto lays it out; weights are skipped, not read.
+    """
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            raise RefusedError(f"{path}: the file is empty")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            try:
+                found = _foreign(content, range(len(content)), MODEL)
+            except (IndexError, ValueError) as error:
+                raise RefusedError(f"{path}: not an ONNX file") from error
+    if found:
+        raise RefusedError(f"{path}: has {found}, which `pinxit export` does not write")
+
+
+def _foreign(content: mmap.mmap, message: range, layout: Mapping[int, Any]) -> str:
+    """Return the first part of a message, or of those inside it, that must not be there; empty if there is none.
+
+    `message` is where it lies in the file.
+    """
+    for number, value in _parts(content, message):
+        below = layout.get(number)
+        if isinstance(below, str) and value:
+            return below
+        if isinstance(below, Mapping) and isinstance(value, range) and (found := _foreign(content, value, below)):
+            return found
+    return ""
+
+
+def _parts(content: mmap.mmap, message: range) -> Iterator[tuple[int, int | range]]:
+    """Yield the fields of a message of Protocol Buffers: the number of each, and its value or where that lies."""
+    at = message.start
+    while at < message.stop:
+        key, at = _varint(content, at)
+        kind = key & 7
+        if kind == 0:
+            value, at = _varint(content, at)
+            yield key >> 3, value
+            continue
+        if kind == 2:
+            length, at = _varint(content, at)
+        else:
+            length = {1: 8, 5: 4}.get(kind, -1)
+        if length < 0 or at + length > message.stop:
+            raise ValueError("cut short, or of another format")
+        yield key >> 3, range(at, at + length)
+        at += length
+
+
+def _varint(content: mmap.mmap, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = content[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+    raise ValueError("a number too long")
 
 
 def memory() -> int | None:
@@ -265,7 +400,7 @@ def kind_of(path: Path, overwrite: bool) -> str:
     kind = Image.registered_extensions().get(path.suffix.lower(), "")
     if kind not in SAVED:
         raise RefusedError(f"{path}: the suffix should be of {', '.join(SAVED)}", USAGE)
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise RefusedError(f"{path} is there already; -y replaces it", USAGE)
     return kind
 
@@ -275,7 +410,7 @@ def save(path: Path, kind: str, pixels: np.ndarray, profile: bytes | None) -> No
     if pixels.itemsize == 2 and kind not in DEEP:
         raise RefusedError(f"{path}: {kind} cannot hold 16 bits; .png can", USAGE)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".pinxit-{os.getpid()}.tmp")
     try:
         with temporary.open("xb") as file:
             image.save(file, kind, quality=95, icc_profile=profile)
@@ -302,8 +437,8 @@ class _Parser(argparse.ArgumentParser):
         raise RefusedError(f"{message}; --help lists what works", USAGE)
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Edit one picture as the command line asks."""
+def run(arguments: Sequence[str]) -> Path:
+    """Edit one picture as the command line asks; return the file that was written."""
     parser = _Parser(prog="pinxit-runtime", description="Run a model of `pinxit export` on a picture.")
     parser.add_argument("model", type=Path, metavar="MODEL.onnx")
     parser.add_argument("picture", type=Path, metavar="IN")
@@ -327,20 +462,38 @@ def run(arguments: Sequence[str]) -> None:
     if asked.style:
         extra["style"] = read_style(asked.style, size)
     save(asked.out, kind, model.edited(pixels, weights, extra), profile)
-    sys.stdout.write(f"{asked.out}\n")
+    return Path(asked.out)
 
 
 def main() -> int:
     """Run the command line; return the exit code, after one line on stderr if it is not 0."""
     try:
-        run(sys.argv[1:])
+        _tell(sys.stdout, str(run(sys.argv[1:])))
+        return 0
     except RefusedError as error:
-        sys.stderr.write(f"pinxit-runtime: {error}\n")
-        return error.exit_code
+        line, code = str(error), error.exit_code
     except MemoryError:
-        sys.stderr.write("pinxit-runtime: out of memory; try a smaller picture\n")
-        return MEMORY
-    return 0
+        line, code = "out of memory; try a smaller picture", MEMORY
+    except OSError as error:
+        line, code = f"cannot write to stdout: {_line(error)}", DISK
+    except Exception as error:  # the last door: whatever a foreign file brings about is one line
+        line, code = f"our fault: {type(error).__name__}: {_line(error)}", 1
+    with contextlib.suppress(OSError):
+        _tell(sys.stderr, f"pinxit-runtime: {line}")
+    return code
+
+
+def _tell(stream: TextIO | None, text: str) -> None:
+    """Write a line that cannot act on a terminal, in any encoding; discard it if the stream is closed or full."""
+    if stream is None:
+        return
+    line = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    try:
+        stream.write(line.encode(stream.encoding, "backslashreplace").decode(stream.encoding) + "\n")
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ SETS: dict[str, tuple[dict[str, bytes], dict[str, tuple[str, ...]]]] = {
     "copies": ({"x.png": saved(scene(1))}, {"copies": ("1.png = x.png",)}),
     "smaller": ({"x.jpg": saved(scene(1, 70), "JPEG", quality=60)}, {"near copies": ("1.png ~ x.jpg",)}),
     "edited": (
-        {"x.png": saved(scene(1).point(lambda value: min(255, value * 26 // 25)))}, {"near copies": ("1.png ~ x.png",)}),
+        {"x.png": saved(scene(1).point(lambda value: min(255, 1.04 * value)))}, {"near copies": ("1.png ~ x.png",)}),
     "one colour": ({"x.png": saved(Image.new("RGB", (SIDE, SIDE), "red"))}, {"one colour": ("x.png",)}),
     "12 bits": (
         {"x.png": deep(4095)}, {"dark 16 bits": ("x.png",), "mixed channels": ("x.png",), "remark": ("x.png",)}),

@@ -19,9 +19,8 @@ from pinxit.errors import DataError
 from pinxit.files import sha256
 from pinxit.images import grid, load_image, save_image
 from pinxit.objectives import OBJECTIVES
-from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
+from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe, TrainingRecipe
 from pinxit.training.report import FRAME_WIDTH, FRAMES, POINTS, Curve, read_log, smooth, thin, write_report
-from pinxit.training.settings import TrainingSettings
 
 HEADINGS = [
     "Score",
@@ -109,7 +108,7 @@ def recipe(**data: object) -> Recipe:
         objective="gan",
         settings=OBJECTIVES["gan"].parse({"r1": 0.25}),
         data=DataRecipe.parse(named | data),
-        training=TrainingSettings(steps=30, batch_size=64),
+        training=TrainingRecipe(steps=30, batch_size=64),
         hardware=HardwareRecipe(device="cpu", precision="bf16", threads=2, reason="no GPU found"),
     )
 

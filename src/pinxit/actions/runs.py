@@ -25,7 +25,8 @@ def shown(run: Run) -> Outcome:
     known = facts(run)
     places = (run.folder / name for name in ("weights.safetensors", "samples", "report.html"))
     files = tuple(place for place in places if place.exists())
-    return Outcome(run, known, files, (f"{run.folder}: {describe(known)}", *files))
+    history = (f"{revision}" for revision in run.recipe.training.revisions)
+    return Outcome(run, known, files, (f"{run.folder}: {describe(known)}", *history, *files))
 
 
 def facts(run: Run) -> dict[str, Any]:
@@ -101,18 +102,24 @@ class TrainPrior(Action):
 
 
 class Resume(Action):
-    """Continue a stopped run, bit for bit.
+    """Continue a stopped run, bit for bit, or prolong a finished one.
 
     The finished weights are the same as without the stop.
     """
 
     run: AnyRun
+    data: str | None = Field(
+        None, description="Where the run's pictures are now, if they were moved. They must be the same pictures."
+    )
+    steps: int | None = Field(
+        None, ge=0, description="Another last step, not below the step reached. A finished run goes on to it."
+    )
 
     def do(self) -> Outcome:
         """Continue training; the value is the run."""
         from pinxit.training.train import resume
 
-        return shown(resume(self.run))
+        return shown(resume(self.run, self.data, self.steps))
 
 
 class Demo(Action):

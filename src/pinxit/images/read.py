@@ -17,7 +17,7 @@ from pinxit.images import deep, heic, pillow, tiff
 from pinxit.images.containers import canvas
 from pinxit.images.metadata import recipe_of
 from pinxit.images.picture import FIRST_FRAME, Picture
-from pinxit.images.room import PIXEL_CEILING, check_size
+from pinxit.images.room import PIXEL_CEILING, check_frames, check_size
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,10 @@ def opened(source: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
 
 def _with_room(file: BinaryIO, name: str) -> BinaryIO:
     """Return a file at its beginning; refuse one for which Pillow would take too much memory when it opens it."""
-    check_size(canvas(file), name)
+    wide, high, moves = canvas(file)
+    if moves:
+        check_frames((wide, high), 1, 0, name)
+    check_size((wide, high), name)
     file.seek(0)
     return file
 

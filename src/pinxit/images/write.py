@@ -50,21 +50,29 @@ def save_image(path: Path, image: np.ndarray) -> None:
 
 
 def save_picture(
-    path: Path, picture: Picture, recipe: Mapping[str, Any] | None = None, quality: Quality = AUTO
+    path: Path,
+    picture: Picture,
+    recipe: Mapping[str, Any] | None = None,
+    quality: Quality = AUTO,
+    inside: Path | None = None,
 ) -> None:
     """Write a picture with its metadata, as `save_image` does, and the recipe that made it, which `read_recipe` reads.
 
     A JPEG's picture keeps its subsampling in a JPEG; other pictures become 4:4:4 in JPEG and AVIF.
     Grey with alpha stays so. PNG keeps all metadata, JPEG 2000 none, the other formats everything but text.
+    `inside` is as for `whole_file`.
     """
     kind = kind_of(path)
-    with whole_file(path) as temporary, temporary.open("wb") as file:
+    with whole_file(path, inside) as temporary, temporary.open("wb") as file:
         write_picture(file, kind, picture, recipe, path.name, quality)
 
 
-def save_sheet(path: Path, sheet: np.ndarray) -> None:
-    """Write a sheet of pictures as `save_image` does, with the mark by which it is left out of sets."""
-    save_picture(path, Picture(sheet), SHEET_RECIPE)
+def save_sheet(path: Path, sheet: np.ndarray, inside: Path | None = None) -> None:
+    """Write a sheet of pictures as `save_image` does, with the mark by which it is left out of sets.
+
+    `inside` is as for `whole_file`.
+    """
+    save_picture(path, Picture(sheet), SHEET_RECIPE, inside=inside)
 
 
 def kind_of(path: Path) -> str:

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import cache, partial
+from statistics import mean
 from typing import cast
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from pinxit import hardware, models
 from pinxit.data import Batch, DataSet, ImageSet, batch_at, is_packed, mnist, open_data, open_packed
 from pinxit.data.places import remembered
 from pinxit.data.sets import parse_spec
 from pinxit.data.settings import Augment, DataSettings
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.files import sha256
+from pinxit.images.room import memory_left
 from pinxit.models import load, of_recipe
+from pinxit.nets.meta import without_memory
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Objective
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.page import command
 from pinxit.progress import duration, say
 from pinxit.settings import Size, sides
-from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe
-from pinxit.training.run import Run
+from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe, TrainingRecipe
+from pinxit.training.run import RECIPE, Run
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 
 TIMED_STEPS, WARMING_STEPS = 30, 5
+NAMED = 3  # pictures in an error
+TIMED_SHARE = 0.02  # of the minutes: how long steps are timed at most
+KEPT_COPIES = 3  # of the weights, at least: themselves, their gradients, and an average or moments
 OTHER_SEED = 1 << 62  # added for the second set, which may be the first: the two are drawn in different orders
 
 
@@ -46,7 +55,7 @@ def plan(
         settings=settings,
         data=_drawn(source, images, data, size),
         others=_drawn(str(second), opened(str(second), data).train, data, size) if second else None,
-        training=training,
+        training=TrainingRecipe(**training.model_dump(exclude_unset=True)),
         hardware=_hardware(training),
     )
     return _with_steps(recipe, images)
@@ -90,7 +99,7 @@ def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: Tr
         objective="prior",
         settings=settings,
         data=known.data,
-        training=training,
+        training=TrainingRecipe(**training.model_dump(exclude_unset=True)),
         hardware=_hardware(training),
         autoencoder=sha256(run.weights, run.folder),
     )
@@ -108,14 +117,16 @@ def _hardware(training: TrainingSettings) -> HardwareRecipe:
 
 
 def _with_steps(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None = None) -> Recipe:
-    """Return the recipe with minutes converted to steps."""
+    """Return the recipe with the steps that fit into its minutes at today's speed; they change with the speed."""
+    refuse_misfit(recipe, autoencoder)
     training = recipe.training
     if training.minutes is None:
         return recipe
-    seconds = _seconds_a_step(recipe, images, autoencoder)
-    training = training.changed(minutes=None, steps=max(1, round(training.minutes * 60 / seconds)))
-    say(f"{training.steps:,} steps of {training.batch_size} pictures, about {duration(training.steps * seconds)}")
-    return recipe.changed(training=training)
+    budget = training.minutes * 60
+    seconds = _seconds_a_step(recipe, images, autoencoder, budget * TIMED_SHARE)
+    training = training.changed(steps=max(1, round(budget / seconds)))
+    say(f"{training.steps:,} steps of {training.batch_size} pictures at today's speed, about {duration(budget)}")
+    return recipe.changed(training=training.model_dump(exclude_unset=True))
 
 
 def build(recipe: Recipe, autoencoder: Autoencoder | None = None) -> Objective:
@@ -127,6 +138,33 @@ def build(recipe: Recipe, autoencoder: Autoencoder | None = None) -> Objective:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
         return models.build(settings, shape, autoencoder)
+
+
+def refuse_misfit(
+    recipe: Recipe, autoencoder: Autoencoder | None = None, saved: Mapping[str, Tensor] | None = None
+) -> None:
+    """Compare the recipe's networks, built without memory, with the tensors of a checkpoint and with the memory left.
+
+    Raises `DataError` if they are not those of the checkpoint, `MemoryLimitError` if training them is hopeless.
+    """
+    _, settings, shape = of_recipe(recipe)
+    with without_memory():
+        tensors = models.build(settings, shape, autoencoder).networks.state_dict()
+    for name, value in (saved or {}).items():
+        own = tensors.get(name.removeprefix("networks.")) if name.startswith("networks.") else None
+        if own is not None and own.shape != value.shape:
+            raise DataError(f"{name} is {tuple(value.shape)} in the checkpoint, {tuple(own.shape)} in {RECIPE}")
+    training = recipe.training
+    high, wide = sides(recipe.data.size)
+    networks = sum(value.nbytes for value in tensors.values())
+    batch = training.batch_size * recipe.data.channels * high * wide * 4
+    left = memory_left() if recipe.hardware.device == "cpu" else None
+    if left is not None and KEPT_COPIES * networks + batch > left:
+        raise MemoryLimitError(
+            f"training needs more than {(KEPT_COPIES * networks + batch) / 1e9:,.1f} GB: {networks / 1e9:,.1f} GB of "
+            f"weights {KEPT_COPIES} times, and batches of {batch / 1e9:,.1f} GB; {left / 1e9:,.1f} GB are free; "
+            "smaller --channels, --size or --batch-size need less"
+        )
 
 
 def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None = None) -> Trainer:
@@ -151,21 +189,21 @@ def batch_of(recipe: Recipe, images: ImageSet, step: int, size: int, augment: bo
     return replace(batch, other=others.image)
 
 
-def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None) -> float:
-    """Return the seconds per step, timed on a trainer that is thrown away.
+def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None, longest: float) -> float:
+    """Return the seconds per step, timed for at most about `longest` seconds on a trainer that is thrown away.
 
-    All batches are drawn once before. A folder's pictures are resized on first use and cached, so the first epoch is
+    Each batch is drawn once before. A folder's pictures are resized on first use and cached, so the first epoch is
     slower than the rest.
     """
     trainer = build_trainer(recipe, images, autoencoder)
-    for step in range(TIMED_STEPS):
-        trainer.batches(step)
-    for _ in range(WARMING_STEPS):
+    times: list[float] = []
+    begun = time.perf_counter()
+    while len(times) < TIMED_STEPS and (len(times) < 2 or time.perf_counter() - begun < longest):
+        trainer.batches(len(times))
+        started = time.perf_counter()
         trainer.advance()
-    started = time.perf_counter()
-    for _ in range(TIMED_STEPS - WARMING_STEPS):
-        trainer.advance()
-    return (time.perf_counter() - started) / (TIMED_STEPS - WARMING_STEPS)
+        times.append(time.perf_counter() - started)
+    return mean(times[min(WARMING_STEPS, len(times) - 1) :])
 
 
 @cache
@@ -179,9 +217,8 @@ def pictures_of(data: DataRecipe) -> DataSet:
     A recipe may be somebody else's, so the path in it is never read. Raises `DataError` if the pictures are not found.
     """
     part = parse_spec(data.source)[1]
-    name = parse_spec(data.name)[0] + (f":{part}" if part else "")
     if is_packed(data.fingerprint):
-        return open_packed(data.fingerprint, name, data.holdout)
+        return _packed(data)
     if data.fingerprint == mnist.FINGERPRINT:
         return open_data(f"{mnist.NAME}:{part}" if part else mnist.NAME, data.holdout)
     places = remembered(data.fingerprint)
@@ -197,3 +234,52 @@ def pictures_of(data: DataRecipe) -> DataSet:
         f"the run's pictures, {data.name} of {data.source}, were never read on this machine; `pinxit data pack DATA` "
         "or `pinxit resume RUN --data DATA` reads them"
     )
+
+
+def _packed(data: DataRecipe) -> DataSet:
+    """Return a recipe's pictures from the cache, divided as they were, under the name in the recipe."""
+    part = parse_spec(data.source)[1]
+    name = parse_spec(data.name)[0] + (f":{part}" if part else "")
+    return open_packed(data.fingerprint, name, data.holdout)
+
+
+def moved(data: DataRecipe, source: str) -> DataSet:
+    """Return a recipe's pictures from the place where they are now.
+
+    Raises `DataError` with the differences if there are others, `UsageError` if another part of them is asked for.
+    """
+    (base, asked), part = parse_spec(source), parse_spec(data.source)[1]
+    if asked not in ("", part):
+        raise UsageError(f"--data {source}: the run was trained on {data.source}, another part; leave out ':{asked}'")
+    pictures = open_data(f"{base}:{part}" if part else base, data.holdout)
+    if pictures.train.fingerprint != data.fingerprint:
+        raise DataError(
+            f"{source} does not hold the pictures that the run was trained on: {_differences(data, pictures)}"
+        )
+    return pictures
+
+
+def _differences(data: DataRecipe, found: DataSet) -> str:
+    """Return what a set has more or fewer than the recipe's, which is known only if this machine packed it."""
+    new = _named(found)
+    if not is_packed(data.fingerprint):
+        return (
+            f"it holds {len(new):,} pictures; this machine has not seen the run's own, so it cannot tell which differ"
+        )
+    old = _named(_packed(data))
+    other = [name for name in old.keys() & new.keys() if not np.array_equal(old[name](), new[name]())]
+    counts = {"fewer": old.keys() - new.keys(), "more": new.keys() - old.keys(), "changed": other}
+    words = [f"{len(names):,} {what} ({_first(names)})" for what, names in counts.items() if names]
+    return f"of {len(old):,} pictures " + (
+        ", ".join(words) or "all are there, but their order, labels or companions differ"
+    )
+
+
+def _named(pictures: DataSet) -> dict[str, Callable[[], np.ndarray]]:
+    """Return how to read each picture of a set, by its name."""
+    parts = (pictures.train, pictures.held_out)
+    return {name: partial(part.__getitem__, number) for part in parts for number, name in enumerate(part.each_name())}
+
+
+def _first(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)[:NAMED]) + (" ..." if len(names) > NAMED else "")

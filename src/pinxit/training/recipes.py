@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
@@ -36,6 +37,44 @@ class HardwareRecipe(Settings):
     reason: str = Field(description="Why the device and precision were chosen.")
 
 
+class Revision(Settings):
+    """A change of a run's last step while it trained, or after it was finished."""
+
+    at: int = Field(ge=0, description="The step after which the last step was changed.")
+    planned: int = Field(ge=0, description="The last step until then.")
+
+    def __str__(self) -> str:
+        return f"{self.planned:,} steps were planned until step {self.at:,}"
+
+
+class TrainingRecipe(TrainingSettings):
+    """How the run trains. `minutes` are set only as long as `steps`, the last step, may still change to keep them."""
+
+    revisions: tuple[Revision, ...] = Field(
+        (), exclude_if=lambda value: not value, description="How the last step was changed, in order."
+    )
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        steps = [revision.at for revision in self.revisions]
+        if steps != sorted(set(steps)) or max(steps, default=0) > self.steps:
+            raise ValueError("the steps of the revisions should rise, up to the last step")
+        return self
+
+    def revised(self, at: int, steps: int) -> TrainingRecipe:
+        """Return the recipe with another last step from step `at` on; changes that were to come later are dropped."""
+        came = [revision for revision in self.revisions if revision.at < at]
+        dropped = self.revisions[len(came) :]
+        planned = dropped[0].planned if dropped else self.steps
+        kept = [revision.model_dump() for revision in came]
+        return self.changed(steps=steps, revisions=(*kept, {"at": at, "planned": planned}))
+
+    def plans(self) -> Iterator[tuple[int, int]]:
+        """Yield each plan in order: the step from which it counts, and its last step."""
+        starts = (0, *(revision.at for revision in self.revisions))
+        yield from zip(starts, (*(revision.planned for revision in self.revisions), self.steps), strict=True)
+
+
 class Recipe(Settings):
     """Everything that determines a run: the same recipe and pictures give the same weights."""
 
@@ -44,7 +83,7 @@ class Recipe(Settings):
     settings: SerializeAsAny[ObjectiveSettings] = Field(description="The objective's settings.")
     data: DataRecipe = Field(description="The pictures.")
     others: DataRecipe | None = Field(None, description="The second set, which gives each picture a companion.")
-    training: TrainingSettings = Field(description="Length, batches, schedule and precision of the training.")
+    training: TrainingRecipe = Field(description="Length, batches, schedule and precision of the training.")
     start: str | None = Field(None, pattern=SHA256, description="SHA-256 of the weights that training starts from.")
     hardware: HardwareRecipe = Field(description="The hardware.")
     autoencoder: str | None = Field(

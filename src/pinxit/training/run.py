@@ -48,6 +48,7 @@ class Run:
         self.prior = folder / PRIOR
         """The folder of the prior over the run's codes, a run of its own; it may be missing."""
         self.checkpoints, self.samples = folder / CHECKPOINTS, folder / SAMPLES
+        self._identity, self._handle = _identity(folder), -1
 
     @classmethod
     def create(cls, folder: Path, recipe: Recipe) -> Run:
@@ -55,6 +56,12 @@ class Run:
         cls.refuse_used(folder)
         write_json(folder / RECIPE, recipe.model_dump(mode="json"))
         return cls.open(folder)
+
+    def change(self, **values: Any) -> None:
+        """Change the recipe, on the disk first; the lock must be held. Fields that its file lacks stay away."""
+        recipe = self.recipe.changed(**values)
+        write_json(self.folder / RECIPE, recipe.model_dump(mode="json", exclude_unset=True), self.folder)
+        self.recipe = recipe
 
     @staticmethod
     def refuse_used(folder: Path) -> None:
@@ -88,9 +95,22 @@ class Run:
             except Timeout as error:
                 raise BusyError(f"{self.folder} is being trained by another process; wait for it or stop it") from error
         try:
-            yield
+            with _open_folder(self.folder) as self._handle:
+                yield
         finally:
             lock.release()
+
+    def here(self) -> bool:
+        """Say whether the folder still has the path that it was opened by."""
+        return _identity(self.folder) == self._identity
+
+    def moved(self) -> Run | None:
+        """Return the run by its new path after it was moved while it is locked; None if the system does not say."""
+        with suppress(OSError, DataError):
+            found = Run.open(Path(f"/proc/self/fd/{self._handle}").readlink())
+            found._handle = self._handle
+            return found if found._identity == self._identity else None
+        return None
 
     def facts(self) -> dict[str, Any]:
         """Return `report.json`, the facts of the training so far; empty before the first checkpoint."""
@@ -110,6 +130,28 @@ class Run:
         return kept if kept["weights"] == sha256(self.weights, self.folder) else None
 
 
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return what tells a folder from any other at the same path; None if there is none."""
+    with suppress(OSError):
+        status = folder.stat()
+        return status.st_dev, status.st_ino
+    return None
+
+
+@contextmanager
+def _open_folder(folder: Path) -> Iterator[int]:
+    """Hold a folder open and give its handle, which knows where the folder moves; -1 where folders cannot be opened."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield -1
+        return
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
 def is_run(folder: Path) -> bool:
     """Say whether a folder claims to be a run, by the name of its recipe."""
     return folder.is_dir() and os.path.lexists(folder / RECIPE)
@@ -119,7 +161,8 @@ def _refuse_unless(path: Path, kind: str, is_kind: Callable[[int], bool]) -> Non
     with suppress(FileNotFoundError):
         mode = path.lstat().st_mode
         if not is_kind(mode):
-            what = "a symbolic link" if stat.S_ISLNK(mode) else "something else"
+            found = {stat.S_IFLNK: "a symbolic link", stat.S_IFREG: "a file", stat.S_IFDIR: "a folder"}
+            what = found.get(stat.S_IFMT(mode), "a pipe or a device")
             raise DataError(f"{path} should be a {kind}, not {what}; a run consists of plain files and folders")
 
 

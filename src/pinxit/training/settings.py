@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -18,7 +19,7 @@ class TrainingSettings(Settings):
     minutes: float | None = Field(
         None,
         gt=0,
-        description="Minutes to train for, instead of steps. Thirty steps are timed to convert minutes into steps.",
+        description="Minutes to train for, instead of steps. The number of steps follows the machine's speed.",
     )
     batch_size: int = Field(64, ge=1, le=65536, description="Pictures per step.")
     accumulate: int = Field(
@@ -56,3 +57,7 @@ class TrainingSettings(Settings):
         if self.minutes is not None and "steps" in self.model_fields_set:
             raise ValueError("give steps or minutes, not both")
         return self
+
+    def plans(self) -> Iterator[tuple[int, int]]:
+        """Yield each plan in order: the step from which it counts, and its last step."""
+        yield 0, self.steps

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from pinxit import models
 from pinxit.data import Batch, DataSet, ImageSet
 from pinxit.data.settings import DataSettings
-from pinxit.errors import DataError, DivergedError, StoppedError, UsageError
+from pinxit.errors import DataError, DiskError, DivergedError, StoppedError, UsageError
 from pinxit.files import sha256
 from pinxit.images import grid, save_sheet
 from pinxit.images.convert import to_uint8
@@ -25,13 +26,17 @@ from pinxit.page import command
 from pinxit.progress import Line, say, show
 from pinxit.settings import BASE_NAMES
 from pinxit.tensors import read_tensors, write_tensors
-from pinxit.training.plan import batch_of, build_trainer, opened, pictures_of, plan, plan_prior
+from pinxit.training.budget import Budget
+from pinxit.training.plan import batch_of, build_trainer, moved, opened, pictures_of, plan, plan_prior, refuse_misfit
+from pinxit.training.recipes import TrainingRecipe
 from pinxit.training.run import LOG, RECIPE, Log, Run, is_run, machine
 from pinxit.training.settings import TrainingSettings
-from pinxit.training.store import Checkpoints
+from pinxit.training.store import Checkpoint, Checkpoints
+from pinxit.training.trainer import schedule
 
 SECONDS_BETWEEN_CHECKPOINTS = 25.0
 SHEETS = 16
+SHEET = "{:07d}.png"
 SHEET_PICTURES = 64
 JUDGED = 256
 CODED = 10_000
@@ -64,7 +69,7 @@ def train(
         start = models.find(start)
         recipe = recipe.changed(start=sha256(start))
     run = Run.create(out, recipe)
-    _fit(run, pictures, start)
+    _fit(run, pictures, None if start is None else partial(Session.begin, start=start))
     return run
 
 
@@ -85,22 +90,34 @@ def train_prior(settings: PriorSettings, folder: str | Path, training: TrainingS
     return prior
 
 
-def resume(out: str | Path) -> Run:
-    """Continue the run in the folder `out` from its newest good checkpoint, or from the start if it has none."""
+def resume(out: str | Path, data: str | Path | None = None, steps: int | None = None) -> Run:
+    """Continue the run in the folder `out` from its newest good checkpoint, or from the start if it has none.
+
+    `data` is where its pictures are now; they must be the same. `steps` is another last step, not below the step that
+    is reached; so a finished run goes on. Both are written into the recipe.
+    """
     run = Run.open(Path(out))
     if run.recipe.start and not Checkpoints(run.checkpoints).steps():
         raise DataError(f"{out} was stopped before it took the weights it starts from; train it again with --from")
-    _fit(run, pictures_of(run.recipe.data))
+    pictures = pictures_of(run.recipe.data) if data is None else moved(run.recipe.data, str(data))
+
+    def change(session: Session) -> None:
+        if data is not None:
+            run.change(data=run.recipe.data.changed(source=str(data)).model_dump(exclude_unset=True))
+        if steps is not None:
+            session.prolong(steps)
+
+    _fit(run, pictures, change)
     return run
 
 
-def _fit(run: Run, pictures: DataSet, start: Path | None = None) -> None:
-    """Train `run` to its last step, and write its report however it ends."""
+def _fit(run: Run, pictures: DataSet, begin: Callable[[Session], None] | None = None) -> None:
+    """Train `run` to its last step, and write its report however it ends. `begin` is called before the first step."""
     try:
         with run.lock(), _signals() as received:
             session = Session(run, pictures)
-            if start is not None:
-                session.begin(start)
+            if begin is not None:
+                begin(session)
             _loop(session, received)
     except (StoppedError, DivergedError):
         _report(run)
@@ -111,14 +128,17 @@ def _fit(run: Run, pictures: DataSet, start: Path | None = None) -> None:
 def _loop(session: Session, received: list[int]) -> None:
     """Take steps until the last, or until a signal: log each, write a sheet of some, save from time to time."""
     line = Line("step", session.last, session.trainer.step, share=0.95)
-    with closing(line), closing(session.log):
+    with closing(line), closing(session.log), session.staying():
         for record in session.trainer:
             session.log.write(record.step, record.values)
+            session.refuse_moved()
+            revised = session.keep_minutes()
+            line.total = session.last
             line.update(record.step, _losses(record.values))
             if record.step in session.sheets:
                 session.show()
             asked_to_stop = bool(received)
-            if asked_to_stop or session.due():
+            if asked_to_stop or revised or session.due():
                 session.save()
             if asked_to_stop and record.step < session.last:
                 folder = session.run.folder
@@ -126,8 +146,9 @@ def _loop(session: Session, received: list[int]) -> None:
                     received[0],
                     f"stopped after step {record.step:,}, all saved; `{command('resume', folder)}` continues it",
                 )
-    session.publish()
-    session.fit_samplers()
+        session.settle()
+        session.publish()
+        session.fit_samplers()
 
 
 def _report(run: Run) -> None:
@@ -143,18 +164,31 @@ class Session:
         self.run, self.pictures = run, pictures
         self.checkpoints = Checkpoints(run.checkpoints)
         self.checkpoints.sweep()
-        self.trainer = build_trainer(run.recipe, pictures.train, models.autoencoder_of(run))
-        self.last = run.recipe.training.steps
-        self.sheets = sheet_steps(self.last)
-        facts = self._restore()
+        found, autoencoder = self.checkpoints.newest(), models.autoencoder_of(run)
+        refuse_misfit(run.recipe, autoencoder, found.state if found else None)
+        self.trainer = build_trainer(run.recipe, pictures.train, autoencoder)
+        self.sheets = sheet_steps(run.recipe.training)
+        facts = self._restore(found)
+        self._remove_later_sheets()
         self.log = Log(run.folder / LOG, facts.get("log_bytes", 0))
         self.seconds: float = facts.get("seconds", 0.0)
         self.saved = time.monotonic()
         self.started = self.saved - self.seconds
+        self.budget = self._budget()
 
-    def _restore(self) -> dict[str, Any]:
-        """Load the newest checkpoint into the trainer and return its facts; without one, the facts of the start."""
-        found = self.checkpoints.newest()
+    @property
+    def last(self) -> int:
+        """The last step, as it is planned now."""
+        return self.run.recipe.training.steps
+
+    def _budget(self) -> Budget | None:
+        training = self.run.recipe.training
+        if training.minutes is None:
+            return None
+        return Budget(training.minutes * 60, self.trainer.step, self.seconds, len(training.revisions))
+
+    def _restore(self, found: Checkpoint | None) -> dict[str, Any]:
+        """Load a checkpoint into the trainer and return its facts; none without one."""
         if found is None:
             return {}
         try:
@@ -167,6 +201,13 @@ class Session:
         say(f"continuing from step {found.step:,}")
         return found.facts
 
+    def _remove_later_sheets(self) -> None:
+        """Remove the sheets of steps that a killed session took in vain: another plan may not come to them again."""
+        for sheet in self.run.samples.glob("*.png"):
+            step = int(sheet.stem) if sheet.stem.isdecimal() else 0
+            if step > self.trainer.step and sheet.name == SHEET.format(step):
+                sheet.unlink()
+
     def begin(self, start: Path) -> None:
         """Take the matching weights from a file, and save them as the checkpoint of step 0."""
         left = self.trainer.begin(read_tensors(start))
@@ -175,6 +216,43 @@ class Session:
             + (f"; {left} tensors do not fit and are initialised" if left else "")
         )
         self.save()
+
+    def keep_minutes(self) -> bool:
+        """Plan another last step if the run would miss its minutes; return whether it was planned."""
+        if self.budget is None:
+            return False
+        steps = self.budget.plan(self.trainer.step, time.monotonic() - self.started, self.last)
+        if steps == self.last:
+            return False
+        say(f"step {self.trainer.step:,}: {steps:,} steps in place of {self.last:,}, to keep the minutes")
+        self._train_as(self.run.recipe.training.revised(self.trainer.step, steps))
+        return True
+
+    def prolong(self, steps: int) -> None:
+        """Change the last step because a person asks for it, and say what the learning rate does then."""
+        reached, before = self.trainer.step, self.run.recipe.training
+        if steps < reached:
+            raise UsageError(f"--steps {steps:,}: the run has reached step {reached:,} already; ask for at least that")
+        self.budget = None
+        after = before if steps == before.steps else before.revised(reached, steps)
+        self._train_as(after.changed(minutes=None))
+        if after is not before:
+            say(f"{steps:,} steps in place of {before.steps:,}: {rate_in_words(after, reached)}")
+            if self.run.prior.exists():
+                say(f"{self.run.prior} fits the weights of step {reached:,} only; move it away and train it again")
+
+    def settle(self) -> None:
+        """Drop the minutes of a finished run, so that its recipe is a fixed number of steps wherever it is repeated."""
+        if self.run.recipe.training.minutes is not None:
+            self._train_as(self.run.recipe.training.changed(minutes=None))
+
+    def _train_as(self, training: TrainingRecipe) -> None:
+        """Train by another plan from now on; first it is on the disk."""
+        if training == self.run.recipe.training:
+            return
+        self.run.change(training=training.model_dump(exclude_unset=True))
+        self.trainer.settings = training
+        self.sheets = sheet_steps(training)
 
     def due(self) -> bool:
         """Say whether a checkpoint is due: at the last step, or some seconds after the previous one."""
@@ -188,6 +266,27 @@ class Session:
         self.seconds = seconds
         self.publish()
         self.saved = time.monotonic()
+
+    @contextmanager
+    def staying(self) -> Iterator[None]:
+        """Turn an error that comes from a moved folder into that of `refuse_moved`."""
+        try:
+            yield
+        except (OSError, DataError, DiskError):
+            self.refuse_moved()
+            raise
+
+    def refuse_moved(self) -> None:
+        """Save and stop if the run's folder was moved while it trains, so that no other of its name is made."""
+        if self.run.here():
+            return
+        was, moved = self.run.folder, self.run.moved()
+        what = f"{was} was moved or removed while it trained; stopped after step {self.trainer.step:,}"
+        if moved is None:
+            raise DiskError(f"{what}; checkpoints from before are where the folder is now")
+        self.run, self.checkpoints = moved, Checkpoints(moved.checkpoints)
+        self.save()
+        raise DiskError(f"{what}, all saved; `{command('resume', moved.folder)}` continues it")
 
     def publish(self) -> None:
         """Write the weights for use and the facts of the run so far.
@@ -217,8 +316,8 @@ class Session:
         batch = batch_of(self.run.recipe, self.pictures.train, step=0, size=SHEET_PICTURES)
         with self.trainer.averaged() as objective:
             images = objective.preview(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
-        sheet = self.run.samples / f"{self.trainer.step:07d}.png"
-        save_sheet(sheet, grid(to_uint8(images)))
+        sheet = self.run.samples / SHEET.format(self.trainer.step)
+        save_sheet(sheet, grid(to_uint8(images)), self.run.folder)
         show(sheet, f"samples of step {self.trainer.step:,}")
 
     def fit_samplers(self) -> None:
@@ -251,9 +350,21 @@ class Session:
         return batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format)
 
 
-def sheet_steps(last: int) -> set[int]:
-    """Return the steps after which a sheet is written: denser at the start, where more changes."""
-    return {max(1, round(last * (part / SHEETS) ** 2)) for part in range(1, SHEETS + 1)}
+def rate_in_words(training: TrainingSettings, step: int) -> str:
+    """Return what the learning rate does from `step` to the last step."""
+    share = schedule(training, step)
+    if training.schedule == "constant":
+        return "the learning rate stays constant"
+    return f"the learning rate goes on at {share:.2f} of its highest and falls to 0 ({training.schedule}) at the end"
+
+
+def sheet_steps(training: TrainingSettings) -> set[int]:
+    """Return the steps after which a sheet is written: denser at the start, where more changes; and the last."""
+    found: set[int] = set()
+    for start, last in training.plans():
+        planned = {max(1, round(last * (part / SHEETS) ** 2)) for part in range(1, SHEETS + 1)}
+        found = {step for step in found if step <= start} | {step for step in planned if step > start}
+    return found | {training.steps}
 
 
 def _losses(values: dict[str, float]) -> str:

@@ -185,9 +185,29 @@ def schedule(settings: TrainingSettings, step: int) -> float:
     """Return the learning rate at `step` as a share of the highest: a linear warm-up, then the chosen schedule."""
     if step < settings.warmup:
         return (step + 1) / settings.warmup
-    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    done = progress(settings, step)
     shapes = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
     return shapes[settings.schedule]
+
+
+def progress(training: TrainingSettings, step: int) -> float:
+    """Return which share of the way from the end of the warm-up to the last step is done at `step`.
+
+    A new plan continues from the share that is done, and reaches 1 at its own last step. Only after the last step of
+    the plan before does it begin where it would be if it had always held.
+    """
+    warmup, done = training.warmup, 0.0
+    begun, last = warmup, training.steps
+    for number, (start, planned) in enumerate(training.plans()):
+        if start > step:
+            break
+        at = max(start, warmup)
+        if number and at < last:
+            done += (1 - done) * (at - begun) / max(1, last - begun)
+        elif number:
+            done = (at - warmup) / max(1, planned - warmup)
+        begun, last = at, planned
+    return done + (1 - done) * (step - begun) / max(1, last - begun)
 
 
 def like(weight: Tensor, value: Tensor) -> Tensor:
