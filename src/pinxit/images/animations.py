@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import GifImagePlugin, Image
 
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import DataError, UsageError, UserError
 from pinxit.files import whole_file
 from pinxit.images.containers import check_whole
 from pinxit.images.deep import chunk
@@ -71,7 +71,7 @@ def is_animation(source: Path | BinaryIO, name: str | None = None) -> bool:
     try:
         with opened(source, name_of(source, name)) as file, Image.open(file, formats=ANIMATED) as image:
             return bool(getattr(image, "is_animated", False))
-    except DataError:
+    except UserError:
         return False
 
 
