@@ -11,12 +11,13 @@ from rich.console import Console
 
 from pinxit.commands import build
 from pinxit.errors import UserError, as_user_error, printable
-from pinxit.streams import discard, discard_unwritten, prepare, stdout, tell
+from pinxit.streams import discard, discard_unwritten, prepare, silence_libraries, stdout, tell
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     prepare()
+    silence_libraries()
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 

@@ -32,7 +32,10 @@ def cache_folder() -> Path:
     """Return the folder for data sets and packed pictures: $PINXIT_CACHE, or pinxit in the user's cache folder."""
     if chosen := os.environ.get("PINXIT_CACHE"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinxit"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinxit"
+    except RuntimeError as error:
+        raise UsageError("this user has no home folder; PINXIT_CACHE names a folder for data and models") from error
 
 
 def refuse_to_replace(*places: Path, overwrite: bool) -> None:

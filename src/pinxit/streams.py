@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
@@ -30,6 +32,16 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def silence_libraries() -> None:
+    """Keep the warnings and logs of libraries from stderr: they name no file, and what matters comes as an error.
+
+    PINXIT_DEBUG=1 shows them.
+    """
+    if not (sys.warnoptions or os.environ.get("PINXIT_DEBUG")):
+        warnings.simplefilter("ignore")
+        logging.getLogger().addHandler(logging.NullHandler())
 
 
 def tell(text: str) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +125,75 @@ def test_weights_that_are_not_numbers_name_the_tensor(tiny_runs: Any, tmp_path: 
         assert run(["sample", str(folder), "-o", str(tmp_path / "x.png")]) == 3
         assert f"its weights are not all finite: {name} holds" in capsys.readouterr().err
     assert not (tmp_path / "x.png").exists()
+
+
+INNER = ("state.safetensors", "facts.json", "complete.json")
+OWN_FILES = (
+    "recipe.json", "weights.safetensors", "samplers.safetensors", "log.jsonl", "report.json", "evaluation.json",
+    "report.html", ".lock", "samples", "prior", "checkpoints", "checkpoints/00000002", "checkpoints/00000001",
+    "samples/0000002.png", *(f"checkpoints/00000002/{name}" for name in INNER),
+)  # fmt: skip
+HARM: dict[str, Callable[[Path, Path], object]] = {
+    "link": lambda path, outside: path.symlink_to(outside),
+    "pipe": lambda path, _: os.mkfifo(path),
+    "folder": lambda path, _: path.mkdir(),
+    "nothing": lambda path, _: None,
+}
+ASKED = (
+    ["runs", "show", "around/run"],
+    ["runs", "list", "around"],
+    ["sample", "around/run", "-n", "1", "-o", "x.png", "-y"],
+    ["resume", "around/run"],
+)
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """What lies in a folder, with the contents of its files."""
+    return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+def harmed(good: Path, name: str, harm: str) -> None:
+    """Copy a run to `around/run`, with one of its files moved to `outside/copy` and something else in its place."""
+    for folder in ("around", "outside"):
+        shutil.rmtree(folder, ignore_errors=True)
+    path, copy = Path(shutil.copytree(good, "around/run"), name), Path("outside/copy")
+    copy.parent.mkdir()
+    if path.exists():
+        path.rename(copy)
+    elif path.suffix or name == ".lock":
+        copy.write_bytes(b"{}")
+    else:
+        copy.mkdir()
+    if copy.is_dir():
+        (copy / "00000007").mkdir()
+        (copy / "00000007" / "photo.txt").write_text("precious")
+        (copy / ".0123abcd.1.0123abcd.tmp").write_text("precious")
+    HARM[harm](path, copy.resolve())
+
+
+@pytest.mark.usefixtures("no_report")
+def test_no_action_leaves_a_run_whatever_stands_in_place_of_its_files(
+    tiny_runs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Every file of a run as a link to a good copy outside, a pipe, a folder, or missing: no hang, no harm, a line."""
+    monkeypatch.chdir(tmp_path)
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it hangs"))
+    for number, (name, harm) in enumerate(product(OWN_FILES, HARM)):
+        harmed(tiny_runs["gan"], name, harm)
+        before = tree(Path("outside"))
+        inner = "/" in name
+        asked = ASKED[-1 if inner else (number + number // 4) % 4]
+        signal.alarm(20)
+        code = run(asked)
+        signal.alarm(0)
+        told = capsys.readouterr().err
+        case = f"{asked}, {name}, {harm}: {code}, {told}"
+        assert tree(Path("outside")) == before, case
+        assert code in (0, 3), case
+        if not inner and harm in ("link", "pipe"):
+            assert (code, f"{name} should be a f" in told) == (3, True), case
+        if name.startswith("checkpoints/00000002/"):
+            assert "checkpoint 00000002 is damaged" in told or harm == "nothing", case
+        if asked[0] == "resume" and code == 0:
+            again = (Path("around/run/weights.safetensors"), tiny_runs["gan"] / "weights.safetensors")
+            assert again[0].read_bytes() == again[1].read_bytes(), case

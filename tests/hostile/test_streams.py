@@ -16,7 +16,8 @@ from PIL import Image
 
 from pinxit.actions.action import Outcome
 from pinxit.commands import _print
-from pinxit.errors import as_user_error, is_about_memory
+from pinxit.errors import UsageError, as_user_error, is_about_memory
+from pinxit.files import cache_folder
 from pinxit.page import command, page
 from pinxit.progress import Event, say, watched
 
@@ -92,6 +93,32 @@ def test_nothing_that_lies_in_the_working_folder_runs(tmp_path: Path) -> None:
     )
     assert done.returncode in (2, 3)
     assert not (tmp_path / "RAN").exists()
+
+
+def test_settings_of_plots_that_lie_in_the_working_folder_do_not_act(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "matplotlibrc")  # who reads it waits for ever
+    code = "import os, pinxit.plots; print(os.getcwd())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, timeout=60, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(tmp_path)
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PINXIT_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "expanduser", lambda self: (_ for _ in ()).throw(RuntimeError("no home")))
+    with pytest.raises(UsageError, match="PINXIT_CACHE"):
+        cache_folder()
+
+
+def test_warnings_and_logs_of_libraries_stay_silent() -> None:
+    code = (
+        "import logging, warnings; from pinxit.streams import silence_libraries; silence_libraries()\n"
+        "warnings.warn('a chunk is odd'); logging.getLogger('PIL').error('a tag is odd')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stderr == b""
 
 
 def test_too_little_memory_is_exit_5_in_every_librarys_words() -> None:

@@ -402,8 +402,10 @@ def test_generators_draw_the_same_pictures_of_latents(name: str, tmp_path: Path)
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
     np.savez(tmp_path / "pictures.npz", images=images, labels=np.arange(8) % 2)
     training = pinxit.TrainingSettings(steps=2, batch_size=4, threads=1)
-    pinxit.train(GENERATORS[name], tmp_path / "pictures.npz", tmp_path / "run", training=training)
+    data = pinxit.DataSettings(size="24x16")
+    pinxit.train(GENERATORS[name], tmp_path / "pictures.npz", tmp_path / "run", data=data, training=training)
     told = exporting.export(tmp_path / "run", tmp_path / "model.onnx")
+    assert told["inputs"][0]["size"] == [16, 24]
     assert told["largest_difference"] <= TOLERANCE
     [node, *others] = runtime.session(tmp_path / "model.onnx").get_inputs()
     assert (node.name, [other.name for other in others]) == ("latent", ["label"] if name == "gan" else [])

@@ -195,9 +195,7 @@ def tagged(*tags: tuple[bytes, bytes], deep: bool = False) -> io.BytesIO:
 
 
 def chunks(content: bytes) -> dict[bytes, bytes]:
-    with io.BytesIO(content) as file:
-        found = [(kind, content[place : place + length]) for kind, place, length in png_chunks(file)]
-    return dict(found)
+    return dict(png_chunks(io.BytesIO(content)))
 
 
 CICP, GAMMA, SRGB = (b"cICP", bytes([9, 16, 0, 1])), (b"gAMA", struct.pack(">I", 100_000)), (b"sRGB", b"\0")

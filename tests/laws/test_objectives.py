@@ -45,6 +45,7 @@ STYLES = tempfile.TemporaryDirectory(prefix="pinxit-")
 STYLE = Path(STYLES.name) / "style.png"
 save_image(STYLE, np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
 
+SIZE = "24x20"  # oblong, and not a power of two
 GAN = partial(GANSettings, channels=4, latent=6)
 VAE = partial(VAESettings, channels=4, latent=6)
 VQ = partial(VQVAESettings, channels=4, codes=16, dimensions=4)
@@ -105,7 +106,7 @@ CASES = {
 EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 
 
-def batch(step: int, rows: int = 6, size: Size = 20, channels: int = 3) -> Batch:
+def batch(step: int, rows: int = 6, size: Size = SIZE, channels: int = 3) -> Batch:
     rng = np.random.default_rng(step)
     image = torch.from_numpy(rng.random((rows, channels, *sides(size)), dtype=np.float32))
     return Batch(image=image, label=torch.arange(rows) % 3, other=image.flip(0), seed=1, step=step)
@@ -114,7 +115,7 @@ def batch(step: int, rows: int = 6, size: Size = 20, channels: int = 3) -> Batch
 def built(settings: ObjectiveSettings) -> Objective:
     """The objective of small pictures; a prior is over codes of an autoencoder that has not learned anything."""
     torch.manual_seed(0)
-    shape = PictureShape(20, 3, 3)
+    shape = PictureShape(SIZE, 3, 3)
     if not isinstance(settings, PriorSettings):
         return settings.build(shape)
     return settings.build_on((VQ if settings.network == "transformer" else VAE)().build(shape), 3)
@@ -224,7 +225,7 @@ def test_an_autoencoder_codes_pictures_and_decodes_them(settings: ObjectiveSetti
     if objective.codebook_size:
         assert 0 <= code.min() <= code.max() < objective.codebook_size
         assert torch.equal(code, learned)
-        assert objective.bits_per_pixel == pytest.approx(objective.latent * 4 / 20**2)  # 16 codes of 4 bits
+        assert objective.bits_per_pixel == pytest.approx(objective.latent * 4 / (24 * 20))  # 16 codes of 4 bits
     else:
         assert isinstance(objective, Probabilistic)
         assert torch.equal(objective.posterior(given.image, label)[0], code)
@@ -470,7 +471,7 @@ def test_autoencoders_fit_large_pictures(network: str, size: Size) -> None:
 @pytest.mark.parametrize("settings", AUTOENCODERS.values(), ids=AUTOENCODERS)
 def test_an_autoencoder_looks_at_each_picture_alone(settings: VAESettings) -> None:
     torch.manual_seed(0)
-    objective = settings.build(PictureShape(20, 3, 3))
+    objective = settings.build(PictureShape(SIZE, 3, 3))
     whole, part = objective.reconstruct(batch(0), 2), objective.reconstruct(batch(0).rows(2, 4), 2)
     assert torch.allclose(whole.mean.view(6, -1)[2:4], part.mean.view(2, -1), atol=1e-5)
     assert torch.allclose(whole.latent[4:8], part.latent, atol=1e-5)
@@ -484,7 +485,7 @@ def test_an_autoencoder_looks_at_each_picture_alone(settings: VAESettings) -> No
 def test_terms_and_readings_are_the_equations() -> None:
     torch.manual_seed(0)
     for settings in (VAE(), VAE(pseudo_inputs=4), VAE(importance=5)):
-        objective = settings.build(PictureShape(20, 3))
+        objective = settings.build(PictureShape(SIZE, 3))
         with torch.no_grad():
             objective.networks["posterior"].head.weight *= 20  # posteriors far enough from the prior to be told from it
         drawn = objective.draw(batch(0))
@@ -521,28 +522,28 @@ def test_terms_and_readings_are_the_equations() -> None:
 
 def test_the_penaltys_weight_warms_up_and_readings_do_not() -> None:
     torch.manual_seed(0)
-    objective = VAE(beta=3, beta_warmup=4).build(PictureShape(20, 3))
+    objective = VAE(beta=3, beta_warmup=4).build(PictureShape(SIZE, 3))
     for step, share in ((0, 0.25), (2, 0.75), (3, 1), (9, 1)):
         loss = objective.loss(batch(step), objective.draw(batch(step)))
         assert loss.terms["kl"].item() == pytest.approx(3 * share * loss.readings["rate"].item(), rel=1e-5)
-    free = VAE(free_bits=2.0).build(PictureShape(20, 3))
+    free = VAE(free_bits=2.0).build(PictureShape(SIZE, 3))
     loss = free.loss(batch(0), free.draw(batch(0)))
     assert loss.terms["kl"].item() == pytest.approx(12) != pytest.approx(loss.readings["rate"].item())
 
 
 def test_the_decoders_terms_are_their_equations() -> None:
     torch.manual_seed(0)
-    objective = VAE(penalty="none", decoder_l2=0.5, network="dense").build(PictureShape(20, 3))
+    objective = VAE(penalty="none", decoder_l2=0.5, network="dense").build(PictureShape(SIZE, 3))
     terms = objective.loss(batch(0), objective.draw(batch(0))).terms
     squares = sum((part**2).sum().item() for part in objective.decoder.parameters())
     assert terms["decoder_l2"].item() == pytest.approx(0.25 * squares, rel=1e-4)
     assert set(terms) == {"reconstruction", "decoder_l2"}
-    objective = VAE(penalty="none", latent_gradient=0.5, network="dense").build(PictureShape(20, 3))
+    objective = VAE(penalty="none", latent_gradient=0.5, network="dense").build(PictureShape(SIZE, 3))
     terms = objective.loss(batch(0), objective.draw(batch(0))).terms
     latent = objective.encode(batch(0).image).detach().requires_grad_()
-    along = (objective.decoder(latent).sigmoid() * batch(0).normal(3, 20, 20, stream="direction")).sum()
+    along = (objective.decoder(latent).sigmoid() * batch(0).normal(3, 20, 24, stream="direction")).sum()
     (gradient,) = torch.autograd.grad(along, latent)
-    assert terms["latent_gradient"].item() == pytest.approx(0.5 * gradient.square().sum().item() / 6 / 1200, rel=1e-4)
+    assert terms["latent_gradient"].item() == pytest.approx(0.5 * gradient.square().sum().item() / 6 / 1440, rel=1e-4)
 
 
 def test_spectral_norm_keeps_layers_from_stretching() -> None:
@@ -585,19 +586,19 @@ def test_active_units_are_dimensions_whose_means_vary() -> None:
     ("settings", "shape", "line"),
     [
         (VAE(binarise=True), PictureShape(20, 1), "--likelihood bernoulli"),
-        (VAE(binarise=True, likelihood="bernoulli"), PictureShape(20, 3), "grey"),
-        (VAE(noise=0.1, likelihood="bernoulli"), PictureShape(20, 3), "--noise"),
-        (VAE(importance=5, beta=2), PictureShape(20, 3), "--importance"),
-        (VAE(importance=5, penalty="mmd"), PictureShape(20, 3), "--importance"),
-        (VAE(pseudo_inputs=5, penalty="tc"), PictureShape(20, 3), "--pseudo-inputs"),
-        (VAE(pseudo_inputs=5, conditional=True), PictureShape(20, 3, 2), "--conditional"),
-        (VAE(free_bits=1, penalty="l2"), PictureShape(20, 3), "--free-bits"),
-        (VAE(importance=5, perceptual=1), PictureShape(20, 3), "--perceptual"),
-        (VAE(adversarial=1, adversarial_loss="wasserstein"), PictureShape(20, 3), "--adversarial-loss"),
-        (VAE(levels=2, penalty="mmd"), PictureShape(20, 3), "--levels"),
-        (VAE(levels=2, pseudo_inputs=5), PictureShape(20, 3), "--pseudo-inputs"),
-        (VAE(levels=7), PictureShape(20, 3), "--latent of at least 7"),
-        (VAE(conditional=True), PictureShape(20, 3), "needs classes"),
+        (VAE(binarise=True, likelihood="bernoulli"), PictureShape(SIZE, 3), "grey"),
+        (VAE(noise=0.1, likelihood="bernoulli"), PictureShape(SIZE, 3), "--noise"),
+        (VAE(importance=5, beta=2), PictureShape(SIZE, 3), "--importance"),
+        (VAE(importance=5, penalty="mmd"), PictureShape(SIZE, 3), "--importance"),
+        (VAE(pseudo_inputs=5, penalty="tc"), PictureShape(SIZE, 3), "--pseudo-inputs"),
+        (VAE(pseudo_inputs=5, conditional=True), PictureShape(SIZE, 3, 2), "--conditional"),
+        (VAE(free_bits=1, penalty="l2"), PictureShape(SIZE, 3), "--free-bits"),
+        (VAE(importance=5, perceptual=1), PictureShape(SIZE, 3), "--perceptual"),
+        (VAE(adversarial=1, adversarial_loss="wasserstein"), PictureShape(SIZE, 3), "--adversarial-loss"),
+        (VAE(levels=2, penalty="mmd"), PictureShape(SIZE, 3), "--levels"),
+        (VAE(levels=2, pseudo_inputs=5), PictureShape(SIZE, 3), "--pseudo-inputs"),
+        (VAE(levels=7), PictureShape(SIZE, 3), "--latent of at least 7"),
+        (VAE(conditional=True), PictureShape(SIZE, 3), "needs classes"),
         (VAE(), PictureShape(1100, 3), "16 to 1024"),
     ],
 )
@@ -608,10 +609,10 @@ def test_an_autoencoder_that_makes_no_sense_is_refused(settings: VAESettings, sh
 
 @pytest.mark.parametrize("name", ["vae", "vampprior", "rae"])
 def test_the_preview_has_pictures_reconstructions_and_where_sensible_new_ones(name: str) -> None:
-    objective = CASES[name].build(PictureShape(20, 3))
+    objective = CASES[name].build(PictureShape(SIZE, 3))
     with torch.no_grad():
         sheet = objective.preview(batch(0, rows=8))
-    assert sheet.shape == (8, 3, 20, 20)
+    assert sheet.shape == (8, 3, 20, 24)
     assert torch.equal(sheet[[0, 2]], batch(0, rows=8).image[:2])
     assert 0 <= sheet.min() <= sheet.max() <= 1
     assert torch.equal(sheet[6], batch(0, rows=8).image[3]) == (name == "rae")

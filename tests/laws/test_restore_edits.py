@@ -99,7 +99,7 @@ def test_holes_are_filled_where_the_mask_is_and_what_lies_in_them_is_not_seen(we
 
 def test_a_model_of_another_kind_is_refused(weights) -> None:
     holes, twice = weights(name="h.safetensors", degrade="boxes"), weights(name="t.safetensors", degrade="downscale")
-    for edit in (Denoise(model=holes), Denoise(model=twice), Inpaint(model=twice), Upscale(model=twice, scale=3)):
+    for edit in (Denoise(model=holes), Denoise(model=twice), Inpaint(model=twice), Upscale(model=holes, scale=3)):
         with pytest.raises(UsageError, match="pinxit edit restore"):
             edit.bind()
     assert edited(PHOTO, Upscale(model=twice)).shape == (142, 170, 3)

@@ -31,7 +31,9 @@ class Bound(ABC):
     stride: int = 1
     """Tiles start on multiples of this."""
     scale: int = 1
-    """How many times wider and higher the result is."""
+    """How many times wider and higher `run` makes a picture."""
+    enlarges_alpha: bool = False
+    """Whether it enlarges alpha too, as a grey picture; otherwise alpha is enlarged by bicubic interpolation."""
     padding: Padding = ((0, 0), (0, 0))
     """Pixels that are added around the picture, by repeating its edges, before the edit runs."""
     weights: Mapping[str, str] = MappingProxyType({})
@@ -57,6 +59,13 @@ class Bound(ABC):
         `pixels` are the colours, (H, W, C) uint8, uint16 or float32 in [0, 1], C 1 or 3.
         """
         return self
+
+    def result_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the size of the result of a picture of `size` = (H, W).
+
+        What `run` gives is resampled to it, which an edit of the whole picture cannot ask for.
+        """
+        return size[0] * self.scale, size[1] * self.scale
 
     def at_strength(self, strength: float) -> tuple[Bound, float]:
         """Return the edit at a strength in [0, 1], and the share of its result that the engine is to blend in.

@@ -16,6 +16,7 @@ from torch import Tensor
 from pinxit.edits.bound import Bound, Padding
 from pinxit.edits.mask import TOP, rounded, unit
 from pinxit.edits.nearest import nearest, strips
+from pinxit.edits.resampling import placed, repeated, resampled
 from pinxit.edits.tiles import MEMORY, SIDE, Box, bytes_per_pixel, cut, halo_of, side_for
 from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
@@ -23,6 +24,9 @@ from pinxit.progress import track
 
 if TYPE_CHECKING:
     from pinxit.edits.settings import Edit
+
+
+FLAT = 5  # pixels of a square in which alpha is flat if all have one value
 
 
 class BrokenEditError(RuntimeError):
@@ -89,16 +93,23 @@ def _stages(
             alpha = None if alpha is None else resize(alpha[..., None], colours.shape[:2])[..., 0]
             original, colours, touched = (_padded(plane, bound.padding) for plane in (original, colours, touched))
             alpha, mask = (None if plane is None else _padded(plane, bound.padding) for plane in (alpha, mask))
-        area = bound.area(mask, colours.shape[:2])
+        bound, size = bound.for_picture(colours), colours.shape[:2]
+        area = bound.area(mask, size)
         touched |= area is None or area > 0
         depth = original.dtype if number == len(chain) else between
         held = _bytes_of(picture.pixels, original, colours, touched, area, mask)
-        task = _Pass(name, bound.for_picture(colours), colours, area, share, depth, memory, held, device)
+        if alpha is not None and bound.enlarges_alpha:
+            alpha = resize(alpha[..., None], size)
+            task = _Pass(f"{name} of alpha", bound, alpha, area, share, alpha.dtype, memory, held, device)
+            (larger,) = task.stages()
+            alpha = _with_flat_parts(larger[..., 0], alpha[..., 0])
+        task = _Pass(name, bound, colours, area, share, depth, memory, held, device)
         for colours in task.stages():
             yield colours, alpha
         del task, area
-        mask = None if mask is None else _repeated(mask, bound.scale)
-        touched = _repeated(touched, bound.scale)
+        if colours.shape[:2] != size:
+            mask = None if mask is None else repeated(mask, colours.shape[:2])
+            touched = repeated(touched, colours.shape[:2])
     if colours.shape == original.shape:
         _restore(original, colours, alpha)
         _check_untouched(original, colours, touched, strength, chain)
@@ -180,9 +191,13 @@ def _padded(plane: np.ndarray, padding: Padding) -> np.ndarray:
     return np.pad(plane, (*padding, *((0, 0),) * (plane.ndim - 2)), mode="edge")
 
 
-def _repeated(plane: np.ndarray, scale: int) -> np.ndarray:
-    """Return (H, W) with each pixel `scale` times as wide and high."""
-    return plane if scale == 1 else plane.repeat(scale, axis=0).repeat(scale, axis=1)
+def _with_flat_parts(larger: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Return enlarged alpha, exactly the old one where that is flat: a network is never exact, and opaque is opaque."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    flat = minimum_filter(alpha, FLAT) == maximum_filter(alpha, FLAT)
+    np.copyto(larger, repeated(alpha, larger.shape), where=repeated(flat, larger.shape))
+    return larger
 
 
 @dataclass(frozen=True)
@@ -203,7 +218,7 @@ class _Pass:
     device: str
 
     def stages(self) -> Iterator[np.ndarray]:
-        """Yield the colours (H scale, W scale, C) after each stage."""
+        """Yield the colours, in the size of the result, after each stage."""
         picture = Box(0, 0, *self.before.shape[:2])
         if self.bound.radius is not None:
             yield self._tiled(picture)
@@ -217,19 +232,24 @@ class _Pass:
         return self._blend(part, self._checked(values, part))
 
     def _tiled(self, picture: Box) -> np.ndarray:
-        after, scale = np.empty(self._shape(picture), self.depth), self.bound.scale
+        after = np.empty((*self._size, self.before.shape[2]), self.depth)
         tiles = list(cut(picture, self._side(picture), self.bound.stride))
         for tile in track(tiles, f"{self.name}: tile", len(tiles)):
             same = self._untouched(tile)
-            tile.of(after, scale)[:] = self._unchanged(tile) if same else self._blend(tile, self._run(tile, picture))
+            self._place(tile).of(after)[:] = (
+                self._unchanged(tile) if same else self._blend(tile, self._run(tile, picture))
+            )
         return after
 
     @torch.no_grad()
     def _run(self, tile: Box, picture: Box) -> Tensor:
         """Run the edit on a tile, with as much of its halo as the picture has, and return the result."""
         window = tile.with_halo(halo_of(self.bound), picture)
-        values = self._checked(self.bound.run(*self._inputs(window)), window)
-        return tile.inside(window).of(values.permute(1, 2, 0), self.bound.scale).permute(2, 0, 1)
+        values, scale = self._checked(self.bound.run(*self._inputs(window)), window), self.bound.scale
+        whole = picture.size[0] * scale, picture.size[1] * scale
+        if whole != self._size:
+            return resampled(values, (window.top * scale, window.left * scale), whole, self._place(tile), self._size)
+        return tile.inside(window).of(values.permute(1, 2, 0), scale).permute(2, 0, 1)
 
     @cached_property
     def _prepared(self) -> tuple[np.ndarray, np.ndarray | None]:
@@ -257,6 +277,14 @@ class _Pass:
         high, wide = part.size
         return high * self.bound.scale, wide * self.bound.scale, self.before.shape[2]
 
+    @cached_property
+    def _size(self) -> tuple[int, int]:
+        return self.bound.result_size(self.before.shape[:2])
+
+    def _place(self, part: Box) -> Box:
+        """Return the part of the result that a part of the picture becomes."""
+        return placed(part, self.before.shape[:2], self._size)
+
     @property
     def _blended(self) -> bool:
         return self.mask is not None or self.strength < 1
@@ -264,11 +292,10 @@ class _Pass:
     @cached_property
     def _kept(self) -> np.ndarray:
         """What remains where the edit does not apply, in the size of the result."""
-        high, wide = (length * self.bound.scale for length in self.before.shape[:2])
-        return resize(self.before, (high, wide))
+        return resize(self.before, self._size)
 
     def _unchanged(self, part: Box) -> np.ndarray:
-        return rounded(unit(part.of(self._kept, self.bound.scale)), self.depth)
+        return rounded(unit(self._place(part).of(self._kept)), self.depth)
 
     def _untouched(self, part: Box) -> bool:
         return self.strength == 0 or (self.mask is not None and not part.of(self.mask).any())
@@ -277,14 +304,14 @@ class _Pass:
         """Return edited values, blended with the kept ones by strength and mask, at the depth of the result."""
         blend = values.detach().cpu().permute(1, 2, 0)
         if self._blended:
-            kept = torch.from_numpy(unit(part.of(self._kept, self.bound.scale)))
+            kept = torch.from_numpy(unit(self._place(part).of(self._kept)))
             blend = torch.lerp(kept, blend, self._weight(part))
         return rounded(blend.numpy(), self.depth)
 
     def _weight(self, part: Box) -> Tensor:
         if self.mask is None:
             return torch.tensor(self.strength, dtype=torch.float32)
-        weight = _repeated(part.of(self.mask).astype(np.float32), self.bound.scale)
+        weight = repeated(self.mask, self._size, self._place(part)).astype(np.float32)
         return self.strength * torch.from_numpy(weight)[..., None]
 
     def _side(self, picture: Box) -> int:
@@ -320,7 +347,7 @@ class _Pass:
         """The bytes that pictures and masks take beside the edit itself; none if a GPU computes."""
         if self.device != "cpu":
             return 0
-        after = math.prod(self._shape(Box(0, 0, *self.before.shape[:2]))) * self.depth.itemsize
-        enlarged = self._kept.nbytes if self._blended and self.bound.scale > 1 else 0
+        after = math.prod(self._size) * self.before.shape[2] * self.depth.itemsize
+        enlarged = self._kept.nbytes if self._blended and self._kept is not self.before else 0
         prepared = self._prepared[0].nbytes if self._prepared[0] is not self.before else 0
         return self.held + after + enlarged + prepared

@@ -67,6 +67,7 @@ class Restored(Bound):
         self.runner, self.weights, self.sigma = runner, weights, sigma
         self.radius, self.stride, self.scale = runner.radius, runner.stride, runner.scale
         self.bytes_per_pixel = runner.bytes_per_pixel
+        self.enlarges_alpha = runner.scale > 1
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Return the picture restored, (C, H scale, W scale); holes are where the mask is above 0."""
@@ -187,7 +188,7 @@ class Faithful(Bound):
         self.enlarging, self.fidelity = enlarging, fidelity
         self.radius = None if enlarging.radius is None else enlarging.radius + REACH
         self.stride, self.scale, self.weights = enlarging.stride, enlarging.scale, enlarging.weights
-        self.bytes_per_pixel = enlarging.bytes_per_pixel
+        self.bytes_per_pixel, self.enlarges_alpha = enlarging.bytes_per_pixel, enlarging.enlarges_alpha
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Return the enlarged picture, (C, H scale, W scale), in [0, 1]."""
@@ -221,7 +222,7 @@ def disagreement(before: Picture, after: Picture) -> np.ndarray:
 
 def heat(values: np.ndarray) -> np.ndarray:
     """Return (H, W) as colours (H, W, 3) uint8: black for 0, through red, to bright yellow from `HOTTEST` on."""
-    from matplotlib import colormaps  # imported here: an edit without a map does not need it
+    from pinxit.plots import colormaps  # imported here: an edit without a map does not need it
 
     colours: np.ndarray = colormaps["inferno"](values / HOTTEST, bytes=True)[..., :3]
     return colours

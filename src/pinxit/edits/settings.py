@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from pinxit.edits.bound import Bound, Padding
 from pinxit.errors import UsageError
@@ -101,23 +101,38 @@ class Dejpeg(Repair):
     network = "jpeg-v2"
 
 
+def _plain(value: float) -> float:
+    """Return a whole number without a fraction, as recipes always had it."""
+    return int(value) if value == int(value) else value
+
+
 class Upscale(Networked):
-    """Enlarge with a network trained on photographs."""
+    """Enlarge with networks trained on photographs, by any factor or to a size."""
 
     networks: ClassVar[Mapping[int, str]] = {2: "upscale-x2-v1", 4: "upscale-x4-v2"}
-    scale: int = Field(2, ge=2, le=8, description="How many times wider and higher; 2 or 4 unless --model is given.")
+    scale: Annotated[float, PlainSerializer(_plain, return_type=int | float)] = Field(
+        2,
+        gt=1,
+        le=8,
+        description="How many times wider and higher, such as 2, 2.5 or 6. Networks enlarge 2 or 4 times, or both; "
+        "other factors are resampled from the next larger.",
+    )
+    to: int | None = Field(
+        None,
+        ge=2,
+        exclude_if=lambda value: value is None,  # as in recipes from before there was a size
+        description="Longer side of the result in pixels, instead of --scale; at most 8 times that of the picture.",
+    )
     fidelity: float = Field(
         0.0, ge=0, le=1, description="How well the result, reduced again, matches the input, 0 to 1; at 1 it matches."
     )
     model: Path | None = Field(None, description=MODEL)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
-        """Load the network."""
-        from pinxit.edits.restore import Faithful, chosen_restorer
+        """Load the networks."""
+        from pinxit.edits.enlarge import enlarger
 
-        network = self.networks.get(self.scale, f"upscale-x{self.scale}")
-        enlarging = chosen_restorer(network, self.model, device, self.runtime, scale=self.scale)
-        return Faithful(enlarging, self.fidelity) if self.fidelity else enlarging
+        return enlarger(self.networks, self.model, self.scale, self.to, self.fidelity, device, self.runtime)
 
 
 class Inpaint(Networked):

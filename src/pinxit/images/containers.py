@@ -13,58 +13,66 @@ PNG = b"\x89PNG\r\n\x1a\n"
 _PIECE = 1 << 20
 
 
-def check_whole(file: BinaryIO, kind: str, animated: bool) -> None:
+def check_whole(file: BinaryIO, kind: str, animated: bool) -> dict[bytes, bytes]:
     """Raise `EOFError` if the end of a file is missing, and `ValueError` if a part is damaged, as far as it tells.
 
     Pillow skips the checksums of a PNG, and takes a GIF that was cut off for a shorter one. Bytes after the end do not
-    matter. `kind` is Pillow's word. The place in the file stays.
+    matter. `kind` is Pillow's word. Returns a PNG's chunks. The place in the file stays.
     """
     place = file.tell()
-    if kind == "PNG":
-        for _ in png_chunks(file):
-            pass
+    chunks = dict(png_chunks(file)) if kind == "PNG" else {}
     if kind == "GIF" and animated:
         for _ in gif_extents(file):
             pass
     file.seek(place)
+    return chunks
 
 
-def canvas(file: BinaryIO) -> tuple[int, int]:
-    """Return the width and height that Pillow takes memory for when it opens or seeks a WebP or a GIF; else (0, 0)."""
+def canvas(file: BinaryIO) -> tuple[int, int, bool]:
+    """Return width and height of the canvas of a WebP or GIF, and whether it may hold an animation; else zeros.
+
+    Pillow takes memory for the canvas as soon as it opens a WebP or goes to a frame of a GIF.
+    """
     file.seek(0)
     head = file.read(30)
-    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":
-        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return _webp_canvas(head.ljust(30, b"\0"))
     if head[:3] == b"GIF":
-        wide, high = 0, 0
+        ends = [(0, 0)]  # then the screen, then the frames
         with suppress(EOFError, ValueError):  # which the decoder reports
-            for right, bottom in gif_extents(file):
-                wide, high = max(wide, right), max(high, bottom)
-        return wide, high
-    return 0, 0
+            ends.extend(gif_extents(file))
+        return max(right for right, _ in ends), max(bottom for _, bottom in ends), len(ends) > 3
+    return 0, 0, False
 
 
-def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, place and length of every chunk of a PNG whose checksum is right, to its end.
+def _webp_canvas(head: bytes) -> tuple[int, int, bool]:
+    """Return the canvas of a WebP (RFC 9649, 2.5 to 2.7)."""
+    if head[12:16] == b"VP8X":
+        wide, high = (1 + int.from_bytes(head[place : place + 3], "little") for place in (24, 27))
+        return wide, high, bool(head[20] & 0x02)
+    if head[12:16] == b"VP8L":
+        numbers = int.from_bytes(head[21:25], "little")
+        return 1 + numbers % 2**14, 1 + (numbers >> 14) % 2**14, False
+    wide, high = struct.unpack("<HH", head[26:30])
+    return wide % 2**14, high % 2**14, False
+
+
+def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Yield kind and content (of a large chunk only the last part) of every chunk of a PNG, to its end.
 
     Raises `EOFError` if the end is missing, and `ValueError` for a wrong checksum (PNG, third edition, 5.3).
     """
-    place, size, kind = len(PNG), file.seek(0, os.SEEK_END), b""
+    kind = b""
+    file.seek(len(PNG))
     while kind != b"IEND":
-        if place + 12 > size:
-            raise EOFError
-        file.seek(place)
-        length, kind = struct.unpack(">I4s", file.read(8))
-        if place + 12 + length > size:
-            raise EOFError
-        checksum, left = zlib.crc32(kind), length
+        left, kind = struct.unpack(">I4s", _exactly(file, 8))
+        checksum, content = zlib.crc32(kind), b""
         while left:
-            piece = file.read(min(left, _PIECE))
-            checksum, left = zlib.crc32(piece, checksum), left - len(piece)
-        if file.read(4) != struct.pack(">I", checksum):
+            content = _exactly(file, min(left, _PIECE))
+            checksum, left = zlib.crc32(content, checksum), left - len(content)
+        if _exactly(file, 4) != checksum.to_bytes(4, "big"):
             raise ValueError(f"the checksum of its chunk {kind.decode('ascii', 'replace')} is wrong")
-        yield kind, place + 8, length
-        place += 12 + length
+        yield kind, content
 
 
 def gif_extents(file: BinaryIO) -> Iterator[tuple[int, int]]:

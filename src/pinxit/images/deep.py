@@ -17,6 +17,7 @@ from pinxit.images import pillow
 from pinxit.images.containers import PNG, box, boxes, png_chunks
 from pinxit.images.metadata import orientation
 from pinxit.images.picture import Picture
+from pinxit.images.quiet import quiet
 from pinxit.images.samples import ALPHA, PREMULTIPLIED, UNKNOWN, Stored, pixels_of
 from pinxit.images.tags import colour_tags
 
@@ -35,16 +36,17 @@ def read(file: BinaryIO, name: str) -> Picture:
     stored = _stored(file)
     if stored is None:
         raise ValueError("another kind of file")
-    with pillow.opened(file, name, 12) as (image, lost):
+    with pillow.opened(file, name, 12) as (image, chunks, lost):
         kind = image.format or ""
         if kind == "PNG":
             image.load()
         file.seek(0)
-        samples = np.atleast_3d(_DECODERS[kind](file.read()))
+        with quiet():
+            samples = np.atleast_3d(_DECODERS[kind](file.read()))
         if kind == "AVIF" and samples.shape[2] in (2, 4):
             stored = replace(stored, extra=(ALPHA,))
         pixels, told = pixels_of(samples, stored, name)
-        tags = colour_tags(file, kind, "icc_profile" in image.info)
+        tags = colour_tags(file, kind, chunks, "icc_profile" in image.info)
         return pillow.assemble(image, stored.mode, pixels, orientation(image), (*lost, *told), tags)
 
 
@@ -65,7 +67,7 @@ def _png(file: BinaryIO, head: bytes) -> Stored | None:
     """PNG of 16 bits, and grey of which one value is transparent."""
     bits, colours = head[24], head[25]
     clear = colours in (4, 6)
-    for kind, _, _ in png_chunks(file):
+    for kind, _ in png_chunks(file):
         if kind == b"IDAT":
             break
         clear = clear or kind == b"tRNS"

@@ -36,7 +36,7 @@ def read(file: BinaryIO, name: str) -> Picture:
     found = pi_heif.open_heif(file, convert_hdr_to_8bit=False, hdr_to_16bit=False)
     picture = found[found.primary_index]
     check_size(picture.size, name, 8)
-    samples = np.atleast_3d(np.asarray(picture))
+    samples = np.atleast_3d(np.array(picture))  # a copy: the codec's memory goes with the file
     extra = (PREMULTIPLIED if picture.premultiplied_alpha else ALPHA,) * picture.has_alpha
     grey = samples.shape[2] - len(extra) == 1
     stored = Stored("black is zero" if grey else "RGB", picture.info["bit_depth"], extra=extra)
@@ -45,5 +45,5 @@ def read(file: BinaryIO, name: str) -> Picture:
     carrier = Image.new(stored.mode, (1, 1))
     carrier.format = "HEIF"
     carrier.info |= {key: picture.info[key] for key in ("exif", "icc_profile", "xmp") if picture.info.get(key)}
-    tags = colour_tags(file, "HEIF", "icc_profile" in carrier.info)
+    tags = colour_tags(file, "HEIF", {}, "icc_profile" in carrier.info)
     return pillow.assemble(carrier, carrier.mode, pixels, 1, (*[SECOND_PICTURE] * others, *told), tags)

@@ -15,9 +15,11 @@ from pinxit.errors import DataError
 from pinxit.images.containers import check_whole
 from pinxit.images.metadata import metadata_of, orientation, upright
 from pinxit.images.picture import FIRST_FRAME, GREY_16, NO_TAGS, SECOND_PICTURE, ColourTags, Picture
-from pinxit.images.room import FRAME_BYTES, PIXEL_CEILING, check_frames, check_size
+from pinxit.images.room import PIXEL_CEILING, check_size
 from pinxit.images.samples import Stored, cmyk_to_rgb, pixels_of
 from pinxit.images.tags import colour_tags, told_of
+
+Chunks = dict[bytes, bytes]
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
@@ -29,15 +31,15 @@ Image.MAX_IMAGE_PIXELS = 2 * PIXEL_CEILING  # above ours, so that our own messag
 
 def read(file: BinaryIO, name: str) -> Picture:
     """Decode a file of one of `FORMATS` whose samples Pillow reads exactly."""
-    with loaded(file, name) as (image, turn, lost):
+    with loaded(file, name) as (image, turn, chunks, lost):
         pixels, told = pixels_of_image(image, name)
-        tags = colour_tags(file, image.format or "", "icc_profile" in image.info)
+        tags = colour_tags(file, image.format or "", chunks, "icc_profile" in image.info)
         return assemble(image, image.mode, pixels, turn, (*lost, *told), tags)
 
 
 def read_mask(file: BinaryIO, name: str) -> Picture:
     """Decode a file of class numbers as `pinxit.images.read_mask` says."""
-    with loaded(file, name) as (image, turn, lost):
+    with loaded(file, name) as (image, turn, _, lost):
         if image.format == "JPEG" or image.mode not in ("P", "1", "L", "I", *GREY_16):
             raise DataError(f"{name}: a mask must be grey or have a palette, and not be a JPEG; PNG works")
         numbers = np.asarray(image).astype(np.int64)[..., None]
@@ -48,27 +50,25 @@ def read_mask(file: BinaryIO, name: str) -> Picture:
 
 
 @contextmanager
-def opened(file: BinaryIO, name: str, pixel: int = 4) -> Iterator[tuple[Image.Image, tuple[str, ...]]]:
-    """Give the image of a file, not yet decoded, and remarks on what is not going to be.
+def opened(file: BinaryIO, name: str, pixel: int = 4) -> Iterator[tuple[Image.Image, Chunks, tuple[str, ...]]]:
+    """Give the image of a file, not yet decoded, a PNG's chunks, and remarks on what is not going to be decoded.
 
     Its end and its size are checked; `pixel` is the bytes of a decoded pixel.
     """
     with Image.open(file, formats=FORMATS) as image:
         several = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
-        if several and image.format in ("GIF", "WEBP"):
-            check_frames(image.size, 1, 0, name)
-        check_size(image.size, name, FRAME_BYTES if image.format == "WEBP" else pixel)
-        check_whole(file, image.format or "", "loop" in image.info)
-        yield image, (*[FIRST_FRAME] * several, *[SECOND_PICTURE] * ("mp" in image.info))
+        check_size(image.size, name, pixel)
+        chunks = check_whole(file, image.format or "", "loop" in image.info)
+        yield image, chunks, (*[FIRST_FRAME] * several, *[SECOND_PICTURE] * ("mp" in image.info))
 
 
 @contextmanager
-def loaded(file: BinaryIO, name: str) -> Iterator[tuple[Image.Image, int, tuple[str, ...]]]:
-    """Give the decoded image of a file, its orientation, and remarks on what is not decoded."""
-    with opened(file, name) as (image, lost):
+def loaded(file: BinaryIO, name: str) -> Iterator[tuple[Image.Image, int, Chunks, tuple[str, ...]]]:
+    """Give the decoded image of a file, its orientation, a PNG's chunks, and remarks on what is not decoded."""
+    with opened(file, name) as (image, chunks, lost):
         turn = orientation(image) if image.format == "TIFF" else 1  # which loading discards
         image.load()  # before anything asks for a PNG's Exif, which would load it and hide its errors
-        yield image, max(turn, orientation(image)), lost
+        yield image, max(turn, orientation(image)), chunks, lost
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -84,13 +84,16 @@ def pixels_of_image(image: Image.Image, name: str) -> tuple[np.ndarray, tuple[st
     if image.mode == "CMYK":
         return cmyk_to_rgb(np.asarray(image), image.info.get("icc_profile"))
     if image.mode == "LAB":
-        flipped = np.asarray(image) ^ np.array([0, 128, 128], np.uint8)
-        return pixels_of(flipped, Stored("L*a*b*", 8), name)
+        return pixels_of(np.asarray(image), Stored("L*a*b*", 8), name)
     if image.has_transparency_data:
-        return np.asarray(image.convert("RGBA")), ()
+        return np.asarray(_as(image, "RGBA")), ()
     if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L"))[..., None], ()
-    return np.asarray(image.convert("RGB")), ()
+        return np.asarray(_as(image, "L"))[..., None], ()
+    return np.asarray(_as(image, "RGB")), ()
+
+
+def _as(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode and "transparency" not in image.info else image.convert(mode)
 
 
 def assemble(
@@ -102,6 +105,6 @@ def assemble(
     tags: ColourTags = NO_TAGS,
 ) -> Picture:
     """Return the picture of decoded pixels, turned by `turn`, with the metadata of an image."""
-    picture = Picture(upright(pixels, turn), image.format or "", mode)
+    picture = Picture(upright(pixels, turn), image.format or "", mode, turned=turn > 1)
     keeps, not_kept = metadata_of(image, picture.grey, turn)
     return replace(picture, lost=(*lost, *told_of(tags), *not_kept), keeps=replace(keeps, tags=tags))

@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from pinxit.errors import DataError, MemoryLimitError, UserError
-from pinxit.images import deep, heic, pillow, tiff
+from pinxit.images import deep, heic, jpeg12, pillow, tiff
 from pinxit.images.containers import canvas
 from pinxit.images.metadata import recipe_of
 from pinxit.images.picture import FIRST_FRAME, Picture
-from pinxit.images.room import PIXEL_CEILING, check_size
+from pinxit.images.room import PIXEL_CEILING, check_frames, check_size
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ def _suffixes(*formats: str) -> frozenset[str]:
 READERS = {
     "TIFF": Reader(_suffixes("TIFF"), tiff.knows, tiff.read),
     "HEIC": Reader(heic.SUFFIXES, heic.knows, heic.read),
+    "JPEG of 12 bits": Reader(frozenset(), jpeg12.knows, jpeg12.read),
     "deep": Reader(frozenset(), deep.knows, deep.read),
     "pillow": Reader(_suffixes(*pillow.FORMATS, "MPO"), lambda file: True, pillow.read),  # last: takes what is left
 }
@@ -133,7 +134,10 @@ def opened(source: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
 
 def _with_room(file: BinaryIO, name: str) -> BinaryIO:
     """Return a file at its beginning; refuse one for which Pillow would take too much memory when it opens it."""
-    check_size(canvas(file), name)
+    wide, high, moves = canvas(file)
+    if moves:
+        check_frames((wide, high), 1, 0, name)
+    check_size((wide, high), name)
     file.seek(0)
     return file
 

@@ -39,7 +39,7 @@ class Stored:
         """Pillow's word for such pixels."""
         if self.photometric not in ("black is zero", "white is zero"):
             word = {"palette": "P", "CMYK": "CMYK", "L*a*b*": "LAB"}.get(self.photometric, "RGB")
-            return word + "A" * (word == "RGB" and self.clear)
+            return word + "A" * (word in ("RGB", "P") and self.clear)
         deep = {"f": "F", "i": "I"}.get(self.kind, "I;16" if 8 < self.bits <= 16 else "L" if self.bits <= 8 else "I")
         return "LA" if self.clear else "1" if self.bits == 1 else deep
 
@@ -89,7 +89,7 @@ def cmyk_to_rgb(samples: np.ndarray, profile: bytes | None) -> Read:
         return converted, ()
     remark = NO_PROFILE if profile else PLAIN_CMYK
     if samples.dtype == np.uint8:
-        return np.asarray(Image.fromarray(samples, "CMYK").convert("RGB")), (remark,)
+        return np.asarray(_cmyk(samples).convert("RGB")), (remark,)
     light = 65535 - samples.astype(np.float32)
     return np.rint(light[..., :3] * (light[..., 3:] / 65535)).astype(np.uint16), (remark,)
 
@@ -99,7 +99,7 @@ def through_profile(samples: np.ndarray, profile: bytes) -> np.ndarray | None:
     srgb = ImageCms.createProfile("sRGB")
     try:
         if samples.dtype == np.uint8:
-            source, image = ImageCms.ImageCmsProfile(io.BytesIO(profile)), Image.fromarray(samples, "CMYK")
+            source, image = ImageCms.ImageCmsProfile(io.BytesIO(profile)), _cmyk(samples)
             converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
             return None if converted is None else np.asarray(converted)
         import imagecodecs
@@ -111,6 +111,10 @@ def through_profile(samples: np.ndarray, profile: bytes) -> np.ndarray | None:
         return deep
     except (ImageCms.PyCMSError, OSError, RuntimeError, ValueError):
         return None
+
+
+def _cmyk(samples: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(samples), "CMYK")
 
 
 def _grey(samples: np.ndarray, stored: Stored) -> Read:
@@ -128,8 +132,8 @@ def _palette(samples: np.ndarray, stored: Stored) -> Read:
 
 
 def _lab(samples: np.ndarray, stored: Stored) -> Read:
-    """CIE L*a*b* of 8 bits, a* and b* signed (TIFF 6, section 23)."""
-    image = Image.fromarray(samples ^ np.array([0, 128, 128], np.uint8), "LAB")
+    """CIE L*a*b* of 8 bits, of which a* and b* are signed (TIFF 6, section 23), as sRGB."""
+    image = Image.fromarray(np.ascontiguousarray(samples), "LAB")
     profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
     return np.asarray(ImageCms.profileToProfile(image, *profiles, outputMode="RGB")), (LAB,)
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import BinaryIO
 
-from pinxit.images.containers import box, boxes, png_chunks
+from pinxit.images.containers import box, boxes
 from pinxit.images.picture import HDR, OTHER_CURVE, WIDE, ColourTags
 
 _LIKE_SRGB = ({1, 2}, {1, 2, 6, 13, 14, 15})  # primaries and transfers (H.273) that are shown as sRGB is
 _PQ, _HLG = 16, 18
+_PNG_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 _SRGB_GAMMA = 45455
 _SRGB_XY = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 
 
-def colour_tags(file: BinaryIO, kind: str, profile: bool) -> ColourTags:
+def colour_tags(file: BinaryIO, kind: str, chunks: Mapping[bytes, bytes], profile: bool) -> ColourTags:
     """Return what a file of Pillow's kind ("PNG") says of its colours, where it is in force and not sRGB.
 
-    A PNG's cICP goes before its profile, that before sRGB, that before gAMA and cHRM (PNG, third edition, 4.3).
+    `chunks` are those of a PNG: its cICP goes before its profile, that before sRGB, that before gAMA and cHRM (PNG,
+    third edition, 4.3).
     """
     if kind == "PNG":
-        return _of_png(file, profile)
+        return _of_png(chunks, profile)
     if kind in ("AVIF", "HEIF") and not profile:
         return ColourTags(cicp=_other(_nclx(file)))
     return ColourTags()
@@ -33,15 +36,8 @@ def told_of(tags: ColourTags) -> tuple[str, ...]:
     return (OTHER_CURVE,) * bool(tags.gamma or tags.chromaticities)
 
 
-def _of_png(file: BinaryIO, profile: bool) -> ColourTags:
-    found: dict[bytes, bytes] = {}
-    for kind, place, length in png_chunks(file):
-        if kind == b"IDAT":
-            break
-        if kind in (b"cICP", b"sRGB", b"gAMA", b"cHRM") and length <= 32:
-            file.seek(place)
-            found[kind] = file.read(length)
-    chunks = tuple(found.items())
+def _of_png(found: Mapping[bytes, bytes], profile: bool) -> ColourTags:
+    chunks = tuple((kind, found[kind]) for kind in _PNG_CHUNKS if len(found.get(kind, b"")) in (1, 4, 32))
     if len(found.get(b"cICP", b"")) == 4:
         first, second, third, last = found[b"cICP"]
         return ColourTags(cicp=_other((first, second, third, last)), chunks=chunks)

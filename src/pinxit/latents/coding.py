@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import colormaps
 from torch import Tensor
 
 from pinxit.colour import BT601, luma
@@ -26,6 +25,7 @@ from pinxit.losses.latent import kl_to_normal
 from pinxit.nets.shapes import over_black
 from pinxit.objectives.mixture import BY_CLASS
 from pinxit.objectives.vae import active_units
+from pinxit.plots import colormaps
 from pinxit.progress import say, track
 from pinxit.settings import did_you_mean, sides
 

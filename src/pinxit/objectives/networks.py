@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinxit.errors import UsageError
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     Pair = tuple[nn.Module, nn.Module]
     Encoder = dcgan.Encoder | residual.Encoder | dense.Encoder
+
+DENSE_PIXELS = 256 * 256
 
 
 def _dcgan_pair(settings: GANSettings, shape: PictureShape) -> Pair:
@@ -38,7 +42,17 @@ def _residual_pair(settings: GANSettings, shape: PictureShape, skip: bool) -> Pa
 def _dense_pair(settings: GANSettings, shape: PictureShape) -> Pair:
     from pinxit.nets import dense
 
+    _check_dense(shape)
     return dense.Generator(shape, settings.latent, settings.channels), dense.Discriminator(shape, settings.channels)
+
+
+def _check_dense(shape: PictureShape) -> None:
+    """Raise `UsageError` for pictures of so many pixels that a weight for each and every unit is not reasonable."""
+    if shape.pixels > DENSE_PIXELS:
+        raise UsageError(
+            f"--size {shape.size}: --network dense supports pictures of at most {DENSE_PIXELS:,} pixels, such as "
+            "256x256; the other networks support larger ones"
+        )
 
 
 GAN_NETWORKS: dict[str, Callable[[GANSettings, PictureShape], Pair]] = {
@@ -89,6 +103,7 @@ def _residual_discriminator(settings: VAESettings, shape: PictureShape) -> nn.Mo
 def _dense_coders(settings: VAESettings, shape: PictureShape, latent: int) -> tuple[Encoder, nn.Module]:
     from pinxit.nets import dense
 
+    _check_dense(shape)
     return dense.Encoder(shape, settings.channels), dense.Decoder(shape, latent, settings.channels)
 
 

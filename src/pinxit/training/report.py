@@ -17,15 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib import style
-from matplotlib.figure import Figure
-from matplotlib.image import imsave
-from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from pinxit.errors import DataError
 from pinxit.files import open_plain, write_whole
 from pinxit.images import load_image
 from pinxit.page import command, data_uri, page
+from pinxit.plots import EngFormatter, Figure, LogLocator, NullLocator, imsave, style
 from pinxit.progress import duration, say
 from pinxit.settings import Settings, sides
 from pinxit.training.recipes import Recipe
@@ -89,13 +86,13 @@ def write_report(folder: Path) -> Path:
     folder is not a run, `DiskError` if the page cannot be written.
     """
     run = Run.open(folder)
-    facts, sheets = run.facts(), _sheets(run)
+    facts, sheets, log = run.facts(), _sheets(run), read_log(run.folder / LOG)
     sections = (
         _header(run, facts),
         _newest(sheets, run.recipe.settings.sheet()),
-        _section("Findings", _findings(run, facts)),
+        _section("Findings", _findings(log, facts)),
         _section("Score", _scores(run, _evaluation(run))),
-        _section("Curves", _curves(run)),
+        _section("Curves", _curves(log, run.recipe.training.batch_size)),
         _section("The same sheet, step by step", _filmstrip(sheets)),
         _section("What was asked", _asked(run.recipe)),
         _section("Machine and time", _machine(facts)),
@@ -259,11 +256,11 @@ def _figure(png: bytes, step: int, caption: str, width: int) -> str:
     )
 
 
-def _findings(run: Run, facts: Mapping[str, Any]) -> str:
+def _findings(log: Mapping[str, Curve], facts: Mapping[str, Any]) -> str:
     """Return the findings of a finished run as a list; nothing if there are none."""
     if not facts.get("finished"):
         return ""
-    last = {name.rpartition("/")[2]: smooth(values)[-1] for name, (_, values) in read_log(run.folder / LOG).items()}
+    last = {name.rpartition("/")[2]: smooth(values)[-1] for name, (_, values) in log.items()}
     found = [text.format(last[name]) for name, (least, text) in FINDINGS.items() if last.get(name, least) < least][:1]
     idle = [name.removeprefix(LEVEL) for name, rate in last.items() if name.startswith(LEVEL) and rate < SILENT]
     if idle:
@@ -276,10 +273,10 @@ def _list(sentences: Sequence[str]) -> str:
     return lines and f"<ul>\n{lines}</ul>\n"
 
 
-def _curves(run: Run) -> str:
+def _curves(log: Mapping[str, Curve], batch_size: int) -> str:
     """Return a panel for each family of terms; nothing before the first logged step."""
-    log = {name: thin(curve) for name, curve in read_log(run.folder / LOG).items()}
-    curves = {name: Curve(at * run.recipe.training.batch_size, values) for name, (at, values) in log.items()}
+    thinned = {name: thin(curve) for name, curve in log.items()}
+    curves = {name: Curve(at * batch_size, values) for name, (at, values) in thinned.items()}
     families: dict[str, list[str]] = {family: [] for family in PANELS}
     for name in curves:
         term = name.rpartition("/")[2]

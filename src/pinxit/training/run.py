@@ -161,7 +161,8 @@ def _refuse_unless(path: Path, kind: str, is_kind: Callable[[int], bool]) -> Non
     with suppress(FileNotFoundError):
         mode = path.lstat().st_mode
         if not is_kind(mode):
-            what = "a symbolic link" if stat.S_ISLNK(mode) else "something else"
+            found = {stat.S_IFLNK: "a symbolic link", stat.S_IFREG: "a file", stat.S_IFDIR: "a folder"}
+            what = found.get(stat.S_IFMT(mode), "a pipe or a device")
             raise DataError(f"{path} should be a {kind}, not {what}; a run consists of plain files and folders")
 
 
