@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import GifImagePlugin, Image, TiffImagePlugin
 
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import DataError, UsageError, UserError
 from pinxit.files import whole_file
 from pinxit.images import tiff
 from pinxit.images.containers import check_whole
@@ -77,7 +77,7 @@ def is_animation(source: Path | BinaryIO, name: str | None = None) -> bool:
             file.seek(0)
             with Image.open(file, formats=ANIMATED) as image:
                 return bool(getattr(image, "is_animated", False))
-    except DataError:
+    except UserError:
         return False
 
 
