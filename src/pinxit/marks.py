@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pinxit import __version__
@@ -24,13 +24,12 @@ _SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 def bears_mark(name: str) -> bool:
     """Return whether a file of this name may hold a mark near its beginning."""
-    path = PurePosixPath(name)
-    return path.name in FOLDERS or path.suffix.lower() in _SHEET_SUFFIXES
+    return name.lower().endswith(_SHEET_SUFFIXES) or name.rpartition("/")[2] in FOLDERS
 
 
 def mark_of(name: str, head: bytes) -> str:
     """Return `RUN` or `RESULTS` if a file marks its folder as such, `SHEET` if it is a sheet, else ""."""
-    if (base := PurePosixPath(name).name) in FOLDERS:
+    if (base := name.rpartition("/")[2]) in FOLDERS:
         kind, words = FOLDERS[base]
         return kind if words in head[:HEAD] else ""
     return SHEET if any(words in head[:HEAD] for words in _SHEETS) else ""

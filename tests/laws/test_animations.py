@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from skimage import data
 from test_edits import FILLS_HOLES, edit_of, grown
@@ -321,6 +322,38 @@ def test_canvases_and_films_that_only_claim_to_be_large_are_refused_before_they_
     monkeypatch.setattr(room, "memory_left", lambda: 10**8)
     with pytest.raises(MemoryLimitError, match="film: 3000 x 3000 pixels need about 225 MB to decode; 100 MB are free"):
         load_media(claimed(3000), "film")
+
+
+def test_pages_of_a_tiff_are_edited_one_by_one_and_keep_their_sizes_and_depths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As tifffile reads them; `--steady` does not mix pages, and no other format takes them."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    shapes = [((12, 9, 3), np.uint8), ((7, 8, 3), np.uint16), ((5, 6), np.uint8), ((6, 6), np.uint16)]
+    pages = [rng.integers(0, np.iinfo(kind).max, shape, dtype=kind) for shape, kind in shapes]
+    with tifffile.TiffWriter("in.tif") as file:
+        for page in pages:
+            file.write(page, photometric="rgb" if page.ndim == 3 else "minisblack", metadata=None)
+    words = ["edit", "adjust", "in.tif", "--strength", "0", "--steady", "0.9", "-o"]
+    assert run([*words, "out.tif"]) == 0
+    assert run([*words, "folder"]) == 0
+    for result in ("out.tif", "folder/in.tif"):
+        with tifffile.TiffFile(result) as file:
+            for page, one in zip(pages, file.pages, strict=True):
+                assert one.dtype == page.dtype
+                np.testing.assert_array_equal(one.asarray(), page)
+    assert read_recipe(Path("out.tif"))["input"]["name"] == "in.tif"
+    assert run(["redo", "out.tif"]) == 0
+    assert Path("out-2.tif").read_bytes() == Path("out.tif").read_bytes()
+    Path("film.gif").write_bytes(encoded("GIF", moving()))
+    capsys.readouterr()
+    for given, result in (("in.tif", "x.gif"), ("film.gif", "x.tif"), ("in.tif", "x.jpg")):
+        assert run(["edit", "adjust", given, "-o", result]) == 2
+        assert ".tif" in capsys.readouterr().err
+    Path("in.tif").write_bytes(Path("in.tif").read_bytes()[:-40])
+    assert run(["edit", "adjust", "in.tif", "-o", "y.tif"]) == 3
+    assert not [*Path().glob("[xy].*")]
 
 
 def folder_of(frames: Sequence[np.ndarray], folder: Path) -> Path:

@@ -220,6 +220,9 @@ def test_other_numbers_of_bits() -> None:
     same(b"P6 # of 16 bits\n33 20 65535\n" + COLOUR.astype(">u2").tobytes(), COLOUR)
     twelve = COLOUR >> 4
     same(b"P6 33 20 4095\n" + twelve.astype(">u2").tobytes(), np.rint(twelve * (65535 / 4095)).astype(np.uint16))
+    smooth = np.broadcast_to(np.linspace(0, 4095, 64).astype(np.uint16)[None, :, None], (16, 64, 3))
+    jpeg = imagecodecs.jpeg8_encode(np.ascontiguousarray(smooth), bitspersample=12, level=98, subsampling="444")
+    same(jpeg, np.rint(smooth * (65535 / 4095)).astype(np.uint16), 200)
     colours = np.array([[0xF800, 0x07E0], [0x001F, 0xFFFF]], "<u2")  # BMP of 5, 6 and 5 bits, from the last row up
     masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F)
     head = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 74, 0, 0, 66, 40, 2, 2, 1, 16, 3, 8, 0, 0, 0, 0) + masks

@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from pinxit.actions.action import OUT, Action, Outcome, Overwrite, Source, Word
+from pinxit.data.settings import EITHER, SIZES, USUAL_SIZE
 from pinxit.files import free, refuse_to_replace
 from pinxit.progress import say
+from pinxit.settings import Size
 
 if TYPE_CHECKING:
     from pinxit.data.check import Report
+    from pinxit.data.findings import Finding
 
-SHOWN = 20
+SHOWN, NAMED = 20, 5
 SHEET = "check.png"
 
 
 class DataCheck(Action):
-    """Report sizes, modes, broken and duplicate files and class balance, with a contact sheet."""
+    """Look for what spoils a training: broken files, copies, leaks, odd shapes and depths; with a contact sheet."""
 
     source: Source = Field(
         description='A named set (mnist), a folder, a zip, an npz or IDX files; ":train" or ":test" after it selects a '
@@ -29,6 +32,9 @@ class DataCheck(Action):
     )
     out: Annotated[Path | None, OUT] = Field(
         None, description="Folder for the contact sheet check.png; by default the first free name here, check-2.png ..."
+    )
+    size: Annotated[Size | None, SIZES] = Field(
+        None, description=f"Size in pixels to train at, by default {USUAL_SIZE}{EITHER}"
     )
     overwrite: Overwrite = False
 
@@ -39,7 +45,7 @@ class DataCheck(Action):
         from pinxit.data.check import check
         from pinxit.images import save_sheet
 
-        report = check(self.source)
+        report = check(self.source, self.size or USUAL_SIZE)
         save_sheet(sheet, report.sheet)
         lines = [*_report(report), f"contact sheet: {sheet}"]
         return Outcome(report, report.document() | {"sheet": str(sheet)}, (sheet,), lines)
@@ -104,10 +110,7 @@ def _report(report: Report) -> list[str]:
 
     sections = {
         "cannot be read": report.bad,
-        "equal pixels": [" = ".join(names) for names in report.duplicates],
-        "not used": [f"{what}: {', '.join(names)}" for what, names in report.lost.items()],
         "notes": report.notes,
-        "suggestions": report.suggestions(),
     }
     return [
         f"{report.name}: {len(report.sizes):,} pictures, {len(report.bad):,} that cannot be read",
@@ -117,7 +120,15 @@ def _report(report: Report) -> list[str]:
         f"  depth    {counts(report.depths, ' bit')}",
         *([f"  classes  {counts(report.classes)}"] if report.classes else []),
         *(line for title, items in sections.items() if items for line in _section(title, items)),
+        "findings:" if report.findings else "no findings",
+        *(line for one in report.findings for line in _finding(one)),
     ]
+
+
+def _finding(finding: Finding) -> list[str]:
+    names, more = ", ".join(finding.names[:NAMED]), ", ..." if finding.count > NAMED else ""
+    about = f": {names}{more}" if names and finding.kind != "unreadable" else ""
+    return [f"  {finding.sentence}{about}", f"    -> {finding.advice}"]
 
 
 def _section(title: str, items: Sequence[str]) -> list[str]:

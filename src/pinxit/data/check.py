@@ -1,30 +1,32 @@
-"""Checking a set before training: sizes, kinds, broken and duplicate files, class balance, and a contact sheet."""
+"""Checking a set before training: what was seen of it, the findings, and a contact sheet that frames their pictures."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 
 from pinxit.data import mnist
+from pinxit.data.findings import Facts, Finding, Seen, findings, seen
 from pinxit.data.pack import readable
 from pinxit.data.render import fit_picture, with_channels
-from pinxit.data.sets import open_data, parse_spec
-from pinxit.data.settings import USUAL_SIZE
+from pinxit.data.sets import held_out, open_data, parse_spec
+from pinxit.data.settings import HOLDOUT, USUAL_SIZE
 from pinxit.data.sources import Source, open_source
 from pinxit.images import Picture, eight_bit, grid
+from pinxit.settings import Size
 
 SHEET_COUNT, SHEET_SIDE = 64, 64
-FEW_PICTURES = 1000
-UNEVEN_RATIO = 3
+MARKED_COUNT, MARK, MARK_WIDTH = 24, (220, 40, 30, 255), 3
 
 
 @dataclass
 class Report:
-    """The findings about a set; `sheet` is an RGB or RGBA contact sheet (H, W, C) uint8 of pictures across the set.
+    """What was seen of a set; `sheet` is a contact sheet (H, W, 3 or 4) uint8 that frames the pictures of findings.
 
     `sizes` are (width, height) of the readable pictures. `kinds` counts "JPEG RGB" and the like. `duplicates` groups
     the names of pictures with equal pixels. `classes` counts by class. `lost` lists files by their unused part.
@@ -39,23 +41,8 @@ class Report:
     duplicates: list[list[str]] = field(default_factory=list)
     classes: Counter[str] = field(default_factory=Counter)
     lost: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    findings: list[Finding] = field(default_factory=list)
     sheet: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
-
-    def suggestions(self) -> list[str]:
-        """Return advice on the findings, one sentence each."""
-        copies = sum(len(names) - 1 for names in self.duplicates)
-        smallest = min(min(size) for size in self.sizes)
-        counts = self.classes.values()
-        small, few = smallest < USUAL_SIZE, len(self.sizes) < FEW_PICTURES
-        uneven = counts and max(counts) > UNEVEN_RATIO * min(counts)
-        advice = {
-            f"repair or remove the {len(self.bad)} files that cannot be read": self.bad,
-            f"remove the {copies} copies: a copy in the held-out part makes the score too good": copies,
-            f"the smallest side is {smallest} pixels: a larger --size only enlarges such pictures": small,
-            f"{len(self.sizes)} pictures are few: --shift 0.05, --rotate 5 or --flip may help": few,
-            f"the largest class is over {UNEVEN_RATIO} times the smallest: rare classes are learned less well": uneven,
-        }
-        return [sentence for sentence, holds in advice.items() if holds]
 
     @property
     def width(self) -> dict[str, int]:
@@ -68,7 +55,7 @@ class Report:
         return _spread([height for _, height in self.sizes])
 
     def document(self) -> dict[str, object]:
-        """Return the findings as plain values for JSON."""
+        """Return the report as plain values for JSON."""
         return {
             "name": self.name,
             "pictures": len(self.sizes),
@@ -81,27 +68,64 @@ class Report:
             "duplicates": self.duplicates,
             "lost": self.lost,
             "notes": list(self.notes),
-            "suggestions": self.suggestions(),
+            "findings": [
+                {"kind": one.kind, "count": one.count, "names": list(one.names), "what": one.sentence, "do": one.advice}
+                for one in self.findings
+            ],
+            "suggestions": [one.advice for one in self.findings],
         }
 
 
-def check(spec: str) -> Report:
-    """Read every picture of a set, without the cache, and report; `DataError` if none can be read."""
+def check(spec: str, size: Size = USUAL_SIZE) -> Report:
+    """Read every picture of a set, without the cache, and report; `DataError` if none can be read.
+
+    `size` is what the set is meant to be trained at.
+    """
     source = _source(spec)
     report = Report(source.name, source.notes)
-    thumbnails, same = [], defaultdict[bytes, list[str]](list)
+    held = _held(source)
+    pictures: list[Seen] = []
+    places: list[int] = []
+    shown: dict[int, np.ndarray] = {}
     for number, picture in readable(source, "checking", report.bad, report.lost):
-        name, pixels = source.names[number], picture.pixels
-        report.sizes.append((pixels.shape[1], pixels.shape[0]))
+        pixels, label = picture.pixels, source.labels[number] if source.labels else ""
+        digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode() + pixels.tobytes()).digest()
+        pictures.append(seen(picture, source.names[number], label, bool(held[number]), digest))
+        places.append(number)
         report.kinds[f"{picture.format} {picture.mode}"] += 1
         report.depths[8 * pixels.itemsize] += 1
-        report.classes.update([source.labels[number]] if source.labels else [])
-        same[hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode() + pixels.tobytes()).digest()].append(name)
         if number % max(1, len(source.names) // SHEET_COUNT) == 0:
-            thumbnails.append(eight_bit(fit_picture(pixels, (SHEET_SIDE, SHEET_SIDE), "crop")))
-    report.duplicates = [names for names in same.values() if len(names) > 1]
-    report.sheet = _sheet(thumbnails)
+            shown[len(places) - 1] = _thumbnail(pixels)
+    number_of = {one.name: number for number, one in enumerate(pictures)}
+    lost = {what: [number_of[name] for name in names] for what, names in report.lost.items()}
+    facts = Facts(pictures, report.bad, lost, size)
+    report.sizes = [(one.width, one.height) for one in pictures]
+    report.duplicates = [[pictures[number].name for number in group] for group in facts.copies]
+    report.classes = facts.classes
+    report.findings = findings(facts)
+    marked = _marked(report.findings, len(pictures))
+    for number in marked[:MARKED_COUNT]:
+        if number not in shown:
+            shown[number] = _thumbnail(source.read(places[number]).pixels)
+    report.sheet = _sheet(shown, set(marked))
     return report
+
+
+def _held(source: Source) -> np.ndarray:
+    """Return which pictures are held out: by the set's own parts, else as training would choose them by name."""
+    if source.parts:
+        return np.array([part == "test" for part in source.parts])
+    return held_out(source.names, HOLDOUT) if len(source.names) else np.zeros(0, bool)
+
+
+def _marked(found: list[Finding], count: int) -> list[int]:
+    """Return the pictures to frame, those of each finding in turn; what concerns half of the set frames nothing."""
+    rows = [one.numbers for one in found if 2 * len(one.numbers) < max(count, 3)]
+    return list(dict.fromkeys(number for turn in zip_longest(*rows) for number in turn if number is not None))
+
+
+def _thumbnail(pixels: np.ndarray) -> np.ndarray:
+    return eight_bit(fit_picture(pixels, (SHEET_SIDE, SHEET_SIDE), "crop"))
 
 
 def _source(spec: str) -> Source:
@@ -122,13 +146,20 @@ def _source(spec: str) -> Source:
         names=[*data.train.names, *data.held_out.names],
         read=read,
         labels=[images.classes[images.labels[place]] for images, place in places if images.labels is not None] or None,
+        parts=["train"] * len(data.train) + ["test"] * len(data.held_out),
     )
 
 
-def _sheet(thumbnails: list[np.ndarray]) -> np.ndarray:
-    shown = thumbnails[:SHEET_COUNT]
-    channels = max(3, *(thumbnail.shape[2] for thumbnail in shown))
-    return grid(np.stack([with_channels(thumbnail, channels) for thumbnail in shown]))
+def _sheet(shown: dict[int, np.ndarray], marked: set[int]) -> np.ndarray:
+    """Return the sheet: marked pictures in a frame, and so many of the others that `SHEET_COUNT` are shown."""
+    kept = sorted(sorted(shown, key=lambda number: number not in marked)[:SHEET_COUNT])
+    channels = max(3, *(shown[number].shape[2] for number in kept))
+    images = np.stack([with_channels(shown[number], channels) for number in kept])
+    framed = np.array([number in marked for number in kept])
+    edge = np.ones(images.shape[1:3], bool)
+    edge[MARK_WIDTH:-MARK_WIDTH, MARK_WIDTH:-MARK_WIDTH] = False
+    images[framed[:, None, None] & edge] = MARK[:channels]
+    return grid(images)
 
 
 def _spread(values: list[int]) -> dict[str, int]:

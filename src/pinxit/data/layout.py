@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from pathlib import PurePosixPath
+from posixpath import splitext
 from typing import NamedTuple
 
 from pinxit.errors import DataError
@@ -41,9 +41,9 @@ def layout_of(found: Iterable[str], head: Head, wrapped: bool = False) -> Layout
 
     `head` reads the beginning of a file. With `wrapped`, a single folder around everything says nothing.
     """
-    shown = [name for name in found if not any(part.startswith(HIDDEN) for part in PurePosixPath(name).parts)]
+    shown = [name for name in found if not any(part.startswith(HIDDEN) for part in name.split("/"))]
     kept, own = _without_own(sorted(shown), head)
-    others = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in kept if not like_picture(name))
+    others = Counter(_suffix(name) or "no suffix" for name in kept if not like_picture(name))
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(NAMED))
     layout = _divided([name for name in kept if like_picture(name)], wrapped)
     skipped = (f"skipped, not named like pictures: {kinds}",) if kinds else ()
@@ -52,7 +52,11 @@ def layout_of(found: Iterable[str], head: Head, wrapped: bool = False) -> Layout
 
 def like_picture(name: str) -> bool:
     """Return whether a file is named like a picture."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+    return _suffix(name) in SUFFIXES
+
+
+def _suffix(name: str) -> str:
+    return splitext(name)[1].lower()
 
 
 def first_few(names: Sequence[str]) -> str:
@@ -63,7 +67,7 @@ def first_few(names: Sequence[str]) -> str:
 def _without_own(names: list[str], head: Head) -> tuple[list[str], tuple[str, ...]]:
     """Return the files without runs, sheets, and results whose pictures are in the set too; say what was left out."""
     marks = {name: mark for name in names if bears_mark(name) and (mark := mark_of(name, head(name, HEAD)))}
-    folders = {f"{PurePosixPath(name).parent}/": mark for name, mark in marks.items() if mark != SHEET and "/" in name}
+    folders = {name[: name.rindex("/") + 1]: mark for name, mark in marks.items() if mark != SHEET and "/" in name}
     runs = [folder for folder, mark in folders.items() if mark == RUN]
     names = [name for name in names if not name.startswith(tuple(runs))]
     results = [folder for folder, mark in folders.items() if mark == RESULTS and _repeats(folder, names, head)]
@@ -79,7 +83,7 @@ def _repeats(folder: str, names: Sequence[str], head: Head) -> bool:
     outside = defaultdict[str, list[str]](list)
     for name in names:
         if not name.startswith(folder):
-            outside[PurePosixPath(name).name].append(name)
+            outside[name.rpartition("/")[2]].append(name)
     for base, digest in islice(_stamps(head(f"{folder}manifest.json", LARGEST_JSON)), STAMPS_COMPARED):
         for name in outside[base][:STAMPS_COMPARED]:
             if hashlib.sha256(head(name, -1)).hexdigest() == digest:

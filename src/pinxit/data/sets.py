@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -197,7 +197,7 @@ def whole_pack(opened: Pack) -> ImageSet:
 
 def divide(whole: ImageSet, base: str, part: str, holdout: float, notes: Sequence[str]) -> DataSet:
     """Divide a set into training and held-out pictures, by its official parts or by name; `part` picks one."""
-    held = whole.parts == PARTS.index("test") if whole.parts.any() else _held_out(whole, holdout)
+    held = whole.parts == PARTS.index("test") if whole.parts.any() else held_out(whole.each_name(), holdout, len(whole))
     name = Path(base).resolve().name
     divided = held.any() and not held.all()
     parts = {
@@ -213,20 +213,21 @@ def divide(whole: ImageSet, base: str, part: str, holdout: float, notes: Sequenc
     return DataSet(train, rest, (_summary(whole, name, train, rest), *notes))
 
 
-def _held_out(whole: ImageSet, holdout: float) -> np.ndarray:
-    digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in whole.each_name())
-    places = np.fromiter((int.from_bytes(digest, "big") for digest in digests), np.float64, len(whole)) / 2**64
+def held_out(names: Iterable[str], holdout: float, count: int = -1) -> np.ndarray:
+    """Return which pictures are held out by a hash of their name; never all. `count` is how many names there are."""
+    digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
+    places = np.fromiter((int.from_bytes(digest, "big") for digest in digests), np.float64, count) / 2**64
     held = places < holdout
     held[places.argmax()] = False  # even a tiny set keeps a picture to train on
     return held
 
 
 def _summary(whole: ImageSet, name: str, train: ImageSet, rest: ImageSet) -> str:
-    (least_high, least_wide), (most_high, most_wide) = whole.shapes.min(0), whole.shapes.max(0)
-    sizes = f"{least_wide} x {least_high}"
-    if (least_high, least_wide) != (most_high, most_wide):
-        sizes += f" to {most_wide} x {most_high}"
+    highs, wides = whole.shapes.T
+    sizes = f"{wides[0]} x {highs[0]} pixels"
+    if (whole.shapes != whole.shapes[0]).any():
+        sizes = f"{wides.min()} to {wides.max()} pixels wide, {highs.min()} to {highs.max()} high"
     colours = {1: "grey (1 channel)", 3: "colour (3 channels)", 4: "colour with transparency (4 channels)"}
     kind = colours[train.channels] + (f", {len(train.classes)} classes" if train.classes else "")
     others = f" and {len(rest):,} held out" if len(rest) else ""
-    return f"{name}: {len(train):,} pictures{others}; {sizes} pixels, {kind}"
+    return f"{name}: {len(train):,} pictures{others}; {sizes}, {kind}"

@@ -1,4 +1,4 @@
-"""Animations: GIF, PNG and WebP files, whose frames are read and written one at a time.
+"""Animations: GIF, PNG and WebP files, whose frames are read and written one at a time, and the pages of TIFF files.
 
 Each frame is written as a still picture, and its data are put into the container of the animation. Pillow's own writers
 keep all frames in memory and leave out frames that show nothing new.
@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import GifImagePlugin, Image
+from PIL import GifImagePlugin, Image, TiffImagePlugin
 
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import DataError, UsageError, UserError
 from pinxit.files import whole_file
+from pinxit.images import tiff
 from pinxit.images.containers import check_whole
 from pinxit.images.deep import chunk
 from pinxit.images.metadata import GIF_RECIPE, metadata_of, orientation, upright
@@ -33,6 +34,7 @@ from pinxit.images.tags import colour_tags, told_of
 from pinxit.images.write import AUTO, Quality, format_of, write_picture
 
 ANIMATED = ("GIF", "PNG", "WEBP")  # the formats of animations that are read and written
+PAGED = "TIFF"  # whose pages are edited as frames are
 PNG = b"\x89PNG\r\n\x1a\n"
 _WEBP_FLAGS = {b"ICCP": 0x20, b"EXIF": 0x08, b"XMP ": 0x04}  # metadata chunks and their flags
 
@@ -64,14 +66,18 @@ def load_media(source: Path | BinaryIO, name: str | None = None) -> Picture | An
 
 
 def is_animation(source: Path | BinaryIO, name: str | None = None) -> bool:
-    """Return whether a file holds several frames, in a format of `ANIMATED`.
+    """Return whether a file holds several frames, in a format of `ANIMATED`, or several pages.
 
     An unreadable file does not count; reading it reports the error.
     """
     try:
-        with opened(source, name_of(source, name)) as file, Image.open(file, formats=ANIMATED) as image:
-            return bool(getattr(image, "is_animated", False))
-    except DataError:
+        with opened(source, name_of(source, name)) as file:
+            if tiff.knows(file):
+                return tiff.count_pages(file, name_of(source, name)) > 1
+            file.seek(0)
+            with Image.open(file, formats=ANIMATED) as image:
+                return bool(getattr(image, "is_animated", False))
+    except UserError:
         return False
 
 
@@ -81,6 +87,9 @@ def read_animation(source: Path | BinaryIO, name: str | None = None) -> Animatio
     All frames get one kind of pixels: grey if all are grey, with alpha if any needs it. Raises as `read_frames`.
     """
     name = name_of(source, name)
+    with opened(source, name) as file:
+        if tiff.knows(file):
+            return _paged(source, name)
     shown: list[tuple[float, int]] = []
     grey, clear = True, False
     for picture, duration, plays in read_frames(source, name):
@@ -92,6 +101,16 @@ def read_animation(source: Path | BinaryIO, name: str | None = None) -> Animatio
         return (_alike(picture, grey, clear) for picture, _, _ in read_frames(source, name))
 
     return Animation(frames, tuple(duration for duration, _ in shown), shown[0][1], picture.format)
+
+
+def _paged(source: Path | BinaryIO, name: str) -> Animation:
+    """Return the pages of a TIFF, each decoded once, as frames without durations, of any sizes and kinds."""
+
+    def pages() -> Iterator[Picture]:
+        with opened(source, name) as file:
+            yield from tiff.read_pages(file, name)
+
+    return Animation(pages, (0.0,) * sum(1 for _ in pages()), 1, PAGED)
 
 
 def read_frames(source: Path | BinaryIO, name: str) -> Iterator[tuple[Picture, float, int]]:
@@ -137,7 +156,7 @@ def save_animation(path: Path, animation: Animation, recipe: Recipe = None, qual
     The suffix decides the format; `UsageError` if that cannot hold it. A GIF keeps no metadata but the recipe.
     """
     kind = animated_kind_of(path)
-    with whole_file(path) as temporary, temporary.open("wb") as file:
+    with whole_file(path) as temporary, temporary.open("w+b") as file:
         write_animation(file, kind, animation, recipe, path.name, quality)
 
 
@@ -150,15 +169,17 @@ def write_animation(
     quality: Quality = AUTO,
 ) -> None:
     """Write into an open file as `save_animation` does; `kind` is Pillow's word ("GIF"), `name` for errors."""
+    if (kind == PAGED) != (animation.format == PAGED):
+        raise UsageError(f"{name}: pages of a TIFF are written as .tif, and animations as .gif, .png or .webp")
     _CONTAINERS[kind](file, animation, recipe, name, quality)
 
 
 def animated_kind_of(path: Path) -> str:
     """Return Pillow's word for the format of a suffix; `UsageError` if it holds no animations."""
     kind = format_of(path)
-    if kind not in ANIMATED:
+    if kind not in (*ANIMATED, PAGED):
         suffix = path.suffix or "a file without a suffix"
-        raise UsageError(f"{path.name}: {suffix} holds no animation; .gif, .png and .webp do")
+        raise UsageError(f"{path.name}: {suffix} holds no animation; .gif, .png and .webp do, and .tif holds pages")
     return kind
 
 
@@ -253,6 +274,16 @@ def _write_webp(file: BinaryIO, animation: Animation, recipe: Recipe, name: str,
     file.write(struct.pack("<I", length - 8))
 
 
+def _write_tiff(file: BinaryIO, animation: Animation, recipe: Recipe, name: str, quality: Quality) -> None:
+    """Write the pages of a TIFF. Exif stands with the first page only: Pillow does not move its directory."""
+    with TiffImagePlugin.AppendingTiffWriter(file) as pages:
+        for number, picture in enumerate(animation.frames()):
+            if number:
+                pages.newFrame()
+                picture = replace(picture, keeps=replace(picture.keeps, exif=None))
+            write_picture(pages, "TIFF", picture, None if number else recipe, name, quality)
+
+
 def _webp_chunk(kind: bytes, content: bytes) -> bytes:
     return kind + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
 
@@ -312,4 +343,4 @@ def _whole_numbers(durations: Sequence[float], unit: int) -> list[int]:
     return [int(after - before) for before, after in pairwise(round(end / unit) for end in (0, *accumulate(durations)))]
 
 
-_CONTAINERS = {"GIF": _write_gif, "PNG": _write_png, "WEBP": _write_webp}
+_CONTAINERS = {"GIF": _write_gif, "PNG": _write_png, "WEBP": _write_webp, PAGED: _write_tiff}

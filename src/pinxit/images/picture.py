@@ -76,6 +76,7 @@ class Picture:
     """A decoded picture: upright `pixels` (H, W, C), uint8 or uint16, C in {1, 3, 4}, and its file's metadata.
 
     `format` and `mode` are Pillow's words ("PNG", "RGBA"). `lost` names what the file holds and the pixels do not.
+    `turned` is whether the file's Exif asked to turn the pixels.
     """
 
     pixels: np.ndarray
@@ -83,6 +84,7 @@ class Picture:
     mode: str = ""
     lost: tuple[str, ...] = ()
     keeps: Metadata = Metadata()
+    turned: bool = False
 
     @property
     def grey(self) -> bool:

@@ -105,6 +105,6 @@ def assemble(
     tags: ColourTags = NO_TAGS,
 ) -> Picture:
     """Return the picture of decoded pixels, turned by `turn`, with the metadata of an image."""
-    picture = Picture(upright(pixels, turn), image.format or "", mode)
+    picture = Picture(upright(pixels, turn), image.format or "", mode, turned=turn > 1)
     keeps, not_kept = metadata_of(image, picture.grey, turn)
     return replace(picture, lost=(*lost, *told_of(tags), *not_kept), keeps=replace(keeps, tags=tags))

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from pinxit.errors import DataError, MemoryLimitError, UserError
-from pinxit.images import deep, heic, pillow, tiff
+from pinxit.images import deep, heic, jpeg12, pillow, tiff
 from pinxit.images.containers import canvas
 from pinxit.images.metadata import recipe_of
 from pinxit.images.picture import FIRST_FRAME, Picture
@@ -40,6 +40,7 @@ def _suffixes(*formats: str) -> frozenset[str]:
 READERS = {
     "TIFF": Reader(_suffixes("TIFF"), tiff.knows, tiff.read),
     "HEIC": Reader(heic.SUFFIXES, heic.knows, heic.read),
+    "JPEG of 12 bits": Reader(frozenset(), jpeg12.knows, jpeg12.read),
     "deep": Reader(frozenset(), deep.knows, deep.read),
     "pillow": Reader(_suffixes(*pillow.FORMATS, "MPO"), lambda file: True, pillow.read),  # last: takes what is left
 }

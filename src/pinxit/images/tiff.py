@@ -40,14 +40,34 @@ def knows(file: BinaryIO) -> bool:
 def read(file: BinaryIO, name: str) -> Picture:
     """Decode the first page of a TIFF that is a picture by itself, neither a preview nor a mask."""
     with _opened(file) as tiff:
-        page, remarks = _page(tiff, name)
-        if not _plain(page):  # colours by halves, and JPEG of before 1995, which libtiff understands
+        whole, remarks = _pages(tiff, name)
+        if not _plain(whole[0]):  # colours by halves, and JPEG of before 1995, which libtiff understands
             with quiet():
                 return pillow.read(file, name)
-        stored = _stored(page, name)
-        samples, told = pixels_of(_samples(page, stored, name), stored, name)
-        carrier = _carrier(file, tiff, page, stored)
-        return pillow.assemble(carrier, carrier.mode, samples, orientation(carrier), (*remarks, *told))
+        return _picture(file, tiff, whole[0], name, (*[FIRST_FRAME] * (len(whole) > 1), *remarks))
+
+
+def read_pages(file: BinaryIO, name: str) -> Iterator[Picture]:
+    """Decode every page that is a picture by itself, one at a time; they may be of different sizes and kinds."""
+    with _opened(file) as tiff:
+        whole, remarks = _pages(tiff, name)
+        for number, page in enumerate(whole, start=1):
+            if not _plain(page):
+                raise DataError(f"{name}: page {number} is of a kind that is only read alone; save it as another TIFF")
+            yield _picture(file, tiff, page, name, remarks)
+
+
+def count_pages(file: BinaryIO, name: str) -> int:
+    """Return how many pages of a TIFF are pictures by themselves."""
+    with _opened(file) as tiff:
+        return len(_pages(tiff, name)[0])
+
+
+def _picture(file: BinaryIO, tiff: TiffFile, page: TiffPage, name: str, remarks: tuple[str, ...]) -> Picture:
+    stored = _stored(page, name)
+    samples, told = pixels_of(_samples(page, stored, name), stored, name)
+    carrier = _carrier(file, tiff, page, stored)
+    return pillow.assemble(carrier, carrier.mode, samples, orientation(carrier), (*remarks, *told))
 
 
 @contextmanager
@@ -60,8 +80,8 @@ def _opened(file: BinaryIO) -> Iterator[TiffFile]:
         yield tiff
 
 
-def _page(tiff: TiffFile, name: str) -> tuple[TiffPage, tuple[str, ...]]:
-    """Return the page to read, and remarks on those that are not."""
+def _pages(tiff: TiffFile, name: str) -> tuple[list[TiffPage], tuple[str, ...]]:
+    """Return the pages that are pictures by themselves, and remarks on previews and the like."""
     if len(tiff.pages) > _MOST_PAGES:
         raise DataError(f"{name}: {len(tiff.pages):,} pages; at most {_MOST_PAGES:,} are read")
     pages: list[Any] = [tiff.pages.get(number) for number in range(len(tiff.pages))]
@@ -69,7 +89,7 @@ def _page(tiff: TiffFile, name: str) -> tuple[TiffPage, tuple[str, ...]]:
         raise ValueError("it has no page")
     whole = [page for page in pages if not _kind_of_page(page) & (_REDUCED | _MASK)] or pages
     dropped = len(pages) > len(whole) or bool(whole[0].subifds)
-    return whole[0], (*[FIRST_FRAME] * (len(whole) > 1), *[SECOND_PICTURE] * dropped)
+    return whole, (SECOND_PICTURE,) * dropped
 
 
 def _kind_of_page(page: TiffPage) -> int:

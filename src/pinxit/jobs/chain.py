@@ -17,7 +17,7 @@ from pinxit.edits.settings import Edit
 from pinxit.errors import DataError
 from pinxit.hardware import choose
 from pinxit.images import AUTO, Picture, load_picture, save_picture
-from pinxit.images.animations import Animation, save_animation
+from pinxit.images.animations import PAGED, Animation, save_animation
 from pinxit.jobs.film import Deflicker
 from pinxit.jobs.listing import LOSSY, find, printable
 from pinxit.jobs.recipe import EditRecipe, FileStamp, with_base_names
@@ -65,7 +65,7 @@ class LoadedChain:
             return edited
 
         def frames() -> Iterator[Picture]:
-            memory = Deflicker(self.steady) if self.steady else None
+            memory = Deflicker(self.steady) if self.steady and given.format != PAGED else None
             any_changed = False
             for frame in track(given.frames(), f"{printable(place)}: frame", len(given.durations)):
                 edited, changed = self._frame(frame, mask, memory)

@@ -1,0 +1,61 @@
+"""JPEG of other than 8 bits, as cameras and scanners of medicine make them, by imagecodecs."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import BinaryIO
+
+import numpy as np
+
+from pinxit.images import pillow
+from pinxit.images.metadata import orientation
+from pinxit.images.picture import Picture
+from pinxit.images.quiet import quiet
+from pinxit.images.samples import Stored, colours_of, pixels_of
+
+_START = b"\xff\xd8\xff"
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the markers that begin a frame (ITU-T T.81, table B.1)
+_SCAN = 0xDA
+_COLOURS = {1: "black is zero", 3: "RGB"}
+
+
+def knows(file: BinaryIO) -> bool:
+    """Return whether a file is a JPEG whose samples have other than 8 bits."""
+    found = _precision(file)
+    return found is not None and found[1] != 8
+
+
+def read(file: BinaryIO, name: str) -> Picture:
+    """Decode it; Pillow reads its metadata once it is told that the samples have 8 bits."""
+    found = _precision(file)
+    if found is None:
+        raise ValueError("its frame is missing")
+    place, bits, channels = found
+    stored = Stored(_COLOURS.get(channels, f"those of a JPEG of {channels} channels and {bits} bits"), bits)
+    colours_of(stored, name)
+    file.seek(0)
+    content = file.read()
+    with pillow.opened(io.BytesIO(content[:place] + b"\x08" + content[place + 1 :]), name, 12) as (image, _, lost):
+        import imagecodecs
+
+        with quiet():
+            samples = np.atleast_3d(imagecodecs.jpeg_decode(content))
+        pixels, told = pixels_of(samples, stored, name)
+        return pillow.assemble(image, stored.mode, pixels, orientation(image), (*lost, *told))
+
+
+def _precision(file: BinaryIO) -> tuple[int, int, int] | None:
+    """Return the place and value of a JPEG's precision, and its number of channels; None if it is no JPEG."""
+    file.seek(0)
+    if file.read(3) != _START:
+        return None
+    place = 2
+    while True:
+        file.seek(place)
+        head = file.read(10)
+        if len(head) < 10 or head[0] != 0xFF or head[1] == _SCAN:
+            return None
+        if head[1] in _FRAMES:
+            return place + 4, head[4], head[9]
+        place += 1 if head[1] == 0xFF else 2 + struct.unpack(">H", head[2:4])[0]  # bytes may fill a gap
