@@ -22,7 +22,7 @@ import torch
 CHOSEN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """The variables by which a person chooses how threads wait."""
 LOOK, REST = 0.25, 8.0  # seconds: of turning, to see whether the machine is busy; of sleeping, before the next look
-WAITED = 0.1  # seconds without a core, per second and for all threads together, from which the machine is busy
+WAITED = 0.3  # seconds a second without a core, of all threads together: from there, sleeping loses less than turning
 PARALLEL = 1 << 17  # numbers that torch adds in parallel
 
 

@@ -50,7 +50,7 @@ def test_one_thread_waits_for_nobody() -> None:
 
 
 def test_a_machine_is_busy_when_threads_wait_for_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    for waited, found in ((0.0, False), (0.0009, False), (0.0011, True), (0.5, True), (-1.0, False)):
+    for waited, found in ((0.0, False), (0.002, False), (0.004, True), (0.5, True), (-1.0, False)):
         read = iter([3.0, 3.0 + waited])
         monkeypatch.setattr(waiting, "_waited", lambda read=read: next(read))
         assert waiting.busy(seconds=0.01) is found

@@ -51,7 +51,7 @@ class TrainingRecipe(TrainingSettings):
     """How the run trains. `minutes` are set only as long as `steps`, the last step, may still change to keep them."""
 
     revisions: tuple[Revision, ...] = Field(
-        (), exclude_if=lambda value: not value, description="How the last step was changed, in order."
+        (), max_length=1000, exclude_if=lambda value: not value, description="How the last step was changed, in order."
     )
 
     @model_validator(mode="after")
