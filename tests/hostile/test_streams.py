@@ -82,12 +82,10 @@ def test_text_from_files_cannot_act(told: list[Event], capsys: pytest.CaptureFix
 
 def test_commands_to_paste_are_one_word_per_word() -> None:
     assert shlex.split(command("resume", "my run; rm -rf $HOME")) == ["pinxit", "resume", "my run; rm -rf $HOME"]
-    places = {"folder", "place", "path", "run", "base", "above", "model", "out", "source"}
+    ours = {"", "model.kind", "kind", "name", "WHEEL"}  # names that pinxit itself gives
     for file in Path(pinxit.__file__).parent.rglob("*.py"):
-        for name in re.findall(r"`pinxit [^`{]*\{(\w+)[^(`]*`", file.read_text(encoding="utf-8")):
-            assert name not in places - {"model"}, (
-                f"{file.name}: `pinxit ... {{{name}}}` is not quoted; see page.command"
-            )
+        found = set(re.findall(r"`pinxit [^`{]*\{([^}`]*)\}", file.read_text(encoding="utf-8")))
+        assert found <= ours, f"{file.name}: {found - ours} is not quoted; page.command quotes"
 
 
 def test_nothing_that_lies_in_the_working_folder_runs(tmp_path: Path) -> None:
