@@ -74,6 +74,11 @@ class ToSide(Bound):
             raise UsageError(f"--to {self.side}: the longer side, {longer} pixels, {why}")
         return by_factor(self.networks, self.side / longer)
 
+    def result_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the size with `side` pixels on the longer side."""
+        factor = self.side / max(size)
+        return int(size[0] * factor + 0.5), int(size[1] * factor + 0.5)
+
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Return the enlarged picture."""
         return self.for_picture(image.permute(1, 2, 0).numpy()).run(image, mask)
