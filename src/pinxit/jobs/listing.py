@@ -137,8 +137,9 @@ def losses(jobs: Sequence[Job], settings: EditSettings = EditSettings()) -> list
     kinds = {format_of(job.out) for job in jobs}
     remarks = []
     if lossy := sorted(kinds.intersection(LOSSY)):
+        quality = settings.quality or QUALITY
         remarks.append(
-            f"results in {' and '.join(lossy)} are compressed at quality {settings.quality or QUALITY}; --format png is lossless"
+            f"results in {' and '.join(lossy)} are compressed at quality {quality}; --format png is lossless"
         )
     others = {job.path.suffix.lower() for job in jobs if job.out.suffix.lower() != job.path.suffix.lower()}
     if settings.format == AUTO and others:
