@@ -11,11 +11,12 @@ import sys
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from conftest import png_16
 from pinxit import images
@@ -23,13 +24,18 @@ from pinxit.cli import run
 from pinxit.edits import EDITS
 from pinxit.edits.adjust import Adjust
 from pinxit.edits.bound import Bound, Local
+from pinxit.edits.restore import Restored
+from pinxit.edits.runners import Inputs, Runner
 from pinxit.edits.settings import Edit
 from pinxit.errors import DataError, DiskError, UsageError
 from pinxit.files import sha256, whole_file
-from pinxit.images import load_picture, read_recipe, save_image
+from pinxit.images import load_picture, read_recipe, save_image, save_picture
 from pinxit.jobs import chain, sheet
 from pinxit.jobs.batch import edit_files
+from pinxit.jobs.chain import LoadedChain
+from pinxit.jobs.recipe import FileStamp
 from pinxit.jobs.settings import EditSettings
+from pinxit.settings import chain_document, parse_chain
 
 GOOD, FOLDERS = 190, ("", "a", "a/b", "c d", "größe 猫")
 SUFFIXES = (".png", ".jpg", ".JPG", ".webp", ".Png", ".tif", ".bmp")
@@ -452,3 +458,56 @@ def test_results_that_their_masks_leave_as_they_are_are_counted(
     assert [line for line in told if "selects no pixel" in line] == empty
     assert sum("read with 1, its largest value, as white" in line for line in told) == 1
     assert "3 of 5 results are unchanged: no pixel is in their mask" in told
+
+
+def test_an_unknown_error_names_the_picture_and_a_network_of_nothing_its_file(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Nothing(Runner):
+        name, radius, value = "model.safetensors", 0, float("nan")
+
+        def rows(self, images: Tensor, inputs: Inputs) -> Tensor:
+            return images * self.value
+
+    one = pictures / "0/0.png"
+    monkeypatch.setattr(Adjust, "bind", lambda *_: Restored(Nothing()))
+    for value in (float("nan"), float("inf")):
+        monkeypatch.setattr(Nothing, "value", value)
+        assert run(["edit", "adjust", str(one), "-o", str(tmp_path / "x.png")]) == 3
+        assert "model.safetensors: gives values that are not finite" in capsys.readouterr().err
+
+    def odd(*_: object) -> Bound:
+        raise AssertionError("odd")
+
+    monkeypatch.setattr(Nothing, "rows", odd)
+    assert run(["edit", "adjust", str(one), "-o", str(tmp_path / "x.png")]) == 1
+    assert f"{one}: our fault: AssertionError: odd" in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_recipe_of_a_stranger_is_carried_out_only_within_limits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small, made = tmp_path / "small.png", tmp_path / "made.png"
+    save_image(small, np.full((8, 9, 3), 90, np.uint8))
+    cases = {
+        "denoise-zero-shot(steps=90000)": "steps=90000, over 5000; if you trust it, add --trust",
+        "outpaint(pixels=9000)": "makes 18009 x 18008 pixels, far more than it has; if you trust it, add --trust",
+    }
+    loaded = LoadedChain([Adjust()], EditSettings(device="cpu"))
+    usual = loaded.recipe(FileStamp.of(small), PurePosixPath("small.png"), "PNG")
+    for text, line in cases.items():
+        (step,) = parse_chain(text, EDITS, "edit")
+        asked = {"edit": chain_document([step], EDITS), "weights": dict(step.bind().weights)}
+        save_picture(made, load_picture(small), usual | asked)
+        assert run(["redo", str(made), "-o", str(tmp_path / "x.png")]) == 2
+        assert line in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["25", "1.5"])
+def test_a_noise_level_in_grey_levels_is_refused_with_its_unit(
+    value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("denoise", "denoise-dct"):
+        assert run(["edit", name, "a.png", "-o", str(tmp_path / "b.png"), "--sigma", value]) == 2
+        assert "in units of the image range, 0 to 1" in capsys.readouterr().err

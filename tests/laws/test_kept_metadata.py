@@ -143,6 +143,43 @@ def test_texts_that_are_not_utf_8_and_texts_of_exif_3_keep_their_bytes(tmp_path:
         assert b"\xa9 A\0" in content
 
 
+def test_what_a_person_wrote_in_xmp_alone_survives_and_nothing_else_of_it(tmp_path: Path) -> None:
+    """Rights, creators, title and description, where Exif and texts do not have them; a hostile packet gives none."""
+    words = {"rights": ["© Ana", "(c) other"], "creator": ["Ana", "山田"], "title": ["Žofie"]}
+    items = "".join(
+        f"<dc:{name}><rdf:Seq>{''.join(f'<rdf:li>{one}</rdf:li>' for one in each)}</rdf:Seq></dc:{name}>"
+        for name, each in words.items()
+    )
+    packet = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
+        'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:p="urn:p">'
+        f'<rdf:Description p:gps="{PLANT}">{items}</rdf:Description></rdf:RDF></x:xmpmeta>'
+    )
+    told = Image.Exif()
+    told[270] = "a title in Exif"
+    for number, xmp in enumerate((packet, "<!DOCTYPE x>" + packet, packet[:-9])):
+        Image.fromarray(PIXELS).save(tmp_path / "in.jpg", xmp=xmp.encode(), exif=told)
+        picture = load_picture(tmp_path / "in.jpg")
+        assert picture.keeps.text == ({"Author": "Ana; 山田", "Copyright": "© Ana"} if number == 0 else {})
+        for suffix in RESULTS:
+            save_picture(tmp_path / f"out{suffix}", picture)
+            content = (tmp_path / f"out{suffix}").read_bytes()
+            assert PLANT.encode() not in content
+            assert ("Ana; 山田".encode() in content, "© Ana".encode() in content) == (number == 0, number == 0)
+
+
+def test_a_damaged_field_takes_nothing_from_its_neighbours(tmp_path: Path) -> None:
+    told = Image.Exif()
+    told[306], told[315], told[33432] = f"2024\0{PLANT}", f"Ana\0{PLANT}", "Ana\0Bo"
+    told[ExifTags.IFD.Exif] = {36867: PLANT, 36868: "2024:01:02 03:04:05"}
+    Image.fromarray(PIXELS).save(tmp_path / "in.jpg", exif=told)
+    save_picture(tmp_path / "out.png", load_picture(tmp_path / "in.jpg"))
+    with Image.open(tmp_path / "out.png") as image:
+        assert dict(image.getexif()).items() >= {315: "Ana", 33432: "Ana\0Bo"}.items()
+        assert image.getexif().get_ifd(ExifTags.IFD.Exif) == {36868: "2024:01:02 03:04:05"}
+    assert PLANT.encode() not in (tmp_path / "out.png").read_bytes()
+
+
 def test_the_colours_that_only_exif_names_keep_their_name(tmp_path: Path) -> None:
     told = Image.Exif()
     told[ExifTags.IFD.Exif] = {ExifTags.Base.ColorSpace: 65535, ExifTags.IFD.Interop: {1: "R03", 2: b"0100"}}

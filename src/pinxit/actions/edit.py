@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, create_model
 
 from pinxit.actions.action import OUT, PIPE, Action, Flag, Outcome, Overwrite, Word, refuse
 from pinxit.errors import DataError, UsageError
-from pinxit.files import is_device, refuse_to_replace
+from pinxit.files import is_device, open_plain, refuse_to_replace
 from pinxit.settings import Settings, chain_document, parse_chain
 
 PIPE_CEILING = 1 << 30
@@ -196,20 +196,21 @@ class Redo(Action):
     device: str | None = Field(
         None, description="Where to compute: auto, cpu, cuda, cuda:N or mps; by default as the recipe says."
     )
+    trust: bool = Field(False, description="Carry out a recipe that asks for unusually many steps or pixels.")
     overwrite: Overwrite = False
 
     def do(self) -> Outcome:
         """Make the result again; the value is its path."""
         from pinxit.jobs.redo import redo
 
-        out = redo(self.result, self.on, self.out, self.device, self.overwrite)
+        out = redo(self.result, self.on, self.out, self.device, self.overwrite, self.trust)
         return Outcome(out, files=(out,))
 
 
 def _content(source: str) -> bytes:
     """Return the bytes of a file or of stdin; `DataError` if there are none or too many."""
     try:
-        with nullcontext(sys.stdin.buffer) if source == PIPE else Path(source).open("rb") as file:
+        with nullcontext(sys.stdin.buffer) if source == PIPE else open_plain(Path(source)) as file:
             content = file.read(PIPE_CEILING + 1)
     except OSError as error:
         raise DataError(f"{source}: cannot be read ({error.strerror})") from error

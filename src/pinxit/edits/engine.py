@@ -20,6 +20,7 @@ from pinxit.edits.resampling import placed, repeated, resampled
 from pinxit.edits.tiles import MEMORY, SIDE, Box, bytes_per_pixel, cut, halo_of, side_for
 from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
+from pinxit.images.room import memory_left
 from pinxit.progress import track
 
 if TYPE_CHECKING:
@@ -331,10 +332,11 @@ class _Pass:
 
     def _check_memory(self, picture: Box) -> None:
         needed = self.bound.bytes_for(picture.size)
-        if self.memory is not None and needed > self._left:
+        left, who = (memory_left(), "the machine has") if self.memory is None else (self._left, "the limit leaves")
+        if left is not None and self.device == "cpu" and needed > left:
             raise MemoryLimitError(
                 f"{self.name} takes the whole picture at once and needs {needed / 1e6:,.0f} MB; "
-                f"the limit leaves {max(0, self._left) / 1e6:,.0f} MB"
+                f"{who} {max(0, left) / 1e6:,.0f} MB"
             )
 
     @property

@@ -13,6 +13,7 @@ from pinxit.edits.bound import Bound
 from pinxit.edits.resampling import REACH
 from pinxit.edits.restore import Faithful, Restored, chosen_restorer, restorer
 from pinxit.errors import UsageError
+from pinxit.page import command
 
 LARGEST = 8
 """The largest factor."""
@@ -74,6 +75,11 @@ class ToSide(Bound):
             raise UsageError(f"--to {self.side}: the longer side, {longer} pixels, {why}")
         return by_factor(self.networks, self.side / longer)
 
+    def result_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the size with `side` pixels on the longer side."""
+        factor = self.side / max(size)
+        return int(size[0] * factor + 0.5), int(size[1] * factor + 0.5)
+
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Return the enlarged picture."""
         return self.for_picture(image.permute(1, 2, 0).numpy()).run(image, mask)
@@ -98,7 +104,9 @@ def enlarger(
     if model:
         own = restorer(model, device, runtime)
         if own.scale == 1 or "mask" in own.runner.inputs:
-            raise UsageError(f"{model}: trained for another degradation; `pinxit edit restore --model {model}` runs it")
+            raise UsageError(
+                f"{model}: trained for another degradation; `{command('edit', 'restore', '--model', model)}` runs it"
+            )
         networks: list[Bound] = [own] if own.radius is None else [own, Twice(own, own)]
     else:
         networks = _shipped(names, scale if side is None else LARGEST, device, runtime)

@@ -87,6 +87,7 @@ def restorer(
     runner: Runner = runner_of(
         place, None if exported else "restore", runtime, lambda found: TorchRestorer(found, device), OnnxRunner
     )
+    runner.name = str(place)
     if "style" in runner.inputs:
         raise UsageError(f"{place}: a network that paints in styles; `pinxit edit stylize` runs it")
     return Restored(runner, weights, sigma)
@@ -239,7 +240,9 @@ class TorchCurve(Runner):
     def for_picture(self, pixels: np.ndarray) -> TorchCurve:
         """Return the runner with the curve of this picture."""
         device = next(self.network.parameters()).device
-        return TorchCurve(self.network, self.network(bands(pixels).to(device)))
+        known = TorchCurve(self.network, self.network(bands(pixels).to(device)))
+        known.name = self.name
+        return known
 
     def rows(self, images: Tensor, inputs: Inputs) -> Tensor:
         """Return pictures brightened, not clipped."""
@@ -279,6 +282,7 @@ def enhancer(model: Path | None, denoise: bool, device: str, memory: int | None,
     denoiser = chosen_restorer("denoise-v2", None, device, runtime) if denoise else None
     where = hardware.choose(device).device
     curve: Runner = runner_of(place, "enhance", runtime, lambda found: TorchCurve(found.curve.to(where)), OnnxRunner)
+    curve.name = str(place)
     return Enhanced(curve, denoiser, {**weights, **(denoiser.weights if denoiser else {})}, memory)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pinxit import models, runtime
+from pinxit.errors import DataError
 from pinxit.progress import say
 
 
@@ -34,6 +35,8 @@ class Inputs(TypedDict, total=False):
 class Runner(ABC):
     """A trained network from pictures to pictures, ready to run."""
 
+    name: str = ""
+    """The file or folder that the network is from, for errors."""
     channels: int | None = None
     """Channels of the pictures it takes: 1 or 3; None for either."""
     radius: int | None = None
@@ -63,7 +66,13 @@ class Runner(ABC):
         channels = self.channels or len(image)
         by_channel = channels < len(image)
         rows = image[:, None] if by_channel else image.expand(channels, -1, -1)[None]
-        edited = self.rows(rows, inputs).float().clamp(0, 1)
+        edited = self.rows(rows, inputs).float()
+        if not edited.isfinite().all():
+            raise DataError(
+                f"{self.name or 'this network'}: gives values that are not finite; it diverged in training, or its "
+                "weights are damaged"
+            )
+        edited = edited.clamp(0, 1)
         if by_channel:
             return edited[:, 0]
         return edited[0].mean(0, keepdim=True) if len(image) < channels else edited[0]

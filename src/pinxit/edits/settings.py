@@ -45,6 +45,20 @@ class Networked(Edit):
 
 OWN = "A run of `pinxit train {}`, its weights, or its export (.onnx)"
 MODEL = f"{OWN.format('restore')}, instead of the network that ships."
+
+
+def _of_the_range(value: Any) -> Any:
+    """Refuse a noise level in grey levels, which `Field` would refuse without naming the unit."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return value
+    if number > 1:
+        raise ValueError(f"is in units of the image range, 0 to 1; {number:g} of 255 grey levels is {number / 255:.3g}")
+    return value
+
+
+Sigma = Annotated[float | None, BeforeValidator(_of_the_range)]
 SIGMA = "Standard deviation of the noise, in units of the image range; estimated if omitted."
 
 
@@ -52,7 +66,7 @@ class Restore(Networked):
     """Repair with your own network: it undoes what `pinxit train restore` trained it to undo."""
 
     model: Path = Field(description=f"{OWN.format('restore')}.")
-    sigma: float | None = Field(None, ge=0, le=1, description=SIGMA)
+    sigma: Sigma = Field(None, ge=0, le=1, description=SIGMA)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network; `DataError` if the file holds none, `UsageError` if it takes no noise level."""
@@ -79,7 +93,7 @@ class Denoise(Repair):
 
     network = "denoise-v2"
     free: bool = Field(False, description="Use the network trained only on pictures free for any use; slightly weaker.")
-    sigma: float | None = Field(None, ge=0, le=1, description=SIGMA)
+    sigma: Sigma = Field(None, ge=0, le=1, description=SIGMA)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network."""
@@ -299,7 +313,7 @@ class Texture(Optimised):
 class DenoiseDCT(Edit):
     """Remove noise by thresholding sliding 8 x 8 cosine transforms: fast, and without any network."""
 
-    sigma: float | None = Field(None, ge=0, le=1, description=SIGMA)
+    sigma: Sigma = Field(None, ge=0, le=1, description=SIGMA)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Return the edit; there is nothing to load."""

@@ -7,14 +7,14 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from numbers import Number
 from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
-from PIL.PngImagePlugin import PngImageFile
+from PIL.PngImagePlugin import PngImageFile, iTXt
 
 from pinxit.images.picture import NO_EXIF, NO_PROFILE, JpegCoding, Metadata
 
@@ -49,6 +49,9 @@ _Base = ExifTags.Base
 _CAMERA, _INTEROP = ExifTags.IFD.Exif, ExifTags.IFD.Interop
 _UTF8_TEXT = 129  # a type of Exif 3.0 that Pillow does not know
 _XMP_FIELD = 700
+_LARGEST_XMP = 1 << 20
+_DC, _RDF = "{http://purl.org/dc/elements/1.1/}", "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+_XMP_WORDS = {"Title": "title", "Author": "creator", "Description": "description", "Copyright": "rights"}
 _PNG_XMP = "XML:com.adobe.xmp"
 XMP = "XMP of another program"
 
@@ -82,6 +85,7 @@ _TEXTS = frozenset(
         *(_Base.LensMake, _Base.LensModel),
     )
 )
+_TIMES = frozenset((_Base.DateTime, *_TEXTS)) - {_Base.LensMake, _Base.LensModel}
 _COLOUR_RULES = ("R98", "R03", "THM")  # what the interoperability of Exif says of the colours
 # The layout of the old file, which nobody misses; other fields are named when they are dropped.
 _LAYOUT = frozenset(
@@ -152,7 +156,8 @@ def metadata_of(image: Image.Image, grey: bool, turn: int) -> tuple[Metadata, tu
     if dpi and turn >= 5:  # the turns that swap width and height
         dpi = dpi[::-1]
     text = image.text if isinstance(image, PngImageFile) else {}
-    kept_text = {key: str(text[key]) for key in text if key.casefold() in _KEPT_TEXTS}
+    kept_text = {key: text[key] for key in text if key.casefold() in _KEPT_TEXTS}
+    kept_text |= _words_of_xmp(image.info.get("xmp"), {*map(str.casefold, kept_text)}, exif_of(kept))
     lost = (*[NO_PROFILE] * unfit, *[NO_EXIF] * broken)
     dropped = tuple(dict.fromkeys((*dropped, *_dropped_parts(image))))
     coding = _coding(image, turn) if isinstance(image, JpegImageFile) else None
@@ -210,16 +215,27 @@ def recipe_xmp(recipe: str) -> bytes:
 def _kept_exif(exif: Image.Exif) -> bytes | None:
     kept = Image.Exif()
     for tag in _KEPT.intersection(exif):
-        kept[tag] = _Text(exif[tag]) if isinstance(exif[tag], str) else exif[tag]
+        if not isinstance(exif[tag], str):
+            kept[tag] = exif[tag]
+        elif (text := _own_text(tag, exif[tag])) is not None:
+            kept[tag] = text
     found = exif.get_ifd(_CAMERA)
     camera: dict[int, Any] = {tag: found[tag] for tag in found if tag in _NUMBERS and _harmless(found[tag])}
-    camera |= {tag: _Text(found[tag]) for tag in found if tag in _TEXTS and isinstance(found[tag], str)}
+    texts = {tag: _own_text(tag, found[tag]) for tag in found if tag in _TEXTS and isinstance(found[tag], str)}
+    camera |= {tag: text for tag, text in texts.items() if text is not None}
     rule = exif.get_ifd(_INTEROP).get(1)
     if rule in _COLOUR_RULES:
         camera[_INTEROP] = {1: rule, 2: b"0100"}
     if camera:
         kept[_CAMERA] = camera
     return kept.tobytes() if kept else None
+
+
+def _own_text(tag: int, text: str) -> _Text | None:
+    """Return the text of a field, None for a time that is none: a damaged field may begin or end in another one."""
+    if tag in _TIMES and not re.fullmatch(r"[0-9:.+\- \0]{0,32}", text):
+        return None
+    return _Text(text if tag == _Base.Copyright else text.partition("\0")[0])  # a copyright has two parts
 
 
 def _harmless(value: Any) -> bool:
@@ -261,6 +277,27 @@ def _dropped_parts(image: Image.Image) -> Iterator[str]:
     for key in text:
         if key.casefold() not in (*_KEPT_TEXTS, RECIPE, _PNG_XMP.casefold()):
             yield f"text {key}"
+
+
+def _words_of_xmp(xmp: Any, known: Set[str], exif: Image.Exif) -> dict[str, str]:
+    """Return what a person wrote in XMP and nowhere else, by a PNG's keyword; nothing of what cannot be read.
+
+    `iTXt` is text that a PNG holds in UTF-8; others are Latin-1, as in the file.
+    """
+    if not isinstance(xmp, bytes) or b"<!" in xmp or len(xmp) > _LARGEST_XMP:  # no entities, which may grow
+        return {}
+    from xml.etree import ElementTree
+
+    try:
+        root = ElementTree.fromstring(xmp.strip(b"\0 \n"))  # noqa: S314  (without declarations)
+    except (ElementTree.ParseError, ValueError, LookupError):
+        return {}
+    found: dict[str, str] = {}
+    for key, name in _XMP_WORDS.items():
+        words = [item.text for item in root.iterfind(f".//{_DC}{name}//{_RDF}li") if item.text]
+        if words and key.casefold() not in known and _TEXT_FIELDS[key.casefold()] not in exif:
+            found[key] = iTXt("; ".join(words) if name == "creator" else words[0])
+    return found
 
 
 def _foreign(xmp: Any) -> bool:

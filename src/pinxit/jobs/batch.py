@@ -26,7 +26,16 @@ from pinxit.edits import EDITS
 from pinxit.edits.mask import Mask
 from pinxit.edits.restore import disagreement, heat
 from pinxit.edits.settings import Edit
-from pinxit.errors import DataError, DiskError, SomeFailedError, StoppedError, UsageError, UserError, as_user_error
+from pinxit.errors import (
+    DataError,
+    DiskError,
+    OurFaultError,
+    SomeFailedError,
+    StoppedError,
+    UsageError,
+    UserError,
+    as_user_error,
+)
 from pinxit.files import leftovers, sha256, write_json
 from pinxit.images import (
     SUFFIXES,
@@ -121,7 +130,7 @@ def edit_files(
     if not overwrite:
         refuse_to_overwrite(jobs, names, folder, settings)
     earlier = read_manifest(folder) if folder else []
-    for remark in losses(jobs, settings.quality):
+    for remark in losses(jobs, settings):
         say(remark)
     loaded = LoadedChain(chain, settings, area, mask)
     manifest = Manifest(folder, jobs, chain_text(loaded.edits, EDITS), earlier)
@@ -290,14 +299,13 @@ class _Batch:
 
     def _edit_remaining(self) -> None:
         several = len(self.jobs) > 1
-        caught = Exception if several else UserError
         film = FrameFiles(self.chain.steady) if self.chain.settings.frames and self.chain.steady else None
         with closing(Line("picture", len(self.jobs), len(self.manifest.entries), share=0.95)) as line:
             for job in self.manifest.remaining():
                 try:
                     self._edit(job, film)
-                except caught as error:
-                    failure = as_user_error(error)
+                except Exception as error:  # whatever is wrong with one picture, the others are edited
+                    failure = _named(as_user_error(error), job, error)
                     if isinstance(failure, DiskError) and getattr(failure.__cause__, "errno", None) in NO_ROOM:
                         raise
                     reason = self.manifest.add_failure(job, failure)
@@ -338,6 +346,15 @@ class _Batch:
         shown = ((given, job.path), (result, job.out))
         before, after = (one if isinstance(one, Picture) else read_picture(path) for one, path in shown)
         self.sheet.add(job, self.manifest.output(job), before, after)
+
+
+def _named(failure: UserError, job: Job, error: Exception) -> UserError:
+    """Return a failure of ours with the picture's name, so that one knows which picture shows it."""
+    if not isinstance(failure, OurFaultError) or job.name in str(failure):
+        return failure
+    named = OurFaultError(f"{job.name}: {failure}")
+    named.__cause__ = error
+    return named
 
 
 def _sweep(jobs: Sequence[Job]) -> None:

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path, PurePosixPath
 
 from pinxit import __version__
-from pinxit.errors import DataError
+from pinxit.errors import DataError, UsageError
 from pinxit.files import free, refuse_to_replace, sha256
-from pinxit.images import AUTO, format_of
+from pinxit.images import AUTO, Picture, format_of
 from pinxit.images.animations import Animation, load_media
 from pinxit.jobs.chain import LoadedChain, save
 from pinxit.jobs.recipe import EditRecipe, FileStamp, with_files
 from pinxit.jobs.settings import EditSettings
 from pinxit.progress import say
 
+UNUSUAL = 5
+"""How many times the usual steps, or the pixels of a result, a recipe may ask for."""
+FEW_PIXELS = 16_000_000
+TRUST = "if you trust it, add --trust"
+
 
 def redo(
-    result: Path, on: Path | None = None, out: Path | None = None, device: str | None = None, overwrite: bool = False
+    result: Path,
+    on: Path | None = None,
+    out: Path | None = None,
+    device: str | None = None,
+    overwrite: bool = False,
+    trust: bool = False,
 ) -> Path:
     """Make `result` again by the recipe in it, and return the path of the new result.
 
     All files of the recipe are searched in the folders of `result` and `on`, and in the current folder. A missing or
     changed file is a `DataError` that names it. `on` is the original picture if it lies elsewhere, or another picture.
     `out` is by default the first free name of RESULT-2, RESULT-3 ...; `device` is by default the recipe's.
+
+    Without `trust`, a recipe that asks for unusually many steps, or for far more pixels than `result` has, is a
+    `UsageError`: it may come from a stranger.
     """
     recipe = EditRecipe.of(result)
     if recipe.follows:
@@ -44,6 +58,8 @@ def redo(
     same = stamp.sha256 == recipe.input.sha256
     place = PurePosixPath(source.name)
     given = load_media(source)
+    if not trust:
+        _refuse_excess(loaded, result, _shown(given))
     made_by = loaded.recipe(
         recipe.input if same else stamp, place, format_of(target), animated=isinstance(given, Animation)
     )
@@ -55,6 +71,26 @@ def redo(
     elif target.suffix == result.suffix:
         say("the same bytes as before" if sha256(target) == sha256(result) else "not the same bytes as before")
     return target
+
+
+def _refuse_excess(loaded: LoadedChain, result: Path, given: Picture) -> None:
+    """Raise `UsageError` if a chain takes unusually many steps, or makes far more pixels than its result has."""
+    for step in loaded.edits:
+        for name in ("steps", "max_steps", "channels"):
+            field = type(step).model_fields.get(name)
+            if field and getattr(step, name) > (most := UNUSUAL * field.default):
+                raise UsageError(f"{result}: its recipe asks for {name}={getattr(step, name)}, over {most}; {TRUST}")
+    size = given.pixels.shape[:2]
+    for bound in loaded.bounds:
+        high, wide = (length + sum(more) for length, more in zip(size, bound.padding, strict=True))
+        size = bound.result_size((high, wide))
+    planned = math.prod(size)
+    if planned > FEW_PIXELS and planned > UNUSUAL * math.prod(_shown(load_media(result)).pixels.shape[:2]):
+        raise UsageError(f"{result}: its recipe makes {size[1]} x {size[0]} pixels, far more than it has; {TRUST}")
+
+
+def _shown(media: Picture | Animation) -> Picture:
+    return media if isinstance(media, Picture) else media.first
 
 
 def _load(recipe: EditRecipe, folders: list[Path], device: str) -> LoadedChain:
