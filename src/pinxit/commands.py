@@ -119,6 +119,7 @@ class Argument:
             allow_leading_hyphen=self.pipe,
         )
         default = Place.empty if self.field.is_required() else _shown(self.field.default)
+        default = str(default) if kind is str and isinstance(default, int) else default
         kind = kind | None if default is None else kind
         if word and many:
             return Place("__".join(self.path), Place.VAR_POSITIONAL, annotation=Annotated[str, about])

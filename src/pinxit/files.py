@@ -65,9 +65,9 @@ def free(usual: Path) -> Path:
 
 def is_device(path: Path) -> bool:
     """Return whether a path names a device or a stream of the system, such as /dev/stdout, which is written into."""
-    if path.is_dir() or path.parts[:2] not in (("/", "dev"), ("/", "proc")):
+    if path.parts[:2] not in (("/", "dev"), ("/", "proc")) or not path.exists() or path.is_dir():
         return False
-    return path.exists() and ("fd" in path.parts or path.name in ("stdout", "stderr") or not path.is_file())
+    return "fd" in path.parts or path.name in ("stdout", "stderr") or not path.is_file()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import pinxit
 from pinxit.actions.action import Outcome
 from pinxit.commands import _print
 from pinxit.errors import UsageError, as_user_error, is_about_memory
@@ -80,6 +82,10 @@ def test_text_from_files_cannot_act(told: list[Event], capsys: pytest.CaptureFix
 
 def test_commands_to_paste_are_one_word_per_word() -> None:
     assert shlex.split(command("resume", "my run; rm -rf $HOME")) == ["pinxit", "resume", "my run; rm -rf $HOME"]
+    ours = {"", "model.kind", "kind", "name", "WHEEL"}  # names that pinxit itself gives
+    for file in Path(pinxit.__file__).parent.rglob("*.py"):
+        found = set(re.findall(r"`pinxit [^`{]*\{([^}`]*)\}", file.read_text(encoding="utf-8")))
+        assert found <= ours, f"{file.name}: {found - ours} is not quoted; page.command quotes"
 
 
 def test_nothing_that_lies_in_the_working_folder_runs(tmp_path: Path) -> None:

@@ -283,7 +283,7 @@ def test_what_must_be_run_whole_and_takes_too_much_is_refused(files, monkeypatch
     edit = Stylize(model=files("one")[1])
     with pytest.raises(MemoryLimitError, match="whole picture"):
         edit_picture(Picture(PHOTO), [edit], memory=needed)
-    edit_picture(Picture(PHOTO), [edit], memory=needed + 2 * PHOTO.nbytes)
+    edit_picture(Picture(PHOTO), [edit], memory=needed + 4 * PHOTO.nbytes)
 
 
 @EVERY_STYLE

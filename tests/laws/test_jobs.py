@@ -147,7 +147,10 @@ def test_frames_are_planned_in_the_order_of_their_numbers_and_know_the_one_befor
 def test_what_a_format_loses_is_said() -> None:
     settings = EditSettings(format="auto")
     found = [Found(Path(name), PurePosixPath(name)) for name in ("a.jpg", "b.webp", "c.png")]
-    assert losses(plan(found[2:], Path("out"), Path("out"), settings)) == []
+    assert losses(plan(found[2:], Path("out"), Path("out"), settings), settings) == []
+    phone = [Found(Path(name), PurePosixPath(name)) for name in ("d.heic", "e.bmp", "f.png")]
+    said = losses(plan(phone, Path("out"), Path("out"), settings), settings)
+    assert said == ["results of .bmp and .heic are PNG: pinxit does not write their own format"]
     (remark,) = losses(plan(found, Path("out"), Path("out"), settings))
     assert remark.startswith("results in JPEG and WEBP are compressed")
 

@@ -77,6 +77,13 @@ def test_help_imports_no_torch(words: list[str], torch_after: dict[str, bool]) -
     assert torch_after[" ".join(words)] is False
 
 
+def test_every_objective_takes_its_own_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    needed = {"style": ["--style", "x.png"], "restore": ["--degrade", "noise"]}
+    for objective in set(pinxit.OBJECTIVES) - {"prior"}:
+        assert run(["train", objective, "nowhere", *needed.get(objective, [])]) == 3, objective
+        assert "no such file or folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("objective", pinxit.OBJECTIVES)
 def test_every_setting_has_help_with_its_default(objective: str) -> None:
     shown = " ".join(re.sub(r"[│╭╮╰╯─]", " ", command("train", objective, "--help").stdout).split())

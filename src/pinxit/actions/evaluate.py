@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -200,7 +201,11 @@ class Compare(Action):
 def _free(usual: Path, document: Mapping[str, Any] | None = None) -> Path:
     """Return the first of X.json, X-2.json ... that is free, as is its sheet, or that already holds this document."""
     names = chain([usual], (usual.with_stem(f"{usual.stem}-{number}") for number in count(2)))
-    return next(path for path in names if not (path.exists() or _sheet_of(path).exists()) or _holds(path, document))
+    return next(
+        path
+        for path in names
+        if not (os.path.lexists(path) or os.path.lexists(_sheet_of(path))) or _holds(path, document)
+    )
 
 
 def _holds(path: Path, document: Mapping[str, Any] | None) -> bool:

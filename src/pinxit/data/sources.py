@@ -25,6 +25,7 @@ from pinxit.errors import DataError
 from pinxit.files import open_plain
 from pinxit.images import Picture, read_picture
 from pinxit.marks import RUN, mark_at
+from pinxit.page import command
 
 MEMBER_CEILING = 512 << 20
 READING = 3  # raised when the same files come to be read, or laid out, differently
@@ -97,7 +98,7 @@ def mnist_like(name: str, key: str, pairs: dict[str, tuple[np.ndarray, np.ndarra
 def _folder(folder: Path, decode: Decode) -> Source:
     if mark_at(folder / "recipe.json") == RUN:
         raise DataError(
-            f"{folder} is a run, not a set of pictures; `pinxit sample {folder} -o X.npz` makes a set of it"
+            f"{folder} is a run, not a set of pictures; `{command('sample', folder, '-o', 'X.npz')}` makes a set of it"
         )
     found, notes = _files_below(folder)
 

@@ -13,6 +13,7 @@ from pinxit.edits.bound import Bound
 from pinxit.edits.resampling import REACH
 from pinxit.edits.restore import Faithful, Restored, chosen_restorer, restorer
 from pinxit.errors import UsageError
+from pinxit.page import command
 
 LARGEST = 8
 """The largest factor."""
@@ -103,7 +104,9 @@ def enlarger(
     if model:
         own = restorer(model, device, runtime)
         if own.scale == 1 or "mask" in own.runner.inputs:
-            raise UsageError(f"{model}: trained for another degradation; `pinxit edit restore --model {model}` runs it")
+            raise UsageError(
+                f"{model}: trained for another degradation; `{command('edit', 'restore', '--model', model)}` runs it"
+            )
         networks: list[Bound] = [own] if own.radius is None else [own, Twice(own, own)]
     else:
         networks = _shipped(names, scale if side is None else LARGEST, device, runtime)

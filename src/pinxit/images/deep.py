@@ -17,7 +17,6 @@ from pinxit.images import pillow
 from pinxit.images.containers import PNG, box, boxes, png_chunks
 from pinxit.images.metadata import orientation
 from pinxit.images.picture import Picture
-from pinxit.images.quiet import quiet
 from pinxit.images.samples import ALPHA, PREMULTIPLIED, UNKNOWN, Stored, pixels_of
 from pinxit.images.tags import colour_tags
 
@@ -41,8 +40,7 @@ def read(file: BinaryIO, name: str) -> Picture:
         if kind == "PNG":
             image.load()
         file.seek(0)
-        with quiet():
-            samples = np.atleast_3d(_DECODERS[kind](file.read()))
+        samples = np.atleast_3d(_DECODERS[kind](file.read()))
         if kind == "AVIF" and samples.shape[2] in (2, 4):
             stored = replace(stored, extra=(ALPHA,))
         pixels, told = pixels_of(samples, stored, name)
@@ -153,6 +151,21 @@ def _decode_ppm(content: bytes) -> np.ndarray:
     return np.rint(np.minimum(numbers, most) * (65535 / most)).astype(np.uint16)
 
 
+def _bare(content: bytes) -> bytes:
+    """Return a PNG's chunks on its pixels alone: of others, and of odd tRNS, libpng would complain on stderr."""
+    bare, place, kind = io.BytesIO(PNG), len(PNG), b""
+    bare.seek(place)
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", content, place)
+        part = content[place + 8 : place + 8 + length]
+        if kind == b"tRNS" and content[25] == 0:
+            part = (int.from_bytes(part, "big") % 2 ** content[24]).to_bytes(2, "big")
+        if kind in (b"IHDR", b"tRNS", b"IDAT", b"IEND"):
+            chunk(bare, kind, part)
+        place += 12 + length
+    return bare.getvalue()
+
+
 def _codecs() -> Any:
     import imagecodecs  # large: loaded only when it is used
 
@@ -162,7 +175,7 @@ def _codecs() -> Any:
 _DECODERS: Mapping[str, Callable[[bytes], np.ndarray]] = {
     "AVIF": lambda content: _codecs().avif_decode(content, index=0, numthreads=1),
     "JPEG2000": lambda content: _codecs().jpeg2k_decode(content, planar=False),
-    "PNG": lambda content: _codecs().png_decode(content),
+    "PNG": lambda content: _codecs().png_decode(_bare(content)),
     "PPM": _decode_ppm,
 }
 

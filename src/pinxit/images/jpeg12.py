@@ -11,7 +11,6 @@ import numpy as np
 from pinxit.images import pillow
 from pinxit.images.metadata import orientation
 from pinxit.images.picture import Picture
-from pinxit.images.quiet import quiet
 from pinxit.images.samples import Stored, colours_of, pixels_of
 
 _START = b"\xff\xd8\xff"
@@ -39,8 +38,7 @@ def read(file: BinaryIO, name: str) -> Picture:
     with pillow.opened(io.BytesIO(content[:place] + b"\x08" + content[place + 1 :]), name, 12) as (image, _, lost):
         import imagecodecs
 
-        with quiet():
-            samples = np.atleast_3d(imagecodecs.jpeg_decode(content))
+        samples = np.atleast_3d(imagecodecs.jpeg_decode(content))
         pixels, told = pixels_of(samples, stored, name)
         return pillow.assemble(image, stored.mode, pixels, orientation(image), (*lost, *told))
 

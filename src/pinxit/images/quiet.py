@@ -12,7 +12,10 @@ _TURN = threading.Lock()
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Close the process's stderr (descriptor 2) to what C code writes inside the block; one thread at a time."""
+    """Close the process's stderr (descriptor 2) to what C code writes inside the block; one thread at a time.
+
+    What other threads write meanwhile is lost, too: only for the few files that no other decoder reads.
+    """
     with _TURN:
         try:
             kept = os.dup(2)

@@ -130,7 +130,7 @@ def edit_files(
     if not overwrite:
         refuse_to_overwrite(jobs, names, folder, settings)
     earlier = read_manifest(folder) if folder else []
-    for remark in losses(jobs, settings.quality):
+    for remark in losses(jobs, settings):
         say(remark)
     loaded = LoadedChain(chain, settings, area, mask)
     manifest = Manifest(folder, jobs, chain_text(loaded.edits, EDITS), earlier)

@@ -132,14 +132,18 @@ def _check_folder(out: Path, pictures: int) -> None:
     raise UsageError(f"{printable(out)} is a file; several pictures need a folder")
 
 
-def losses(jobs: Sequence[Job], quality: int | None = None) -> list[str]:
-    """Return remarks on what the formats of the results lose at a quality, None for the usual one."""
+def losses(jobs: Sequence[Job], settings: EditSettings = EditSettings()) -> list[str]:
+    """Return remarks on what the formats of the results lose, and on those that are not the pictures' own."""
     kinds = {format_of(job.out) for job in jobs}
     remarks = []
     if lossy := sorted(kinds.intersection(LOSSY)):
+        quality = settings.quality or QUALITY
         remarks.append(
-            f"results in {' and '.join(lossy)} are compressed at quality {quality or QUALITY}; --format png is lossless"
+            f"results in {' and '.join(lossy)} are compressed at quality {quality}; --format png is lossless"
         )
+    others = {job.path.suffix.lower() for job in jobs if job.out.suffix.lower() != job.path.suffix.lower()}
+    if settings.format == AUTO and others:
+        remarks.append(f"results of {' and '.join(sorted(others))} are PNG: pinxit does not write their own format")
     if "GIF" in kinds:
         remarks.append("results in GIF have 256 colours per frame; --format png is lossless")
     return remarks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -24,7 +25,7 @@ from pinxit.objectives.objective import Generative
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.page import command
 from pinxit.progress import Line, say, show
-from pinxit.settings import BASE_NAMES
+from pinxit.settings import BASE_NAMES, sides
 from pinxit.tensors import read_tensors, write_tensors
 from pinxit.training.budget import Budget
 from pinxit.training.plan import batch_of, build_trainer, moved, opened, pictures_of, plan, plan_prior, refuse_misfit
@@ -37,7 +38,7 @@ from pinxit.training.trainer import schedule
 SECONDS_BETWEEN_CHECKPOINTS = 25.0
 SHEETS = 16
 SHEET = "{:07d}.png"
-SHEET_PICTURES = 64
+SHEET_PICTURES, SHEET_PIXELS = 64, 64 * 256 * 256  # a sheet of large pictures shows fewer
 JUDGED = 256
 CODED = 10_000
 
@@ -205,7 +206,7 @@ class Session:
         """Remove the sheets of steps that a killed session took in vain: another plan may not come to them again."""
         for sheet in self.run.samples.glob("*.png"):
             step = int(sheet.stem) if sheet.stem.isdecimal() else 0
-            if step > self.trainer.step and sheet.name == SHEET.format(step):
+            if step > self.trainer.step and sheet.name == SHEET.format(step) and sheet.is_file():
                 sheet.unlink()
 
     def begin(self, start: Path) -> None:
@@ -313,7 +314,8 @@ class Session:
 
     def show(self) -> None:
         """Write a sheet of the averaged model's output for fixed latents and pictures."""
-        batch = batch_of(self.run.recipe, self.pictures.train, step=0, size=SHEET_PICTURES)
+        shown = min(SHEET_PICTURES, SHEET_PIXELS // math.prod(sides(self.run.recipe.data.size)))
+        batch = batch_of(self.run.recipe, self.pictures.train, step=0, size=shown)
         with self.trainer.averaged() as objective:
             images = objective.preview(batch.to(self.trainer.hardware.device, self.trainer.hardware.memory_format))
         sheet = self.run.samples / SHEET.format(self.trainer.step)
