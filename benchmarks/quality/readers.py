@@ -33,7 +33,7 @@ def by_libvips(path: Path) -> np.ndarray | str:
         samples = np.atleast_3d(image.numpy())
     except pyvips.Error as error:
         return " ".join(str(error).split())[:60] or "an error"
-    top = {np.dtype("u1"): 255.0, np.dtype("u2"): 65535.0}.get(samples.dtype, 1.0)
+    top = {np.dtype("u1"): 255.0, np.dtype("u2"): 65535.0, np.dtype("i2"): 65535.0}.get(samples.dtype, 1.0)
     return samples / top
 
 

@@ -151,6 +151,20 @@ def test_a_tiff_whose_strips_or_tiles_are_cut_off_is_refused() -> None:
         same(content + b"\r\n and more", COLOUR)
 
 
+def test_a_tiff_that_lists_too_few_strips_or_an_empty_one_is_refused() -> None:
+    content = tiff(COLOUR, photometric="rgb", compression="lzw", rowsperstrip=5)
+    with tifffile.TiffFile(io.BytesIO(content)) as opened:
+        places, counts = (opened.pages[0].tags[code] for code in (273, 279))
+    few, empty = bytearray(content), bytearray(content)
+    for tag in (places, counts):
+        few[tag.offset + 4 : tag.offset + 8] = struct.pack("<I", tag.count - 1)
+    last = counts.valueoffset + (counts.count - 1) * counts.valuebytecount // counts.count
+    empty[last : counts.valueoffset + counts.valuebytecount] = bytes(counts.valuebytecount // counts.count)
+    for broken in (few, empty):
+        with pytest.raises(DataError, match="photo: cut off"):
+            found(bytes(broken))
+
+
 def test_previews_are_passed_over_wherever_they_stand_and_told() -> None:
     small = BYTES[::4, ::4, :3]
     for pages in (((BYTES, 0), (small, 1)), ((small, 1), (BYTES, 0)), ((small, 1), (BYTES, 2))):

@@ -9,13 +9,13 @@ from pydantic import Field, model_validator
 
 from pinxit.settings import Device, Settings
 
-MOST_THREADS = 1024
+MOST_THREADS, MOST_STEPS = 1024, 10**12
 
 
 class TrainingSettings(Settings):
     """Length, batches, schedule and precision of training, for every objective."""
 
-    steps: int = Field(20_000, ge=0, description="Optimiser steps to train for.")
+    steps: int = Field(20_000, ge=0, le=MOST_STEPS, description="Optimiser steps to train for.")
     minutes: float | None = Field(
         None,
         gt=0,
@@ -29,7 +29,7 @@ class TrainingSettings(Settings):
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "constant", description="How the learning rate decays to zero over the run; constant does not decay."
     )
-    warmup: int = Field(0, ge=0, description="Steps over which the learning rate rises from zero.")
+    warmup: int = Field(0, ge=0, le=MOST_STEPS, description="Steps over which the learning rate rises from zero.")
     clip: float = Field(
         0.0,
         ge=0,

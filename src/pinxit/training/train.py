@@ -206,7 +206,7 @@ class Session:
         """Remove the sheets of steps that a killed session took in vain: another plan may not come to them again."""
         for sheet in self.run.samples.glob("*.png"):
             step = int(sheet.stem) if sheet.stem.isdecimal() else 0
-            if step > self.trainer.step and sheet.name == SHEET.format(step):
+            if step > self.trainer.step and sheet.name == SHEET.format(step) and sheet.is_file():
                 sheet.unlink()
 
     def begin(self, start: Path) -> None:
