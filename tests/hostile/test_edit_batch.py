@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -511,3 +512,32 @@ def test_a_noise_level_in_grey_levels_is_refused_with_its_unit(
     for name in ("denoise", "denoise-dct"):
         assert run(["edit", name, "a.png", "-o", str(tmp_path / "b.png"), "--sigma", value]) == 2
         assert "in units of the image range, 0 to 1" in capsys.readouterr().err
+
+
+def test_a_manifest_that_is_not_ours_is_refused_at_once_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_image(tmp_path / "in/a.png", np.full((6, 7, 3), 100, np.uint8))
+    elsewhere = tmp_path / "elsewhere.json"
+    elsewhere.write_text('{"made_by": "pinxit", "pictures": []}')
+    places: dict[str, tuple[Callable[[Path], object], str]] = {
+        "pipe": (os.mkfifo, "not a regular file"),
+        "link": (lambda path: path.symlink_to(elsewhere), "a symbolic link"),
+        "folder": (Path.mkdir, "manifest.json"),
+        "deep": (lambda path: path.write_text("[" * 100_000), "nested too deeply"),
+        "number": (lambda path: path.write_text('{"made_by": "pinxit", "pictures": 1e999}'), "not a finite number"),
+        "entry": (lambda path: path.write_text('{"made_by": "pinxit", "pictures": [7]}'), "entry 0 is not an object"),
+        "field": (
+            lambda path: path.write_text('{"made_by": "pinxit", "pictures": [{"output": 5}]}'),
+            "entry 0 has no usable output",
+        ),
+        "another": (lambda path: path.write_text('{"made_by": "somebody", "pictures": []}'), "is not from pinxit"),
+    }
+    for name, (make, line) in places.items():
+        out = tmp_path / name
+        out.mkdir()
+        make(out / "manifest.json")
+        assert run(["edit", "adjust", str(tmp_path / "in"), "-o", str(out), "-y"]) == 2, name
+        assert line in capsys.readouterr().err, name
+        assert [path.name for path in out.iterdir()] == ["manifest.json"]
+    assert json.loads(elsewhere.read_text())["pictures"] == []

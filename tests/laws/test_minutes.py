@@ -42,6 +42,7 @@ SPEEDS: dict[str, Callable[[float], float]] = {
     "planned on a busy machine": lambda seconds: 8.0,
     "comes and goes": lambda seconds: 0.2 if 20 < seconds < 50 else 1.0,
     "noise": lambda seconds: rng.uniform(0.3, 1.7),
+    "swings, and nearly stands at the end": lambda seconds: 0.02 if seconds > 95 else (0.1, 4.0)[int(seconds / 10) % 2],
     "slower and slower": lambda seconds: 1 / (1 + seconds / 10),
 }
 
