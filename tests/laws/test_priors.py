@@ -401,7 +401,8 @@ def test_what_has_no_codes_or_a_prior_or_is_not_finished_is_one_line(
             pinxit.train_prior(PriorSettings(), folder)
     started = copied(runs["transformer"], tmp_path / "started")
     (started / "prior" / "recipe.json").unlink()
-    (started / "report.json").write_text('{"finished": false}')
+    report = started / "report.json"
+    report.write_text(report.read_text().replace('"finished": true', '"finished": false'))
     with pytest.raises(DataError, match="is not finished; `pinxit resume"):
         pinxit.train_prior(PriorSettings(), started)
     with pytest.raises(UsageError, match="pinxit train prior"):
@@ -455,6 +456,7 @@ def test_a_hostile_prior_is_one_line(runs: dict[str, Path], tmp_path: Path, host
 
 def test_an_unfinished_prior_says_so(runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = copied(runs["transformer"], tmp_path / "run")
-    (run / "prior" / "report.json").write_text('{"finished": false}')
+    report = run / "prior" / "report.json"
+    report.write_text(report.read_text().replace('"finished": true', '"finished": false'))
     assert load(run).sampler == "transformer"
     assert "is not fully trained" in capsys.readouterr().err
