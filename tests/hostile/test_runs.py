@@ -197,3 +197,15 @@ def test_no_action_leaves_a_run_whatever_stands_in_place_of_its_files(
         if asked[0] == "resume" and code == 0:
             again = (Path("around/run/weights.safetensors"), tiny_runs["gan"] / "weights.safetensors")
             assert again[0].read_bytes() == again[1].read_bytes(), case
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize("name", ["log.jsonl", ".lock"])
+def test_a_file_that_is_also_elsewhere_is_not_changed(name: str, tiny_runs: Any, tmp_path: Path, capsys: Any) -> None:
+    folder, thesis = tiny_runs.copy("gan", tmp_path / "run"), tmp_path / "thesis.txt"
+    thesis.write_text("300 pages")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).hardlink_to(thesis)
+    assert run(["resume", str(folder)]) == 3
+    assert f"{name}: it is also a file elsewhere (a hard link)" in capsys.readouterr().err
+    assert thesis.read_text() == "300 pages"

@@ -160,6 +160,16 @@ def test_an_error_nobody_foresaw_names_its_file_and_the_set_goes_on(
     assert any(note.startswith("2.png: cannot be read (AssertionError: odd") for note in opened.notes)
 
 
+def test_small_is_said_of_the_size_that_training_takes(folder: Callable[[dict[str, bytes]], Path]) -> None:
+    def small(place: Path, **words: int) -> list[int]:
+        return [one.count for one in check(str(place), **words).findings if one.kind == "smaller than --size"]
+
+    equal = folder({f"{number}.png": saved(scene(number, 30)) for number in range(3)})
+    assert (small(equal), small(equal, size=64)) == ([], [3])
+    (equal / "x.png").write_bytes(saved(scene(9, 80)))
+    assert small(equal) == [3]
+
+
 def test_the_sizes_of_a_set_are_told_apart(folder: Callable[[dict[str, bytes]], Path]) -> None:
     place = folder({"a.png": saved(scene(1).resize((1, 200))), "b.png": saved(scene(2).resize((200, 2)))})
     assert "1 to 200 pixels wide, 2 to 200 high" in open_data(str(place)).notes[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from pinxit.actions.action import OUT, Action, Outcome, Overwrite, Source, Word
-from pinxit.data.settings import EITHER, SIZES, USUAL_SIZE
+from pinxit.data.settings import EITHER, SIZES
 from pinxit.files import free, refuse_to_replace
 from pinxit.progress import say
 from pinxit.settings import Size
@@ -34,7 +34,7 @@ class DataCheck(Action):
         None, description="Folder for the contact sheet check.png; by default the first free name here, check-2.png ..."
     )
     size: Annotated[Size | None, SIZES] = Field(
-        None, description=f"Size in pixels to train at, by default {USUAL_SIZE}{EITHER}"
+        None, description=f"Size in pixels to train at, by default what training would choose{EITHER}"
     )
     overwrite: Overwrite = False
 
@@ -45,7 +45,7 @@ class DataCheck(Action):
         from pinxit.data.check import check
         from pinxit.images import save_sheet
 
-        report = check(self.source, self.size or USUAL_SIZE)
+        report = check(self.source, self.size)
         save_sheet(sheet, report.sheet)
         lines = [*_report(report), f"contact sheet: {sheet}"]
         return Outcome(report, report.document() | {"sheet": str(sheet)}, (sheet,), lines)

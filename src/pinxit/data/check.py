@@ -15,7 +15,7 @@ from pinxit.data.findings import Facts, Finding, Seen, findings, seen
 from pinxit.data.pack import readable
 from pinxit.data.render import fit_picture, with_channels
 from pinxit.data.sets import held_out, open_data, parse_spec
-from pinxit.data.settings import HOLDOUT, USUAL_SIZE
+from pinxit.data.settings import HOLDOUT, LARGEST_OWN_SIZE, SMALLEST, USUAL_SIZE
 from pinxit.data.sources import Source, open_source
 from pinxit.images import Picture, eight_bit, grid
 from pinxit.settings import Size
@@ -76,10 +76,10 @@ class Report:
         }
 
 
-def check(spec: str, size: Size = USUAL_SIZE) -> Report:
+def check(spec: str, size: Size | None = None) -> Report:
     """Read every picture of a set, without the cache, and report; `DataError` if none can be read.
 
-    `size` is what the set is meant to be trained at.
+    `size` is what the set is meant to be trained at; by default what training would choose.
     """
     source = _source(spec)
     report = Report(source.name, source.notes)
@@ -98,8 +98,8 @@ def check(spec: str, size: Size = USUAL_SIZE) -> Report:
             shown[len(places) - 1] = _thumbnail(pixels)
     number_of = {one.name: number for number, one in enumerate(pictures)}
     lost = {what: [number_of[name] for name in names] for what, names in report.lost.items()}
-    facts = Facts(pictures, report.bad, lost, size)
     report.sizes = [(one.width, one.height) for one in pictures]
+    facts = Facts(pictures, report.bad, lost, size or _size_for(report.sizes))
     report.duplicates = [[pictures[number].name for number in group] for group in facts.copies]
     report.classes = facts.classes
     report.findings = findings(facts)
@@ -109,6 +109,13 @@ def check(spec: str, size: Size = USUAL_SIZE) -> Report:
             shown[number] = _thumbnail(source.read(places[number]).pixels)
     report.sheet = _sheet(shown, set(marked))
     return report
+
+
+def _size_for(sizes: list[tuple[int, int]]) -> Size:
+    """Return the size that training chooses: the pictures' own if all are equal, small squares."""
+    wide, high = sizes[0]
+    own = wide == high <= LARGEST_OWN_SIZE and len(set(sizes)) == 1
+    return max(wide, SMALLEST) if own else USUAL_SIZE
 
 
 def _held(source: Source) -> np.ndarray:

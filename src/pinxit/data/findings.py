@@ -20,7 +20,7 @@ from pinxit.settings import Size, sides
 THUMB = 16
 NEAR_CORRELATION, NEAR_BRIGHTNESS, NEAR_CONTRAST = 0.993, 20, 1.3
 """Of thumbnails of nearly equal pictures: least correlation, most difference of the means, ratio of the spreads."""
-BLOCK, NEAR_COMPARED = 2000, 30_000
+BLOCK, NEAR_COMPARED = 1000, 20_000
 """Pictures that are compared at once, and at all: the time grows with the square."""
 LONG_SIDES = 3
 FEW_PICTURES, FEW_IN_CLASS, UNEVEN_RATIO = 1000, 10, 3
