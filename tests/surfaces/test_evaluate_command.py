@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import pinxit
 from conftest import TinyRuns
@@ -155,10 +156,31 @@ def test_a_training_part_is_no_reference_for_an_audit(two: tuple[str, str], caps
     assert "is not the held-out part of a set" in capsys.readouterr().err
 
 
-def test_any_picture_but_a_digit_is_compared_by_lite0(photos: Callable[..., Path], capsys: Captured) -> None:
+def test_small_pictures_are_compared_by_an_extractor_of_their_own(
+    photos: Callable[..., Path], capsys: Captured
+) -> None:
     folder = str(photos(12, size=(40, 30)))
     assert run(["evaluate", folder, folder, "--metrics", "kd", "--json"]) == 0
-    assert list(json.loads(capsys.readouterr().out)["scores"]) == ["kd[lite0]"]
+    printed = capsys.readouterr()
+    assert list(json.loads(printed.out)["scores"]) == ["kd[lite0-96]"]
+    assert "judged: photos: 12 pictures" in printed.err
+    assert "reference: photos: 12 pictures" in printed.err
+
+
+def test_two_pictures_are_a_pair_whatever_their_names(photos: Callable[..., Path], capsys: Captured) -> None:
+    one, other, third = sorted(photos(3, size=(40, 30)).iterdir())
+    assert run(["evaluate", str(one), str(other), "--metrics", "psnr", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    score = document["scores"]["psnr"]
+    pixels = [np.asarray(Image.open(path), np.float64) for path in (one, other)]
+    assert score["value"] == pytest.approx(10 * np.log10(255**2 / np.square(pixels[0] - pixels[1]).mean()))
+    assert score["n"] == 1
+    assert score["interval"]["method"] == "none: one pair has no interval"
+    Image.new("RGB", (41, 30)).save(third)
+    assert run(["evaluate", str(one), str(third)]) == 3
+    assert "has another size" in capsys.readouterr().err
+    assert run(["evaluate", str(one), str(other), "-n", "12"]) == 2
+    assert "leave out -n" in capsys.readouterr().err
 
 
 def test_a_run_alone_is_judged_by_what_was_held_out_from_it(

@@ -92,15 +92,21 @@ def test_nothing_in_common_is_one_line(folders: tuple[Path, Path], photos: Calla
         evaluate_pairs(str(others), str(folders[1]))
 
 
-def test_one_pair_is_one_line_before_the_work(
+def test_no_pair_is_one_line_before_the_work(
     folders: tuple[Path, Path], photos: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = photos(1, size=(40, 36), name="alone")
+    alone = photos(1, size=(40, 37), name="alone")
     monkeypatch.setattr(pairs, "_batches", None)
-    with pytest.raises(
-        DataError, match="have 1 pair of pictures with the same name and size; an interval needs at least 2"
-    ):
+    with pytest.raises(DataError, match="have no pair of pictures with the same name and size"):
         evaluate_pairs(str(alone), str(folders[1]))
+
+
+def test_one_pair_of_many_pictures_is_compared_and_said(
+    folders: tuple[Path, Path], photos: Callable[..., Path]
+) -> None:
+    document = evaluate_pairs(str(photos(1, size=(40, 36), name="alone")), str(folders[1]), metrics=["psnr"])
+    assert document["scores"]["psnr"]["n"] == 1
+    assert "one pair: the values have no interval, and say nothing about other pictures" in document["remarks"]
 
 
 @pytest.mark.parametrize("channels", ["rgb", "y", "grey"])

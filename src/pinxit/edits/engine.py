@@ -41,6 +41,7 @@ def edit_picture(
     *,
     strength: float = 1.0,
     memory: int | None = None,
+    held: int = 0,
     device: str = "cpu",
 ) -> Picture:
     """Return the picture after every edit of the chain. It keeps its depth, alpha, profile and metadata.
@@ -48,11 +49,12 @@ def edit_picture(
     `mask` is (H, W) float in [0, 1], as `Mask.weights` returns it: where it is 0 no bit changes, unless an edit widens
     it (`Bound.area`). `strength` in [0, 1] blends each edit with its input; 0 changes nothing. If an edit makes the
     picture larger, it is blended with the bicubic enlargement, or the repeated edges, of its input. `memory` is a limit
-    in bytes, on top of the interpreter and what the edits have loaded; `MemoryLimitError` if it is too low. To load
-    only once, pass what `Edit.bind` returned, on the same device.
+    in bytes, on top of the interpreter and what the edits have loaded; `MemoryLimitError` if it is too low. `held` of
+    these bytes are taken by something else, such as the drawn mask. To load only once, pass what `Edit.bind` returned,
+    on the same device.
     """
     _check(picture, chain, mask, strength)
-    stages = _stages(picture, chain, mask, strength, memory, device)
+    stages = _stages(picture, chain, mask, strength, memory, held, device)
     return _whole(picture, *deque(stages, maxlen=1).pop())
 
 
@@ -67,7 +69,7 @@ def edit_stages(
 ) -> Iterator[Picture]:
     """Yield the picture after every stage of every edit; the last is what `edit_picture` returns."""
     _check(picture, chain, mask, strength)
-    for colours, alpha in _stages(picture, chain, mask, strength, memory, device):
+    for colours, alpha in _stages(picture, chain, mask, strength, memory, 0, device):
         yield _whole(picture, colours, alpha)
 
 
@@ -81,6 +83,7 @@ def _stages(
     mask: np.ndarray | None,
     strength: float,
     memory: int | None,
+    others: int,
     device: str,
 ) -> Iterator[Planes]:
     original, alpha = _split(picture)
@@ -98,7 +101,7 @@ def _stages(
         area = bound.area(mask, size)
         touched |= area is None or area > 0
         depth = original.dtype if number == len(chain) else between
-        held = _bytes_of(picture.pixels, original, colours, touched, area, mask)
+        held = others + _bytes_of(picture.pixels, original, colours, touched, area, mask)
         if alpha is not None and bound.enlarges_alpha:
             alpha = resize(alpha[..., None], size)
             task = _Pass(f"{name} of alpha", bound, alpha, area, share, alpha.dtype, memory, held, device)
@@ -323,7 +326,7 @@ class _Pass:
         left = MEMORY if self.memory is None else self._left
         side = side_for(self.bound, pixel, left)
         if not side:
-            least = self._used + pixel * (self.bound.stride + 2 * halo_of(self.bound)) ** 2
+            least = self._used + pixel * (self.bound.stride + 1 + 2 * halo_of(self.bound)) ** 2
             raise MemoryLimitError(
                 f"{self.name}: the limit leaves {max(0, left) / 1e6:,.0f} MB, too little for any tile; "
                 f"{math.ceil(least / 1e6):,} MB would do"

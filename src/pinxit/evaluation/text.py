@@ -25,8 +25,8 @@ def table(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield a certificate as aligned lines: what was compared, scores with interval and anchor rows, remarks."""
     scores = document["scores"]
     first = next(iter(scores.values()))
-    n, generated, reference = f"{first['n']:,}", first["generated"]["name"], first["reference"]["name"]
-    yield f"{n} pictures of {generated} against {n} of {reference}, seed {first['seed']}"
+    n, generated, reference = first["n"], first["generated"]["name"], first["reference"]["name"]
+    yield f"{n:,} picture{'s' * (n != 1)} of {generated} against {n:,} of {reference}, seed {first['seed']}"
     for group, about in ((True, ""), (False, "secondary scores, not to be quoted alone:")):
         own = {name: score for name, score in scores.items() if score["headline"] is group}
         if own:

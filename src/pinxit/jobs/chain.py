@@ -81,13 +81,12 @@ class LoadedChain:
 
     def _frame(self, frame: Picture, mask: Picture | None, film: Deflicker | None) -> tuple[Picture, bool]:
         """Return a picture after the edits, and whether its mask lets them change anything."""
-        memory = self.settings.max_memory
-        if memory is not None:
-            memory -= (film.nbytes if film else 0) + (mask.pixels.nbytes if mask else 0)
-        weights = self.area.weights(frame, mask)
+        held = (film.nbytes if film else 0) + (mask.pixels.nbytes if mask else 0)
+        weights, how = self.area.weights(frame, mask), self.settings
         edited = edit_picture(
-            frame, self.bounds, weights, strength=self.settings.strength, memory=memory, device=str(self.device)
-        )
+            frame, self.bounds, weights,
+            strength=how.strength, memory=how.max_memory, held=held, device=str(self.device),
+        )  # fmt: skip
         changed = not changes_nothing(self.bounds, weights)
         return film.smooth(frame, edited) if film else edited, changed
 
