@@ -17,11 +17,13 @@ from PIL import Image
 
 import pinxit
 from pinxit.actions.action import Outcome
+from pinxit.cli import run
 from pinxit.commands import _print
 from pinxit.errors import UsageError, as_user_error, is_about_memory
 from pinxit.files import cache_folder
 from pinxit.page import command, page
 from pinxit.progress import Event, say, watched
+from pinxit.streams import prepare
 
 HOSTILE = "\x1b[2J\x9b31m\u202eno\nrun\ud800"
 PINXIT = [sys.executable, "-m", "pinxit"]
@@ -42,10 +44,26 @@ def test_full_and_closed_streams_change_the_exit_code_only_if_a_result_is_lost(t
         "pinxit --version >&-": 6,
         "pinxit --version <&- 2>&-": 0,
         "pinxit compare nope nope 2>/dev/full": 3,
+        "mkdir gone; cd gone; rmdir ../gone; pinxit --version": 2,
     }
     for line, code in lines.items():
         done = shell(line, tmp_path)
         assert (done.returncode, b"Traceback" in done.stderr) == (code, False), (line, done.stderr)
+
+
+def test_help_of_any_width_ends(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for given in ("0", "1", "19", "500"):
+        monkeypatch.setenv("COLUMNS", given)
+        prepare()
+        assert os.environ.get("COLUMNS") == {"0": None, "500": "500"}.get(given, "20")
+        assert run(["compare", "--help"]) == 0
+    assert "Compare two certificates" in capsys.readouterr().out
+
+
+def test_whole_numbers_are_not_rounded(capsys: pytest.CaptureFixture[str]) -> None:
+    for given, code in {"2.5": 2, "x.y": 2, ".7": 2, "2.": 3, "2.0": 3}.items():  # 3: there is no such run
+        assert run(["sample", "nope", "-n", given]) == code
+        assert (f'-n: "{given}" is not a whole number' in capsys.readouterr().err) == (code == 2)
 
 
 def test_any_encoding_of_stdout_is_written(tmp_path: Path) -> None:
