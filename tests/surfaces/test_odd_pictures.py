@@ -115,5 +115,5 @@ def test_what_a_killed_command_left_in_a_folder_is_removed(tiny_runs: TinyRuns, 
             shutil.copy(temporary, kept := temporary.with_suffix(".kept"))
         kept.rename(temporary)
     assert len(list(leftovers(tmp_path))) == 2
-    assert run(["sample", str(tiny_runs["gan"]), "-n", "2", "-o", str(tmp_path)]) == 0
+    assert run(["sample", str(tiny_runs["gan"]), "-n", "2", "-o", str(tmp_path), "-y"]) == 0
     assert len(list(leftovers(tmp_path, ["another.png"]))) == len(list(leftovers(tmp_path))) == 1

@@ -70,8 +70,8 @@ class Sample(Action):
 
     def do(self) -> Outcome:
         """Sample and save the pictures; the value is (N, H, W, C) uint8, interpolations one row after the other."""
-        names = [f"{self.seed + i:06d}.png" for i in range(self.n)]
-        _refuse(self.out, _numbers(self.n * self.interpolate) if self.interpolate else names, self.overwrite)
+        names = _numbers(self.n * self.interpolate) if self.interpolate else _numbers(self.n, self.seed)
+        _refuse(self.out, names, self.overwrite)
         from pinxit.latents import sampling
 
         model = sampling.load(self.run)
@@ -87,7 +87,7 @@ class Sample(Action):
             return _sheet(out, rows, self.interpolate, repeats)
         images, labels = model.sample(self.n, self.seed, self.label, self.truncation)
         kept = None if labels is None else sampling.named(labels, model.classes)
-        sampling.save_samples(out, images, kept, names=names, repeats=repeats)
+        sampling.save_samples(out, images, kept, names=[*_numbers(self.n, self.seed)], repeats=repeats)
         return Outcome(images, files=(out,))
 
 
@@ -317,9 +317,9 @@ def _refuse(out: Path | None, names: Iterable[str], overwrite: bool) -> None:
         refuse_to_replace(*places, overwrite=overwrite)
 
 
-def _numbers(count: int) -> Iterator[str]:
+def _numbers(count: int, first: int = 0) -> Iterator[str]:
     """Yield the names that pictures without a name get in a folder."""
-    return (f"{number:06d}.png" for number in range(count))
+    return (f"{number:06d}.png" for number in range(first, first + count))
 
 
 def _table(codes: Mapping[str, Any]) -> Iterator[str]:
