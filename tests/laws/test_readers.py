@@ -110,7 +110,7 @@ def test_what_a_tiff_says_of_its_samples_is_understood() -> None:
     assert same(tiff(GREY // 16), GREY // 16).lost == (picture.DARK,)
 
 
-def packed(numbers: np.ndarray, bits: int, tags: Mapping[int, Sequence[int]] = {}) -> bytes:  # noqa: B006
+def packed(numbers: np.ndarray, bits: int, tags: Mapping[int, Sequence[int]] = {}) -> bytes:
     """A TIFF of (H, W, S) in rows of so many bits a sample, one after the other without gaps; a row ends at a byte."""
     numbers = np.atleast_3d(numbers)
     high, wide, channels = numbers.shape
@@ -118,8 +118,15 @@ def packed(numbers: np.ndarray, bits: int, tags: Mapping[int, Sequence[int]] = {
     text = ("".join(f"{number:0{bits}b}" for number in row.flat).ljust(8 * length, "0") for row in numbers)
     rows = b"".join(int(row, 2).to_bytes(length, "big") for row in text)
     known: dict[int, Sequence[int]] = {
-        **{256: [wide], 257: [high], 258: [bits] * channels, 259: [1], 262: [1], 273: [8], 277: [channels]},
-        **{278: [high], 279: [len(rows)]},
+        256: [wide],
+        257: [high],
+        258: [bits] * channels,
+        259: [1],
+        262: [1],
+        273: [8],
+        277: [channels],
+        278: [high],
+        279: [len(rows)],
     }
     entries = b""
     for tag, values in sorted((known | dict(tags)).items()):
@@ -143,7 +150,7 @@ def test_a_palette_of_any_depth_keeps_its_colours_and_its_alpha() -> None:
             same(packed(numbers, bits, tags | {338: [2]}), np.concatenate([known, alpha], axis=2))
     for content in (tiff(GREY.astype(np.float32)), tiff(GREY.astype(np.uint32))):
         place = content.index(struct.pack("<HHI", 262, 3, 1)) + 8
-        with pytest.raises(DataError, match="palette of .*32 bits is not read"):
+        with pytest.raises(DataError, match=r"palette of .*32 bits is not read"):
             found(content[:place] + b"\3" + content[place + 1 :])
 
 
