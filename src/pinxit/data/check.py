@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -89,17 +88,14 @@ def check(spec: str, size: Size | None = None) -> Report:
     shown: dict[int, np.ndarray] = {}
     for number, picture in readable(source, "checking", report.bad, report.lost):
         pixels, label = picture.pixels, source.labels[number] if source.labels else ""
-        digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode() + pixels.tobytes()).digest()
-        pictures.append(seen(picture, source.names[number], label, bool(held[number]), digest))
+        pictures.append(seen(picture, source.names[number], label, bool(held[number])))
         places.append(number)
         report.kinds[f"{picture.format} {picture.mode}"] += 1
         report.depths[8 * pixels.itemsize] += 1
         if number % max(1, len(source.names) // SHEET_COUNT) == 0:
             shown[len(places) - 1] = _thumbnail(pixels)
-    number_of = {one.name: number for number, one in enumerate(pictures)}
-    lost = {what: [number_of[name] for name in names] for what, names in report.lost.items()}
     report.sizes = [(one.width, one.height) for one in pictures]
-    facts = Facts(pictures, report.bad, lost, size or _size_for(report.sizes))
+    facts = Facts(pictures, report.bad, size or _size_for(report.sizes))
     report.duplicates = [[pictures[number].name for number in group] for group in facts.copies]
     report.classes = facts.classes
     report.findings = findings(facts)

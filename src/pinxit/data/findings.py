@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ from PIL import Image
 
 from pinxit.data.settings import SMALLEST
 from pinxit.images import Picture, eight_bit
-from pinxit.images.picture import to_pillow
+from pinxit.images.picture import DARK, PLAIN_CMYK, to_pillow
 from pinxit.settings import Size, sides
 
 THUMB = 16
@@ -31,7 +33,10 @@ NAMES_KEPT = 10
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen of a picture: `thumb` (16, 16) uint8 is its luma, `peak` the largest value of 16 bits."""
+    """What was seen of a picture: `thumb` (16, 16) uint8 is its luma, `peak` the largest value of 16 bits.
+
+    `lost` are the remarks of its reader.
+    """
 
     name: str
     label: str
@@ -45,14 +50,17 @@ class Seen:
     transparent: bool
     turned: bool
     profile: bool
+    lost: tuple[str, ...]
     digest: bytes
     thumb: np.ndarray
 
 
-def seen(picture: Picture, name: str, label: str, held: bool, digest: bytes) -> Seen:
+def seen(picture: Picture, name: str, label: str, held: bool) -> Seen:
     """Return what is seen of a picture."""
     pixels = picture.pixels
     thumb = np.asarray(to_pillow(eight_bit(pixels)).resize((THUMB, THUMB), Image.Resampling.BOX).convert("L"))
+    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.str}".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
     return Seen(
         name=name,
         label=label,
@@ -66,7 +74,8 @@ def seen(picture: Picture, name: str, label: str, held: bool, digest: bytes) -> 
         transparent=pixels.shape[2] == 4 and int(pixels[..., 3].min()) < np.iinfo(pixels.dtype).max,
         turned=picture.turned,
         profile=picture.keeps.icc is not None and not _is_srgb(picture.keeps.icc),
-        digest=digest,
+        lost=picture.lost,
+        digest=digest.digest(),
         thumb=thumb,
     )
 
@@ -81,7 +90,6 @@ class Facts:
 
     pictures: Sequence[Seen]
     bad: Sequence[str]
-    lost: dict[str, list[int]]
     size: Size
 
     def where(self, holds: Callable[[Seen], bool]) -> list[list[int]]:
@@ -104,6 +112,15 @@ class Facts:
         first = np.array(list(islice(once, NEAR_COMPARED)), int)
         thumbs = np.array([self.pictures[number].thumb for number in first], np.uint8).reshape(-1, THUMB, THUMB)
         return [[int(first[place]) for place in group] for group in grouped(near_pairs(thumbs))]
+
+    @cached_property
+    def remarks(self) -> dict[str, list[int]]:
+        """The pictures of each remark of a reader."""
+        numbers = defaultdict[str, list[int]](list)
+        for number, one in enumerate(self.pictures):
+            for what in one.lost:
+                numbers[what].append(number)
+        return numbers
 
     @cached_property
     def classes(self) -> Counter[str]:
@@ -165,32 +182,26 @@ def grouped(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
 class Kind(NamedTuple):
     """A kind of finding: how it is found, as groups of picture numbers, what it is, and what to do.
 
-    `link` joins the names of a group. Both sentences may use {count}, of pictures or copies.
+    `link` joins the names of a group. Both sentences may use {count}, of pictures or copies. `remark` is what readers
+    say of such a picture, which is not said again.
     """
 
     find: Callable[[Facts], list[list[int]]]
     sentence: str
     advice: str
     link: str = " = "
-
-
-def _held(one: Seen) -> bool:
-    return one.held
-
-
-def _label(one: Seen) -> str:
-    return one.label
+    remark: str = ""
 
 
 FINDINGS = {
     "leaks": Kind(
-        lambda facts: facts.across(_held, [*facts.copies, *facts.near]),
+        lambda facts: facts.across(attrgetter("held"), [*facts.copies, *facts.near]),
         "{count} pictures to train on are in the held-out part too, equal or nearly",
         "remove them from one part, or put what belongs together into train/ or val/: the score becomes too good",
         " ~ ",
     ),
     "contradictions": Kind(
-        lambda facts: facts.across(_label, facts.copies),
+        lambda facts: facts.across(attrgetter("label"), facts.copies),
         "{count} equal pictures are in several classes",
         "keep each picture in the class it belongs to",
     ),
@@ -214,6 +225,7 @@ FINDINGS = {
         Facts.depth,
         "{count} pictures of 16 bits use only the lower bits, so they train at a fraction of the brightness",
         "scale their values to the full range, 0 to 65535",
+        remark=DARK,
     ),
     "long sides": Kind(
         lambda facts: facts.where(lambda one: max(one.width, one.height) >= LONG_SIDES * min(one.width, one.height)),
@@ -247,8 +259,9 @@ FINDINGS = {
     ),
     "CMYK": Kind(
         lambda facts: facts.where(lambda one: one.mode == "CMYK"),
-        "{count} pictures are CMYK and are converted to RGB",
+        "{count} pictures are CMYK and are converted to RGB, by the plain formula where they have no colour profile",
         "look at their colours on the sheet; convert them yourself if they are wrong",
+        remark=PLAIN_CMYK,
     ),
     "profiles": Kind(
         lambda facts: facts.where(lambda one: one.profile),
@@ -280,7 +293,8 @@ class Finding:
 
 def findings(facts: Facts) -> list[Finding]:
     """Return what there is to say of a set, the gravest first."""
-    return [*_of_files(facts), *_of_pictures(facts), *_of_remarks(facts), *_of_set(facts)]
+    found = _of_pictures(facts)
+    return [*_of_files(facts), *found, *_of_remarks(facts, found), *_of_set(facts)]
 
 
 def _of_files(facts: Facts) -> list[Finding]:
@@ -300,13 +314,15 @@ def _of_pictures(facts: Facts) -> list[Finding]:
     return found
 
 
-def _of_remarks(facts: Facts) -> list[Finding]:
-    """Return what readers said about pictures, a finding for each sentence of theirs."""
-    return [
-        Finding("remark", len(numbers), tuple(facts.pictures[number].name for number in numbers[:NAMES_KEPT]), what,
-                "look at them on the sheet", tuple(numbers))
-        for what, numbers in facts.lost.items()
-    ]  # fmt: skip
+def _of_remarks(facts: Facts, found: Sequence[Finding]) -> list[Finding]:
+    """Return what readers said about pictures and no finding says, a finding for each sentence of theirs."""
+    said = {FINDINGS[one.kind].remark: frozenset(one.numbers) for one in found}
+    remarks = []
+    for what, numbers in facts.remarks.items():
+        left = [number for number in numbers if number not in said.get(what, ())]
+        names = tuple(facts.pictures[number].name for number in left[:NAMES_KEPT])
+        remarks += [Finding("remark", len(left), names, what, "look at them on the sheet", tuple(left))] if left else []
+    return remarks
 
 
 def _of_set(facts: Facts) -> list[Finding]:

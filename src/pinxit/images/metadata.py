@@ -16,7 +16,8 @@ from PIL import ExifTags, Image, TiffImagePlugin
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.PngImagePlugin import PngImageFile, iTXt
 
-from pinxit.images.picture import NO_EXIF, NO_PROFILE, JpegCoding, Metadata
+from pinxit.images.picture import NO_EXIF, NO_PROFILE, NO_TAGS, ColourTags, JpegCoding, Metadata
+from pinxit.images.tags import told_of
 
 # Pillow raises all of these for malformed files (20,000 mutants); struct, zlib and EOF come from its parsers.
 BROKEN = (
@@ -143,7 +144,9 @@ def upright(pixels: np.ndarray, turn: int) -> np.ndarray:
     return np.ascontiguousarray(_UPRIGHT.get(turn, lambda pixels: pixels)(pixels))
 
 
-def metadata_of(image: Image.Image, grey: bool, turn: int) -> tuple[Metadata, tuple[str, ...]]:
+def metadata_of(
+    image: Image.Image, grey: bool, turn: int, tags: ColourTags = NO_TAGS
+) -> tuple[Metadata, tuple[str, ...]]:
     """Return the metadata that an edit keeps, and remarks on what is lost; `turn` is the Exif orientation."""
     icc = None if image.mode == "CMYK" else image.info.get("icc_profile") or None
     unfit = icc is not None and not profile_fits(icc, grey)
@@ -157,11 +160,11 @@ def metadata_of(image: Image.Image, grey: bool, turn: int) -> tuple[Metadata, tu
         dpi = dpi[::-1]
     text = image.text if isinstance(image, PngImageFile) else {}
     kept_text = {key: text[key] for key in text if key.casefold() in _KEPT_TEXTS}
-    kept_text |= _words_of_xmp(image.info.get("xmp"), {*map(str.casefold, kept_text)}, exif_of(kept))
-    lost = (*[NO_PROFILE] * unfit, *[NO_EXIF] * broken)
+    kept_text |= _words_of_xmp(image.info.get("xmp"), {*map(str.casefold, kept_text)}, kept)
+    lost = (*told_of(tags), *[NO_PROFILE] * unfit, *[NO_EXIF] * broken)
     dropped = tuple(dict.fromkeys((*dropped, *_dropped_parts(image))))
     coding = _coding(image, turn) if isinstance(image, JpegImageFile) else None
-    return Metadata(None if unfit else icc, kept, dpi, kept_text, dropped=dropped, jpeg=coding), lost
+    return Metadata(None if unfit else icc, kept, dpi, kept_text, dropped, coding, tags), lost
 
 
 def exif_of(content: bytes | None) -> Image.Exif:
@@ -213,6 +216,8 @@ def recipe_xmp(recipe: str) -> bytes:
 
 
 def _kept_exif(exif: Image.Exif) -> bytes | None:
+    if not exif:
+        return None
     kept = Image.Exif()
     for tag in _KEPT.intersection(exif):
         if not isinstance(exif[tag], str):
@@ -279,7 +284,7 @@ def _dropped_parts(image: Image.Image) -> Iterator[str]:
             yield f"text {key}"
 
 
-def _words_of_xmp(xmp: Any, known: Set[str], exif: Image.Exif) -> dict[str, str]:
+def _words_of_xmp(xmp: Any, known: Set[str], exif: bytes | None) -> dict[str, str]:
     """Return what a person wrote in XMP and nowhere else, by a PNG's keyword; nothing of what cannot be read.
 
     `iTXt` is text that a PNG holds in UTF-8; others are Latin-1, as in the file.
@@ -292,10 +297,10 @@ def _words_of_xmp(xmp: Any, known: Set[str], exif: Image.Exif) -> dict[str, str]
         root = ElementTree.fromstring(xmp.strip(b"\0 \n"))  # noqa: S314  (without declarations)
     except (ElementTree.ParseError, ValueError, LookupError):
         return {}
-    found: dict[str, str] = {}
+    found, fields = dict[str, str](), exif_of(exif)
     for key, name in _XMP_WORDS.items():
         words = [item.text for item in root.iterfind(f".//{_DC}{name}//{_RDF}li") if item.text]
-        if words and key.casefold() not in known and _TEXT_FIELDS[key.casefold()] not in exif:
+        if words and key.casefold() not in known and _TEXT_FIELDS[key.casefold()] not in fields:
             found[key] = iTXt("; ".join(words) if name == "creator" else words[0])
     return found
 

@@ -17,7 +17,7 @@ from pinxit.images.metadata import metadata_of, orientation, upright
 from pinxit.images.picture import FIRST_FRAME, GREY_16, NO_TAGS, SECOND_PICTURE, ColourTags, Picture
 from pinxit.images.room import PIXEL_CEILING, check_size
 from pinxit.images.samples import Stored, cmyk_to_rgb, pixels_of
-from pinxit.images.tags import colour_tags, told_of
+from pinxit.images.tags import colour_tags
 
 Chunks = dict[bytes, bytes]
 
@@ -106,5 +106,5 @@ def assemble(
 ) -> Picture:
     """Return the picture of decoded pixels, turned by `turn`, with the metadata of an image."""
     picture = Picture(upright(pixels, turn), image.format or "", mode, turned=turn > 1)
-    keeps, not_kept = metadata_of(image, picture.grey, turn)
-    return replace(picture, lost=(*lost, *told_of(tags), *not_kept), keeps=replace(keeps, tags=tags))
+    keeps, not_kept = metadata_of(image, picture.grey, turn, tags)
+    return replace(picture, lost=(*lost, *not_kept), keeps=keeps)

@@ -84,7 +84,7 @@ def colours_of(stored: Stored, name: str) -> tuple[int, Convert]:
 
 def cmyk_to_rgb(samples: np.ndarray, profile: bytes | None) -> Read:
     """Return CMYK (H, W, 4) uint8 or uint16, 0 for no ink, as RGB: through its profile, else by the plain formula."""
-    converted = through_profile(samples, profile) if profile else None
+    converted = _through_profile(samples, profile) if profile else None
     if converted is not None:
         return converted, ()
     remark = NO_PROFILE if profile else PLAIN_CMYK
@@ -94,7 +94,7 @@ def cmyk_to_rgb(samples: np.ndarray, profile: bytes | None) -> Read:
     return np.rint(light[..., :3] * (light[..., 3:] / 65535)).astype(np.uint16), (remark,)
 
 
-def through_profile(samples: np.ndarray, profile: bytes) -> np.ndarray | None:
+def _through_profile(samples: np.ndarray, profile: bytes) -> np.ndarray | None:
     """Return CMYK as sRGB by its own profile, None if that does not fit."""
     srgb = ImageCms.createProfile("sRGB")
     try:
