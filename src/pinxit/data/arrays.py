@@ -18,7 +18,7 @@ import numpy as np
 from pinxit.errors import DataError, MemoryLimitError
 from pinxit.files import open_plain
 from pinxit.images import Picture
-from pinxit.images.room import memory_left
+from pinxit.images.room import too_little_for
 
 BYTE_CEILING = 4 << 30
 RATIO_CEILING, SMALL = 100, 64 << 20
@@ -84,7 +84,7 @@ def refuse_claim(name: str, shape: Sequence[int], itemsize: int, file_bytes: int
         raise DataError(f"{claims}, over {RATIO_CEILING} times the {file_bytes:,} bytes of the file: a bomb?")
     if shape and shape[0] > max(FEW_PICTURES, file_bytes):
         raise DataError(f"{claims}, in a file of {file_bytes:,} bytes: more pictures than bytes")
-    if (free := memory_left()) is not None and size > free:
+    if (free := too_little_for(size)) is not None:
         raise MemoryLimitError(f"{claims}; {free:,} bytes of memory are free. Split the file, or use a folder")
     return size
 

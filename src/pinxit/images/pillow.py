@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from pinxit.errors import DataError
 from pinxit.images.containers import check_whole
@@ -26,6 +26,7 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP
 # Opening files from strangers: a decompression bomb is an error. Pillow's other warnings help nobody.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+TiffImagePlugin.READ_LIBTIFF = True  # Pillow's own decoder misreads some YCbCr
 Image.MAX_IMAGE_PIXELS = 2 * PIXEL_CEILING  # above ours, so that our own message comes first
 
 
@@ -66,9 +67,8 @@ def opened(file: BinaryIO, name: str, pixel: int = 4) -> Iterator[tuple[Image.Im
 def loaded(file: BinaryIO, name: str) -> Iterator[tuple[Image.Image, int, Chunks, tuple[str, ...]]]:
     """Give the decoded image of a file, its orientation, a PNG's chunks, and remarks on what is not decoded."""
     with opened(file, name) as (image, chunks, lost):
-        turn = orientation(image) if image.format == "TIFF" else 1  # which loading discards
         image.load()  # before anything asks for a PNG's Exif, which would load it and hide its errors
-        yield image, max(turn, orientation(image)), chunks, lost
+        yield image, orientation(image), chunks, lost  # a TIFF was turned by loading, and says so no more
 
 
 def is_deep(image: Image.Image) -> bool:

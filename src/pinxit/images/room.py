@@ -25,7 +25,7 @@ def check_size(size: tuple[int, int], name: str, pixel: int = 4) -> None:
     if wide * high > PIXEL_CEILING:
         raise DataError(f"{name}: {wide} x {high} pixels; at most {PIXEL_CEILING // 1_000_000} million are read")
     needed = int(wide * high * pixel * _COPIES)
-    if needed > _SMALL and (left := memory_left()) is not None and needed > left:
+    if (left := too_little_for(needed)) is not None:
         raise MemoryLimitError(
             f"{name}: {wide} x {high} pixels need about {needed / 1e6:,.0f} MB to decode; {left / 1e6:,.0f} MB are free"
         )
@@ -46,6 +46,12 @@ def check_frames(size: tuple[int, int], frames: int, length: int, name: str) -> 
     if total > PIXEL_CEILING and total > _DENSEST * length:
         raise DataError(f"{name}: {shown} in {length:,} bytes; so small a file holds no such animation")
     check_size(size, name, _FRAME_BYTES)
+
+
+def too_little_for(needed: int) -> int | None:
+    """Return the bytes of memory that are left if they are fewer than `needed`, else None."""
+    left = memory_left() if needed > _SMALL else None
+    return left if left is not None and left < needed else None
 
 
 def memory_left() -> int | None:

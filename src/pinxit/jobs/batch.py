@@ -35,6 +35,7 @@ from pinxit.errors import (
     UsageError,
     UserError,
     as_user_error,
+    printable,
 )
 from pinxit.files import leftovers, sha256, write_json
 from pinxit.images import (
@@ -58,7 +59,6 @@ from pinxit.jobs.listing import (
     losses,
     map_of,
     plan,
-    printable,
     refuse_to_overwrite,
     result_places,
     sidecar,

@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from itertools import count, pairwise
 from pathlib import Path, PurePath, PurePosixPath
 
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import DataError, UsageError, printable
 from pinxit.files import refuse_links
 from pinxit.images import QUALITY, SUFFIXES, Picture, format_of, kind_of
 from pinxit.images.animations import Animation, animated_kind_of, is_animation, load_media
@@ -234,11 +234,6 @@ def sidecar(result: Path) -> Path:
 def map_of(result: Path) -> Path:
     """Return the path of the map beside a result."""
     return result.with_name(f"{result.name}{MAP}")
-
-
-def printable(name: object) -> str:
-    """Return a name on one line: control characters and bytes that are not UTF-8 become escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
 
 
 def text(path: PurePath) -> str:

@@ -19,7 +19,7 @@ from pinxit.errors import DataError, MemoryLimitError, UsageError, printable
 from pinxit.files import leftovers, whole_file
 from pinxit.images import grid, save_image, save_sheet
 from pinxit.images.convert import to_uint8
-from pinxit.images.room import memory_left
+from pinxit.images.room import too_little_for
 from pinxit.nets.seamless import neighbour_layers, seamless
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
@@ -32,7 +32,6 @@ from pinxit.tensors import read_tensors
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import Run, is_run
 
-SMALL = 64 << 20
 """Bytes that are taken without a look at the memory, which takes time."""
 COPIES = 3
 """Generated pictures, their parts and their sheet, which are in memory at once, one byte a value."""
@@ -250,7 +249,7 @@ def slerp(start: Tensor, end: Tensor, place: Tensor) -> Tensor:
 def check_room(pictures: int, shape: PictureShape, bytes_a_value: int, fewer: str) -> None:
     """Raise `MemoryLimitError` if so many pictures do not fit into the memory; `fewer` says what asks for fewer."""
     each = shape.pixels * shape.channels * bytes_a_value
-    if pictures * each > SMALL and (left := memory_left()) is not None and pictures * each > left:
+    if (left := too_little_for(pictures * each)) is not None:
         high, wide = shape.sides
         raise MemoryLimitError(
             f"{pictures:,} pictures of {wide} x {high} pixels need {pictures * each / 1e6:,.0f} MB, and "

@@ -20,7 +20,7 @@ from pinxit.data.sets import parse_spec
 from pinxit.data.settings import Augment, DataSettings
 from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.files import sha256
-from pinxit.images.room import memory_left
+from pinxit.images.room import too_little_for
 from pinxit.models import load, of_recipe
 from pinxit.nets.meta import without_memory
 from pinxit.objectives import OBJECTIVES
@@ -158,10 +158,10 @@ def refuse_misfit(
     high, wide = sides(recipe.data.size)
     networks = sum(value.nbytes for value in tensors.values())
     batch = training.batch_size * recipe.data.channels * high * wide * 4
-    left = memory_left() if recipe.hardware.device == "cpu" else None
-    if left is not None and KEPT_COPIES * networks + batch > left:
+    needed = KEPT_COPIES * networks + batch
+    if recipe.hardware.device == "cpu" and (left := too_little_for(needed)) is not None:
         raise MemoryLimitError(
-            f"training needs more than {(KEPT_COPIES * networks + batch) / 1e9:,.1f} GB: {networks / 1e9:,.1f} GB of "
+            f"training needs more than {needed / 1e9:,.1f} GB: {networks / 1e9:,.1f} GB of "
             f"weights {KEPT_COPIES} times, and batches of {batch / 1e9:,.1f} GB; {left / 1e9:,.1f} GB are free; "
             "smaller --channels, --size or --batch-size need less"
         )
