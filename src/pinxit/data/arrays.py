@@ -89,6 +89,14 @@ def refuse_claim(name: str, shape: Sequence[int], itemsize: int, file_bytes: int
     return size
 
 
+def read_claimed(file: IO[bytes], size: int, where: str) -> bytes:
+    """Return the rest of a file; `DataError` unless it is the `size` bytes that its header claims."""
+    content = file.read(size + 1)
+    if len(content) != size:
+        raise DataError(f"{where}: holds {'more' if len(content) > size else 'fewer'} bytes than its header says")
+    return content
+
+
 def load_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the arrays `images` and `labels` (None if there are none) of an npz; `DataError` names file and array."""
     try:
@@ -113,11 +121,9 @@ def _member(archive: zipfile.ZipFile, field: str, path: Path) -> np.ndarray:
             if dtype.hasobject:
                 raise DataError(f"{where} cannot be read as npz: it holds Python objects, which are not opened")
             size = refuse_claim(where, shape, dtype.itemsize, path.stat().st_size)
-            content = file.read(size + 1)
+            content = read_claimed(file, size, where)
     except BROKEN as error:
         raise DataError(f"{where} cannot be read as npz ({line(error)})") from error
-    if len(content) != size:
-        raise DataError(f"{where}: holds {'more' if len(content) > size else 'fewer'} bytes than its header says")
     return np.frombuffer(content, dtype).reshape(shape, order="F" if columns else "C")
 
 

@@ -32,7 +32,6 @@ from pinxit.tensors import read_tensors
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import Run, is_run
 
-"""Bytes that are taken without a look at the memory, which takes time."""
 COPIES = 3
 """Generated pictures, their parts and their sheet, which are in memory at once, one byte a value."""
 LONGEST_STEM = 200

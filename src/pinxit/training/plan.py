@@ -46,7 +46,7 @@ def plan(
 ) -> Recipe:
     """Return the recipe with every choice made: picture size, channels, hardware and the number of steps."""
     images = pictures.train
-    size, why = data.size_for(images)
+    size, why = data.size_for(images.own_size)
     high, wide = sides(size)
     say(f"training at {wide} x {high} pixels, {why}")
     second = settings.others()
