@@ -28,8 +28,8 @@ class Evaluate(Action):
     """
 
     generated: Annotated[str, Word("GENERATED")] = Field(
-        description="Pictures to score: a run, a folder, a zip, an npz, IDX files or a named set. A run samples new "
-        "pictures and adds the scores to its report."
+        description="Pictures to score: a run, a folder, a zip, an npz, IDX files, a named set or one picture. A run "
+        "samples new pictures and adds the scores to its report."
     )
     reference: Annotated[str | None, Word("REFERENCE")] = Field(
         None,
@@ -75,7 +75,7 @@ class Evaluate(Action):
     paired: bool = Field(
         False,
         description="Compare each picture with the one of the same name, such as a restored one with its original. "
-        "Two single pictures are always compared so.",
+        "Two single pictures are always compared this way.",
     )
     channels: Literal["rgb", "y", "grey"] | None = Field(
         None,
