@@ -87,6 +87,11 @@ def printable(shown: object) -> str:
     return "".join(_escaped(character) if _acts(character) else character for character in text)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return how many there are: "1 picture", "2,000 pictures"; the noun takes an s, or es after another s."""
+    return f"{count:,} {noun}{('es' if noun.endswith('s') else 's') * (count != 1)}"
+
+
 def _acts(character: str) -> bool:
     kind = unicodedata.category(character)
     return kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and character not in JOINERS)

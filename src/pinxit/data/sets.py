@@ -17,7 +17,7 @@ from pinxit.data.places import remember
 from pinxit.data.render import Renderer, patch, with_channels, with_depth
 from pinxit.data.settings import HOLDOUT, LARGEST, SMALLEST, Fit
 from pinxit.data.sources import open_source
-from pinxit.errors import DataError
+from pinxit.errors import DataError, counted
 from pinxit.settings import Size, sides, size_of
 
 if TYPE_CHECKING:
@@ -190,6 +190,11 @@ def parse_spec(spec: str) -> tuple[str, str]:
     return (base, part) if base and part in PARTS[1:] else (spec, "")
 
 
+def spec_of(base: object, part: str) -> str:
+    """Return the text that `parse_spec` reads as this set and part."""
+    return f"{base}:{part}" if part else str(base)
+
+
 def whole_pack(opened: Pack) -> ImageSet:
     """Return all pictures of a pack."""
     return ImageSet(opened, np.arange(len(opened)), "")
@@ -230,4 +235,4 @@ def _summary(whole: ImageSet, name: str, train: ImageSet, rest: ImageSet) -> str
     colours = {1: "grey (1 channel)", 3: "colour (3 channels)", 4: "colour with transparency (4 channels)"}
     kind = colours[train.channels] + (f", {len(train.classes)} classes" if train.classes else "")
     others = f" and {len(rest):,} held out" if len(rest) else ""
-    return f"{name}: {len(train):,} picture{'s' * (len(train) != 1)}{others}; {sizes}, {kind}"
+    return f"{name}: {counted(len(train), 'picture')}{others}; {sizes}, {kind}"

@@ -70,8 +70,8 @@ class ToSide(Bound):
         """Return the enlargement of this picture; `UsageError` if it is larger already, or too small."""
         longer = max(pixels.shape[:2])
         if not longer < self.side <= LARGEST * longer:
-            why = "is that long already" if self.side <= longer else f"would grow more than {LARGEST} times"
-            raise UsageError(f"--to {self.side}: the longer side, {longer} pixels, {why}")
+            why = "it has to be longer than that" if self.side <= longer else f"it can grow {LARGEST} times at most"
+            raise UsageError(f"--to {self.side}: the longer side has {longer} pixels; {why}")
         return by_factor(self.networks, self.side / longer)
 
     def result_size(self, size: tuple[int, int]) -> tuple[int, int]:

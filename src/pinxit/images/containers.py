@@ -1,4 +1,4 @@
-"""How files of pictures are laid out: their parts are walked through and checked, and nothing is decoded."""
+"""How files of pictures are laid out: their parts are walked through, checked and written; nothing is decoded."""
 
 from __future__ import annotations
 
@@ -129,6 +129,18 @@ def box(file: BinaryIO, *kinds: bytes) -> tuple[int, int] | None:
             return None
         start, end = found[0] + 4 * (wanted == b"meta"), found[1]
     return start, end
+
+
+def properties(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield kind and place of each property of the pictures in an AVIF or HEIC (ISO/IEC 23008-12, 9.3)."""
+    inside = box(file, b"meta", b"iprp", b"ipco")
+    for kind, start, _ in boxes(file, *inside) if inside else ():
+        yield kind, start
+
+
+def chunk(file: BinaryIO, kind: bytes, content: bytes) -> None:
+    """Write a chunk of a PNG."""
+    file.write(struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content)))
 
 
 def _palette(flags: int) -> int:

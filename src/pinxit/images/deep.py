@@ -14,7 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from pinxit.images import pillow
-from pinxit.images.containers import PNG, box, boxes, png_chunks
+from pinxit.images.containers import PNG, box, chunk, png_chunks, properties
 from pinxit.images.metadata import orientation
 from pinxit.images.picture import Picture
 from pinxit.images.samples import ALPHA, PREMULTIPLIED, UNKNOWN, Stored, pixels_of
@@ -45,7 +45,7 @@ def read(file: BinaryIO, name: str) -> Picture:
         if kind == "AVIF" and samples.shape[2] in (2, 4):
             stored = replace(stored, extra=(ALPHA,))
         pixels, told = pixels_of(samples, stored, name)
-        tags = colour_tags(file, kind, chunks, "icc_profile" in image.info)
+        tags = colour_tags(file, image, chunks)
         return pillow.assemble(image, stored.mode, pixels, orientation(image), (*lost, *told), tags)
 
 
@@ -77,8 +77,7 @@ def _png(file: BinaryIO, head: bytes) -> Stored | None:
 
 def _avif(file: BinaryIO) -> Stored | None:
     """AVIF of more than 8 bits, by the configuration of its codec (AV1-ISOBMFF, 2.3.3)."""
-    inside = box(file, b"meta", b"iprp", b"ipco")
-    for kind, start, _ in boxes(file, *inside) if inside else ():
+    for kind, start in properties(file):
         file.seek(start + 2)
         if kind == b"av1C":
             flags = file.read(1)[0]
@@ -187,11 +186,6 @@ _DECODERS: Mapping[str, Callable[[bytes], np.ndarray]] = {
     "PNG": lambda content: _codecs().png_decode(_bare(content)),
     "PPM": _decode_ppm,
 }
-
-
-def chunk(file: BinaryIO, kind: bytes, content: bytes) -> None:
-    """Write a chunk of a PNG."""
-    file.write(struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content)))
 
 
 def _write_png(file: BinaryIO, pixels: np.ndarray, options: Mapping[str, Any]) -> None:

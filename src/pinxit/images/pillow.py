@@ -34,8 +34,7 @@ def read(file: BinaryIO, name: str) -> Picture:
     """Decode a file of one of `FORMATS` whose samples Pillow reads exactly."""
     with loaded(file, name) as (image, turn, chunks, lost):
         pixels, told = pixels_of_image(image, name)
-        tags = colour_tags(file, image.format or "", chunks, "icc_profile" in image.info)
-        return assemble(image, image.mode, pixels, turn, (*lost, *told), tags)
+        return assemble(image, image.mode, pixels, turn, (*lost, *told), colour_tags(file, image, chunks))
 
 
 def read_mask(file: BinaryIO, name: str) -> Picture:

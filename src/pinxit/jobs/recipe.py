@@ -46,7 +46,7 @@ class FileStamp(Settings):
             if FileStamp.of(path).sha256 == self.sha256:
                 return path
         if named:
-            raise DataError(f"{named[0]}: not {what}: same name, but another sha256; {hint}")
+            raise DataError(f"{named[0]} is not {what}: it has that name, but another content; {hint}")
         raise DataError(f"{self.name}: {what} is not in {' or '.join(map(str, folders))}; {hint}")
 
 

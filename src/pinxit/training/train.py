@@ -55,8 +55,8 @@ def train(
 
     `data` may be of any class; what it and `training` do not set gets the objective's own defaults. `start` is a run or
     a safetensors file: training starts from those of its weights whose name and shape match. Every open choice is made,
-    reported, and written into the recipe before the first step. Raises `UsageError`, `DataError`,
-    `DiskError`, `DivergedError`, `BusyError`, or `StoppedError` after a signal.
+    reported, and written into the recipe before the first step. Raises `UsageError`, `DataError`, `DiskError`,
+    `DivergedError`, `BusyError`, or `StoppedError` after a signal.
     """
     source, out = str(source), Path(out)
     if settings.of_codes:
