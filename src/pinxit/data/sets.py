@@ -195,6 +195,11 @@ def parse_spec(spec: str) -> tuple[str, str]:
     return (base, part) if base and part in PARTS[1:] else (spec, "")
 
 
+def spec_of(base: object, part: str) -> str:
+    """Return the text that `parse_spec` reads as this set and part."""
+    return f"{base}:{part}" if part else str(base)
+
+
 def whole_pack(opened: Pack) -> ImageSet:
     """Return all pictures of a pack."""
     return ImageSet(opened, np.arange(len(opened)), "")

@@ -60,12 +60,15 @@ def _webp_canvas(head: bytes) -> tuple[int, int, bool]:
 def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """Yield kind and content (of a large chunk only the last part) of every chunk of a PNG, to its end.
 
-    Raises `EOFError` if the end is missing, and `ValueError` for a wrong checksum (PNG, third edition, 5.3).
+    Raises `EOFError` if the end is missing, and `ValueError` for a wrong checksum (PNG, third edition, 5.3) or another
+    first chunk than IHDR, as of Apple's own kind, which readers would take for IHDR.
     """
     kind = b""
     file.seek(len(PNG))
     while kind != b"IEND":
-        left, kind = struct.unpack(">I4s", _exactly(file, 8))
+        before, (left, kind) = kind, struct.unpack(">I4s", _exactly(file, 8))
+        if not before and kind != b"IHDR":
+            raise ValueError(f"it begins with a chunk {kind.decode('ascii', 'replace')}, not IHDR")
         checksum, content = zlib.crc32(kind), b""
         while left:
             content = _exactly(file, min(left, _PIECE))

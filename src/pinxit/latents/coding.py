@@ -17,10 +17,10 @@ from pinxit.data import Batch, open_data
 from pinxit.data.render import fit_picture, with_channels
 from pinxit.data.sets import ImageSet, parse_spec
 from pinxit.errors import DataError, SomeFailedError, UsageError
-from pinxit.files import write_json
+from pinxit.files import remove_leftovers, write_json
 from pinxit.images import grid, save_sheet
 from pinxit.images.convert import to_float, to_uint8
-from pinxit.latents.sampling import COPIES, GenerativeModel, check_room, file_name, remove_leftovers
+from pinxit.latents.sampling import COPIES, GenerativeModel, check_room, file_name
 from pinxit.losses.latent import kl_to_normal
 from pinxit.nets.shapes import over_black
 from pinxit.objectives.mixture import BY_CLASS
