@@ -18,7 +18,7 @@ import numpy as np
 from pinxit.errors import DataError, MemoryLimitError
 from pinxit.files import open_plain
 from pinxit.images import Picture
-from pinxit.images.room import memory_left
+from pinxit.images.room import too_little_for
 
 BYTE_CEILING = 4 << 30
 RATIO_CEILING, SMALL = 100, 64 << 20
@@ -84,9 +84,17 @@ def refuse_claim(name: str, shape: Sequence[int], itemsize: int, file_bytes: int
         raise DataError(f"{claims}, over {RATIO_CEILING} times the {file_bytes:,} bytes of the file: a bomb?")
     if shape and shape[0] > max(FEW_PICTURES, file_bytes):
         raise DataError(f"{claims}, in a file of {file_bytes:,} bytes: more pictures than bytes")
-    if (free := memory_left()) is not None and size > free:
+    if (free := too_little_for(size)) is not None:
         raise MemoryLimitError(f"{claims}; {free:,} bytes of memory are free. Split the file, or use a folder")
     return size
+
+
+def read_claimed(file: IO[bytes], size: int, where: str) -> bytes:
+    """Return the rest of a file; `DataError` unless it is the `size` bytes that its header claims."""
+    content = file.read(size + 1)
+    if len(content) != size:
+        raise DataError(f"{where}: holds {'more' if len(content) > size else 'fewer'} bytes than its header says")
+    return content
 
 
 def load_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -113,11 +121,9 @@ def _member(archive: zipfile.ZipFile, field: str, path: Path) -> np.ndarray:
             if dtype.hasobject:
                 raise DataError(f"{where} cannot be read as npz: it holds Python objects, which are not opened")
             size = refuse_claim(where, shape, dtype.itemsize, path.stat().st_size)
-            content = file.read(size + 1)
+            content = read_claimed(file, size, where)
     except BROKEN as error:
         raise DataError(f"{where} cannot be read as npz ({line(error)})") from error
-    if len(content) != size:
-        raise DataError(f"{where}: holds {'more' if len(content) > size else 'fewer'} bytes than its header says")
     return np.frombuffer(content, dtype).reshape(shape, order="F" if columns else "C")
 
 

@@ -18,10 +18,10 @@ import zipfile
 import zlib
 from array import array
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import overload
 
@@ -38,6 +38,8 @@ PARTS = ("", "train", "test")
 NAMED_AT_MOST = 20
 AHEAD_BYTES = 512 << 20
 """Pixels that may wait while others are written: so many bytes, by the largest picture so far."""
+SMALL_BYTES = 1 << 16
+"""Pixels of a picture that is decoded faster than it is handed to another thread."""
 DIGITS = 1000
 """So many digits are no longer a number: Python takes too long to read them."""
 _DAMAGED = (
@@ -185,20 +187,18 @@ def _read_all(source: Source) -> Iterator[Picture | DataError]:
             name, reason = source.names[number], " ".join(str(error).split()) or "no reason given"
             return DataError(f"{name}: cannot be read ({type(error).__name__}: {reason})")
 
-    if source.threads == 1:
-        yield from map(read, range(len(source.names)))
-        return
     with ThreadPoolExecutor(source.threads) as pool:
-        ahead: deque[Future[Picture | DataError]] = deque()
+        ahead: deque[Callable[[], Picture | DataError]] = deque()
         largest = 0
         for number in range(len(source.names)):
-            ahead.append(pool.submit(read, number))
-            while len(ahead) > (min(2 * source.threads, AHEAD_BYTES // largest) if largest else 0):
-                done = ahead.popleft().result()
+            several = source.threads > 1 and largest > SMALL_BYTES
+            ahead.append(pool.submit(read, number).result if several else partial(read, number))
+            while len(ahead) > (min(2 * source.threads, AHEAD_BYTES // largest) if several else 0):
+                done = ahead.popleft()()
                 largest = max(largest, 0 if isinstance(done, DataError) else done.pixels.nbytes)
                 yield done
         while ahead:
-            yield ahead.popleft().result()
+            yield ahead.popleft()()
 
 
 def readable(source: Source, doing: str, bad: list[str], lost: dict[str, list[str]]) -> Iterator[tuple[int, Picture]]:

@@ -44,7 +44,7 @@ class Revision(Settings):
     planned: int = Field(ge=0, le=MOST_STEPS, description="The last step until then.")
 
     def __str__(self) -> str:
-        return f"{self.planned:,} steps were planned until step {self.at:,}"
+        return f"step {self.at:,}: the plan of {self.planned:,} steps was changed"
 
 
 class TrainingRecipe(TrainingSettings):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -25,6 +24,7 @@ from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.page import command
 from pinxit.progress import Line, say, show
 from pinxit.settings import BASE_NAMES, sides
+from pinxit.signals import handled
 from pinxit.tensors import read_tensors, write_tensors
 from pinxit.training.budget import Budget
 from pinxit.training.plan import batch_of, build_trainer, moved, opened, pictures_of, plan, plan_prior, refuse_misfit
@@ -54,8 +54,8 @@ def train(
 
     `data` may be of any class; what it and `training` do not set gets the objective's own defaults. `start` is a run or
     a safetensors file: training starts from those of its weights whose name and shape match. Every open choice is made,
-    reported, and written into the recipe before the first step. Raises `UsageError`, `DataError`,
-    `DiskError`, `DivergedError`, `BusyError`, or `StoppedError` after a signal.
+    reported, and written into the recipe before the first step. Raises `UsageError`, `DataError`, `DiskError`,
+    `DivergedError`, `BusyError`, or `StoppedError` after a signal.
     """
     source, out = str(source), Path(out)
     if settings.of_codes:
@@ -408,15 +408,5 @@ def _signals() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
 
-    if threading.current_thread() is not threading.main_thread():
+    with handled(ask, "SIGINT", "SIGTERM", "SIGUSR1"):
         yield received
-        return
-    names = ("SIGINT", "SIGTERM", "SIGUSR1")
-    before = {
-        number: signal.signal(number, ask) for number in (getattr(signal, n) for n in names if hasattr(signal, n))
-    }
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
