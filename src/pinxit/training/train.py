@@ -228,8 +228,8 @@ class Session:
             )
         if example and (recipe.example is None or sha256(example) != recipe.example):
             raise DataError(
-                f"{self.run.folder} has no good checkpoint, and {example} is not known to be the picture that it learns "
-                "from; train it again"
+                f"{self.run.folder} has no good checkpoint, and {example} is not known to be the picture that it "
+                "learns from; train it again"
             )
 
     def _begin(self, start: Path) -> None:
