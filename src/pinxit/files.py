@@ -14,7 +14,7 @@ import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -59,8 +59,13 @@ def refuse_to_replace(*places: Path, overwrite: bool) -> None:
 
 def free(usual: Path) -> Path:
     """Return the first of X.png, X-2.png, X-3.png ... that does not exist."""
-    names = chain([usual], (usual.with_stem(f"{usual.stem}-{number}") for number in count(2)))
-    return next(path for path in names if not os.path.lexists(path))
+    return next(path for path in numbered(usual) if not os.path.lexists(path))
+
+
+def numbered(usual: Path) -> Iterator[Path]:
+    """Yield X.png, X-2.png, X-3.png ... without end."""
+    yield usual
+    yield from (usual.with_stem(f"{usual.stem}-{number}") for number in count(2))
 
 
 def is_device(path: Path) -> bool:
@@ -114,6 +119,12 @@ def leftovers(folder: Path, names: Collection[str] | None = None) -> Iterator[Pa
         found = _TEMPORARY.fullmatch(path.name)
         if found and (wanted is None or found[1] in wanted) and path.is_file() and not path.is_symlink():
             yield path
+
+
+def remove_leftovers(folder: Path, names: Collection[str] | None = None) -> None:
+    """Remove the `leftovers` in a folder."""
+    for path in leftovers(folder, names):
+        path.unlink(missing_ok=True)
 
 
 def _short(name: str) -> str:

@@ -175,7 +175,7 @@ def test_what_a_tiff_says_and_we_do_not_know_is_refused_by_name() -> None:
             tiff(GREY, photometric="cfa", extratags=[(33421, 3, 2, (2, 2), True), (33422, 1, 4, b"\0\1\1\2", True)]),
             "CFA",
         ),
-        (tiff(COLOUR, photometric="cielab"), r"L\*a\*b\* of 16 bits"),
+        (tiff(COLOUR, photometric="cielab"), r"L\*a\*b\* of 16 bits is not read; 8 bits work"),
         (tiff(COLOUR, photometric="ycbcr"), "photo: "),
         (tiff(GREY.astype(np.int8)), "signed 8 bits"),
         (tiff(GREY.astype(np.complex64)), "64 bits"),
@@ -233,6 +233,25 @@ def test_jpeg_2000_of_every_precision_gives_its_exact_samples() -> None:
         same(content, np.rint(stored * (top / (2**bits - 1))).astype(stored.dtype))
 
 
+def test_a_jpeg_2000_of_8_bits_whose_colours_pillow_would_misread_is_refused_or_understood() -> None:
+    content = imagecodecs.jpeg2k_encode(BYTES[..., :3], level=0, codecformat="jp2")
+    place = content.index(b"colr") + 7
+    for number, words in ((14, r"L\*a\*b\*"), (20, "the JPEG 2000 space 20")):
+        with pytest.raises(DataError, match=words):
+            found(content[:place] + struct.pack(">I", number) + content[place + 4 :])
+    known = Image.fromarray(BYTES[..., :3], "YCbCr").convert("RGB")
+    same(content[:place] + struct.pack(">I", 18) + content[place + 4 :], np.asarray(known), 3)
+
+
+def test_a_png_begins_with_its_size_and_a_damaged_chunk_is_named() -> None:
+    for plain in (png_16(COLOUR), encoded(Image.fromarray(BYTES[..., :3]), "PNG")):
+        for first in (chunk(b"CgBI", b"\x50\0\x20\2"), chunk(b"tEXt", b"Title\0x")):
+            with pytest.raises(DataError, match="it begins with a chunk"):
+                found(plain[:8] + first + plain[8:])
+        with pytest.raises(DataError, match="the checksum of its chunk tEXt is wrong"):
+            found(plain[:33] + chunk(b"tEXt", b"Title\0x")[:-1] + b"?" + plain[33:])
+
+
 def test_avif_of_10_and_12_bits_keeps_them() -> None:
     smooth = np.broadcast_to(np.linspace(0, 1, 64)[None, :, None], (16, 64, 3))
     for bits in (10, 12):
@@ -282,6 +301,10 @@ def test_other_numbers_of_bits() -> None:
     same(b"P6 # of 16 bits\n33 20 65535\n" + COLOUR.astype(">u2").tobytes(), COLOUR)
     twelve = COLOUR >> 4
     same(b"P6 33 20 4095\n" + twelve.astype(">u2").tobytes(), np.rint(twelve * (65535 / 4095)).astype(np.uint16))
+    text = " ".join(map(str, twelve.flat)).encode()
+    same(b"P3 # in letters\n33 20 4095\n# and more\n" + text, np.rint(twelve * (65535 / 4095)).astype(np.uint16))
+    with pytest.raises(DataError, match="cut off"):
+        found(b"P3 33 20 4095\n" + text[:-40])
     smooth = np.broadcast_to(np.linspace(0, 4095, 64).astype(np.uint16)[None, :, None], (16, 64, 3))
     jpeg = imagecodecs.jpeg8_encode(np.ascontiguousarray(smooth), bitspersample=12, level=98, subsampling="444")
     same(jpeg, np.rint(smooth * (65535 / 4095)).astype(np.uint16), 200)

@@ -13,8 +13,8 @@ from pinxit.data import mnist
 from pinxit.data.findings import Facts, Finding, Seen, findings, seen
 from pinxit.data.pack import readable
 from pinxit.data.render import fit_picture, with_channels
-from pinxit.data.sets import held_out, open_data, parse_spec
-from pinxit.data.settings import HOLDOUT, LARGEST_OWN_SIZE, SMALLEST, USUAL_SIZE
+from pinxit.data.sets import held_out, open_data, own_size, parse_spec
+from pinxit.data.settings import HOLDOUT, DataSettings
 from pinxit.data.sources import Source, open_source
 from pinxit.images import Picture, eight_bit, grid
 from pinxit.settings import Size
@@ -95,7 +95,8 @@ def check(spec: str, size: Size | None = None) -> Report:
         if number % max(1, len(source.names) // SHEET_COUNT) == 0:
             shown[len(places) - 1] = _thumbnail(pixels)
     report.sizes = [(one.width, one.height) for one in pictures]
-    facts = Facts(pictures, report.bad, size or _size_for(report.sizes))
+    chosen, _ = DataSettings().size_for(own_size(np.array([(one.height, one.width) for one in pictures])))
+    facts = Facts(pictures, report.bad, size or chosen)
     report.duplicates = [[pictures[number].name for number in group] for group in facts.copies]
     report.classes = facts.classes
     report.findings = findings(facts)
@@ -105,13 +106,6 @@ def check(spec: str, size: Size | None = None) -> Report:
             shown[number] = _thumbnail(source.read(places[number]).pixels)
     report.sheet = _sheet(shown, set(marked))
     return report
-
-
-def _size_for(sizes: list[tuple[int, int]]) -> Size:
-    """Return the size that training chooses: the pictures' own if all are equal, small squares."""
-    wide, high = sizes[0]
-    own = wide == high <= LARGEST_OWN_SIZE and len(set(sizes)) == 1
-    return max(wide, SMALLEST) if own else USUAL_SIZE
 
 
 def _held(source: Source) -> np.ndarray:

@@ -311,11 +311,8 @@ def _of_pictures(facts: Facts) -> list[Finding]:
         count = sum(len(group) - 1 or 1 for group in groups)
         names = tuple(row.link.join(facts.pictures[number].name for number in group) for group in groups[:NAMES_KEPT])
         sentence = row.sentence.format(pictures=counted(count, "picture"))
-        found += (
-            [Finding(kind, count, names, sentence, row.advice, tuple(n for group in groups for n in group))]
-            if groups
-            else []
-        )
+        numbers = tuple(number for group in groups for number in group)
+        found += [Finding(kind, count, names, sentence, row.advice, numbers)] if groups else []
     return found
 
 

@@ -23,8 +23,7 @@ from PIL import GifImagePlugin, Image, TiffImagePlugin
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.files import whole_file
 from pinxit.images import tiff
-from pinxit.images.containers import PNG, check_whole
-from pinxit.images.deep import chunk
+from pinxit.images.containers import PNG, check_whole, chunk
 from pinxit.images.metadata import GIF_RECIPE, metadata_of, orientation, upright
 from pinxit.images.picture import ColourTags, Metadata, Picture
 from pinxit.images.pillow import is_deep, pixels_of_image
@@ -143,7 +142,7 @@ def _checked(file: BinaryIO, image: Image.Image, name: str) -> ColourTags:
         raise DataError(f"{name}: a 16-bit animation; only 8-bit animations are read")
     place, kind = file.tell(), image.format or ""
     check_frames(image.size, getattr(image, "n_frames", 1), file.seek(0, os.SEEK_END), name)
-    tags = colour_tags(file, kind, check_whole(file, kind, animated=True), "icc_profile" in image.info)
+    tags = colour_tags(file, image, check_whole(file, kind, animated=True))
     file.seek(place)
     return tags
 

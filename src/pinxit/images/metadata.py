@@ -28,7 +28,7 @@ BROKEN = (
 
 RECIPE = "pinxit"  # the keyword of a PNG's text
 GIF_RECIPE = b"pinxit:recipe="
-_XMP = (
+_RECIPE_XMP = (
     '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about="" xmlns:pinxit="urn:pinxit" pinxit:recipe="{}"/>'
@@ -49,12 +49,12 @@ _UPRIGHT = {
 _Base = ExifTags.Base
 _CAMERA, _INTEROP = ExifTags.IFD.Exif, ExifTags.IFD.Interop
 _UTF8_TEXT = 129  # a type of Exif 3.0 that Pillow does not know
-_XMP_FIELD = 700
+XMP_FIELD = 700
 _LARGEST_XMP = 1 << 20
 _DC, _RDF = "{http://purl.org/dc/elements/1.1/}", "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _XMP_WORDS = {"Title": "title", "Author": "creator", "Description": "description", "Copyright": "rights"}
 _PNG_XMP = "XML:com.adobe.xmp"
-XMP = "XMP of another program"
+_FOREIGN_XMP = "XMP of another program"
 
 # Only these are kept: what is not known to be harmless may say where the picture was taken, by whom and with which
 # camera. First the Exif fields of the picture: what a person or a camera said about it, not the layout of the file.
@@ -212,7 +212,7 @@ def recipe_of(image: Image.Image) -> Any:
 
 def recipe_xmp(recipe: str) -> bytes:
     """Return an XMP packet that holds a recipe, which is JSON text."""
-    return _XMP.format(html.escape(recipe)).encode()
+    return _RECIPE_XMP.format(html.escape(recipe)).encode()
 
 
 def _kept_exif(exif: Image.Exif) -> bytes | None:
@@ -263,8 +263,8 @@ def _dropped_fields(exif: Image.Exif) -> Iterator[str]:
     if ExifTags.IFD.GPSInfo in exif:
         yield "GPS"
     for tag in (*exif, *exif.get_ifd(_CAMERA)):
-        if tag == _XMP_FIELD:
-            yield from [XMP] * _foreign(exif[tag])
+        if tag == XMP_FIELD:
+            yield from [_FOREIGN_XMP] * _foreign(exif[tag])
         elif tag not in (*_KEPT, *_NUMBERS, *_TEXTS, *_LAYOUT, ExifTags.IFD.GPSInfo):
             yield f"Exif {ExifTags.TAGS.get(tag, tag)}"
 
@@ -273,11 +273,11 @@ def _dropped_parts(image: Image.Image) -> Iterator[str]:
     """Yield the names of the other metadata that an edit does not keep; a recipe of pinxit is replaced, not dropped."""
     xmp, comment = image.info.get("xmp"), image.info.get("comment")
     if xmp and _foreign(xmp):
-        yield XMP
+        yield _FOREIGN_XMP
     if "photoshop" in image.info:
         yield "Photoshop data"
     text = image.text if isinstance(image, PngImageFile) else {}
-    if comment and not text and not str(comment).startswith(str(GIF_RECIPE)[:-1]):
+    if comment and not text and not (isinstance(comment, bytes) and comment.startswith(GIF_RECIPE)):
         yield "comment"
     for key in text:
         if key.casefold() not in (*_KEPT_TEXTS, RECIPE, _PNG_XMP.casefold()):

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from pinxit.errors import DataError
-from pinxit.images.containers import check_whole
+from pinxit.images.containers import PNG, check_whole
 from pinxit.images.metadata import metadata_of, orientation, upright
 from pinxit.images.picture import FIRST_FRAME, GREY_16, NO_TAGS, SECOND_PICTURE, ColourTags, Picture
 from pinxit.images.room import PIXEL_CEILING, check_size
@@ -34,8 +34,7 @@ def read(file: BinaryIO, name: str) -> Picture:
     """Decode a file of one of `FORMATS` whose samples Pillow reads exactly."""
     with loaded(file, name) as (image, turn, chunks, lost):
         pixels, told = pixels_of_image(image, name)
-        tags = colour_tags(file, image.format or "", chunks, "icc_profile" in image.info)
-        return assemble(image, image.mode, pixels, turn, (*lost, *told), tags)
+        return assemble(image, image.mode, pixels, turn, (*lost, *told), colour_tags(file, image, chunks))
 
 
 def read_mask(file: BinaryIO, name: str) -> Picture:
@@ -56,7 +55,14 @@ def opened(file: BinaryIO, name: str, pixel: int = 4) -> Iterator[tuple[Image.Im
 
     Its end and its size are checked; `pixel` is the bytes of a decoded pixel.
     """
-    with Image.open(file, formats=FORMATS) as image:
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:
+        file.seek(0)
+        if file.read(len(PNG)) == PNG:
+            check_whole(file, "PNG", animated=False)  # which names the damaged part
+        raise
+    with image:
         several = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
         check_size(image.size, name, pixel)
         chunks = check_whole(file, image.format or "", "loop" in image.info)

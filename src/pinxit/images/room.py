@@ -34,7 +34,7 @@ def check_size(size: tuple[int, int], name: str, pixel: int = 4) -> None:
 def check_frames(size: tuple[int, int], frames: int, length: int, name: str) -> None:
     """Refuse an animation of so many frames of this width and height if it has no room, as `check_size` does.
 
-    A decoder holds several whole frames. So is one whose file of `length` bytes is far too small for it.
+    `DataError` also if its file of `length` bytes is far too small for it. A decoder holds several whole frames.
     """
     wide, high = size
     shown = f"{frames:,} frames of {wide} x {high} pixels" if frames > 1 else f"frames of {wide} x {high} pixels"

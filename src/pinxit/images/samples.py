@@ -61,7 +61,7 @@ def pixels_of(samples: np.ndarray, stored: Stored, name: str) -> Read:
     colours, told = convert(whole[..., :count], stored)
     remarks += told
     places = [place for place, what in enumerate(stored.extra) if what in (ALPHA, PREMULTIPLIED)]
-    if len(stored.extra) > len(places[:1]):
+    if len(stored.extra) > (1 if places else 0):
         remarks += (UNKNOWN_CHANNEL,)
     if not places:
         return colours, remarks
@@ -82,7 +82,8 @@ def colours_of(stored: Stored, name: str) -> tuple[int, Convert]:
     }.get(stored.photometric, stored.kind != "i" or stored.bits >= 16)
     if not understood:
         signed = {"i": "signed ", "f": "float "}.get(stored.kind, "")
-        raise DataError(f"{name}: {stored.photometric} of {signed}{stored.bits} bits is not read; 8 or 16 bits work")
+        works = "8 bits work" if stored.photometric == "L*a*b*" else "unsigned 8 or 16 bits work"
+        raise DataError(f"{name}: {stored.photometric} of {signed}{stored.bits} bits is not read; {works}")
     return COLOURS[stored.photometric]
 
 
@@ -121,7 +122,7 @@ def _cmyk(samples: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(samples), "CMYK")
 
 
-def _grey(samples: np.ndarray, stored: Stored) -> Read:
+def _as_stored(samples: np.ndarray, stored: Stored) -> Read:
     return samples, ()
 
 
@@ -143,9 +144,9 @@ def _lab(samples: np.ndarray, stored: Stored) -> Read:
 
 
 COLOURS: dict[str, tuple[int, Convert]] = {
-    "black is zero": (1, _grey),
+    "black is zero": (1, _as_stored),
     "white is zero": (1, _negative),
-    "RGB": (3, _grey),
+    "RGB": (3, _as_stored),
     "palette": (1, _palette),
     "CMYK": (4, lambda samples, stored: cmyk_to_rgb(samples, stored.profile)),
     "L*a*b*": (3, _lab),

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -121,13 +122,13 @@ def _stored(page: TiffPage, name: str) -> Stored:
     kind = _KIND.get(int(page.sampleformat), "")
     if page.dtype is None or not kind:
         raise DataError(f"{name}: samples of {page.bitspersample} bits and format {page.sampleformat} are not read")
-    stored = Stored(photometric, page.bitspersample, kind, (), page.iccprofile)
+    stored = Stored(photometric, page.bitspersample, kind, profile=page.iccprofile)
     channels, _ = colours_of(stored, name)
     extra = tuple(_EXTRA.get(int(one), UNKNOWN) for one in page.extrasamples)
     if not extra and page.samplesperpixel == channels + 1:
         extra = (ALPHA,)  # of programs that leave the tag out
     palette = _palette(page) if photometric == "palette" else None
-    return Stored(photometric, page.bitspersample, kind, extra, page.iccprofile, palette)
+    return replace(stored, extra=extra, palette=palette)
 
 
 def _palette(page: TiffPage) -> np.ndarray | None:

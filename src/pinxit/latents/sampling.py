@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import Tensor
 from pinxit import models
 from pinxit.data import draws
 from pinxit.errors import DataError, MemoryLimitError, UsageError, printable
-from pinxit.files import leftovers, whole_file
+from pinxit.files import remove_leftovers, whole_file
 from pinxit.images import grid, save_image, save_sheet
 from pinxit.images.convert import to_uint8
 from pinxit.images.room import too_little_for
@@ -32,7 +32,6 @@ from pinxit.tensors import read_tensors
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import Run, is_run
 
-"""Bytes that are taken without a look at the memory, which takes time."""
 COPIES = 3
 """Generated pictures, their parts and their sheet, which are in memory at once, one byte a value."""
 LONGEST_STEM = 200
@@ -261,12 +260,6 @@ def file_name(number: int, name: str) -> str:
     """Return the name of the PNG file of picture `number`, which was read as `name`; short enough for every disk."""
     stem = printable(Path(name).stem).encode()[:LONGEST_STEM].decode(errors="ignore")
     return f"{number:06d}-{stem}.png"
-
-
-def remove_leftovers(folder: Path, names: Collection[str]) -> None:
-    """Remove what killed writers of files with these names left in a folder."""
-    for path in leftovers(folder, names):
-        path.unlink(missing_ok=True)
 
 
 def named(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
