@@ -19,6 +19,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from pinxit.edits.dct import SlidingDCT, denoise_dct
 from pinxit.edits.mask import unit
 from pinxit.edits.settings import DeepPrior, DenoisePrior, DenoiseZeroShot, InpaintPrior, UpscalePrior
 from pinxit.edits.single import PATIENCE, WINDOW, FittedPrior, Settling
-from pinxit.images import SUFFIXES, load_image, reads_deep
+from pinxit.images import SUFFIXES, load_image
 
 sys.path.append(str(Path(__file__).parents[1]))
 from pictures import decibels
@@ -103,7 +104,7 @@ def telea(holed: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 FILLS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"biharmonic": biharmonic}
-if reads_deep():  # both need OpenCV, pinxit[deep]
+if find_spec("cv2"):  # pinxit[camera]
     FILLS["Telea"] = telea
 TASKS = {"denoise": denoise, "inpaint": inpaint, "upscale": upscale}
 

@@ -215,7 +215,7 @@ def _print(outcome: Outcome, as_json: bool) -> None:
 def _lines(outcome: Outcome) -> str:
     """Return the lines for a terminal, each of which cannot act on it."""
     lines = outcome.files if outcome.lines is None else outcome.lines
-    return "".join(f"{printable(str(line))}\n" for line in lines)
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _document(document: Any) -> str:

@@ -72,14 +72,24 @@ class StoppedError(UserError):
         self.exit_code = 128 + signal_number
 
 
-def printable(text: str) -> str:
-    r"""Return text that is one line and cannot act on a terminal or a page; what could is written as an escape.
+JOINERS = "\u200c\u200d"
+"""Characters without a width that Persian, Hindi and emoji are written with."""
+
+
+def printable(shown: object) -> str:
+    r"""Return a text, a path or an error as one line that cannot act on a terminal or a page.
 
     Escaped are control characters and line breaks, surrogates, and marks that change the direction of text.
     """
+    text = str(shown)
     if text.isprintable():
         return text
     return "".join(_escaped(character) if _acts(character) else character for character in text)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return how many there are: "1 picture", "2,000 pictures"; the noun takes an s, or es after another s."""
+    return f"{count:,} {noun}{('es' if noun.endswith('s') else 's') * (count != 1)}"
 
 
 def _acts(character: str) -> bool:
@@ -90,9 +100,6 @@ def _acts(character: str) -> bool:
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
-
-JOINERS = "\u200c\u200d"
-"""Characters without a width that Persian, Hindi and emoji are written with."""
 
 NO_MEMORY = re.compile(
     "out of memory|not enough memory|bad.alloc|alloc_failed|available memory of|failed to map segment"

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -59,8 +59,13 @@ def refuse_to_replace(*places: Path, overwrite: bool) -> None:
 
 def free(usual: Path) -> Path:
     """Return the first of X.png, X-2.png, X-3.png ... that does not exist."""
-    names = chain([usual], (usual.with_stem(f"{usual.stem}-{number}") for number in count(2)))
-    return next(path for path in names if not os.path.lexists(path))
+    return next(path for path in numbered(usual) if not os.path.lexists(path))
+
+
+def numbered(usual: Path) -> Iterator[Path]:
+    """Yield X.png, X-2.png, X-3.png ... without end."""
+    yield usual
+    yield from (usual.with_stem(f"{usual.stem}-{number}") for number in count(2))
 
 
 def is_device(path: Path) -> bool:
@@ -116,6 +121,12 @@ def leftovers(folder: Path, names: Collection[str] | None = None) -> Iterator[Pa
             yield path
 
 
+def remove_leftovers(folder: Path, names: Collection[str] | None = None) -> None:
+    """Remove the `leftovers` in a folder."""
+    for path in leftovers(folder, names):
+        path.unlink(missing_ok=True)
+
+
 def _short(name: str) -> str:
     """Return eight digits in place of a name, which may be as long as the disk allows."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
@@ -160,17 +171,24 @@ def _plain(path: Path, flags: int, inside: Path | None, doing: str) -> int:
     """Return the descriptor of a regular file, opened without waiting and, with `inside`, without following links."""
     follow = 0 if inside is None else getattr(os, "O_NOFOLLOW", 0)
     kept = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        if inside is not None:
-            refuse_links(path.parent, inside)
+    if inside is not None:
+        refuse_links(path.parent, inside)
+    with _data_errors(path, doing):
         descriptor = os.open(path, flags | kept | follow, 0o666)
-    except OSError as error:
-        reason = "a symbolic link, which is not followed here" if error.errno == errno.ELOOP else error.strerror
-        raise DataError(f"cannot {doing} {path}: {reason}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise DataError(f"cannot {doing} {path}: it is not a regular file")
     return descriptor
+
+
+@contextmanager
+def _data_errors(path: Path, doing: str = "read") -> Iterator[None]:
+    """Turn the system's errors about a file into a `DataError` about `path`."""
+    try:
+        yield
+    except OSError as error:
+        reason = "a symbolic link, which is not followed here" if error.errno == errno.ELOOP else error.strerror
+        raise DataError(f"cannot {doing} {path}: {reason}") from error
 
 
 def refuse_links(path: Path, inside: Path) -> None:
@@ -184,7 +202,7 @@ def refuse_links(path: Path, inside: Path) -> None:
 
 def read_bytes(path: Path, largest: int, inside: Path | None = None) -> bytes:
     """Return the bytes of a regular file of at most `largest` bytes; else raises `DataError`."""
-    with open_plain(path, inside) as file:
+    with open_plain(path, inside) as file, _data_errors(path):
         content = file.read(largest + 1)
     if len(content) > largest:
         raise DataError(f"cannot read {path}: it is larger than {largest:,} bytes")
@@ -264,7 +282,7 @@ def sync_folder(folder: Path) -> None:
 
 def sha256(path: Path, inside: Path | None = None) -> str:
     """Return the SHA-256 of a regular file's bytes in hexadecimal; `inside` and errors are as for `open_plain`."""
-    with open_plain(path, inside) as file:
+    with open_plain(path, inside) as file, _data_errors(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -5,7 +5,6 @@ A place is a run's folder, a safetensors file of weights, the name of a network 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from pinxit import runtime
 from pinxit.errors import DataError, MemoryLimitError, UsageError, UserError
-from pinxit.files import sha256
+from pinxit.files import parse_json, sha256
 from pinxit.nets.meta import without_memory
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives import OBJECTIVES
@@ -204,7 +203,7 @@ def _exported(path: Path, kinds: tuple[str, ...]) -> Model:
     if kinds and kind not in kinds:
         raise UsageError(f"{path}: a network of `pinxit train {kind}`, not of {_commands(kinds)}")
     try:
-        settings = OBJECTIVES[kind].parse(json.loads(model.metadata["settings"]))
+        settings = OBJECTIVES[kind].parse(parse_json(model.metadata["settings"], "settings"))
         weights = model.metadata["weights"]
     except _MALFORMED as error:
         raise DataError(f"{path}: its metadata are not as `pinxit export` writes them ({_line(error)})") from error
@@ -214,7 +213,7 @@ def _exported(path: Path, kinds: tuple[str, ...]) -> Model:
 def _of_weights(path: Path) -> tuple[str, ObjectiveSettings, PictureShape]:
     """Return the kind, the settings and the picture shape of a model, as its file of weights states them."""
     with safe_open(path, "pt") as file:
-        about = json.loads((file.metadata() or {})["pinxit"])
+        about = parse_json((file.metadata() or {})["pinxit"], "pinxit")
     kind, data = str(about["objective"]), about["data"]
     shape = PictureShape(size_of(*sides(data["size"])), int(data["channels"]), len(data.get("classes", ())))
     return kind, OBJECTIVES[kind].parse(about["settings"]), shape

@@ -47,9 +47,12 @@ NUMBERS = {
 SECONDS, SECONDS_PER_PIXEL = 120, 1e-3
 """A graph is stopped after so long: some hundred times what the slowest network needs on one core."""
 TENSOR: dict[int, Any] = {13: "weights in another file", 14: "weights in another file"}
-ATTRIBUTE: dict[int, Any] = {5: TENSOR, 10: TENSOR, 6: "a loop or a branch", 11: "loops or branches"}
-GRAPH: dict[int, Any] = {1: {5: ATTRIBUTE}, 5: TENSOR, 15: "sparse weights"}
-MODEL: dict[int, Any] = {7: GRAPH, 25: "functions"}
+SPARSE = "sparse weights"
+ATTRIBUTE: dict[int, Any] = {
+    5: TENSOR, 6: "a loop or a branch", 10: TENSOR, 11: "loops or branches", 22: SPARSE, 23: SPARSE
+}  # fmt: skip
+GRAPH: dict[int, Any] = {1: {5: ATTRIBUTE}, 5: TENSOR, 15: SPARSE}
+MODEL: dict[int, Any] = {7: GRAPH, 20: "training", 25: "functions"}
 """The parts of an ONNX file that hold others, by their numbers in onnx.proto, and those that must not be there."""
 
 REQUIRED_INPUTS = ("mask", "style")

@@ -40,11 +40,11 @@ def _watching(cores: int) -> None:
                 time.sleep(REST)
 
 
-def busy(seconds: float = LOOK) -> bool:
-    """Watch for some seconds, and say whether the threads of this process had to wait for a core."""
+def busy() -> bool:
+    """Watch for a moment, and say whether the threads of this process had to wait for a core."""
     before = _waited()
-    time.sleep(seconds)
-    return _waited() - before > WAITED * seconds
+    time.sleep(LOOK)
+    return _waited() - before > WAITED * LOOK
 
 
 def _waited() -> float:

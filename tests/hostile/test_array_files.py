@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from pinxit.cli import run
-from pinxit.data import arrays, open_data
+from pinxit.data import open_data
 from pinxit.data.arrays import Numbered, reader, refuse_claim
 from pinxit.data.pack import Words, pack_folder, pack_path
 from pinxit.data.pairs import is_packed
 from pinxit.errors import DataError, MemoryLimitError
+from pinxit.images import room
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), np.uint8)
 
@@ -107,7 +108,8 @@ def test_what_is_whole_is_read_exactly_in_either_order(tmp_path: Path) -> None:
 
 def test_memory_is_compared_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refuse_claim("a", (10, 10), 2, 200) == 200
-    monkeypatch.setattr(arrays, "memory_left", lambda: 199)
+    monkeypatch.setattr(room, "memory_left", lambda: 199)
+    monkeypatch.setattr(room, "_SMALL", 0)
     with pytest.raises(MemoryLimitError, match="199 bytes of memory are free"):
         refuse_claim("a", (10, 10), 2, 200)
 

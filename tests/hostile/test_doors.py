@@ -43,6 +43,9 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero"), tmp_path / "nothing"):
         with pytest.raises(DataError, match="cannot read"):
             open_plain(path)
+    if (memory := Path("/proc/self/mem")).exists():  # can be opened, and not be read at its beginning
+        with pytest.raises(DataError, match="cannot read /proc/self/mem: Input/output error"):
+            read_bytes(memory, 9)
 
 
 def test_links_inside_a_run_are_not_followed(tmp_path: Path) -> None:

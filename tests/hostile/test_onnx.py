@@ -97,9 +97,17 @@ def test_loops_branches_functions_and_other_files_are_refused(tmp_path: Path, to
     outside = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
     outside.external_data.add(key="location", value="../secret")
     own = helper.make_node("Own", ["image"], ["out"], domain="own")
+    few = helper.make_sparse_tensor(
+        numpy_helper.from_array(np.ones(1, np.float32), "few"), numpy_helper.from_array(np.zeros(1, np.int64)), [1]
+    )
+    sparse = [
+        helper.make_node("Constant", [], ["few"], sparse_value=few),
+        helper.make_node("Mul", ["image", "few"], ["out"]),
+    ]
     cases = {
         "a loop or a branch": ([helper.make_node("If", ["yes"], ["out"], **branches)], [yes], []),
         "functions": ([own], [], [function]),
+        "sparse weights": (sparse, [], []),
         "weights in another file": ([helper.make_node("Mul", ["image", "w"], ["out"])], [outside], []),
     }
     for what, parts in cases.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -29,26 +30,33 @@ HOSTILE = "\x1b[2J\x9b31m\u202eno\nrun\ud800"
 PINXIT = [sys.executable, "-m", "pinxit"]
 
 
-def shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
+def shell(line: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
     """Run a line of bash in a folder; `pinxit` in it is this one."""
     line = line.replace("pinxit", shlex.join(PINXIT))
-    return subprocess.run(
-        ["bash", "-c", line], cwd=folder, env=os.environ | environment, capture_output=True, check=False
-    )
+    return subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, check=False)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full and bash")
-def test_full_and_closed_streams_change_the_exit_code_only_if_a_result_is_lost(tmp_path: Path) -> None:
-    lines = {
-        "pinxit --help > /dev/full": 6,
-        "pinxit --version >&-": 6,
-        "pinxit --version <&- 2>&-": 0,
-        "pinxit compare nope nope 2>/dev/full": 3,
-        "mkdir gone; cd gone; rmdir ../gone; pinxit --version": 2,
-    }
-    for line, code in lines.items():
+def test_full_and_closed_streams_change_the_exit_code_only_if_a_result_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for line, code in {"pinxit --version >&-": 6, "pinxit --version <&- 2>&-": 0}.items():
         done = shell(line, tmp_path)
         assert (done.returncode, b"Traceback" in done.stderr) == (code, False), (line, done.stderr)
+    for stream, words, code in (("stdout", ["--help"], 6), ("stderr", ["compare", "nope", "nope"], 3)):
+        with Path("/dev/full").open("w") as full, monkeypatch.context() as patch:
+            patch.setattr(sys, stream, full)
+            assert run(words) == code
+
+
+def test_a_removed_working_folder_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run(["runs"]) == 2
+    assert "the working folder was removed" in capsys.readouterr().err
 
 
 def test_help_of_any_width_ends(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,10 +74,16 @@ def test_whole_numbers_are_not_rounded(capsys: pytest.CaptureFixture[str]) -> No
         assert (f'-n: "{given}" is not a whole number' in capsys.readouterr().err) == (code == 2)
 
 
-def test_any_encoding_of_stdout_is_written(tmp_path: Path) -> None:
-    done = shell("pinxit compare 'größe→猫' x", tmp_path, PYTHONIOENCODING="cp1252")
-    assert (done.returncode, rb"\u2192" in done.stderr) == (3, True)
-    assert shell("pinxit train gan --help", tmp_path, PYTHONIOENCODING="ascii").returncode == 0
+def test_any_encoding_of_stdout_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    for encoding, escaped in (("cp1252", b"gr\xf6\xdfe\\u2192"), ("ascii", rb"gr\xf6\xdfe\u2192")):
+        streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
+        with monkeypatch.context() as patch:
+            for name, stream in streams.items():
+                patch.setattr(sys, name, stream)
+            prepare()
+            assert run(["train", "gan", "--help"]) == 0
+            assert run(["compare", "größe→猫", "x"]) == 3
+        assert escaped in streams["stderr"].buffer.getvalue()
 
 
 def test_json_stays_exact_whatever_stdout_can_hold(capsys: pytest.CaptureFixture[str]) -> None:

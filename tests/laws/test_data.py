@@ -541,8 +541,8 @@ def test_the_side_is_the_users_or_the_sets_own_or_the_usual_one(photos: Photos) 
     square = open_data(str(photos(2, name="square"))).train
     wide = open_data(str(photos(2, size=(30, 20), name="wide"))).train
     large = open_data(str(photos(2, size=(200, 200), name="large"))).train
-    sides = [DataSettings().size_for(images)[0] for images in (square, wide, large)]
-    assert [*sides, DataSettings(size=32).size_for(wide)[0]] == [20, 64, 64, 32]
+    sides = [DataSettings().size_for(images.own_size)[0] for images in (square, wide, large)]
+    assert [*sides, DataSettings(size=32).size_for(wide.own_size)[0]] == [20, 64, 64, 32]
 
 
 @pytest.mark.parametrize("module", ["pinxit.data.settings", "pinxit.actions.data"])

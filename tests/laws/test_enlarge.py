@@ -87,8 +87,8 @@ def test_to_is_the_longer_side_of_every_picture() -> None:
     assert edit_picture(Picture(PHOTO[:, :40]), [bound]).pixels.shape == (140, 124, 3)
     assert isinstance(bound.for_picture(PHOTO), Doubled)
     assert isinstance(bound.for_picture(PHOTO[:, :60]), Resized)
-    for side, pixels, line in ((70, PHOTO, "is that long already"), (700, PHOTO, "more than 8 times")):
-        with pytest.raises(UsageError, match=f"--to {side}: the longer side, 70 pixels, .*{line}"):
+    for side, pixels, line in ((70, PHOTO, "it has to be longer"), (700, PHOTO, "it can grow 8 times at most")):
+        with pytest.raises(UsageError, match=f"--to {side}: the longer side has 70 pixels; {line}"):
             edit_picture(Picture(pixels), [ToSide([Doubled()], side)])
 
 

@@ -59,7 +59,9 @@ SETS: dict[str, tuple[dict[str, bytes], dict[str, tuple[str, ...]]]] = {
         {"x.png": saved(scene(1).point(lambda value: min(255, 1.04 * value)))}, {"near copies": ("1.png ~ x.png",)}),
     "one colour": ({"x.png": saved(Image.new("RGB", (SIDE, SIDE), "red"))}, {"one colour": ("x.png",)}),
     "12 bits": (
-        {"x.png": deep(4095)}, {"dark 16 bits": ("x.png",), "mixed channels": ("x.png",), "remark": ("x.png",)}),
+        {"x.png": deep(4095)}, {"dark 16 bits": ("x.png",), "mixed channels": ("x.png",)}),
+    "12 bits of 16": (
+        {"x.png": deep(4095), "y.png": deep(65535)}, {"mixed channels": ("x.png", "y.png"), "remark": ("x.png",)}),
     "16 bits": ({"x.png": deep(65535)}, {"mixed channels": ("x.png",)}),
     "long": ({"x.png": saved(scene(95).resize((300, 90)))}, {"long sides": ("x.png",)}),
     "tiny": ({"x.png": saved(scene(96, 12))}, {"tiny": ("x.png",), "smaller than --size": ("x.png",)}),
@@ -68,7 +70,7 @@ SETS: dict[str, tuple[dict[str, bytes], dict[str, tuple[str, ...]]]] = {
     "transparent": ({"x.png": see_through()}, {"transparent": ("x.png",)}),
     "turned": ({"x.jpg": turned()}, {"turned": ("x.jpg",)}),
     "profile": ({"x.png": saved(scene(92), icc_profile=PROFILE)}, {"profiles": ("x.png",)}),
-    "CMYK": ({"x.jpg": saved(scene(93).convert("CMYK"), "JPEG")}, {"CMYK": ("x.jpg",), "remark": ("x.jpg",)}),
+    "CMYK": ({"x.jpg": saved(scene(93).convert("CMYK"), "JPEG")}, {"CMYK": ("x.jpg",)}),
 }  # fmt: skip
 ABOUT_THE_SET = {"few pictures", "small classes", "leaks"}
 

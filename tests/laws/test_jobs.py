@@ -171,7 +171,7 @@ def test_a_file_is_found_by_name_and_content(tmp_path: Path) -> None:
         (folder / "x").write_bytes(content)
     stamp = FileStamp.of(folders[2] / "x")
     assert stamp.find(folders, "the mask") == folders[1] / "x"
-    with pytest.raises(DataError, match="not the mask: same name, but another sha256"):
+    with pytest.raises(DataError, match="is not the mask: it has that name, but another content"):
         stamp.find(folders[:1], "the mask")
     with pytest.raises(DataError, match="x: the mask is not in "):
         stamp.find([tmp_path], "the mask")

@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pytest
 
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import DataError, UsageError, printable
 from pinxit.files import write_json
 from pinxit.images import Picture, save_picture
-from pinxit.jobs.listing import find, name_results, plan, printable, text
+from pinxit.jobs.listing import find, name_results, plan, text
 from pinxit.jobs.settings import EditSettings
 from pinxit.marks import SHEET_RECIPE
 

@@ -193,7 +193,7 @@ def test_a_run_is_prolonged_and_its_repeat_is_the_same(
     with pytest.raises(UsageError, match="has reached step 12 already"):
         pinxit.resume(run.folder, steps=11)
     shown = list(pinxit.ACTIONS["runs show"](run=run.folder).do().lines)
-    assert shown[1:3] == ["6 steps were planned until step 6", "9 steps were planned until step 9"]
+    assert shown[1:3] == ["step 6: the plan of 6 steps was changed", "step 9: the plan of 9 steps was changed"]
     assert run.facts()["finished"] is True
     assert run.facts()["steps"] == 12
     assert same(repeated(run, tmp_path / "again"), run)

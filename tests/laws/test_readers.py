@@ -6,6 +6,7 @@ import base64
 import io
 import struct
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -109,16 +110,63 @@ def test_what_a_tiff_says_of_its_samples_is_understood() -> None:
     assert same(tiff(GREY // 16), GREY // 16).lost == (picture.DARK,)
 
 
-def packed(numbers: np.ndarray, bits: int) -> bytes:
-    """A TIFF of rows of so many bits a sample, one after the other without gaps; a row ends at a byte."""
-    length = -(-numbers.shape[1] * bits // 8)
-    text = ("".join(f"{number:0{bits}b}" for number in row).ljust(8 * length, "0") for row in numbers)
+def packed(numbers: np.ndarray, bits: int, tags: Mapping[int, Sequence[int]] = {}) -> bytes:
+    """A TIFF of (H, W, S) in rows of so many bits a sample, one after the other without gaps; a row ends at a byte."""
+    numbers = np.atleast_3d(numbers)
+    high, wide, channels = numbers.shape
+    length = -(-wide * channels * bits // 8)
+    text = ("".join(f"{number:0{bits}b}" for number in row.flat).ljust(8 * length, "0") for row in numbers)
     rows = b"".join(int(row, 2).to_bytes(length, "big") for row in text)
-    high, wide = numbers.shape
-    tags = [(256, wide), (257, high), (258, bits), (259, 1), (262, 1), (273, 8), (277, 1), (278, high)]
-    tags.append((279, len(rows)))
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
-    return struct.pack("<2sHI", b"II", 42, 8 + len(rows)) + rows + struct.pack("<H", len(tags)) + entries + bytes(4)
+    known: dict[int, Sequence[int]] = {
+        256: [wide],
+        257: [high],
+        258: [bits] * channels,
+        259: [1],
+        262: [1],
+        273: [8],
+        277: [channels],
+        278: [high],
+        279: [len(rows)],
+    }
+    entries = b""
+    for tag, values in sorted((known | dict(tags)).items()):
+        place = values[0] if len(values) == 1 else 8 + len(rows)
+        rows += struct.pack(f"<{len(values)}I", *values) if len(values) > 1 else b""
+        entries += struct.pack("<HHII", tag, 4, len(values), place)
+    count = struct.pack("<H", len(entries) // 12)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(rows)) + rows + count + entries + bytes(4)
+
+
+def test_a_palette_of_any_depth_keeps_its_colours_and_its_alpha() -> None:
+    for bits in (1, 2, 4, 8):
+        numbers = RNG.integers(0, 2**bits, (9, 8, 2), dtype=np.uint8)
+        alpha = np.rint(numbers[..., 1:] * (255 / (2**bits - 1))).astype(np.uint8)
+        colours = RNG.integers(0, 256, (3, 2**bits))
+        colours[0, 0] = 255
+        for stored in (colours * 257, colours):  # some programs write them in 8 bits
+            tags = {262: [3], 320: stored.ravel().tolist()}
+            known = colours.T[numbers[..., 0]].astype(np.uint8)
+            same(packed(numbers[..., :1], bits, tags), known)
+            same(packed(numbers, bits, tags | {338: [2]}), np.concatenate([known, alpha], axis=2))
+    for content in (tiff(GREY.astype(np.float32)), tiff(GREY.astype(np.uint32))):
+        place = content.index(struct.pack("<HHI", 262, 3, 1)) + 8
+        with pytest.raises(DataError, match=r"palette of .*32 bits is not read"):
+            found(content[:place] + b"\3" + content[place + 1 :])
+
+
+def test_pages_of_every_layout_are_turned_once() -> None:
+    upright, colours = np.rot90(BYTES[..., :3], -1), Image.fromarray(BYTES[..., :3])
+    turned = {"extratags": [(274, 3, 1, 6, True)], "metadata": None}
+    for order, big in product("<>", (False, True)):
+        file = io.BytesIO()
+        tifffile.imwrite(file, BYTES[..., :3], photometric="rgb", byteorder=order, bigtiff=big, **turned)
+        same(file.getvalue(), upright)
+    stored = np.asarray(colours.convert("YCbCr"))
+    for tags in ({530: [1, 1]}, {530: [1, 1], 532: [0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1]}):
+        content = packed(stored, 8, {262: [6], 274: [6]} | tags)
+        if 532 in tags:  # six fractions
+            content = content.replace(struct.pack("<HHI", 532, 4, 12), struct.pack("<HHI", 532, 5, 6))
+        same(content, upright, 4)
 
 
 def test_what_a_tiff_says_and_we_do_not_know_is_refused_by_name() -> None:
@@ -127,7 +175,7 @@ def test_what_a_tiff_says_and_we_do_not_know_is_refused_by_name() -> None:
             tiff(GREY, photometric="cfa", extratags=[(33421, 3, 2, (2, 2), True), (33422, 1, 4, b"\0\1\1\2", True)]),
             "CFA",
         ),
-        (tiff(COLOUR, photometric="cielab"), r"L\*a\*b\* of 16 bits"),
+        (tiff(COLOUR, photometric="cielab"), r"L\*a\*b\* of 16 bits is not read; 8 bits work"),
         (tiff(COLOUR, photometric="ycbcr"), "photo: "),
         (tiff(GREY.astype(np.int8)), "signed 8 bits"),
         (tiff(GREY.astype(np.complex64)), "64 bits"),
@@ -185,6 +233,25 @@ def test_jpeg_2000_of_every_precision_gives_its_exact_samples() -> None:
         same(content, np.rint(stored * (top / (2**bits - 1))).astype(stored.dtype))
 
 
+def test_a_jpeg_2000_of_8_bits_whose_colours_pillow_would_misread_is_refused_or_understood() -> None:
+    content = imagecodecs.jpeg2k_encode(BYTES[..., :3], level=0, codecformat="jp2")
+    place = content.index(b"colr") + 7
+    for number, words in ((14, r"L\*a\*b\*"), (20, "the JPEG 2000 space 20")):
+        with pytest.raises(DataError, match=words):
+            found(content[:place] + struct.pack(">I", number) + content[place + 4 :])
+    known = Image.fromarray(BYTES[..., :3], "YCbCr").convert("RGB")
+    same(content[:place] + struct.pack(">I", 18) + content[place + 4 :], np.asarray(known), 3)
+
+
+def test_a_png_begins_with_its_size_and_a_damaged_chunk_is_named() -> None:
+    for plain in (png_16(COLOUR), encoded(Image.fromarray(BYTES[..., :3]), "PNG")):
+        for first in (chunk(b"CgBI", b"\x50\0\x20\2"), chunk(b"tEXt", b"Title\0x")):
+            with pytest.raises(DataError, match="it begins with a chunk"):
+                found(plain[:8] + first + plain[8:])
+        with pytest.raises(DataError, match="the checksum of its chunk tEXt is wrong"):
+            found(plain[:33] + chunk(b"tEXt", b"Title\0x")[:-1] + b"?" + plain[33:])
+
+
 def test_avif_of_10_and_12_bits_keeps_them() -> None:
     smooth = np.broadcast_to(np.linspace(0, 1, 64)[None, :, None], (16, 64, 3))
     for bits in (10, 12):
@@ -234,6 +301,10 @@ def test_other_numbers_of_bits() -> None:
     same(b"P6 # of 16 bits\n33 20 65535\n" + COLOUR.astype(">u2").tobytes(), COLOUR)
     twelve = COLOUR >> 4
     same(b"P6 33 20 4095\n" + twelve.astype(">u2").tobytes(), np.rint(twelve * (65535 / 4095)).astype(np.uint16))
+    text = " ".join(map(str, twelve.flat)).encode()
+    same(b"P3 # in letters\n33 20 4095\n# and more\n" + text, np.rint(twelve * (65535 / 4095)).astype(np.uint16))
+    with pytest.raises(DataError, match="cut off"):
+        found(b"P3 33 20 4095\n" + text[:-40])
     smooth = np.broadcast_to(np.linspace(0, 4095, 64).astype(np.uint16)[None, :, None], (16, 64, 3))
     jpeg = imagecodecs.jpeg8_encode(np.ascontiguousarray(smooth), bitspersample=12, level=98, subsampling="444")
     same(jpeg, np.rint(smooth * (65535 / 4095)).astype(np.uint16), 200)

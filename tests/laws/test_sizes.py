@@ -135,7 +135,7 @@ def test_the_size_of_pictures_that_are_all_oblong_is_offered(tmp_path: Path, pic
         ("large", (20, 200), 64, "--size chooses another"),
     ):
         np.savez(tmp_path / f"{name}.npz", images=np.zeros((3, *shape), np.uint8))
-        found, said = DataSettings().size_for(open_data(str(tmp_path / f"{name}.npz")).train)
+        found, said = DataSettings().size_for(open_data(str(tmp_path / f"{name}.npz")).train.own_size)
         assert (found, why in said) == (size, True)
 
 

@@ -50,10 +50,11 @@ def test_one_thread_waits_for_nobody() -> None:
 
 
 def test_a_machine_is_busy_when_threads_wait_for_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LOOK", 0.01)
     for waited, found in ((0.0, False), (0.002, False), (0.004, True), (0.5, True), (-1.0, False)):
         read = iter([3.0, 3.0 + waited])
         monkeypatch.setattr(waiting, "_waited", lambda read=read: next(read))
-        assert waiting.busy(seconds=0.01) is found
+        assert waiting.busy() is found
 
 
 def test_what_a_person_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

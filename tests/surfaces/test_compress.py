@@ -273,7 +273,7 @@ def test_what_a_file_claims_is_compared_before_memory_is_taken(
     file, claimed = tmp_path / "a.pxc", 100_000
     content = compression.squeeze(torch.zeros(claimed, model.objective.latent, dtype=torch.int64))
     forged(file, model, [""] * claimed, {"codes": content, "steps": torch.ones(model.objective.latent)})
-    monkeypatch.setattr("pinxit.latents.sampling.memory_left", lambda: 90 << 20)
+    monkeypatch.setattr("pinxit.images.room.memory_left", lambda: 90 << 20)
     monkeypatch.setattr(compression, "unsqueeze", lambda *_: pytest.fail("memory was taken"))
     with pytest.raises(MemoryLimitError, match=r"100,000 pictures of 16 x 16 pixels need .* enough for") as caught:
         load_compressed(file, model)

@@ -96,7 +96,7 @@ def test_the_class_of_one_picture_is_the_folder_it_lies_in(tiny_runs: TinyRuns, 
 def test_more_pictures_than_fit_into_the_memory_are_refused_first(
     tiny_runs: TinyRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pinxit.latents.sampling.memory_left", lambda: 1 << 20)
+    monkeypatch.setattr("pinxit.images.room.memory_left", lambda: 1 << 20)
     out = str(tmp_path / "out.npz")
     for words in (["sample"], ["sample", "--interpolate", "100000000"], ["traverse", "--columns", "100000000"]):
         assert (

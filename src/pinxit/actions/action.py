@@ -45,7 +45,7 @@ N = Flag("-n")
 Source = Annotated[
     str,
     Word("DATA"),
-    Field(description="A named set (mnist), a folder of pictures, a zip, an npz, or IDX files."),
+    Field(description="A named set (mnist), a folder of pictures, a zip, an npz, IDX files, or one picture."),
 ]
 AnyRun = Annotated[Path, RUN, Field(description="Folder of the run.")]
 Overwrite = Annotated[bool, Flag("-y", "--overwrite"), Field(description="Replace existing files.")]

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from pinxit.actions.action import OUT, Action, Outcome, Overwrite, Source, Word
 from pinxit.data.settings import EITHER, SIZES
+from pinxit.errors import counted
 from pinxit.files import free, refuse_to_replace
 from pinxit.progress import say
 from pinxit.settings import Size
@@ -27,14 +28,17 @@ class DataCheck(Action):
     """Look for what spoils a training: broken files, copies, leaks, odd shapes and depths; with a contact sheet."""
 
     source: Source = Field(
-        description='A named set (mnist), a folder, a zip, an npz or IDX files; ":train" or ":test" after it selects a '
-        "part."
+        description='A named set (mnist), a folder, a zip, an npz, IDX files or one picture; ":train" or ":test" after '
+        "it selects a part."
     )
     out: Annotated[Path | None, OUT] = Field(
-        None, description="Folder for the contact sheet check.png; by default the first free name here, check-2.png ..."
+        None,
+        description="Folder for the contact sheet, check.png. By default this folder; if it has a check.png, "
+        "the name is check-2.png, and so on.",
     )
     size: Annotated[Size | None, SIZES] = Field(
-        None, description=f"Size in pixels to train at, by default what training would choose{EITHER}"
+        None,
+        description=f"Size in pixels that you will train at{EITHER} If omitted, what training would choose.",
     )
     overwrite: Overwrite = False
 
@@ -113,7 +117,7 @@ def _report(report: Report) -> list[str]:
         "notes": report.notes,
     }
     return [
-        f"{report.name}: {len(report.sizes):,} pictures, {len(report.bad):,} that cannot be read",
+        f"{report.name}: {counted(len(report.sizes), 'picture')}, {len(report.bad):,} that cannot be read",
         "  width    {min} to {max} pixels, median {median}".format_map(report.width),
         "  height   {min} to {max} pixels, median {median}".format_map(report.height),
         f"  kinds    {counts(report.kinds)}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, create_model
 
 from pinxit.actions.action import OUT, PIPE, Action, Flag, Outcome, Overwrite, Word, refuse
 from pinxit.errors import DataError, UsageError
-from pinxit.files import is_device, open_plain, refuse_to_replace
+from pinxit.files import is_device, read_bytes, refuse_to_replace
 from pinxit.settings import Settings, chain_document, parse_chain
 
 PIPE_CEILING = 1 << 30
@@ -208,14 +207,15 @@ class Redo(Action):
 
 
 def _content(source: str) -> bytes:
-    """Return the bytes of a file or of stdin; `DataError` if there are none or too many."""
+    """Return the bytes of a file or of stdin; `DataError` if they cannot be read or are too many."""
+    if source != PIPE:
+        return read_bytes(Path(source), PIPE_CEILING)
     try:
-        with nullcontext(sys.stdin.buffer) if source == PIPE else open_plain(Path(source)) as file:
-            content = file.read(PIPE_CEILING + 1)
+        content = sys.stdin.buffer.read(PIPE_CEILING + 1)
     except OSError as error:
-        raise DataError(f"{source}: cannot be read ({error.strerror})") from error
+        raise DataError(f"stdin cannot be read ({error.strerror})") from error
     if len(content) > PIPE_CEILING:
-        raise DataError(f"{source}: more than {PIPE_CEILING:,} bytes")
+        raise DataError(f"stdin: more than {PIPE_CEILING:,} bytes")
     return content
 
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +13,7 @@ from pydantic import Field
 
 from pinxit.actions.action import OUT, Action, Flag, Outcome, Overwrite, Word, refuse
 from pinxit.errors import DataError, UsageError
-from pinxit.files import refuse_to_replace, write_json
+from pinxit.files import numbered, refuse_to_replace, write_json
 from pinxit.progress import say
 
 SHEET = ".audit.png"
@@ -29,8 +28,8 @@ class Evaluate(Action):
     """
 
     generated: Annotated[str, Word("GENERATED")] = Field(
-        description="Pictures to score: a run, a folder, a zip, an npz, IDX files or a named set. A run samples new "
-        "pictures and adds the scores to its report."
+        description="Pictures to score: a run, a folder, a zip, an npz, IDX files, a named set or one picture. A run "
+        "samples new pictures and adds the scores to its report."
     )
     reference: Annotated[str | None, Word("REFERENCE")] = Field(
         None,
@@ -76,7 +75,7 @@ class Evaluate(Action):
     paired: bool = Field(
         False,
         description="Compare each picture with the one of the same name, such as a restored one with its original. "
-        "Two single pictures are always compared so.",
+        "Two single pictures are always compared this way.",
     )
     channels: Literal["rgb", "y", "grey"] | None = Field(
         None,
@@ -200,10 +199,9 @@ class Compare(Action):
 
 def _free(usual: Path, document: Mapping[str, Any] | None = None) -> Path:
     """Return the first of X.json, X-2.json ... that is free, as is its sheet, or that already holds this document."""
-    names = chain([usual], (usual.with_stem(f"{usual.stem}-{number}") for number in count(2)))
     return next(
         path
-        for path in names
+        for path in numbered(usual)
         if not (os.path.lexists(path) or os.path.lexists(_sheet_of(path))) or _holds(path, document)
     )
 

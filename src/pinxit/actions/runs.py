@@ -112,7 +112,7 @@ class Resume(Action):
         None, description="Where the run's pictures are now, if they were moved. They must be the same pictures."
     )
     steps: int | None = Field(
-        None, ge=0, description="Another last step, not below the step reached. A finished run goes on to it."
+        None, ge=0, description="New number of steps, at least those already done. A finished run goes on until then."
     )
 
     def do(self) -> Outcome:

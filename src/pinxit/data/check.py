@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -14,8 +13,8 @@ from pinxit.data import mnist
 from pinxit.data.findings import Facts, Finding, Seen, findings, seen
 from pinxit.data.pack import readable
 from pinxit.data.render import fit_picture, with_channels
-from pinxit.data.sets import held_out, open_data, parse_spec
-from pinxit.data.settings import HOLDOUT, LARGEST_OWN_SIZE, SMALLEST, USUAL_SIZE
+from pinxit.data.sets import held_out, open_data, own_size, parse_spec
+from pinxit.data.settings import HOLDOUT, DataSettings
 from pinxit.data.sources import Source, open_source
 from pinxit.images import Picture, eight_bit, grid
 from pinxit.settings import Size
@@ -89,17 +88,15 @@ def check(spec: str, size: Size | None = None) -> Report:
     shown: dict[int, np.ndarray] = {}
     for number, picture in readable(source, "checking", report.bad, report.lost):
         pixels, label = picture.pixels, source.labels[number] if source.labels else ""
-        digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode() + pixels.tobytes()).digest()
-        pictures.append(seen(picture, source.names[number], label, bool(held[number]), digest))
+        pictures.append(seen(picture, source.names[number], label, bool(held[number])))
         places.append(number)
         report.kinds[f"{picture.format} {picture.mode}"] += 1
         report.depths[8 * pixels.itemsize] += 1
         if number % max(1, len(source.names) // SHEET_COUNT) == 0:
             shown[len(places) - 1] = _thumbnail(pixels)
-    number_of = {one.name: number for number, one in enumerate(pictures)}
-    lost = {what: [number_of[name] for name in names] for what, names in report.lost.items()}
     report.sizes = [(one.width, one.height) for one in pictures]
-    facts = Facts(pictures, report.bad, lost, size or _size_for(report.sizes))
+    chosen, _ = DataSettings().size_for(own_size(np.array([(one.height, one.width) for one in pictures])))
+    facts = Facts(pictures, report.bad, size or chosen)
     report.duplicates = [[pictures[number].name for number in group] for group in facts.copies]
     report.classes = facts.classes
     report.findings = findings(facts)
@@ -109,13 +106,6 @@ def check(spec: str, size: Size | None = None) -> Report:
             shown[number] = _thumbnail(source.read(places[number]).pixels)
     report.sheet = _sheet(shown, set(marked))
     return report
-
-
-def _size_for(sizes: list[tuple[int, int]]) -> Size:
-    """Return the size that training chooses: the pictures' own if all are equal, small squares."""
-    wide, high = sizes[0]
-    own = wide == high <= LARGEST_OWN_SIZE and len(set(sizes)) == 1
-    return max(wide, SMALLEST) if own else USUAL_SIZE
 
 
 def _held(source: Source) -> np.ndarray:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from pinxit.data.settings import SMALLEST
+from pinxit.errors import counted
 from pinxit.images import Picture, eight_bit
-from pinxit.images.picture import to_pillow
+from pinxit.images.picture import DARK, PLAIN_CMYK, to_pillow
 from pinxit.settings import Size, sides
 
 THUMB = 16
@@ -31,7 +34,10 @@ NAMES_KEPT = 10
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen of a picture: `thumb` (16, 16) uint8 is its luma, `peak` the largest value of 16 bits."""
+    """What was seen of a picture: `thumb` (16, 16) uint8 is its luma, `peak` the largest value of 16 bits.
+
+    `lost` are the remarks of its reader.
+    """
 
     name: str
     label: str
@@ -45,14 +51,17 @@ class Seen:
     transparent: bool
     turned: bool
     profile: bool
+    lost: tuple[str, ...]
     digest: bytes
     thumb: np.ndarray
 
 
-def seen(picture: Picture, name: str, label: str, held: bool, digest: bytes) -> Seen:
+def seen(picture: Picture, name: str, label: str, held: bool) -> Seen:
     """Return what is seen of a picture."""
     pixels = picture.pixels
     thumb = np.asarray(to_pillow(eight_bit(pixels)).resize((THUMB, THUMB), Image.Resampling.BOX).convert("L"))
+    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.str}".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
     return Seen(
         name=name,
         label=label,
@@ -66,7 +75,8 @@ def seen(picture: Picture, name: str, label: str, held: bool, digest: bytes) -> 
         transparent=pixels.shape[2] == 4 and int(pixels[..., 3].min()) < np.iinfo(pixels.dtype).max,
         turned=picture.turned,
         profile=picture.keeps.icc is not None and not _is_srgb(picture.keeps.icc),
-        digest=digest,
+        lost=picture.lost,
+        digest=digest.digest(),
         thumb=thumb,
     )
 
@@ -81,7 +91,6 @@ class Facts:
 
     pictures: Sequence[Seen]
     bad: Sequence[str]
-    lost: dict[str, list[int]]
     size: Size
 
     def where(self, holds: Callable[[Seen], bool]) -> list[list[int]]:
@@ -104,6 +113,15 @@ class Facts:
         first = np.array(list(islice(once, NEAR_COMPARED)), int)
         thumbs = np.array([self.pictures[number].thumb for number in first], np.uint8).reshape(-1, THUMB, THUMB)
         return [[int(first[place]) for place in group] for group in grouped(near_pairs(thumbs))]
+
+    @cached_property
+    def remarks(self) -> dict[str, list[int]]:
+        """The pictures of each remark of a reader."""
+        numbers = defaultdict[str, list[int]](list)
+        for number, one in enumerate(self.pictures):
+            for what in one.lost:
+                numbers[what].append(number)
+        return numbers
 
     @cached_property
     def classes(self) -> Counter[str]:
@@ -165,100 +183,96 @@ def grouped(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
 class Kind(NamedTuple):
     """A kind of finding: how it is found, as groups of picture numbers, what it is, and what to do.
 
-    `link` joins the names of a group. Both sentences may use {count}, of pictures or copies.
+    `link` joins the names of a group. {pictures} in the sentence is their number with its noun. `remark` is what
+    readers say of such a picture, which is not said again.
     """
 
     find: Callable[[Facts], list[list[int]]]
     sentence: str
     advice: str
     link: str = " = "
-
-
-def _held(one: Seen) -> bool:
-    return one.held
-
-
-def _label(one: Seen) -> str:
-    return one.label
+    remark: str = ""
 
 
 FINDINGS = {
     "leaks": Kind(
-        lambda facts: facts.across(_held, [*facts.copies, *facts.near]),
-        "{count} pictures to train on are in the held-out part too, equal or nearly",
+        lambda facts: facts.across(attrgetter("held"), [*facts.copies, *facts.near]),
+        "{pictures} to train on, equal or nearly equal to pictures of the held-out part",
         "remove them from one part, or put what belongs together into train/ or val/: the score becomes too good",
         " ~ ",
     ),
     "contradictions": Kind(
-        lambda facts: facts.across(_label, facts.copies),
-        "{count} equal pictures are in several classes",
+        lambda facts: facts.across(attrgetter("label"), facts.copies),
+        "{pictures} in one class, equal to pictures of another",
         "keep each picture in the class it belongs to",
     ),
     "copies": Kind(
         lambda facts: facts.copies,
-        "{count} pictures are copies of others, pixel by pixel",
-        "remove the {count} copies: a copy in the held-out part makes the score too good",
+        "{pictures} equal to others, pixel by pixel",
+        "remove the copies: a copy in the held-out part makes the score too good",
     ),
     "near copies": Kind(
         lambda facts: facts.near,
-        f"{{count}} pictures are nearly equal to others, among the first {NEAR_COMPARED:,}: resized or edited",
+        f"{{pictures}} nearly equal to others, such as resized ones (the first {NEAR_COMPARED:,} are compared)",
         "keep the best of each",
         " ~ ",
     ),
     "one colour": Kind(
         lambda facts: facts.where(lambda one: one.flat),
-        "{count} pictures have one colour only",
+        "{pictures} of one colour only",
         "remove them, unless they are meant",
     ),
     "dark 16 bits": Kind(
         Facts.depth,
-        "{count} pictures of 16 bits use only the lower bits, so they train at a fraction of the brightness",
+        "{pictures} of 16 bits that use only the lower bits, and train at a fraction of their brightness",
         "scale their values to the full range, 0 to 65535",
+        remark=DARK,
     ),
     "long sides": Kind(
         lambda facts: facts.where(lambda one: max(one.width, one.height) >= LONG_SIDES * min(one.width, one.height)),
-        f"{{count}} pictures are {LONG_SIDES} or more times as long as wide; any crop or stretch ruins them",
+        f"{{pictures}} {LONG_SIDES} or more times as long as wide, which any crop or stretch ruins",
         "cut them into parts, or use --fit pad or patch",
     ),
     "tiny": Kind(
         lambda facts: facts.where(lambda one: min(one.width, one.height) < SMALLEST),
-        f"{{count}} pictures have a side below {SMALLEST} pixels",
+        f"{{pictures}} with a side below {SMALLEST} pixels",
         "remove them: there is no detail to learn",
     ),
     "smaller than --size": Kind(
         Facts.small,
-        "{count} pictures are smaller than the size to train at, so they are enlarged",
+        "{pictures} smaller than the size to train at, and therefore enlarged",
         "use a smaller --size, or remove them",
     ),
     "screenshots and previews": Kind(
         lambda facts: facts.where(lambda one: any(word in one.name.lower() for word in SCREEN_WORDS)),
-        "{count} pictures are named like screenshots or previews",
+        "{pictures} named like screenshots or previews",
         "remove them, unless they are meant",
     ),
     "mixed channels": Kind(
         Facts.odd_channels,
-        "{count} pictures are grey among coloured ones, or the reverse; grey is trained on as colour",
+        "{pictures} in grey among coloured ones, or the reverse; grey is trained on as colour",
         "make all pictures grey or all coloured",
     ),
     "transparent": Kind(
         lambda facts: facts.where(lambda one: one.transparent),
-        "{count} pictures have transparent parts, so the model learns a fourth channel",
+        "{pictures} with transparent parts, so the model learns a fourth channel",
         "lay them on a background if colour is meant",
     ),
     "CMYK": Kind(
         lambda facts: facts.where(lambda one: one.mode == "CMYK"),
-        "{count} pictures are CMYK and are converted to RGB",
+        "{pictures} in CMYK, converted to RGB; without a colour profile, by a plain formula",
         "look at their colours on the sheet; convert them yourself if they are wrong",
+        remark=PLAIN_CMYK,
     ),
     "profiles": Kind(
         lambda facts: facts.where(lambda one: one.profile),
-        "{count} pictures have another colour profile than sRGB, which training does not apply",
+        "{pictures} with another colour profile than sRGB, which training does not apply",
         "convert them to sRGB",
     ),
     "turned": Kind(
         lambda facts: facts.where(lambda one: one.turned),
-        "{count} pictures lie on their side in the file, and are shown and trained on upright, as Exif asks",
-        "nothing; other programs may show them turned",
+        "{pictures} turned as Exif asks, so they are shown and trained on upright",
+        "do nothing; other programs may show them on their side",
     ),
 }  # fmt: skip
 
@@ -280,13 +294,14 @@ class Finding:
 
 def findings(facts: Facts) -> list[Finding]:
     """Return what there is to say of a set, the gravest first."""
-    return [*_of_files(facts), *_of_pictures(facts), *_of_remarks(facts), *_of_set(facts)]
+    found = _of_pictures(facts)
+    return [*_of_files(facts), *found, *_of_remarks(facts, found), *_of_set(facts)]
 
 
 def _of_files(facts: Facts) -> list[Finding]:
     count, names = len(facts.bad), tuple(facts.bad[:NAMES_KEPT])
-    sentence, advice = f"{count} files cannot be read and are left out", f"repair or remove the {count} files"
-    return [Finding("unreadable", count, names, sentence, f"{advice} that cannot be read")] if count else []
+    sentence = f"{counted(count, 'file')} that cannot be read, and left out"
+    return [Finding("unreadable", count, names, sentence, "repair or remove what cannot be read")] if count else []
 
 
 def _of_pictures(facts: Facts) -> list[Finding]:
@@ -295,18 +310,21 @@ def _of_pictures(facts: Facts) -> list[Finding]:
         groups = row.find(facts)
         count = sum(len(group) - 1 or 1 for group in groups)
         names = tuple(row.link.join(facts.pictures[number].name for number in group) for group in groups[:NAMES_KEPT])
-        told = row.sentence.format(count=count), row.advice.format(count=count)
-        found += [Finding(kind, count, names, *told, tuple(n for group in groups for n in group))] if groups else []
+        sentence = row.sentence.format(pictures=counted(count, "picture"))
+        numbers = tuple(number for group in groups for number in group)
+        found += [Finding(kind, count, names, sentence, row.advice, numbers)] if groups else []
     return found
 
 
-def _of_remarks(facts: Facts) -> list[Finding]:
-    """Return what readers said about pictures, a finding for each sentence of theirs."""
-    return [
-        Finding("remark", len(numbers), tuple(facts.pictures[number].name for number in numbers[:NAMES_KEPT]), what,
-                "look at them on the sheet", tuple(numbers))
-        for what, numbers in facts.lost.items()
-    ]  # fmt: skip
+def _of_remarks(facts: Facts, found: Sequence[Finding]) -> list[Finding]:
+    """Return what readers said about pictures and no finding says, a finding for each sentence of theirs."""
+    said = {FINDINGS[one.kind].remark: frozenset(one.numbers) for one in found}
+    remarks = []
+    for what, numbers in facts.remarks.items():
+        left = [number for number in numbers if number not in said.get(what, ())]
+        names = tuple(facts.pictures[number].name for number in left[:NAMES_KEPT])
+        remarks += [Finding("remark", len(left), names, what, "look at them on the sheet", tuple(left))] if left else []
+    return remarks
 
 
 def _of_set(facts: Facts) -> list[Finding]:
@@ -314,11 +332,12 @@ def _of_set(facts: Facts) -> list[Finding]:
     few = tuple(name for name, each in classes.items() if each < FEW_IN_CLASS)
     uneven = bool(classes) and max(classes.values()) > UNEVEN_RATIO * min(classes.values())
     rows = {
-        "small classes": (len(few), few[:NAMES_KEPT], f"{len(few)} classes have fewer than {FEW_IN_CLASS} pictures",
+        "small classes": (len(few), few[:NAMES_KEPT],
+                          f"{counted(len(few), 'class')} of fewer than {FEW_IN_CLASS} pictures",
                           "add pictures to them, or join classes"),
         "uneven classes": (int(uneven), (), f"the largest class is over {UNEVEN_RATIO} times the smallest",
                            "add to the smaller ones: rare classes are learned less well"),
-        "few pictures": (count if count < FEW_PICTURES else 0, (), f"{count} pictures are few",
+        "few pictures": (count if count < FEW_PICTURES else 0, (), f"only {counted(count, 'picture')}",
                          "--shift 0.05, --rotate 5 or --flip may help"),
     }  # fmt: skip
     return [Finding(kind, *row) for kind, row in rows.items() if row[0]]

@@ -11,7 +11,7 @@ from typing import IO
 
 import numpy as np
 
-from pinxit.data.arrays import BROKEN, line, refuse_claim
+from pinxit.data.arrays import BROKEN, line, read_claimed, refuse_claim
 from pinxit.errors import DataError
 from pinxit.files import open_plain
 
@@ -45,7 +45,4 @@ def _parse(file: IO[bytes], name: str, dimensions: int, file_bytes: int) -> np.n
         raise DataError(f"{name}: not an IDX file of bytes in {dimensions} dimensions")
     shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
     size = refuse_claim(name, shape, 1, file_bytes)
-    content = file.read(size + 1)
-    if len(content) != size:
-        raise DataError(f"{name}: holds {'more' if len(content) > size else 'fewer'} bytes than its header says")
-    return np.frombuffer(content, np.uint8).reshape(shape)
+    return np.frombuffer(read_claimed(file, size, name), np.uint8).reshape(shape)

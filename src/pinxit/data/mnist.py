@@ -10,9 +10,7 @@ import hashlib
 import io
 import pickle
 import tempfile
-import urllib.request
 import zipfile
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +116,9 @@ def _packed(source: Source) -> Pack:
 
 
 def _download(name: str, digest: str) -> bytes:
+    import urllib.request  # large: loaded only when it is used
+    from http.client import HTTPException
+
     reasons = []
     for mirror in MIRRORS:
         say(f"fetching {mirror}{name}")

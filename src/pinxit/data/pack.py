@@ -18,15 +18,15 @@ import zipfile
 import zlib
 from array import array
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 
+from pinxit.data.arrays import Names
 from pinxit.data.sources import Source
 from pinxit.errors import DataError, UserError
 from pinxit.files import cache_folder, leftovers, read_json, whole_file, write_json
@@ -38,6 +38,8 @@ PARTS = ("", "train", "test")
 NAMED_AT_MOST = 20
 AHEAD_BYTES = 512 << 20
 """Pixels that may wait while others are written: so many bytes, by the largest picture so far."""
+SMALL_BYTES = 1 << 16
+"""Decoding a picture of so many bytes of pixels takes less time than handing it to another thread."""
 DIGITS = 1000
 """So many digits are no longer a number: Python takes too long to read them."""
 _DAMAGED = (
@@ -108,8 +110,8 @@ class Pack:
         return self._pixels.view(f"<u{self.depths[0]}").reshape(len(self), *self.shapes[0])
 
 
-class Words(Sequence[str]):
-    """Words that stay joined until asked for, as the index keeps them: millions take the room of their letters."""
+class Words(Names):
+    """Words that stay joined until asked for, as the index keeps them."""
 
     def __init__(self, joined: np.ndarray) -> None:
         self._joined = joined
@@ -119,15 +121,7 @@ class Words(Sequence[str]):
     def __len__(self) -> int:
         return len(self._bounds) - 1
 
-    @overload
-    def __getitem__(self, number: int) -> str: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[str]: ...
-    def __getitem__(self, number: int | slice) -> str | list[str]:
-        """Return a word; of a slice, the list of its words."""
-        if isinstance(number, slice):
-            return [self[place] for place in range(*number.indices(len(self)))]
-        place = range(len(self))[number]
+    def _at(self, place: int) -> str:
         return self._joined[self._bounds[place] + 1 : self._bounds[place + 1]].tobytes().decode()
 
 
@@ -185,20 +179,18 @@ def _read_all(source: Source) -> Iterator[Picture | DataError]:
             name, reason = source.names[number], " ".join(str(error).split()) or "no reason given"
             return DataError(f"{name}: cannot be read ({type(error).__name__}: {reason})")
 
-    if source.threads == 1:
-        yield from map(read, range(len(source.names)))
-        return
     with ThreadPoolExecutor(source.threads) as pool:
-        ahead: deque[Future[Picture | DataError]] = deque()
+        ahead: deque[Callable[[], Picture | DataError]] = deque()
         largest = 0
         for number in range(len(source.names)):
-            ahead.append(pool.submit(read, number))
-            while len(ahead) > (min(2 * source.threads, AHEAD_BYTES // largest) if largest else 0):
-                done = ahead.popleft().result()
+            several = source.threads > 1 and largest > SMALL_BYTES
+            ahead.append(pool.submit(read, number).result if several else partial(read, number))
+            while len(ahead) > (min(2 * source.threads, AHEAD_BYTES // largest) if several else 0):
+                done = ahead.popleft()()
                 largest = max(largest, 0 if isinstance(done, DataError) else done.pixels.nbytes)
                 yield done
         while ahead:
-            yield ahead.popleft().result()
+            yield ahead.popleft()()
 
 
 def readable(source: Source, doing: str, bad: list[str], lost: dict[str, list[str]]) -> Iterator[tuple[int, Picture]]:

@@ -17,7 +17,7 @@ from pinxit.data.places import remember
 from pinxit.data.render import Renderer, patch, with_channels, with_depth
 from pinxit.data.settings import HOLDOUT, LARGEST, SMALLEST, Fit
 from pinxit.data.sources import open_source
-from pinxit.errors import DataError
+from pinxit.errors import DataError, counted
 from pinxit.settings import Size, sides, size_of
 
 if TYPE_CHECKING:
@@ -137,11 +137,8 @@ class ImageSet(Layer):
 
     @cached_property
     def own_size(self) -> Size | None:
-        """The size in pixels if all pictures of the pack have one that one can train at, else None."""
-        (height, width, _), *_ = self._pack.shapes
-        equal = (self._pack.shapes[:, :2] == (height, width)).all()
-        possible = min(height, width) >= SMALLEST and max(height, width) <= LARGEST
-        return size_of(int(height), int(width)) if equal and possible else None
+        """The `own_size` of all pictures of the pack."""
+        return own_size(self._pack.shapes)
 
     def tensor(self, size: Size, fit: Fit = "crop", start: int = 0, stop: int | None = None) -> Tensor:
         """Return pictures in order, float32 (N, C, H, W) in [0, 1], at a size such as 64 or "96x64"."""
@@ -167,6 +164,14 @@ class DataSet:
     unreadable: tuple[str, ...] = ()
 
 
+def own_size(shapes: np.ndarray) -> Size | None:
+    """Return the size in pixels of pictures (N, height and width, ...) if they have one that one can train at."""
+    height, width = map(int, shapes[0, :2])
+    equal = (shapes[:, :2] == (height, width)).all()
+    possible = min(height, width) >= SMALLEST and max(height, width) <= LARGEST
+    return size_of(height, width) if equal and possible else None
+
+
 def open_data(spec: str, holdout: float = HOLDOUT) -> DataSet:
     """Open "mnist", a folder, a zip, an npz or IDX files; ":train" or ":test" after it picks that part alone.
 
@@ -188,6 +193,11 @@ def parse_spec(spec: str) -> tuple[str, str]:
     """Return the set and the part that are asked for: ("mnist", "test") for "mnist:test", else (spec, "")."""
     base, _, part = spec.rpartition(":")
     return (base, part) if base and part in PARTS[1:] else (spec, "")
+
+
+def spec_of(base: object, part: str) -> str:
+    """Return the text that `parse_spec` reads as this set and part."""
+    return f"{base}:{part}" if part else str(base)
 
 
 def whole_pack(opened: Pack) -> ImageSet:
@@ -230,4 +240,4 @@ def _summary(whole: ImageSet, name: str, train: ImageSet, rest: ImageSet) -> str
     colours = {1: "grey (1 channel)", 3: "colour (3 channels)", 4: "colour with transparency (4 channels)"}
     kind = colours[train.channels] + (f", {len(train.classes)} classes" if train.classes else "")
     others = f" and {len(rest):,} held out" if len(rest) else ""
-    return f"{name}: {len(train):,} picture{'s' * (len(train) != 1)}{others}; {sizes}, {kind}"
+    return f"{name}: {counted(len(train), 'picture')}{others}; {sizes}, {kind}"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from pinxit.settings import Settings, Size, sides, size_within
-
-if TYPE_CHECKING:
-    from pinxit.data.sets import ImageSet
 
 Fit = Literal["crop", "pad", "stretch", "patch"]
 
@@ -57,9 +54,8 @@ class DataSettings(Augment):
         description="Share of the files held out for evaluation, chosen by file name; named sets keep their own split.",
     )
 
-    def size_for(self, images: ImageSet) -> tuple[Size, str]:
-        """Return the size that `images` are fitted to, and why."""
-        own = images.own_size
+    def size_for(self, own: Size | None) -> tuple[Size, str]:
+        """Return the size that pictures are fitted to, and why; `own` is as in `sets.own_size`."""
         if self.size:
             return self.size, "as asked"
         if own is None or max(sides(own)) > LARGEST_OWN_SIZE:

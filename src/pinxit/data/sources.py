@@ -108,13 +108,13 @@ def _folder(folder: Path, decode: Decode) -> Source:
         return b""
 
     layout = layout_of(found, head)
-    names = [path.encode(errors="backslashreplace").decode() for path in layout.names]  # a name may not be UTF-8
+    names = [_utf8(path) for path in layout.names]
     return Source(
         name=folder.resolve().name,
         key=key_of("folder", str(folder.resolve()), [(path, *_facts(folder / path)) for path in layout.names]),
         names=names,
         read=lambda number: decode(folder / layout.names[number], names[number]),
-        labels=_utf8(layout.labels),
+        labels=layout.labels and [_utf8(label) for label in layout.labels],
         parts=layout.parts,
         notes=(*notes, *layout.notes),
         threads=THREADS,
@@ -158,8 +158,9 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _utf8(labels: list[str] | None) -> list[str] | None:
-    return labels and [label.encode(errors="backslashreplace").decode() for label in labels]
+def _utf8(name: str) -> str:
+    """Return a file's name as text; what is not UTF-8 in it is escaped."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _zip(path: Path, decode: Decode) -> Source:
@@ -215,7 +216,7 @@ def _npz(path: Path, decode: Decode) -> Source:
 
 def _picture(path: Path, decode: Decode) -> Source:
     """Return one picture as a set, without a class."""
-    name = path.name.encode(errors="backslashreplace").decode()
+    name = _utf8(path.name)
     return Source(
         name=name,
         key=key_of("picture", str(path.resolve()), _facts(path)),

@@ -20,7 +20,7 @@ from pinxit.edits.resampling import placed, repeated, resampled
 from pinxit.edits.tiles import MEMORY, SIDE, Box, bytes_per_pixel, cut, halo_of, side_for
 from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
-from pinxit.images.room import memory_left
+from pinxit.images.room import too_little_for
 from pinxit.progress import track
 
 if TYPE_CHECKING:
@@ -335,8 +335,10 @@ class _Pass:
 
     def _check_memory(self, picture: Box) -> None:
         needed = self.bound.bytes_for(picture.size)
-        left, who = (memory_left(), "the machine has") if self.memory is None else (self._left, "the limit leaves")
-        if left is not None and self.device == "cpu" and needed > left:
+        left, who = too_little_for(needed), "the machine has"
+        if self.memory is not None:
+            left, who = self._left if self._left < needed else None, "the limit leaves"
+        if left is not None and self.device == "cpu":
             raise MemoryLimitError(
                 f"{self.name} takes the whole picture at once and needs {needed / 1e6:,.0f} MB; "
                 f"{who} {max(0, left) / 1e6:,.0f} MB"

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from pinxit.edits.bound import Bound
 from pinxit.edits.resampling import REACH
-from pinxit.edits.restore import Faithful, Restored, chosen_restorer, restorer
+from pinxit.edits.restore import Faithful, Restored, chosen_restorer, misfit, restorer
 from pinxit.errors import UsageError
-from pinxit.page import command
 
 LARGEST = 8
 """The largest factor."""
@@ -53,7 +52,7 @@ class Resized(Bound):
 
     def result_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the size times the factor, rounded."""
-        return int(size[0] * self.factor + 0.5), int(size[1] * self.factor + 0.5)
+        return _times(size, self.factor)
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Return the picture enlarged by the network's factor."""
@@ -71,18 +70,22 @@ class ToSide(Bound):
         """Return the enlargement of this picture; `UsageError` if it is larger already, or too small."""
         longer = max(pixels.shape[:2])
         if not longer < self.side <= LARGEST * longer:
-            why = "is that long already" if self.side <= longer else f"would grow more than {LARGEST} times"
-            raise UsageError(f"--to {self.side}: the longer side, {longer} pixels, {why}")
+            why = "it has to be longer than that" if self.side <= longer else f"it can grow {LARGEST} times at most"
+            raise UsageError(f"--to {self.side}: the longer side has {longer} pixels; {why}")
         return by_factor(self.networks, self.side / longer)
 
     def result_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the size with `side` pixels on the longer side."""
-        factor = self.side / max(size)
-        return int(size[0] * factor + 0.5), int(size[1] * factor + 0.5)
+        return _times(size, self.side / max(size))
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Return the enlarged picture."""
         return self.for_picture(image.permute(1, 2, 0).numpy()).run(image, mask)
+
+
+def _times(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    """Return a size (H, W) times a factor, rounded."""
+    return int(size[0] * factor + 0.5), int(size[1] * factor + 0.5)
 
 
 def by_factor(networks: Sequence[Bound], factor: float) -> Bound:
@@ -104,9 +107,7 @@ def enlarger(
     if model:
         own = restorer(model, device, runtime)
         if own.scale == 1 or "mask" in own.runner.inputs:
-            raise UsageError(
-                f"{model}: trained for another degradation; `{command('edit', 'restore', '--model', model)}` runs it"
-            )
+            raise misfit(model)
         networks: list[Bound] = [own] if own.radius is None else [own, Twice(own, own)]
     else:
         networks = _shipped(names, scale if side is None else LARGEST, device, runtime)

@@ -107,10 +107,15 @@ def chosen_restorer(
     place, weights = chosen(name, model)
     edit = restorer(place, device, runtime, weights=weights, sigma=sigma)
     if (edit.scale, "mask" in edit.runner.inputs) != (scale, holes):
-        raise UsageError(
-            f"{model}: trained for another degradation; `{command('edit', 'restore', '--model', model)}` runs it"
-        )
+        raise misfit(place)
     return edit
+
+
+def misfit(model: Path) -> UsageError:
+    """Return the error about a restorer that was trained for another use."""
+    return UsageError(
+        f"{model}: trained for another degradation; `{command('edit', 'restore', '--model', model)}` runs it"
+    )
 
 
 class Fill(Bound):

@@ -54,7 +54,9 @@ def _of_the_range(value: Any) -> Any:
     except (TypeError, ValueError):
         return value
     if number > 1:
-        raise ValueError(f"is in units of the image range, 0 to 1; {number:g} of 255 grey levels is {number / 255:.3g}")
+        raise ValueError(
+            f"should be in units of the image range, 0 to 1, where {number:g} of 255 grey levels are {number / 255:.3g}"
+        )
     return value
 
 
@@ -128,8 +130,8 @@ class Upscale(Networked):
         2,
         gt=1,
         le=8,
-        description="How many times wider and higher, such as 2, 2.5 or 6. Networks enlarge 2 or 4 times, or both; "
-        "other factors are resampled from the next larger.",
+        description="How many times wider and higher, such as 2, 2.5 or 6. The networks enlarge 2, 4 or 8 times; "
+        "for other factors, the next larger result is reduced.",
     )
     to: int | None = Field(
         None,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import DataError, UsageError, counted
 from pinxit.evaluation.certificate import made_by
 from pinxit.evaluation.extraction import choose, extract_cached
 from pinxit.evaluation.pictures import Pictures, identity
@@ -105,7 +105,9 @@ def count(generated: Pictures, reference: Pictures, n: int | None) -> int:
     """Return how many pictures of each side to compare, or raise if a side has too few."""
     smaller = min(reference, generated, key=len)
     if len(smaller) < FEWEST_PICTURES:
-        raise DataError(f"{smaller.name} has {len(smaller)} pictures; a score needs {FEWEST_PICTURES} on each side")
+        raise DataError(
+            f"{smaller.name} has {counted(len(smaller), 'picture')}; a score needs {FEWEST_PICTURES} on each side"
+        )
     if n is None:
         return len(smaller)
     if not FEWEST_PICTURES <= n <= len(smaller):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pinxit.errors import counted
+
 if TYPE_CHECKING:
     from pinxit.evaluation.certificate import Comparison
 
@@ -26,7 +28,7 @@ def table(document: Mapping[str, Any]) -> Iterator[str]:
     scores = document["scores"]
     first = next(iter(scores.values()))
     n, generated, reference = first["n"], first["generated"]["name"], first["reference"]["name"]
-    yield f"{n:,} picture{'s' * (n != 1)} of {generated} against {n:,} of {reference}, seed {first['seed']}"
+    yield f"{counted(n, 'picture')} of {generated} against {n:,} of {reference}, seed {first['seed']}"
     for group, about in ((True, ""), (False, "secondary scores, not to be quoted alone:")):
         own = {name: score for name, score in scores.items() if score["headline"] is group}
         if own:

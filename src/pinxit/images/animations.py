@@ -23,19 +23,17 @@ from PIL import GifImagePlugin, Image, TiffImagePlugin
 from pinxit.errors import DataError, UsageError, UserError
 from pinxit.files import whole_file
 from pinxit.images import tiff
-from pinxit.images.containers import check_whole
-from pinxit.images.deep import chunk
+from pinxit.images.containers import PNG, check_whole, chunk
 from pinxit.images.metadata import GIF_RECIPE, metadata_of, orientation, upright
 from pinxit.images.picture import ColourTags, Metadata, Picture
 from pinxit.images.pillow import is_deep, pixels_of_image
 from pinxit.images.read import load_picture, name_of, opened
 from pinxit.images.room import check_frames
-from pinxit.images.tags import colour_tags, told_of
+from pinxit.images.tags import colour_tags
 from pinxit.images.write import AUTO, Quality, format_of, write_picture
 
 ANIMATED = ("GIF", "PNG", "WEBP")  # the formats of animations that are read and written
 PAGED = "TIFF"  # whose pages are edited as frames are
-PNG = b"\x89PNG\r\n\x1a\n"
 _WEBP_FLAGS = {b"ICCP": 0x20, b"EXIF": 0x08, b"XMP ": 0x04}  # metadata chunks and their flags
 
 Recipe = Mapping[str, Any] | None
@@ -134,8 +132,7 @@ def read_frames(source: Path | BinaryIO, name: str) -> Iterator[tuple[Picture, f
             pixels, _ = pixels_of_image(image, name)
             picture = Picture(upright(pixels, turn), image.format or "", image.mode)
             if keeps is None:
-                keeps, lost = metadata_of(image, picture.grey, turn)
-                keeps, lost = replace(keeps, tags=tags), (*told_of(tags), *lost)
+                keeps, lost = metadata_of(image, picture.grey, turn, tags)
             yield replace(picture, lost=lost, keeps=keeps), float(image.info.get("duration", 0)), plays
 
 
@@ -145,7 +142,7 @@ def _checked(file: BinaryIO, image: Image.Image, name: str) -> ColourTags:
         raise DataError(f"{name}: a 16-bit animation; only 8-bit animations are read")
     place, kind = file.tell(), image.format or ""
     check_frames(image.size, getattr(image, "n_frames", 1), file.seek(0, os.SEEK_END), name)
-    tags = colour_tags(file, kind, check_whole(file, kind, animated=True), "icc_profile" in image.info)
+    tags = colour_tags(file, image, check_whole(file, kind, animated=True))
     file.seek(place)
     return tags
 

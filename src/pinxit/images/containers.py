@@ -1,4 +1,4 @@
-"""How files of pictures are laid out: their parts are walked through and checked, and nothing is decoded."""
+"""How files of pictures are laid out: their parts are walked through, checked and written; nothing is decoded."""
 
 from __future__ import annotations
 
@@ -60,12 +60,15 @@ def _webp_canvas(head: bytes) -> tuple[int, int, bool]:
 def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """Yield kind and content (of a large chunk only the last part) of every chunk of a PNG, to its end.
 
-    Raises `EOFError` if the end is missing, and `ValueError` for a wrong checksum (PNG, third edition, 5.3).
+    Raises `EOFError` if the end is missing, and `ValueError` for a wrong checksum (PNG, third edition, 5.3) or another
+    first chunk than IHDR, as of Apple's own kind, which readers would take for IHDR.
     """
     kind = b""
     file.seek(len(PNG))
     while kind != b"IEND":
-        left, kind = struct.unpack(">I4s", _exactly(file, 8))
+        before, (left, kind) = kind, struct.unpack(">I4s", _exactly(file, 8))
+        if not before and kind != b"IHDR":
+            raise ValueError(f"it begins with a chunk {kind.decode('ascii', 'replace')}, not IHDR")
         checksum, content = zlib.crc32(kind), b""
         while left:
             content = _exactly(file, min(left, _PIECE))
@@ -126,6 +129,18 @@ def box(file: BinaryIO, *kinds: bytes) -> tuple[int, int] | None:
             return None
         start, end = found[0] + 4 * (wanted == b"meta"), found[1]
     return start, end
+
+
+def properties(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield kind and place of each property of the pictures in an AVIF or HEIC (ISO/IEC 23008-12, 9.3)."""
+    inside = box(file, b"meta", b"iprp", b"ipco")
+    for kind, start, _ in boxes(file, *inside) if inside else ():
+        yield kind, start
+
+
+def chunk(file: BinaryIO, kind: bytes, content: bytes) -> None:
+    """Write a chunk of a PNG."""
+    file.write(struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content)))
 
 
 def _palette(flags: int) -> int:

@@ -14,15 +14,16 @@ import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from pinxit.images import pillow
-from pinxit.images.containers import PNG, box, boxes, png_chunks
+from pinxit.images.containers import PNG, box, chunk, png_chunks, properties
 from pinxit.images.metadata import orientation
 from pinxit.images.picture import Picture
 from pinxit.images.samples import ALPHA, PREMULTIPLIED, UNKNOWN, Stored, pixels_of
 from pinxit.images.tags import colour_tags
 
 _JP2, _CODESTREAM = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
-_JP2_COLOURS = {12: "CMYK", 14: "L*a*b*", 16: "RGB", 17: "black is zero", 18: "YCbCr"}
+_JP2_COLOURS = {12: "CMYK", 14: "the L*a*b* of JPEG 2000", 16: "RGB", 17: "black is zero", 18: "YCbCr"}
 _JP2_CHANNELS = {1: ALPHA, 2: PREMULTIPLIED}
+_JP2_EIGHT_BIT = ("RGB", "black is zero", "YCbCr", "CMYK")  # which Pillow reads exactly
 
 
 def knows(file: BinaryIO) -> bool:
@@ -44,7 +45,7 @@ def read(file: BinaryIO, name: str) -> Picture:
         if kind == "AVIF" and samples.shape[2] in (2, 4):
             stored = replace(stored, extra=(ALPHA,))
         pixels, told = pixels_of(samples, stored, name)
-        tags = colour_tags(file, kind, chunks, "icc_profile" in image.info)
+        tags = colour_tags(file, image, chunks)
         return pillow.assemble(image, stored.mode, pixels, orientation(image), (*lost, *told), tags)
 
 
@@ -58,7 +59,7 @@ def _stored(file: BinaryIO) -> Stored | None:
         return _avif(file)
     if head.startswith((_JP2, _CODESTREAM)):
         return _jpeg_2000(file, head)
-    return _ppm(file) if head.startswith(b"P6") else None
+    return _ppm(file) if head.startswith((b"P3", b"P6")) else None
 
 
 def _png(file: BinaryIO, head: bytes) -> Stored | None:
@@ -76,8 +77,7 @@ def _png(file: BinaryIO, head: bytes) -> Stored | None:
 
 def _avif(file: BinaryIO) -> Stored | None:
     """AVIF of more than 8 bits, by the configuration of its codec (AV1-ISOBMFF, 2.3.3)."""
-    inside = box(file, b"meta", b"iprp", b"ipco")
-    for kind, start, _ in boxes(file, *inside) if inside else ():
+    for kind, start in properties(file):
         file.seek(start + 2)
         if kind == b"av1C":
             flags = file.read(1)[0]
@@ -95,12 +95,14 @@ def _jpeg_2000(file: BinaryIO, head: bytes) -> Stored | None:
     file.seek(code[0] + 40)
     (count,) = struct.unpack(">H", file.read(2))
     precisions = file.read(3 * min(count, 16))[::3]
-    if count > 16 or set(precisions) == {7} or box(file, b"jp2h", b"pclr"):
+    if count > 16 or box(file, b"jp2h", b"pclr"):
+        return None
+    colours, extra = _jp2_channels(file, count)
+    if set(precisions) == {7} and colours in _JP2_EIGHT_BIT and PREMULTIPLIED not in extra:
         return None
     bits = {one % 128 + 1 for one in precisions}
     if len(bits) > 1:
         return Stored(f"of {' and '.join(map(str, sorted(bits)))} bits", max(bits))
-    colours, extra = _jp2_channels(file, count)
     kind = "i" if any(one >= 128 for one in precisions) else "u"
     return Stored(colours, max(bits), kind, extra)
 
@@ -143,12 +145,18 @@ def _ppm_head(file: BinaryIO) -> tuple[int, int, int, int]:
 
 def _decode_ppm(content: bytes) -> np.ndarray:
     wide, high, most, start = _ppm_head(io.BytesIO(content))
-    if len(content) < start + 6 * wide * high:
+    count = 3 * wide * high
+    if content.startswith(b"P3"):
+        text = re.sub(rb"#[^\n\r]*", b"", content[start:])
+        found = np.fromstring(text.decode("ascii"), np.int64, sep=" ")[:count]
+    else:
+        found = np.frombuffer(content, ">u2", min(count, (len(content) - start) // 2), start)
+    if len(found) < count:
         raise EOFError
-    numbers = np.frombuffer(content, ">u2", 3 * wide * high, start).reshape(high, wide, 3)
+    numbers = found.reshape(high, wide, 3)
     if most == 65535:
         return numbers.astype(np.uint16)
-    return np.rint(np.minimum(numbers, most) * (65535 / most)).astype(np.uint16)
+    return np.rint(numbers.clip(0, most) * (65535 / most)).astype(np.uint16)
 
 
 def _bare(content: bytes) -> bytes:
@@ -160,7 +168,7 @@ def _bare(content: bytes) -> bytes:
         part = content[place + 8 : place + 8 + length]
         if kind == b"tRNS" and content[25] == 0:
             part = (int.from_bytes(part, "big") % 2 ** content[24]).to_bytes(2, "big")
-        if kind in (b"IHDR", b"tRNS", b"IDAT", b"IEND"):
+        if kind in (b"IHDR", b"IDAT", b"IEND") or (kind == b"tRNS" and content[25] in (0, 2)):
             chunk(bare, kind, part)
         place += 12 + length
     return bare.getvalue()
@@ -178,11 +186,6 @@ _DECODERS: Mapping[str, Callable[[bytes], np.ndarray]] = {
     "PNG": lambda content: _codecs().png_decode(_bare(content)),
     "PPM": _decode_ppm,
 }
-
-
-def chunk(file: BinaryIO, kind: bytes, content: bytes) -> None:
-    """Write a chunk of a PNG."""
-    file.write(struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content)))
 
 
 def _write_png(file: BinaryIO, pixels: np.ndarray, options: Mapping[str, Any]) -> None:

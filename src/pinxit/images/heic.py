@@ -45,5 +45,5 @@ def read(file: BinaryIO, name: str) -> Picture:
     carrier = Image.new(stored.mode, (1, 1))
     carrier.format = "HEIF"
     carrier.info |= {key: picture.info[key] for key in ("exif", "icc_profile", "xmp") if picture.info.get(key)}
-    tags = colour_tags(file, "HEIF", {}, "icc_profile" in carrier.info)
-    return pillow.assemble(carrier, carrier.mode, pixels, 1, (*[SECOND_PICTURE] * others, *told), tags)
+    lost = (*[SECOND_PICTURE] * others, *told)
+    return pillow.assemble(carrier, carrier.mode, pixels, 1, lost, colour_tags(file, carrier, {}))

@@ -16,7 +16,8 @@ from PIL import ExifTags, Image, TiffImagePlugin
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.PngImagePlugin import PngImageFile, iTXt
 
-from pinxit.images.picture import NO_EXIF, NO_PROFILE, JpegCoding, Metadata
+from pinxit.images.picture import NO_EXIF, NO_PROFILE, NO_TAGS, ColourTags, JpegCoding, Metadata
+from pinxit.images.tags import told_of
 
 # Pillow raises all of these for malformed files (20,000 mutants); struct, zlib and EOF come from its parsers.
 BROKEN = (
@@ -27,7 +28,7 @@ BROKEN = (
 
 RECIPE = "pinxit"  # the keyword of a PNG's text
 GIF_RECIPE = b"pinxit:recipe="
-_XMP = (
+_RECIPE_XMP = (
     '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about="" xmlns:pinxit="urn:pinxit" pinxit:recipe="{}"/>'
@@ -48,12 +49,12 @@ _UPRIGHT = {
 _Base = ExifTags.Base
 _CAMERA, _INTEROP = ExifTags.IFD.Exif, ExifTags.IFD.Interop
 _UTF8_TEXT = 129  # a type of Exif 3.0 that Pillow does not know
-_XMP_FIELD = 700
+XMP_FIELD = 700
 _LARGEST_XMP = 1 << 20
 _DC, _RDF = "{http://purl.org/dc/elements/1.1/}", "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _XMP_WORDS = {"Title": "title", "Author": "creator", "Description": "description", "Copyright": "rights"}
 _PNG_XMP = "XML:com.adobe.xmp"
-XMP = "XMP of another program"
+_FOREIGN_XMP = "XMP of another program"
 
 # Only these are kept: what is not known to be harmless may say where the picture was taken, by whom and with which
 # camera. First the Exif fields of the picture: what a person or a camera said about it, not the layout of the file.
@@ -143,7 +144,9 @@ def upright(pixels: np.ndarray, turn: int) -> np.ndarray:
     return np.ascontiguousarray(_UPRIGHT.get(turn, lambda pixels: pixels)(pixels))
 
 
-def metadata_of(image: Image.Image, grey: bool, turn: int) -> tuple[Metadata, tuple[str, ...]]:
+def metadata_of(
+    image: Image.Image, grey: bool, turn: int, tags: ColourTags = NO_TAGS
+) -> tuple[Metadata, tuple[str, ...]]:
     """Return the metadata that an edit keeps, and remarks on what is lost; `turn` is the Exif orientation."""
     icc = None if image.mode == "CMYK" else image.info.get("icc_profile") or None
     unfit = icc is not None and not profile_fits(icc, grey)
@@ -157,11 +160,11 @@ def metadata_of(image: Image.Image, grey: bool, turn: int) -> tuple[Metadata, tu
         dpi = dpi[::-1]
     text = image.text if isinstance(image, PngImageFile) else {}
     kept_text = {key: text[key] for key in text if key.casefold() in _KEPT_TEXTS}
-    kept_text |= _words_of_xmp(image.info.get("xmp"), {*map(str.casefold, kept_text)}, exif_of(kept))
-    lost = (*[NO_PROFILE] * unfit, *[NO_EXIF] * broken)
+    kept_text |= _words_of_xmp(image.info.get("xmp"), {*map(str.casefold, kept_text)}, kept)
+    lost = (*told_of(tags), *[NO_PROFILE] * unfit, *[NO_EXIF] * broken)
     dropped = tuple(dict.fromkeys((*dropped, *_dropped_parts(image))))
     coding = _coding(image, turn) if isinstance(image, JpegImageFile) else None
-    return Metadata(None if unfit else icc, kept, dpi, kept_text, dropped=dropped, jpeg=coding), lost
+    return Metadata(None if unfit else icc, kept, dpi, kept_text, dropped, coding, tags), lost
 
 
 def exif_of(content: bytes | None) -> Image.Exif:
@@ -209,10 +212,12 @@ def recipe_of(image: Image.Image) -> Any:
 
 def recipe_xmp(recipe: str) -> bytes:
     """Return an XMP packet that holds a recipe, which is JSON text."""
-    return _XMP.format(html.escape(recipe)).encode()
+    return _RECIPE_XMP.format(html.escape(recipe)).encode()
 
 
 def _kept_exif(exif: Image.Exif) -> bytes | None:
+    if not exif:
+        return None
     kept = Image.Exif()
     for tag in _KEPT.intersection(exif):
         if not isinstance(exif[tag], str):
@@ -258,8 +263,8 @@ def _dropped_fields(exif: Image.Exif) -> Iterator[str]:
     if ExifTags.IFD.GPSInfo in exif:
         yield "GPS"
     for tag in (*exif, *exif.get_ifd(_CAMERA)):
-        if tag == _XMP_FIELD:
-            yield from [XMP] * _foreign(exif[tag])
+        if tag == XMP_FIELD:
+            yield from [_FOREIGN_XMP] * _foreign(exif[tag])
         elif tag not in (*_KEPT, *_NUMBERS, *_TEXTS, *_LAYOUT, ExifTags.IFD.GPSInfo):
             yield f"Exif {ExifTags.TAGS.get(tag, tag)}"
 
@@ -268,18 +273,18 @@ def _dropped_parts(image: Image.Image) -> Iterator[str]:
     """Yield the names of the other metadata that an edit does not keep; a recipe of pinxit is replaced, not dropped."""
     xmp, comment = image.info.get("xmp"), image.info.get("comment")
     if xmp and _foreign(xmp):
-        yield XMP
+        yield _FOREIGN_XMP
     if "photoshop" in image.info:
         yield "Photoshop data"
     text = image.text if isinstance(image, PngImageFile) else {}
-    if comment and not text and not str(comment).startswith(str(GIF_RECIPE)[:-1]):
+    if comment and not text and not (isinstance(comment, bytes) and comment.startswith(GIF_RECIPE)):
         yield "comment"
     for key in text:
         if key.casefold() not in (*_KEPT_TEXTS, RECIPE, _PNG_XMP.casefold()):
             yield f"text {key}"
 
 
-def _words_of_xmp(xmp: Any, known: Set[str], exif: Image.Exif) -> dict[str, str]:
+def _words_of_xmp(xmp: Any, known: Set[str], exif: bytes | None) -> dict[str, str]:
     """Return what a person wrote in XMP and nowhere else, by a PNG's keyword; nothing of what cannot be read.
 
     `iTXt` is text that a PNG holds in UTF-8; others are Latin-1, as in the file.
@@ -292,10 +297,10 @@ def _words_of_xmp(xmp: Any, known: Set[str], exif: Image.Exif) -> dict[str, str]
         root = ElementTree.fromstring(xmp.strip(b"\0 \n"))  # noqa: S314  (without declarations)
     except (ElementTree.ParseError, ValueError, LookupError):
         return {}
-    found: dict[str, str] = {}
+    found, fields = dict[str, str](), exif_of(exif)
     for key, name in _XMP_WORDS.items():
         words = [item.text for item in root.iterfind(f".//{_DC}{name}//{_RDF}li") if item.text]
-        if words and key.casefold() not in known and _TEXT_FIELDS[key.casefold()] not in exif:
+        if words and key.casefold() not in known and _TEXT_FIELDS[key.casefold()] not in fields:
             found[key] = iTXt("; ".join(words) if name == "creator" else words[0])
     return found
 

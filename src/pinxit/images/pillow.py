@@ -9,15 +9,15 @@ from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from pinxit.errors import DataError
-from pinxit.images.containers import check_whole
+from pinxit.images.containers import PNG, check_whole
 from pinxit.images.metadata import metadata_of, orientation, upright
 from pinxit.images.picture import FIRST_FRAME, GREY_16, NO_TAGS, SECOND_PICTURE, ColourTags, Picture
 from pinxit.images.room import PIXEL_CEILING, check_size
 from pinxit.images.samples import Stored, cmyk_to_rgb, pixels_of
-from pinxit.images.tags import colour_tags, told_of
+from pinxit.images.tags import colour_tags
 
 Chunks = dict[bytes, bytes]
 
@@ -26,6 +26,7 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP
 # Opening files from strangers: a decompression bomb is an error. Pillow's other warnings help nobody.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+TiffImagePlugin.READ_LIBTIFF = True  # Pillow's own decoder misreads some YCbCr
 Image.MAX_IMAGE_PIXELS = 2 * PIXEL_CEILING  # above ours, so that our own message comes first
 
 
@@ -33,8 +34,7 @@ def read(file: BinaryIO, name: str) -> Picture:
     """Decode a file of one of `FORMATS` whose samples Pillow reads exactly."""
     with loaded(file, name) as (image, turn, chunks, lost):
         pixels, told = pixels_of_image(image, name)
-        tags = colour_tags(file, image.format or "", chunks, "icc_profile" in image.info)
-        return assemble(image, image.mode, pixels, turn, (*lost, *told), tags)
+        return assemble(image, image.mode, pixels, turn, (*lost, *told), colour_tags(file, image, chunks))
 
 
 def read_mask(file: BinaryIO, name: str) -> Picture:
@@ -55,7 +55,14 @@ def opened(file: BinaryIO, name: str, pixel: int = 4) -> Iterator[tuple[Image.Im
 
     Its end and its size are checked; `pixel` is the bytes of a decoded pixel.
     """
-    with Image.open(file, formats=FORMATS) as image:
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:
+        file.seek(0)
+        if file.read(len(PNG)) == PNG:
+            check_whole(file, "PNG", animated=False)  # which names the damaged part
+        raise
+    with image:
         several = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
         check_size(image.size, name, pixel)
         chunks = check_whole(file, image.format or "", "loop" in image.info)
@@ -66,9 +73,8 @@ def opened(file: BinaryIO, name: str, pixel: int = 4) -> Iterator[tuple[Image.Im
 def loaded(file: BinaryIO, name: str) -> Iterator[tuple[Image.Image, int, Chunks, tuple[str, ...]]]:
     """Give the decoded image of a file, its orientation, a PNG's chunks, and remarks on what is not decoded."""
     with opened(file, name) as (image, chunks, lost):
-        turn = orientation(image) if image.format == "TIFF" else 1  # which loading discards
         image.load()  # before anything asks for a PNG's Exif, which would load it and hide its errors
-        yield image, max(turn, orientation(image)), chunks, lost
+        yield image, orientation(image), chunks, lost  # a TIFF was turned by loading, and says so no more
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -106,5 +112,5 @@ def assemble(
 ) -> Picture:
     """Return the picture of decoded pixels, turned by `turn`, with the metadata of an image."""
     picture = Picture(upright(pixels, turn), image.format or "", mode, turned=turn > 1)
-    keeps, not_kept = metadata_of(image, picture.grey, turn)
-    return replace(picture, lost=(*lost, *told_of(tags), *not_kept), keeps=replace(keeps, tags=tags))
+    keeps, not_kept = metadata_of(image, picture.grey, turn, tags)
+    return replace(picture, lost=(*lost, *not_kept), keeps=keeps)

@@ -11,7 +11,7 @@ PIXEL_CEILING = 256_000_000  # a picture of 24 megapixels, enlarged three times,
 _FRAME_CEILING = 40_000_000  # 7680 x 4320 pixels, and some more; 1 GB while it is decoded
 _FILM_CEILING = 20_000_000_000  # 10,000 frames of 1920 x 1080
 _DENSEST = 200_000  # pixels in a byte of a file; a frame that shows nothing new takes some 40 bytes
-FRAME_BYTES = 10  # times the copies: as measured of WebP
+_FRAME_BYTES = 10  # times the copies: as measured of WebP
 _SMALL = 64 << 20  # needs of fewer bytes are not compared with the memory, which takes time
 _COPIES = 2.5  # of the pixels at once, while they are decoded, turned and put in order
 
@@ -25,7 +25,7 @@ def check_size(size: tuple[int, int], name: str, pixel: int = 4) -> None:
     if wide * high > PIXEL_CEILING:
         raise DataError(f"{name}: {wide} x {high} pixels; at most {PIXEL_CEILING // 1_000_000} million are read")
     needed = int(wide * high * pixel * _COPIES)
-    if needed > _SMALL and (left := memory_left()) is not None and needed > left:
+    if (left := too_little_for(needed)) is not None:
         raise MemoryLimitError(
             f"{name}: {wide} x {high} pixels need about {needed / 1e6:,.0f} MB to decode; {left / 1e6:,.0f} MB are free"
         )
@@ -34,7 +34,7 @@ def check_size(size: tuple[int, int], name: str, pixel: int = 4) -> None:
 def check_frames(size: tuple[int, int], frames: int, length: int, name: str) -> None:
     """Refuse an animation of so many frames of this width and height if it has no room, as `check_size` does.
 
-    A decoder holds several whole frames. So is one whose file of `length` bytes is far too small for it.
+    `DataError` also if its file of `length` bytes is far too small for it. A decoder holds several whole frames.
     """
     wide, high = size
     shown = f"{frames:,} frames of {wide} x {high} pixels" if frames > 1 else f"frames of {wide} x {high} pixels"
@@ -45,7 +45,13 @@ def check_frames(size: tuple[int, int], frames: int, length: int, name: str) -> 
         raise DataError(f"{name}: {shown}; at most {_FILM_CEILING // 1_000_000_000} billion in all are read")
     if total > PIXEL_CEILING and total > _DENSEST * length:
         raise DataError(f"{name}: {shown} in {length:,} bytes; so small a file holds no such animation")
-    check_size(size, name, FRAME_BYTES)
+    check_size(size, name, _FRAME_BYTES)
+
+
+def too_little_for(needed: int) -> int | None:
+    """Return the bytes of memory that are left if they are fewer than `needed`, else None."""
+    left = memory_left() if needed > _SMALL else None
+    return left if left is not None and left < needed else None
 
 
 def memory_left() -> int | None:

@@ -61,7 +61,7 @@ def pixels_of(samples: np.ndarray, stored: Stored, name: str) -> Read:
     colours, told = convert(whole[..., :count], stored)
     remarks += told
     places = [place for place, what in enumerate(stored.extra) if what in (ALPHA, PREMULTIPLIED)]
-    if len(stored.extra) > len(places[:1]):
+    if len(stored.extra) > (1 if places else 0):
         remarks += (UNKNOWN_CHANNEL,)
     if not places:
         return colours, remarks
@@ -76,15 +76,20 @@ def colours_of(stored: Stored, name: str) -> tuple[int, Convert]:
     """Return how many channels the colours have and what converts them; `DataError` for what is not understood."""
     if stored.photometric not in COLOURS:
         raise DataError(f"{name}: its colours are {stored.photometric}, which is not read; RGB and grey are")
-    if (stored.kind == "i" and stored.bits < 16) or (stored.photometric == "L*a*b*" and stored.bits != 8):
+    understood = {
+        "L*a*b*": stored.kind == "u" and stored.bits == 8,
+        "palette": stored.kind == "u" and stored.bits <= 16,
+    }.get(stored.photometric, stored.kind != "i" or stored.bits >= 16)
+    if not understood:
         signed = {"i": "signed ", "f": "float "}.get(stored.kind, "")
-        raise DataError(f"{name}: {stored.photometric} of {signed}{stored.bits} bits is not read; 8 or 16 bits work")
+        works = "8 bits work" if stored.photometric == "L*a*b*" else "unsigned 8 or 16 bits work"
+        raise DataError(f"{name}: {stored.photometric} of {signed}{stored.bits} bits is not read; {works}")
     return COLOURS[stored.photometric]
 
 
 def cmyk_to_rgb(samples: np.ndarray, profile: bytes | None) -> Read:
     """Return CMYK (H, W, 4) uint8 or uint16, 0 for no ink, as RGB: through its profile, else by the plain formula."""
-    converted = through_profile(samples, profile) if profile else None
+    converted = _through_profile(samples, profile) if profile else None
     if converted is not None:
         return converted, ()
     remark = NO_PROFILE if profile else PLAIN_CMYK
@@ -94,7 +99,7 @@ def cmyk_to_rgb(samples: np.ndarray, profile: bytes | None) -> Read:
     return np.rint(light[..., :3] * (light[..., 3:] / 65535)).astype(np.uint16), (remark,)
 
 
-def through_profile(samples: np.ndarray, profile: bytes) -> np.ndarray | None:
+def _through_profile(samples: np.ndarray, profile: bytes) -> np.ndarray | None:
     """Return CMYK as sRGB by its own profile, None if that does not fit."""
     srgb = ImageCms.createProfile("sRGB")
     try:
@@ -117,7 +122,7 @@ def _cmyk(samples: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(samples), "CMYK")
 
 
-def _grey(samples: np.ndarray, stored: Stored) -> Read:
+def _as_stored(samples: np.ndarray, stored: Stored) -> Read:
     return samples, ()
 
 
@@ -139,9 +144,9 @@ def _lab(samples: np.ndarray, stored: Stored) -> Read:
 
 
 COLOURS: dict[str, tuple[int, Convert]] = {
-    "black is zero": (1, _grey),
+    "black is zero": (1, _as_stored),
     "white is zero": (1, _negative),
-    "RGB": (3, _grey),
+    "RGB": (3, _as_stored),
     "palette": (1, _palette),
     "CMYK": (4, lambda samples, stored: cmyk_to_rgb(samples, stored.profile)),
     "L*a*b*": (3, _lab),
@@ -151,7 +156,8 @@ COLOURS: dict[str, tuple[int, Convert]] = {
 def _whole(samples: np.ndarray, stored: Stored, name: str) -> Read:
     """Return samples as uint8 or uint16 that use the whole range; the numbers of a palette as they are."""
     if stored.photometric == "palette":
-        return samples, ()
+        alpha, _ = _scaled(samples[..., 1:], stored.bits)
+        return np.concatenate([samples[..., :1].astype(alpha.dtype), alpha], axis=2), ()
     if stored.kind == "u" and stored.bits <= 16:
         return _scaled(samples, stored.bits)
     top = 1 if stored.kind == "f" else 65535

@@ -6,7 +6,9 @@ import struct
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from pinxit.images.containers import box, boxes
+from PIL import Image
+
+from pinxit.images.containers import properties
 from pinxit.images.picture import HDR, OTHER_CURVE, WIDE, ColourTags
 
 _LIKE_SRGB = ({1, 2}, {1, 2, 6, 13, 14, 15})  # primaries and transfers (H.273) that are shown as sRGB is
@@ -16,15 +18,16 @@ _SRGB_GAMMA = 45455
 _SRGB_XY = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 
 
-def colour_tags(file: BinaryIO, kind: str, chunks: Mapping[bytes, bytes], profile: bool) -> ColourTags:
-    """Return what a file of Pillow's kind ("PNG") says of its colours, where it is in force and not sRGB.
+def colour_tags(file: BinaryIO, image: Image.Image, chunks: Mapping[bytes, bytes]) -> ColourTags:
+    """Return what the file of an image says of its colours, where it is in force and not sRGB.
 
     `chunks` are those of a PNG: its cICP goes before its profile, that before sRGB, that before gAMA and cHRM (PNG,
     third edition, 4.3).
     """
-    if kind == "PNG":
+    profile = "icc_profile" in image.info
+    if image.format == "PNG":
         return _of_png(chunks, profile)
-    if kind in ("AVIF", "HEIF") and not profile:
+    if image.format in ("AVIF", "HEIF") and not profile:
         return ColourTags(cicp=_other(_nclx(file)))
     return ColourTags()
 
@@ -52,8 +55,7 @@ def _of_png(found: Mapping[bytes, bytes], profile: bool) -> ColourTags:
 
 
 def _nclx(file: BinaryIO) -> tuple[int, int, int, int] | None:
-    inside = box(file, b"meta", b"iprp", b"ipco")
-    for kind, start, _ in boxes(file, *inside) if inside else ():
+    for kind, start in properties(file):
         file.seek(start)
         if kind == b"colr" and file.read(4) == b"nclx":
             primaries, transfer, matrix, flags = struct.unpack(">HHHB", file.read(7))

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 
 from pinxit.errors import DataError
 from pinxit.images import pillow
-from pinxit.images.metadata import BROKEN, orientation
+from pinxit.images.metadata import BROKEN
 from pinxit.images.picture import FIRST_FRAME, SECOND_PICTURE, Picture
 from pinxit.images.quiet import quiet
 from pinxit.images.room import check_size
@@ -41,7 +42,7 @@ def read(file: BinaryIO, name: str) -> Picture:
     """Decode the first page of a TIFF that is a picture by itself, neither a preview nor a mask."""
     with _opened(file) as tiff:
         whole, remarks = _pages(tiff, name)
-        if not _plain(whole[0]):  # colours by halves, and JPEG of before 1995, which libtiff understands
+        if not _plain(whole[0]) and whole[0].index == 0:  # YCbCr, and JPEG of before 1995, which libtiff understands
             with quiet():
                 return pillow.read(file, name)
         return _picture(file, tiff, whole[0], name, (*[FIRST_FRAME] * (len(whole) > 1), *remarks))
@@ -51,9 +52,7 @@ def read_pages(file: BinaryIO, name: str) -> Iterator[Picture]:
     """Decode every page that is a picture by itself, one at a time; they may be of different sizes and kinds."""
     with _opened(file) as tiff:
         whole, remarks = _pages(tiff, name)
-        for number, page in enumerate(whole, start=1):
-            if not _plain(page):
-                raise DataError(f"{name}: page {number} is of a kind that is only read alone; save it as another TIFF")
+        for page in whole:
             yield _picture(file, tiff, page, name, remarks)
 
 
@@ -64,10 +63,12 @@ def count_pages(file: BinaryIO, name: str) -> int:
 
 
 def _picture(file: BinaryIO, tiff: TiffFile, page: TiffPage, name: str, remarks: tuple[str, ...]) -> Picture:
+    if not _plain(page):
+        raise DataError(f"{name}: page {page.index + 1} is of a kind that is only read alone; save it as another TIFF")
     stored = _stored(page, name)
     samples, told = pixels_of(_samples(page, stored, name), stored, name)
     carrier = _carrier(file, tiff, page, stored)
-    return pillow.assemble(carrier, carrier.mode, samples, orientation(carrier), (*remarks, *told))
+    return pillow.assemble(carrier, carrier.mode, samples, _turn(page), (*remarks, *told))
 
 
 @contextmanager
@@ -97,14 +98,21 @@ def _kind_of_page(page: TiffPage) -> int:
     return int(page.subfiletype) | (_REDUCED if old == 2 else 0)
 
 
+def _turn(page: TiffPage) -> int:
+    """Return the orientation of a page. Pillow reads no tags of a large TIFF whose numbers are big-endian."""
+    turn = page.tags.valueof(274, 1)
+    return int(turn) if isinstance(turn, int) and 1 <= turn <= 8 else 1
+
+
 def _plain(page: TiffPage) -> bool:
-    return page.compression != _OLD_JPEG and (page.photometric != _YCBCR or page.compression in _NEW_JPEGS)
+    halves = page.photometric == _YCBCR and page.compression not in _NEW_JPEGS and page.bitspersample == 8
+    return page.compression != _OLD_JPEG and not halves
 
 
 def _stored(page: TiffPage, name: str) -> Stored:
     """Return what the tags say of the samples; `DataError` for what is not understood."""
     photometric = _PHOTOMETRIC.get(int(page.photometric), str(getattr(page.photometric, "name", page.photometric)))
-    if int(page.photometric) == _YCBCR:
+    if int(page.photometric) == _YCBCR and page.compression in _NEW_JPEGS:
         photometric = "RGB"  # to which the JPEG is decoded
     if photometric == "CMYK" and page.tags.valueof(332, _CMYK) != _CMYK:
         photometric = "inks other than CMYK"
@@ -114,17 +122,22 @@ def _stored(page: TiffPage, name: str) -> Stored:
     kind = _KIND.get(int(page.sampleformat), "")
     if page.dtype is None or not kind:
         raise DataError(f"{name}: samples of {page.bitspersample} bits and format {page.sampleformat} are not read")
-    stored = Stored(photometric, page.bitspersample, kind, (), page.iccprofile)
+    stored = Stored(photometric, page.bitspersample, kind, profile=page.iccprofile)
     channels, _ = colours_of(stored, name)
     extra = tuple(_EXTRA.get(int(one), UNKNOWN) for one in page.extrasamples)
     if not extra and page.samplesperpixel == channels + 1:
         extra = (ALPHA,)  # of programs that leave the tag out
     palette = _palette(page) if photometric == "palette" else None
-    return Stored(photometric, page.bitspersample, kind, extra, page.iccprofile, palette)
+    return replace(stored, extra=extra, palette=palette)
 
 
-def _palette(page: TiffPage) -> np.ndarray:
+def _palette(page: TiffPage) -> np.ndarray | None:
+    """Return the colours of a palette; some programs write them in 8 bits, where 16 are asked for."""
+    if page.colormap is None:
+        return None
     colours = np.asarray(page.colormap).T.astype(np.uint16)
+    if colours.max(initial=0) < 256:
+        return colours.astype(np.uint8)
     return colours if page.bitspersample > 8 else (colours >> 8).astype(np.uint8)
 
 

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 from pinxit.errors import UsageError
 from pinxit.files import whole_file
 from pinxit.images import deep
-from pinxit.images.metadata import RECIPE, add_texts, exif_of, fits_exif, profile_fits, recipe_xmp
+from pinxit.images.metadata import RECIPE, XMP_FIELD, add_texts, exif_of, fits_exif, profile_fits, recipe_xmp
 from pinxit.images.picture import ColourTags, Metadata, Picture, to_pillow
 from pinxit.marks import SHEET_RECIPE
 
@@ -29,7 +29,6 @@ _SAVED = {
     "WEBP": ("icc_profile", "exif", "xmp"),
 }
 _GREY_FORMATS = ("JPEG", "PNG", "TIFF")  # the others save grey as colour, which a grey profile does not fit
-_TIFF_XMP = 700
 
 AUTO: Literal["auto"] = "auto"
 QUALITY = 95
@@ -193,7 +192,7 @@ def _options(kind: str, picture: Picture, recipe: Mapping[str, Any] | None, grey
         add_texts(exif, keeps.text)
     xmp = recipe_xmp(recipe_text) if recipe_text else b""
     if kind == "TIFF" and xmp:
-        exif[_TIFF_XMP] = xmp
+        exif[XMP_FIELD] = xmp
     if keeps.dpi and "dpi" not in _SAVED[kind]:
         exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution] = keeps.dpi
         exif[ExifTags.Base.ResolutionUnit] = 2

@@ -11,7 +11,6 @@ import hashlib
 import io
 import os
 import signal
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -35,19 +34,19 @@ from pinxit.errors import (
     UsageError,
     UserError,
     as_user_error,
+    printable,
 )
-from pinxit.files import leftovers, sha256, write_json
+from pinxit.files import remove_leftovers, sha256, write_json
 from pinxit.images import (
     SUFFIXES,
     Picture,
     format_of,
-    kind_of,
     read_picture,
     read_recipe,
     save_sheet,
     write_picture,
 )
-from pinxit.images.animations import Animation, animated_kind_of, load_media, write_animation
+from pinxit.images.animations import Animation, load_media, write_animation
 from pinxit.jobs.chain import LoadedChain, save
 from pinxit.jobs.film import Deflicker, FrameFiles
 from pinxit.jobs.listing import (
@@ -58,11 +57,11 @@ from pinxit.jobs.listing import (
     losses,
     map_of,
     plan,
-    printable,
     refuse_to_overwrite,
     result_places,
     sidecar,
     text,
+    written_kind,
 )
 from pinxit.jobs.losses import Losses
 from pinxit.jobs.recipe import FileStamp
@@ -71,6 +70,7 @@ from pinxit.jobs.settings import EditSettings
 from pinxit.jobs.sheet import SHEET, ContactSheet
 from pinxit.progress import Line, say, show
 from pinxit.settings import chain_text
+from pinxit.signals import handled
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -158,7 +158,7 @@ def edit_bytes(
     if out:
         check_format(out, settings, animated)
     (named,) = result_places([PurePosixPath(f"stdout.{given.format.lower()}")], [animated], settings)
-    kind = (animated_kind_of if animated else kind_of)(out or Path(named))
+    kind = written_kind(out or Path(named), animated)
     check_quality([kind], settings)
     loaded = LoadedChain(chain, settings, area, mask)
     stamp = FileStamp(name=text(place), sha256=hashlib.sha256(content).hexdigest())
@@ -363,8 +363,7 @@ def _sweep(jobs: Sequence[Job]) -> None:
     for job in jobs:
         names[job.out.parent].add(job.out.name)
     for folder, results in names.items():
-        for path in leftovers(folder, results):
-            path.unlink(missing_ok=True)
+        remove_leftovers(folder, results)
 
 
 @contextmanager
@@ -376,11 +375,5 @@ def _stoppable() -> Iterator[list[int]]:
         received.append(number)
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():
+    with handled(stop, "SIGTERM"):
         yield received
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGTERM, before)

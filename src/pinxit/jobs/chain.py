@@ -14,12 +14,12 @@ from pinxit.edits.drawn import FAINTLY, NO_PIXEL, is_faint, understood
 from pinxit.edits.engine import changes_nothing, edit_picture
 from pinxit.edits.mask import Mask
 from pinxit.edits.settings import Edit
-from pinxit.errors import DataError
+from pinxit.errors import DataError, printable
 from pinxit.hardware import choose
 from pinxit.images import AUTO, Picture, load_picture, save_picture
 from pinxit.images.animations import PAGED, Animation, save_animation
 from pinxit.jobs.film import Deflicker
-from pinxit.jobs.listing import LOSSY, find, printable
+from pinxit.jobs.listing import LOSSY, find
 from pinxit.jobs.recipe import EditRecipe, FileStamp, with_base_names
 from pinxit.jobs.settings import EditSettings
 from pinxit.progress import say, track

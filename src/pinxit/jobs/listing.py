@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from itertools import count, pairwise
 from pathlib import Path, PurePath, PurePosixPath
 
-from pinxit.errors import DataError, UsageError
+from pinxit.errors import DataError, UsageError, printable
 from pinxit.files import refuse_links
 from pinxit.images import QUALITY, SUFFIXES, Picture, format_of, kind_of
 from pinxit.images.animations import Animation, animated_kind_of, is_animation, load_media
@@ -165,9 +165,14 @@ def refuse_to_overwrite(jobs: Sequence[Job], words: Sequence[str], folder: Path 
         raise UsageError(f"{what}; -y replaces what exists, --skip-existing keeps it")
 
 
+def written_kind(out: Path, animated: bool) -> str:
+    """Return Pillow's word for the format of a result; `UsageError` if we do not write its suffix."""
+    return (animated_kind_of if animated else kind_of)(out)
+
+
 def check_format(out: Path, settings: EditSettings, animated: bool) -> None:
     """Raise `UsageError` if the suffix of `out` is not a format we write, or contradicts `--format`."""
-    kind, asked = (animated_kind_of if animated else kind_of)(out), settings.format
+    kind, asked = written_kind(out, animated), settings.format
     if "format" in settings.model_fields_set and asked != AUTO and kind != kind_of(Path(f"a{SAVED[asked]}")):
         raise UsageError(f"--format {asked}: the suffix of {out.name} is another format; give only one of the two")
 
@@ -234,11 +239,6 @@ def sidecar(result: Path) -> Path:
 def map_of(result: Path) -> Path:
     """Return the path of the map beside a result."""
     return result.with_name(f"{result.name}{MAP}")
-
-
-def printable(name: object) -> str:
-    """Return a name on one line: control characters and bytes that are not UTF-8 become escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
 
 
 def text(path: PurePath) -> str:
@@ -348,7 +348,7 @@ def _same(path: Path, out: Path | None) -> bool:
 
 def _own_suffix(place: PurePosixPath, animated: bool) -> str:
     try:
-        (animated_kind_of if animated else kind_of)(Path(place))
+        written_kind(Path(place), animated)
     except UsageError:
         return SAVED["png"]
     return place.suffix

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -38,13 +37,7 @@ class FileStamp(Settings):
     @classmethod
     def of(cls, path: Path) -> FileStamp:
         """Return the stamp of a file, or of a run's folder; `DataError` if it cannot be read."""
-        file = path / WEIGHTS if path.is_dir() else path
-        try:
-            if not stat.S_ISREG(file.stat().st_mode):
-                raise DataError(f"{file}: not a file")
-            return cls(name=_base_name(path).name, sha256=sha256(file))
-        except OSError as error:
-            raise DataError(f"{file}: cannot be read ({error.strerror})") from error
+        return cls(name=_base_name(path).name, sha256=sha256(path / WEIGHTS if path.is_dir() else path))
 
     def find(self, folders: Sequence[Path], what: str, hint: str = "put it there") -> Path:
         """Return the file of this name and content in one of the folders; else `DataError` with `what` and `hint`."""
@@ -53,7 +46,7 @@ class FileStamp(Settings):
             if FileStamp.of(path).sha256 == self.sha256:
                 return path
         if named:
-            raise DataError(f"{named[0]}: not {what}: same name, but another sha256; {hint}")
+            raise DataError(f"{named[0]} is not {what}: it has that name, but another content; {hint}")
         raise DataError(f"{self.name}: {what} is not in {' or '.join(map(str, folders))}; {hint}")
 
 

@@ -14,10 +14,11 @@ from pinxit import __version__
 from pinxit.edits import EDITS
 from pinxit.edits.engine import edit_picture
 from pinxit.edits.settings import Edit
+from pinxit.errors import printable
 from pinxit.files import write_whole
 from pinxit.hardware import choose
 from pinxit.images import Picture, at_most, eight_bit, load_picture, write_picture
-from pinxit.jobs.listing import Job, printable
+from pinxit.jobs.listing import Job
 from pinxit.page import command, data_uri, page
 from pinxit.progress import track
 from pinxit.settings import chain_document

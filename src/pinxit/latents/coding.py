@@ -17,10 +17,10 @@ from pinxit.data import Batch, open_data
 from pinxit.data.render import fit_picture, with_channels
 from pinxit.data.sets import ImageSet, parse_spec
 from pinxit.errors import DataError, SomeFailedError, UsageError
-from pinxit.files import write_json
+from pinxit.files import remove_leftovers, write_json
 from pinxit.images import grid, save_sheet
 from pinxit.images.convert import to_float, to_uint8
-from pinxit.latents.sampling import COPIES, GenerativeModel, check_room, file_name, remove_leftovers
+from pinxit.latents.sampling import COPIES, GenerativeModel, check_room, file_name
 from pinxit.losses.latent import kl_to_normal
 from pinxit.nets.shapes import over_black
 from pinxit.objectives.mixture import BY_CLASS
@@ -83,6 +83,7 @@ def model_pictures(model: GenerativeModel, source: str, n: int | None = None, on
     check_room(len(numbers), model.objective.shape, 4, "-n takes fewer")
     every = images.names
     names = [every[number] for number in numbers]
+    labels = _labels(model, images, numbers, base)
     floats = torch.empty(len(numbers), recipe.channels, *sides(recipe.size))
     changed: dict[str, list[str]] = defaultdict(list)
     for row, name, number in zip(floats, names, numbers, strict=True):
@@ -93,7 +94,7 @@ def model_pictures(model: GenerativeModel, source: str, n: int | None = None, on
     for change, pictures in changed.items():
         say(f"{len(pictures)} of {len(names)} pictures (the first: {pictures[0]}): {change}")
     unreadable = tuple(name for name in opened.unreadable if n is None or name <= names[-1])
-    return ModelPictures(names, floats, _labels(model, images, numbers, base), unreadable)
+    return ModelPictures(names, floats, labels, unreadable)
 
 
 def _converted(pixels: np.ndarray, channels: int) -> tuple[Tensor, str]:
@@ -300,8 +301,7 @@ def _of_class(images: ImageSet, name: str, source: str) -> np.ndarray:
 def _labels(model: GenerativeModel, images: ImageSet, numbers: np.ndarray, source: str) -> Tensor | None:
     """Return the labels of some pictures as indices into the model's classes; None if it is not conditional.
 
-    Pictures of one class need no folder for each: the name of the folder itself, or of the one a picture lies in, is
-    the class.
+    Pictures without classes of their own are of the class that their folder, or the folder around it, is named after.
     """
     if not model.objective.shape.classes:
         return None

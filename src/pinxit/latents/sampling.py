@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,10 +16,10 @@ from torch import Tensor
 from pinxit import models
 from pinxit.data import draws
 from pinxit.errors import DataError, MemoryLimitError, UsageError, printable
-from pinxit.files import leftovers, whole_file
+from pinxit.files import remove_leftovers, whole_file
 from pinxit.images import grid, save_image, save_sheet
 from pinxit.images.convert import to_uint8
-from pinxit.images.room import memory_left
+from pinxit.images.room import too_little_for
 from pinxit.nets.seamless import neighbour_layers, seamless
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
@@ -32,8 +32,6 @@ from pinxit.tensors import read_tensors
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import Run, is_run
 
-SMALL = 64 << 20
-"""Bytes that are taken without a look at the memory, which takes time."""
 COPIES = 3
 """Generated pictures, their parts and their sheet, which are in memory at once, one byte a value."""
 LONGEST_STEM = 200
@@ -250,7 +248,7 @@ def slerp(start: Tensor, end: Tensor, place: Tensor) -> Tensor:
 def check_room(pictures: int, shape: PictureShape, bytes_a_value: int, fewer: str) -> None:
     """Raise `MemoryLimitError` if so many pictures do not fit into the memory; `fewer` says what asks for fewer."""
     each = shape.pixels * shape.channels * bytes_a_value
-    if pictures * each > SMALL and (left := memory_left()) is not None and pictures * each > left:
+    if (left := too_little_for(pictures * each)) is not None:
         high, wide = shape.sides
         raise MemoryLimitError(
             f"{pictures:,} pictures of {wide} x {high} pixels need {pictures * each / 1e6:,.0f} MB, and "
@@ -262,12 +260,6 @@ def file_name(number: int, name: str) -> str:
     """Return the name of the PNG file of picture `number`, which was read as `name`; short enough for every disk."""
     stem = printable(Path(name).stem).encode()[:LONGEST_STEM].decode(errors="ignore")
     return f"{number:06d}-{stem}.png"
-
-
-def remove_leftovers(folder: Path, names: Collection[str]) -> None:
-    """Remove what killed writers of files with these names left in a folder."""
-    for path in leftovers(folder, names):
-        path.unlink(missing_ok=True)
 
 
 def named(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:

@@ -16,11 +16,11 @@ from torch import Tensor
 from pinxit import hardware, models
 from pinxit.data import Batch, DataSet, ImageSet, batch_at, is_packed, mnist, open_data, open_packed
 from pinxit.data.places import remembered
-from pinxit.data.sets import parse_spec
+from pinxit.data.sets import parse_spec, spec_of
 from pinxit.data.settings import Augment, DataSettings
 from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.files import sha256
-from pinxit.images.room import memory_left
+from pinxit.images.room import too_little_for
 from pinxit.models import load, of_recipe
 from pinxit.nets.meta import without_memory
 from pinxit.objectives import OBJECTIVES
@@ -46,16 +46,17 @@ def plan(
 ) -> Recipe:
     """Return the recipe with every choice made: picture size, channels, hardware and the number of steps."""
     images = pictures.train
-    size, why = data.size_for(images)
+    size, why = data.size_for(images.own_size)
     high, wide = sides(size)
     say(f"training at {wide} x {high} pixels, {why}")
-    second = settings.others()
+    second, example = settings.others(), settings.example()
     recipe = Recipe(
         objective=next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind)),
         settings=settings,
         data=_drawn(source, images, data, size),
         others=_drawn(str(second), opened(str(second), data).train, data, size) if second else None,
         training=TrainingRecipe(**training.model_dump(exclude_unset=True)),
+        example=sha256(example) if example else None,
         hardware=_hardware(training),
     )
     return _with_steps(recipe, images)
@@ -158,10 +159,10 @@ def refuse_misfit(
     high, wide = sides(recipe.data.size)
     networks = sum(value.nbytes for value in tensors.values())
     batch = training.batch_size * recipe.data.channels * high * wide * 4
-    left = memory_left() if recipe.hardware.device == "cpu" else None
-    if left is not None and KEPT_COPIES * networks + batch > left:
+    needed = KEPT_COPIES * networks + batch
+    if recipe.hardware.device == "cpu" and (left := too_little_for(needed)) is not None:
         raise MemoryLimitError(
-            f"training needs more than {(KEPT_COPIES * networks + batch) / 1e9:,.1f} GB: {networks / 1e9:,.1f} GB of "
+            f"training needs more than {needed / 1e9:,.1f} GB: {networks / 1e9:,.1f} GB of "
             f"weights {KEPT_COPIES} times, and batches of {batch / 1e9:,.1f} GB; {left / 1e9:,.1f} GB are free; "
             "smaller --channels, --size or --batch-size need less"
         )
@@ -220,10 +221,10 @@ def pictures_of(data: DataRecipe) -> DataSet:
     if is_packed(data.fingerprint):
         return _packed(data)
     if data.fingerprint == mnist.FINGERPRINT:
-        return open_data(f"{mnist.NAME}:{part}" if part else mnist.NAME, data.holdout)
+        return open_data(spec_of(mnist.NAME, part), data.holdout)
     places = remembered(data.fingerprint)
     for place in places:
-        pictures = open_data(f"{place}:{part}" if part else str(place), data.holdout)
+        pictures = open_data(spec_of(place, part), data.holdout)
         if pictures.train.fingerprint == data.fingerprint:
             return pictures
     if places:
@@ -239,8 +240,7 @@ def pictures_of(data: DataRecipe) -> DataSet:
 def _packed(data: DataRecipe) -> DataSet:
     """Return a recipe's pictures from the cache, divided as they were, under the name in the recipe."""
     part = parse_spec(data.source)[1]
-    name = parse_spec(data.name)[0] + (f":{part}" if part else "")
-    return open_packed(data.fingerprint, name, data.holdout)
+    return open_packed(data.fingerprint, spec_of(parse_spec(data.name)[0], part), data.holdout)
 
 
 def moved(data: DataRecipe, source: str) -> DataSet:
@@ -251,7 +251,7 @@ def moved(data: DataRecipe, source: str) -> DataSet:
     (base, asked), part = parse_spec(source), parse_spec(data.source)[1]
     if asked not in ("", part):
         raise UsageError(f"--data {source}: the run was trained on {data.source}, another part; leave out ':{asked}'")
-    pictures = open_data(f"{base}:{part}" if part else base, data.holdout)
+    pictures = open_data(spec_of(base, part), data.holdout)
     if pictures.train.fingerprint != data.fingerprint:
         raise DataError(
             f"{source} does not hold the pictures that the run was trained on: {_differences(data, pictures)}"

@@ -209,8 +209,8 @@ def _sheets(run: Run) -> list[tuple[int, Path]]:
     for path in run.samples.glob("*.png"):
         if path.stem.isdecimal():
             try:
-                open_plain(path, run.folder).close()
-                load_image(path)
+                with open_plain(path, run.folder) as file:
+                    load_image(file, str(path))
                 found.append((int(path.stem), path))
             except DataError as error:
                 say(f"the report leaves out a sheet: {error}")

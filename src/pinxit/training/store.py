@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pinxit.errors import DataError, DivergedError
-from pinxit.files import disk_errors, leftovers, read_json, sha256, sync_folder, write_json
+from pinxit.files import disk_errors, leftovers, read_json, remove_leftovers, sha256, sync_folder, write_json
 from pinxit.progress import say
 from pinxit.tensors import read_tensors, write_tensors
 from pinxit.training.documents import CheckpointFacts
@@ -96,9 +96,9 @@ class Checkpoints:
         if strange:
             say(f"{self.folder} also holds {', '.join(strange[:3])}, which is no checkpoint and is left alone")
         own = (*KINDS["file"][1], self.folder.name)
-        found = [*leftovers(self.run, own), *leftovers(self.run / SAMPLES)]
-        for leftover in [*found, *(path for place in self._places() for path in leftovers(place))]:
-            leftover.unlink(missing_ok=True)
+        remove_leftovers(self.run, own)
+        for folder in (self.run / SAMPLES, *self._places()):
+            remove_leftovers(folder)
 
     def best(self) -> int | None:
         """Return the step of the checkpoint with the best judgement, or None if none is judged."""
