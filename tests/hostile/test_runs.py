@@ -209,3 +209,32 @@ def test_a_file_that_is_also_elsewhere_is_not_changed(name: str, tiny_runs: Any,
     assert run(["resume", str(folder)]) == 3
     assert f"{name}: it is also a file elsewhere (a hard link)" in capsys.readouterr().err
     assert thesis.read_text() == "300 pages"
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_run_without_a_good_checkpoint_begins_only_as_its_recipe_says(
+    tiny_runs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Not at random where it began from other weights, and not with another picture than the style's."""
+    monkeypatch.chdir(tmp_path)
+    small = ["--channels=4", "--latent=4", "--network=dense", "--steps=1", "--batch-size=4", "--threads=1"]
+    assert run(["train", "gan", str(tiny_runs.cards), *small, "--from", str(tiny_runs["gan"]), "--out=started"]) == 0
+    tiny_runs.copy("style", tmp_path / "style")
+    weights = {name: Path(name, "weights.safetensors").read_bytes() for name in ("started", "style")}
+    for facts in Path().glob("*/checkpoints/*/facts.json"):
+        facts.write_text("{")
+    assert run(["resume", "started"]) == 3
+    assert "started has no good checkpoint and was to start from other weights" in capsys.readouterr().err
+    other = str(shutil.copy(tiny_runs.painting, tmp_path / "other.png"))
+    Path(other).write_bytes(Path(other).read_bytes() + b"other")
+    pipe = str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+    for place in (other, pipe, str(tmp_path / "none")):
+        change(Path("style/recipe.json"), lambda recipe, place=place: recipe["settings"].update(style=place))
+        monkeypatch.setattr("pinxit.objectives.style.load_image", lambda *_: pytest.fail("the picture was read"))
+        assert run(["resume", "style"]) == 3
+        assert place in capsys.readouterr().err
+    monkeypatch.undo()
+    change(tmp_path / "style/recipe.json", lambda recipe: recipe["settings"].update(style=str(tiny_runs.painting)))
+    assert run(["resume", str(tmp_path / "style")]) == 0
+    assert (tmp_path / "style/weights.safetensors").read_bytes() == weights["style"]

@@ -82,7 +82,8 @@ def colours_of(stored: Stored, name: str) -> tuple[int, Convert]:
     }.get(stored.photometric, stored.kind != "i" or stored.bits >= 16)
     if not understood:
         signed = {"i": "signed ", "f": "float "}.get(stored.kind, "")
-        raise DataError(f"{name}: {stored.photometric} of {signed}{stored.bits} bits is not read; 8 or 16 bits work")
+        works = "8 bits work" if stored.photometric == "L*a*b*" else "unsigned 8 or 16 bits work"
+        raise DataError(f"{name}: {stored.photometric} of {signed}{stored.bits} bits is not read; {works}")
     return COLOURS[stored.photometric]
 
 

@@ -89,6 +89,10 @@ class ObjectiveSettings(Settings):
         """
         return None
 
+    def example(self) -> Path | None:
+        """Return the path of a picture from which the first step learns; None without one."""
+        return None
+
     def sheet(self) -> str:
         """Return a caption of the preview."""
         return self.preview
@@ -502,6 +506,10 @@ class StyleSettings(ObjectiveSettings):
         if not self.style.is_file():
             raise DataError(f"{self.style}: no such file; --style takes a picture")
         return None
+
+    def example(self) -> Path | None:
+        """Return the path of the style's picture, if there is one style."""
+        return None if self.any else self.style
 
     def sheet(self) -> str:
         """Return a caption of the preview."""

@@ -49,13 +49,14 @@ def plan(
     size, why = data.size_for(images.own_size)
     high, wide = sides(size)
     say(f"training at {wide} x {high} pixels, {why}")
-    second = settings.others()
+    second, example = settings.others(), settings.example()
     recipe = Recipe(
         objective=next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind)),
         settings=settings,
         data=_drawn(source, images, data, size),
         others=_drawn(str(second), opened(str(second), data).train, data, size) if second else None,
         training=TrainingRecipe(**training.model_dump(exclude_unset=True)),
+        example=sha256(example) if example else None,
         hardware=_hardware(training),
     )
     return _with_steps(recipe, images)

@@ -12,7 +12,7 @@ from pinxit.data.settings import SIZES, DataSettings
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.settings import GANSettings, ObjectiveSettings
 from pinxit.settings import Device, Settings, Size, did_you_mean
-from pinxit.training.settings import MOST_THREADS, TrainingSettings
+from pinxit.training.settings import MOST_STEPS, MOST_THREADS, TrainingSettings
 
 SHA256 = "^[0-9a-f]{64}$"
 
@@ -40,8 +40,8 @@ class HardwareRecipe(Settings):
 class Revision(Settings):
     """A change of a run's last step while it trained, or after it was finished."""
 
-    at: int = Field(ge=0, description="The step after which the last step was changed.")
-    planned: int = Field(ge=0, description="The last step until then.")
+    at: int = Field(ge=0, le=MOST_STEPS, description="The step after which the last step was changed.")
+    planned: int = Field(ge=0, le=MOST_STEPS, description="The last step until then.")
 
     def __str__(self) -> str:
         return f"step {self.at:,}: the plan of {self.planned:,} steps was changed"
@@ -85,6 +85,12 @@ class Recipe(Settings):
     others: DataRecipe | None = Field(None, description="The second set, which gives each picture a companion.")
     training: TrainingRecipe = Field(description="Length, batches, schedule and precision of the training.")
     start: str | None = Field(None, pattern=SHA256, description="SHA-256 of the weights that training starts from.")
+    example: str | None = Field(
+        None,
+        pattern=SHA256,
+        exclude_if=lambda value: value is None,  # as in recipes from before there was one
+        description="SHA-256 of the picture that the first step learns from.",
+    )
     hardware: HardwareRecipe = Field(description="The hardware.")
     autoencoder: str | None = Field(
         None,

@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -70,7 +69,7 @@ def train(
         start = models.find(start)
         recipe = recipe.changed(start=sha256(start))
     run = Run.create(out, recipe)
-    _fit(run, pictures, None if start is None else partial(Session.begin, start=start))
+    _fit(run, pictures, start)
     return run
 
 
@@ -98,8 +97,6 @@ def resume(out: str | Path, data: str | Path | None = None, steps: int | None = 
     is reached; so a finished run goes on. Both are written into the recipe.
     """
     run = Run.open(Path(out))
-    if run.recipe.start and not Checkpoints(run.checkpoints).steps():
-        raise DataError(f"{out} was stopped before it took the weights it starts from; train it again with --from")
     pictures = pictures_of(run.recipe.data) if data is None else moved(run.recipe.data, str(data))
 
     def change(session: Session) -> None:
@@ -108,17 +105,22 @@ def resume(out: str | Path, data: str | Path | None = None, steps: int | None = 
         if steps is not None:
             session.prolong(steps)
 
-    _fit(run, pictures, change)
+    _fit(run, pictures, change=change)
     return run
 
 
-def _fit(run: Run, pictures: DataSet, begin: Callable[[Session], None] | None = None) -> None:
-    """Train `run` to its last step, and write its report however it ends. `begin` is called before the first step."""
+def _fit(
+    run: Run, pictures: DataSet, start: Path | None = None, change: Callable[[Session], None] | None = None
+) -> None:
+    """Train `run` to its last step, and write its report however it ends.
+
+    `start` has the weights of a new run that does not begin at random. `change` is called before the first step.
+    """
     try:
         with run.lock(), _signals() as received:
-            session = Session(run, pictures)
-            if begin is not None:
-                begin(session)
+            session = Session(run, pictures, start)
+            if change is not None:
+                change(session)
             _loop(session, received)
     except (StoppedError, DivergedError):
         _report(run)
@@ -161,11 +163,13 @@ def _report(run: Run) -> None:
 class Session:
     """A run in training in this process: its trainer, its log, and the times when files are written."""
 
-    def __init__(self, run: Run, pictures: DataSet) -> None:
+    def __init__(self, run: Run, pictures: DataSet, start: Path | None = None) -> None:
         self.run, self.pictures = run, pictures
         self.checkpoints = Checkpoints(run.checkpoints)
         self.checkpoints.sweep()
         found, autoencoder = self.checkpoints.newest(), models.autoencoder_of(run)
+        if found is None:
+            self._refuse_another_beginning(start)
         refuse_misfit(run.recipe, autoencoder, found.state if found else None)
         self.trainer = build_trainer(run.recipe, pictures.train, autoencoder)
         self.sheets = sheet_steps(run.recipe.training)
@@ -176,6 +180,8 @@ class Session:
         self.saved = time.monotonic()
         self.started = self.saved - self.seconds
         self.budget = self._budget()
+        if start is not None:
+            self._begin(start)
 
     @property
     def last(self) -> int:
@@ -209,7 +215,24 @@ class Session:
             if step > self.trainer.step and sheet.name == SHEET.format(step) and sheet.is_file():
                 sheet.unlink()
 
-    def begin(self, start: Path) -> None:
+    def _refuse_another_beginning(self, start: Path | None) -> None:
+        """Raise `DataError` if the first step cannot be taken from what the recipe names: weights or a picture.
+
+        A recipe may be somebody else's, so a picture is read only if its content is the recipe's.
+        """
+        recipe, example = self.run.recipe, self.run.recipe.settings.example()
+        if recipe.start and start is None:
+            raise DataError(
+                f"{self.run.folder} has no good checkpoint and was to start from other weights; train it again with "
+                "--from"
+            )
+        if example and (recipe.example is None or sha256(example) != recipe.example):
+            raise DataError(
+                f"{self.run.folder} has no good checkpoint, and {example} is not known to be the picture that it "
+                "learns from; train it again"
+            )
+
+    def _begin(self, start: Path) -> None:
         """Take the matching weights from a file, and save them as the checkpoint of step 0."""
         left = self.trainer.begin(read_tensors(start))
         say(
