@@ -114,7 +114,7 @@ def _divided(names: list[str], wrapped: bool) -> Layout:
     Parts are looked for in the first folders that differ (set/train), and inside each of these (cats/train).
     """
     paths = {name: name.split("/") for name in names}
-    around: list[str] = commonprefix([path[:-1] for path in paths.values()] or [[]])
+    around = commonprefix([path[:-1] for path in paths.values()] or [[]])
     depth = len(around)
     if {part_of(_folder(path, depth)) for path in paths.values()} >= {"train", "test"}:
         return _official(paths, depth, depth + 1)
