@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pinxit import runtime
@@ -24,7 +23,7 @@ from pinxit.objectives.objective import Autoencoder, Generative, Objective
 from pinxit.objectives.settings import ObjectiveSettings
 from pinxit.page import command
 from pinxit.settings import did_you_mean, sides, size_of
-from pinxit.tensors import read_tensors
+from pinxit.tensors import MALFORMED, open_tensors, read_tensors
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import WEIGHTS, Run, is_run
 
@@ -43,7 +42,7 @@ SHIPPED: dict[str, str] = {
 
 FOLDER = Path(__file__).parent / "weights"
 EXPORTED = ".onnx"
-_MALFORMED = (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, UserError)
+_MALFORMED = (*MALFORMED, AttributeError, UserError)
 
 
 @dataclass(frozen=True)
@@ -212,8 +211,9 @@ def _exported(path: Path, kinds: tuple[str, ...]) -> Model:
 
 def _of_weights(path: Path) -> tuple[str, ObjectiveSettings, PictureShape]:
     """Return the kind, the settings and the picture shape of a model, as its file of weights states them."""
-    with safe_open(path, "pt") as file:
-        about = parse_json((file.metadata() or {})["pinxit"], "pinxit")
+    with open_tensors(path) as file:
+        metadata = file.metadata() or {}
+    about = parse_json(metadata["pinxit"], "pinxit")
     kind, data = str(about["objective"]), about["data"]
     shape = PictureShape(size_of(*sides(data["size"])), int(data["channels"]), len(data.get("classes", ())))
     return kind, OBJECTIVES[kind].parse(about["settings"]), shape

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from pinxit.errors import DataError
@@ -25,14 +27,22 @@ def write_tensors(
 
 
 def read_tensors(path: Path, inside: Path | None = None) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file; raises `DataError` if it is not one.
+    """Return the tensors of a safetensors file; raises as `open_tensors`."""
+    with open_tensors(path, inside) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+
+
+@contextmanager
+def open_tensors(path: Path, inside: Path | None = None) -> Iterator[Any]:
+    """Give a safetensors file as `safe_open` does; whatever it raises inside becomes a `DataError` about the file.
 
     It is read by its open handle where the system gives that a name. `inside` is as for `open_plain`.
     """
     with open_plain(path, inside) as file:
         handle = Path(f"/dev/fd/{file.fileno()}")
         try:
-            return dict(load_file(handle if handle.exists() else path))
+            with safe_open(handle if handle.exists() else path, "pt") as tensors:
+                yield tensors
         except MALFORMED as error:
             raise DataError(f"{path}: not a readable safetensors file ({error})") from error
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from pinxit.files import sha256
 from pinxit.metrics import extractors
 from pinxit.metrics.extractors import EXTRACTORS, import_weights
 from pinxit.nets.pretrained import LITE0, Published, converted, published_tensors, read_weights, weights_file
+from pinxit.nets.vgg import vgg_features
 
 GOOD = {"weight": torch.arange(600.0).view(20, 30), "bias": torch.zeros(20)}
 
@@ -147,9 +150,11 @@ def test_wrong_shapes_are_told(tmp_path: Path, cache: Path) -> None:
     refused(import_weights, tmp_path / "later.safetensors", match="Mixed_5b.branch1x1.bn.bias is missing")
 
 
-@pytest.mark.parametrize("path", ["nothing.safetensors", "."])
-def test_what_is_no_file_is_not_imported(tmp_path: Path, cache: Path, path: str) -> None:
-    refused(import_weights, tmp_path / path, match="not a readable safetensors file")
+@pytest.mark.parametrize("path", ["nothing.safetensors", ".", "pipe.safetensors"])
+def test_what_is_no_file_is_not_read(tmp_path: Path, cache: Path, path: str) -> None:
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    refused(import_weights, tmp_path / path, match=r"cannot read .*save_file")
+    refused(partial(vgg_features, "vgg16"), tmp_path / path, match="cannot read")
 
 
 class Small(nn.Linear):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_restore_edits import untrained
 
@@ -86,5 +87,5 @@ def test_weights_of_another_kind_size_or_value_are_refused(tmp_path: Path) -> No
 
 
 def described(path: Path) -> str:
-    with models.safe_open(path, "pt") as file:
+    with safe_open(path, "pt") as file:
         return str(file.metadata()["pinxit"])

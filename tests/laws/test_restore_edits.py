@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from skimage import data
 
@@ -191,7 +192,7 @@ def test_files_that_are_no_weights_are_refused_in_one_line(weights, tmp_path: Pa
     save_file({"x": torch.zeros(1)}, tmp_path / "bare")
     path = weights(name="nan")
     tensors = models.read_tensors(path)
-    with models.safe_open(path, "pt") as file:
+    with safe_open(path, "pt") as file:
         about = file.metadata()
     save_file(tensors | {"restorer.last.bias": tensors["restorer.last.bias"] * float("nan")}, path, about)
     for name, line in (

@@ -14,7 +14,7 @@ from conftest import TinyRuns
 from pinxit.cli import run
 from pinxit.data import DataSet
 from pinxit.data.pack import pack
-from pinxit.data.sources import mnist_like
+from pinxit.data.sources import key_of, mnist_like
 
 ROOT = Path(__file__).parents[2]
 MAKES = re.compile(r"(?:--out|-o) (\S+)")
@@ -64,7 +64,7 @@ def few_digits(mnist: DataSet) -> str:
         part: (np.stack([images[number][..., 0] for number in range(count)]), images.labels[:count])
         for part, (images, count) in parts.items()
     }
-    return pack(mnist_like("mnist", "few-digits", pairs))[0].fingerprint
+    return pack(mnist_like("mnist", key_of("few digits"), pairs))[0].fingerprint
 
 
 @pytest.fixture

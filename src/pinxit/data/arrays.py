@@ -7,6 +7,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
@@ -33,8 +34,25 @@ BROKEN = (
 )
 
 
-class Numbered(Sequence[str]):
-    """The names of pictures without files, made when asked for: a prefix and a number, "train/00000".
+class Names(Sequence[str]):
+    """Names that are made when asked for: as texts, millions would take gigabytes."""
+
+    @abstractmethod
+    def _at(self, place: int) -> str:
+        """Return the name at a place, which is not negative."""
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[str]: ...
+    def __getitem__(self, number: int | slice) -> str | list[str]:
+        """Return a name; of a slice, the list of its names."""
+        places = range(len(self))[number]
+        return self._at(places) if isinstance(places, int) else [self._at(place) for place in places]
+
+
+class Numbered(Names):
+    """The names of pictures without files: a prefix and a number, "train/00000".
 
     `counts` says how many there are of each prefix, in this order.
     """
@@ -46,17 +64,9 @@ class Numbered(Sequence[str]):
     def __len__(self) -> int:
         return self._ends[-1]
 
-    @overload
-    def __getitem__(self, number: int) -> str: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[str]: ...
-    def __getitem__(self, number: int | slice) -> str | list[str]:
-        """Return a name, or the names of a slice."""
-        if isinstance(number, slice):
-            return [self[place] for place in range(len(self))[number]]
-        place = range(len(self))[number]
-        part = bisect_right(self._ends, place)
-        return f"{self._prefixes[part]}{place - (self._ends[part - 1] if part else 0):05d}"
+    def _at(self, place: int) -> str:
+        part, number = _part(self._ends, place)
+        return f"{self._prefixes[part]}{number:05d}"
 
 
 def reader(arrays: Sequence[np.ndarray]) -> Callable[[int], Picture]:
@@ -64,11 +74,17 @@ def reader(arrays: Sequence[np.ndarray]) -> Callable[[int], Picture]:
     ends = list(accumulate(map(len, arrays)))
 
     def read(number: int) -> Picture:
-        part = bisect_right(ends, number)
-        pixels = arrays[part][number - (ends[part - 1] if part else 0)]
+        part, place = _part(ends, number)
+        pixels = arrays[part][place]
         return Picture(pixels, "array", str(pixels.dtype))
 
     return read
+
+
+def _part(ends: Sequence[int], place: int) -> tuple[int, int]:
+    """Return which of the parts that end at `ends` a place lies in, and its number there."""
+    part = bisect_right(ends, place)
+    return part, place - (ends[part - 1] if part else 0)
 
 
 def refuse_claim(name: str, shape: Sequence[int], itemsize: int, file_bytes: int) -> int:

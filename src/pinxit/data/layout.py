@@ -104,12 +104,11 @@ def _stamps(manifest: bytes) -> Iterable[tuple[str, str]]:
 def _divided(names: list[str], wrapped: bool) -> Layout:
     """Return sorted pictures with the parts and classes that their folders name."""
     tops = {name.partition("/")[0] for name in names if "/" in name}
-    one = len(tops) == 1 and all("/" in name for name in names)
-    if one and (wrapped or tops.pop().lower() in OFFICIAL):
-        inner = _divided([name.partition("/")[2] for name in names], False)
-        kept = dict(zip([name.partition("/")[2] for name in names], names, strict=True))
-        return inner._replace(names=[kept[name] for name in inner.names])
     parts = {top: OFFICIAL[top.lower()] for top in tops if top.lower() in OFFICIAL}
+    if len(tops) == 1 and (wrapped or parts) and all("/" in name for name in names):
+        inside = {name.partition("/")[2]: name for name in names}
+        inner = _divided([*inside], False)
+        return inner._replace(names=[inside[name] for name in inner.names])
     if len(set(parts.values())) < 2:
         labels = [name.partition("/")[0] for name in names if "/" in name]
         return Layout(names, labels if len(labels) == len(names) and len(set(labels)) > 1 else None, None, ())

@@ -23,10 +23,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 
+from pinxit.data.arrays import Names
 from pinxit.data.sources import Source
 from pinxit.errors import DataError, UserError
 from pinxit.files import cache_folder, leftovers, read_json, whole_file, write_json
@@ -39,7 +39,7 @@ NAMED_AT_MOST = 20
 AHEAD_BYTES = 512 << 20
 """Pixels that may wait while others are written: so many bytes, by the largest picture so far."""
 SMALL_BYTES = 1 << 16
-"""Pixels of a picture that is decoded faster than it is handed to another thread."""
+"""Decoding a picture of so many bytes of pixels takes less time than handing it to another thread."""
 DIGITS = 1000
 """So many digits are no longer a number: Python takes too long to read them."""
 _DAMAGED = (
@@ -110,8 +110,8 @@ class Pack:
         return self._pixels.view(f"<u{self.depths[0]}").reshape(len(self), *self.shapes[0])
 
 
-class Words(Sequence[str]):
-    """Words that stay joined until asked for, as the index keeps them: millions take the room of their letters."""
+class Words(Names):
+    """Words that stay joined until asked for, as the index keeps them."""
 
     def __init__(self, joined: np.ndarray) -> None:
         self._joined = joined
@@ -121,15 +121,7 @@ class Words(Sequence[str]):
     def __len__(self) -> int:
         return len(self._bounds) - 1
 
-    @overload
-    def __getitem__(self, number: int) -> str: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[str]: ...
-    def __getitem__(self, number: int | slice) -> str | list[str]:
-        """Return a word; of a slice, the list of its words."""
-        if isinstance(number, slice):
-            return [self[place] for place in range(*number.indices(len(self)))]
-        place = range(len(self))[number]
+    def _at(self, place: int) -> str:
         return self._joined[self._bounds[place] + 1 : self._bounds[place + 1]].tobytes().decode()
 
 

@@ -68,10 +68,11 @@ def is_animation(source: Path | BinaryIO, name: str | None = None) -> bool:
 
     An unreadable file does not count; reading it reports the error.
     """
+    name = name_of(source, name)
     try:
-        with opened(source, name_of(source, name)) as file:
+        with opened(source, name) as file:
             if tiff.knows(file):
-                return tiff.count_pages(file, name_of(source, name)) > 1
+                return tiff.count_pages(file, name) > 1
             file.seek(0)
             with Image.open(file, formats=ANIMATED) as image:
                 return bool(getattr(image, "is_animated", False))

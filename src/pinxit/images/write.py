@@ -14,9 +14,10 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from pinxit.errors import UsageError
 from pinxit.files import whole_file
-from pinxit.images import deep
 from pinxit.images.metadata import RECIPE, XMP_FIELD, add_texts, exif_of, fits_exif, profile_fits, recipe_xmp
 from pinxit.images.picture import ColourTags, Metadata, Picture, to_pillow
+from pinxit.images.tags import told_of
+from pinxit.images.write_deep import WRITERS
 from pinxit.marks import SHEET_RECIPE
 
 # The formats we save, and the metadata that Pillow's writer takes. Other formats drop alpha or colours silently.
@@ -99,12 +100,12 @@ def write_picture(
     pixels = _as_saved(picture, name)
     if pixels.dtype == np.uint16 and pixels.shape[2] == 2 and kind == "TIFF":
         pixels = pixels[..., [0, 0, 0, 1]]  # Pillow does not read a TIFF of 16-bit grey with alpha
-    if pixels.dtype == np.uint16 and kind not in deep.WRITERS:
+    if pixels.dtype == np.uint16 and kind not in WRITERS:
         raise UsageError(f"{name}: {kind} cannot hold 16 bits; .png works")
     try:
         options = _options(kind, picture, recipe, grey=pixels.shape[2] < 3)
         if pixels.dtype == np.uint16 and pixels.shape[2] > 1:
-            deep.WRITERS[kind](file, pixels, options)
+            WRITERS[kind](file, pixels, options)
         else:
             to_pillow(pixels).save(file, kind, **_compression(kind, picture.keeps, quality), **options)
     except (OSError, ValueError) as error:
@@ -120,7 +121,7 @@ def unheld(kind: str, keeps: Metadata) -> Iterator[str]:
         yield "colour profile"
     if keeps.exif and "exif" not in holds:
         yield "Exif"
-    if kind != "PNG" and (keeps.tags.cicp or keeps.tags.gamma or keeps.tags.chromaticities):
+    if kind != "PNG" and told_of(keeps.tags):
         yield "colour tags (gAMA, cHRM, cICP or nclx)"
     for key in keeps.text:
         if "pnginfo" not in holds and not (fits_exif(key) and "exif" in holds):

@@ -302,8 +302,7 @@ def _of_class(images: ImageSet, name: str, source: str) -> np.ndarray:
 def _labels(model: GenerativeModel, images: ImageSet, numbers: np.ndarray, source: str) -> Tensor | None:
     """Return the labels of some pictures as indices into the model's classes; None if it is not conditional.
 
-    Pictures of one class need no folder for each: the name of the folder itself, or of the one a picture lies in, is
-    the class.
+    Pictures without classes of their own are of the class that their folder, or the folder around it, is named after.
     """
     if not model.objective.shape.classes:
         return None

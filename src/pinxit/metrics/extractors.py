@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -30,6 +29,7 @@ from pinxit.nets.meta import without_memory
 from pinxit.nets.pretrained import LITE0, converted, read_weights, weights_file
 from pinxit.nets.shapes import over_black
 from pinxit.nets.vgg import VGG16
+from pinxit.tensors import open_tensors
 
 # The `channels` of an extractor, as its protocol states them.
 CHANNELS = {1: "grey by BT.601 (0.299 R + 0.587 G + 0.114 B)", 3: "grey repeated to three channels"}
@@ -142,12 +142,12 @@ def import_weights(path: Path) -> str:
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Return the shape of each tensor of a safetensors file, from its header alone."""
     try:
-        with safe_open(path, "pt") as file:
+        with open_tensors(path) as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError) as error:
+    except DataError as error:
         raise DataError(
-            f"{path}: not a readable safetensors file ({error}); in a Python of your own, `safetensors.torch.save_file("
-            "torch.load(OLD, weights_only=True), NEW)` makes one of a .pth file"
+            f"{error}; in a Python of your own, `safetensors.torch.save_file(torch.load(OLD, weights_only=True), NEW)` "
+            "makes one of a .pth file"
         ) from error
 
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pinxit.errors import DataError
 from pinxit.nets.meta import without_memory
 from pinxit.nets.shapes import Reading
+from pinxit.tensors import open_tensors
 
 WIDTHS = (64, 128, 256, 512, 512)
 """Channels of the convolutions of each block; a pool follows each block."""
@@ -93,11 +93,8 @@ def vgg_features(name: str, weights: Path) -> VGGFeatures:
     with without_memory():
         network = VGGFeatures(name)
     wanted = {key: tensor.shape for key, tensor in network.state_dict().items()}
-    try:
-        with safe_open(weights, "pt") as file:
-            tensors = {key: file.get_tensor(key) for key in sorted(wanted.keys() & set(file.keys()))}
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{weights}: not a readable safetensors file ({error})") from error
+    with open_tensors(weights) as file:
+        tensors = {key: file.get_tensor(key) for key in sorted(wanted.keys() & set(file.keys()))}
     misfit = next((key for key, shape in wanted.items() if key not in tensors or tensors[key].shape != shape), None)
     if misfit:
         raise DataError(f"{weights}: not the weights of {name} ({misfit} is missing or of another shape)")

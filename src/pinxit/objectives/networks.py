@@ -47,7 +47,7 @@ def _dense_pair(settings: GANSettings, shape: PictureShape) -> Pair:
 
 
 def _check_dense(shape: PictureShape) -> None:
-    """Raise `UsageError` for pictures of so many pixels that a weight for each and every unit is not reasonable."""
+    """Raise `UsageError` for pictures of more than `DENSE_PIXELS`: each unit has a weight for each of their pixels."""
     if shape.pixels > DENSE_PIXELS:
         raise UsageError(
             f"--size {shape.size}: --network dense supports pictures of at most {DENSE_PIXELS:,} pixels, such as "
