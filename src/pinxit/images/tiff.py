@@ -68,7 +68,9 @@ def count_pages(file: BinaryIO, name: str) -> int:
 
 def _picture(file: BinaryIO, tiff: TiffFile, page: TiffPage, name: str, remarks: tuple[str, ...]) -> Picture:
     if not _plain(page):
-        raise DataError(f"{name}: page {page.index + 1} is of a kind that is only read alone; save it as another TIFF")
+        raise DataError(
+            f"{name}: page {page.index + 1} is of a kind that is read only in a file of one page; save it alone"
+        )
     stored = _stored(page, name)
     samples, told = pixels_of(_samples(page, stored, name), stored, name)
     carrier = _carrier(file, tiff, page, stored)
@@ -122,7 +124,7 @@ def _stored(page: TiffPage, name: str) -> Stored:
         photometric = "inks other than CMYK"
     bits = page.tags.valueof(258, page.bitspersample)
     if isinstance(bits, tuple) and len(set(bits)) > 1:
-        raise DataError(f"{name}: samples of {', '.join(map(str, bits))} bits; equal ones are read")
+        raise DataError(f"{name}: its channels have {', '.join(map(str, bits))} bits; only equal numbers are read")
     kind = _KIND.get(int(page.sampleformat), "")
     if page.dtype is None or not kind:
         raise DataError(f"{name}: samples of {page.bitspersample} bits and format {page.sampleformat} are not read")
