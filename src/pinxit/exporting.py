@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pinxit import __version__, models
-from pinxit.errors import OurFaultError, UsageError
+from pinxit.errors import DataError, OurFaultError, UsageError
 from pinxit.files import cache_folder, sha256, whole_file
 from pinxit.images import load_image
 from pinxit.images.convert import to_float
@@ -209,6 +210,8 @@ def export(
         temporary.write_bytes(_described(PRECISIONS[precision](_traced(portable), portable), portable))
         inputs = compared(temporary, portable)
         largest = max(one["largest_difference"] for one in inputs)
+        if not all(math.isfinite(one["largest_difference"]) for one in inputs):
+            raise DataError(f"{source}: the model makes values that are not finite; its weights are damaged")
         if precision == "float32" and not largest <= TOLERANCE:
             raise OurFaultError(
                 f"{source}: the exported model differs from PyTorch's by {largest:.2g}; nothing is kept"

@@ -228,6 +228,8 @@ def _fill(objective: Objective, path: Path, inside: Path | None) -> None:
         del objective.networks[name]
     own = objective.networks.state_dict()
     read = read_tensors(path, inside)
+    for key in own.keys() & read.keys():
+        _refuse_unlike(path, key, own[key], read[key])
     tensors = {key: value.to(own[key].dtype, copy=True) if key in own else value for key, value in read.items()}
     try:
         objective.networks.load_state_dict(tensors, assign=True)
@@ -237,6 +239,18 @@ def _fill(objective: Objective, path: Path, inside: Path | None) -> None:
         if not value.isfinite().all():
             raise DataError(f"{path}: its weights are not all finite: {key} holds {_odd(value)}")
     objective.networks.eval().requires_grad_(False)
+
+
+def _refuse_unlike(path: Path, key: str, own: Tensor, value: Tensor) -> None:
+    """Raise `DataError` if a tensor has another shape than the network's, or if its numbers mean something else."""
+    if value.shape != own.shape:
+        raise DataError(f"{path}: its tensors do not fit the network its settings ask for: {key} is {_form(value)}")
+    if value.is_floating_point() != own.is_floating_point() or value.is_complex():
+        raise DataError(f"{path}: {key} holds {_form(value)}, where the network has {_form(own)}")
+
+
+def _form(value: Tensor) -> str:
+    return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
 
 
 def _odd(value: Tensor) -> str:

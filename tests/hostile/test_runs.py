@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from pinxit.cli import run
 from pinxit.data.pack import pack_folder
@@ -125,6 +126,33 @@ def test_weights_that_are_not_numbers_name_the_tensor(tiny_runs: Any, tmp_path: 
         assert run(["sample", str(folder), "-o", str(tmp_path / "x.png")]) == 3
         assert f"its weights are not all finite: {name} holds" in capsys.readouterr().err
     assert not (tmp_path / "x.png").exists()
+
+
+def test_weights_that_overflow_make_no_result(tiny_runs: Any, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_runs.copy("vae", tmp_path / "run")
+    file = tmp_path / "run/weights.safetensors"
+    write_tensors(file, {name: (value.abs() + 1) * 1e38 for name, value in read_tensors(file).items()})
+    cards = str(tiny_runs.cards)
+    for words in (
+        ["reconstruct", "run", cards, "-o=x.png"],
+        ["map", "run", cards, "-o=x.png"],
+        ["anomaly", "run", cards, "-o=found"],
+        ["codes", "run", cards],
+    ):
+        assert (run(words), words) == (3, words)
+        assert "makes values that are not finite" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_weights_of_another_kind_of_number_are_refused(tiny_runs: Any, tmp_path: Path, capsys: Any) -> None:
+    good = tiny_runs["gan"] / "weights.safetensors"
+    folder = tiny_runs.copy("gan", tmp_path / "run")
+    for kind, code in {"float16": 0, "float64": 0, "int32": 3, "bool": 3, "complex64": 3}.items():
+        tensors = {name: value.to(getattr(torch, kind)) for name, value in read_tensors(good).items()}
+        write_tensors(folder / "weights.safetensors", tensors)
+        assert (run(["sample", str(folder), "-y", "-o", str(tmp_path / "x.png")]), kind) == (code, kind)
+        assert (f"holds {kind} (" in capsys.readouterr().err) == (code == 3)
 
 
 INNER = ("state.safetensors", "facts.json", "complete.json")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from pinxit.actions.action import OUT, Action, Outcome, Overwrite, Word
-from pinxit.errors import UsageError
+from pinxit.errors import UsageError, counted
 from pinxit.files import refuse_to_replace
 from pinxit.progress import say
 
@@ -51,7 +51,7 @@ class Export(Action):
     def _lines(self, compared: Mapping[str, Any]) -> Iterator[Path]:
         difference, inputs = f"{compared['largest_difference']:.2g}", len(compared["inputs"])
         say(
-            f"largest difference to PyTorch {difference} over {inputs} inputs, "
+            f"largest difference to PyTorch {difference} over {counted(inputs, 'input')}, "
             f"PSNR {compared['psnr']:.1f} dB; the file {compared['bytes']:,} bytes"
         )
         yield self.out

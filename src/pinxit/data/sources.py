@@ -132,16 +132,17 @@ def _files_below(folder: Path) -> tuple[list[str], list[str]]:
     while waiting:  # linked folders come after all others, so that a folder's own name wins
         top = waiting.popleft()
         if top != folder:
-            known = _identity(top) in seen or folder.resolve().is_relative_to(top.resolve())
-            (back if known else followed).append(top.relative_to(folder).as_posix())
-            if known:
+            name = top.relative_to(folder).as_posix()
+            if _identity(top) in seen or folder.resolve().is_relative_to(top.resolve()):
+                back.append(name)
                 continue
+            followed.append(name)
         for root, folders, files in os.walk(top, onerror=unread.append):
-            here = Path(root)
-            if _identity(here) in seen:
+            here, identity = Path(root), _identity(Path(root))
+            if identity in seen:
                 folders.clear()
                 continue
-            seen.add(_identity(here))
+            seen.add(identity)
             folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN))
             found += [(here / file).relative_to(folder).as_posix() for file in files]
             waiting += [here / name for name in folders if (here / name).is_symlink()]

@@ -44,7 +44,7 @@ class Resized(Bound):
 
     def __init__(self, enlarging: Bound, factor: float) -> None:
         if enlarging.radius is None:
-            raise UsageError("this network takes whole pictures; --scale must be its own factor")
+            raise UsageError(f"this network takes whole pictures, so it has one factor: --scale {enlarging.scale}")
         self.enlarging, self.factor, self.scale = enlarging, factor, enlarging.scale
         self.radius, self.stride = enlarging.radius + REACH, enlarging.stride
         self.weights, self.bytes_per_pixel = enlarging.weights, enlarging.bytes_per_pixel

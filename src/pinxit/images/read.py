@@ -137,7 +137,8 @@ def _with_room(file: BinaryIO, name: str) -> BinaryIO:
     wide, high, moves = canvas(file)
     if moves:
         check_frames((wide, high), 1, 0, name)
-    check_size((wide, high), name)
+    else:
+        check_size((wide, high), name)
     file.seek(0)
     return file
 

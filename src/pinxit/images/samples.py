@@ -56,7 +56,8 @@ def pixels_of(samples: np.ndarray, stored: Stored, name: str) -> Read:
     """
     count, convert = colours_of(stored, name)
     if samples.shape[2] != count + len(stored.extra):
-        raise DataError(f"{name}: {samples.shape[2]} channels; {stored.photometric} has {count + len(stored.extra)}")
+        said = count + len(stored.extra)
+        raise DataError(f"{name}: holds {samples.shape[2]} channels, and its header says {said} ({stored.photometric})")
     whole, remarks = _whole(samples, stored, name)
     colours, told = convert(whole[..., :count], stored)
     remarks += told
@@ -75,7 +76,7 @@ def pixels_of(samples: np.ndarray, stored: Stored, name: str) -> Read:
 def colours_of(stored: Stored, name: str) -> tuple[int, Convert]:
     """Return how many channels the colours have and what converts them; `DataError` for what is not understood."""
     if stored.photometric not in COLOURS:
-        raise DataError(f"{name}: its colours are {stored.photometric}, which is not read; RGB and grey are")
+        raise DataError(f"{name}: its colours are {stored.photometric}, which pinxit does not read; RGB and grey work")
     understood = {
         "L*a*b*": stored.kind == "u" and stored.bits == 8,
         "palette": stored.kind == "u" and stored.bits <= 16,

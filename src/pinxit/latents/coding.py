@@ -20,7 +20,7 @@ from pinxit.errors import DataError, SomeFailedError, UsageError
 from pinxit.files import remove_leftovers, write_json
 from pinxit.images import grid, save_sheet
 from pinxit.images.convert import to_float, to_uint8
-from pinxit.latents.sampling import COPIES, GenerativeModel, check_room, file_name
+from pinxit.latents.sampling import COPIES, GenerativeModel, check_room, file_name, finite
 from pinxit.losses.latent import kl_to_normal
 from pinxit.nets.shapes import over_black
 from pinxit.objectives.mixture import BY_CLASS
@@ -210,7 +210,7 @@ def read_codes(model: GenerativeModel, pictures: ModelPictures) -> dict[str, Any
         posteriors.append(_posterior(model, one))
         with torch.no_grad():
             shared = objective.reconstruct(one)
-            evidence.append(objective.log_likelihood(shared).mean())
+            evidence.append(finite(objective.log_likelihood(shared).mean()))
             rate.append(objective.kl(shared).mean() if objective.gaussian else shared.mean.new_zeros(()))
     mean, log_variance = (torch.cat(part) for part in zip(*posteriors, strict=True))
     kl = kl_to_normal(mean, log_variance).mean(0)
@@ -229,7 +229,8 @@ def read_codes(model: GenerativeModel, pictures: ModelPictures) -> dict[str, Any
 
 def _posterior(model: GenerativeModel, one: Batch) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
-        return model.autoencoder.posterior(one.image, one.label)
+        mean, log_variance = model.autoencoder.posterior(one.image, one.label)
+        return finite(mean), log_variance
 
 
 @dataclass(frozen=True)
@@ -278,14 +279,14 @@ def sheets(pictures: ModelPictures) -> list[str]:
 
 def _anomaly(model: GenerativeModel, name: str, one: Batch) -> Anomaly:
     objective = model.autoencoder
-    score = -objective.elbo(objective.reconstruct(one, SAMPLES)).item()
+    score = -finite(objective.elbo(objective.reconstruct(one, SAMPLES))).item()
     restored = _restored(model, one)
     error = (restored - one.image).square().mean(1)[0].numpy()
     return Anomaly(name, score, error, to_uint8(restored)[0])
 
 
 def _restored(model: GenerativeModel, one: Batch) -> Tensor:
-    return model.objective.sample(model.encode(one.image, one.label), one.label)
+    return finite(model.objective.sample(model.encode(one.image, one.label), one.label))
 
 
 def _of_class(images: ImageSet, name: str, source: str) -> np.ndarray:

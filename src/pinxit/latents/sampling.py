@@ -128,13 +128,13 @@ class GenerativeModel:
         """
         with torch.no_grad():
             coder = self.objective if isinstance(self.objective, Autoencoder) else self.autoencoder
-            return coder.encode(images, labels)
+            return finite(coder.encode(images, labels))
 
     def generate(self, latents: Tensor, labels: Tensor | None = None) -> np.ndarray:
         """Return the pictures (N, H, W, C) uint8 that latents (N, latent) and labels (N,) give."""
 
         def pictures(*part: Tensor) -> Tensor:
-            return torch.from_numpy(to_uint8(self.objective.sample(*part)))
+            return torch.from_numpy(to_uint8(finite(self.objective.sample(*part))))
 
         with seamless(self.objective.networks) if self.tileable else nullcontext():
             return _in_parts(pictures, "generating", latents, labels).numpy()
@@ -243,6 +243,13 @@ def slerp(start: Tensor, end: Tensor, place: Tensor) -> Tensor:
     sine = torch.where(straight, torch.ones_like(angle), angle.sin())
     arc = (((1 - place) * angle).sin() * start + (place * angle).sin() * end) / sine
     return torch.where(straight, torch.lerp(start, end, place), arc)
+
+
+def finite(values: Tensor) -> Tensor:
+    """Return what a model made; `DataError` if it is not finite, as from weights so large that they overflow."""
+    if not values.isfinite().all():
+        raise DataError("the model makes values that are not finite: its weights are damaged, or its training diverged")
+    return values
 
 
 def check_room(pictures: int, shape: PictureShape, bytes_a_value: int, fewer: str) -> None:

@@ -102,7 +102,7 @@ class Recipe(Settings):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in OBJECTIVES:
-            raise ValueError(f"no objective {name!r}{did_you_mean(name, OBJECTIVES)}")
+            raise ValueError(f"no objective {name[:80]!r}{did_you_mean(name, OBJECTIVES)}")
         return name
 
     @model_validator(mode="before")
