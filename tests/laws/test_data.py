@@ -27,7 +27,7 @@ from pinxit.data.augment import augmented
 from pinxit.data.pack import pack, pack_folder, pack_path
 from pinxit.data.render import Renderer, fit_picture
 from pinxit.data.settings import Augment, DataSettings
-from pinxit.errors import DataError
+from pinxit.errors import DataError, UsageError
 
 Photos = Callable[..., Path]
 
@@ -249,6 +249,11 @@ def test_a_folder_a_zip_and_an_npz_of_the_same_pictures_give_the_same_pixels(tmp
     assert open_data(str(arrays)).train.classes == ("0", "1", "2")
     assert opened.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert open_data(str(arrays), holdout=0).train.labels.tolist() == opened.labels.tolist()
+
+
+def test_an_empty_word_is_not_the_working_folder() -> None:
+    with pytest.raises(UsageError, match=r"the current folder is \."):
+        open_data("")
 
 
 def test_a_zip_with_the_names_that_other_programs_write_has_the_same_classes(tmp_path: Path, photos: Photos) -> None:

@@ -62,6 +62,14 @@ def test_a_hole_of_any_width_is_filled_from_what_is_around_it(side: int) -> None
     np.testing.assert_array_equal(filled, plain)
 
 
+def test_a_hole_is_filled_alike_however_few_rows_are_held_as_floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = hole(PHOTO.shape[:2], 3, 20, 118, 130)
+    whole = edit_picture(Picture(PHOTO), [means()], mask).pixels
+    for rows in (2, 6, 40):
+        monkeypatch.setattr("pinxit.edits.restore.BAND", rows)
+        np.testing.assert_array_equal(edit_picture(Picture(PHOTO), [means()], mask).pixels, whole)
+
+
 @pytest.mark.parametrize("box", [(40, 40, 50, 50), (0, 30, 121, 100), (10, 20, 110, 145)])
 def test_what_lies_in_a_hole_is_not_seen(model: Path, box: tuple[int, ...]) -> None:
     mask = hole(PHOTO.shape[:2], *box)

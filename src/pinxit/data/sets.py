@@ -17,7 +17,7 @@ from pinxit.data.places import remember
 from pinxit.data.render import Renderer, patch, with_channels, with_depth
 from pinxit.data.settings import HOLDOUT, LARGEST, SMALLEST, Fit
 from pinxit.data.sources import open_source
-from pinxit.errors import DataError, counted
+from pinxit.errors import DataError, UsageError, counted
 from pinxit.settings import Size, sides, size_of
 
 if TYPE_CHECKING:
@@ -191,6 +191,8 @@ def open_data(spec: str, holdout: float = HOLDOUT) -> DataSet:
 
 def parse_spec(spec: str) -> tuple[str, str]:
     """Return the set and the part that are asked for: ("mnist", "test") for "mnist:test", else (spec, "")."""
+    if not spec:
+        raise UsageError("an empty word names no set; the current folder is .")
     base, _, part = spec.rpartition(":")
     return (base, part) if base and part in PARTS[1:] else (spec, "")
 
