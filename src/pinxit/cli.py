@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from cyclopts import CycloptsError
 from rich.console import Console
 
 from pinxit.commands import build
-from pinxit.errors import UserError, as_user_error, printable
+from pinxit.errors import UsageError, UserError, as_user_error, printable
 from pinxit.streams import discard, discard_unwritten, prepare, silence_libraries, stdout, tell
 
 
@@ -25,6 +26,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; return its exit code. Errors become one line on stderr."""
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
+        _check_folder()
         app = build(next(iter(arguments), ""))
         app(arguments, exit_on_error=False, print_error=False, error_console=console)
         with stdout():
@@ -45,6 +47,14 @@ def run(arguments: Sequence[str]) -> int:
         plain = as_user_error(error)
         return _fail(str(plain), plain.exit_code)
     return 0
+
+
+def _check_folder() -> None:
+    """Raise `UsageError` if the working folder was removed: paths mean nothing there, and torch's libraries abort."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UsageError("the working folder was removed; change to one that exists, with cd") from error
 
 
 def _fail(line: str, code: int) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Group, Parameter, Token, convert
 from pydantic import BeforeValidator, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -115,6 +115,7 @@ class Argument:
             help=self.field.description,
             group=group or ("Arguments" if word else "Parameters"),
             negative=() if len(self.path) == 1 else None,
+            converter=_whole if kind is int else None,
             consume_multiple=many and not word,
             allow_leading_hyphen=self.pipe,
         )
@@ -245,6 +246,13 @@ def _typed(kind: Any, metadata: Sequence[Any] = ()) -> Any:
     if origin is tuple and inside[-1] is Ellipsis:
         return tuple[_typed(inside[0]), ...]  # type: ignore[misc]
     return kind if origin is Literal or kind in (bool, int, float, str, Path) else str
+
+
+def _whole(kind: Any, tokens: Sequence[Token]) -> Any:
+    """Return a whole number from its text; cyclopts would round 2.5."""
+    if tokens[0].value.partition(".")[2].strip("0"):
+        raise ValueError(f'"{tokens[0].value}" is not a whole number')
+    return convert(int, tokens)
 
 
 def _shown(default: Any) -> Any:

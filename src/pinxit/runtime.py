@@ -246,8 +246,7 @@ def session(path: Path) -> Any:
     """Return onnxruntime's session of a file, on the processor; `RefusedError` if it cannot be read."""
     if importlib.util.find_spec("onnxruntime") is None:
         raise RefusedError("onnxruntime is missing; `pip install onnxruntime`, or 'pinxit[export]', installs it", USAGE)
-    if not path.is_file():
-        raise RefusedError(f"{path}: no such file")
+    _refuse_other_than_files(path)
     refuse_foreign_parts(path)
     import onnxruntime
 
@@ -343,6 +342,12 @@ def _varint(content: mmap.mmap, at: int) -> tuple[int, int]:
     raise ValueError("a number too long")
 
 
+def _refuse_other_than_files(path: Path) -> None:
+    """Raise `RefusedError` for what is not there, and for a pipe, which would be waited for."""
+    if not path.is_file():
+        raise RefusedError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+
+
 def memory() -> int | None:
     """Return this machine's memory in bytes, None if the system does not say."""
     try:
@@ -365,6 +370,7 @@ def read_style(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 def read_picture(path: Path) -> tuple[np.ndarray, bytes | None]:
     """Return the upright pixels of a file, (H, W, C) uint8 or uint16, and its colour profile."""
+    _refuse_other_than_files(path)
     try:
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > PIXEL_CEILING:

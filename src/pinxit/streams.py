@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from pinxit.errors import DiskError
 
 CLOSED = {"stdin": os.O_WRONLY, "stdout": os.O_RDONLY, "stderr": os.O_WRONLY}
 """How the null device takes the place of a closed stream: reading and results fail, messages vanish."""
+
+NARROWEST = 20
+"""The least width that help is written for: below some columns rich never ends."""
 
 
 def prepare() -> None:
@@ -29,6 +33,10 @@ def prepare() -> None:
                 os.dup2(hole, number)
                 os.close(hole)
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+    if not os.environ.get("COLUMNS", "").strip("0"):
+        os.environ.pop("COLUMNS", None)  # a width of 0 is unknown
+    if shutil.get_terminal_size().columns < NARROWEST:
+        os.environ["COLUMNS"] = str(NARROWEST)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

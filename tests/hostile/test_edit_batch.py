@@ -455,7 +455,7 @@ def test_results_that_their_masks_leave_as_they_are_are_counted(
     words = ["edit", "adjust", str(tmp_path / "in"), "--mask", str(tmp_path / "masks"), "-o", str(tmp_path / "out")]
     assert run([*words, "--exposure", "1"]) == 0
     told = capsys.readouterr().err.splitlines()
-    empty = [f"{number}.png: the mask selects no pixel, so the edit changes nothing" for number in (0, 2, 4)]
+    empty = [f"{number}.png: the mask selects no pixel, so the edit applies nowhere" for number in (0, 2, 4)]
     assert [line for line in told if "selects no pixel" in line] == empty
     assert sum("read with 1, its largest value, as white" in line for line in told) == 1
     assert "3 of 5 results are unchanged: no pixel is in their mask" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,6 +58,16 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 def test_what_is_fair_runs(tmp_path: Path, told: Any) -> None:
     assert told(made(tmp_path)) == (0, "")
     assert Image.open(tmp_path / "out.png").getpixel((0, 0)) == (9, 9, 9)
+
+
+def test_a_pipe_is_waited_for_by_no_one(tmp_path: Path, told: Any) -> None:
+    model = made(tmp_path)
+    for name in ("m.onnx", "in.png"):
+        (tmp_path / name).unlink()
+        os.mkfifo(tmp_path / name)
+        assert told(model) == (3, f"pinxit-runtime: {tmp_path / name}: not a file\n")
+        (tmp_path / name).unlink()
+        model = made(tmp_path)
 
 
 def test_numbers_that_no_export_has_are_refused(tmp_path: Path, told: Any) -> None:

@@ -49,6 +49,31 @@ def test_full_and_closed_streams_change_the_exit_code_only_if_a_result_is_lost(
             assert run(words) == code
 
 
+def test_a_removed_working_folder_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run(["runs"]) == 2
+    assert "the working folder was removed" in capsys.readouterr().err
+
+
+def test_help_of_any_width_ends(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for given in ("0", "1", "19", "500"):
+        monkeypatch.setenv("COLUMNS", given)
+        prepare()
+        assert os.environ.get("COLUMNS") == {"0": None, "500": "500"}.get(given, "20")
+        assert run(["compare", "--help"]) == 0
+    assert "Compare two certificates" in capsys.readouterr().out
+
+
+def test_whole_numbers_are_not_rounded(capsys: pytest.CaptureFixture[str]) -> None:
+    for given, code in {"2.5": 2, "x.y": 2, ".7": 2, "2.": 3, "2.0": 3}.items():  # 3: there is no such run
+        assert run(["sample", "nope", "-n", given]) == code
+        assert (f'-n: "{given}" is not a whole number' in capsys.readouterr().err) == (code == 2)
+
+
 def test_any_encoding_of_stdout_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     for encoding, escaped in (("cp1252", b"gr\xf6\xdfe\\u2192"), ("ascii", rb"gr\xf6\xdfe\u2192")):
         streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}

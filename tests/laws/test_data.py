@@ -251,6 +251,17 @@ def test_a_folder_a_zip_and_an_npz_of_the_same_pictures_give_the_same_pixels(tmp
     assert open_data(str(arrays), holdout=0).train.labels.tolist() == opened.labels.tolist()
 
 
+def test_a_zip_with_the_names_that_other_programs_write_has_the_same_classes(tmp_path: Path, photos: Photos) -> None:
+    folder = photos(2, classes=("cat", "dog"))
+    for number, name in enumerate(("{}/a.png", "./{}/a.png", "{}\\a.png")):
+        zipped = tmp_path / f"{number}.zip"
+        with zipfile.ZipFile(zipped, "w") as archive:
+            for one in ("cat", "dog"):
+                archive.write(next((folder / one).iterdir()), name.format(one))
+        opened = open_data(str(zipped), holdout=0).train
+        assert (opened.names, opened.classes) == (["cat/a.png", "dog/a.png"], ("cat", "dog")), name
+
+
 def test_labels_need_every_picture_in_one_of_two_folders(tmp_path: Path, photos: Photos) -> None:
     assert open_data(str(photos(4, classes=("only",), name="one"))).train.labels is None
     folder = photos(22, classes=tuple(map(str, range(11))))

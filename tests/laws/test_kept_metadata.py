@@ -74,7 +74,7 @@ def planted(kind: str) -> io.BytesIO:
     for key in PRIVATE_TEXTS:
         text.add_itxt(key, PLANT)
     for number, key in enumerate(KEPT_TEXTS):
-        text.add_itxt(key, f"{WORD} text {number}")
+        text.add_itxt(key, f"{WORD} text {number}", PLANT, PLANT)  # the language, and the keyword in it
     content = told.tobytes()  # TIFF takes the fields with their own types only in this form
     options: dict[str, object] = {
         "PNG": {"pnginfo": text}, "JPEG": {"xmp": XMP, "comment": PLANT}, "TIFF": {},

@@ -52,6 +52,28 @@ LAYOUTS: dict[str, tuple[list[str], dict[str, tuple[str, str]]]] = {
         {"train/cats/0.png": ("cats", "train"), "train/dogs/0.png": ("dogs", "train"),
          "valid/dogs/1.png": ("dogs", "test")},
     ),
+    "years": (
+        ["train2017/0.png", "val2017/1.png", "Test Images/2.png"],
+        {"train2017/0.png": ("", "train"), "val2017/1.png": ("", "test"), "Test Images/2.png": ("", "test")},
+    ),
+    "a folder around the parts": (
+        ["a/images/train/x/0.png", "a/images/train/y/1.png", "a/images/val/y/2.png"],
+        {"a/images/train/x/0.png": ("x", "train"), "a/images/train/y/1.png": ("y", "train"),
+         "a/images/val/y/2.png": ("y", "test")},
+    ),
+    "parts inside classes": (
+        ["cats/train/0.png", "cats/test/1.png", "dogs/train/2.png", "dogs/more/3.png"],
+        {"cats/train/0.png": ("cats", "train"), "cats/test/1.png": ("cats", "test"),
+         "dogs/train/2.png": ("dogs", "train")},
+    ),
+    "a class called train inside one class": (
+        ["toys/train/0.png", "toys/test/1.png", "pets/cat/2.png"],
+        {"toys/train/0.png": ("toys", ""), "toys/test/1.png": ("toys", ""), "pets/cat/2.png": ("pets", "")},
+    ),
+    "deep parts": (
+        ["train/" * 9000 + "0.png", "train/" * 9000 + "1.png"],
+        dict.fromkeys(["train/" * 9000 + "0.png", "train/" * 9000 + "1.png"], ("", "")),
+    ),
 }  # fmt: skip
 
 
@@ -64,6 +86,12 @@ def test_folders_say_classes_and_parts(wrapper: str) -> None:
         assert dict(said) == {wrapper + file: what for file, what in expected.items()}, name
         left = {file for file in files if file.endswith(".png")} - set(expected)
         assert all(file in " ".join(found.notes) for file in left), name
+
+
+def test_classes_with_the_names_of_parts_are_said() -> None:
+    (said,) = layout_of(["trainA/0.png", "trainB/0.png", "testA/0.png", "testB/0.png"], no_head).notes
+    assert said.startswith("the folders testA, testB, trainA, trainB are classes; to divide the set, name them train")
+    assert layout_of(["testA/0.png", "testB/0.png", "tram/0.png"], no_head).notes == ()
 
 
 def test_a_folder_and_a_zip_in_parts_train_on_train_and_hold_out_the_rest(photos: Photos, tmp_path: Path) -> None:

@@ -169,20 +169,24 @@ def test_patterns_and_folders_follow_no_link_and_enter_no_results(tmp_path: Path
 
 
 def test_what_pinxit_made_is_not_found_below_a_folder_and_is_where_it_is_named(tmp_path: Path) -> None:
-    folder = made(tmp_path / "in", "a.jpg", "old/b.jpg", "old/mine.jpg", "run/samples/c.jpg", "sub/d.jpg")
+    folder = made(
+        tmp_path / "in", "a.jpg", "old/b.jpg", "old/tree/b.jpg", "old/mine.jpg", "run/samples/c.jpg", "sub/d.jpg"
+    )
     write_json(folder / "run/recipe.json", {"pinxit": "0.2.0"})
-    entry = {"input": "in/a.jpg", "output": "b.jpg"}
-    write_json(folder / "old/manifest.json", {"made_by": "pinxit 0.2.0", "pictures": [entry]})
+    entries = [{"input": "in/a.jpg", "output": output} for output in ("b.jpg", "tree/b.jpg")]
+    write_json(folder / "old/manifest.json", {"made_by": "pinxit 0.2.0", "pictures": entries})
     save_picture(folder / "check.png", Picture(np.zeros((4, 4, 3), np.uint8)), SHEET_RECIPE)
     for words, recursive in (([folder], True), ([folder / "**"], False)):
         assert places(words, recursive) == ["a.jpg", "old/mine.jpg", "sub/d.jpg"]
         (told,) = find([str(word) for word in words], recursive, None).remarks
-        for what in ("1 runs of pinxit", "1 results of earlier edits", "1 sheets that pinxit made"):
+        for what in ("1 runs of pinxit", "2 results of earlier edits", "1 sheets that pinxit made"):
             assert what in told
     assert places([folder / "old"]) == ["b.jpg", "mine.jpg"]
+    with pytest.raises(UsageError, match="no picture matches"):
+        places([folder / "*/tree/*"])
     for odd in ("[" * 9000, '{"made_by": "pinxit", "pictures": [7]}', '{"made_by": "pinxit", "pictures": 1e999}'):
         (folder / "old/manifest.json").write_text(odd)
-        assert places([folder], recursive=True) == ["a.jpg", "old/b.jpg", "old/mine.jpg", "sub/d.jpg"]
+        assert places([folder], recursive=True) == ["a.jpg", "old/b.jpg", "old/mine.jpg", "old/tree/b.jpg", "sub/d.jpg"]
 
 
 def test_names_that_differ_in_case_only_become_different_results() -> None:

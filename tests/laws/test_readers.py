@@ -19,7 +19,7 @@ from PIL import Image
 
 from conftest import png_16
 from pinxit.errors import DataError, MemoryLimitError
-from pinxit.images import picture, read_picture, room
+from pinxit.images import picture, read_mask, read_picture, room
 from pinxit.images.picture import ColourTags, Picture
 
 RNG = np.random.default_rng(0)
@@ -213,6 +213,30 @@ def test_a_tiff_that_lists_too_few_strips_or_an_empty_one_is_refused() -> None:
             found(bytes(broken))
 
 
+def test_a_strip_or_tile_that_is_a_far_larger_picture_is_refused_before_it_is_decoded() -> None:
+    small, large = BYTES[..., :3].copy(), np.zeros((1200, 1000, 3), np.uint8)
+    for kind, encode in (
+        ("jpeg", lambda pixels: imagecodecs.jpeg8_encode(pixels, subsampling="444")),
+        (33005, imagecodecs.jpeg2k_encode),
+        ("webp", imagecodecs.webp_encode),
+    ):
+        for layout in ({}, {"tile": (16, 16)}):
+            content = tiff(small, photometric="rgb", compression=kind, **layout)
+            assert found(content).pixels.shape == small.shape
+            with tifffile.TiffFile(io.BytesIO(content)) as opened:
+                place, counts = (
+                    opened.pages[0].tags[324 if layout else 273],
+                    opened.pages[0].tags[325 if layout else 279],
+                )
+                at = [tag.valueoffset for tag in (place, counts)]
+                sizes = [f"<{tag.dtype.name[0]}" for tag in (place, counts)]
+            part, lie = encode(large), bytearray(content)
+            for offset, value, size in zip(at, (len(content), len(part)), sizes, strict=True):
+                struct.pack_into("<I" if size == "<L" else "<H", lie, offset, value)
+            with pytest.raises(DataError, match="a strip or tile holds 1000 x 1200 pixels"):
+                found(bytes(lie) + part)
+
+
 def test_previews_are_passed_over_wherever_they_stand_and_told() -> None:
     small = BYTES[::4, ::4, :3]
     for pages in (((BYTES, 0), (small, 1)), ((small, 1), (BYTES, 0)), ((small, 1), (BYTES, 2))):
@@ -221,6 +245,16 @@ def test_previews_are_passed_over_wherever_they_stand_and_told() -> None:
             for pixels, kind in pages:
                 writer.write(pixels[..., :3], photometric="rgb", subfiletype=kind, metadata=None)
         assert same(file.getvalue(), BYTES[..., :3]).lost == (picture.SECOND_PICTURE,)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for numbers, kind in ((BYTES[::4, ::4, 0], 1), (BYTES[..., 0], 0)):
+            writer.write(numbers, subfiletype=kind, metadata=None)
+    with pytest.raises(DataError, match="a preview stands before its picture"):
+        read_mask(file, "mask")
+    numbers = BYTES[..., 0]
+    for layout in ({}, {"compression": "lzw"}, {"tile": (16, 16)}):
+        turned = tiff(numbers, extratags=[(274, 3, 1, 6, True)], **layout)
+        np.testing.assert_array_equal(read_mask(io.BytesIO(turned), "mask").pixels[..., 0], np.rot90(numbers, -1))
     frames = [Image.fromarray(BYTES[..., :3]), Image.fromarray(255 - BYTES[..., :3])]
     assert found(encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])).lost == (picture.SECOND_PICTURE,)
 

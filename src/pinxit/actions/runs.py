@@ -23,8 +23,7 @@ Training = Annotated[TrainingSettings, Field(title="The training")]
 def shown(run: Run) -> Outcome:
     """Return a run as an outcome: its facts as the document, its state, and those of its files that exist."""
     known = facts(run)
-    places = (run.folder / name for name in ("weights.safetensors", "samples", "report.html"))
-    files = tuple(place for place in places if place.exists())
+    files = tuple(place for place in (run.weights, run.samples, run.page) if place.exists())
     history = (f"{revision}" for revision in run.recipe.training.revisions)
     return Outcome(run, known, files, (f"{run.folder}: {describe(known)}", *history, *files))
 
@@ -147,8 +146,7 @@ class Demo(Action):
         sheet = self.out / "digits.png"
         save_sheet(sheet, grid(load(self.out).sample(100)[0]))
         document = evaluate(self.out, "mnist:test", n=self.n)
-        report = run.folder / "report.html"
-        return Outcome(document, document, (sheet, report), _scores(document, sheet, report))
+        return Outcome(document, document, (sheet, run.page), _scores(document, sheet, run.page))
 
     def _run(self) -> Run:
         from pinxit.training.recipes import GOLDEN

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from posixpath import splitext
+from posixpath import commonprefix, splitext
 from typing import NamedTuple
 
 from pinxit.errors import DataError
@@ -18,7 +19,8 @@ OFFICIAL = {
     "train": "train", "training": "train",
     "val": "test", "valid": "test", "validation": "test", "test": "test", "testing": "test",
 }  # fmt: skip
-"""Names of folders, in any case, that divide a set, and the part each is."""
+"""Names of folders, in any case, that divide a set, and the part each is; `part_of` knows more."""
+_AFTER = re.compile(r"[-_ ]?(set|data|images?|[12][0-9]{3})$")
 STAMPS_COMPARED = 8
 NAMED = 5
 HIDDEN = (".", "__MACOSX")
@@ -101,33 +103,66 @@ def _stamps(manifest: bytes) -> Iterable[tuple[str, str]]:
         return
 
 
+def part_of(folder: str) -> str:
+    """Return the part that a folder's name says, also with a year or the like after it (train2017); "" if none."""
+    return OFFICIAL.get(_AFTER.sub("", folder.lower()), "")
+
+
 def _divided(names: list[str], wrapped: bool) -> Layout:
-    """Return sorted pictures with the parts and classes that their folders name."""
-    tops = {name.partition("/")[0] for name in names if "/" in name}
-    parts = {top: OFFICIAL[top.lower()] for top in tops if top.lower() in OFFICIAL}
-    if len(tops) == 1 and (wrapped or parts) and all("/" in name for name in names):
-        inside = {name.partition("/")[2]: name for name in names}
-        inner = _divided([*inside], False)
-        return inner._replace(names=[inside[name] for name in inner.names])
-    if len(set(parts.values())) < 2:
-        labels = [name.partition("/")[0] for name in names if "/" in name]
-        return Layout(names, labels if len(labels) == len(names) and len(set(labels)) > 1 else None, None, ())
-    return _official(names, parts)
+    """Return sorted pictures with the parts and classes that their folders name.
+
+    Parts are looked for in the first folders that differ (set/train), and inside each of these (cats/train).
+    """
+    paths = {name: name.split("/") for name in names}
+    around = commonprefix([path[:-1] for path in paths.values()] or [[]])
+    depth = len(around)
+    if {part_of(_folder(path, depth)) for path in paths.values()} >= {"train", "test"}:
+        return _official(paths, depth, depth + 1)
+    inside = defaultdict[str, set[str]](set)
+    for path in paths.values():
+        inside[_folder(path, depth)].add(part_of(_folder(path, depth + 1)))
+    if all("train" in parts for parts in inside.values()) and any("test" in parts for parts in inside.values()):
+        return _official(paths, depth + 1, depth)
+    depth = bool(wrapped and around) or 0
+    while depth < len(around) and part_of(around[depth]):
+        depth += 1
+    labels = [_folder(path, depth) for path in paths.values()]
+    if "" in labels or len(set(labels)) < 2:
+        return Layout(names, None, None, ())
+    return Layout(names, labels, None, _like_parts(set(labels)))
 
 
-def _official(names: list[str], parts: dict[str, str]) -> Layout:
-    """Return the pictures in folders of parts; classes are the folders inside those to train on."""
-    paths = {name: name.split("/") for name in names if name.partition("/")[0] in parts and "/" in name}
-    trained = [path for path in paths.values() if parts[path[0]] == "train"]
-    inside = {path[1] for path in trained}
-    classes = inside if len(inside) > 1 and all(len(path) > 2 for path in trained) else None
-    kept = [name for name, path in paths.items() if classes is None or (len(path) > 2 and path[1] in classes)]
-    counts = Counter(parts[paths[name][0]] for name in kept)
-    tops = {part: ", ".join(f"{top}/" for top in sorted(parts) if parts[top] == part) for part in ("train", "test")}
-    said = [f"{tops['train']}: {counts['train']:,} pictures to train on; {tops['test']}: {counts['test']:,} held out"]
-    said[0] += "; classes are the folders inside" if classes else ""
-    if left := sorted(set(names).difference(kept)):
-        where = "in these folders, or in a class folder that is trained on" if classes else "in these folders"
-        said.append(f"{len(left)} pictures are not {where} and are left out: {first_few(left)}")
-    labels = [paths[name][1] for name in kept] if classes else None
-    return Layout(kept, labels, [parts[paths[name][0]] for name in kept], tuple(said))
+def _folder(path: list[str], depth: int) -> str:
+    """Return the folder at a depth of a file's path; "" if there is none."""
+    return path[depth] if len(path) > depth + 1 else ""
+
+
+def _like_parts(classes: set[str]) -> tuple[str, ...]:
+    """Return a remark if classes have the names of parts, but not such as are understood."""
+    alike = {word: [name for name in classes if name.lower().startswith(word)] for word in ("train", "test", "val")}
+    if not (alike["train"] and (alike["test"] or alike["val"])):
+        return ()
+    shown = first_few(sorted(name for names in alike.values() for name in names))
+    return (f"the folders {shown} are classes; to divide the set, name them train and test",)
+
+
+def _official(paths: dict[str, list[str]], where: int, inner: int) -> Layout:
+    """Return the pictures in folders of parts at the depth `where`; folders at the depth `inner` may be classes.
+
+    They are if there are several with pictures to train on.
+    """
+    parts = {name: part for name, path in paths.items() if (part := part_of(_folder(path, where)))}
+    insides = {name: _folder(paths[name], inner) for name in parts}
+    trained = {insides[name] for name, part in parts.items() if part == "train"}
+    classes = trained if len(trained) > 1 and "" not in trained else None
+    kept = [name for name in parts if classes is None or insides[name] in classes]
+    counts = Counter(parts[name] for name in kept)
+    tops = {part: {f"{paths[name][where]}/" for name in parts if parts[name] == part} for part in counts}
+    found = {part: ", ".join(sorted(folders)) for part, folders in tops.items()}
+    said = [f"{found['train']}: {counts['train']:,} pictures to train on; {found['test']}: {counts['test']:,} held out"]
+    said[0] += f"; classes are the folders {'inside' if inner > where else 'around'}" if classes else ""
+    if left := sorted(set(paths).difference(kept)):
+        place = "in these folders, or in a class folder that is trained on" if classes else "in these folders"
+        said.append(f"{len(left)} pictures are not {place} and are left out: {first_few(left)}")
+    labels = [insides[name] for name in kept] if classes else None
+    return Layout(kept, labels, [parts[name] for name in kept], tuple(said))

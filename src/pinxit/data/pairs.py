@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from pinxit.data.layout import OFFICIAL
+from pinxit.data.layout import part_of
 from pinxit.data.pack import NAMED_AT_MOST, Pack, checked, pack, pack_folder, pack_path
 from pinxit.data.render import VOID
 from pinxit.data.sets import Companions, DataSet, ImageSet, Layer, divide, parse_spec, whole_pack
@@ -136,9 +136,9 @@ def _folders(source: Source) -> tuple[int, dict[Kind, str]]:
 
 
 def _divided(source: Source) -> Source:
-    """Return a source with its official parts, if each of its pictures lies in a folder of one of `OFFICIAL`."""
+    """Return a source with its official parts, if each of its pictures lies in a folder of one."""
     paths = [PurePosixPath(name).parts[:-1] for name in source.names]
-    parts = [next((OFFICIAL[folder.lower()] for folder in path if folder.lower() in OFFICIAL), "") for path in paths]
+    parts = [next(filter(None, map(part_of, path)), "") for path in paths]
     if not all(parts):
         return source
     return replace(source, key=key_of("divided", source.key), parts=parts, labels=None)

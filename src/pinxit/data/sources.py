@@ -28,7 +28,7 @@ from pinxit.marks import RUN, mark_at
 from pinxit.page import command
 
 MEMBER_CEILING = 512 << 20
-READING = 3  # raised when the same files come to be read, or laid out, differently
+READING = 4  # raised when the same files come to be read, or laid out, differently
 THREADS = min(8, os.cpu_count() or 1)
 
 _BAD_ZIP = (OSError, RuntimeError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
@@ -169,7 +169,7 @@ def _zip(path: Path, decode: Decode) -> Source:
         archive = zipfile.ZipFile(open_plain(path))
     except _BAD_ZIP as error:
         raise DataError(f"{path.name}: broken zip ({error})") from error
-    members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
+    members = {_tidy(info.filename): info for info in archive.infolist() if not info.is_dir()}
     unpacked = sum(info.file_size for info in members.values())
     if unpacked > max(SMALL, RATIO_CEILING * path.stat().st_size):
         raise DataError(f"{path.name}: unpacks to {unpacked:,} bytes, over {RATIO_CEILING} times its size: a zip bomb?")
@@ -182,14 +182,15 @@ def _zip(path: Path, decode: Decode) -> Source:
     layout = layout_of(members, head, wrapped=True)
 
     def read(number: int) -> Picture:
-        info = members[layout.names[number]]
+        name = layout.names[number]
+        info = members[name]
         if info.file_size > MEMBER_CEILING:
-            raise DataError(f"{info.filename}: {info.file_size:,} bytes; at most {MEMBER_CEILING:,} are read")
+            raise DataError(f"{name}: {info.file_size:,} bytes; at most {MEMBER_CEILING:,} are read")
         try:
             content = archive.read(info)
         except _BAD_ZIP as error:
-            raise DataError(f"{info.filename}: cannot be read from the zip ({error})") from error
-        return decode(io.BytesIO(content), info.filename)
+            raise DataError(f"{name}: cannot be read from the zip ({error})") from error
+        return decode(io.BytesIO(content), name)
 
     return Source(
         name=path.name,
@@ -201,6 +202,12 @@ def _zip(path: Path, decode: Decode) -> Source:
         notes=layout.notes,
         threads=THREADS,
     )
+
+
+def _tidy(name: str) -> str:
+    """Return the name of a zip's file as others write it: some programs write ./cats/1.png, or backslashes."""
+    name = name if "/" in name else name.replace("\\", "/")
+    return name.removeprefix("./")
 
 
 def _npz(path: Path, decode: Decode) -> Source:

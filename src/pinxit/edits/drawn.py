@@ -16,7 +16,7 @@ LABELS = 64
 """The most colours of a map of labels; a photograph or a soft brush has more."""
 FAINT = 0.25
 FAINTLY = "faint: most pixels that it chooses count for less than 25 %; --mask-threshold 0 counts them in full"
-NO_PIXEL = "the mask selects no pixel, so the edit changes nothing"
+NO_PIXEL = "the mask selects no pixel, so the edit applies nowhere"
 
 
 def understood(mask: Picture) -> tuple[Picture, tuple[str, ...]]:

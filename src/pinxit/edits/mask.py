@@ -64,8 +64,8 @@ class Mask(Settings):
     def weights(self, picture: Picture, mask: Picture | np.ndarray | None = None) -> np.ndarray | None:
         """Return how much each pixel is to change, (H, W) float32 in [0, 1], or None if every pixel may change.
 
-        `mask` is a picture of the same size, white where pixels are to change (transparent is black), or an array
-        (H, W) of bool or of float in [0, 1]. `UsageError` if its size is another.
+        `mask` is white where pixels are to change: a picture, in which transparent is black, or an array (H, W) of bool
+        or of float in [0, 1]. `UsageError` if its size is not the picture's.
         """
         size = picture.pixels.shape[:2]
         if mask is None and self.box is None and self.colour is None and self.brightness is None:

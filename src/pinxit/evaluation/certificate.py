@@ -175,7 +175,7 @@ def _has_rows(score: Mapping[str, Any]) -> bool:
 
 
 def _are_numbers(values: Any) -> bool:
-    """Return whether this is a list of finite numbers. Python's JSON reader also gives NaN and huge integers."""
+    """Return whether this is a list of finite numbers; JSON also has integers too large for a float."""
     return isinstance(values, list) and all(
         isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
         for value in values

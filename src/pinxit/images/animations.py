@@ -58,6 +58,11 @@ class Animation:
         return next(self.frames())
 
 
+def first_of(media: Picture | Animation) -> Picture:
+    """Return a picture, or the first frame of an animation."""
+    return media if isinstance(media, Picture) else media.first
+
+
 def load_media(source: Path | BinaryIO, name: str | None = None) -> Picture | Animation:
     """Return a picture or an animation to be edited; raises as `load_picture` and `read_animation`."""
     return read_animation(source, name) if is_animation(source, name) else load_picture(source, name)

@@ -105,6 +105,17 @@ def _jpeg_2000(file: BinaryIO, head: bytes) -> Stored | None:
     return Stored(colours, max(bits), kind, extra)
 
 
+def codestream_size(file: BinaryIO) -> tuple[int, int] | None:
+    """Return width and height of a JPEG 2000 (ISO/IEC 15444-1, A.5.1), None if it is none."""
+    file.seek(0)
+    content = file.read()
+    start = content.find(_CODESTREAM)
+    if start < 0 or not content.startswith((_JP2, _CODESTREAM)):
+        return None
+    right, bottom, left, top = struct.unpack_from(">4I", content, start + 8)
+    return right - left, bottom - top
+
+
 def _jp2_channels(file: BinaryIO, count: int) -> tuple[str, tuple[str, ...]]:
     """Return the colours of a JPEG 2000 of `count` channels, and what the channels after them are."""
     colours, grey = "", "black is zero"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -21,16 +21,16 @@ _COLOURS = {1: "black is zero", 3: "RGB"}
 
 def knows(file: BinaryIO) -> bool:
     """Return whether a file is a JPEG whose samples have other than 8 bits."""
-    found = _precision(file)
-    return found is not None and found[1] != 8
+    found = frame_of(file)
+    return found is not None and found.bits != 8
 
 
 def read(file: BinaryIO, name: str) -> Picture:
     """Decode it; Pillow reads its metadata once it is told that the samples have 8 bits."""
-    found = _precision(file)
-    if found is None:
+    frame = frame_of(file)
+    if frame is None:
         raise ValueError("its frame is missing")
-    place, bits, channels = found
+    place, bits, channels = frame.place, frame.bits, frame.channels
     stored = Stored(_COLOURS.get(channels, f"those of a JPEG of {channels} channels and {bits} bits"), bits)
     colours_of(stored, name)
     file.seek(0)
@@ -43,8 +43,18 @@ def read(file: BinaryIO, name: str) -> Picture:
         return pillow.assemble(image, stored.mode, pixels, orientation(image), (*lost, *told))
 
 
-def _precision(file: BinaryIO) -> tuple[int, int, int] | None:
-    """Return the place and value of a JPEG's precision, and its number of channels; None if it is no JPEG."""
+class Frame(NamedTuple):
+    """What the frame of a JPEG says: the place of its precision, that, width, height and the number of channels."""
+
+    place: int
+    bits: int
+    wide: int
+    high: int
+    channels: int
+
+
+def frame_of(file: BinaryIO) -> Frame | None:
+    """Return what the frame of a JPEG says; None if it is no JPEG."""
     file.seek(0)
     if file.read(3) != _START:
         return None
@@ -55,5 +65,6 @@ def _precision(file: BinaryIO) -> tuple[int, int, int] | None:
         if len(head) < 10 or head[0] != 0xFF or head[1] == _SCAN:
             return None
         if head[1] in _FRAMES:
-            return place + 4, head[4], head[9]
+            bits, high, wide, channels = struct.unpack(">BHHB", head[4:])
+            return Frame(place + 4, bits, wide, high, channels)
         place += 1 if head[1] == 0xFF else 2 + struct.unpack(">H", head[2:4])[0]  # bytes may fill a gap

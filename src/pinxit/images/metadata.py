@@ -159,7 +159,7 @@ def metadata_of(
     if dpi and turn >= 5:  # the turns that swap width and height
         dpi = dpi[::-1]
     text = image.text if isinstance(image, PngImageFile) else {}
-    kept_text = {key: text[key] for key in text if key.casefold() in _KEPT_TEXTS}
+    kept_text = {key: _own_words(text[key]) for key in text if key.casefold() in _KEPT_TEXTS}
     kept_text |= _words_of_xmp(image.info.get("xmp"), {*map(str.casefold, kept_text)}, kept)
     lost = (*told_of(tags), *[NO_PROFILE] * unfit, *[NO_EXIF] * broken)
     dropped = tuple(dict.fromkeys((*dropped, *_dropped_parts(image))))
@@ -234,6 +234,11 @@ def _kept_exif(exif: Image.Exif) -> bytes | None:
     if camera:
         kept[_CAMERA] = camera
     return kept.tobytes() if kept else None
+
+
+def _own_words(text: str) -> str:
+    """Return a PNG's text without a language and a translated keyword, which may be anything."""
+    return iTXt(text) if isinstance(text, iTXt) else text
 
 
 def _own_text(tag: int, text: str) -> _Text | None:

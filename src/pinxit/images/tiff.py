@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -13,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from pinxit.errors import DataError
-from pinxit.images import pillow
+from pinxit.images import deep, jpeg12, pillow
+from pinxit.images.containers import canvas
 from pinxit.images.metadata import BROKEN
 from pinxit.images.picture import FIRST_FRAME, SECOND_PICTURE, Picture
 from pinxit.images.quiet import quiet
@@ -29,6 +31,8 @@ _OLD_JPEG, _NEW_JPEGS = 6, (7, 33007, 34892)
 _PHOTOMETRIC = {0: "white is zero", 1: "black is zero", 2: "RGB", 3: "palette", 5: "CMYK", 8: "L*a*b*"}
 _EXTRA = {1: PREMULTIPLIED, 2: ALPHA}
 _KIND = {1: "u", 2: "i", 3: "f", 4: "u"}
+_OTHER_PICTURES = (33003, 33004, 33005, 34712, 34927, 50001)  # JPEG 2000 and WebP, as strips and tiles
+_HEAD = 1 << 20  # bytes of a strip or tile in which its own size is looked for
 _YCBCR, _CMYK = 6, 1  # the photometric; the ink set
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 
@@ -60,6 +64,14 @@ def count_pages(file: BinaryIO, name: str) -> int:
     """Return how many pages of a TIFF are pictures by themselves."""
     with _opened(file) as tiff:
         return len(_pages(tiff, name)[0])
+
+
+def check_first(file: BinaryIO, name: str) -> None:
+    """Refuse a TIFF whose first page is a preview, which Pillow would take for the picture."""
+    with _opened(file) as tiff:
+        whole, _ = _pages(tiff, name)
+        if whole[0].index:
+            raise DataError(f"{name}: a preview stands before its picture; PNG works")
 
 
 def _picture(file: BinaryIO, tiff: TiffFile, page: TiffPage, name: str, remarks: tuple[str, ...]) -> Picture:
@@ -168,6 +180,19 @@ def _check_parts(page: TiffPage) -> None:
         parts = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     if len(parts) < expected or any(not count or offset + count > size for offset, count in parts[:expected]):
         raise EOFError("a strip or tile is missing")
+    if page.compression in (*_NEW_JPEGS, *_OTHER_PICTURES):
+        _check_inside(page, parts, wide * (tall if page.is_tiled else min(tall, page.imagelength)))
+
+
+def _check_inside(page: TiffPage, parts: Sequence[tuple[int, int]], pixels: int) -> None:
+    """Raise `ValueError` if a strip or tile is a far larger picture than its pixels, and would be decoded whole."""
+    for offset, count in parts:
+        page.parent.filehandle.seek(offset)
+        part = io.BytesIO(page.parent.filehandle.read(min(count, _HEAD)))
+        frame = jpeg12.frame_of(part)
+        wide, high = (frame.wide, frame.high) if frame else deep.codestream_size(part) or canvas(part)[:2]
+        if not 0 < wide * high <= 2 * pixels + _HEAD:
+            raise ValueError(f"a strip or tile holds {wide} x {high} pixels, which are not those of its place")
 
 
 def _carrier(file: BinaryIO, tiff: TiffFile, page: TiffPage, stored: Stored) -> Image.Image:

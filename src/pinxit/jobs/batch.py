@@ -46,7 +46,7 @@ from pinxit.images import (
     save_sheet,
     write_picture,
 )
-from pinxit.images.animations import Animation, load_media, write_animation
+from pinxit.images.animations import Animation, first_of, load_media, write_animation
 from pinxit.jobs.chain import LoadedChain, save
 from pinxit.jobs.film import Deflicker, FrameFiles
 from pinxit.jobs.listing import (
@@ -316,7 +316,7 @@ class _Batch:
     def _edit(self, job: Job, film: FrameFiles | None) -> None:
         started = time.monotonic()
         given = job.load()
-        self.losses.add(job, given if isinstance(given, Picture) else given.first)
+        self.losses.add(job, first_of(given))
         recipe = self._recipe(job)
         result = self.chain.edit(given, job.place, self._memory(job, film) if film else None)
         if self.chain.settings.map:

@@ -280,10 +280,12 @@ class _Walk:
     skipped: Counter[str] = field(default_factory=Counter)
     seen: set[tuple[Path, tuple[str, ...]]] = field(default_factory=set)
 
-    def matching(self, folder: Path, wanted: tuple[str, ...], place: PurePosixPath) -> Iterator[Found]:
+    def matching(
+        self, folder: Path, wanted: tuple[str, ...], place: PurePosixPath, ours: Collection[Path] = frozenset()
+    ) -> Iterator[Found]:
         """Yield the pictures below a folder whose names match a pattern's parts; ** stands for folders of any depth.
 
-        A folder is searched once for the same parts.
+        A folder is searched once for the same parts. `ours` are the results that manifests in the folders above list.
         """
         if (folder, wanted) in self.seen:
             return
@@ -294,7 +296,7 @@ class _Walk:
         except OSError as error:
             yield Found(folder, PurePosixPath(folder.name), f"cannot be listed ({error.strerror})")
             return
-        ours = results_in(folder) if place.parts else frozenset()
+        ours = results_in(folder).union(ours) if place.parts else ours
         deep, here = wanted[0] == "**", wanted[wanted[0] == "**" :]
         for entry in listed:
             path = folder / entry.name
@@ -305,8 +307,8 @@ class _Walk:
                     yield Found(path, place / entry.name)
             elif (deep or len(here) > 1) and self._enters(path):
                 matches = len(here) > 1 and fnmatch(entry.name, here[0])
-                yield from self.matching(path, wanted, place / entry.name) if deep else ()
-                yield from self.matching(path, here[1:], place / entry.name) if matches else ()
+                yield from self.matching(path, wanted, place / entry.name, ours) if deep else ()
+                yield from self.matching(path, here[1:], place / entry.name, ours) if matches else ()
             elif len(wanted) == 1 and not entry.is_symlink() and not _same(path, self.out):
                 self.skipped["folders inside (-r includes them)"] += 1
 

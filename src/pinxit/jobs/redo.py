@@ -9,7 +9,7 @@ from pinxit import __version__
 from pinxit.errors import DataError, UsageError
 from pinxit.files import free, refuse_to_replace, sha256
 from pinxit.images import AUTO, Picture, format_of
-from pinxit.images.animations import Animation, load_media
+from pinxit.images.animations import Animation, first_of, load_media
 from pinxit.jobs.chain import LoadedChain, save
 from pinxit.jobs.recipe import EditRecipe, FileStamp, with_files
 from pinxit.jobs.settings import EditSettings
@@ -59,7 +59,7 @@ def redo(
     place = PurePosixPath(source.name)
     given = load_media(source)
     if not trust:
-        _refuse_excess(loaded, result, _shown(given))
+        _refuse_excess(loaded, result, first_of(given))
     made_by = loaded.recipe(
         recipe.input if same else stamp, place, format_of(target), animated=isinstance(given, Animation)
     )
@@ -85,12 +85,8 @@ def _refuse_excess(loaded: LoadedChain, result: Path, given: Picture) -> None:
         high, wide = (length + sum(more) for length, more in zip(size, bound.padding, strict=True))
         size = bound.result_size((high, wide))
     planned = math.prod(size)
-    if planned > FEW_PIXELS and planned > UNUSUAL * math.prod(_shown(load_media(result)).pixels.shape[:2]):
+    if planned > FEW_PIXELS and planned > UNUSUAL * math.prod(first_of(load_media(result)).pixels.shape[:2]):
         raise UsageError(f"{result}: its recipe makes {size[1]} x {size[0]} pixels, far more than it has; {TRUST}")
-
-
-def _shown(media: Picture | Animation) -> Picture:
-    return media if isinstance(media, Picture) else media.first
 
 
 def _load(recipe: EditRecipe, folders: list[Path], device: str) -> LoadedChain:

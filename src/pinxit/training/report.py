@@ -26,7 +26,7 @@ from pinxit.plots import EngFormatter, Figure, LogLocator, NullLocator, imsave, 
 from pinxit.progress import duration, say
 from pinxit.settings import Settings, sides
 from pinxit.training.recipes import Recipe
-from pinxit.training.run import LOG, PAGE, Run
+from pinxit.training.run import LOG, Run
 
 FRAMES, FRAME_WIDTH = 24, 320
 SHEET_WIDTH = 720
@@ -99,8 +99,8 @@ def write_report(folder: Path) -> Path:
         _section("Next steps", _next(run)),
     )
     title = f"{run.recipe.objective} on {run.recipe.data.name} · pinxit"
-    write_whole(folder / PAGE, page(title, "\n".join(filter(None, sections))), folder)
-    return folder / PAGE
+    write_whole(run.page, page(title, "\n".join(filter(None, sections))), folder)
+    return run.page
 
 
 def read_log(path: Path) -> dict[str, Curve]:

@@ -47,7 +47,7 @@ class Run:
         """The samplers fitted to the finished model's codes; missing if there are none."""
         self.prior = folder / PRIOR
         """The folder of the prior over the run's codes, a run of its own; it may be missing."""
-        self.checkpoints, self.samples = folder / CHECKPOINTS, folder / SAMPLES
+        self.checkpoints, self.samples, self.page = folder / CHECKPOINTS, folder / SAMPLES, folder / PAGE
         self._identity, self._handle = _identity(folder), -1
 
     @classmethod
