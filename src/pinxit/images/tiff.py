@@ -66,6 +66,14 @@ def count_pages(file: BinaryIO, name: str) -> int:
         return len(_pages(tiff, name)[0])
 
 
+def check_first(file: BinaryIO, name: str) -> None:
+    """Refuse a TIFF whose first page is a preview, which Pillow would take for the picture."""
+    with _opened(file) as tiff:
+        whole, _ = _pages(tiff, name)
+        if whole[0].index:
+            raise DataError(f"{name}: a preview stands before its picture; PNG works")
+
+
 def _picture(file: BinaryIO, tiff: TiffFile, page: TiffPage, name: str, remarks: tuple[str, ...]) -> Picture:
     if not _plain(page):
         raise DataError(
