@@ -224,7 +224,7 @@ FINDINGS = {
     ),
     "dark 16 bits": Kind(
         Facts.depth,
-        "{pictures} of 16 bits that use only the lower bits, and train at a fraction of their brightness",
+        "{pictures} of 16 bits with only the lower bits in use; training sees a fraction of the brightness",
         "scale their values to the full range, 0 to 65535",
         remark=DARK,
     ),
