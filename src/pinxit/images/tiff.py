@@ -146,10 +146,12 @@ def _colours(page: TiffPage) -> str:
     colours = _PHOTOMETRIC.get(int(page.photometric), str(getattr(page.photometric, "name", page.photometric)))
     if int(page.photometric) == _YCBCR and page.compression in _NEW_JPEGS:
         return "RGB"  # to which the JPEG is decoded
-    if colours == "CMYK" and page.tags.valueof(332, _CMYK) != _CMYK:
+    if colours != "CMYK":
+        return colours
+    if page.tags.valueof(332, _CMYK) != _CMYK:
         return "inks other than CMYK"
-    none, full = (page.tags.valueof(336) or (0, 1))[:2]  # the numbers of no ink and of full ink
-    return "CMYK in which small numbers are much ink" if colours == "CMYK" and none > full else colours
+    dots = page.tags.valueof(336)  # the numbers of no ink and of full ink
+    return "CMYK in which small numbers are much ink" if isinstance(dots, tuple) and dots[0] > dots[1] else colours
 
 
 def _palette(page: TiffPage) -> np.ndarray | None:
