@@ -181,6 +181,7 @@ def test_what_a_tiff_says_and_we_do_not_know_is_refused_by_name() -> None:
         (tiff(GREY.astype(np.complex64)), "64 bits"),
         (tiff(GREY.astype(np.uint32) * 9), "outside 0 to 65535"),
         (tiff(DEEP, photometric="separated", extratags=[(332, 3, 1, 2, True)]), "inks other than CMYK"),
+        (tiff(DEEP, photometric="separated", extratags=[(336, 3, 2, (65535, 0), True)]), "small numbers are much ink"),
         (tiff(np.zeros((2, 16, 16), np.uint16), volumetric=True, tile=(2, 16, 16)), "a volume of 2 planes"),
     ):
         with pytest.raises(DataError, match=words) as caught:
