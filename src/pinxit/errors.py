@@ -110,6 +110,9 @@ NO_MEMORY = re.compile(
 """How torch, its libraries, numpy, onnxruntime and the system say that memory is used up."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EBADF)
 
+UNREACHABLE, LONGEST_SHOWN = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM), 255
+"""What the system says of paths that lead nowhere for this person."""
+
 LESS_MEMORY = (
     "out of memory; use smaller pictures, networks or batches (--size, --channels, --batch-size, --accumulate), "
     "or for edits a lower --max-memory"
@@ -132,4 +135,6 @@ def as_user_error(error: Exception) -> UserError:
         return MemoryLimitError(LESS_MEMORY)
     if isinstance(error, OSError) and error.errno in DISK:
         return DiskError(f"cannot write {error.filename or 'a result'}: {error.strerror}")
+    if isinstance(error, OSError) and error.errno in UNREACHABLE:
+        return DataError(f"{str(error.filename)[:LONGEST_SHOWN]}: {error.strerror}")
     return OurFaultError(f"our fault: {type(error).__name__}: {line} (PINXIT_DEBUG=1 shows where; please report this)")

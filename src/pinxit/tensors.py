@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from pinxit.errors import DataError
+from pinxit.errors import DataError, MemoryLimitError, is_about_memory
 from pinxit.files import open_plain, write_whole
 
 
@@ -44,6 +44,8 @@ def open_tensors(path: Path, inside: Path | None = None) -> Iterator[Any]:
             with safe_open(handle if handle.exists() else path, "pt") as tensors:
                 yield tensors
         except MALFORMED as error:
+            if is_about_memory(error):
+                raise MemoryLimitError(f"{path}: too little memory for its {path.stat().st_size:,} bytes") from error
             raise DataError(f"{path}: not a readable safetensors file ({error})") from error
 
 

@@ -44,7 +44,7 @@ def test_a_foreign_recipe_does_not_decide_what_is_read(
         raise AssertionError("a foreign recipe reached for the network or for pictures")
 
     private = photos(3)
-    monkeypatch.setattr("pinxit.data.mnist.urllib.request.urlopen", never)
+    monkeypatch.setattr("urllib.request.urlopen", never)
     monkeypatch.setattr("pinxit.data.pack._write", never)
     change(foreign / "recipe.json", lambda recipe: recipe["data"].update(source=str(private.parent / source)))
     for words in (["resume"], ["evaluate"], ["train", "prior"]):
@@ -266,3 +266,37 @@ def test_a_run_without_a_good_checkpoint_begins_only_as_its_recipe_says(
     change(tmp_path / "style/recipe.json", lambda recipe: recipe["settings"].update(style=str(tiny_runs.painting)))
     assert run(["resume", str(tmp_path / "style")]) == 0
     assert (tmp_path / "style/weights.safetensors").read_bytes() == weights["style"]
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_record_of_a_place_that_leads_nowhere_stops_no_other(
+    foreign: Path, tiny_runs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records of the cache may be cut off, or name what now holds no pictures; an empty one is not this folder."""
+    monkeypatch.chdir(tmp_path)
+    fingerprint = json.loads((foreign / "recipe.json").read_text())["data"]["fingerprint"]
+    records = cache_folder() / "places" / fingerprint
+    records.mkdir(parents=True)
+    for number, place in enumerate((b"", b"/" + b"a" * 5000, b"/a\0b", b"/tmp/\xff", bytes(tmp_path), b"a" * 70_000)):
+        (records / f"{number:016x}").write_bytes(place)
+    assert run(["resume", str(foreign)]) == 3
+    (records / "f").write_bytes(os.fsencode(tiny_runs.cards))
+    assert run(["resume", str(foreign)]) == 0
+
+
+def test_a_checkpoint_as_large_as_no_disk_is_passed_over_at_once(tiny_runs: Any, tmp_path: Path, capsys: Any) -> None:
+    folder = tiny_runs.copy("gan", tmp_path / "run")
+    for name in ("facts.json", "state.safetensors"):
+        os.truncate(folder / "checkpoints/00000002" / name, 1 << 40)  # a file with a hole, which takes no room
+        signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it hangs"))
+        signal.alarm(20)
+        assert run(["resume", str(folder)]) in (0, 5)
+        signal.alarm(0)
+        assert f"00000002/{name}" in capsys.readouterr().err
+
+
+def test_names_longer_than_the_disk_allows_are_one_line(tmp_path: Path, capsys: Any) -> None:
+    name = str(tmp_path / ("a" * 300))
+    for words in (["sample"], ["resume"], ["runs", "list"], ["redo"], ["evaluate"], ["export", "-o=x.onnx"]):
+        assert run([*words, name]) in (2, 3)
+        assert "our fault" not in capsys.readouterr().err

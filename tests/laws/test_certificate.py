@@ -258,6 +258,17 @@ def test_other_files_are_no_certificates(written: Callable[[str, Any], Path], co
         read_certificate(written("notes.json", content))
 
 
+def test_odd_texts_of_a_certificate_are_compared_as_they_are(written: Callable[[str, Any], Path]) -> None:
+    good = str(written("good.json", spoiled()))
+    for fields in (
+        {"metric": [[[1]]]},
+        {"interval": {"low": 9, "high": 11}},
+        {"interval": {"low": 9, "high": 11, "method": 3}},
+    ):
+        odd = str(written("odd.json", spoiled(**fields)))
+        assert [run(["compare", *two]) for two in ((good, odd), (odd, odd))] == [3 if "metric" in fields else 0, 0]
+
+
 def test_what_is_damaged_above_is_a_certificate_otherwise(written: Callable[[str, Any], Path]) -> None:
     for content in (spoiled(), spoiled(each=[1, 2.5], n=2, pairs="p"), spoiled(rows=[], better="larger")):
         assert read_certificate(written("fine.json", content)) == json.loads(content)

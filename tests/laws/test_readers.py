@@ -19,7 +19,7 @@ from PIL import Image
 
 from conftest import png_16
 from pinxit.errors import DataError, MemoryLimitError
-from pinxit.images import picture, read_picture, room
+from pinxit.images import picture, read_mask, read_picture, room
 from pinxit.images.picture import ColourTags, Picture
 
 RNG = np.random.default_rng(0)
@@ -181,6 +181,7 @@ def test_what_a_tiff_says_and_we_do_not_know_is_refused_by_name() -> None:
         (tiff(GREY.astype(np.complex64)), "64 bits"),
         (tiff(GREY.astype(np.uint32) * 9), "outside 0 to 65535"),
         (tiff(DEEP, photometric="separated", extratags=[(332, 3, 1, 2, True)]), "inks other than CMYK"),
+        (tiff(DEEP, photometric="separated", extratags=[(336, 3, 2, (65535, 0), True)]), "small numbers are much ink"),
         (tiff(np.zeros((2, 16, 16), np.uint16), volumetric=True, tile=(2, 16, 16)), "a volume of 2 planes"),
     ):
         with pytest.raises(DataError, match=words) as caught:
@@ -245,6 +246,16 @@ def test_previews_are_passed_over_wherever_they_stand_and_told() -> None:
             for pixels, kind in pages:
                 writer.write(pixels[..., :3], photometric="rgb", subfiletype=kind, metadata=None)
         assert same(file.getvalue(), BYTES[..., :3]).lost == (picture.SECOND_PICTURE,)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for numbers, kind in ((BYTES[::4, ::4, 0], 1), (BYTES[..., 0], 0)):
+            writer.write(numbers, subfiletype=kind, metadata=None)
+    with pytest.raises(DataError, match="a preview stands before its picture"):
+        read_mask(file, "mask")
+    numbers = BYTES[..., 0]
+    for layout in ({}, {"compression": "lzw"}, {"tile": (16, 16)}):
+        turned = tiff(numbers, extratags=[(274, 3, 1, 6, True)], **layout)
+        np.testing.assert_array_equal(read_mask(io.BytesIO(turned), "mask").pixels[..., 0], np.rot90(numbers, -1))
     frames = [Image.fromarray(BYTES[..., :3]), Image.fromarray(255 - BYTES[..., :3])]
     assert found(encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])).lost == (picture.SECOND_PICTURE,)
 

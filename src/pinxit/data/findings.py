@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -71,7 +70,7 @@ def seen(picture: Picture, name: str, label: str, held: bool) -> Seen:
         channels=pixels.shape[2],
         mode=picture.mode,
         peak=int(pixels.max()) if pixels.dtype == np.uint16 else 0,
-        flat=bool(thumb.min() == thumb.max() and (pixels == pixels[0, 0]).all()),
+        flat=bool(np.ptp(thumb) == 0 and (pixels == pixels[0, 0]).all()),
         transparent=pixels.shape[2] == 4 and int(pixels[..., 3].min()) < np.iinfo(pixels.dtype).max,
         turned=picture.turned,
         profile=picture.keeps.icc is not None and not _is_srgb(picture.keeps.icc),
@@ -109,10 +108,11 @@ class Facts:
     def near(self) -> list[list[int]]:
         """The groups of pictures that are nearly equal, but not equal, by their thumbnails."""
         again = {number for group in self.copies for number in group[1:]}
-        once = (n for n, one in enumerate(self.pictures) if n not in again and np.ptp(one.thumb) > 0)
-        first = np.array(list(islice(once, NEAR_COMPARED)), int)
-        thumbs = np.array([self.pictures[number].thumb for number in first], np.uint8).reshape(-1, THUMB, THUMB)
-        return [[int(first[place]) for place in group] for group in grouped(near_pairs(thumbs))]
+        once = np.array([number for number in range(len(self.pictures)) if number not in again], int)
+        thumbs = np.array([self.pictures[number].thumb for number in once], np.uint8).reshape(-1, THUMB, THUMB)
+        varied = np.flatnonzero(np.ptp(thumbs, axis=(1, 2)))[:NEAR_COMPARED]
+        pairs = near_pairs(thumbs[varied])
+        return [[int(once[varied[place]]) for place in group] for group in grouped(pairs)]
 
     @cached_property
     def remarks(self) -> dict[str, list[int]]:
@@ -224,7 +224,7 @@ FINDINGS = {
     ),
     "dark 16 bits": Kind(
         Facts.depth,
-        "{pictures} of 16 bits that use only the lower bits, and train at a fraction of their brightness",
+        "{pictures} of 16 bits with only the lower bits in use; training sees a fraction of the brightness",
         "scale their values to the full range, 0 to 65535",
         remark=DARK,
     ),

@@ -28,11 +28,13 @@ def remember(fingerprint: str, place: Path) -> None:
 def remembered(fingerprint: str) -> list[Path]:
     """Return the paths that still exist of those from which this machine read the set of this fingerprint."""
     found = []
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         for record in sorted(_folder(fingerprint).iterdir()):
-            with suppress(DataError, ValueError):
-                found.append(Path(os.fsdecode(read_bytes(record, LONGEST_PATH))))
-    return [place for place in found if place.exists()]
+            with suppress(DataError, ValueError, OSError):
+                place = Path(os.fsdecode(read_bytes(record, LONGEST_PATH)))
+                if place.is_absolute() and place.exists():
+                    found.append(place)
+    return found
 
 
 def _folder(fingerprint: str) -> Path:

@@ -108,12 +108,13 @@ def _folder(folder: Path, decode: Decode) -> Source:
         return b""
 
     layout = layout_of(found, head)
-    names = [_utf8(path) for path in layout.names]
+    paths, names = [folder / name for name in layout.names], [_utf8(name) for name in layout.names]
+    facts = [(name, *_facts(path)) for name, path in zip(layout.names, paths, strict=True)]
     return Source(
         name=folder.resolve().name,
-        key=key_of("folder", str(folder.resolve()), [(path, *_facts(folder / path)) for path in layout.names]),
+        key=key_of("folder", str(folder.resolve()), facts),
         names=names,
-        read=lambda number: decode(folder / layout.names[number], names[number]),
+        read=lambda number: decode(paths[number], names[number]),
         labels=layout.labels and [_utf8(label) for label in layout.labels],
         parts=layout.parts,
         notes=(*notes, *layout.notes),
@@ -144,7 +145,8 @@ def _files_below(folder: Path) -> tuple[list[str], list[str]]:
                 continue
             seen.add(identity)
             folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN))
-            found += [(here / file).relative_to(folder).as_posix() for file in files]
+            inside = "" if here == folder else f"{here.relative_to(folder).as_posix()}/"
+            found += [inside + file for file in files]
             waiting += [here / name for name in folders if (here / name).is_symlink()]
     said = {"links to folders, followed": followed, "links to folders, not followed: they lead back": back}
     links = [f"{what}: {first_few(sorted(names))}" for what, names in said.items() if names]

@@ -153,7 +153,7 @@ def _entry(value: Any, path: str) -> Any:
 
 
 def _short(value: Any) -> str:
-    text = " to ".join(map(str, dict.fromkeys(value))) if isinstance(value, list) else str(value)
+    text = " to ".join(dict.fromkeys(map(str, value))) if isinstance(value, list) else str(value)
     return text if len(text) <= 60 else f"{text[:12]}..."
 
 

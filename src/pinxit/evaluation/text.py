@@ -69,7 +69,7 @@ def _aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 def _with_interval(score: Mapping[str, Any]) -> tuple[str, str]:
     """Return a value and its interval as two cells."""
-    if score["interval"]["method"].startswith("none"):
+    if str(score["interval"].get("method")).startswith("none"):
         return _number(score["value"]), "one pair"
     return _number(score["value"]), f"{_number(score['interval']['low'])} to {_number(score['interval']['high'])}"
 

@@ -90,6 +90,9 @@ def read_mask(source: Path | BinaryIO, name: str | None = None) -> Picture:
     """
     name = name_of(source, name)
     with opened(source, name) as file:
+        if tiff.knows(file):
+            tiff.check_first(file, name)
+        file.seek(0)
         return pillow.read_mask(file, name)
 
 

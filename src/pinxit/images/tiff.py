@@ -66,6 +66,14 @@ def count_pages(file: BinaryIO, name: str) -> int:
         return len(_pages(tiff, name)[0])
 
 
+def check_first(file: BinaryIO, name: str) -> None:
+    """Refuse a TIFF whose first page is a preview, which Pillow would take for the picture."""
+    with _opened(file) as tiff:
+        whole, _ = _pages(tiff, name)
+        if whole[0].index:
+            raise DataError(f"{name}: a preview stands before its picture; PNG works")
+
+
 def _picture(file: BinaryIO, tiff: TiffFile, page: TiffPage, name: str, remarks: tuple[str, ...]) -> Picture:
     if not _plain(page):
         raise DataError(
@@ -117,11 +125,7 @@ def _plain(page: TiffPage) -> bool:
 
 def _stored(page: TiffPage, name: str) -> Stored:
     """Return what the tags say of the samples; `DataError` for what is not understood."""
-    photometric = _PHOTOMETRIC.get(int(page.photometric), str(getattr(page.photometric, "name", page.photometric)))
-    if int(page.photometric) == _YCBCR and page.compression in _NEW_JPEGS:
-        photometric = "RGB"  # to which the JPEG is decoded
-    if photometric == "CMYK" and page.tags.valueof(332, _CMYK) != _CMYK:
-        photometric = "inks other than CMYK"
+    photometric = _colours(page)
     bits = page.tags.valueof(258, page.bitspersample)
     if isinstance(bits, tuple) and len(set(bits)) > 1:
         raise DataError(f"{name}: its channels have {', '.join(map(str, bits))} bits; only equal numbers are read")
@@ -135,6 +139,19 @@ def _stored(page: TiffPage, name: str) -> Stored:
         extra = (ALPHA,)  # of programs that leave the tag out
     palette = _palette(page) if photometric == "palette" else None
     return replace(stored, extra=extra, palette=palette)
+
+
+def _colours(page: TiffPage) -> str:
+    """Return a row of `COLOURS`, or what the file says instead."""
+    colours = _PHOTOMETRIC.get(int(page.photometric), str(getattr(page.photometric, "name", page.photometric)))
+    if int(page.photometric) == _YCBCR and page.compression in _NEW_JPEGS:
+        return "RGB"  # to which the JPEG is decoded
+    if colours != "CMYK":
+        return colours
+    if page.tags.valueof(332, _CMYK) != _CMYK:
+        return "inks other than CMYK"
+    dots = page.tags.valueof(336)  # the numbers of no ink and of full ink
+    return "CMYK in which small numbers are much ink" if isinstance(dots, tuple) and dots[0] > dots[1] else colours
 
 
 def _palette(page: TiffPage) -> np.ndarray | None:

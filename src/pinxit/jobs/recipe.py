@@ -56,7 +56,9 @@ class EditRecipe(Settings):
     pinxit: str = Field(description="Version of pinxit that made it.")
     edit: list[dict[str, Any]] = Field(min_length=1, description="The edits, in order.")
     strength: float = Field(ge=0, le=1, description="Share of the edits that was mixed in.")
-    max_memory: int | None = Field(description="Memory to work in, in bytes; it decides the size of the tiles.")
+    max_memory: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = Field(
+        description="Memory to work in, in bytes; it decides the size of the tiles."
+    )
     device: str = Field(description="Where it was computed.")
     input: FileStamp = Field(description="The picture it was made from.")
     mask: Mask = Field(description="How the area to change was chosen.")

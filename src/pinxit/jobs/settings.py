@@ -18,7 +18,8 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 def _bytes(value: Any) -> Any:
     """Return '500MB', '2 GB' or '1.5G' in bytes; pydantic judges anything else."""
-    found = re.fullmatch(r"\s*(\d+\.?\d*)\s*([KMG]?)B?\s*", value, re.IGNORECASE) if isinstance(value, str) else None
+    text = value if isinstance(value, str) else ""
+    found = re.fullmatch(r"\s*(\d{1,18}(?:\.\d*)?)\s*([KMG]?)B?\s*", text, re.IGNORECASE)
     return int(float(found[1]) * _UNITS[found[2].upper()]) if found else value
 
 
@@ -29,6 +30,7 @@ class EditSettings(Settings):
     max_memory: Annotated[int | None, BeforeValidator(_bytes)] = Field(
         None,
         ge=64 * 10**6,
+        le=2**63 - 1,
         description="Memory that edits may use, such as 500MB or 2GB; with less, pictures are edited in smaller tiles.",
     )
     device: Device = Field("auto", description="Where to compute: auto, cpu, cuda, cuda:N or mps.")

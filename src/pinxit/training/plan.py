@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from statistics import mean
@@ -224,9 +225,10 @@ def pictures_of(data: DataRecipe) -> DataSet:
         return open_data(spec_of(mnist.NAME, part), data.holdout)
     places = remembered(data.fingerprint)
     for place in places:
-        pictures = open_data(spec_of(place, part), data.holdout)
-        if pictures.train.fingerprint == data.fingerprint:
-            return pictures
+        with suppress(DataError):  # what lies there now may be no pictures
+            pictures = open_data(spec_of(place, part), data.holdout)
+            if pictures.train.fingerprint == data.fingerprint:
+                return pictures
     if places:
         raise DataError(
             f"{places[0]} no longer holds the pictures that the run was trained on; start a new run with `pinxit train`"

@@ -156,10 +156,12 @@ class Checkpoints:
         return {"step": int(place.name), "sha256": digests}
 
     def _read(self, place: Path) -> Checkpoint:
-        if read_json(place / MARKER, self.run) != self._marker(place):
-            raise DataError(f"its files are not those that {MARKER} lists")
+        marker = read_json(place / MARKER, self.run)
         facts = CheckpointFacts.read(place / FACTS, self.run)
-        return Checkpoint(int(place.name), read_tensors(place / STATE, self.run), facts)
+        state = read_tensors(place / STATE, self.run)
+        if marker != self._marker(place):  # last, because hashing takes longest
+            raise DataError(f"its files are not those that {MARKER} lists")
+        return Checkpoint(int(place.name), state, facts)
 
 
 def _is_step(name: str) -> bool:
