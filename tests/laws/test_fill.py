@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from pinxit.edits.bound import Bound
 from pinxit.edits.engine import edit_picture
 from pinxit.edits.restore import RIM, Fill, halved
 from pinxit.edits.settings import Erase, Inpaint, Outpaint, Upscale
-from pinxit.errors import UsageError
+from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
 
 PHOTO = data.astronaut()[20:141, 130:275]
@@ -39,7 +41,7 @@ class Means(Bound):
 
 
 def means(**settings: object) -> Fill:
-    return Fill(Means(), "cpu", None, **settings)
+    return Fill(Means(), "cpu", **settings)
 
 
 def hole(size: tuple[int, int], *box: int) -> np.ndarray:
@@ -167,3 +169,32 @@ def test_what_cannot_be_filled_is_one_line(model: Path) -> None:
             edit_picture(picture, [edit], everywhere)
     with pytest.raises(UsageError, match="--pixels"):
         Outpaint(model=model, left=0).bind()
+
+
+@pytest.mark.parametrize("kind", ["wide", "narrow", "outside"])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_fill_takes_no_more_than_the_limit_that_its_refusal_names(
+    kind: str, depth: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinxit.edits.nearest.STRIP", 1 << 14)  # as small beside the picture as with large ones
+    monkeypatch.setattr("pinxit.edits.restore.BAND", 16)
+    picture = Picture(resize(PHOTO, (500, 700)).astype(depth))
+    asked = {"padding": ((40, 0), (0, 50))} if kind == "outside" else {"margin": 3.0, "fade": 2.0}
+    box = {"wide": (100, 150, 300, 450), "narrow": (100, 150, 104, 450)}
+    mask = hole((500, 700), *box[kind]) if kind in box else None
+    whole = edit_picture(picture, [means(**asked)], mask).pixels
+    given = picture.pixels.nbytes + (0 if mask is None else mask.nbytes)
+    with pytest.raises(MemoryLimitError, match=r"too little for any tile; \d+ MB would do") as refused:
+        edit_picture(picture, [means(**asked)], mask, memory=given)
+    named = int(re.search(r"(\d+) MB would", str(refused.value))[1]) * 1_000_000
+    tracemalloc.start()
+    with pytest.raises(MemoryLimitError):
+        edit_picture(picture, [means(**asked)], mask, memory=named - 1_000_000)
+    refusal = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    filled = edit_picture(picture, [means(**asked)], mask, memory=named + 500_000).pixels
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    print(kind, depth, given, refusal, peak, named)
+    np.testing.assert_array_equal(filled, whole)
+    assert given + peak <= named + 500_000

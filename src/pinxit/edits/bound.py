@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 """Pixels above and below, left and right of a picture."""
+
+
+class Room(NamedTuple):
+    """Bytes that `Bound.prepared` takes at most while it runs, and that its result then keeps."""
+
+    most: int = 0
+    kept: int = 0
 
 
 class Bound(ABC):
@@ -86,8 +93,17 @@ class Bound(ABC):
         """
         return mask
 
-    def prepared(self, pixels: np.ndarray, area: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the picture and the mask to pass to `run` instead of these."""
+    def room_to_prepare(self, pixels: np.ndarray, area: np.ndarray | None) -> Room:
+        """Return the memory that `prepared` takes beside these and beside one tile of an edit that it runs."""
+        return Room()
+
+    def prepared(
+        self, pixels: np.ndarray, area: np.ndarray | None, memory: int | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the picture and the mask to pass to `run` instead of these, within a limit in bytes if there is one.
+
+        The limit leaves `room_to_prepare`, and a tile.
+        """
         return pixels, area
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pinxit.edits.bound import Bound, Padding
+from pinxit.edits.bound import Bound, Padding, Room
 from pinxit.edits.mask import TOP, rounded, unit
 from pinxit.edits.nearest import nearest, strips
 from pinxit.edits.resampling import placed, repeated, resampled
@@ -95,11 +95,13 @@ def _stages(
         bound, share = (step if isinstance(step, Bound) else step.bind(device, memory)).at_strength(strength)
         if bound.padding != Bound.padding:
             alpha = None if alpha is None else resize(alpha[..., None], colours.shape[:2])[..., 0]
-            original, colours, touched = (_padded(plane, bound.padding) for plane in (original, colours, touched))
+            first = original is colours
+            original, touched = (_padded(plane, bound.padding) for plane in (original, touched))
+            colours = original if first else _padded(colours, bound.padding)
             alpha, mask = (None if plane is None else _padded(plane, bound.padding) for plane in (alpha, mask))
         bound, size = bound.for_picture(colours), colours.shape[:2]
         area = bound.area(mask, size)
-        touched |= area is None or area > 0
+        np.logical_or(touched, area is None or area, out=touched)
         depth = original.dtype if number == len(chain) else between
         held = others + _bytes_of(picture.pixels, original, colours, touched, area, mask)
         if alpha is not None and bound.enlarges_alpha:
@@ -236,8 +238,10 @@ class _Pass:
         return self._blend(part, self._checked(values, part))
 
     def _tiled(self, picture: Box) -> np.ndarray:
-        after = np.empty((*self._size, self.before.shape[2]), self.depth)
         tiles = list(cut(picture, self._side(picture), self.bound.stride))
+        if not self._untouched(picture):
+            _ = self._prepared  # first: what it takes at most is free again before there is a result
+        after = np.empty((*self._size, self.before.shape[2]), self.depth)
         for tile in track(tiles, f"{self.name}: tile", len(tiles)):
             same = self._untouched(tile)
             self._place(tile).of(after)[:] = (
@@ -257,7 +261,10 @@ class _Pass:
 
     @cached_property
     def _prepared(self) -> tuple[np.ndarray, np.ndarray | None]:
-        return self.bound.prepared(self.before, self.mask)
+        left = self.memory
+        if left is not None and self.device == "cpu":
+            left -= self.held
+        return self.bound.prepared(self.before, self.mask, left)
 
     def _inputs(self, part: Box) -> tuple[Tensor, Tensor | None]:
         colours, weights = self._prepared
@@ -351,10 +358,11 @@ class _Pass:
 
     @cached_property
     def _used(self) -> int:
-        """The bytes that pictures and masks take beside the edit itself; none if a GPU computes."""
+        """The bytes that pictures and masks will take beside the edit itself; none if a GPU computes."""
         if self.device != "cpu":
             return 0
+        whole = Box(0, 0, *self.before.shape[:2])
         after = math.prod(self._size) * self.before.shape[2] * self.depth.itemsize
         enlarged = self._kept.nbytes if self._blended and self._kept is not self.before else 0
-        prepared = self._prepared[0].nbytes if self._prepared[0] is not self.before else 0
-        return self.held + after + enlarged + prepared
+        room = Room() if self._untouched(whole) else self.bound.room_to_prepare(self.before, self.mask)
+        return self.held + enlarged + max(room.most, room.kept + after)

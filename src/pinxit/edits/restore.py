@@ -8,7 +8,8 @@ it. `Enhanced` brightens by a tone curve that a network chooses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from pinxit import hardware
 from pinxit.degradations import resize_bicubic
-from pinxit.edits.bound import Bound, Padding
+from pinxit.edits.bound import Bound, Padding, Room
 from pinxit.edits.engine import edit_picture
 from pinxit.edits.mask import rounded, sixteen_bit, spread, unit
 from pinxit.edits.runners import Inputs, OnnxRunner, Runner, runner_of
@@ -32,7 +33,8 @@ from pinxit.objectives.restoration import Restoration
 from pinxit.page import command
 
 RIM = 8  # pixels from the edge of a hole; the best of 4 to 24 in our trials. Holes filled in one go turned grey
-BAND = 128  # rows that are halved or doubled at once, an even number
+BAND = 64  # rows that are halved or doubled at once, an even number
+FLOATS = 24  # bytes that takes, at most, for each value of these rows
 NEAR = 4  # rows beyond a band that doubling it reads, and more
 ROUNDS = 6
 REACH = 3 * ROUNDS + 1  # pixels of the small picture: reducing and enlarging reach 2 each, one after the other 3
@@ -127,13 +129,12 @@ class Fill(Bound):
         self,
         restorer: Bound,
         device: str,
-        memory: int | None,
         *,
         margin: float = 0.0,
         fade: float = 0.0,
         padding: Padding = Bound.padding,
     ) -> None:
-        self.restorer, self.device, self.memory = restorer, device, memory
+        self.restorer, self.device = restorer, device
         self.margin, self.fade, self.padding = margin, fade, padding
         self.radius, self.stride, self.weights = restorer.radius, restorer.stride, restorer.weights
         self.bytes_per_pixel = restorer.bytes_per_pixel
@@ -141,45 +142,84 @@ class Fill(Bound):
     def area(self, mask: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:
         """Return what is filled: the padding, or the mask made wider."""
         if self.padding != Bound.padding:
-            inside = [length - sum(more) for length, more in zip(size, self.padding, strict=True)]
-            return np.pad(np.zeros(inside, np.float32), self.padding, constant_values=1)
-        return None if mask is None else spread(mask.copy(), self.margin, self.fade)
+            (top, bottom), (left, right) = self.padding
+            new = np.ones(size, bool)
+            new[top : size[0] - bottom, left : size[1] - right] = False
+            return new
+        if mask is None or not (self.margin or self.fade):
+            return mask
+        return spread(mask.astype(np.float32), self.margin, self.fade)
 
-    def prepared(self, pixels: np.ndarray, area: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    def room_to_prepare(self, pixels: np.ndarray, area: np.ndarray | None) -> Room:
+        """Return the memory of the holes that are left and, if one is wide, of the pictures that fill it."""
+        if area is None:
+            return Room()
+        if any(deep.any() for _, deep in deep_bands(area)):
+            return room_to_fill(area.shape, pixels.shape[2], pixels.itemsize)
+        return Room(area.size, area.size)
+
+    def prepared(
+        self, pixels: np.ndarray, area: np.ndarray | None, memory: int | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the picture with wide holes filled except for their rims, and the holes that are left."""
         if area is None:
             return pixels, None
-        holes = area > 0
-        if holes.all():
+        if area.all():
             raise UsageError(
                 "the mask covers the whole picture; leave a part unmasked, from which the rest can be filled"
             )
-        deep = minimum_filter(holes, 2 * RIM + 1, mode="constant", cval=1)
-        if not deep.any():
-            return pixels, holes
-        bands = [slice(top, top + BAND) for top in range(0, len(holes), BAND)]  # whole pictures of floats are large
-        half, holes_of_half = map(
-            np.concatenate, zip(*(halved(unit(pixels[band]), holes[band]) for band in bands), strict=True)
-        )
-        again = Fill(self.restorer, self.device, self.memory)
-        rough = edit_picture(Picture(half), [again], holes_of_half, memory=self.memory, device=self.device).pixels
-        fine = np.array(sixteen_bit(pixels))
-        for top in range(0, len(rough), BAND):
-            first = max(top - NEAR, 0)
-            near = rough[first : top + BAND + NEAR]
-            band = slice(2 * top, 2 * (top + BAND))
-            high, wide = holes[band].shape
-            doubled = resize(near, (2 * len(near), 2 * near.shape[1]))[2 * (top - first) :][:high, :wide]
-            np.copyto(fine[band], rounded(doubled, fine.dtype), where=deep[band][..., None])
-        return fine, holes & ~deep
+        if not any(deep.any() for _, deep in deep_bands(area)):
+            return pixels, area != 0
+        rough = self._half_filled(pixels, area, memory)
+        fine, rims = np.array(sixteen_bit(pixels)), area != 0
+        for band, deep in deep_bands(area):
+            first = max(band.start // 2 - NEAR, 0)
+            near = rough[first : band.stop // 2 + NEAR]
+            doubled = resize(near, (2 * len(near), 2 * near.shape[1]))[band.start - 2 * first :]
+            high, wide = deep.shape
+            np.copyto(fine[band], rounded(doubled[:high, :wide], fine.dtype), where=deep[..., None])
+            rims[band] &= ~deep
+        return fine, rims
+
+    def _half_filled(self, pixels: np.ndarray, area: np.ndarray, memory: int | None) -> np.ndarray:
+        """Return the picture at half the size with its holes filled, in floats."""
+        size = tuple(-(-side // 2) for side in area.shape)
+        half, holes = np.empty((*size, pixels.shape[2]), np.float32), np.empty(size, bool)
+        for top in range(0, len(area), BAND):  # whole pictures of floats are large
+            band, small = slice(top, top + BAND), slice(top // 2, (top + BAND) // 2)
+            half[small], holes[small] = halved(unit(pixels[band]), area[band] != 0)
+        again = Fill(self.restorer, self.device)
+        return edit_picture(Picture(half), [again], holes, memory=memory, device=self.device).pixels
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Return the picture with its holes filled, in [0, 1]."""
         return self.restorer.run(image, mask)
 
 
+def deep_bands(area: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield each band of rows, with where it is further than `RIM` from all that is known: area (H, W) is 0 there."""
+    for top in range(0, len(area), BAND):
+        first = max(top - RIM, 0)
+        holes = area[first : top + BAND + RIM] != 0
+        deep = minimum_filter(holes, 2 * RIM + 1, mode="constant", cval=1)
+        yield slice(top, top + BAND), deep[top - first :][:BAND]
+
+
+def room_to_fill(size: tuple[int, ...], channels: int, depth: int) -> Room:
+    """Return the memory of filling wide holes in a picture of `size` = (H, W), with `depth` bytes a value."""
+    pixels = math.prod(size)
+    if max(size) <= RIM + 1:  # no pixel is deep in a hole
+        return Room(pixels, pixels)
+    half = tuple(-(-side // 2) for side in size)
+    small, inner = math.prod(half), room_to_fill(half, channels, 4)
+    rough, kept = 4 * channels * small, (channels * max(depth, 2) + 1) * pixels
+    filling = rough + 2 * small + max(inner.most, inner.kept + rough)  # the half picture, its holes, what is touched
+    band = FLOATS * channels * (min(BAND, size[0]) + 4 * NEAR) * size[1]
+    return Room(max(filling, rough + kept) + band, kept)
+
+
 def halved(pixels: np.ndarray, holes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (H, W, C) and its holes (H, W), both float32 in [0, 1], at half the size, rounded up.
+    """Return (H, W, C) as float32 and its holes (H, W) as bool, at half the size, rounded up.
 
     A pixel is the mean of the known ones of its 2 x 2, and a hole if none is known.
     """
@@ -189,7 +229,7 @@ def halved(pixels: np.ndarray, holes: np.ndarray) -> tuple[np.ndarray, np.ndarra
     total, count = (
         plane.reshape(len(plane) // 2, 2, -1, 2, plane.shape[2]).sum(axis=(1, 3)) for plane in (values, known)
     )
-    return total / np.maximum(count, 1, dtype=np.float32), (count[..., 0] == 0).astype(np.float32)
+    return total / np.maximum(count, 1, dtype=np.float32), count[..., 0] == 0
 
 
 class Faithful(Bound):
@@ -270,20 +310,29 @@ class Enhanced(Bound):
     A runner that needs the whole picture brightens it in `prepared`; tiles are then only denoised.
     """
 
-    def __init__(self, curve: Runner, denoiser: Bound | None, weights: Mapping[str, str], memory: int | None) -> None:
-        self.curve, self.denoiser, self.weights, self.memory = curve, denoiser, weights, memory
+    def __init__(self, curve: Runner, denoiser: Bound | None, weights: Mapping[str, str]) -> None:
+        self.curve, self.denoiser, self.weights = curve, denoiser, weights
         self.radius, self.stride = (denoiser.radius, denoiser.stride) if denoiser else (0, 1)
         self.bytes_per_pixel = denoiser.bytes_per_pixel if denoiser else 0
 
     def for_picture(self, pixels: np.ndarray) -> Enhanced:
         """Return the edit with the curve of this picture."""
-        return Enhanced(self.curve.for_picture(pixels), self.denoiser, self.weights, self.memory)
+        return Enhanced(self.curve.for_picture(pixels), self.denoiser, self.weights)
 
-    def prepared(self, pixels: np.ndarray, area: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    def room_to_prepare(self, pixels: np.ndarray, area: np.ndarray | None) -> Room:
+        """Return the memory of brightening the whole picture, if the runner needs it."""
+        if self.curve.radius is not None:
+            return Room()
+        size, kept = pixels.shape[:2], max(pixels.itemsize, 2) * pixels.size
+        return Room(2 * kept + math.prod(size) + Restored(self.curve).bytes_for(size), kept)
+
+    def prepared(
+        self, pixels: np.ndarray, area: np.ndarray | None, memory: int | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the picture, brightened if the runner needs the whole picture."""
         if self.curve.radius is not None:
             return pixels, area
-        return edit_picture(Picture(sixteen_bit(pixels)), [Restored(self.curve)], memory=self.memory).pixels, area
+        return edit_picture(Picture(sixteen_bit(pixels)), [Restored(self.curve)], memory=memory).pixels, area
 
     def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Return the picture brightened and denoised; it is clipped in between, as the denoiser expects it."""
@@ -291,14 +340,14 @@ class Enhanced(Bound):
         return light if self.denoiser is None else self.denoiser.run(light, mask)
 
 
-def enhancer(model: Path | None, denoise: bool, device: str, memory: int | None, runtime: str) -> Enhanced:
+def enhancer(model: Path | None, denoise: bool, device: str, runtime: str) -> Enhanced:
     """Return the edit by the shipped curve, or by a model in its place, and the shipped denoiser if asked for."""
     place, weights = chosen("light-v1", model)
     denoiser = chosen_restorer("denoise-v2", None, device, runtime) if denoise else None
     where = hardware.choose(device).device
     curve: Runner = runner_of(place, "enhance", runtime, lambda found: TorchCurve(found.curve.to(where)), OnnxRunner)
     curve.name = str(place)
-    return Enhanced(curve, denoiser, {**weights, **(denoiser.weights if denoiser else {})}, memory)
+    return Enhanced(curve, denoiser, {**weights, **(denoiser.weights if denoiser else {})})
 
 
 def bands(pixels: np.ndarray) -> Tensor:

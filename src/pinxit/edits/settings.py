@@ -158,15 +158,13 @@ class Inpaint(Networked):
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network."""
-        return self._fill(device, memory)
+        return self._fill(device)
 
-    def _fill(
-        self, device: str, memory: int | None, margin: float = 0.0, fade: float = 0.0, padding: Padding = Bound.padding
-    ) -> Bound:
+    def _fill(self, device: str, margin: float = 0.0, fade: float = 0.0, padding: Padding = Bound.padding) -> Bound:
         from pinxit.edits.restore import Fill, chosen_restorer
 
         restorer = chosen_restorer("inpaint-v2", self.model, device, self.runtime, holes=True)
-        return Fill(restorer, device, memory, margin=margin, fade=fade, padding=padding)
+        return Fill(restorer, device, margin=margin, fade=fade, padding=padding)
 
 
 class Erase(Inpaint):
@@ -177,7 +175,7 @@ class Erase(Inpaint):
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network."""
-        return self._fill(device, memory, self.margin, self.fade)
+        return self._fill(device, self.margin, self.fade)
 
 
 class Outpaint(Inpaint):
@@ -195,7 +193,7 @@ class Outpaint(Inpaint):
         top, bottom, left, right = (self.pixels if side is None else side for side in sides)
         if not (top or bottom or left or right):
             raise UsageError("no pixels to add: give --pixels for every side, or --left, --right, --top or --bottom")
-        return self._fill(device, memory, padding=((top, bottom), (left, right)))
+        return self._fill(device, padding=((top, bottom), (left, right)))
 
 
 class Enhance(Networked):
@@ -208,7 +206,7 @@ class Enhance(Networked):
         """Load the networks."""
         from pinxit.edits.restore import enhancer
 
-        return enhancer(self.model, self.denoise, device, memory, self.runtime)
+        return enhancer(self.model, self.denoise, device, self.runtime)
 
 
 # Styles and textures.
