@@ -24,7 +24,7 @@ from pinxit.hardware import Hardware
 from pinxit.images import Picture, save_image
 from pinxit.settings import chain_text
 
-SCALES = range(2, 9)
+SCALES = (2, 3, 4, 8)
 
 
 def variants(kind: type[Edit]) -> Iterator[dict[str, object]]:
@@ -62,7 +62,8 @@ def test_every_network_that_ships_serves_an_edit() -> None:
 
 def test_they_start_without_the_compiler_and_without_what_draws(tmp_path: Path) -> None:
     save_image(tmp_path / "one.png", data.astronaut()[:24, :24])
-    words = ["edit", " | ".join(EDITS), str(tmp_path / "one.png"), "-o", str(tmp_path / "two.png"), "--box", "4,4,9,9"]
+    chain = " | ".join(name for name, bound in EDITS.items() if bound.scale <= 2)  # enlargements multiply
+    words = ["edit", chain, str(tmp_path / "one.png"), "-o", str(tmp_path / "two.png"), "--box", "4,4,9,9"]
     unneeded = ("torch._dynamo", "torch._inductor", "sympy", "matplotlib")
     code = (
         f"import sys; from pinxit.cli import run; failed = run({words})\n"
