@@ -17,7 +17,7 @@ from pinxit.edits.bound import Bound, Padding, Room
 from pinxit.edits.mask import TOP, rounded, unit
 from pinxit.edits.nearest import nearest, strips
 from pinxit.edits.resampling import placed, repeated, resampled
-from pinxit.edits.tiles import MEMORY, SIDE, Box, bytes_per_pixel, cut, halo_of, side_for
+from pinxit.edits.tiles import MEMORY, SIDE, Box, bytes_per_pixel, cut, give_back, halo_of, side_for
 from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
 from pinxit.images.room import too_little_for
@@ -247,6 +247,8 @@ class _Pass:
             self._place(tile).of(after)[:] = (
                 self._unchanged(tile) if same else self._blend(tile, self._run(tile, picture))
             )
+        if self.memory is not None:
+            give_back()
         return after
 
     @torch.no_grad()
