@@ -148,7 +148,7 @@ def light(clean: Tensor, number: int, network: Enhanced) -> Iterator[Row]:
     dark = Chain.parse(DARK).degrade(clean, torch.Generator().manual_seed(number)).image
     yield "dark", "degraded", decibels(dark, clean)
     yield "dark", "gamma", max(decibels(dark**gamma, clean) for gamma in GAMMAS)
-    curve = Enhanced(network.curve, None, {}, None)
+    curve = Enhanced(network.curve, None, {})
     for column, given in (("dark", dark), ("in full light", clean)):
         yield column, "gain", decibels((given * (MEAN / given.mean())).clamp(0, 1), clean)
         yield column, "curve", decibels(curve.run(given, None), clean)
