@@ -1,11 +1,12 @@
 """What a busy machine costs a training: alone, two at once, and beside a process that only computes.
 
-    python benchmarks/speed/busy.py [--seconds 3] [--rounds 4] [--wait NAME=VALUE ...] [--out results.json]
+    python benchmarks/speed/busy.py [--seconds 6] [--rounds 3] [--wait NAME=VALUE ...] [--out results.json]
 
 The training is the default GAN on MNIST with one thread for each core. In the first arm threads wait as libgomp lets
 them by itself; in the second pinxit watches whether the machine is busy (`pinxit/waiting.py`); each --wait adds an arm
 with a variable of the environment. The trainings of an arm live through the whole benchmark and compute only when it is
-their turn; the arms take turns in every round. A measurement begins one second after the computing. "two" is the sum of
+their turn; the arms take turns in every round. A measurement begins three seconds after the computing: by then pinxit
+has tried which way of waiting makes more steps. "two" is the sum of
 two trainings. Each row has the median over rounds of pictures a second, and its ratio to the first arm alone. The
 weights after the first steps must be the same in all arms.
 """
@@ -30,7 +31,7 @@ from record import arguments, record, write
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 BEFORE, AFTER = {"GOMP_SPINCOUNT": "300000"}, dict[str, str]()  # the first is what libgomp does without a setting
 HASHED = 30
-LEAD, PAUSE = 1.0, 5.0  # seconds: before a measurement; before a round, so that the arms have seen the machine quiet
+LEAD, PAUSE = 3.0, 5.0  # seconds: before a measurement; before a round, so that the arms have seen the machine quiet
 
 
 class Training:
@@ -144,8 +145,8 @@ def paced(trainer: Trainer, seconds: float) -> float:
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--wait", action="append", default=[], help="NAME=VALUE for another arm")
     parser.add_argument("--train", action="store_true", help="be one of the trainings, told what to do on stdin")
     asked = parser.parse_args()

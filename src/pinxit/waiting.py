@@ -3,8 +3,9 @@
 Between parallel regions OpenMP's threads turn for some milliseconds, because it takes long to wake a sleeping thread.
 On a busy machine a turning thread keeps the core from the thread it waits for, and most of the speed is lost. libgomp
 turns for a moment only while a process has more OpenMP threads than cores (`gomp_throttled_spin_count_var`). So a
-thread watches how long the threads of this process wait for a core. While that is long, it keeps further teams of
-threads, which sleep and never compute. No result changes: every operation has the same number of threads as before.
+thread watches how long the threads of this process wait for a core. If that is long, it tries further teams of threads,
+which sleep and never compute, and keeps them for a while if a training makes more steps with them. On some systems it
+makes fewer. No result changes: every operation has the same number of threads as before.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import torch
 
 CHOSEN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """The variables by which a person chooses how threads wait."""
-LOOK, REST = 0.25, 8.0  # seconds: of turning, to see whether the machine is busy; of sleeping, before the next look
+LOOK, TRY, REST = 0.25, 1.0, 20.0  # seconds: to see whether the machine is busy, to count steps, between two trials
+MORE = 1.1  # times as many steps, and one: what sleeping has to reach
 WAITED = 0.3  # seconds a second without a core, of all threads together: from there, sleeping loses less than turning
 PARALLEL = 1 << 17  # numbers that torch adds in parallel
 
@@ -33,11 +35,32 @@ def watch(cores: int) -> None:
         threading.Thread(target=_watching, args=(cores,), name="pinxit-waiting", daemon=True).start()
 
 
+class Steps:
+    """The number of steps that trainings of this process made."""
+
+    done = 0
+
+
 def _watching(cores: int) -> None:
     while True:
         if busy():
-            with asleep(cores):
-                time.sleep(REST)
+            try_sleep(cores)
+
+
+def try_sleep(cores: int) -> None:
+    """Let waiting threads sleep for some seconds if a training then makes more steps; else leave them turning."""
+    turning = _steps_now()
+    with asleep(cores):
+        if better := _steps_now() > MORE * turning + 1:
+            time.sleep(REST)
+    if not better:
+        time.sleep(REST)
+
+
+def _steps_now() -> int:
+    before = Steps.done
+    time.sleep(TRY)
+    return Steps.done - before
 
 
 def busy() -> bool:

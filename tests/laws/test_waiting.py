@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -56,6 +57,31 @@ def test_a_machine_is_busy_when_threads_wait_for_a_core(monkeypatch: pytest.Monk
         read = iter([3.0, 3.0 + waited])
         monkeypatch.setattr(waiting, "_waited", lambda read=read: next(read))
         assert waiting.busy() is found
+
+
+@pytest.mark.parametrize(
+    ("turning", "asleep", "kept"), [(10, 20, True), (10, 12, False), (10, 5, False), (0, 1, False)]
+)
+def test_sleep_is_kept_only_while_a_training_makes_more_steps(
+    monkeypatch: pytest.MonkeyPatch, turning: int, asleep: int, kept: bool
+) -> None:
+    sleeping, rested = [False], []
+
+    @contextmanager
+    def beside(cores: int) -> Iterator[None]:
+        sleeping[0] = True
+        yield
+        sleeping[0] = False
+
+    def sleep(seconds: float) -> None:
+        if seconds == waiting.REST:
+            rested.append(sleeping[0])
+        waiting.Steps.done += asleep if sleeping[0] else turning
+
+    monkeypatch.setattr(waiting, "asleep", beside)
+    monkeypatch.setattr(waiting.time, "sleep", sleep)
+    waiting.try_sleep(2)
+    assert rested == [kept]
 
 
 def test_what_a_person_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
