@@ -18,7 +18,6 @@ from pinxit.errors import DataError, DivergedError
 from pinxit.hardware import Hardware
 from pinxit.objectives.objective import Objective, Player
 from pinxit.training.settings import TrainingSettings
-from pinxit.waiting import Steps
 
 AVERAGE_WARMUP = 10.0
 
@@ -86,7 +85,6 @@ class Trainer:
         self.objective.after_step(batch)
         self._update_average()
         self.step += 1
-        Steps.done += 1
         return Record(self.step, values)
 
     def state(self) -> dict[str, Tensor]:
