@@ -100,9 +100,13 @@ class Discriminator(Encoder):
         self.score = ClassScore(self.features, shape.classes)
         self.score.apply(initialise if batch_norm else keep_variance)
 
+    def last_features(self, image: Tensor) -> Tensor:
+        """Return the features (N, F) that the score is computed from."""
+        return super().forward(image)
+
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Return scores (N,), positive for 'real'."""
-        return self.score(super().forward(image), label)
+        return self.score(self.last_features(image), label)
 
 
 def initialise(module: nn.Module) -> None:
