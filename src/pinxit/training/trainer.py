@@ -82,7 +82,7 @@ class Trainer:
             if self.step % player.every == 0:
                 losses = [self._backward(player, part, shared, len(part) / len(batch)) for part in parts]
                 values |= self._move(player, losses)
-        self.objective.after_step(batch)
+        self.objective.after_step(batch, values)
         self._update_average()
         self.step += 1
         return Record(self.step, values)
