@@ -19,7 +19,6 @@ from pinxit.hardware import Hardware
 from pinxit.objectives.objective import Objective, Player
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.watch import Motion, Watch, due
-from pinxit.waiting import Steps
 
 AVERAGE_WARMUP = 10.0
 
@@ -86,12 +85,11 @@ class Trainer:
             if self.step % player.every == 0:
                 losses = [self._backward(player, part, shared, len(part) / len(batch)) for part in parts]
                 values |= self._move(player, losses)
-        self.objective.after_step(batch)
+        self.objective.after_step(batch, values)
         self._update_average()
         if self.watch is not None and due(self.step):
             values |= self.watch.read()
         self.step += 1
-        Steps.done += 1
         return Record(self.step, values)
 
     def state(self) -> dict[str, Tensor]:
