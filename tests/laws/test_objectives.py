@@ -54,6 +54,8 @@ RESTORE = partial(RestorationSettings, channels=4, levels=2, blocks=1)
 CASES = {
     "dcgan": GAN(),
     "dcgan conditional": GAN(conditional=True),
+    "dcgan nearest": GAN(enlarge="nearest", conditional=True),
+    "dcgan bilinear": GAN(enlarge="bilinear", discriminator_norm="none"),
     "residual": GAN(network="residual"),
     "plain": GAN(network="plain", loss="hinge"),
     "dense": GAN(network="dense", loss="least-squares"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -77,7 +78,7 @@ class GAN(Contest, Generative):
             terms["latent_gradient"] = weight * penalties.latent_gradient(fakes.image, fakes.latent, direction)
         return Loss(terms)
 
-    def after_step(self, batch: Batch) -> None:
+    def after_step(self, batch: Batch, values: Mapping[str, float]) -> None:
         """Clip the discriminator's weights if asked (Arjovsky et al., 2017, algorithm 1)."""
         if clip := self.settings.weight_clip:
             with torch.no_grad():

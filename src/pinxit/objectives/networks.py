@@ -28,7 +28,7 @@ def _dcgan_pair(settings: GANSettings, shape: PictureShape) -> Pair:
     from pinxit.nets import dcgan
 
     batch_norm = settings.discriminator_norm == "batch"
-    generator = dcgan.Generator(shape, settings.latent, settings.channels)
+    generator = dcgan.Generator(shape, settings.latent, settings.channels, enlarge=settings.enlarge)
     return generator, dcgan.Discriminator(shape, settings.channels, batch_norm)
 
 

@@ -119,6 +119,12 @@ class GANSettings(ObjectiveSettings):
     )
     latent: int = Field(64, ge=1, le=4096, description="Length of the latent vector.")
     conditional: bool = Field(False, description="Learn the data's classes, so that you can sample one class.")
+    enlarge: Literal["strided", "nearest", "bilinear"] = Field(
+        "strided",
+        description="How the generator of --network dcgan enlarges its maps: strided (transposed convolution, Radford "
+        "2016; may leave a grid), nearest (repeats pixels, then convolves; no grid, Odena 2016) or bilinear "
+        "(interpolates, then convolves; smoothest).",
+    )
     discriminator_norm: Literal["batch", "none"] = Field(
         "batch", description="Normalisation in the discriminator of --network dcgan; the other networks have none."
     )
@@ -145,6 +151,11 @@ class GANSettings(ObjectiveSettings):
         from pinxit.objectives.gan import GAN
 
         check_shape(shape, self.conditional)
+        if self.enlarge != "strided" and self.network != "dcgan":
+            raise UsageError(
+                f"--enlarge {self.enlarge}: --network {self.network} has no choice here; residual and plain already "
+                "enlarge by nearest pixels, and --network dcgan has all three ways"
+            )
         penalised = self.r1 or self.r2 or self.gradient_penalty
         if penalised and self.network == "dcgan" and self.discriminator_norm == "batch":
             raise UsageError(

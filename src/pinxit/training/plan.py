@@ -31,6 +31,7 @@ from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.page import command
 from pinxit.progress import duration, say
 from pinxit.settings import Size, sides
+from pinxit.threads import placed
 from pinxit.training.recipes import (
     FITTING,
     PLAIN,
@@ -254,11 +255,12 @@ def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder |
     trainer = build_trainer(recipe, images, autoencoder)
     times: list[float] = []
     begun = time.perf_counter()
-    while len(times) < TIMED_STEPS and (len(times) < 2 or time.perf_counter() - begun < longest):
-        trainer.batches(len(times))
-        started = time.perf_counter()
-        trainer.advance()
-        times.append(time.perf_counter() - started)
+    with placed(trainer.hardware.threads):
+        while len(times) < TIMED_STEPS and (len(times) < 2 or time.perf_counter() - begun < longest):
+            trainer.batches(len(times))
+            started = time.perf_counter()
+            trainer.advance()
+            times.append(time.perf_counter() - started)
     return mean(times[min(WARMING_STEPS, len(times) - 1) :])
 
 

@@ -26,6 +26,7 @@ from pinxit.progress import Line, say, show
 from pinxit.settings import BASE_NAMES, sides
 from pinxit.signals import handled
 from pinxit.tensors import read_tensors, write_tensors
+from pinxit.threads import placed
 from pinxit.training.budget import Budget
 from pinxit.training.plan import batch_of, build_trainer, moved, opened, pictures_of, plan, plan_prior, refuse_misfit
 from pinxit.training.recipes import TrainingRecipe
@@ -123,7 +124,8 @@ def _fit(
             session = Session(run, pictures, start)
             if change is not None:
                 change(session)
-            _loop(session, received)
+            with placed(session.trainer.hardware.threads):
+                _loop(session, received)
     except (StoppedError, DivergedError):
         _report(run)
         raise

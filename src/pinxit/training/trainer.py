@@ -18,7 +18,6 @@ from pinxit.errors import DataError, DivergedError
 from pinxit.hardware import Hardware
 from pinxit.objectives.objective import Objective, Player
 from pinxit.training.settings import TrainingSettings
-from pinxit.waiting import Steps
 
 AVERAGE_WARMUP = 10.0
 
@@ -83,10 +82,9 @@ class Trainer:
             if self.step % player.every == 0:
                 losses = [self._backward(player, part, shared, len(part) / len(batch)) for part in parts]
                 values |= self._move(player, losses)
-        self.objective.after_step(batch)
+        self.objective.after_step(batch, values)
         self._update_average()
         self.step += 1
-        Steps.done += 1
         return Record(self.step, values)
 
     def state(self) -> dict[str, Tensor]:
