@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pinxit import hardware, models
-from pinxit.data import Batch, DataSet, ImageSet, batch_at, is_packed, mnist, open_data, open_packed
+from pinxit.data import Batch, DataSet, ImageSet, batch_at, draws, is_packed, mnist, open_data, open_packed
 from pinxit.data.places import remembered
 from pinxit.data.sets import parse_spec, spec_of
 from pinxit.data.settings import Augment, DataSettings
@@ -25,20 +26,25 @@ from pinxit.images.room import too_little_for
 from pinxit.models import load, of_recipe
 from pinxit.nets.meta import without_memory
 from pinxit.objectives import OBJECTIVES
+from pinxit.objectives.gan import GAN
 from pinxit.objectives.objective import Autoencoder, Objective
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.page import command
 from pinxit.progress import duration, say
 from pinxit.settings import Size, sides
+from pinxit.threads import placed
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe, TrainingRecipe
 from pinxit.training.run import RECIPE, Run
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
+from pinxit.training.watch import LEAST, PICTURES, REFERENCE, Watch
 
 TIMED_STEPS, WARMING_STEPS = 30, 5
 NAMED = 3  # pictures in an error
 TIMED_SHARE = 0.02  # of the minutes: how long steps are timed at most
+FEW_BATCHES = 4  # that make up a look of the watch, if they have few pictures
 KEPT_COPIES = 3  # of the weights, at least: themselves, their gradients, and an average or moments
+WATCHED = 1 << 40  # a step that no training reaches: its rows and latents are the watch's own
 OTHER_SEED = 1 << 62  # added for the second set, which may be the first: the two are drawn in different orders
 
 
@@ -178,6 +184,26 @@ def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | N
     return Trainer(build(recipe, autoencoder), batches, recipe.training, chosen)
 
 
+def build_watch(recipe: Recipe, pictures: DataSet, trainer: Trainer) -> Watch:
+    """Return the watch over a training: what it compares with follows from the recipe's seed and the pictures."""
+    training, data, images = recipe.training, recipe.data, pictures.train
+    rows = math.ceil(training.batch_size / training.accumulate)
+    generates = isinstance(trainer.objective, GAN)
+    count = min(PICTURES, FEW_BATCHES * training.batch_size if generates else rows)
+
+    def fixed(images: ImageSet) -> Batch | None:
+        if len(images) < LEAST:
+            return None
+        batch = batch_of(recipe, images, WATCHED, count, augment=False)
+        return batch.to(trainer.hardware.device, trainer.hardware.memory_format)
+
+    order = draws.permutation(len(images), training.seed, WATCHED)[:REFERENCE]
+    parts = (order[start : start + PICTURES] for start in range(0, len(order), PICTURES))
+    reference = (images.part(part, images.name).tensor(data.size, data.fit) for part in parts)
+    seen, held_out = fixed(images), fixed(pictures.held_out)
+    return Watch(trainer.objective, trainer.hardware, rows, seen, held_out, reference)
+
+
 def batch_of(recipe: Recipe, images: ImageSet, step: int, size: int, augment: bool = True) -> Batch:
     """Return `size` rows of `images`, and of the second set if there is one, as the recipe draws them at a step.
 
@@ -200,11 +226,12 @@ def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder |
     trainer = build_trainer(recipe, images, autoencoder)
     times: list[float] = []
     begun = time.perf_counter()
-    while len(times) < TIMED_STEPS and (len(times) < 2 or time.perf_counter() - begun < longest):
-        trainer.batches(len(times))
-        started = time.perf_counter()
-        trainer.advance()
-        times.append(time.perf_counter() - started)
+    with placed(trainer.hardware.threads):
+        while len(times) < TIMED_STEPS and (len(times) < 2 or time.perf_counter() - begun < longest):
+            trainer.batches(len(times))
+            started = time.perf_counter()
+            trainer.advance()
+            times.append(time.perf_counter() - started)
     return mean(times[min(WARMING_STEPS, len(times) - 1) :])
 
 

@@ -26,8 +26,19 @@ from pinxit.progress import Line, say, show
 from pinxit.settings import BASE_NAMES, sides
 from pinxit.signals import handled
 from pinxit.tensors import read_tensors, write_tensors
+from pinxit.threads import placed
 from pinxit.training.budget import Budget
-from pinxit.training.plan import batch_of, build_trainer, moved, opened, pictures_of, plan, plan_prior, refuse_misfit
+from pinxit.training.plan import (
+    batch_of,
+    build_trainer,
+    build_watch,
+    moved,
+    opened,
+    pictures_of,
+    plan,
+    plan_prior,
+    refuse_misfit,
+)
 from pinxit.training.recipes import TrainingRecipe
 from pinxit.training.run import LOG, RECIPE, Log, Run, is_run, machine
 from pinxit.training.settings import TrainingSettings
@@ -121,7 +132,8 @@ def _fit(
             session = Session(run, pictures, start)
             if change is not None:
                 change(session)
-            _loop(session, received)
+            with placed(session.trainer.hardware.threads):
+                _loop(session, received)
     except (StoppedError, DivergedError):
         _report(run)
         raise
@@ -174,6 +186,7 @@ class Session:
         self.trainer = build_trainer(run.recipe, pictures.train, autoencoder)
         self.sheets = sheet_steps(run.recipe.training)
         facts = self._restore(found)
+        self.trainer.watch = build_watch(run.recipe, pictures, self.trainer)
         self._remove_later_sheets()
         self.log = Log(run.folder / LOG, facts.get("log_bytes", 0))
         self.seconds: float = facts.get("seconds", 0.0)
