@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from pinxit.data import Batch
 from pinxit.losses import penalties
 from pinxit.losses.adversarial import ADVERSARIAL
+from pinxit.nets import spectral
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.adversarial import Contest
-from pinxit.objectives.networks import GAN_NETWORKS
+from pinxit.objectives.networks import gan_pair
 from pinxit.objectives.objective import Generative, Loss, Player
 from pinxit.objectives.settings import GANSettings
 
@@ -38,7 +39,7 @@ class GAN(Contest, Generative):
         self.settings, self.latent = settings, settings.latent
         self.shape = shape if settings.conditional else shape._replace(classes=0)
         self.adversarial = ADVERSARIAL[settings.loss]
-        generator, discriminator = GAN_NETWORKS[settings.network](settings, self.shape)
+        generator, discriminator = gan_pair(settings, self.shape)
         self.networks = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
 
     def players(self) -> tuple[Player, ...]:
@@ -79,7 +80,8 @@ class GAN(Contest, Generative):
         return Loss(terms)
 
     def after_step(self, batch: Batch, values: Mapping[str, float]) -> None:
-        """Clip the discriminator's weights if asked (Arjovsky et al., 2017, algorithm 1)."""
+        """Clip the discriminator's weights if asked (Arjovsky et al., 2017, algorithm 1), or follow their norms."""
+        spectral.advance(self.networks["discriminator"])
         if clip := self.settings.weight_clip:
             with torch.no_grad():
                 for weight in self.networks["discriminator"].parameters():

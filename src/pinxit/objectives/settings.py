@@ -125,8 +125,11 @@ class GANSettings(ObjectiveSettings):
         "2016; may leave a grid), nearest (repeats pixels, then convolves; no grid, Odena 2016) or bilinear "
         "(interpolates, then convolves; smoothest).",
     )
-    discriminator_norm: Literal["batch", "none"] = Field(
-        "batch", description="Normalisation in the discriminator of --network dcgan; the other networks have none."
+    discriminator_norm: Literal["batch", "spectral", "none"] = Field(
+        "batch",
+        description="Normalisation in the discriminator: batch (fast at first; --network dcgan only, the others then "
+        "have none), spectral (bounds its gradient, for steady training with any loss, Miyato 2018) or none (for "
+        "gradient penalties).",
     )
     discriminator_steps: int = Field(1, ge=1, le=100, description="Discriminator steps per generator step.")
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
@@ -160,11 +163,18 @@ class GANSettings(ObjectiveSettings):
         if penalised and self.network == "dcgan" and self.discriminator_norm == "batch":
             raise UsageError(
                 "--r1, --r2 and --gradient-penalty need gradients of single pictures, and batch normalisation mixes "
-                "pictures; add --discriminator-norm none"
+                "pictures; add --discriminator-norm none or spectral"
             )
-        if ADVERSARIAL[self.loss].bounded and not (self.gradient_penalty or self.weight_clip):
+        spectral = self.discriminator_norm == "spectral"
+        if spectral and self.weight_clip:
             raise UsageError(
-                f"--loss {self.loss} needs a bounded discriminator: add --gradient-penalty 10 or --weight-clip 0.01"
+                "--weight-clip does nothing to weights that --discriminator-norm spectral divides by their norm; omit "
+                "one of them"
+            )
+        if ADVERSARIAL[self.loss].bounded and not (self.gradient_penalty or self.weight_clip or spectral):
+            raise UsageError(
+                f"--loss {self.loss} needs a bounded discriminator: add --gradient-penalty 10, --weight-clip 0.01 or "
+                "--discriminator-norm spectral"
             )
         return GAN(self, shape)
 

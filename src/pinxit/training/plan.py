@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pinxit import hardware, models
-from pinxit.data import Batch, DataSet, ImageSet, batch_at, is_packed, mnist, open_data, open_packed
+from pinxit.data import Batch, DataSet, ImageSet, batch_at, draws, is_packed, mnist, open_data, open_packed
 from pinxit.data.places import remembered
 from pinxit.data.sets import parse_spec, spec_of
 from pinxit.data.settings import Augment, DataSettings
@@ -26,6 +27,7 @@ from pinxit.models import load, of_recipe
 from pinxit.nets.meta import without_memory
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives import OBJECTIVES
+from pinxit.objectives.gan import GAN
 from pinxit.objectives.objective import Autoencoder, Objective
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.page import command
@@ -48,11 +50,14 @@ from pinxit.training.recipes import (
 from pinxit.training.run import RECIPE, Run
 from pinxit.training.settings import AUTO, TrainingSettings
 from pinxit.training.trainer import Trainer
+from pinxit.training.watch import LEAST, PICTURES, REFERENCE, Watch
 
 TIMED_STEPS, WARMING_STEPS = 30, 5
 NAMED = 3  # pictures in an error
 TIMED_SHARE = 0.02  # of the minutes: how long steps are timed at most
+FEW_BATCHES = 4  # that make up a look of the watch, if they have few pictures
 KEPT_COPIES = 3  # of the weights, at least: themselves, their gradients, and an average or moments
+WATCHED = 1 << 40  # a step that no training reaches: its rows and latents are the watch's own
 OTHER_SEED = 1 << 62  # added for the second set, which may be the first: the two are drawn in different orders
 
 
@@ -231,6 +236,26 @@ def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | N
     chosen.apply()
     batches = partial(batch_of, recipe, images, size=recipe.training.batch_size)
     return Trainer(build(recipe, autoencoder), batches, recipe.training, chosen)
+
+
+def build_watch(recipe: Recipe, pictures: DataSet, trainer: Trainer) -> Watch:
+    """Return the watch over a training: what it compares with follows from the recipe's seed and the pictures."""
+    training, data, images = recipe.training, recipe.data, pictures.train
+    rows = math.ceil(training.batch_size / training.accumulate)
+    generates = isinstance(trainer.objective, GAN)
+    count = min(PICTURES, FEW_BATCHES * training.batch_size if generates else rows)
+
+    def fixed(images: ImageSet) -> Batch | None:
+        if len(images) < LEAST:
+            return None
+        batch = batch_of(recipe, images, WATCHED, count, augment=False)
+        return batch.to(trainer.hardware.device, trainer.hardware.memory_format)
+
+    order = draws.permutation(len(images), training.seed, WATCHED)[:REFERENCE]
+    parts = (order[start : start + PICTURES] for start in range(0, len(order), PICTURES))
+    reference = (images.part(part, images.name).tensor(data.size, data.fit) for part in parts)
+    seen, held_out = fixed(images), fixed(pictures.held_out)
+    return Watch(trainer.objective, trainer.hardware, rows, seen, held_out, reference)
 
 
 def batch_of(recipe: Recipe, images: ImageSet, step: int, size: int, augment: bool = True) -> Batch:

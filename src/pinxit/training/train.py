@@ -28,7 +28,17 @@ from pinxit.signals import handled
 from pinxit.tensors import read_tensors, write_tensors
 from pinxit.threads import placed
 from pinxit.training.budget import Budget
-from pinxit.training.plan import batch_of, build_trainer, moved, opened, pictures_of, plan, plan_prior, refuse_misfit
+from pinxit.training.plan import (
+    batch_of,
+    build_trainer,
+    build_watch,
+    moved,
+    opened,
+    pictures_of,
+    plan,
+    plan_prior,
+    refuse_misfit,
+)
 from pinxit.training.recipes import TrainingRecipe
 from pinxit.training.run import LOG, RECIPE, Log, Run, is_run, machine
 from pinxit.training.settings import AUTO, TrainingSettings
@@ -178,6 +188,7 @@ class Session:
         self.trainer = build_trainer(run.recipe, pictures.train, autoencoder)
         self.sheets = sheet_steps(run.recipe.training)
         facts = self._restore(found)
+        self.trainer.watch = build_watch(run.recipe, pictures, self.trainer)
         self._remove_later_sheets()
         self.log = Log(run.folder / LOG, facts.get("log_bytes", 0))
         self.seconds: float = facts.get("seconds", 0.0)
