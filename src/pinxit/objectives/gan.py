@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from pinxit.data import Batch
 from pinxit.losses import penalties
 from pinxit.losses.adversarial import ADVERSARIAL
+from pinxit.nets import spectral
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.adaptive import AdaptiveProbability
 from pinxit.objectives.adversarial import Contest
 from pinxit.objectives.augmentation import augmented
 from pinxit.objectives.history import History
 from pinxit.objectives.information import Code
-from pinxit.objectives.networks import GAN_NETWORKS
+from pinxit.objectives.networks import gan_pair
 from pinxit.objectives.objective import Generative, Loss, Player
 from pinxit.objectives.settings import GANSettings, augmentations
 
@@ -60,7 +61,7 @@ class GAN(Contest, Generative):
         self.adversarial = ADVERSARIAL[settings.loss]
         self.augmentations = augmentations(settings.augment_discriminator)
         self.code = Code(settings.code_categories, settings.code_values)
-        generator, discriminator = GAN_NETWORKS[settings.network](settings, self.shape)
+        generator, discriminator = gan_pair(settings, self.shape)
         self.networks = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
         if self.code.length:
             self.networks["code"] = nn.Linear(discriminator.score.features, self.code.length)
@@ -148,7 +149,8 @@ class GAN(Contest, Generative):
         return Loss(terms | self._terms_of_both("generator", fake, fakes.latent))
 
     def after_step(self, batch: Batch, values: Mapping[str, float]) -> None:
-        """Clip weights (Arjovsky et al., 2017, algorithm 1), adapt the augmentation and average weights, as asked."""
+        """Clip weights (Arjovsky et al., 2017, algorithm 1), follow norms, adapt augmentation, average: as asked."""
+        spectral.advance(self.networks["discriminator"])
         if clip := self.settings.weight_clip:
             with torch.no_grad():
                 for weight in self.networks["discriminator"].parameters():

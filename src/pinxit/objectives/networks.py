@@ -74,6 +74,16 @@ GAN_NETWORKS: dict[str, Callable[[GANSettings, PictureShape], Pair]] = {
 }
 
 
+def gan_pair(settings: GANSettings, shape: PictureShape) -> Pair:
+    """Return the generator and the discriminator that settings ask for."""
+    generator, discriminator = GAN_NETWORKS[settings.network](settings, shape)
+    if settings.discriminator_norm == "spectral":
+        from pinxit.nets import spectral
+
+        spectral.normalise(discriminator)
+    return generator, discriminator
+
+
 class Coders(NamedTuple):
     """Builders: of encoder and decoder for a latent of some length, and of the discriminator of a VAE-GAN."""
 

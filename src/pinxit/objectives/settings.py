@@ -152,8 +152,11 @@ class GANSettings(ObjectiveSettings):
         "2016; may leave a grid), nearest (repeats pixels, then convolves; no grid, Odena 2016) or bilinear "
         "(interpolates, then convolves; smoothest).",
     )
-    discriminator_norm: Literal["batch", "none"] = Field(
-        "batch", description="Normalisation in the discriminator of --network dcgan; the other networks have none."
+    discriminator_norm: Literal["batch", "spectral", "none"] = Field(
+        "batch",
+        description="Normalisation in the discriminator: batch (fast at first; --network dcgan only, the others then "
+        "have none), spectral (bounds its gradient, for steady training with any loss, Miyato 2018) or none (for "
+        "gradient penalties).",
     )
     discriminator_steps: int = Field(1, ge=1, le=100, description="Discriminator steps per generator step.")
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
@@ -249,33 +252,44 @@ class GANSettings(ObjectiveSettings):
         from pinxit.objectives.gan import GAN
 
         check_shape(shape, self.conditional)
-        if self.enlarge != "strided" and self.network != "dcgan":
-            raise UsageError(
-                f"--enlarge {self.enlarge}: --network {self.network} has no choice here; residual and plain already "
-                "enlarge by nearest pixels, and --network dcgan has all three ways"
-            )
-        self._refuse_tricks()
-        penalised = self.r1 or self.r2 or self.gradient_penalty or self.dragan
-        if penalised and self.network == "dcgan" and self.discriminator_norm == "batch":
-            raise UsageError(
-                "--r1, --r2, --gradient-penalty and --dragan need gradients of single pictures, and batch "
-                "normalisation mixes pictures; add --discriminator-norm none"
-            )
-        if ADVERSARIAL[self.loss].bounded and not (self.gradient_penalty or self.weight_clip):
-            raise UsageError(
-                f"--loss {self.loss} needs a bounded discriminator: add --gradient-penalty 10 or --weight-clip 0.01"
-            )
+        for refused, line in self._refusals():
+            if refused:
+                raise UsageError(line)
         return GAN(self, shape)
 
     def together(self) -> int:
         """Return how many pictures of a batch the discriminator scores together."""
         return self.packing
 
-    def _refuse_tricks(self) -> None:
-        """Raise `UsageError` for tricks that cannot work with the rest of the settings."""
+    def _refusals(self) -> tuple[tuple[bool, str], ...]:
+        """Return what cannot work together: whether these settings ask for it, and what would work."""
+        spectral, row = self.discriminator_norm == "spectral", ADVERSARIAL[self.loss]
+        mixed = self.network == "dcgan" and self.discriminator_norm == "batch"
+        penalised = self.r1 + self.r2 + self.gradient_penalty + self.dragan > 0
+        bounded = self.gradient_penalty or self.weight_clip or spectral
         code, asked = self.code_categories + self.code_values, augmentations(self.augment_discriminator)
-        labelled = [name for name, row in ADVERSARIAL.items() if row.labelled]
-        refusals = (
+        labelled = [name for name, one in ADVERSARIAL.items() if one.labelled]
+        return (
+            (
+                self.enlarge != "strided" and self.network != "dcgan",
+                f"--enlarge {self.enlarge}: --network {self.network} has no choice here; residual and plain already "
+                "enlarge by nearest pixels, and --network dcgan has all three ways",
+            ),
+            (
+                penalised and mixed,
+                "--r1, --r2, --gradient-penalty and --dragan need gradients of single pictures, and batch "
+                "normalisation mixes pictures; add --discriminator-norm none or spectral",
+            ),
+            (
+                spectral and self.weight_clip > 0,
+                "--weight-clip does nothing to weights that --discriminator-norm spectral divides by their norm; omit "
+                "one of them",
+            ),
+            (
+                row.bounded and not bounded,
+                f"--loss {self.loss} needs a bounded discriminator: add --gradient-penalty 10, --weight-clip 0.01 or "
+                "--discriminator-norm spectral",
+            ),
             (
                 self.packing > 1 and self.conditional,
                 "--packing would score pictures of several classes together; omit --conditional or --packing",
@@ -290,7 +304,7 @@ class GANSettings(ObjectiveSettings):
                 f"--label-smoothing: --loss {self.loss} has no labels; use --loss {' or '.join(labelled)}",
             ),
             (
-                self.augment_target > 0 and ADVERSARIAL[self.loss].bounded,
+                self.augment_target > 0 and row.bounded,
                 f"--augment-target: scores of --loss {self.loss} have no meaningful sign; use another --loss, or "
                 "--augment-probability",
             ),
@@ -302,9 +316,6 @@ class GANSettings(ObjectiveSettings):
             (self.code_categories == 1, "--code-categories 1: one category says nothing; use 2 or more"),
             (code >= self.latent, f"a code of {code} numbers needs a --latent of at least {code + 1}"),
         )
-        for refused, line in refusals:
-            if refused:
-                raise UsageError(line)
 
 
 class VAESettings(ObjectiveSettings):

@@ -32,6 +32,7 @@ FRAMES, FRAME_WIDTH = 24, 320
 SHEET_WIDTH = 720
 POINTS = 600
 STEP = "step"
+WATCH = "watch/"  # before the name of what the watch reads
 
 COLOURS = {1: "grey", 3: "colour", 4: "colour with alpha"}
 
@@ -275,7 +276,7 @@ def _list(sentences: Sequence[str]) -> str:
 
 def _curves(log: Mapping[str, Curve], batch_size: int) -> str:
     """Return a panel for each family of terms; nothing before the first logged step."""
-    thinned = {name: thin(curve) for name, curve in log.items()}
+    thinned = {name: thin(curve) for name, curve in log.items() if not name.startswith(WATCH)}
     curves = {name: Curve(at * batch_size, values) for name, (at, values) in thinned.items()}
     families: dict[str, list[str]] = {family: [] for family in PANELS}
     for name in curves:

@@ -26,11 +26,22 @@ from pinxit.progress import Line, say, show
 from pinxit.settings import BASE_NAMES, sides
 from pinxit.signals import handled
 from pinxit.tensors import read_tensors, write_tensors
+from pinxit.threads import placed
 from pinxit.training.budget import Budget
-from pinxit.training.plan import batch_of, build_trainer, moved, opened, pictures_of, plan, plan_prior, refuse_misfit
+from pinxit.training.plan import (
+    batch_of,
+    build_trainer,
+    build_watch,
+    moved,
+    opened,
+    pictures_of,
+    plan,
+    plan_prior,
+    refuse_misfit,
+)
 from pinxit.training.recipes import TrainingRecipe
 from pinxit.training.run import LOG, RECIPE, Log, Run, is_run, machine
-from pinxit.training.settings import TrainingSettings
+from pinxit.training.settings import AUTO, TrainingSettings
 from pinxit.training.store import Checkpoint, Checkpoints
 from pinxit.training.trainer import schedule
 
@@ -49,12 +60,14 @@ def train(
     data: DataSettings | None = None,
     training: TrainingSettings | None = None,
     start: str | Path | None = None,
+    recipe: str = AUTO,
 ) -> Run:
     """Train a new run in the folder `out` on the pictures of `source`, and return it when it is finished.
 
     `data` may be of any class; what it and `training` do not set gets the objective's own defaults. `start` is a run or
-    a safetensors file: training starts from those of its weights whose name and shape match. Every open choice is made,
-    reported, and written into the recipe before the first step. Raises `UsageError`, `DataError`, `DiskError`,
+    a safetensors file: training starts from those of its weights whose name and shape match. `recipe` is a name of
+    `FITTING`, whose settings stand for those that are not given. Every open choice is made, reported, and written into
+    the recipe before the first step. Raises `UsageError`, `DataError`, `DiskError`,
     `DivergedError`, `BusyError`, or `StoppedError` after a signal.
     """
     source, out = str(source), Path(out)
@@ -64,11 +77,11 @@ def train(
     data = settings.pictures.parse(data.model_dump(exclude_unset=True) if data else {})
     pictures = opened(source, data)
     asked = training.model_dump(exclude_unset=True) if training else {}
-    recipe = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}))
+    planned = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}), recipe)
     if start is not None:
         start = models.find(start)
-        recipe = recipe.changed(start=sha256(start))
-    run = Run.create(out, recipe)
+        planned = planned.changed(start=sha256(start))
+    run = Run.create(out, planned)
     _fit(run, pictures, start)
     return run
 
@@ -121,7 +134,8 @@ def _fit(
             session = Session(run, pictures, start)
             if change is not None:
                 change(session)
-            _loop(session, received)
+            with placed(session.trainer.hardware.threads):
+                _loop(session, received)
     except (StoppedError, DivergedError):
         _report(run)
         raise
@@ -174,6 +188,7 @@ class Session:
         self.trainer = build_trainer(run.recipe, pictures.train, autoencoder)
         self.sheets = sheet_steps(run.recipe.training)
         facts = self._restore(found)
+        self.trainer.watch = build_watch(run.recipe, pictures, self.trainer)
         self._remove_later_sheets()
         self.log = Log(run.folder / LOG, facts.get("log_bytes", 0))
         self.seconds: float = facts.get("seconds", 0.0)
