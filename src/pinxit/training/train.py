@@ -39,7 +39,7 @@ from pinxit.training.plan import (
     plan_prior,
     refuse_misfit,
 )
-from pinxit.training.recipes import TrainingRecipe
+from pinxit.training.recipes import PLAIN, TrainingRecipe
 from pinxit.training.run import LOG, RECIPE, Log, Run, is_run, machine
 from pinxit.training.settings import AUTO, TrainingSettings
 from pinxit.training.store import Checkpoint, Checkpoints
@@ -66,7 +66,8 @@ def train(
 
     `data` may be of any class; what it and `training` do not set gets the objective's own defaults. `start` is a run or
     a safetensors file: training starts from those of its weights whose name and shape match. `recipe` is a name of
-    `FITTING`, whose settings stand for those that are not given. Every open choice is made, reported, and written into
+    `FITTING`, whose settings stand for those that are not given; auto is the recipe of the run that training starts
+    from, or else chosen by the pictures. Every open choice is made, reported, and written into
     the recipe before the first step. Raises `UsageError`, `DataError`, `DiskError`,
     `DivergedError`, `BusyError`, or `StoppedError` after a signal.
     """
@@ -77,13 +78,21 @@ def train(
     data = settings.pictures.parse(data.model_dump(exclude_unset=True) if data else {})
     pictures = opened(source, data)
     asked = training.model_dump(exclude_unset=True) if training else {}
-    planned = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}), recipe)
     if start is not None:
         start = models.find(start)
+        recipe = _recipe_of(start) if recipe == AUTO else recipe
+    planned = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}), recipe)
+    if start is not None:
         planned = planned.changed(start=sha256(start))
     run = Run.create(out, planned)
     _fit(run, pictures, start)
     return run
+
+
+def _recipe_of(weights: Path) -> str:
+    """Return the recipe that a run of these weights chose, so that networks which start from them are the same."""
+    chosen = Run.open(weights.parent).recipe.chosen if is_run(weights.parent) else None
+    return chosen.recipe if chosen else PLAIN
 
 
 def train_prior(settings: PriorSettings, folder: str | Path, training: TrainingSettings | None = None) -> Run:
