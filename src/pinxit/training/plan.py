@@ -25,6 +25,7 @@ from pinxit.files import sha256
 from pinxit.images.room import too_little_for
 from pinxit.models import load, of_recipe
 from pinxit.nets.meta import without_memory
+from pinxit.nets.shapes import PictureShape
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.gan import GAN
 from pinxit.objectives.objective import Autoencoder, Objective
@@ -33,9 +34,21 @@ from pinxit.page import command
 from pinxit.progress import duration, say
 from pinxit.settings import Size, sides
 from pinxit.threads import placed
-from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe, TrainingRecipe
+from pinxit.training.recipes import (
+    FITTING,
+    PLAIN,
+    Chosen,
+    DataRecipe,
+    Fitting,
+    HardwareRecipe,
+    Known,
+    Recipe,
+    TrainingRecipe,
+    filled,
+    fitting,
+)
 from pinxit.training.run import RECIPE, Run
-from pinxit.training.settings import TrainingSettings
+from pinxit.training.settings import AUTO, TrainingSettings
 from pinxit.training.trainer import Trainer
 from pinxit.training.watch import LEAST, PICTURES, REFERENCE, Watch
 
@@ -49,17 +62,34 @@ OTHER_SEED = 1 << 62  # added for the second set, which may be the first: the tw
 
 
 def plan(
-    settings: ObjectiveSettings, source: str, pictures: DataSet, data: DataSettings, training: TrainingSettings
+    settings: ObjectiveSettings,
+    source: str,
+    pictures: DataSet,
+    data: DataSettings,
+    training: TrainingSettings,
+    asked: str = AUTO,
 ) -> Recipe:
-    """Return the recipe with every choice made: picture size, channels, hardware and the number of steps."""
+    """Return the recipe with every choice made: picture size, channels, hardware and the number of steps.
+
+    `asked` is a name of `FITTING`, or auto: that row fills in what the settings, the data and the training leave open.
+    """
     images = pictures.train
+    objective = next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind))
     size, why = data.size_for(images.own_size)
     high, wide = sides(size)
     say(f"training at {wide} x {high} pixels, {why}")
+    chosen = _chosen(objective, asked, settings, images, size)
+    if chosen:
+        row = FITTING[objective][chosen.recipe]
+        flags = row.flags(settings.model_fields_set | data.model_fields_set | training.model_fields_set)
+        say(f"{chosen}: {flags}" if flags else str(chosen))
+        settings, data = filled(settings, row.settings), filled(data, row.data)
+        training = filled(training, row.training)
     second, example = settings.others(), settings.example()
     recipe = Recipe(
-        objective=next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind)),
+        objective=objective,
         settings=settings,
+        chosen=chosen,
         data=_drawn(source, images, data, size),
         others=_drawn(str(second), opened(str(second), data).train, data, size) if second else None,
         training=TrainingRecipe(**training.model_dump(exclude_unset=True)),
@@ -67,6 +97,30 @@ def plan(
         hardware=_hardware(training),
     )
     return _with_steps(recipe, images)
+
+
+def _chosen(objective: str, asked: str, settings: ObjectiveSettings, images: ImageSet, size: Size) -> Chosen | None:
+    """Return the recipe for a set of pictures: the plain one if the usual does not go with what the user gave."""
+    chosen = fitting(objective, asked, Known(len(images), images.channels, images.transparent, size))
+    if chosen is None or asked != AUTO:
+        return chosen
+    row, shape = FITTING[objective][chosen.recipe], PictureShape(size, images.channels, len(images.classes))
+    if reason := _misfit(settings, row, shape):
+        return Chosen(recipe=PLAIN, because=f"because {chosen.recipe} does not go with {reason}")
+    return chosen
+
+
+def _misfit(given: ObjectiveSettings, row: Fitting, shape: PictureShape) -> str | None:
+    """Return why settings do not go with a recipe: it was measured with another network, or the two are refused."""
+    measured, asked = filled(type(given)(), row.settings).model_dump(), given.model_dump(exclude_unset=True)
+    if asked.get("network", measured["network"]) != measured["network"]:
+        return f"--network {asked['network']}"
+    try:
+        with without_memory():
+            models.build(filled(given, row.settings), shape)
+    except UsageError as error:
+        return f"what was asked for: {error}"
+    return None
 
 
 def opened(source: str, data: DataSettings) -> DataSet:
@@ -156,6 +210,7 @@ def refuse_misfit(
     Raises `DataError` if they are not those of the checkpoint, `MemoryLimitError` if training them is hopeless.
     """
     _, settings, shape = of_recipe(recipe)
+    _refuse_odd_parts(recipe)
     with without_memory():
         tensors = models.build(settings, shape, autoencoder).networks.state_dict()
     for name, value in (saved or {}).items():
@@ -172,6 +227,17 @@ def refuse_misfit(
             f"training needs more than {needed / 1e9:,.1f} GB: {networks / 1e9:,.1f} GB of "
             f"weights {KEPT_COPIES} times, and batches of {batch / 1e9:,.1f} GB; {left / 1e9:,.1f} GB are free; "
             "smaller --channels, --size or --batch-size need less"
+        )
+
+
+def _refuse_odd_parts(recipe: Recipe) -> None:
+    """Raise `UsageError` if pictures that the objective needs together would be in different parts of a batch."""
+    training, together = recipe.training, recipe.settings.together()
+    multiple = training.accumulate * together
+    if together > 1 and training.batch_size % multiple:
+        raise UsageError(
+            f"--batch-size {training.batch_size}: --packing {together} needs a multiple of {multiple}, such as "
+            f"{math.ceil(training.batch_size / multiple) * multiple}"
         )
 
 

@@ -41,9 +41,9 @@ from pinxit.training.plan import (
     plan_prior,
     refuse_misfit,
 )
-from pinxit.training.recipes import TrainingRecipe
+from pinxit.training.recipes import PLAIN, TrainingRecipe
 from pinxit.training.run import LOG, RECIPE, Log, Run, is_run, machine, rounded
-from pinxit.training.settings import TrainingSettings
+from pinxit.training.settings import AUTO, TrainingSettings
 from pinxit.training.store import Checkpoint, Checkpoints
 from pinxit.training.trainer import Record, schedule
 
@@ -63,12 +63,15 @@ def train(
     data: DataSettings | None = None,
     training: TrainingSettings | None = None,
     start: str | Path | None = None,
+    recipe: str = AUTO,
 ) -> Run:
     """Train a new run in the folder `out` on the pictures of `source`, and return it when it is finished.
 
     `data` may be of any class; what it and `training` do not set gets the objective's own defaults. `start` is a run or
-    a safetensors file: training starts from those of its weights whose name and shape match. Every open choice is made,
-    reported, and written into the recipe before the first step. Raises `UsageError`, `DataError`, `DiskError`,
+    a safetensors file: training starts from those of its weights whose name and shape match. `recipe` is a name of
+    `FITTING`, whose settings stand for those that are not given; auto is the recipe of the run that training starts
+    from, or else chosen by the pictures. Every open choice is made, reported, and written into
+    the recipe before the first step. Raises `UsageError`, `DataError`, `DiskError`,
     `DivergedError`, `BusyError`, or `StoppedError` after a signal.
     """
     source, out = str(source), Path(out)
@@ -78,13 +81,21 @@ def train(
     data = settings.pictures.parse(data.model_dump(exclude_unset=True) if data else {})
     pictures = opened(source, data)
     asked = training.model_dump(exclude_unset=True) if training else {}
-    recipe = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}))
     if start is not None:
         start = models.find(start)
-        recipe = recipe.changed(start=sha256(start))
-    run = Run.create(out, recipe)
+        recipe = _recipe_of(start) if recipe == AUTO else recipe
+    planned = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}), recipe)
+    if start is not None:
+        planned = planned.changed(start=sha256(start))
+    run = Run.create(out, planned)
     _fit(run, pictures, start)
     return run
+
+
+def _recipe_of(weights: Path) -> str:
+    """Return the recipe that a run of these weights chose, so that networks which start from them are the same."""
+    chosen = Run.open(weights.parent).recipe.chosen if is_run(weights.parent) else None
+    return chosen.recipe if chosen else PLAIN
 
 
 def train_prior(settings: PriorSettings, folder: str | Path, training: TrainingSettings | None = None) -> Run:
