@@ -1,4 +1,4 @@
-"""Modes that GANs cover: the grid of 25 Gaussians of VEEGAN and PacGAN, with pinxit's own losses, penalties and trainer.
+"""Modes that GANs cover: the grid of 25 Gaussians of VEEGAN and PacGAN, with pinxit's own losses and trainer.
 
     python benchmarks/quality/gaussians.py --out benchmarks/results/gaussians.json [--picture docs/gaussians.png]
 
@@ -25,6 +25,7 @@ import argparse
 import json
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -87,7 +88,7 @@ class Generator(nn.Sequential):
 
     def __init__(self) -> None:
         widths = [LATENT, *[GENERATOR] * LAYERS]
-        layers = [part for a, b in zip(widths, widths[1:]) for part in (nn.Linear(a, b), nn.ReLU())]
+        layers = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), nn.ReLU())]
         super().__init__(*layers, nn.Linear(GENERATOR, 2))
         self.apply(keep_variance)
 
@@ -102,7 +103,7 @@ class Discriminator(nn.Module):
     def __init__(self, packing: int) -> None:
         super().__init__()
         widths = [2 * packing, *[DISCRIMINATOR] * LAYERS]
-        self.layers = nn.ModuleList(nn.Linear(a, PIECES * b) for a, b in zip(widths, widths[1:]))
+        self.layers = nn.ModuleList(nn.Linear(a, PIECES * b) for a, b in pairwise(widths))
         self.score = ClassScore(DISCRIMINATOR, 0)
         self.apply(keep_variance)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, RUN, Action, AnyRun, N, Outcome, Overwrite, Word
+from pinxit.actions.action import OUT, RUN, Action, AnyRun, N, Outcome, Overwrite, Word, refuse
 from pinxit.files import refuse_to_replace
 from pinxit.latents.strategies import STRATEGIES
 from pinxit.progress import say
@@ -84,6 +84,7 @@ class Sample(Action):
 
     def do(self) -> Outcome:
         """Sample and save the pictures; the value is (N, H, W, C) uint8, interpolations one row after the other."""
+        refuse({"--keep": self.strategy is None and "keep" in self.model_fields_set}, "{} needs --strategy")
         names = _numbers(self.n * self.interpolate) if self.interpolate else _numbers(self.n, self.seed)
         _refuse(self.out, names, self.overwrite)
         from pinxit.latents import sampling

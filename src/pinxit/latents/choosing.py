@@ -39,7 +39,7 @@ class Choice:
 
     def latents(self, propose: Propose, seeds: Sequence[int], labels: Tensor | None) -> Tensor:
         """Return a latent for each seed and label: its first accepted candidate, or the best of `TRIES`."""
-        cut, top = self._limits(propose, labels)
+        cut, top = self._limits(propose, len(seeds), labels)
         chosen, best = propose(seeds, 0, labels), torch.full((len(seeds),), -torch.inf)
         left = torch.arange(len(seeds))
         for attempt in range(TRIES):
@@ -55,13 +55,13 @@ class Choice:
                 break
         return chosen
 
-    def _limits(self, propose: Propose, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return for each label the value that the wanted share of candidates exceeds, and the highest; (N,) each."""
+    def _limits(self, propose: Propose, n: int, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return for each of n labels the value that the wanted share of candidates exceeds, and the highest; (N,) each."""
         kinds = torch.zeros(1, dtype=torch.long) if labels is None else labels.unique()
         own = None if labels is None else kinds.repeat_interleave(POOL)
         values = self.value(propose(list(range(POOL)) * len(kinds), TRIES, own), own).unflatten(0, (-1, POOL))
         limits = values.quantile(torch.tensor([1 - self.keep, 1.0]), dim=1)
-        cut, top = limits[:, 0, None] if labels is None else limits[:, torch.searchsorted(kinds, labels)]
+        cut, top = limits.expand(2, n) if labels is None else limits[:, torch.searchsorted(kinds, labels)]
         return cut, top
 
 

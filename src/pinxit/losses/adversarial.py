@@ -24,6 +24,7 @@ class Adversarial:
     `bounded`: the discriminator must be bounded, by a gradient penalty or clipped weights.
     `purpose`: what it is for, as help says it.
     `middle`: the score of a picture that is as likely real as fake; None if only differences of scores mean something.
+    `log_odds`: at best, scores are the log of the density of the data over that of fakes, but for a constant.
     `labelled`: the discriminator's loss compares scores with labels, 1 for real and 0 for fake.
     """
 
@@ -34,6 +35,7 @@ class Adversarial:
     bounded: bool = False
     middle: float | None = None
     labelled: bool = False
+    log_odds: bool = False
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -49,6 +51,7 @@ ADVERSARIAL = {
         purpose="the first one, for comparison; the generator stops learning when it loses",
         middle=0.0,
         labelled=True,
+        log_odds=True,
     ),
     # Goodfellow et al., 2014, section 3: the generator raises log D(fake).
     "non-saturating": Adversarial(
@@ -57,6 +60,7 @@ ADVERSARIAL = {
         purpose="the usual one; the generator learns most when it loses",
         middle=0.0,
         labelled=True,
+        log_odds=True,
     ),
     # Mao et al., 2017, eq. 9, with the labels 0 and 1.
     "least-squares": Adversarial(
@@ -86,5 +90,6 @@ ADVERSARIAL = {
         generator=lambda real, fake: softplus(real - fake).mean(),
         purpose="compares each real picture with a fake; with --r1 and --r2 the steadiest",
         paired=True,
+        log_odds=True,
     ),
 }
