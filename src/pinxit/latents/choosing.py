@@ -56,7 +56,7 @@ class Choice:
         return chosen
 
     def _limits(self, propose: Propose, n: int, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return for each of n labels the value that the wanted share of candidates exceeds, and the highest; (N,) each."""
+        """Return the value that the wanted share of candidates exceeds, and the highest, for each label; (n,) each."""
         kinds = torch.zeros(1, dtype=torch.long) if labels is None else labels.unique()
         own = None if labels is None else kinds.repeat_interleave(POOL)
         values = self.value(propose(list(range(POOL)) * len(kinds), TRIES, own), own).unflatten(0, (-1, POOL))

@@ -26,6 +26,9 @@ class Adversarial:
     `middle`: the score of a picture that is as likely real as fake; None if only differences of scores mean something.
     `log_odds`: at best, scores are the log of the density of the data over that of fakes, but for a constant.
     `labelled`: the discriminator's loss compares scores with labels, 1 for real and 0 for fake.
+    `healthy`: the least and the largest loss of a discriminator in good training. Below it has won: its loss saturates
+    and teaches the generator little. Above it is worse than one that gives every picture the same score. None if the
+    loss has no such points, as a Wasserstein critic's may have any offset.
     """
 
     discriminator: Loss
@@ -36,6 +39,7 @@ class Adversarial:
     middle: float | None = None
     labelled: bool = False
     log_odds: bool = False
+    healthy: tuple[float, float] | None = None
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -52,6 +56,7 @@ ADVERSARIAL = {
         middle=0.0,
         labelled=True,
         log_odds=True,
+        healthy=(0.15, 1.5),  # 2 ln 2 = 1.39 if all scores are equal; both pictures are right at 93 % at 0.15
     ),
     # Goodfellow et al., 2014, section 3: the generator raises log D(fake).
     "non-saturating": Adversarial(
@@ -61,6 +66,7 @@ ADVERSARIAL = {
         middle=0.0,
         labelled=True,
         log_odds=True,
+        healthy=(0.15, 1.5),  # as above: the discriminator's loss is the same
     ),
     # Mao et al., 2017, eq. 9, with the labels 0 and 1.
     "least-squares": Adversarial(
@@ -69,6 +75,7 @@ ADVERSARIAL = {
         purpose="milder with pictures that are far from the boundary",
         middle=0.5,
         labelled=True,
+        healthy=(0.02, 0.27),  # 0.25 if all scores are 0.5
     ),
     # Lim and Ye, 2017.
     "hinge": Adversarial(
@@ -76,6 +83,7 @@ ADVERSARIAL = {
         generator=lambda real, fake: -fake.mean(),
         purpose="ignores pictures that are told apart clearly",
         middle=0.0,
+        healthy=(0.1, 2.1),  # 2 if all scores are 0; at 0 every score is beyond its margin
     ),
     # Arjovsky et al., 2017, eq. 2.
     "wasserstein": Adversarial(
@@ -91,5 +99,6 @@ ADVERSARIAL = {
         purpose="compares each real picture with a fake; with --r1 and --r2 the steadiest",
         paired=True,
         log_odds=True,
+        healthy=(0.07, 0.75),  # ln 2 = 0.69 if all scores are equal
     ),
 }
