@@ -195,7 +195,7 @@ class Likeness:
         distances = apart(self.reference)
         own = float(distances[distances.isfinite()].mean())
         self.own = torch.tensor(float(deviation.square().mean().sqrt()) / max(size, 1e-6))
-        self.diversity = max(own, math.sqrt(2 * features.shape[1]) * SAME)
+        self.diversity = max(own, math.sqrt(2 * features.shape[1]) / 10)
         parts = [part for part in self.reference.split(self.compared) if len(part) == self.compared]
         least = self.diversity * SAME  # where pictures are there twice
         self.separation = max(float(torch.stack([apart(part).amin(1).mean() for part in parts]).mean()), least)
