@@ -1,11 +1,13 @@
 """Laws over what can be added to a GAN: augmentations, packs, and the terms of the literature."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import pinxit
 from pinxit import hardware
 from pinxit.data import Batch
 from pinxit.errors import UsageError
@@ -246,3 +248,20 @@ def test_an_unknown_augmentation_is_refused_with_the_nearest() -> None:
     assert GANSettings(augment_discriminator=" cutout , colour").augment_discriminator == "cutout,colour"
     with pytest.raises(UsageError, match="did you mean 'colour'"):
         GANSettings.parse({"augment_discriminator": "color"})
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_run_with_a_code_samples_it_and_a_batch_that_does_not_divide_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "cards.npz", images=np.random.default_rng(0).integers(0, 256, (12, 16, 16), np.uint8))
+    training = TrainingSettings(steps=1, batch_size=4, threads=1, device="cpu", precision="float32")
+    coded = GANSettings(network="dense", code_categories=3, **SMALL)
+    pinxit.train(coded, tmp_path / "cards.npz", tmp_path / "run", None, training)
+    model = pinxit.load(tmp_path / "run")
+    latents = [model.objective.code.chosen(model.latents(5), category) for category in (0, 1)]
+    one, other = (model.generate(each) for each in latents)
+    assert one.shape == (5, 16, 16, 1)
+    assert not np.array_equal(one, other)
+    packed = GANSettings(network="dense", packing=3, **SMALL)
+    with pytest.raises(UsageError, match="--packing 3 needs a multiple of 3, such as 6"):
+        pinxit.train(packed, tmp_path / "cards.npz", tmp_path / "none", None, training)
+    assert not (tmp_path / "none").exists()
