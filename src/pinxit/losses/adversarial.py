@@ -25,6 +25,9 @@ class Adversarial:
     `purpose`: what it is for, as help says it.
     `middle`: the score of a picture that is as likely real as fake; None if only differences of scores mean something.
     `labelled`: the discriminator's loss compares scores with labels, 1 for real and 0 for fake.
+    `healthy`: the least and the largest loss of a discriminator in good training. Below it has won: its loss saturates
+    and teaches the generator little. Above it is worse than one that gives every picture the same score. None if the
+    loss has no such points, as a Wasserstein critic's may have any offset.
     """
 
     discriminator: Loss
@@ -34,6 +37,7 @@ class Adversarial:
     bounded: bool = False
     middle: float | None = None
     labelled: bool = False
+    healthy: tuple[float, float] | None = None
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -49,6 +53,7 @@ ADVERSARIAL = {
         purpose="the first one, for comparison; a losing generator learns little",
         middle=0.0,
         labelled=True,
+        healthy=(0.15, 1.5),  # 2 ln 2 = 1.39 if all scores are equal; both pictures are right at 93 % at 0.15
     ),
     # Goodfellow et al., 2014, section 3: the generator raises log D(fake).
     "non-saturating": Adversarial(
@@ -57,6 +62,7 @@ ADVERSARIAL = {
         purpose="the usual one; a losing generator learns most",
         middle=0.0,
         labelled=True,
+        healthy=(0.15, 1.5),  # as above: the discriminator's loss is the same
     ),
     # Mao et al., 2017, eq. 9, with the labels 0 and 1.
     "least-squares": Adversarial(
@@ -65,6 +71,7 @@ ADVERSARIAL = {
         purpose="pulls scores to labels, so that they stay small",
         middle=0.5,
         labelled=True,
+        healthy=(0.02, 0.27),  # 0.25 if all scores are 0.5
     ),
     # Lim and Ye, 2017.
     "hinge": Adversarial(
@@ -72,6 +79,7 @@ ADVERSARIAL = {
         generator=lambda real, fake: -fake.mean(),
         purpose="ignores pictures that are told apart clearly; good with spectral normalisation or R1",
         middle=0.0,
+        healthy=(0.1, 2.1),  # 2 if all scores are 0; at 0 every score is beyond its margin
     ),
     # Arjovsky et al., 2017, eq. 2.
     "wasserstein": Adversarial(
@@ -86,5 +94,6 @@ ADVERSARIAL = {
         generator=lambda real, fake: softplus(real - fake).mean(),
         purpose="compares real pictures with fakes in pairs, against mode collapse; needs R1 and R2",
         paired=True,
+        healthy=(0.07, 0.75),  # ln 2 = 0.69 if all scores are equal
     ),
 }
