@@ -210,6 +210,7 @@ def refuse_misfit(
     Raises `DataError` if they are not those of the checkpoint, `MemoryLimitError` if training them is hopeless.
     """
     _, settings, shape = of_recipe(recipe)
+    _refuse_odd_parts(recipe)
     with without_memory():
         tensors = models.build(settings, shape, autoencoder).networks.state_dict()
     for name, value in (saved or {}).items():
@@ -226,6 +227,17 @@ def refuse_misfit(
             f"training needs more than {needed / 1e9:,.1f} GB: {networks / 1e9:,.1f} GB of "
             f"weights {KEPT_COPIES} times, and batches of {batch / 1e9:,.1f} GB; {left / 1e9:,.1f} GB are free; "
             "smaller --channels, --size or --batch-size need less"
+        )
+
+
+def _refuse_odd_parts(recipe: Recipe) -> None:
+    """Raise `UsageError` if pictures that the objective needs together would be in different parts of a batch."""
+    training, together = recipe.training, recipe.settings.together()
+    multiple = training.accumulate * together
+    if together > 1 and training.batch_size % multiple:
+        raise UsageError(
+            f"--batch-size {training.batch_size}: --packing {together} needs a multiple of {multiple}, such as "
+            f"{math.ceil(training.batch_size / multiple) * multiple}"
         )
 
 

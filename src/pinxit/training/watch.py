@@ -26,14 +26,12 @@ from pinxit.data import Batch, draws
 from pinxit.hardware import Hardware
 from pinxit.objectives.gan import GAN
 from pinxit.objectives.objective import Objective
-
-EVERY = 50
-"""Steps from one look to the next."""
+from pinxit.training.curves import EVERY
 
 PICTURES = 64
 """The most samples and pictures of one look."""
 
-LEAST = 4
+LEAST = 2
 """The fewest pictures that a distance or a score of a set is read from."""
 
 REFERENCE = 512
@@ -49,7 +47,7 @@ PLACES = 4
 """Cells a side of the last map of `Eyes`."""
 
 SAME = 0.02
-"""The distance of features below which two pictures are the same for any eye, in units of the features' range."""
+"""Pictures whose features differ by less than this share of what they are do not differ."""
 
 ACTIVATIONS = {F.relu, torch.relu, Tensor.relu, torch.relu_, F.leaky_relu, F.silu, F.gelu, F.elu, F.softplus}
 
@@ -182,14 +180,17 @@ class Likeness:
         self.eyes = eyes
         with torch.no_grad():
             features = torch.cat([eyes(part) for part in reference])
+        size = float(features.square().mean().sqrt())
         deviation = features.std(0)
-        self.scale = deviation.clamp(min=float(deviation.mean()) / 10) + SAME
+        self.scale = deviation.clamp(min=max(float(deviation.mean()) / 10, SAME * size, 1e-6))
         self.reference = features / self.scale
         self.compared = min(count, len(self.reference))
-        least = SAME * math.sqrt(features.shape[1])
         distances = apart(self.reference)
+        own = float(distances[distances.isfinite()].mean())
+        self.own = torch.tensor(float(deviation.square().mean().sqrt()) / max(size, 1e-6))
+        self.diversity = max(own, math.sqrt(2 * features.shape[1]) * SAME)
         parts = [part for part in self.reference.split(self.compared) if len(part) == self.compared]
-        self.diversity = max(float(distances[distances.isfinite()].mean()), least)
+        least = self.diversity * SAME  # where pictures are there twice
         self.separation = max(float(torch.stack([apart(part).amin(1).mean() for part in parts]).mean()), least)
         self.nearest = max(float(distances.amin(1).mean()), least)
         self.anchors = clusters(self.reference, max(1, min(CLUSTERS, len(self.reference) // PICTURES_A_CLUSTER)))
@@ -197,11 +198,12 @@ class Likeness:
         self.covered = float((1 - (1 - shares) ** count).sum())
 
     def read(self, samples: Tensor) -> dict[str, Tensor]:
-        """Return the four readings of samples (N, C, H, W); each is 1 where they are like as many training pictures.
+        """Return readings of samples (N, C, H, W); the first four are 1 where they are like as many training pictures.
 
         `diversity`: the mean distance between two. `separation`: the mean distance from each to the nearest other.
         `coverage`: how many clusters of the training pictures they meet. `nearest`: the mean distance to the nearest
-        training picture, beside that from one training picture to the nearest other.
+        training picture, beside that from one training picture to the nearest other. `data_diversity`: how much the
+        training pictures differ, as a share of the size of their features; 0 if all are the same.
         """
         features = self.eyes(samples) / self.scale
         distances = apart(features)
@@ -210,6 +212,7 @@ class Likeness:
             "separation": apart(features[: self.compared]).amin(1).mean() / self.separation,
             "coverage": hits(features, self.anchors).count_nonzero() / self.covered,
             "nearest": torch.cdist(features, self.reference).amin(1).mean() / self.nearest,
+            "data_diversity": self.own,
         }
 
 
