@@ -212,7 +212,7 @@ def collect(name: str, seed: int, pictures: Path, folder: Path) -> None:
     asked = pinxit.TrainingSettings(steps=case.steps, seed=seed, **training)
     source = source_of(case.data, pictures, folder)
     try:
-        with half() if case.right and seed else nullcontext(), suppress(StoppedError):
+        with half() if case.right and seed else nullcontext():
             pinxit.train(settings, source, place, pinxit.DataSettings(**case.pictures), asked, recipe="plain")
         found = measured(case.objective, place, source)
     except DivergedError as error:
@@ -231,7 +231,7 @@ def half() -> Iterator[None]:
         if HALF < event.fraction < 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with watched(listen):
+    with watched(listen), suppress(StoppedError):
         yield
 
 
