@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,20 +13,24 @@ from torch import Tensor, nn
 from pinxit.data import Batch
 from pinxit.losses import penalties
 from pinxit.losses.adversarial import ADVERSARIAL
-from pinxit.nets import spectral
+from pinxit.nets import spectral, style
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.adversarial import Contest
 from pinxit.objectives.networks import gan_pair
 from pinxit.objectives.objective import Generative, Loss, Player
 from pinxit.objectives.settings import GANSettings
 
+PATH_EVERY = 4
+"""Generator steps per penalty of path lengths, whose weight is as many times larger (Karras et al., 2020b)."""
+
 
 @dataclass(frozen=True)
 class Fakes:
-    """One step's latents (N, latent) and the fakes (N, C, H, W) generated from them."""
+    """One step's latents (N, latent) and the fakes (N, C, H, W) generated from them, and where asked their styles."""
 
     latent: Tensor
     image: Tensor
+    style: Tensor | None = None
 
 
 class GAN(Contest, Generative):
@@ -41,6 +46,8 @@ class GAN(Contest, Generative):
         self.adversarial = ADVERSARIAL[settings.loss]
         generator, discriminator = gan_pair(settings, self.shape)
         self.networks = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
+        if settings.path_length:
+            self.networks["path"] = style.PathLength()
 
     def players(self) -> tuple[Player, ...]:
         """Return the discriminator, which moves first, and the generator, every `discriminator_steps` steps."""
@@ -52,6 +59,10 @@ class GAN(Contest, Generative):
         moves = batch.step % self.settings.discriminator_steps == 0
         latent = batch.normal(self.latent).requires_grad_(moves and self.settings.latent_gradient > 0)
         with torch.set_grad_enabled(moves):
+            if self.settings.path_length and batch.step % (PATH_EVERY * self.settings.discriminator_steps) == 0:
+                generator = cast(style.Generator, self.networks["generator"])
+                styles = generator.styles(latent, self.label(batch))
+                return Fakes(latent, generator.pictures_of(styles), styles)
             return Fakes(latent, self.networks["generator"](latent, self.label(batch)))
 
     def discriminator_loss(self, batch: Batch, fakes: Fakes) -> Loss:
@@ -77,11 +88,19 @@ class GAN(Contest, Generative):
         if weight := self.settings.latent_gradient:
             direction = batch.normal(*fakes.image.shape[1:], stream="direction")
             terms["latent_gradient"] = weight * penalties.latent_gradient(fakes.image, fakes.latent, direction)
-        return Loss(terms)
+        readings = {}
+        if fakes.style is not None:
+            direction = batch.normal(*fakes.image.shape[1:], stream="path")
+            lengths = penalties.path_lengths(fakes.image, fakes.style, direction)
+            terms["path"] = PATH_EVERY * self.settings.path_length * self.networks["path"](lengths)
+            readings["path_length"] = lengths.mean()
+        return Loss(terms, readings)
 
     def after_step(self, batch: Batch, values: Mapping[str, float]) -> None:
-        """Clip the discriminator's weights if asked (Arjovsky et al., 2017, algorithm 1), or follow their norms."""
+        """Clip the discriminator's weights if asked (Arjovsky et al., 2017, algorithm 1); follow norms and lengths."""
         spectral.advance(self.networks["discriminator"])
+        if (length := values.get("generator/path_length")) is not None:
+            cast(style.PathLength, self.networks["path"]).follow(length)
         if clip := self.settings.weight_clip:
             with torch.no_grad():
                 for weight in self.networks["discriminator"].parameters():
