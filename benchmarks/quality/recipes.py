@@ -36,7 +36,7 @@ from pinxit.images.convert import to_uint8
 from pinxit.metrics.extractors import EXTRACTORS
 from pinxit.metrics.sets import SETS as METRICS
 from pinxit.training.plan import build_trainer, plan
-from pinxit.training.recipes import Recipe
+from pinxit.training.recipes import PLAIN, Recipe
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 
@@ -84,7 +84,7 @@ def planned(
     asking = TrainingSettings.parse(
         {"steps": 10**6, "seed": seed, "threads": asked.threads, "precision": asked.precision, **training}
     )
-    recipe = plan(settings, pictures.source, found, data, asking)
+    recipe = plan(settings, pictures.source, found, data, asking, PLAIN)
     trial = build_trainer(recipe, found.train)
     took(trial, WARMING)
     seconds = took(trial, TIMED) / TIMED

@@ -63,9 +63,9 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_report: None) -> An
 
     def train(*flags: str) -> Recipe:
         folder = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
-        words = ["train", "gan", str(tmp_path / "cards.npz"), "--out", str(folder), "--steps", "0"]
-        assert run([*words, "--channels", "2", "--latent", "4", "--threads", "1", *flags]) == 0
-        return Run.open(folder).recipe
+        words = ["train", "gan", str(tmp_path / "cards.npz"), "--steps", "0", "--channels", "2", "--latent", "4"]
+        assert run([*words, "--threads", "1", *(() if "--out" in flags else ("--out", str(folder))), *flags]) == 0
+        return Run.open(Path(flags[-1]) if "--out" in flags else folder).recipe
 
     return train
 
@@ -102,6 +102,9 @@ def test_a_recipe_fills_in_what_is_not_given(made: Any, capsys: pytest.CaptureFi
     ).recipe  # fmt: skip
     assert by_python.model_dump_json() == recipe.model_dump_json()
     assert made("--recipe", "odd").changed(chosen=None) == recipe.changed(chosen=None)
+    for recipe in ("odd", PLAIN):
+        made("--recipe", recipe, "--out", str(tmp_path / recipe))
+        assert made("--from", str(tmp_path / recipe)).chosen.recipe == recipe
 
 
 def test_the_share_of_transparent_pictures_is_known(tmp_path: Path) -> None:

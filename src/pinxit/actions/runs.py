@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -223,6 +224,29 @@ class RunsShow(Action):
         from pinxit.training.run import Run
 
         return shown(Run.open(self.run))
+
+
+class RunsDiagnose(Action):
+    """Say what goes wrong in a run, by its log, and what may help.
+
+    The run may be of any objective, and may still train. Findings are listed with their causes first.
+    """
+
+    run: AnyRun
+
+    def do(self) -> Outcome:
+        """Read the run; the value is its findings."""
+        from pinxit.training.curves import read_log
+        from pinxit.training.diagnosis import diagnose
+        from pinxit.training.run import LOG, Run
+
+        run = Run.open(self.run)
+        found = diagnose(read_log(run.folder / LOG), run.recipe)
+        sheets = sorted(path for path in run.samples.glob("*.png") if path.stem.isdecimal())
+        picture = {"picture": str(sheets[-1])} if sheets else {}
+        lines = [f"{run.folder}, since step {finding.step:,}: {finding}" for finding in found]
+        document = {"findings": [asdict(finding) | picture for finding in found]}
+        return Outcome(found, document, lines=lines or [f"{run.folder}: nothing found"])
 
 
 def new_folder(objective: str, source: str) -> Path:

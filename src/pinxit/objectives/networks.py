@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
     from pinxit.objectives.settings import GANSettings, VAESettings
 
-    Pair = tuple[nn.Module, nn.Module]
+    Discriminator = dcgan.Discriminator | residual.Discriminator | dense.Discriminator
+    Pair = tuple[nn.Module, Discriminator]
     Encoder = dcgan.Encoder | residual.Encoder | dense.Encoder
 
 DENSE_PIXELS = 256 * 256
@@ -34,7 +35,7 @@ def _dcgan_pair(settings: GANSettings, shape: PictureShape) -> Pair:
         shape, settings.latent, settings.channels, enlarge=settings.enlarge, attention=settings.attention
     )
     return generator, dcgan.Discriminator(
-        shape, settings.channels, batch_norm, settings.attention, settings.minibatch or "none"
+        _packed(settings, shape), settings.channels, batch_norm, settings.attention, settings.minibatch or "none"
     )
 
 
@@ -43,7 +44,7 @@ def _residual_pair(settings: GANSettings, shape: PictureShape, skip: bool) -> Pa
 
     generator = residual.Generator(shape, settings.latent, settings.channels, skip, attention=settings.attention)
     return generator, residual.Discriminator(
-        shape, settings.channels, skip, settings.attention, settings.minibatch or "none"
+        _packed(settings, shape), settings.channels, skip, settings.attention, settings.minibatch or "none"
     )
 
 
@@ -52,7 +53,7 @@ def _dense_pair(settings: GANSettings, shape: PictureShape) -> Pair:
 
     _check_dense(shape)
     generator = dense.Generator(shape, settings.latent, settings.channels)
-    return generator, dense.Discriminator(shape, settings.channels, settings.minibatch or "none")
+    return generator, dense.Discriminator(_packed(settings, shape), settings.channels, settings.minibatch or "none")
 
 
 def _style_pair(settings: GANSettings, shape: PictureShape) -> Pair:
@@ -60,8 +61,16 @@ def _style_pair(settings: GANSettings, shape: PictureShape) -> Pair:
 
     generator = style.Generator(shape, settings.latent, settings.channels, settings.attention)
     return generator, style.Discriminator(
-        shape, settings.channels, attention=settings.attention, crowd=settings.minibatch or "deviation"
+        _packed(settings, shape),
+        settings.channels,
+        attention=settings.attention,
+        crowd=settings.minibatch or "deviation",
     )
+
+
+def _packed(settings: GANSettings, shape: PictureShape) -> PictureShape:
+    """Return the shape of what the discriminator scores: `packing` pictures stacked on channels."""
+    return shape._replace(channels=settings.packing * shape.channels)
 
 
 def _check_dense(shape: PictureShape) -> None:

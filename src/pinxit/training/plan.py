@@ -210,6 +210,7 @@ def refuse_misfit(
     Raises `DataError` if they are not those of the checkpoint, `MemoryLimitError` if training them is hopeless.
     """
     _, settings, shape = of_recipe(recipe)
+    _refuse_odd_parts(recipe)
     with without_memory():
         tensors = models.build(settings, shape, autoencoder).networks.state_dict()
     for name, value in (saved or {}).items():
@@ -229,6 +230,17 @@ def refuse_misfit(
         )
 
 
+def _refuse_odd_parts(recipe: Recipe) -> None:
+    """Raise `UsageError` if pictures that the objective needs together would be in different parts of a batch."""
+    training, together = recipe.training, recipe.settings.together()
+    multiple = training.accumulate * together
+    if together > 1 and training.batch_size % multiple:
+        raise UsageError(
+            f"--batch-size {training.batch_size}: --packing {together} needs a multiple of {multiple}, such as "
+            f"{math.ceil(training.batch_size / multiple) * multiple}"
+        )
+
+
 def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None = None) -> Trainer:
     """Return a trainer at step 0 on the recipe's hardware."""
     computing = recipe.hardware
@@ -241,14 +253,14 @@ def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | N
 def build_watch(recipe: Recipe, pictures: DataSet, trainer: Trainer) -> Watch:
     """Return the watch over a training: what it compares with follows from the recipe's seed and the pictures."""
     training, data, images = recipe.training, recipe.data, pictures.train
-    rows = math.ceil(training.batch_size / training.accumulate)
-    generates = isinstance(trainer.objective, GAN)
-    count = min(PICTURES, FEW_BATCHES * training.batch_size if generates else rows)
+    batch_size = training.batch_size
+    rows = math.ceil(batch_size / training.accumulate)
+    batches = max(1, min(FEW_BATCHES, PICTURES // batch_size)) if isinstance(trainer.objective, GAN) else 1
 
     def fixed(images: ImageSet) -> Batch | None:
         if len(images) < LEAST:
             return None
-        batch = batch_of(recipe, images, WATCHED, count, augment=False)
+        batch = batch_of(recipe, images, WATCHED, batches * batch_size, augment=False)
         return batch.to(trainer.hardware.device, trainer.hardware.memory_format)
 
     order = draws.permutation(len(images), training.seed, WATCHED)[:REFERENCE]

@@ -26,14 +26,12 @@ from pinxit.data import Batch, draws
 from pinxit.hardware import Hardware
 from pinxit.objectives.gan import GAN
 from pinxit.objectives.objective import Objective
-
-EVERY = 50
-"""Steps from one look to the next."""
+from pinxit.training.curves import EVERY
 
 PICTURES = 64
 """The most samples and pictures of one look."""
 
-LEAST = 4
+LEAST = 2
 """The fewest pictures that a distance or a score of a set is read from."""
 
 REFERENCE = 512
@@ -49,7 +47,7 @@ PLACES = 4
 """Cells a side of the last map of `Eyes`."""
 
 SAME = 0.02
-"""The distance of features below which two pictures are the same for any eye, in units of the features' range."""
+"""Pictures whose features differ by less than this share of what they are do not differ."""
 
 ACTIVATIONS = {F.relu, torch.relu, Tensor.relu, torch.relu_, F.leaky_relu, F.silu, F.gelu, F.elu, F.softplus}
 
@@ -94,36 +92,45 @@ class Watch:
 
     def _learned(self) -> dict[str, Tensor]:
         """Return the loss of the player that moves the model, on training pictures and on held-out ones."""
-        readings = {}
+        readings, units = {}, Units()
         for name, batch in (("train_loss", self.train), ("held_out_loss", self.held_out)):
             if batch is not None:
-                with Units() as units:
-                    loss = self.objective.loss(batch, self.objective.draw(batch))
-                readings[name] = torch.stack([term.float() for term in loss.terms.values()]).sum()
+                losses = [self._loss(part, units) * len(part) for part in self._parts(batch)]
+                readings[name] = torch.stack(losses).sum() / len(batch)
                 readings[f"{self.objective.player}/dead_units"] = units.dead()
         return readings
+
+    def _loss(self, batch: Batch, units: Units) -> Tensor:
+        with units:
+            loss = self.objective.loss(batch, self.objective.draw(batch))
+        return torch.stack([term.float() for term in loss.terms.values()]).sum()
 
     def _played(self) -> dict[str, Tensor]:
         """Return what the samples are like, and how the discriminator scores samples and real pictures."""
         objective = cast(GAN, self.objective)
         if self.train is None or self.likeness is None:
             return {}
-        with Units() as units:
-            samples = torch.cat([objective.preview(part).float() for part in self._parts(self.train)])
-        readings = self.likeness.read(samples) | {"generator/dead_units": units.dead()}
+        makers, judges = Units(), Units()
+
+        def made(part: Batch) -> Tensor:
+            with makers:
+                return objective.preview(part).float()
 
         def scores(batch: Batch, pictures: Tensor) -> Tensor:
-            rows = zip(self._parts(batch), pictures.split(self.rows), strict=True)
-            return torch.cat([objective.score(image, objective.label(part)).flatten() for part, image in rows])
+            found = []
+            for part, image in zip(self._parts(batch), pictures.split(self.rows), strict=True):
+                with judges:
+                    found.append(objective.score(image, objective.label(part)).flatten())
+            return torch.cat(found)
 
-        with Units() as units:
-            fake, real = scores(self.train, samples), scores(self.train, self.train.image)
-        readings |= {"discriminator/dead_units": units.dead(), "sample_score": fake.mean(), "train_score": real.mean()}
-        readings["told_apart"] = told_apart(real, fake)
+        samples = torch.cat([made(part) for part in self._parts(self.train)])
+        fake, real = scores(self.train, samples), scores(self.train, self.train.image)
+        readings = self.likeness.read(samples)
+        readings |= {"sample_score": fake.mean(), "train_score": real.mean(), "told_apart": told_apart(real, fake)}
         if self.held_out is not None:
             unseen = scores(self.held_out, self.held_out.image)
             readings |= {"held_out_score": unseen.mean(), "held_out_told_apart": told_apart(unseen, fake)}
-        return readings
+        return readings | {"generator/dead_units": makers.dead(), "discriminator/dead_units": judges.dead()}
 
     def _parts(self, batch: Batch) -> list[Batch]:
         return [batch.rows(start, start + self.rows) for start in range(0, len(batch), self.rows)]
@@ -182,14 +189,17 @@ class Likeness:
         self.eyes = eyes
         with torch.no_grad():
             features = torch.cat([eyes(part) for part in reference])
+        size = float(features.square().mean().sqrt())
         deviation = features.std(0)
-        self.scale = deviation.clamp(min=float(deviation.mean()) / 10) + SAME
+        self.scale = deviation.clamp(min=max(float(deviation.mean()) / 10, SAME * size, 1e-6))
         self.reference = features / self.scale
         self.compared = min(count, len(self.reference))
-        least = SAME * math.sqrt(features.shape[1])
         distances = apart(self.reference)
+        own = float(distances[distances.isfinite()].mean())
+        self.own = torch.tensor(float(deviation.square().mean().sqrt()) / max(size, 1e-6))
+        self.diversity = max(own, math.sqrt(2 * features.shape[1]) * SAME)
         parts = [part for part in self.reference.split(self.compared) if len(part) == self.compared]
-        self.diversity = max(float(distances[distances.isfinite()].mean()), least)
+        least = self.diversity * SAME  # where pictures are there twice
         self.separation = max(float(torch.stack([apart(part).amin(1).mean() for part in parts]).mean()), least)
         self.nearest = max(float(distances.amin(1).mean()), least)
         self.anchors = clusters(self.reference, max(1, min(CLUSTERS, len(self.reference) // PICTURES_A_CLUSTER)))
@@ -197,11 +207,12 @@ class Likeness:
         self.covered = float((1 - (1 - shares) ** count).sum())
 
     def read(self, samples: Tensor) -> dict[str, Tensor]:
-        """Return the four readings of samples (N, C, H, W); each is 1 where they are like as many training pictures.
+        """Return readings of samples (N, C, H, W); the first four are 1 where they are like as many training pictures.
 
         `diversity`: the mean distance between two. `separation`: the mean distance from each to the nearest other.
         `coverage`: how many clusters of the training pictures they meet. `nearest`: the mean distance to the nearest
-        training picture, beside that from one training picture to the nearest other.
+        training picture, beside that from one training picture to the nearest other. `data_diversity`: how much the
+        training pictures differ, as a share of the size of their features; 0 if all are the same.
         """
         features = self.eyes(samples) / self.scale
         distances = apart(features)
@@ -210,31 +221,48 @@ class Likeness:
             "separation": apart(features[: self.compared]).amin(1).mean() / self.separation,
             "coverage": hits(features, self.anchors).count_nonzero() / self.covered,
             "nearest": torch.cdist(features, self.reference).amin(1).mean() / self.nearest,
+            "data_diversity": self.own,
         }
 
 
 class Units(TorchFunctionMode):
-    """Counts, while it is entered, the units that an activation gives the same value for every picture and place."""
+    """Finds, while it is entered, the units that an activation gives the same value for every picture and place.
+
+    It is entered once for each pass of a part of the pictures; what counts is all parts together.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: dict[int, list[Tensor]] = {}
-        self.counts: list[Tensor] = []
+        self.ranges: list[tuple[Tensor, Tensor]] = []
+        self.place = 0
+
+    def __enter__(self) -> Units:
+        self.place = 0
+        super().__enter__()
+        return self
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Compute as without the mode, and keep which units of an activation are constant."""
+        """Compute as without the mode, and note the range of each unit of an activation."""
         result = func(*args, **(kwargs or {}))
         if func in ACTIVATIONS:
             unit = result.ndim - 1 if result.ndim == 3 else 1
             others = [dim for dim in range(result.ndim) if dim != unit]
-            self.counts.append(result.amax(others) == result.amin(others))
+            self._widen(result.amin(others), result.amax(others))
         return result
+
+    def _widen(self, low: Tensor, high: Tensor) -> None:
+        if self.place == len(self.ranges):
+            self.ranges.append((low, high))
+        before = self.ranges[self.place]
+        self.ranges[self.place] = torch.minimum(before[0], low), torch.maximum(before[1], high)
+        self.place += 1
 
     def dead(self) -> Tensor:
         """Return the share of units that were constant."""
-        return torch.cat(self.counts).float().mean() if self.counts else torch.zeros(())
+        constant = [low == high for low, high in self.ranges]
+        return torch.cat(constant).float().mean() if constant else torch.zeros(())
 
 
 @contextmanager
