@@ -50,11 +50,19 @@ def frechet_distance(generated: Tensor, reference: Tensor) -> float:
     return gaussian_distance(gaussian_of(generated), gaussian_of(reference))
 
 
-def gaussian_distance(one: Gaussian, other: Gaussian) -> float:
-    """Return the squared Frechet distance of two Gaussians."""
+def gaussian_distance(one: Gaussian, other: Gaussian, quick: bool = False) -> float:
+    """Return the squared Frechet distance of two Gaussians.
+
+    `quick` takes the singular values of the product P as roots of the eigenvalues of P P^T, in about half the time. A
+    singular value of 0 becomes up to 1e-8 of the largest, so no row of a factor may be a sum of its other rows.
+    """
     product = one.factor @ other.factor.T
     with one_thread():
-        cross = torch.linalg.svdvals(product).sum()
+        if quick:
+            low = product if product.shape[0] <= product.shape[1] else product.T
+            cross = torch.linalg.eigvalsh(low @ low.T).clamp(min=0).sqrt().sum()
+        else:
+            cross = torch.linalg.svdvals(product).sum()
     distance = (one.mean - other.mean).square().sum() + one.factor.square().sum() + other.factor.square().sum()
     return float((distance - 2 * cross).clamp(min=0))
 
@@ -177,10 +185,10 @@ def neighbour_metrics(
     part 0, 1, ... of both sides, equal to those of the plain functions on the rest.
     """
     check(generated, reference, least=COVERAGE_K + 1)
-    (generated, one), (reference, other) = (
-        (features[part.argsort()], part.sort().values)
-        for features, part in zip((generated, reference), parts or (_whole(generated), _whole(reference)), strict=True)
-    )
+    one, other = parts or (_whole(generated), _whole(reference))
+    if parts:
+        generated, reference = generated[one.argsort()], reference[other.argsort()]
+        one, other = one.sort().values, other.sort().values
     n, m = (_left(part, parts is not None) for part in (one, other))
     if min(n.min(), m.min()) <= COVERAGE_K:
         raise DataError(f"too few pictures for {COVERAGE_K} neighbours with a part left out; give at least 8 a side")
