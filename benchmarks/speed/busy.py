@@ -1,14 +1,13 @@
 """What a busy machine costs a training: alone, two at once, and beside a process that only computes.
 
-    python benchmarks/speed/busy.py [--seconds 6] [--rounds 3] [--wait NAME=VALUE ...] [--out results.json]
+    python benchmarks/speed/busy.py [--seconds 6] [--rounds 3] [--set NAME=VALUE,NAME=VALUE ...] [--out results.json]
 
 The training is the default GAN on MNIST with one thread for each core. In the first arm threads wait as libgomp lets
-them by itself; in the second pinxit watches whether the machine is busy (`pinxit/waiting.py`); each --wait adds an arm
-with a variable of the environment. The trainings of an arm live through the whole benchmark and compute only when it is
-their turn; the arms take turns in every round. A measurement begins three seconds after the computing: by then pinxit
-has tried which way of waiting makes more steps. "two" is the sum of
-two trainings. Each row has the median over rounds of pictures a second, and its ratio to the first arm alone. The
-weights after the first steps must be the same in all arms.
+them by itself, and the system chooses their cores; in the second they do as pinxit lets them (`pinxit/threads.py`);
+each --set adds an arm with variables of the environment. The trainings of an arm live through the whole benchmark and
+compute only when it is their turn; the arms take turns in every round. A measurement begins a second and a half after
+the computing. "two" is the sum of two trainings. Each row has the median over rounds of pictures a second, and its
+ratio to the first arm alone. The weights after the first steps must be the same in all arms.
 """
 
 from __future__ import annotations
@@ -29,18 +28,19 @@ sys.path.append(str(Path(__file__).parents[1]))
 from record import arguments, record, write
 
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-BEFORE, AFTER = {"GOMP_SPINCOUNT": "300000"}, dict[str, str]()  # the first is what libgomp does without a setting
+BEFORE = {"GOMP_SPINCOUNT": "300000", "OMP_PROC_BIND": "false"}  # what libgomp does without a setting
+AFTER = dict[str, str]()
 HASHED = 30
-LEAD, PAUSE = 3.0, 5.0  # seconds: before a measurement; before a round, so that the arms have seen the machine quiet
+LEAD = 1.5  # seconds before a measurement
 
 
 class Training:
     """A training in a process of its own, which computes for some seconds when it is told to."""
 
-    def __init__(self, wait: Mapping[str, str]) -> None:
+    def __init__(self, variables: Mapping[str, str]) -> None:
         environment = {
             name: value for name, value in os.environ.items() if name not in (*WAITING, "OMP_NUM_THREADS")
-        } | dict(wait)
+        } | dict(variables)
         self.process = subprocess.Popen(
             [sys.executable, __file__, "--train"],
             stdin=subprocess.PIPE,
@@ -86,6 +86,7 @@ def train() -> None:
     from pinxit.data import batch_at, open_data
     from pinxit.nets.shapes import PictureShape
     from pinxit.objectives.settings import GANSettings
+    from pinxit.threads import placed
     from pinxit.training.settings import TrainingSettings
     from pinxit.training.trainer import Trainer
 
@@ -104,13 +105,15 @@ def train() -> None:
         weights.update(value.contiguous().numpy().tobytes())
     print(weights.hexdigest(), flush=True)
     for line in sys.stdin:
-        paced(trainer, LEAD)
-        print(size * paced(trainer, float(line)), flush=True)
+        with placed(computing.threads):
+            paced(trainer, LEAD)
+            rate = paced(trainer, float(line))
+        print(size * rate, flush=True)
 
 
 def measure(arms: Mapping[str, Mapping[str, str]], rounds: int, seconds: float) -> dict[str, Any]:
     """Return the rates of every arm in every situation, and the weights' sha256."""
-    trainings = {name: [Training(wait), Training(wait)] for name, wait in arms.items()}
+    trainings = {name: [Training(variables), Training(variables)] for name, variables in arms.items()}
     situations = {
         "alone": lambda pair: measured(pair[:1], seconds),
         "two": lambda pair: measured(pair, seconds),
@@ -119,7 +122,6 @@ def measure(arms: Mapping[str, Mapping[str, str]], rounds: int, seconds: float) 
     try:
         rates: dict[str, dict[str, list[float]]] = {arm: {name: [] for name in situations} for arm in arms}
         for _ in range(rounds):
-            time.sleep(PAUSE)
             for name, situation in situations.items():
                 for arm, pair in trainings.items():
                     rates[arm][name].append(round(situation(pair), 1))
@@ -147,13 +149,15 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--wait", action="append", default=[], help="NAME=VALUE for another arm")
+    parser.add_argument("--set", action="append", default=[], help="NAME=VALUE,... for another arm")
     parser.add_argument("--train", action="store_true", help="be one of the trainings, told what to do on stdin")
     asked = parser.parse_args()
     if asked.train:
         train()
         return
-    arms = {"before": BEFORE, "after": AFTER} | {wait: dict([wait.split("=")]) for wait in asked.wait}
+    arms = {"before": BEFORE, "after": AFTER} | {
+        names: dict(part.split("=") for part in names.split(",")) for names in asked.set
+    }
     result = measure(arms, asked.rounds, asked.seconds)
     protocol = {"seconds": asked.seconds, "rounds": asked.rounds, "arms": arms, "steps_before_hash": HASHED}
     write(asked.out, record(__doc__, protocol, **result))

@@ -5,11 +5,17 @@ Every action of the command line is a function here, under the same name with un
 """
 
 # Imports only what `python -m` itself has loaded: until __main__ begins, its working folder is searched first.
+import os
 from importlib import import_module
 
 TYPE_CHECKING = False
 
 __version__ = "0.2.0"
+
+if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}:
+    # Read when torch is loaded: for how many turns an OpenMP thread waits before it sleeps. With libgomp's own 300,000
+    # two trainings at once make half the steps of one; with 10,000 they make as many (benchmarks/speed/busy.py).
+    os.environ["GOMP_SPINCOUNT"] = "10000"
 
 if TYPE_CHECKING:
     from typing import Any

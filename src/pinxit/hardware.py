@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, TypeVar
 
 import torch
 
+from pinxit import threads as placing
 from pinxit.errors import UsageError
-from pinxit.waiting import watch
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,11 +53,9 @@ class Hardware:
 def choose(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Hardware:
     """Return the hardware that was asked for; open choices depend on what the machine has.
 
-    From then on this process watches whether the machine is busy, and adapts how its threads wait (`waiting`).
     Raises `UsageError` if the machine lacks the device that was asked for; there is no silent replacement.
     """
     chosen, reason = _device(device)
-    watch(usable_cores())
     fast, why = _fast_bf16(chosen)
     kept: Precision = "bf16" if precision == "bf16" or (precision == "auto" and fast) else "float32"
     if precision != "auto":
@@ -68,7 +65,7 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
 
 def usable_cores() -> int:
     """Return how many cores this process may use, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(placing.usable_cores())
 
 
 def load() -> tuple[float, float] | None:
@@ -103,13 +100,19 @@ def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """
     workers = torch.get_num_threads()
     waiting: deque[Future[R]] = deque()
-    with one_thread(), ThreadPoolExecutor(workers, initializer=partial(torch.set_num_threads, 1)) as pool:
+    with one_thread(), ThreadPoolExecutor(workers, initializer=_alone) as pool:
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) > workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _alone() -> None:
+    """Let a thread compute by itself, on any core."""
+    torch.set_num_threads(1)
+    placing.anywhere()
 
 
 def _device(name: str) -> tuple[torch.device, str]:

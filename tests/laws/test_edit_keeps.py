@@ -67,6 +67,7 @@ UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 PALETTE = Image.fromarray(COLOUR).quantize(24)
 CMYK = Image.fromarray(COLOUR).convert("CMYK")
+LARGE = ((2 << 20) + len(OTHER)).to_bytes(4, "big") + OTHER[4:] + bytes(2 << 20)  # as measured profiles are
 JPEG = encoded(Image.fromarray(COLOUR), "JPEG", exif=exif(), icc_profile=OTHER, dpi=(300, 300))
 
 # Every kind of file, and the upright pixels that must come through an edit that changes nothing.
@@ -200,7 +201,7 @@ def test_a_places_other_hiding_places_in_a_png_are_emptied(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("pixels", "profile", "kept"), [
     (GREY, GREY_PROFILE, True), (GREY, OTHER, False), (COLOUR, OTHER, True), (COLOUR, GREY_PROFILE, False),
-    (GREY_ALPHA, GREY_PROFILE, True), (COLOUR, b"junk" * 50, False),
+    (GREY_ALPHA, GREY_PROFILE, True), (COLOUR, b"junk" * 50, False), (COLOUR, LARGE, True),
 ])  # fmt: skip
 def test_a_profile_is_kept_where_it_fits(pixels: np.ndarray, profile: bytes, kept: bool, tmp_path: Path) -> None:
     picture = load_picture(io.BytesIO(encoded(Image.fromarray(pixels.squeeze()), icc_profile=profile)))

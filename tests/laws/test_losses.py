@@ -88,7 +88,8 @@ def test_the_penalties_of_a_linear_score_are_known() -> None:
     fake = torch.rand(5, 1, 2, 2)
     assert penalties.squared_gradient(linear(real), real).item() == pytest.approx(36)
     position = torch.rand(5, 1, 1, 1)
-    assert penalties.gradient_penalty(linear, real, fake, position).item() == pytest.approx(25, rel=1e-5)
+    for images in (penalties.between(real, fake, position), penalties.around(real, torch.randn(5, 1, 2, 2))):
+        assert penalties.unit_gradient(linear, images).item() == pytest.approx(25, rel=1e-5)
 
 
 def test_the_penalties_have_gradients_of_their_own() -> None:
@@ -98,8 +99,25 @@ def test_the_penalties_have_gradients_of_their_own() -> None:
     penalties.squared_gradient(score(real), real).backward()
     assert net[1].weight.grad.abs().sum() > 0
     net.zero_grad()
-    penalties.gradient_penalty(score, real, real + 1, torch.rand(5, 1, 1, 1)).backward()
+    penalties.unit_gradient(score, real).backward()
     assert net[1].weight.grad.abs().sum() > 0
+
+
+def test_the_gradient_of_a_pack_is_that_over_all_of_its_pictures() -> None:
+    real = torch.rand(6, 1, 2, 2).requires_grad_()
+    scores = linear(real).view(3, 2).sum(1)
+    assert penalties.squared_gradient(scores, real).item() == pytest.approx(72)
+    packed = penalties.unit_gradient(lambda image: linear(image).view(3, 2).sum(1), real)
+    assert packed.item() == pytest.approx((72**0.5 - 1) ** 2, rel=1e-5)
+
+
+def test_the_points_of_the_penalties_are_where_the_papers_say() -> None:
+    real, fake = torch.ones(2, 1, 1, 2), torch.zeros(2, 1, 1, 2)
+    position = torch.tensor([0.25, 1.0]).view(2, 1, 1, 1)
+    assert penalties.between(real, fake, position).flatten().tolist() == [0.25, 0.25, 1, 1]
+    real[0] = torch.tensor([0.0, 2.0])  # its standard deviation is the root of 2, the other's is 0
+    moved = penalties.around(real, torch.full((2, 1, 1, 2), 2**0.5))
+    assert moved.flatten().tolist() == pytest.approx([1, 3, 1, 1])
 
 
 def test_the_latent_gradient_estimates_the_squared_norm_of_the_jacobian() -> None:

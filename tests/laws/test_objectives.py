@@ -54,6 +54,11 @@ RESTORE = partial(RestorationSettings, channels=4, levels=2, blocks=1)
 CASES = {
     "dcgan": GAN(),
     "dcgan conditional": GAN(conditional=True),
+    "dcgan nearest": GAN(enlarge="nearest", conditional=True),
+    "dcgan bilinear": GAN(enlarge="bilinear", discriminator_norm="none"),
+    "spectral": GAN(discriminator_norm="spectral", loss="wasserstein", conditional=True),
+    "spectral residual r1": GAN(network="residual", discriminator_norm="spectral", r1=1, gradient_penalty=1),
+    "spectral dense": GAN(network="dense", discriminator_norm="spectral"),
     "residual": GAN(network="residual"),
     "plain": GAN(network="plain", loss="hinge"),
     "dense": GAN(network="dense", loss="least-squares"),
@@ -61,6 +66,12 @@ CASES = {
     "wgan-gp": GAN(loss="wasserstein", gradient_penalty=10, discriminator_norm="none"),
     "r1 r2": GAN(loss="relativistic", r1=1, r2=1, discriminator_norm="none"),
     "dense r1 r2 latent": GAN(network="dense", loss="relativistic", r1=1, r2=1, latent_gradient=1),
+    "packed dragan": GAN(
+        network="dense", packing=2, dragan=10, r1=1, gradient_penalty=1, augment_discriminator="colour"
+    ),
+    "adaptive": GAN(network="dense", augment_discriminator="translation,cutout,colour", augment_target=0.6),
+    "salimans": GAN(network="dense", feature_matching=1, historical_averaging=0.1, label_smoothing=0.1),
+    "infogan": GAN(network="dense", code_categories=3, code_values=1, discriminator_steps=2),
     "adamw": GAN(network="dense", optimiser="adamw", weight_decay=0.1, discriminator_rate=1e-4),
     "rmsprop": GAN(network="dense", optimiser="rmsprop"),
     "sgd": VAE(network="dense", optimiser="sgd", beta1=0.5, adversarial=0.1, discriminator_rate=1e-4),

@@ -119,7 +119,7 @@ def test_a_prior_learns_what_no_gaussian_knows(network: str, steps: int, share: 
         optimiser.zero_grad()
         term.backward()
         optimiser.step()
-        prior.after_step(batch)
+        prior.after_step(batch, {})
     fresh = Batch(image=torch.zeros(2000, 1, 1, 1), seed=1, step=0)
     codes = prior.draw(fresh)
     single = fit_mixture(codes, components=1)
@@ -216,7 +216,7 @@ def test_the_autoencoder_stays_as_it_is_and_is_not_saved(network: str) -> None:
     batch = Batch(image=torch.rand(4, 3, 20, 20, generator=torch.Generator().manual_seed(0)), seed=0, step=0)
     for value in prior.loss(batch, prior.draw(batch)).terms.values():
         value.backward()
-    prior.after_step(batch)
+    prior.after_step(batch, {})
     assert all(torch.equal(value, before[name]) for name, value in autoencoder.networks.state_dict().items())
     assert all(weight.grad is None for weight in autoencoder.networks.parameters())
     own = {id(weight) for weight in prior.networks.parameters()}
@@ -236,7 +236,7 @@ def test_costs_are_in_nats_a_code_and_in_bits_a_code() -> None:
     expected = -torch.distributions.Normal(0.0, 2.0).log_prob(code).sum(1)  # a flow that has not learned anything
     assert torch.allclose(vae.cost(batch, code), expected, atol=1e-4)
     kept = vae.standard.mean.clone()
-    vae.after_step(batch)
+    vae.after_step(batch, {})
     assert torch.equal(vae.standard.mean, kept)
     vq = PriorSettings(network="transformer", **SMALL).build_on(shape_of("transformer").build(PictureShape(20, 3)), 0)
     vq.transformer.logits.weight.data.zero_()

@@ -30,6 +30,8 @@ NETWORKS = [
 ROUND = [(objective, name) for objective, name in NETWORKS if name != "dense"]
 CASES = {
     **{f"{objective}-{name}": SETTINGS[objective](network=name, latent=6, **SMALL) for objective, name in ROUND},
+    "gan-nearest": pinxit.GANSettings(enlarge="nearest", latent=6, **SMALL),
+    "gan-bilinear": pinxit.GANSettings(enlarge="bilinear", latent=6, **SMALL),
     "ladder": pinxit.VAESettings(levels=2, latent=6, **SMALL),
     "vq": pinxit.OBJECTIVES["vq"](codes=16, dimensions=4, **SMALL),
 }

@@ -174,7 +174,7 @@ def test_rotation_is_finite_at_zero() -> None:
 def test_terms_and_readings_are_the_equations() -> None:
     objective = built(commitment=0.5)
     for step in range(3):
-        objective.after_step(batch(step))
+        objective.after_step(batch(step), {})
     drawn = objective.draw(batch())
     loss = objective.loss(batch(), drawn)
     vector = objective.codebook.vectors[objective.encode(batch().image)]
@@ -196,7 +196,7 @@ def test_looking_moves_nothing_and_the_step_moves_the_codebook() -> None:
         objective.preview(batch())
         objective.judge(batch())
     assert all(torch.equal(value, before[name]) for name, value in objective.networks.state_dict().items())
-    objective.after_step(batch())
+    objective.after_step(batch(), {})
     moved = {name for name, value in objective.networks.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {"codebook.sums", "codebook.counts", "codebook.use"}
     output = objective.networks["encoder"](batch().image)
@@ -207,7 +207,7 @@ def test_looking_moves_nothing_and_the_step_moves_the_codebook() -> None:
 
 def test_each_picture_is_coded_alone() -> None:
     objective = built()
-    objective.after_step(batch())
+    objective.after_step(batch(), {})
     image = batch().image
     with torch.no_grad():
         codes = objective.encode(image)

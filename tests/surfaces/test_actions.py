@@ -69,6 +69,7 @@ CASES: dict[str, dict[str, Any]] = {
     "data pack": {"source": "cards.npz"},
     "runs list": {"folder": "."},
     "runs show": {"run": "gan"},
+    "runs diagnose": {"run": "gan"},
     "doctor": {},
 }  # fmt: skip
 OWN = {"resume": "gan", "train prior": "vae/prior"}

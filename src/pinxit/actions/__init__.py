@@ -32,12 +32,13 @@ ACTIONS: dict[str, type[Action]] = {
     "data pack": data.DataPack,
     "runs list": runs.RunsList,
     "runs show": runs.RunsShow,
+    "runs diagnose": runs.RunsDiagnose,
     "doctor": doctor.Doctor,
 }
 
 GROUPS = {
     "data": "Check, fetch, import and pack picture sets.",
-    "runs": "List and show runs.",
+    "runs": "List, show and diagnose runs.",
 }
 """What the first words of two-word names stand for."""
 

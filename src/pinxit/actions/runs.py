@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, create_model
 
@@ -12,7 +13,7 @@ from pinxit.actions.action import RUN, Action, AnyRun, Flag, N, Outcome, Source,
 from pinxit.errors import DataError
 from pinxit.page import command
 from pinxit.progress import duration, say
-from pinxit.training.settings import TrainingSettings
+from pinxit.training.settings import AUTO, TrainingSettings
 
 if TYPE_CHECKING:
     from pinxit.training.run import Run
@@ -61,27 +62,46 @@ class Train(Action):
 
     def do(self) -> Outcome:
         """Train; the value is the run."""
+        return shown(self._trained())
+
+    def _trained(self, recipe: str = AUTO) -> Run:
         from pinxit.training.train import train
 
         out = self.out or new_folder(self.objective, self.source)
-        return shown(train(self.settings, self.source, out, self.data, self.training, self.start))
+        return train(self.settings, self.source, out, self.data, self.training, self.start, recipe)
 
     @classmethod
     def variants(cls) -> Mapping[str, type[Action]]:
         """Return an action for each objective."""
         from pinxit.objectives import OBJECTIVES
         from pinxit.objectives.settings import PriorSettings
+        from pinxit.training.recipes import FITTING, in_words
 
         def variant(name: str, kind: Any) -> type[Action]:
             fields: dict[str, Any] = {"settings": (kind, Field(default=kind(), title="The model"))}
             if kind is PriorSettings:
                 return create_model("TrainPrior", __base__=TrainPrior, __doc__=kind.__doc__, **fields)
             fields["data"] = (kind.pictures, Field(default=kind.pictures(), title="The pictures"))
+            if name in FITTING:
+                fields["recipe"] = (Literal[AUTO, *FITTING[name]], Field(AUTO, description=in_words(name)))
+                fitted = create_model(f"Train{kind.__name__}", __base__=TrainByRecipe, __doc__=kind.__doc__, **fields)
+                fitted.objective = name
+                return fitted
             made = create_model(f"Train{kind.__name__}", __base__=Train, __doc__=kind.__doc__, **fields)
             made.objective = name
             return made
 
         return {name: variant(name, kind) for name, kind in OBJECTIVES.items()}
+
+
+class TrainByRecipe(Train):
+    """Train a model with settings that fit the pictures."""
+
+    recipe: Any = AUTO
+
+    def do(self) -> Outcome:
+        """Train; the value is the run."""
+        return shown(self._trained(self.recipe))
 
 
 class TrainPrior(Action):
@@ -204,6 +224,29 @@ class RunsShow(Action):
         from pinxit.training.run import Run
 
         return shown(Run.open(self.run))
+
+
+class RunsDiagnose(Action):
+    """Say what goes wrong in a run, by its log, and what may help.
+
+    The run may be of any objective, and may still train. Findings are listed with their causes first.
+    """
+
+    run: AnyRun
+
+    def do(self) -> Outcome:
+        """Read the run; the value is its findings."""
+        from pinxit.training.curves import read_log
+        from pinxit.training.diagnosis import diagnose
+        from pinxit.training.run import LOG, Run
+
+        run = Run.open(self.run)
+        found = diagnose(read_log(run.folder / LOG), run.recipe)
+        sheets = sorted(path for path in run.samples.glob("*.png") if path.stem.isdecimal())
+        picture = {"picture": str(sheets[-1])} if sheets else {}
+        lines = [f"{run.folder}, since step {finding.step:,}: {finding}" for finding in found]
+        document = {"findings": [asdict(finding) | picture for finding in found]}
+        return Outcome(found, document, lines=lines or [f"{run.folder}: nothing found"])
 
 
 def new_folder(objective: str, source: str) -> Path:

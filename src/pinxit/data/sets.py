@@ -135,6 +135,11 @@ class ImageSet(Layer):
         """The SHA-256 of the pictures' numbers in the pack."""
         return hashlib.sha256(self._indices.astype("<i8").tobytes()).hexdigest()
 
+    @property
+    def transparent(self) -> float:
+        """The share of these pictures whose alpha is not opaque."""
+        return float((self._pack.shapes[self._indices, 2] == 4).mean())
+
     @cached_property
     def own_size(self) -> Size | None:
         """The `own_size` of all pictures of the pack."""

@@ -14,7 +14,7 @@ textures. This differs from the papers:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
@@ -239,7 +239,7 @@ class Painting(Objective):
         return self.canvas.pixels.detach()
 
     @torch.no_grad()
-    def after_step(self, batch: Batch) -> None:
+    def after_step(self, batch: Batch, values: Mapping[str, float]) -> None:
         """Keep the pixels in range, and unchanged outside the mask."""
         pixels = self.canvas.pixels
         pixels.clamp_(0, 1)

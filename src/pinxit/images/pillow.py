@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from pinxit.errors import DataError
 from pinxit.images.containers import PNG, check_whole
@@ -27,6 +27,7 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP
 warnings.filterwarnings("ignore", module=r"PIL\.")
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 TiffImagePlugin.READ_LIBTIFF = True  # Pillow's own decoder misreads some YCbCr
+PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20  # bytes of a profile or a text; measured profiles exceed Pillow's 1 MiB
 Image.MAX_IMAGE_PIXELS = 2 * PIXEL_CEILING  # above ours, so that our own message comes first
 
 

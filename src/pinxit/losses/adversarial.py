@@ -22,12 +22,22 @@ class Adversarial:
 
     `paired`: the generator's loss reads the real scores too; otherwise they are not computed for it.
     `bounded`: the discriminator must be bounded, by a gradient penalty or clipped weights.
+    `purpose`: what it is for, as help says it.
+    `middle`: the score of a picture that is as likely real as fake; None if only differences of scores mean something.
+    `labelled`: the discriminator's loss compares scores with labels, 1 for real and 0 for fake.
+    `healthy`: the least and the largest loss of a discriminator in good training. Below it has won: its loss saturates
+    and teaches the generator little. Above it is worse than one that gives every picture the same score. None if the
+    loss has no such points, as a Wasserstein critic's may have any offset.
     """
 
     discriminator: Loss
     generator: Loss
+    purpose: str = ""
     paired: bool = False
     bounded: bool = False
+    middle: float | None = None
+    labelled: bool = False
+    healthy: tuple[float, float] | None = None
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -40,32 +50,50 @@ ADVERSARIAL = {
     "saturating": Adversarial(
         discriminator=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
         generator=lambda real, fake: -softplus(fake).mean(),
+        purpose="the first one, for comparison; the generator stops learning when it loses",
+        middle=0.0,
+        labelled=True,
+        healthy=(0.15, 1.5),  # 2 ln 2 = 1.39 if all scores are equal; both pictures are right at 93 % at 0.15
     ),
     # Goodfellow et al., 2014, section 3: the generator raises log D(fake).
     "non-saturating": Adversarial(
         discriminator=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
         generator=lambda real, fake: softplus(-fake).mean(),
+        purpose="the usual one; the generator learns most when it loses",
+        middle=0.0,
+        labelled=True,
+        healthy=(0.15, 1.5),  # as above: the discriminator's loss is the same
     ),
     # Mao et al., 2017, eq. 9, with the labels 0 and 1.
     "least-squares": Adversarial(
         discriminator=lambda real, fake: ((real - 1).square().mean() + fake.square().mean()) / 2,
         generator=lambda real, fake: (fake - 1).square().mean() / 2,
+        purpose="milder with pictures that are far from the boundary",
+        middle=0.5,
+        labelled=True,
+        healthy=(0.02, 0.27),  # 0.25 if all scores are 0.5
     ),
     # Lim and Ye, 2017.
     "hinge": Adversarial(
         discriminator=lambda real, fake: (1 - real).relu().mean() + (1 + fake).relu().mean(),
         generator=lambda real, fake: -fake.mean(),
+        purpose="ignores pictures that are told apart clearly",
+        middle=0.0,
+        healthy=(0.1, 2.1),  # 2 if all scores are 0; at 0 every score is beyond its margin
     ),
     # Arjovsky et al., 2017, eq. 2.
     "wasserstein": Adversarial(
         discriminator=lambda real, fake: fake.mean() - real.mean(),
         generator=lambda real, fake: -fake.mean(),
+        purpose="a distance of the two distributions; needs a bounded discriminator",
         bounded=True,
     ),
     # Jolicoeur-Martineau, 2019, RpGAN; Huang et al., 2024, eq. 2: each real picture is paired with a fake.
     "relativistic": Adversarial(
         discriminator=lambda real, fake: softplus(fake - real).mean(),
         generator=lambda real, fake: softplus(real - fake).mean(),
+        purpose="compares each real picture with a fake; with --r1 and --r2 the steadiest",
         paired=True,
+        healthy=(0.07, 0.75),  # ln 2 = 0.69 if all scores are equal
     ),
 }

@@ -5,7 +5,8 @@ paper's four levels; an odd side needs one more pixel of padding). Pictures are 
 and last layers are linear on a channels_last view, which is the paper's convolution over the whole smallest map. The
 discriminator can go without batch normalisation, as gradient penalties need; its weights then start as in He et al.
 (2015), because the signal would vanish with small ones. Classes enter by embedding and projection (Miyato and Koyama,
-2018). An autoencoder's encoder and decoder are the same layers, without normalisation.
+2018). The decoder can enlarge before it convolves (Odena et al., 2016). An autoencoder's encoder and decoder are the
+same layers, without normalisation.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pinxit.nets.enlarging import ENLARGE
 from pinxit.nets.shapes import (
     ClassScore,
     LabelledLatent,
     PictureShape,
     keep_variance,
-    odd,
     padding,
     size_ladder,
     to_flat,
@@ -31,20 +32,25 @@ from pinxit.nets.shapes import (
 
 
 class Decoder(nn.Module):
-    """Latents (N, latent) to logits (N, C, H, W), unbounded; `channels` is the width at half the side."""
+    """Latents (N, latent) to logits (N, C, H, W), unbounded; `channels` is the width at half the side.
 
-    def __init__(self, shape: PictureShape, latent: int, channels: int, batch_norm: bool = True) -> None:
+    `enlarge` is a name of `ENLARGE`.
+    """
+
+    def __init__(
+        self, shape: PictureShape, latent: int, channels: int, batch_norm: bool = True, enlarge: str = "strided"
+    ) -> None:
         super().__init__()
+        enlarging = ENLARGE[enlarge]
         self.maps = size_ladder(shape)
         width = widths(channels, len(self.maps) - 1)
         self.latent = LabelledLatent(latent, shape.classes)
         self.project = nn.Linear(self.latent.features, width[0] * math.prod(self.maps[0]), bias=not batch_norm)
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) if batch_norm else nn.Identity() for c in width)
         self.ups = nn.ModuleList(
-            nn.ConvTranspose2d(a, b, 4, 2, padding(size), odd(size), bias=not batch_norm)
-            for (a, b), size in zip(pairwise(width), self.maps[1:], strict=False)
+            enlarging(a, b, size, not batch_norm) for (a, b), size in zip(pairwise(width), self.maps[1:], strict=False)
         )
-        self.picture = nn.ConvTranspose2d(width[-1], shape.channels, 4, 2, padding(shape.sides), odd(shape.sides))
+        self.picture = enlarging(width[-1], shape.channels, shape.sides, True)
         self.apply(initialise if batch_norm else keep_variance)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
@@ -94,9 +100,13 @@ class Discriminator(Encoder):
         self.score = ClassScore(self.features, shape.classes)
         self.score.apply(initialise if batch_norm else keep_variance)
 
+    def last_features(self, image: Tensor) -> Tensor:
+        """Return the features (N, F) that the score is computed from."""
+        return super().forward(image)
+
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Return scores (N,), positive for 'real'."""
-        return self.score(super().forward(image), label)
+        return self.score(self.last_features(image), label)
 
 
 def initialise(module: nn.Module) -> None:

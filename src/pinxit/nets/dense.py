@@ -68,9 +68,13 @@ class Discriminator(nn.Module):
         self.score = ClassScore(hidden, shape.classes)
         self.apply(keep_variance)
 
+    def last_features(self, image: Tensor) -> Tensor:
+        """Return the features (N, F) that the score is computed from."""
+        return maxout(self.second(maxout(self.first(image.flatten(1)))))
+
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Return scores (N,), positive for 'real'."""
-        return self.score(maxout(self.second(maxout(self.first(image.flatten(1))))), label)
+        return self.score(self.last_features(image), label)
 
 
 def maxout(x: Tensor) -> Tensor:

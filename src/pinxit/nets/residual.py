@@ -93,9 +93,13 @@ class Discriminator(Encoder):
         self.score = ClassScore(self.channels, shape.classes)
         self.score.apply(keep_variance)
 
+    def last_features(self, image: Tensor) -> Tensor:
+        """Return the features (N, F) that the score is computed from."""
+        return self.smallest_map(image).mean((2, 3))
+
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Return scores (N,), positive for 'real'."""
-        return self.score(self.smallest_map(image).mean((2, 3)), label)
+        return self.score(self.last_features(image), label)
 
 
 class UpBlock(nn.Module):

@@ -46,5 +46,5 @@ def _continued(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ..
 
 
 def _cut(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    room = _room(layer) * (layer.stride[0] if isinstance(layer, nn.ConvTranspose2d) else 1)
+    room = _room(layer) * round(output.shape[-1] / inputs[0].shape[-1])
     return output[..., room:-room, room:-room]

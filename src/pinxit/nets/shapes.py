@@ -110,6 +110,7 @@ class ClassScore(nn.Module):
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
+        self.features = features
         self.score = nn.Linear(features, 1)
         self.embedding = nn.Embedding(classes, features) if classes else None
         if self.embedding is not None:

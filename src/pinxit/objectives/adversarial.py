@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -41,11 +42,10 @@ class Contest(Objective):
         readings = {"real_score": real_scores.detach().mean(), "fake_score": fake_scores.detach().mean()}
         return Loss({"adversarial": self.adversarial.discriminator(real_scores, fake_scores)}, readings)
 
-    def generator_term(self, real: Tensor, fake: Tensor, label: Tensor | None = None) -> Tensor:
+    def generator_term(self, real_scores: Callable[[], Tensor], fake_scores: Tensor) -> Tensor:
         """Return the generator's loss; real pictures are scored, without gradient, only where the loss reads them."""
-        fake_scores = self.score(fake, label)
-        real_scores = fake_scores.detach()
-        if self.adversarial.paired:
-            with torch.no_grad():
-                real_scores = self.score(real, label)
-        return self.adversarial.generator(real_scores, fake_scores)
+        if not self.adversarial.paired:
+            return self.adversarial.generator(fake_scores.detach(), fake_scores)
+        with torch.no_grad():
+            scores = real_scores()
+        return self.adversarial.generator(scores, fake_scores)

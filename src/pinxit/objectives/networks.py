@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
     from pinxit.objectives.settings import GANSettings, VAESettings
 
-    Pair = tuple[nn.Module, nn.Module]
+    Discriminator = dcgan.Discriminator | residual.Discriminator | dense.Discriminator
+    Pair = tuple[nn.Module, Discriminator]
     Encoder = dcgan.Encoder | residual.Encoder | dense.Encoder
 
 DENSE_PIXELS = 256 * 256
@@ -28,22 +29,28 @@ def _dcgan_pair(settings: GANSettings, shape: PictureShape) -> Pair:
     from pinxit.nets import dcgan
 
     batch_norm = settings.discriminator_norm == "batch"
-    generator = dcgan.Generator(shape, settings.latent, settings.channels)
-    return generator, dcgan.Discriminator(shape, settings.channels, batch_norm)
+    generator = dcgan.Generator(shape, settings.latent, settings.channels, enlarge=settings.enlarge)
+    return generator, dcgan.Discriminator(_packed(settings, shape), settings.channels, batch_norm)
 
 
 def _residual_pair(settings: GANSettings, shape: PictureShape, skip: bool) -> Pair:
     from pinxit.nets import residual
 
     generator = residual.Generator(shape, settings.latent, settings.channels, skip)
-    return generator, residual.Discriminator(shape, settings.channels, skip)
+    return generator, residual.Discriminator(_packed(settings, shape), settings.channels, skip)
 
 
 def _dense_pair(settings: GANSettings, shape: PictureShape) -> Pair:
     from pinxit.nets import dense
 
     _check_dense(shape)
-    return dense.Generator(shape, settings.latent, settings.channels), dense.Discriminator(shape, settings.channels)
+    generator = dense.Generator(shape, settings.latent, settings.channels)
+    return generator, dense.Discriminator(_packed(settings, shape), settings.channels)
+
+
+def _packed(settings: GANSettings, shape: PictureShape) -> PictureShape:
+    """Return the shape of what the discriminator scores: `packing` pictures stacked on channels."""
+    return shape._replace(channels=settings.packing * shape.channels)
 
 
 def _check_dense(shape: PictureShape) -> None:
@@ -65,6 +72,16 @@ GAN_NETWORKS: dict[str, Callable[[GANSettings, PictureShape], Pair]] = {
     # Goodfellow et al., 2014.
     "dense": _dense_pair,
 }
+
+
+def gan_pair(settings: GANSettings, shape: PictureShape) -> Pair:
+    """Return the generator and the discriminator that settings ask for."""
+    generator, discriminator = GAN_NETWORKS[settings.network](settings, shape)
+    if settings.discriminator_norm == "spectral":
+        from pinxit.nets import spectral
+
+        spectral.normalise(discriminator)
+    return generator, discriminator
 
 
 class Coders(NamedTuple):

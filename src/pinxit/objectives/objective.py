@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -84,8 +84,11 @@ class Objective(ABC):
     def start(self, batch: Batch) -> None:  # noqa: B027
         """Initialise what depends on data, such as the units of codes, from the first batch."""
 
-    def after_step(self, batch: Batch) -> None:  # noqa: B027
-        """Apply closed-form updates after an accepted step, such as clipping weights."""
+    def after_step(self, batch: Batch, values: Mapping[str, float]) -> None:  # noqa: B027
+        """Apply closed-form updates after an accepted step, such as clipping weights.
+
+        `values` has the terms and readings of the players that moved, by 'player/name', over the whole batch.
+        """
 
 
 class Generative(Objective):

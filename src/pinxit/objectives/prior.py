@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -121,7 +122,7 @@ class VectorPrior(Prior):
         self.standard.follow(self.draw(batch), 1)
 
     @torch.no_grad()
-    def after_step(self, batch: Batch) -> None:
+    def after_step(self, batch: Batch, values: Mapping[str, float]) -> None:
         """Average the scaling over the codes of the first steps."""
         if batch.step < STANDARDISING:
             self.standard.follow(self.draw(batch), 1 / (batch.step + 1))

@@ -159,7 +159,8 @@ class Restoration(Contest):
         if weight := self.settings.perceptual:
             terms["perceptual"] = weight * perceptual_distance(restored.image, restored.target).mean()
         if weight := self.settings.adversarial:
-            terms["adversarial"] = weight * self.generator_term(restored.target, restored.image)
+            fake_scores = self.score(restored.image)
+            terms["adversarial"] = weight * self.generator_term(lambda: self.score(restored.target), fake_scores)
         return Loss(terms)
 
     def discriminator_loss(self, batch: Batch, restored: Restored) -> Loss:

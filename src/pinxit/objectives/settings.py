@@ -15,9 +15,10 @@ from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.losses.latent import PENALTIES
 from pinxit.losses.likelihood import LIKELIHOODS
 from pinxit.losses.reconstruction import RECONSTRUCTION
+from pinxit.objectives.augmentation import AUGMENTATIONS
 from pinxit.objectives.networks import GAN_NETWORKS, VAE_NETWORKS
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
-from pinxit.settings import Place, Settings
+from pinxit.settings import Place, Settings, did_you_mean
 
 if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
@@ -32,8 +33,14 @@ if TYPE_CHECKING:
 
 
 LEARNING_RATE = "Highest learning rate of the optimiser."
+ADVERSARIAL_LOSS = "Adversarial loss, computed from the scores of real and generated pictures: " + "; ".join(
+    f"{name} ({row.purpose})" for name, row in ADVERSARIAL.items()
+)
 BETA1 = "Decay per step of the gradient's running mean. For SGD it is the momentum; RMSprop ignores it."
-DISCRIMINATOR_RATE = "Highest learning rate of the discriminator; --learning-rate if omitted."
+DISCRIMINATOR_RATE = (
+    "Highest learning rate of the discriminator; --learning-rate if omitted. A discriminator that learns up to four "
+    "times as fast as the generator often trains more steadily (two time-scale rule, Heusel 2017)."
+)
 
 
 class ObjectiveSettings(Settings):
@@ -76,6 +83,10 @@ class ObjectiveSettings(Settings):
         """Return the objective over an autoencoder's codes, whose data have `classes` classes, if it is a prior."""
         raise NotImplementedError
 
+    def together(self) -> int:
+        """Return how many pictures of a batch belong together; a part of a batch must have a multiple of them."""
+        return 1
+
     def player_optimiser(self, rate: float | None = None) -> Optimiser:
         """Return a player's optimiser, with a learning rate of its own if one is given."""
         return Optimiser(
@@ -98,6 +109,22 @@ class ObjectiveSettings(Settings):
         return self.preview
 
 
+def augmentations(text: str) -> tuple[str, ...]:
+    """Return the names of augmentations in a text, separated by commas; none for "none"."""
+    return () if text == "none" else tuple(name.strip() for name in text.split(","))
+
+
+def _augmentations(text: str) -> str:
+    for name in augmentations(text):
+        if name not in AUGMENTATIONS:
+            raise ValueError(f"no augmentation {name[:80]!r}{did_you_mean(name, AUGMENTATIONS)}")
+    return ",".join(augmentations(text)) or text
+
+
+Augmentations = Annotated[str, AfterValidator(_augmentations)]
+"""A field of names of `AUGMENTATIONS`; `augmentations` parses it."""
+
+
 class GANSettings(ObjectiveSettings):
     """A generator trained against a discriminator (GAN). The defaults were chosen by measurement: docs/results.md."""
 
@@ -112,15 +139,24 @@ class GANSettings(ObjectiveSettings):
         "same without skip connections) or dense (fully connected layers, Goodfellow 2014).",
     )
     loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
-        "non-saturating", description="Adversarial loss, computed from the scores of real and generated pictures."
+        "non-saturating", description=ADVERSARIAL_LOSS + "."
     )
     channels: int = Field(
         32, ge=1, le=1024, description="Channels of the networks at the largest feature map; more is slower."
     )
     latent: int = Field(64, ge=1, le=4096, description="Length of the latent vector.")
     conditional: bool = Field(False, description="Learn the data's classes, so that you can sample one class.")
-    discriminator_norm: Literal["batch", "none"] = Field(
-        "batch", description="Normalisation in the discriminator of --network dcgan; the other networks have none."
+    enlarge: Literal["strided", "nearest", "bilinear"] = Field(
+        "strided",
+        description="How the generator of --network dcgan enlarges its maps: strided (transposed convolution, Radford "
+        "2016; may leave a grid), nearest (repeats pixels, then convolves; no grid, Odena 2016) or bilinear "
+        "(interpolates, then convolves; smoothest).",
+    )
+    discriminator_norm: Literal["batch", "spectral", "none"] = Field(
+        "batch",
+        description="Normalisation in the discriminator: batch (fast at first; --network dcgan only, the others then "
+        "have none), spectral (bounds its gradient, for steady training with any loss, Miyato 2018) or none (for "
+        "gradient penalties).",
     )
     discriminator_steps: int = Field(1, ge=1, le=100, description="Discriminator steps per generator step.")
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
@@ -132,12 +168,83 @@ class GANSettings(ObjectiveSettings):
         ge=0,
         description="Weight of the R2 penalty: half the discriminator's squared gradient at generated pictures.",
     )
-    gradient_penalty: float = Field(0.0, ge=0, description="Weight of the WGAN-GP penalty; 10 is usual.")
+    gradient_penalty: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the WGAN-GP penalty, which wants a gradient of length 1 between real and generated "
+        "pictures; 10 is usual.",
+    )
+    dragan: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the DRAGAN penalty, which wants a gradient of length 1 around real pictures; 10 is "
+        "usual.",
+    )
     latent_gradient: float = Field(
         0.0, ge=0, description="Weight of the generator's squared Jacobian norm per pixel; larger is smoother."
     )
     weight_clip: float = Field(
         0.0, ge=0, description="Largest absolute value of the discriminator's weights (WGAN); 0 for no limit."
+    )
+    packing: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="Pictures that the discriminator scores together, stacked on channels, so that it sees a lack of "
+        "diversity (PacGAN, Lin 2018); 2 to 4 are usual.",
+    )
+    augment_discriminator: Augmentations = Field(
+        "none",
+        description="Random changes of all pictures, real and generated, that the discriminator sees, separated by "
+        "commas: "
+        + "; ".join(f"{name} ({row.purpose})" for name, row in AUGMENTATIONS.items())
+        + ". They keep it from "
+        "learning few pictures by heart (Zhao 2020).",
+    )
+    augment_probability: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Probability of each change of --augment-discriminator; with --augment-target the largest one.",
+    )
+    augment_target: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Mean sign of real scores, from -1 to 1, above which the probability of changes rises and below "
+        "which it falls (ADA, Karras 2020). 0.6 is usual; 0 keeps the probability constant.",
+    )
+    feature_matching: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the generator's distance from real pictures in the mean features of the discriminator "
+        "(Salimans 2016); larger is steadier.",
+    )
+    historical_averaging: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of each player's squared distance from the mean of its past weights (Salimans 2016); "
+        "larger damps oscillation.",
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Lower the label of real pictures from 1 by this, so that the discriminator is less sure (Salimans "
+        "2016); 0.1 is usual.",
+    )
+    code_categories: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Categories of a code that the discriminator reads from generated pictures, so that each comes to "
+        "mean a kind of picture without labels (InfoGAN, Chen 2016); 0 for none.",
+    )
+    code_values: int = Field(
+        0, ge=0, le=1000, description="Values from -1 to 1 of such a code; each comes to mean a gradual change."
+    )
+    information: float = Field(
+        1.0, ge=0, description="Weight of the mutual information of code and picture, which both players raise."
     )
 
     def build(self, shape: PictureShape) -> GAN:
@@ -145,17 +252,70 @@ class GANSettings(ObjectiveSettings):
         from pinxit.objectives.gan import GAN
 
         check_shape(shape, self.conditional)
-        penalised = self.r1 or self.r2 or self.gradient_penalty
-        if penalised and self.network == "dcgan" and self.discriminator_norm == "batch":
-            raise UsageError(
-                "--r1, --r2 and --gradient-penalty need gradients of single pictures, and batch normalisation mixes "
-                "pictures; add --discriminator-norm none"
-            )
-        if ADVERSARIAL[self.loss].bounded and not (self.gradient_penalty or self.weight_clip):
-            raise UsageError(
-                f"--loss {self.loss} needs a bounded discriminator: add --gradient-penalty 10 or --weight-clip 0.01"
-            )
+        for refused, line in self._refusals():
+            if refused:
+                raise UsageError(line)
         return GAN(self, shape)
+
+    def together(self) -> int:
+        """Return how many pictures of a batch the discriminator scores together."""
+        return self.packing
+
+    def _refusals(self) -> tuple[tuple[bool, str], ...]:
+        """Return what cannot work together: whether these settings ask for it, and what would work."""
+        spectral, row = self.discriminator_norm == "spectral", ADVERSARIAL[self.loss]
+        mixed = self.network == "dcgan" and self.discriminator_norm == "batch"
+        penalised = self.r1 + self.r2 + self.gradient_penalty + self.dragan > 0
+        bounded = self.gradient_penalty or self.weight_clip or spectral
+        code, asked = self.code_categories + self.code_values, augmentations(self.augment_discriminator)
+        labelled = [name for name, one in ADVERSARIAL.items() if one.labelled]
+        return (
+            (
+                self.enlarge != "strided" and self.network != "dcgan",
+                f"--enlarge {self.enlarge}: --network {self.network} has no choice here; residual and plain already "
+                "enlarge by nearest pixels, and --network dcgan has all three ways",
+            ),
+            (
+                penalised and mixed,
+                "--r1, --r2, --gradient-penalty and --dragan need gradients of single pictures, and batch "
+                "normalisation mixes pictures; add --discriminator-norm none or spectral",
+            ),
+            (
+                spectral and self.weight_clip > 0,
+                "--weight-clip does nothing to weights that --discriminator-norm spectral divides by their norm; omit "
+                "one of them",
+            ),
+            (
+                row.bounded and not bounded,
+                f"--loss {self.loss} needs a bounded discriminator: add --gradient-penalty 10, --weight-clip 0.01 or "
+                "--discriminator-norm spectral",
+            ),
+            (
+                self.packing > 1 and self.conditional,
+                "--packing would score pictures of several classes together; omit --conditional or --packing",
+            ),
+            (
+                self.packing > 1 and code > 0,
+                "--packing would hide which picture has which code; omit --packing, or --code-categories and "
+                "--code-values",
+            ),
+            (
+                self.label_smoothing > 0 and self.loss not in labelled,
+                f"--label-smoothing: --loss {self.loss} has no labels; use --loss {' or '.join(labelled)}",
+            ),
+            (
+                self.augment_target > 0 and row.bounded,
+                f"--augment-target: scores of --loss {self.loss} have no meaningful sign; use another --loss, or "
+                "--augment-probability",
+            ),
+            (
+                not asked and (self.augment_target > 0 or self.augment_probability < 1),
+                "--augment-target and --augment-probability are of changes that nothing asks for; add "
+                f"--augment-discriminator {','.join(AUGMENTATIONS)}",
+            ),
+            (self.code_categories == 1, "--code-categories 1: one category says nothing; use 2 or more"),
+            (code >= self.latent, f"a code of {code} numbers needs a --latent of at least {code + 1}"),
+        )
 
 
 class VAESettings(ObjectiveSettings):

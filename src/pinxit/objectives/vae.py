@@ -164,11 +164,14 @@ class VAE(Contest, Probabilistic):
 
     def picture_terms(self, batch: Batch, shared: Reconstruction) -> dict[str, Tensor]:
         """Return the weighted perceptual and adversarial terms of reconstructions, in nats per pixel."""
-        terms, restored, pixels = {}, shared.logits.sigmoid(), self.shape.pixels
+        terms, restored, pixels, label = {}, shared.logits.sigmoid(), self.shape.pixels, self.label(batch)
         if weight := self.settings.perceptual:
             terms["perceptual"] = weight * pixels * perceptual_distance(restored, batch.image).mean()
         if weight := self.settings.adversarial:
-            terms["adversarial"] = weight * pixels * self.generator_term(batch.image, restored, self.label(batch))
+            fake_scores = self.score(restored, label)
+            terms["adversarial"] = (
+                weight * pixels * self.generator_term(lambda: self.score(batch.image, label), fake_scores)
+            )
         return terms
 
     def discriminator_loss(self, batch: Batch, shared: Reconstruction) -> Loss:

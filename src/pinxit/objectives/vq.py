@@ -9,6 +9,7 @@ which is a run of its own (`objectives/prior.py`).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -77,7 +78,7 @@ class VQVAE(Autoencoder):
         return Loss(terms, {"squared_error": error, "perplexity": book.perplexity(), "codes_used": book.share_used()})
 
     @torch.no_grad()
-    def after_step(self, batch: Batch) -> None:
+    def after_step(self, batch: Batch, values: Mapping[str, float]) -> None:
         """Move the codebook towards the encoder's outputs."""
         self.codebook.follow(self.networks["encoder"](batch.image), batch.uniform(self.latent, stream="restart"))
 

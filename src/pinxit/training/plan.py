@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pinxit import hardware, models
-from pinxit.data import Batch, DataSet, ImageSet, batch_at, is_packed, mnist, open_data, open_packed
+from pinxit.data import Batch, DataSet, ImageSet, batch_at, draws, is_packed, mnist, open_data, open_packed
 from pinxit.data.places import remembered
 from pinxit.data.sets import parse_spec, spec_of
 from pinxit.data.settings import Augment, DataSettings
@@ -24,36 +25,71 @@ from pinxit.files import sha256
 from pinxit.images.room import too_little_for
 from pinxit.models import load, of_recipe
 from pinxit.nets.meta import without_memory
+from pinxit.nets.shapes import PictureShape
 from pinxit.objectives import OBJECTIVES
+from pinxit.objectives.gan import GAN
 from pinxit.objectives.objective import Autoencoder, Objective
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.page import command
 from pinxit.progress import duration, say
 from pinxit.settings import Size, sides
-from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe, TrainingRecipe
+from pinxit.threads import placed
+from pinxit.training.recipes import (
+    FITTING,
+    PLAIN,
+    Chosen,
+    DataRecipe,
+    Fitting,
+    HardwareRecipe,
+    Known,
+    Recipe,
+    TrainingRecipe,
+    filled,
+    fitting,
+)
 from pinxit.training.run import RECIPE, Run
-from pinxit.training.settings import TrainingSettings
+from pinxit.training.settings import AUTO, TrainingSettings
 from pinxit.training.trainer import Trainer
+from pinxit.training.watch import LEAST, PICTURES, REFERENCE, Watch
 
 TIMED_STEPS, WARMING_STEPS = 30, 5
 NAMED = 3  # pictures in an error
 TIMED_SHARE = 0.02  # of the minutes: how long steps are timed at most
+FEW_BATCHES = 4  # that make up a look of the watch, if they have few pictures
 KEPT_COPIES = 3  # of the weights, at least: themselves, their gradients, and an average or moments
+WATCHED = 1 << 40  # a step that no training reaches: its rows and latents are the watch's own
 OTHER_SEED = 1 << 62  # added for the second set, which may be the first: the two are drawn in different orders
 
 
 def plan(
-    settings: ObjectiveSettings, source: str, pictures: DataSet, data: DataSettings, training: TrainingSettings
+    settings: ObjectiveSettings,
+    source: str,
+    pictures: DataSet,
+    data: DataSettings,
+    training: TrainingSettings,
+    asked: str = AUTO,
 ) -> Recipe:
-    """Return the recipe with every choice made: picture size, channels, hardware and the number of steps."""
+    """Return the recipe with every choice made: picture size, channels, hardware and the number of steps.
+
+    `asked` is a name of `FITTING`, or auto: that row fills in what the settings, the data and the training leave open.
+    """
     images = pictures.train
+    objective = next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind))
     size, why = data.size_for(images.own_size)
     high, wide = sides(size)
     say(f"training at {wide} x {high} pixels, {why}")
+    chosen = _chosen(objective, asked, settings, images, size)
+    if chosen:
+        row = FITTING[objective][chosen.recipe]
+        flags = row.flags(settings.model_fields_set | data.model_fields_set | training.model_fields_set)
+        say(f"{chosen}: {flags}" if flags else str(chosen))
+        settings, data = filled(settings, row.settings), filled(data, row.data)
+        training = filled(training, row.training)
     second, example = settings.others(), settings.example()
     recipe = Recipe(
-        objective=next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind)),
+        objective=objective,
         settings=settings,
+        chosen=chosen,
         data=_drawn(source, images, data, size),
         others=_drawn(str(second), opened(str(second), data).train, data, size) if second else None,
         training=TrainingRecipe(**training.model_dump(exclude_unset=True)),
@@ -61,6 +97,30 @@ def plan(
         hardware=_hardware(training),
     )
     return _with_steps(recipe, images)
+
+
+def _chosen(objective: str, asked: str, settings: ObjectiveSettings, images: ImageSet, size: Size) -> Chosen | None:
+    """Return the recipe for a set of pictures: the plain one if the usual does not go with what the user gave."""
+    chosen = fitting(objective, asked, Known(len(images), images.channels, images.transparent, size))
+    if chosen is None or asked != AUTO:
+        return chosen
+    row, shape = FITTING[objective][chosen.recipe], PictureShape(size, images.channels, len(images.classes))
+    if reason := _misfit(settings, row, shape):
+        return Chosen(recipe=PLAIN, because=f"because {chosen.recipe} does not go with {reason}")
+    return chosen
+
+
+def _misfit(given: ObjectiveSettings, row: Fitting, shape: PictureShape) -> str | None:
+    """Return why settings do not go with a recipe: it was measured with another network, or the two are refused."""
+    measured, asked = filled(type(given)(), row.settings).model_dump(), given.model_dump(exclude_unset=True)
+    if asked.get("network", measured["network"]) != measured["network"]:
+        return f"--network {asked['network']}"
+    try:
+        with without_memory():
+            models.build(filled(given, row.settings), shape)
+    except UsageError as error:
+        return f"what was asked for: {error}"
+    return None
 
 
 def opened(source: str, data: DataSettings) -> DataSet:
@@ -150,6 +210,7 @@ def refuse_misfit(
     Raises `DataError` if they are not those of the checkpoint, `MemoryLimitError` if training them is hopeless.
     """
     _, settings, shape = of_recipe(recipe)
+    _refuse_odd_parts(recipe)
     with without_memory():
         tensors = models.build(settings, shape, autoencoder).networks.state_dict()
     for name, value in (saved or {}).items():
@@ -169,6 +230,17 @@ def refuse_misfit(
         )
 
 
+def _refuse_odd_parts(recipe: Recipe) -> None:
+    """Raise `UsageError` if pictures that the objective needs together would be in different parts of a batch."""
+    training, together = recipe.training, recipe.settings.together()
+    multiple = training.accumulate * together
+    if together > 1 and training.batch_size % multiple:
+        raise UsageError(
+            f"--batch-size {training.batch_size}: --packing {together} needs a multiple of {multiple}, such as "
+            f"{math.ceil(training.batch_size / multiple) * multiple}"
+        )
+
+
 def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None = None) -> Trainer:
     """Return a trainer at step 0 on the recipe's hardware."""
     computing = recipe.hardware
@@ -176,6 +248,26 @@ def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | N
     chosen.apply()
     batches = partial(batch_of, recipe, images, size=recipe.training.batch_size)
     return Trainer(build(recipe, autoencoder), batches, recipe.training, chosen)
+
+
+def build_watch(recipe: Recipe, pictures: DataSet, trainer: Trainer) -> Watch:
+    """Return the watch over a training: what it compares with follows from the recipe's seed and the pictures."""
+    training, data, images = recipe.training, recipe.data, pictures.train
+    rows = math.ceil(training.batch_size / training.accumulate)
+    generates = isinstance(trainer.objective, GAN)
+    count = min(PICTURES, FEW_BATCHES * training.batch_size if generates else rows)
+
+    def fixed(images: ImageSet) -> Batch | None:
+        if len(images) < LEAST:
+            return None
+        batch = batch_of(recipe, images, WATCHED, count, augment=False)
+        return batch.to(trainer.hardware.device, trainer.hardware.memory_format)
+
+    order = draws.permutation(len(images), training.seed, WATCHED)[:REFERENCE]
+    parts = (order[start : start + PICTURES] for start in range(0, len(order), PICTURES))
+    reference = (images.part(part, images.name).tensor(data.size, data.fit) for part in parts)
+    seen, held_out = fixed(images), fixed(pictures.held_out)
+    return Watch(trainer.objective, trainer.hardware, rows, seen, held_out, reference)
 
 
 def batch_of(recipe: Recipe, images: ImageSet, step: int, size: int, augment: bool = True) -> Batch:
@@ -200,11 +292,12 @@ def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder |
     trainer = build_trainer(recipe, images, autoencoder)
     times: list[float] = []
     begun = time.perf_counter()
-    while len(times) < TIMED_STEPS and (len(times) < 2 or time.perf_counter() - begun < longest):
-        trainer.batches(len(times))
-        started = time.perf_counter()
-        trainer.advance()
-        times.append(time.perf_counter() - started)
+    with placed(trainer.hardware.threads):
+        while len(times) < TIMED_STEPS and (len(times) < 2 or time.perf_counter() - begun < longest):
+            trainer.batches(len(times))
+            started = time.perf_counter()
+            trainer.advance()
+            times.append(time.perf_counter() - started)
     return mean(times[min(WARMING_STEPS, len(times) - 1) :])
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from pinxit import __version__
 from pinxit.data.settings import SIZES, DataSettings
+from pinxit.errors import UsageError
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.settings import GANSettings, ObjectiveSettings
-from pinxit.settings import Device, Settings, Size, did_you_mean
-from pinxit.training.settings import MOST_STEPS, MOST_THREADS, TrainingSettings
+from pinxit.settings import Device, Settings, Size, did_you_mean, sides
+from pinxit.training.settings import AUTO, MOST_STEPS, MOST_THREADS, TrainingSettings
 
 SHA256 = "^[0-9a-f]{64}$"
 
@@ -75,12 +77,27 @@ class TrainingRecipe(TrainingSettings):
         yield from zip(starts, (*(revision.planned for revision in self.revisions), self.steps), strict=True)
 
 
+class Chosen(Settings):
+    """A row of `FITTING` that filled in what was not asked for."""
+
+    recipe: str = Field(description="The name of the row.")
+    because: str = Field(description="Why it was chosen.")
+
+    def __str__(self) -> str:
+        return f"recipe {self.recipe}, {self.because}"
+
+
 class Recipe(Settings):
     """Everything that determines a run: the same recipe and pictures give the same weights."""
 
     pinxit: str = Field(__version__, description="Version that made the recipe.")
     objective: str = Field(description="A name of `OBJECTIVES`.")
     settings: SerializeAsAny[ObjectiveSettings] = Field(description="The objective's settings.")
+    chosen: Chosen | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # as in recipes from before there was one
+        description="The settings for this kind of pictures that filled in what was not asked for.",
+    )
     data: DataRecipe = Field(description="The pictures.")
     others: DataRecipe | None = Field(None, description="The second set, which gives each picture a companion.")
     training: TrainingRecipe = Field(description="Length, batches, schedule and precision of the training.")
@@ -112,6 +129,101 @@ class Recipe(Settings):
             return values
         kind = OBJECTIVES.get(str(values.get("objective")))
         return values | {"settings": kind.parse(values["settings"])} if kind else values
+
+
+class Known(NamedTuple):
+    """What is known of a set of pictures before training; `transparent` is the share of pictures with an alpha."""
+
+    pictures: int
+    channels: int
+    transparent: float
+    size: Size
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """Settings that were measured to fit a kind of pictures: what these are, whether a set fits, and why in words.
+
+    `settings` are those of the model, `data` those of its pictures, `training` those of training. Whatever a user gives
+    takes their place.
+    """
+
+    about: str
+    fits: Callable[[Known], bool]
+    because: Callable[[Known], str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def flags(self, given: Collection[str]) -> str:
+        """Return the settings whose names are not among those given, as flags."""
+        own = {**self.settings, **self.data, **self.training}
+        flags = {f"--{name.replace('_', '-')}": value for name, value in own.items() if name not in given}
+        return " ".join(flag if value is True else f"{flag} {value}" for flag, value in flags.items())
+
+
+PLAIN = "plain"
+FEW = 5000
+"""Pictures below which a discriminator soon knows them by heart."""
+SMALL = 64
+"""The longest side, in pixels, of small pictures."""
+
+EVERYTHING = Fitting(
+    "the defaults in this help", lambda known: True, lambda known: "because no other recipe fits the pictures"
+)
+
+FITTING: dict[str, dict[str, Fitting]] = {
+    "gan": {
+        "sprites": Fitting(
+            "pictures with transparent parts",
+            lambda known: known.transparent >= 0.5,
+            lambda known: f"because {known.transparent:.0%} of the pictures have transparent parts",
+        ),
+        "few": Fitting(
+            f"fewer than {FEW:,} pictures",
+            lambda known: known.pictures < FEW,
+            lambda known: f"because {known.pictures:,} pictures are fewer than {FEW:,}",
+        ),
+        # MNIST; docs/results.md has the scores by minutes.
+        "digits": Fitting(
+            f"grey pictures of at most {SMALL} pixels",
+            lambda known: known.channels == 1 and max(sides(known.size)) <= SMALL,
+            lambda known: f"because the pictures are grey and at most {SMALL} pixels wide and high",
+        ),
+        PLAIN: EVERYTHING,
+    },
+}
+"""Recipes by objective and name, in the order in which they are tried; the last fits everything."""
+
+
+def fitting(objective: str, asked: str, known: Known) -> Chosen | None:
+    """Return the recipe that was asked for or, for auto, the first that fits the pictures.
+
+    None for an objective without recipes. Raises `UsageError` for an unknown name.
+    """
+    rows = FITTING.get(objective, {PLAIN: EVERYTHING})
+    if asked not in (AUTO, *rows):
+        raise UsageError(f"--recipe {asked}: no such recipe of {objective}{did_you_mean(asked, (AUTO, *rows))}")
+    if objective not in FITTING:
+        return None
+    if asked != AUTO:
+        return Chosen(recipe=asked, because="as asked")
+    name, row = next((name, row) for name, row in rows.items() if row.fits(known))
+    return Chosen(recipe=name, because=row.because(known))
+
+
+def in_words(objective: str) -> str:
+    """Return the help of the choice among an objective's recipes."""
+    rows = "; ".join(f"{name}: {row.about}" for name, row in FITTING[objective].items())
+    return f"Settings for all that no other flag gives. auto chooses the first that fits the pictures. {rows}."
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def filled(given: S, defaults: Mapping[str, Any]) -> S:
+    """Return settings with `defaults` in place of what was not given."""
+    return type(given).parse({**defaults, **given.model_dump(exclude_unset=True)})
 
 
 GOLDEN: dict[str, tuple[ObjectiveSettings, TrainingSettings]] = {

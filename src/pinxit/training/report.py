@@ -6,15 +6,11 @@ It is made from the run folder alone, at any time. The same folder gives the sam
 from __future__ import annotations
 
 import io
-import json
 import re
-from array import array
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
-from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -25,13 +21,14 @@ from pinxit.page import command, data_uri, page
 from pinxit.plots import EngFormatter, Figure, LogLocator, NullLocator, imsave, style
 from pinxit.progress import duration, say
 from pinxit.settings import Settings, sides
+from pinxit.training.curves import WATCH, Curve, Numbers, read_log
+from pinxit.training.diagnosis import Finding, diagnose
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import LOG, Run
 
 FRAMES, FRAME_WIDTH = 24, 320
 SHEET_WIDTH = 720
 POINTS = 600
-STEP = "step"
 
 COLOURS = {1: "grey", 3: "colour", 4: "colour with alpha"}
 
@@ -45,38 +42,7 @@ PANELS = {
     "gradient_norm": ("Gradient norm", "On a log scale. A sudden jump, or a fall towards zero, means trouble."),
 }
 
-# A reading, the limit it should not end below, and the finding if it does. Causes stand before their effects.
-# Sharpness, measured on held-out pictures: MNIST after 2,000 steps of a dense VAE 0.69, with --beta 8 0.47; its mean
-# picture 0.05; under a 3 x 3 blur 0.29. Photographs at 64 pixels (BSDS) after 600 steps 0.19, under the blur 0.25 (PSNR
-# of reconstructions 18.4 dB).
-FINDINGS = {
-    "active_units": (
-        0.5,
-        "The codes have collapsed: they hardly differ between pictures, and the decoder ignores them. A smaller "
-        "--beta, --beta-warmup or --free-bits helps.",
-    ),
-    "sharpness": (
-        0.25,
-        "Reconstructions are blurry: their edges keep {:.0%} of the pictures' edge energy; a 3 x 3 blur keeps about a "
-        "quarter. More steps, a smaller --beta, wider networks (--channels) or --perceptual may help.",
-    ),
-    "codes_used": (
-        0.5,
-        "The codebook is partly unused: {:.0%} of its codes were in use at the end. A smaller one (--codes) would do "
-        "as well, or more steps may bring the rest into use.",
-    ),
-}
 SCORED = ("value", "interval", "better", "headline", "metric", "rows")  # of a score; the rest is its protocol
-LEVEL, SILENT = "rate_level_", 0.01  # a ladder level's reading; below this many nats per picture it is idle
-
-Numbers = np.ndarray[Any, np.dtype[np.float64]]
-
-
-class Curve(NamedTuple):
-    """A logged value over time, both (n,) float64: `at` in steps or in pictures seen, and `values`."""
-
-    at: Numbers
-    values: Numbers
 
 
 def write_report(folder: Path) -> Path:
@@ -90,7 +56,7 @@ def write_report(folder: Path) -> Path:
     sections = (
         _header(run, facts),
         _newest(sheets, run.recipe.settings.sheet()),
-        _section("Findings", _findings(log, facts)),
+        _section("Findings", _findings(diagnose(log, run.recipe))),
         _section("Score", _scores(run, _evaluation(run))),
         _section("Curves", _curves(log, run.recipe.training.batch_size)),
         _section("The same sheet, step by step", _filmstrip(sheets)),
@@ -101,37 +67,6 @@ def write_report(folder: Path) -> Path:
     title = f"{run.recipe.objective} on {run.recipe.data.name} · pinxit"
     write_whole(run.page, page(title, "\n".join(filter(None, sections))), folder)
     return run.page
-
-
-def read_log(path: Path) -> dict[str, Curve]:
-    """Return the curves of a `log.jsonl` by name, over steps. A missing log or a cut-off line is no error."""
-    steps: dict[str, array[float]] = defaultdict(lambda: array("d"))
-    values: dict[str, array[float]] = defaultdict(lambda: array("d"))
-    damaged = 0
-    with open_plain(path, path.parent) if path.exists() else io.BytesIO() as lines:
-        for line in lines:
-            record = _record(line)
-            if record is None:
-                damaged += line.endswith(b"\n")
-                continue
-            step = record.pop(STEP)
-            for name, value in record.items():
-                steps[name].append(step)
-                values[name].append(value)
-    if damaged:
-        say(f"{path}: {damaged} damaged lines are left out")
-    return {name: Curve(np.asarray(steps[name]), np.asarray(values[name])) for name in steps}
-
-
-def _record(line: bytes) -> dict[str, float] | None:
-    """Return a line of the log: finite numbers by name, one of them the step; None if it is damaged."""
-    try:
-        record = json.loads(line)
-        numbers = [float(value) for value in record.values() if type(value) in (int, float)]
-    except (ValueError, OverflowError, RecursionError, AttributeError):
-        return None
-    good = len(numbers) == len(record) and all(map(isfinite, numbers)) and record.get(STEP, -1) >= 0
-    return record if good else None
 
 
 def thin(curve: Curve, points: int = POINTS) -> Curve:
@@ -256,16 +191,18 @@ def _figure(png: bytes, step: int, caption: str, width: int) -> str:
     )
 
 
-def _findings(log: Mapping[str, Curve], facts: Mapping[str, Any]) -> str:
-    """Return the findings of a finished run as a list; nothing if there are none."""
-    if not facts.get("finished"):
-        return ""
-    last = {name.rpartition("/")[2]: smooth(values)[-1] for name, (_, values) in log.items()}
-    found = [text.format(last[name]) for name, (least, text) in FINDINGS.items() if last.get(name, least) < least][:1]
-    idle = [name.removeprefix(LEVEL) for name, rate in last.items() if name.startswith(LEVEL) and rate < SILENT]
-    if idle:
-        found.append(f"These levels of the ladder carry no information (1 is the top): {', '.join(idle)}.")
-    return _list(found)
+def _findings(found: Iterable[Finding]) -> str:
+    """Return the findings as a list, each with its numbers and the command that may do better; nothing without any."""
+    items = "".join(
+        f"<li><b>{finding.name}</b> since step {finding.step:,}. {escape(finding.sentence)} "
+        f"<small>{escape(_plain(finding.evidence))}</small>{_remedy(finding)}</li>\n"
+        for finding in found
+    )
+    return items and f"<ul>\n{items}</ul>\n"
+
+
+def _remedy(finding: Finding) -> str:
+    return f"\n<pre><code>{escape(finding.remedy)}</code></pre>" if finding.remedy else ""
 
 
 def _list(sentences: Sequence[str]) -> str:
@@ -275,7 +212,7 @@ def _list(sentences: Sequence[str]) -> str:
 
 def _curves(log: Mapping[str, Curve], batch_size: int) -> str:
     """Return a panel for each family of terms; nothing before the first logged step."""
-    thinned = {name: thin(curve) for name, curve in log.items()}
+    thinned = {name: thin(curve) for name, curve in log.items() if not name.startswith(WATCH)}
     curves = {name: Curve(at * batch_size, values) for name, (at, values) in thinned.items()}
     families: dict[str, list[str]] = {family: [] for family in PANELS}
     for name in curves:

@@ -166,6 +166,11 @@ def _refuse_unless(path: Path, kind: str, is_kind: Callable[[int], bool]) -> Non
             raise DataError(f"{path} should be a {kind}, not {what}; a run consists of plain files and folders")
 
 
+def rounded(values: Mapping[str, float]) -> dict[str, float]:
+    """Return values to six digits, as a log holds them."""
+    return {name: float(f"{value:.6g}") for name, value in values.items()}
+
+
 class Log:
     """`log.jsonl`, one line per step. A resumed run first cuts off the lines after its checkpoint."""
 
@@ -177,10 +182,9 @@ class Log:
         self.path = path
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Append one step's values, to six digits."""
-        line = {"step": step} | {name: float(f"{value:.6g}") for name, value in values.items()}
+        """Append one step's values, as `rounded` gives them."""
         with disk_errors(self.path):
-            self.file.write((json.dumps(line) + "\n").encode())
+            self.file.write((json.dumps({"step": step} | dict(values)) + "\n").encode())
 
     def sync(self) -> int:
         """Write all lines to the disk; return their length in bytes."""

@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from pinxit.settings import Device, Settings
 
 MOST_THREADS, MOST_STEPS = 1024, 10**12
+AUTO = "auto"
+"""A choice that is left to pinxit."""
 
 
 class TrainingSettings(Settings):

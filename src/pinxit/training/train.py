@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -26,13 +26,26 @@ from pinxit.progress import Line, say, show
 from pinxit.settings import BASE_NAMES, sides
 from pinxit.signals import handled
 from pinxit.tensors import read_tensors, write_tensors
+from pinxit.threads import placed
 from pinxit.training.budget import Budget
-from pinxit.training.plan import batch_of, build_trainer, moved, opened, pictures_of, plan, plan_prior, refuse_misfit
-from pinxit.training.recipes import TrainingRecipe
-from pinxit.training.run import LOG, RECIPE, Log, Run, is_run, machine
-from pinxit.training.settings import TrainingSettings
+from pinxit.training.curves import EVERY, FOUND, Windows, read_log
+from pinxit.training.diagnosis import judge
+from pinxit.training.plan import (
+    batch_of,
+    build_trainer,
+    build_watch,
+    moved,
+    opened,
+    pictures_of,
+    plan,
+    plan_prior,
+    refuse_misfit,
+)
+from pinxit.training.recipes import PLAIN, TrainingRecipe
+from pinxit.training.run import LOG, RECIPE, Log, Run, is_run, machine, rounded
+from pinxit.training.settings import AUTO, TrainingSettings
 from pinxit.training.store import Checkpoint, Checkpoints
-from pinxit.training.trainer import schedule
+from pinxit.training.trainer import Record, schedule
 
 SECONDS_BETWEEN_CHECKPOINTS = 25.0
 SHEETS = 16
@@ -40,6 +53,7 @@ SHEET = "{:07d}.png"
 SHEET_PICTURES, SHEET_PIXELS = 64, 64 * 256 * 256  # a sheet of large pictures shows fewer
 JUDGED = 256
 CODED = 10_000
+SHOWN = 64  # windows after which the log is looked through less often
 
 
 def train(
@@ -49,12 +63,15 @@ def train(
     data: DataSettings | None = None,
     training: TrainingSettings | None = None,
     start: str | Path | None = None,
+    recipe: str = AUTO,
 ) -> Run:
     """Train a new run in the folder `out` on the pictures of `source`, and return it when it is finished.
 
     `data` may be of any class; what it and `training` do not set gets the objective's own defaults. `start` is a run or
-    a safetensors file: training starts from those of its weights whose name and shape match. Every open choice is made,
-    reported, and written into the recipe before the first step. Raises `UsageError`, `DataError`, `DiskError`,
+    a safetensors file: training starts from those of its weights whose name and shape match. `recipe` is a name of
+    `FITTING`, whose settings stand for those that are not given; auto is the recipe of the run that training starts
+    from, or else chosen by the pictures. Every open choice is made, reported, and written into
+    the recipe before the first step. Raises `UsageError`, `DataError`, `DiskError`,
     `DivergedError`, `BusyError`, or `StoppedError` after a signal.
     """
     source, out = str(source), Path(out)
@@ -64,13 +81,21 @@ def train(
     data = settings.pictures.parse(data.model_dump(exclude_unset=True) if data else {})
     pictures = opened(source, data)
     asked = training.model_dump(exclude_unset=True) if training else {}
-    recipe = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}))
     if start is not None:
         start = models.find(start)
-        recipe = recipe.changed(start=sha256(start))
-    run = Run.create(out, recipe)
+        recipe = _recipe_of(start) if recipe == AUTO else recipe
+    planned = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}), recipe)
+    if start is not None:
+        planned = planned.changed(start=sha256(start))
+    run = Run.create(out, planned)
     _fit(run, pictures, start)
     return run
+
+
+def _recipe_of(weights: Path) -> str:
+    """Return the recipe that a run of these weights chose, so that networks which start from them are the same."""
+    chosen = Run.open(weights.parent).recipe.chosen if is_run(weights.parent) else None
+    return chosen.recipe if chosen else PLAIN
 
 
 def train_prior(settings: PriorSettings, folder: str | Path, training: TrainingSettings | None = None) -> Run:
@@ -121,7 +146,8 @@ def _fit(
             session = Session(run, pictures, start)
             if change is not None:
                 change(session)
-            _loop(session, received)
+            with placed(session.trainer.hardware.threads):
+                _loop(session, received)
     except (StoppedError, DivergedError):
         _report(run)
         raise
@@ -132,8 +158,7 @@ def _loop(session: Session, received: list[int]) -> None:
     """Take steps until the last, or until a signal: log each, write a sheet of some, save from time to time."""
     line = Line("step", session.last, session.trainer.step, share=0.95)
     with closing(line), closing(session.log), session.staying():
-        for record in session.trainer:
-            session.log.write(record.step, record.values)
+        for record in session.records():
             session.refuse_moved()
             revised = session.keep_minutes()
             line.total = session.last
@@ -174,14 +199,41 @@ class Session:
         self.trainer = build_trainer(run.recipe, pictures.train, autoencoder)
         self.sheets = sheet_steps(run.recipe.training)
         facts = self._restore(found)
+        self.trainer.watch = build_watch(run.recipe, pictures, self.trainer)
         self._remove_later_sheets()
         self.log = Log(run.folder / LOG, facts.get("log_bytes", 0))
+        past = read_log(run.folder / LOG)
+        self.windows = Windows.of(past)
+        self.told = {name.removeprefix(FOUND) for name in past if name.startswith(FOUND)}
         self.seconds: float = facts.get("seconds", 0.0)
         self.saved = time.monotonic()
         self.started = self.saved - self.seconds
         self.budget = self._budget()
         if start is not None:
             self._begin(start)
+
+    def records(self) -> Iterator[Record]:
+        """Take the steps that are left, and log each; a step that is refused is logged as one that is not finite."""
+        try:
+            for record in self.trainer:
+                self._log(record.step, record.values)
+                yield record
+        except DivergedError:
+            self._log(self.trainer.step + 1, {"watch/non_finite": 1.0})
+            raise
+
+    def _log(self, step: int, values: Mapping[str, float]) -> None:
+        """Log a step, with the findings that appear now, and say these."""
+        values = rounded(values)
+        self.windows.add(step, values)
+        appeared = {}
+        if step % (EVERY * max(1, self.windows.count // SHOWN)) == 0 or "watch/non_finite" in values:
+            found = judge(self.windows, self.run.recipe, ended=False)
+            appeared = {finding.name: finding for finding in found if finding.name not in self.told}
+        for finding in appeared.values():
+            say(f"step {step:,}: {finding}")
+        self.told |= appeared.keys()
+        self.log.write(step, values | {f"{FOUND}{name}": finding.step for name, finding in appeared.items()})
 
     @property
     def last(self) -> int:

@@ -18,7 +18,7 @@ from pinxit.errors import DataError, DivergedError
 from pinxit.hardware import Hardware
 from pinxit.objectives.objective import Objective, Player
 from pinxit.training.settings import TrainingSettings
-from pinxit.waiting import Steps
+from pinxit.training.watch import Motion, Watch, due
 
 AVERAGE_WARMUP = 10.0
 
@@ -36,8 +36,10 @@ class Trainer:
 
     A step is a function of (state, step number): batches come from `batches(step)`, noise comes from the batch, and
     nothing from a global generator. With `state` and `load` a stopped run therefore continues bit for bit on the same
-    processor type with the same number of threads.
+    processor type with the same number of threads. A `watch` adds readings to the records and changes nothing else.
     """
+
+    watch: Watch | None = None
 
     def __init__(
         self,
@@ -83,10 +85,11 @@ class Trainer:
             if self.step % player.every == 0:
                 losses = [self._backward(player, part, shared, len(part) / len(batch)) for part in parts]
                 values |= self._move(player, losses)
-        self.objective.after_step(batch)
+        self.objective.after_step(batch, values)
         self._update_average()
+        if self.watch is not None and due(self.step):
+            values |= self.watch.read()
         self.step += 1
-        Steps.done += 1
         return Record(self.step, values)
 
     def state(self) -> dict[str, Tensor]:
@@ -160,10 +163,14 @@ class Trainer:
         self._refuse_non_finite(player, values)
         if self.settings.clip > 0:
             torch.nn.utils.clip_grads_with_norm_(player.module.parameters(), self.settings.clip, norm)
+        watched = self.watch is not None and due(self.step, player.every)
+        motion = Motion(player.module) if watched else None
         optimiser.param_groups[0]["lr"] = player.optimiser.rate * schedule(self.settings, self.step)
         optimiser.step()
+        readings = {} if motion is None else motion.read()
         optimiser.zero_grad()
-        return {f"{player.name}/{name}": value for name, value in values.items()}
+        named = {f"{player.name}/{name}": value for name, value in values.items()}
+        return named | {f"watch/{player.name}/{name}": value for name, value in readings.items()}
 
     def _refuse_non_finite(self, player: Player, values: dict[str, float]) -> None:
         for name, value in values.items():

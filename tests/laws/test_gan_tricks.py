@@ -1,0 +1,248 @@
+"""Laws over what can be added to a GAN: augmentations, packs, and the terms of the literature."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pinxit import hardware
+from pinxit.data import Batch
+from pinxit.errors import UsageError
+from pinxit.losses.adversarial import ADVERSARIAL
+from pinxit.nets.shapes import PictureShape
+from pinxit.objectives.adaptive import PICTURES, AdaptiveProbability
+from pinxit.objectives.augmentation import AUGMENTATIONS, augmented
+from pinxit.objectives.gan import GAN, feature_distance
+from pinxit.objectives.history import History
+from pinxit.objectives.information import Code
+from pinxit.objectives.networks import GAN_NETWORKS
+from pinxit.objectives.settings import GANSettings
+from pinxit.training.settings import TrainingSettings
+from pinxit.training.trainer import Trainer
+
+SMALL = {"channels": 2, "latent": 6}
+
+
+def batch(step: int = 0, rows: int = 8, channels: int = 3, high: int = 16, wide: int = 20) -> Batch:
+    image = torch.from_numpy(np.random.default_rng(step).random((rows, channels, high, wide), dtype=np.float32))
+    return Batch(image=image, label=torch.arange(rows) % 2, seed=1, step=step)
+
+
+def built(network: str = "dense", **settings: object) -> GAN:
+    torch.manual_seed(0)
+    return GANSettings(network=network, **(SMALL | settings)).build(PictureShape("20x16", 3, 2))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_augmentations_are_lawful(name: str, channels: int) -> None:
+    given = batch(channels=channels)
+    image = given.image.clone().requires_grad_()
+    changed = augmented(image, [name], 1, given, "seen")
+    assert torch.equal(augmented(image, [name], 0, given, "seen"), image)
+    assert torch.equal(augmented(image, [name], torch.tensor(0.0), given, "seen"), image)
+    assert changed.shape == image.shape
+    assert 0 <= changed.min() <= changed.max() <= 1
+    assert (changed != image).flatten(1).any(1).float().mean() > 0.6, "a shift of 0 is possible"
+    assert not torch.equal(changed, augmented(image, [name], 1, given, "other")), "each stream has its own draws"
+    half = augmented(image[4:], [name], 1, given.rows(4, 8), "seen")
+    assert torch.equal(changed[4:], half), "a row depends on no other"
+    (gradient,) = torch.autograd.grad(changed.square().sum(), image, create_graph=True)
+    (second,) = torch.autograd.grad(gradient.square().sum(), image)
+    assert gradient.abs().sum() > 0 < second.abs().sum()
+    if channels == 4 and name == "colour":
+        assert torch.equal(changed[:, 3], image[:, 3])
+    if name == "cutout":
+        gone = (changed == 0).all(1).flatten(1).float().mean(1)
+        assert ((gone >= 1 / 16) & (gone <= 1 / 4)).all(), "alpha is cleared too"
+    if name == "translation":
+        kept = changed[:, :, 2:-2, 2:-2]
+        assert all(row.unique().numel() <= whole.unique().numel() for row, whole in zip(kept, image, strict=True))
+
+
+def test_a_shift_moves_whole_pixels_and_leaves_nothing_behind() -> None:
+    image = torch.arange(1.0, 257).view(1, 1, 16, 16)
+    moved = AUGMENTATIONS["translation"].change(image, torch.tensor([[0.0, 0.999]]))  # 2 up, 2 right
+    assert torch.equal(moved[..., :-2, 2:], image[..., 2:, :-2])
+    assert moved[..., -2:, :].abs().sum() + moved[..., :2].abs().sum() == 0
+
+
+def test_colours_move_as_the_numbers_say() -> None:
+    change = AUGMENTATIONS["colour"].change
+    image = torch.rand(1, 3, 4, 4)
+    same = [0.5, 1.0, 0.0]
+    assert torch.allclose(change(image, torch.tensor([same])), image)
+    for number, value, expected in (
+        (0, 0.0, (image + 1) / 2),
+        (0, 1.0, image / 2),
+        (1, 0.0, image.mean(1, keepdim=True).expand_as(image)),
+        (2, 1.0, (image + image.mean()) / 2),
+    ):
+        numbers = torch.tensor([[*same[:number], value, *same[number + 1 :]]])
+        assert torch.allclose(change(image, numbers), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("network", GAN_NETWORKS)
+def test_a_pack_has_one_score_and_every_picture_counts(network: str) -> None:
+    objective, given = built(network, packing=4, discriminator_norm="none"), batch()
+    image = given.image.clone().requires_grad_()
+    scores = objective.score(image)
+    assert scores.shape == (2,)
+    (gradient,) = torch.autograd.grad(scores[0], image)
+    assert (gradient.flatten(1).abs().sum(1) > 0).tolist() == [True] * 4 + [False] * 4
+    assert torch.equal(objective.judged(given, image, "real").scores, scores)
+
+
+def test_augmentation_treats_real_and_fake_alike_in_both_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, float]] = []
+
+    def counted(image: torch.Tensor, names: object, probability: float, batch: Batch, stream: str) -> torch.Tensor:
+        seen.append((stream, probability))
+        return augmented(image, names, probability, batch, stream)
+
+    monkeypatch.setattr("pinxit.objectives.gan.augmented", counted)
+    objective = built(loss="relativistic", augment_discriminator="cutout", augment_probability=0.25)
+    fakes = objective.draw(batch())
+    objective.discriminator_loss(batch(), fakes)
+    assert seen == [("augment real", 0.25), ("augment fake", 0.25)]
+    objective.loss(batch(), fakes)
+    assert sorted(seen[2:]) == [("augment fake", 0.25), ("augment real", 0.25)]
+
+
+def test_adaptive_probability_follows_the_sign_of_real_scores() -> None:
+    probability = AdaptiveProbability(target=0.6, largest=0.5)
+    probability.follow(0.7, PICTURES // 4)
+    assert probability.value.item() == pytest.approx(0.25)
+    probability.follow(0.5, PICTURES // 8)
+    assert probability.value.item() == pytest.approx(0.125)
+    for sign, end in ((1.0, 0.5), (-1.0, 0.0)):
+        probability.follow(sign, PICTURES)
+        assert probability.value.item() == end
+
+
+def test_adaptive_probability_moves_once_a_step_and_is_logged() -> None:
+    objective = built(augment_discriminator="cutout", augment_target=0.6, learning_rate=1e-9)
+    with torch.no_grad():
+        objective.networks["discriminator"].score.score.bias.fill_(9.0)  # every picture is called real
+    training = TrainingSettings(steps=3, batch_size=8, accumulate=2)
+    machine = Trainer(objective, batch, training, hardware.choose("cpu", "float32", threads=1))
+    logged = [record.values["discriminator/augment_probability"] for record in machine]
+    assert logged == pytest.approx([0, 8 / PICTURES, 16 / PICTURES])
+    objective.loss(batch(), objective.draw(batch()))
+    objective.discriminator_loss(batch(), objective.draw(batch()))
+    assert objective.augment_probability.item() == pytest.approx(24 / PICTURES), "a loss moves nothing"
+
+
+@pytest.mark.parametrize("loss", [name for name, row in ADVERSARIAL.items() if not row.bounded])
+def test_the_middle_of_a_loss_is_where_real_and_fake_are_equally_likely(loss: str) -> None:
+    row = ADVERSARIAL[loss]
+    best = torch.zeros(1, requires_grad=True)
+    if row.middle is None:  # only differences count
+        assert row.discriminator(best + 5, best + 5).item() == pytest.approx(row.discriminator(best, best).item())
+        return
+    score = torch.tensor([row.middle], requires_grad=True)
+    row.discriminator(score, score).backward()
+    assert score.grad.item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", [name for name, row in ADVERSARIAL.items() if row.labelled])
+def test_label_smoothing_lowers_the_label_of_real_pictures(loss: str) -> None:
+    objective = built(loss=loss, label_smoothing=0.2)
+    fakes = objective.draw(batch())
+    real = torch.tensor([0.8 if loss == "least-squares" else math.log(0.8 / 0.2)], requires_grad=True)
+    total = ADVERSARIAL[loss].discriminator(real, real.detach()) + 0.2 * real.mean()
+    total.backward()
+    assert real.grad.item() == pytest.approx(0, abs=1e-6), "the best real score is that of the label 0.8"
+    terms = objective.discriminator_loss(batch(), fakes).terms
+    assert terms["label_smoothing"].item() == pytest.approx(0.2 * objective.score(batch().image).mean().item())
+
+
+def test_feature_matching_is_the_distance_of_mean_features() -> None:
+    objective = built(feature_matching=3.0)
+    fakes = objective.draw(batch())
+    term = objective.loss(batch(), fakes).terms["feature_matching"]
+    of = objective.networks["discriminator"].last_features
+    real, fake = (of(image).detach().numpy() for image in (batch().image, fakes.image))
+    expected = 3 * np.mean((real.mean(0) - fake.mean(0)) ** 2)
+    assert term.item() == pytest.approx(expected, rel=1e-5)
+    assert feature_distance(torch.eye(3), torch.eye(3).flip(0)).item() == 0
+
+
+def test_a_history_is_the_mean_of_past_weights() -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    history = History(layer)
+    for step, weight in enumerate([1.0, 2.0, 6.0]):
+        layer.weight.data.fill_(weight)
+        history.follow(layer, step)
+    layer.weight.data.fill_(5.0)
+    assert history.distance(layer).item() == pytest.approx((5 - 3) ** 2)
+
+
+def test_a_code_is_a_category_and_values_in_the_generators_input() -> None:
+    code, latent = Code(4, 2), batch(rows=2000).normal(8)
+    given = code.given(latent)
+    assert given.shape == latent.shape
+    assert torch.equal(given[:, :4].argmax(1), latent[:, :4].argmax(1))
+    assert set(given[:, :4].unique().tolist()) == {0, 1}
+    assert given[:, :4].mean(0).tolist() == pytest.approx([0.25] * 4, abs=0.04)
+    assert given[:, 4:6].mean().item() == pytest.approx(0, abs=0.03)
+    assert given[:, 4:6].std().item() == pytest.approx(3**-0.5, abs=0.02), "uniform from -1 to 1"
+    assert torch.equal(given[:, 6:], latent[:, 6:])
+    chosen = code.given(code.chosen(latent, category=2, values=[-0.5]))
+    assert (chosen[:, :4] == torch.tensor([0.0, 0, 1, 0])).all()
+    assert chosen[:, 4].tolist() == pytest.approx([-0.5] * 2000)
+    assert torch.equal(chosen[:, 5:], given[:, 5:])
+
+
+def test_the_information_is_the_papers_bound() -> None:
+    code, latent = Code(3, 1), batch(rows=50).normal(5)
+    read = batch(step=7, rows=50).normal(4)
+    log_q = torch.log_softmax(read[:, :3], 1)[torch.arange(50), latent[:, :3].argmax(1)]
+    value = 2 * torch.distributions.Normal(0.0, 1.0).cdf(latent[:, 3]) - 1
+    log_q = log_q + torch.distributions.Normal(read[:, 3], 1.0).log_prob(value)
+    expected = log_q.mean() + math.log(3) + math.log(2)
+    assert code.information(read, latent).item() == pytest.approx(expected.item(), rel=1e-5)
+    sure = torch.cat([1e4 * code.given(latent)[:, :3], value[:, None]], 1)
+    assert Code(3, 0).information(sure[:, :3], latent).item() == pytest.approx(math.log(3))
+
+
+def test_codes_can_be_read_after_some_steps() -> None:
+    objective = built(code_categories=2, channels=8, learning_rate=5e-3)
+    machine = Trainer(objective, batch, TrainingSettings(steps=60, batch_size=8), hardware.choose("cpu", "float32", 1))
+    bounds = [-record.values["generator/information"] for record in machine]
+    assert np.mean(bounds[-10:]) > 0.5 > np.mean(bounds[:3]), "log 2 is all there is to know"
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"packing": 2, "conditional": True}, "--packing"),
+        ({"packing": 2, "code_values": 1}, "--packing"),
+        ({"label_smoothing": 0.1, "loss": "hinge"}, "saturating or non-saturating or least-squares"),
+        ({"label_smoothing": 0.1, "loss": "wasserstein", "weight_clip": 0.01}, "--label-smoothing"),
+        ({"augment_target": 0.6}, "--augment-discriminator colour,translation,cutout"),
+        ({"augment_probability": 0.5}, "--augment-discriminator"),
+        (
+            {
+                "augment_target": 0.6,
+                "augment_discriminator": "cutout",
+                "loss": "wasserstein",
+                "weight_clip": 1,
+            },
+            "--augment-target",
+        ),
+        ({"code_categories": 1}, "--code-categories"),
+        ({"code_categories": 6}, "at least 7"),
+        ({"network": "dcgan", "dragan": 10}, "--discriminator-norm none"),
+    ],
+)
+def test_tricks_that_cannot_work_are_refused(settings: dict[str, object], line: str) -> None:
+    with pytest.raises(UsageError, match=line):
+        built(**({"network": "dense"} | settings))
+
+
+def test_an_unknown_augmentation_is_refused_with_the_nearest() -> None:
+    assert GANSettings(augment_discriminator=" cutout , colour").augment_discriminator == "cutout,colour"
+    with pytest.raises(UsageError, match="did you mean 'colour'"):
+        GANSettings.parse({"augment_discriminator": "color"})
