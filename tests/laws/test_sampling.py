@@ -1,5 +1,8 @@
 """Laws of sampling: a picture is a function of its seed, whatever else is drawn and however."""
 
+import json
+import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save
+from scipy.stats import multivariate_normal
 
 import pinxit
 from pinxit.data import open_data
 from pinxit.errors import DataError, UsageError
 from pinxit.latents import sampling
+from pinxit.latents.choosing import Choice
 from pinxit.latents.sampling import GenerativeModel, load, named, slerp
+from pinxit.latents.strategies import STRATEGIES
 from pinxit.objectives.mixture import Mixture
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -122,6 +128,98 @@ def test_with_every_sampler_a_picture_depends_on_its_seed_and_class_alone(
     assert len(np.unique(images.reshape(70, -1), axis=0)) == 70
     if label:
         assert not np.array_equal(model.sample(1, seed=3, label="1")[0][0], images[0])
+
+
+CHOICES = [
+    ("dense", "prior", "discriminator"),
+    ("dcgan", "prior", "discriminator"),
+    ("dcgan", "prior", "density"),
+    ("vae", "gmm", "density"),
+    ("cvae", "class-gaussian", "density"),
+    ("vampprior", "prior", "density"),
+]
+
+
+@pytest.mark.parametrize(("name", "sampler", "strategy"), CHOICES)
+def test_a_chosen_picture_depends_on_its_seed_and_class_alone_and_is_a_better_one(
+    runs: dict[str, Path], name: str, sampler: str, strategy: str
+) -> None:
+    plain = load(runs[name]).using(sampler)
+    model = plain.choosing(strategy, 0.2, runs[name])
+    label = "2" if plain.classes else None
+    labels = model.labels(70, label)
+    chosen = model.latents(70, seed=3, labels=labels)
+    for start in (0, 5, 69):
+        alone = model.latents(1, seed=3 + start, labels=model.labels(1, label))
+        assert torch.equal(alone[0], chosen[start])
+    value = model.choice.value
+    first = value(plain.latents(500, seed=3, labels=model.labels(500, label)), model.labels(500, label))
+    assert value(chosen, labels).mean() > first.quantile(0.55)
+    if strategy == "density":  # none of seventy pictures needs all its candidates
+        assert value(chosen, labels).min() > first.quantile(0.7)
+
+
+def test_a_choice_that_accepts_all_changes_nothing_and_one_that_accepts_none_takes_the_best(
+    runs: dict[str, Path],
+) -> None:
+    model = load(runs["dense"])
+    candidates = torch.stack([model._proposed(range(4), attempt, None) for attempt in range(50)])
+    for odds, expected in ((1.0, candidates[0]), (0.0, candidates[candidates[:, :, 0].argmax(0), torch.arange(4)])):
+        row = replace(STRATEGIES["density"], odds=lambda values, cut, top, odds=odds: torch.full_like(values, odds))
+        choice = Choice(row, 0.5, lambda latent, label: latent[:, 0])
+        assert torch.equal(replace(model, choice=choice).latents(4), expected)
+
+
+def test_the_odds_are_those_of_exact_rejection_sampling(rng: np.random.Generator) -> None:
+    """Latents of N(0, 1), scores of the log-density ratio to N(1, 0.5^2): what is kept is distributed like the latter.
+
+    With the cut at log-odds of 0 nothing is shifted: then exp(score - top) is the probability.
+    """
+    x = torch.from_numpy(rng.normal(size=200_000))
+    ratio = x.square() / 2 - 2 * (x - 1).square()
+    top = ratio.new_full((1,), 2 / 3)  # the largest, at x = 4 / 3
+    odds = STRATEGIES["discriminator"].odds(ratio, top - math.log(2), top)
+    assert torch.allclose(odds, (ratio - top).exp(), atol=1e-5)
+    kept = x[torch.from_numpy(rng.random(len(x))) < odds]
+    assert kept.mean() == pytest.approx(1, abs=0.01)
+    assert kept.std() == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_density_of_a_mixture_is_that_of_scipy(rng: np.random.Generator) -> None:
+    weights, means = np.array([0.3, 0.7]), rng.normal(size=(2, 3))
+    full = np.tril(rng.normal(size=(2, 3, 3)), -1) + np.eye(3) * rng.uniform(0.5, 2, (2, 1, 3))
+    x = rng.normal(size=(5, 3))
+    diagonal = np.abs(full.diagonal(axis1=1, axis2=2))
+    forms = (full, full @ full.swapaxes(1, 2)), (diagonal, [np.diag(one) for one in diagonal**2])
+    for factors, covariances in forms:
+        own = Mixture(*map(torch.from_numpy, (weights, means, factors)))
+        each = np.stack([multivariate_normal(m, c).logpdf(x) for m, c in zip(means, covariances, strict=True)], 1)
+        assert np.allclose(own.log_density(torch.from_numpy(x)), np.log(np.exp(each) @ weights))
+        picked = own.log_density(torch.from_numpy(x), torch.tensor([0, 1, 1, 0, 1]))
+        assert np.allclose(picked, each[range(5), [0, 1, 1, 0, 1]])
+
+
+def test_a_strategy_that_cannot_judge_says_why(runs: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a run of 'vae' has none; --strategy density works without"):
+        load(runs["vae"]).choosing("discriminator", 0.5, runs["vae"])
+    folder = tmp_path / "copy"
+    shutil.copytree(runs["dense"], folder)
+    recipe = (folder / "recipe.json").read_text()
+    for change, why in (('"loss": "hinge"', "are no log-odds"), ('"packing": 2', "packs of 2 pictures")):
+        document = json.loads(recipe)
+        document["settings"] |= json.loads(f"{{{change}}}")
+        (folder / "recipe.json").write_text(json.dumps(document))
+        with pytest.raises(UsageError, match=why):
+            load(runs["dense"]).choosing("discriminator", 0.5, folder)
+    (folder / "recipe.json").write_text(recipe)
+    for state in folder.glob("checkpoints/*/state.safetensors"):
+        state.write_bytes(b"damaged")
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(DataError, match="has no good checkpoint"):
+        load(folder).choosing("discriminator", 0.5, folder)
+    assert sorted(folder.rglob("*")) == before
+    with pytest.raises(UsageError, match="--keep needs --strategy"):
+        pinxit.sample(folder, keep=0.2)
 
 
 def test_the_usual_sampler_is_the_sensible_one_and_others_are_kept_in_the_run(runs: dict[str, Path]) -> None:

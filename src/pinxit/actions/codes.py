@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, RUN, Action, AnyRun, N, Outcome, Overwrite, Word
+from pinxit.actions.action import OUT, RUN, Action, AnyRun, N, Outcome, Overwrite, Word, refuse
 from pinxit.files import refuse_to_replace
+from pinxit.latents.strategies import STRATEGIES
 from pinxit.progress import say
 
 if TYPE_CHECKING:
@@ -55,6 +56,19 @@ class Sample(Action):
         "mixture fitted to its codes), 'class-gaussian' (one for each class), and 'flow', 'two-stage' or "
         "'transformer' after `pinxit train prior`. If omitted, the model's default.",
     )
+    strategy: Literal[*STRATEGIES] | None = Field(  # type: ignore[valid-type]
+        None,
+        description="Choose each picture among candidates of its own: "
+        + "; ".join(f"{name} ({row.purpose})" for name, row in STRATEGIES.items())
+        + ".",
+    )
+    keep: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="Share of the candidates that --strategy keeps. Smaller is stricter: better pictures, less "
+        "diversity, more time.",
+    )
     interpolate: int | None = Field(
         None,
         ge=2,
@@ -70,6 +84,7 @@ class Sample(Action):
 
     def do(self) -> Outcome:
         """Sample and save the pictures; the value is (N, H, W, C) uint8, interpolations one row after the other."""
+        refuse({"--keep": self.strategy is None and "keep" in self.model_fields_set}, "{} needs --strategy")
         names = _numbers(self.n * self.interpolate) if self.interpolate else _numbers(self.n, self.seed)
         _refuse(self.out, names, self.overwrite)
         from pinxit.latents import sampling
@@ -79,6 +94,8 @@ class Sample(Action):
             model = model.using(self.sampler)
         if self.tileable:
             model = model.tiling()
+        if self.strategy:
+            model = model.choosing(self.strategy, self.keep, self.run)
         if len(model.samplers) > 1:
             say(f"latents sampled with {model.sampler!r}, one of {', '.join(model.samplers)}")
         out, repeats = self.out or self.run / "sample.png", 3 if self.tileable else 1

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -20,17 +21,24 @@ from pinxit.files import remove_leftovers, whole_file
 from pinxit.images import grid, save_image, save_sheet
 from pinxit.images.convert import to_uint8
 from pinxit.images.room import too_little_for
+from pinxit.latents.choosing import Choice, keys
+from pinxit.latents.strategies import STRATEGIES
+from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.nets.seamless import neighbour_layers, seamless
 from pinxit.nets.shapes import PictureShape
+from pinxit.objectives.gan import GAN
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
 from pinxit.objectives.objective import Autoencoder, Generative, Probabilistic
 from pinxit.objectives.prior import Prior
+from pinxit.objectives.settings import GANSettings
 from pinxit.page import command
 from pinxit.progress import say, track
 from pinxit.settings import did_you_mean
 from pinxit.tensors import read_tensors
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import Run, is_run
+from pinxit.training.store import Checkpoints
+from pinxit.training.trainer import below
 
 COPIES = 3
 """Generated pictures, their parts and their sheet, which are in memory at once, one byte a value."""
@@ -54,6 +62,8 @@ class GenerativeModel:
     """The SHA-256 of the weights of samplers that are runs of their own, by the sampler's name."""
     tileable: bool = False
     """Whether opposite edges of its pictures join seamlessly."""
+    choice: Choice | None = None
+    """How each latent is chosen among candidates; the first one if None."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -94,12 +104,43 @@ class GenerativeModel:
                 f"a run of '{self.recipe.objective}' has no prior to sample codes from; `pinxit train prior RUN` "
                 "trains one"
             )
-        sampler = self.samplers[self.sampler]
-        if truncation is not None and not sampler.normals:
+        if truncation is not None and not self.samplers[self.sampler].normals:
             raise UsageError("--truncation: quantised codes have no tails to cut off")
-        uniform = torch.from_numpy(draws.uniform(_keys(n, seed, "component"), sampler.uniforms))
-        normal = _normal(_keys(n, seed, "sample"), sampler.normals, truncation)
+        seeds, propose = range(seed, seed + n), partial(self._proposed, truncation=truncation)
+        return propose(seeds, 0, labels) if self.choice is None else self.choice.latents(propose, seeds, labels)
+
+    def _proposed(
+        self, seeds: Sequence[int], attempt: int, labels: Tensor | None, truncation: float | None = None
+    ) -> Tensor:
+        """Return candidates of latents (N, latent), one of each seed; candidate 0 is the latent without a choice."""
+        sampler = self.samplers[self.sampler]
+        uniform = torch.from_numpy(draws.uniform(keys(seeds, attempt, "component"), sampler.uniforms))
+        normal = _normal(keys(seeds, attempt, "sample"), sampler.normals, truncation)
         return _in_parts(sampler.latents, "sampling codes", normal, uniform, labels if sampler.by_class else None)
+
+    def choosing(self, strategy: str, keep: float, folder: Path) -> GenerativeModel:
+        """Return the model with latents chosen by a row of `STRATEGIES`, of which it keeps the share `keep`.
+
+        `folder` is the model's run, whose newest checkpoint has the discriminator. Raises `UsageError` if the model
+        lacks what the strategy judges by.
+        """
+        row = STRATEGIES[strategy]
+        if not row.judged:
+            return replace(self, choice=Choice(row, keep, self.log_density))
+        return replace(self, choice=Choice(row, keep, partial(self.scores, discriminator_of(Run.open(folder)))))
+
+    def log_density(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return log p (N,) in nats of latents by the sampler; `UsageError` if it has no density."""
+        sampler = self.samplers[self.sampler]
+        return _in_parts(sampler.log_density, "judging latents", latents, labels if sampler.by_class else None)
+
+    def scores(self, judge: GAN, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the scores (N,) that a GAN's discriminator gives the pictures of latents; larger is more real."""
+
+        def scores(latent: Tensor, label: Tensor | None = None) -> Tensor:
+            return finite(judge.score(self.objective.sample(latent, label), label))
+
+        return _in_parts(scores, "judging pictures", latents, labels)
 
     def labels(self, n: int, label: str | None = None) -> Tensor | None:
         """Return labels (n,), all of the class `label` or each class in turn; None for a run without classes."""
@@ -212,6 +253,35 @@ def _learned(run: Run) -> dict[str, tuple[Prior, str]]:
     return {prior.settings.network: (prior, model.sha256)}
 
 
+def discriminator_of(run: Run) -> GAN:
+    """Return the GAN of a run with the discriminator of its newest checkpoint; its generator has no trained weights.
+
+    Raises `UsageError` if the run has no discriminator that gives log-odds of single pictures, and `DataError` without
+    a checkpoint.
+    """
+    settings, asked = run.recipe.settings, "--strategy discriminator"
+    if not isinstance(settings, GANSettings):
+        raise UsageError(f"{asked}: a run of '{run.recipe.objective}' has none; --strategy density works without")
+    if not ADVERSARIAL[settings.loss].log_odds:
+        usable = ", ".join(name for name, row in ADVERSARIAL.items() if row.log_odds)
+        raise UsageError(f"{asked}: its scores by --loss {settings.loss} are no log-odds; those by {usable} are")
+    if settings.together() > 1:
+        raise UsageError(f"{asked}: it scores packs of {settings.together()} pictures, not one (--packing)")
+    checkpoint = Checkpoints(run.checkpoints).intact()
+    if checkpoint is None:
+        raise DataError(
+            f"{asked}: {run.folder} has no good checkpoint, and only that has the discriminator; --strategy density "
+            "works without"
+        )
+    gan = settings.build(models.of_recipe(run.recipe)[2])
+    try:
+        gan.networks["discriminator"].load_state_dict(below(checkpoint.state, "networks.discriminator."))
+    except RuntimeError as error:
+        raise DataError(f"{run.folder}: its checkpoint belongs to another network than its recipe describes") from error
+    gan.networks.eval().requires_grad_(False)
+    return gan
+
+
 def _in_parts(compute: Callable[..., Tensor], what: str, *columns: Tensor | None) -> Tensor:
     """Return `compute` of columns (N, ...), `AT_ONCE` rows at a time; the last part is padded with zeros."""
     given = [column for column in columns if column is not None]
@@ -222,16 +292,12 @@ def _in_parts(compute: Callable[..., Tensor], what: str, *columns: Tensor | None
         return torch.cat([compute(*part) for part in track(parts, what, len(parts))])[:rows]
 
 
-def _keys(n: int, seed: int, stream: str) -> np.ndarray:
-    return np.concatenate([draws.row_keys(seed + i, 0, np.arange(1), stream) for i in range(n)])
-
-
-def _normal(keys: np.ndarray, length: int, truncation: float | None) -> Tensor:
+def _normal(rows: np.ndarray, length: int, truncation: float | None) -> Tensor:
     """Return standard normal numbers (n, length), cut off at -`truncation` and `truncation` if it is given."""
     if truncation is None:
-        return torch.from_numpy(draws.normal(keys, length))
+        return torch.from_numpy(draws.normal(rows, length))
     inside = math.erf(truncation / math.sqrt(2))
-    position = (torch.from_numpy(draws.uniform(keys, length)).double() + 2**-25) * 2 - 1  # never -1 itself
+    position = (torch.from_numpy(draws.uniform(rows, length)).double() + 2**-25) * 2 - 1  # never -1 itself
     return (torch.erfinv(position * inside) * math.sqrt(2)).float()
 
 

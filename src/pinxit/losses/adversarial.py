@@ -24,6 +24,7 @@ class Adversarial:
     `bounded`: the discriminator must be bounded, by a gradient penalty or clipped weights.
     `purpose`: what it is for, as help says it.
     `middle`: the score of a picture that is as likely real as fake; None if only differences of scores mean something.
+    `log_odds`: at best, scores are the log of the density of the data over that of fakes, but for a constant.
     `labelled`: the discriminator's loss compares scores with labels, 1 for real and 0 for fake.
     `healthy`: the least and the largest loss of a discriminator in good training. Below it has won: its loss saturates
     and teaches the generator little. Above it is worse than one that gives every picture the same score. None if the
@@ -37,6 +38,7 @@ class Adversarial:
     bounded: bool = False
     middle: float | None = None
     labelled: bool = False
+    log_odds: bool = False
     healthy: tuple[float, float] | None = None
 
 
@@ -53,6 +55,7 @@ ADVERSARIAL = {
         purpose="the first one, for comparison; the generator stops learning when it loses",
         middle=0.0,
         labelled=True,
+        log_odds=True,
         healthy=(0.15, 1.5),  # 2 ln 2 = 1.39 if all scores are equal; both pictures are right at 93 % at 0.15
     ),
     # Goodfellow et al., 2014, section 3: the generator raises log D(fake).
@@ -62,6 +65,7 @@ ADVERSARIAL = {
         purpose="the usual one; the generator learns most when it loses",
         middle=0.0,
         labelled=True,
+        log_odds=True,
         healthy=(0.15, 1.5),  # as above: the discriminator's loss is the same
     ),
     # Mao et al., 2017, eq. 9, with the labels 0 and 1.
@@ -94,6 +98,7 @@ ADVERSARIAL = {
         generator=lambda real, fake: softplus(real - fake).mean(),
         purpose="compares each real picture with a fake; with --r1 and --r2 the steadiest",
         paired=True,
+        log_odds=True,
         healthy=(0.07, 0.75),  # ln 2 = 0.69 if all scores are equal
     ),
 }

@@ -43,6 +43,9 @@ class Sampler(Protocol):
     def moments(self) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of every number of a latent; `UsageError` for discrete latents."""
 
+    def log_density(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return log p (N,) in nats of latents (N, latent), given labels (N,) if by class; `UsageError` if unknown."""
+
 
 @dataclass(frozen=True)
 class Mixture:
@@ -85,12 +88,20 @@ class Mixture:
         return torch.stack([self.means[k] + times(self.factors[k], row) for k, row in rows])
 
     def log_joint(self, latent: Tensor) -> Tensor:
-        """Return log(weight_k N(latent; k)), (N, K), of latents (N, D); for triangular factors."""
+        """Return log(weight_k N(latent; k)), (N, K), of latents (N, D)."""
+        factors = self.factors.diag_embed() if self.factors.ndim == 2 else self.factors
         difference = (latent[None] - self.means[:, None]).mT
-        whitened = torch.linalg.solve_triangular(self.factors, difference, upper=False)
-        volume = self.factors.diagonal(dim1=1, dim2=2).log().sum(1)
+        whitened = torch.linalg.solve_triangular(factors, difference, upper=False)
+        volume = factors.diagonal(dim1=1, dim2=2).log().sum(1)
         constant = self.means.shape[1] / 2 * math.log(2 * math.pi)
         return (self.weights.log() - volume - constant) - whitened.square().sum(1).mT / 2
+
+    def log_density(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return log p (N,) of latents (N, D): by the Gaussians of labels (N,), or by all of them."""
+        joint = self.log_joint(latent)
+        if label is None:
+            return joint.logsumexp(1) - self.weights.sum().log()
+        return joint.gather(1, label[:, None]).squeeze(1) - self.weights.log()[label]
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Return the mean and the standard deviation of every dimension, (D,) each."""

@@ -68,6 +68,10 @@ class Prior(Objective):
     def moments(self) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of every number, (D,) each; `UsageError` if latents are discrete."""
 
+    def log_density(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return log p (N,) of latents (N, latent) in nats; `UsageError` unless it is exact."""
+        raise UsageError(f"a prior by --network {self.settings.network} has no exact density; one by flow has")
+
     @torch.no_grad()
     def draw(self, batch: Batch) -> Tensor:
         """Return the codes of the batch's pictures."""
@@ -151,7 +155,11 @@ class FlowPrior(VectorPrior):
 
     def cost(self, batch: Batch, code: Tensor) -> Tensor:
         """Return -log p of codes (N, D) in nats."""
-        return self.standard.log_volume - self.flow.log_density(self.standard(code), self.label(batch))
+        return -self.log_density(code, self.label(batch))
+
+    def log_density(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return log p (N,) of codes (N, D) in nats."""
+        return self.flow.log_density(self.standard(latent), label) - self.standard.log_volume
 
     def latents(self, normal: Tensor, uniform: Tensor, label: Tensor | None = None) -> Tensor:
         """Return codes (N, D) from normal numbers (N, D)."""

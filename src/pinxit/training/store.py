@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,13 @@ class Checkpoints:
             except DataError as error:
                 say(f"checkpoint {place.name} is damaged ({error}); trying the one before")
                 self._set_aside(place)
+        return None
+
+    def intact(self) -> Checkpoint | None:
+        """Return the newest checkpoint whose files match its marker, or None; changes nothing, so it needs no lock."""
+        for step in reversed(self.steps()):
+            with suppress(DataError):
+                return self._read(self._place(step))
         return None
 
     def steps(self) -> list[int]:

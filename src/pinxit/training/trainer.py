@@ -103,12 +103,12 @@ class Trainer:
 
     def load(self, state: dict[str, Tensor], step: int) -> None:
         """Continue from `state` after `step` steps; raises `KeyError` or `RuntimeError` if it does not fit."""
-        self.objective.networks.load_state_dict(_below(state, "networks."))
-        self.average.load_state_dict(_below(state, "average."))
+        self.objective.networks.load_state_dict(below(state, "networks."))
+        self.average.load_state_dict(below(state, "average."))
         for player, optimiser in self.optimisers.items():
             weights = optimiser.param_groups[0]["params"]
             moments: dict[int, dict[str, Tensor]] = {}
-            for key, value in _below(state, f"optimiser.{player}.").items():
+            for key, value in below(state, f"optimiser.{player}.").items():
                 index, _, name = key.partition(".")
                 moments.setdefault(int(index), {})[name] = like(weights[int(index)], value)
             optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
@@ -240,5 +240,6 @@ def split(batch: Batch, parts: int) -> list[Batch]:
     return [batch.rows(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, by the rest of their names."""
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
