@@ -135,8 +135,9 @@ class GANSettings(ObjectiveSettings):
     beta1: float = Field(0.5, ge=0, lt=1, description=BETA1)
     network: Literal[*GAN_NETWORKS] = Field(  # type: ignore[valid-type]
         "dcgan",
-        description="Networks: dcgan (strided convolutions, Radford 2016), residual (residual blocks), plain (the "
-        "same without skip connections) or dense (fully connected layers, Goodfellow 2014).",
+        description="Networks: dcgan (strided convolutions, the fastest, Radford 2016), residual (residual blocks, for "
+        "richer pictures), plain (the same without skip connections), dense (fully connected layers, for small "
+        "pictures, Goodfellow 2014) or style (the latent scales every layer, for the finest pictures, Karras 2020).",
     )
     loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
         "non-saturating",
@@ -158,6 +159,24 @@ class GANSettings(ObjectiveSettings):
         description="Normalisation in the discriminator: batch (fast at first; --network dcgan only, the others then "
         "have none), spectral (bounds its gradient, for steady training with any loss, Miyato 2018) or none (for "
         "gradient penalties).",
+    )
+    generator_norm: Literal["batch", "virtual"] = Field(
+        "batch",
+        description="Normalisation in the generator of --network dcgan, residual or plain: batch, or virtual (by a "
+        "fixed reference batch, so that pictures of a batch share no traits, Salimans 2016; takes twice the time).",
+    )
+    minibatch: Literal["none", "deviation", "discrimination"] | None = Field(
+        None,
+        description="What the discriminator sees of the rest of its batch, against pictures that are all alike: none, "
+        "deviation (their mean standard deviation, Karras 2018) or discrimination (learned distances, Salimans 2016). "
+        "If omitted, deviation for --network style and none for the others.",
+    )
+    attention: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Side of the maps at which both networks relate distant parts of a picture (self-attention, Zhang "
+        "2019), such as 16; 0 for none. Larger is slower.",
     )
     discriminator_steps: int = Field(1, ge=1, le=100, description="Discriminator steps per generator step.")
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
@@ -183,6 +202,12 @@ class GANSettings(ObjectiveSettings):
     )
     latent_gradient: float = Field(
         0.0, ge=0, description="Weight of the generator's squared Jacobian norm per pixel; larger is smoother."
+    )
+    path_length: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the path length penalty of --network style: equal changes of a style change pictures "
+        "equally (Karras 2020); 2 is usual.",
     )
     weight_clip: float = Field(
         0.0, ge=0, description="Largest absolute value of the discriminator's weights (WGAN); 0 for no limit."
@@ -273,8 +298,17 @@ class GANSettings(ObjectiveSettings):
         return (
             (
                 self.enlarge != "strided" and self.network != "dcgan",
-                f"--enlarge {self.enlarge}: --network {self.network} has no choice here; residual and plain already "
-                "enlarge by nearest pixels, and --network dcgan has all three ways",
+                f"--enlarge {self.enlarge}: --network {self.network} has no choice here; residual, plain and style "
+                "already enlarge by nearest pixels, and --network dcgan has all three ways",
+            ),
+            (
+                self.generator_norm == "virtual" and self.network in ("dense", "style"),
+                f"--generator-norm virtual: the generator of --network {self.network} has no normalisation; use dcgan, "
+                "residual or plain",
+            ),
+            (
+                self.path_length > 0 and self.network != "style",
+                "--path-length needs the styles of --network style; --latent-gradient is a penalty for every network",
             ),
             (
                 penalised and mixed,
