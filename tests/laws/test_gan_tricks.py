@@ -88,7 +88,7 @@ def test_colours_move_as_the_numbers_say() -> None:
 
 @pytest.mark.parametrize("network", GAN_NETWORKS)
 def test_a_pack_has_one_score_and_every_picture_counts(network: str) -> None:
-    objective, given = built(network, packing=4, discriminator_norm="none"), batch()
+    objective, given = built(network, packing=4, discriminator_norm="none", minibatch="none"), batch()
     image = given.image.clone().requires_grad_()
     scores = objective.score(image)
     assert scores.shape == (2,)
