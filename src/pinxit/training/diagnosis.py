@@ -213,7 +213,7 @@ def exploding(course: Course) -> Sign | None:
 def no_learning(course: Course) -> Sign | None:
     """A model whose weights have never moved by more than a trace."""
     player = next((name for name in course.players if name != DISCRIMINATOR), None)
-    if player is None or course.count <= PATIENCE:
+    if player is None:
         return None
     ratio = course.mean(f"watch/{player}/update_ratio") / getattr(course.recipe.settings, "discriminator_steps", 1)
     moved = ratio[np.isfinite(ratio)]
