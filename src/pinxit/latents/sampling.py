@@ -86,7 +86,7 @@ class GenerativeModel:
         if not neighbour_layers(self.objective.networks):
             raise UsageError(
                 "--tileable: this run's network has no convolutions that could wrap around; use a gan with --network "
-                "dcgan, residual or plain, a vae with --network convolutional or residual, or a vq"
+                "dcgan, residual, plain or style, a vae with --network convolutional or residual, or a vq"
             )
         return replace(self, tileable=True)
 

@@ -253,14 +253,14 @@ def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | N
 def build_watch(recipe: Recipe, pictures: DataSet, trainer: Trainer) -> Watch:
     """Return the watch over a training: what it compares with follows from the recipe's seed and the pictures."""
     training, data, images = recipe.training, recipe.data, pictures.train
-    rows = math.ceil(training.batch_size / training.accumulate)
-    generates = isinstance(trainer.objective, GAN)
-    count = min(PICTURES, FEW_BATCHES * training.batch_size if generates else rows)
+    batch_size = training.batch_size
+    rows = math.ceil(batch_size / training.accumulate)
+    batches = max(1, min(FEW_BATCHES, PICTURES // batch_size)) if isinstance(trainer.objective, GAN) else 1
 
     def fixed(images: ImageSet) -> Batch | None:
         if len(images) < LEAST:
             return None
-        batch = batch_of(recipe, images, WATCHED, count, augment=False)
+        batch = batch_of(recipe, images, WATCHED, batches * batch_size, augment=False)
         return batch.to(trainer.hardware.device, trainer.hardware.memory_format)
 
     order = draws.permutation(len(images), training.seed, WATCHED)[:REFERENCE]

@@ -37,8 +37,8 @@ LEAST = 2
 REFERENCE = 512
 """The most training pictures that samples are compared with."""
 
-CLUSTERS, ROUNDS = 32, 10
-PICTURES_A_CLUSTER = 4
+CLUSTERS, ROUNDS, PICTURES_A_CLUSTER = 32, 10, 8
+"""The most clusters of training pictures, the rounds that find them, and the fewest pictures that make up one."""
 
 SIDE = 32
 """The longest side in pixels of the pictures that `Eyes` see."""
@@ -92,36 +92,45 @@ class Watch:
 
     def _learned(self) -> dict[str, Tensor]:
         """Return the loss of the player that moves the model, on training pictures and on held-out ones."""
-        readings = {}
+        readings, units = {}, Units()
         for name, batch in (("train_loss", self.train), ("held_out_loss", self.held_out)):
             if batch is not None:
-                with Units() as units:
-                    loss = self.objective.loss(batch, self.objective.draw(batch))
-                readings[name] = torch.stack([term.float() for term in loss.terms.values()]).sum()
+                losses = [self._loss(part, units) * len(part) for part in self._parts(batch)]
+                readings[name] = torch.stack(losses).sum() / len(batch)
                 readings[f"{self.objective.player}/dead_units"] = units.dead()
         return readings
+
+    def _loss(self, batch: Batch, units: Units) -> Tensor:
+        with units:
+            loss = self.objective.loss(batch, self.objective.draw(batch))
+        return torch.stack([term.float() for term in loss.terms.values()]).sum()
 
     def _played(self) -> dict[str, Tensor]:
         """Return what the samples are like, and how the discriminator scores samples and real pictures."""
         objective = cast(GAN, self.objective)
         if self.train is None or self.likeness is None:
             return {}
-        with Units() as units:
-            samples = torch.cat([objective.preview(part).float() for part in self._parts(self.train)])
-        readings = self.likeness.read(samples) | {"generator/dead_units": units.dead()}
+        makers, judges = Units(), Units()
+
+        def made(part: Batch) -> Tensor:
+            with makers:
+                return objective.preview(part).float()
 
         def scores(batch: Batch, pictures: Tensor) -> Tensor:
-            rows = zip(self._parts(batch), pictures.split(self.rows), strict=True)
-            return torch.cat([objective.score(image, objective.label(part)).flatten() for part, image in rows])
+            found = []
+            for part, image in zip(self._parts(batch), pictures.split(self.rows), strict=True):
+                with judges:
+                    found.append(objective.score(image, objective.label(part)).flatten())
+            return torch.cat(found)
 
-        with Units() as units:
-            fake, real = scores(self.train, samples), scores(self.train, self.train.image)
-        readings |= {"discriminator/dead_units": units.dead(), "sample_score": fake.mean(), "train_score": real.mean()}
-        readings["told_apart"] = told_apart(real, fake)
+        samples = torch.cat([made(part) for part in self._parts(self.train)])
+        fake, real = scores(self.train, samples), scores(self.train, self.train.image)
+        readings = self.likeness.read(samples)
+        readings |= {"sample_score": fake.mean(), "train_score": real.mean(), "told_apart": told_apart(real, fake)}
         if self.held_out is not None:
             unseen = scores(self.held_out, self.held_out.image)
             readings |= {"held_out_score": unseen.mean(), "held_out_told_apart": told_apart(unseen, fake)}
-        return readings
+        return readings | {"generator/dead_units": makers.dead(), "discriminator/dead_units": judges.dead()}
 
     def _parts(self, batch: Batch) -> list[Batch]:
         return [batch.rows(start, start + self.rows) for start in range(0, len(batch), self.rows)]
@@ -131,20 +140,18 @@ class Motion:
     """How one step moves a player: the gradient layer by layer, and the size of the update beside the weights'."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.weights = [weight for weight in module.parameters() if weight.grad is not None]
-        self.before = [weight.detach().clone() for weight in self.weights]
-        layers = [cast(Tensor, weight.grad) for weight in self.weights if weight.ndim > 1] or self.before[:0]
+        self.weights = [weight.detach() for weight in module.parameters()]
+        self.before = [weight.clone() for weight in self.weights]
+        layers = [weight.grad for weight in module.parameters() if weight.grad is not None and weight.ndim > 1]
         self.layers = torch.stack(torch._foreach_norm(layers)) if layers else None
 
     def read(self) -> dict[str, float]:
         """Return, after the step, the norms of the gradient by layer (first, last, least, largest), and the ratio."""
-        moved = torch.stack(torch._foreach_norm(torch._foreach_sub([w.detach() for w in self.weights], self.before)))
-        ratio = moved.norm() / torch.stack(torch._foreach_norm(self.before)).norm().clamp(min=1e-12)
-        values = {"update_ratio": ratio}
-        if self.layers is not None:
-            layers = self.layers
-            values |= {"first": layers[0], "last": layers[-1], "least": layers.min(), "largest": layers.max()}
-            values |= {f"gradient_{name}": values.pop(name) for name in ("first", "last", "least", "largest")}
+        moved = torch.stack(torch._foreach_norm(torch._foreach_sub(self.weights, self.before))).norm()
+        values = {"update_ratio": moved / torch.stack(torch._foreach_norm(self.before)).norm().clamp(min=1e-12)}
+        if (layers := self.layers) is not None:
+            values |= {"gradient_first": layers[0], "gradient_last": layers[-1]}
+            values |= {"gradient_least": layers.min(), "gradient_largest": layers.max()}
         return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
 
 
@@ -188,14 +195,15 @@ class Likeness:
         distances = apart(self.reference)
         own = float(distances[distances.isfinite()].mean())
         self.own = torch.tensor(float(deviation.square().mean().sqrt()) / max(size, 1e-6))
-        self.diversity = max(own, math.sqrt(2 * features.shape[1]) * SAME)
+        self.diversity = max(own, math.sqrt(2 * features.shape[1]) / 10)
         parts = [part for part in self.reference.split(self.compared) if len(part) == self.compared]
         least = self.diversity * SAME  # where pictures are there twice
         self.separation = max(float(torch.stack([apart(part).amin(1).mean() for part in parts]).mean()), least)
         self.nearest = max(float(distances.amin(1).mean()), least)
-        self.anchors = clusters(self.reference, max(1, min(CLUSTERS, len(self.reference) // PICTURES_A_CLUSTER)))
-        shares = hits(self.reference, self.anchors).float() / len(self.reference)
-        self.covered = float((1 - (1 - shares) ** count).sum())
+        half = max(1, len(self.reference) // 2)  # what the clusters are made of does not say what they are met by
+        self.anchors = clusters(self.reference[:half], max(1, min(CLUSTERS, half // PICTURES_A_CLUSTER)))
+        met = hits(self.reference[-half:], self.anchors).float() / half
+        self.covered = float((1 - (1 - met) ** count).sum())
 
     def read(self, samples: Tensor) -> dict[str, Tensor]:
         """Return readings of samples (N, C, H, W); the first four are 1 where they are like as many training pictures.
@@ -217,27 +225,43 @@ class Likeness:
 
 
 class Units(TorchFunctionMode):
-    """Counts, while it is entered, the units that an activation gives the same value for every picture and place."""
+    """Finds, while it is entered, the units that an activation gives the same value for every picture and place.
+
+    It is entered once for each pass of a part of the pictures; what counts is all parts together.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: dict[int, list[Tensor]] = {}
-        self.counts: list[Tensor] = []
+        self.ranges: list[tuple[Tensor, Tensor]] = []
+        self.place = 0
+
+    def __enter__(self) -> Units:
+        self.place = 0
+        super().__enter__()
+        return self
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Compute as without the mode, and keep which units of an activation are constant."""
+        """Compute as without the mode, and note the range of each unit of an activation."""
         result = func(*args, **(kwargs or {}))
         if func in ACTIVATIONS:
             unit = result.ndim - 1 if result.ndim == 3 else 1
             others = [dim for dim in range(result.ndim) if dim != unit]
-            self.counts.append(result.amax(others) == result.amin(others))
+            self._widen(result.amin(others), result.amax(others))
         return result
+
+    def _widen(self, low: Tensor, high: Tensor) -> None:
+        if self.place == len(self.ranges):
+            self.ranges.append((low, high))
+        before = self.ranges[self.place]
+        self.ranges[self.place] = torch.minimum(before[0], low), torch.maximum(before[1], high)
+        self.place += 1
 
     def dead(self) -> Tensor:
         """Return the share of units that were constant."""
-        return torch.cat(self.counts).float().mean() if self.counts else torch.zeros(())
+        constant = [low == high for low, high in self.ranges]
+        return torch.cat(constant).float().mean() if constant else torch.zeros(())
 
 
 @contextmanager
