@@ -37,8 +37,8 @@ LEAST = 2
 REFERENCE = 512
 """The most training pictures that samples are compared with."""
 
-CLUSTERS, ROUNDS = 32, 10
-PICTURES_A_CLUSTER = 4
+CLUSTERS, ROUNDS, PICTURES_A_CLUSTER = 32, 10, 8
+"""The most clusters of training pictures, the rounds that find them, and the fewest pictures that make up one."""
 
 SIDE = 32
 """The longest side in pixels of the pictures that `RandomFeatures` sees."""
@@ -140,20 +140,18 @@ class Motion:
     """How one step moves a player: the gradient layer by layer, and the size of the update beside the weights'."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.weights = [weight for weight in module.parameters() if weight.grad is not None]
-        self.before = [weight.detach().clone() for weight in self.weights]
-        layers = [cast(Tensor, weight.grad) for weight in self.weights if weight.ndim > 1] or self.before[:0]
+        self.weights = [weight.detach() for weight in module.parameters()]
+        self.before = [weight.clone() for weight in self.weights]
+        layers = [weight.grad for weight in module.parameters() if weight.grad is not None and weight.ndim > 1]
         self.layers = torch.stack(torch._foreach_norm(layers)) if layers else None
 
     def read(self) -> dict[str, float]:
         """Return, after the step, the norms of the gradient by layer (first, last, least, largest), and the ratio."""
-        moved = torch.stack(torch._foreach_norm(torch._foreach_sub([w.detach() for w in self.weights], self.before)))
-        ratio = moved.norm() / torch.stack(torch._foreach_norm(self.before)).norm().clamp(min=1e-12)
-        values = {"update_ratio": ratio}
-        if self.layers is not None:
-            layers = self.layers
-            values |= {"first": layers[0], "last": layers[-1], "least": layers.min(), "largest": layers.max()}
-            values |= {f"gradient_{name}": values.pop(name) for name in ("first", "last", "least", "largest")}
+        moved = torch.stack(torch._foreach_norm(torch._foreach_sub(self.weights, self.before))).norm()
+        values = {"update_ratio": moved / torch.stack(torch._foreach_norm(self.before)).norm().clamp(min=1e-12)}
+        if (layers := self.layers) is not None:
+            values |= {"gradient_first": layers[0], "gradient_last": layers[-1]}
+            values |= {"gradient_least": layers.min(), "gradient_largest": layers.max()}
         return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
 
 
@@ -197,14 +195,15 @@ class Likeness:
         distances = apart(self.reference)
         own = float(distances[distances.isfinite()].mean())
         self.own = torch.tensor(float(deviation.square().mean().sqrt()) / max(size, 1e-6))
-        self.diversity = max(own, math.sqrt(2 * features.shape[1]) * SAME)
+        self.diversity = max(own, math.sqrt(2 * features.shape[1]) / 10)
         parts = [part for part in self.reference.split(self.compared) if len(part) == self.compared]
         least = self.diversity * SAME  # where pictures are there twice
         self.separation = max(float(torch.stack([apart(part).amin(1).mean() for part in parts]).mean()), least)
         self.nearest = max(float(distances.amin(1).mean()), least)
-        self.anchors = clusters(self.reference, max(1, min(CLUSTERS, len(self.reference) // PICTURES_A_CLUSTER)))
-        shares = hits(self.reference, self.anchors).float() / len(self.reference)
-        self.covered = float((1 - (1 - shares) ** count).sum())
+        half = max(1, len(self.reference) // 2)  # what the clusters are made of does not say what they are met by
+        self.anchors = clusters(self.reference[:half], max(1, min(CLUSTERS, half // PICTURES_A_CLUSTER)))
+        met = hits(self.reference[-half:], self.anchors).float() / half
+        self.covered = float((1 - (1 - met) ** count).sum())
 
     def read(self, samples: Tensor) -> dict[str, Tensor]:
         """Return readings of samples (N, C, H, W); the first four are 1 where they are like as many training pictures.
