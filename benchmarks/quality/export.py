@@ -14,7 +14,7 @@ Speed is the median processor time in seconds a megapixel of input, which other 
 in float32 with two threads, by the clock, so other jobs do change them.
 
 --environment needs a package index. It makes a new environment with onnxruntime, numpy and pillow, and pinxit without
-its dependencies. `python -m pinxit.runtime` edits a picture there with each named network that needs no mask; a network
+its dependencies. `pinxit-runtime` edits a picture there with each named network that needs no mask; a network
 that paints gets another picture as its style. The bytes on disk are counted. The last line of stdout is
 `largest difference X`, over all float32 files.
 """
@@ -165,7 +165,7 @@ def environment(models: list[Path], folder: Path) -> dict[str, Any]:
     edited = []
     for model in models:
         inputs = [node.name for node in onnx.load(model).graph.input]
-        command = [python, "-m", "pinxit.runtime", model, folder / "in.png", "-o", folder / "out.png", "-y"]
+        command = [place / "bin" / "pinxit-runtime", model, folder / "in.png", "-o", folder / "out.png", "-y"]
         command += ["--style", folder / "style.png"] if "style" in inputs else []
         started = time.perf_counter()
         subprocess.run(command, check=True, cwd=folder, env={}, stdout=subprocess.DEVNULL)

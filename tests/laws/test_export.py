@@ -390,7 +390,8 @@ def test_the_curve_for_the_whole_picture_is_in_the_file(tmp_path: Path) -> None:
 
 
 GENERATORS = {
-    "gan": pinxit.GANSettings(channels=4, latent=6, network="dcgan", enlarge="bilinear", conditional=True),
+    "gan": pinxit.GANSettings(channels=4, latent=6, network="dcgan", enlarge="bilinear", attention=8, conditional=True),
+    "style": pinxit.GANSettings(channels=4, latent=6, network="style"),
     "vae": pinxit.VAESettings(channels=4, latent=6, network="dense"),
     "vq": pinxit.VQVAESettings(channels=4, codes=8, dimensions=4),
 }

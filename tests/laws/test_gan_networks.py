@@ -1,6 +1,9 @@
 """Laws and reference values of the networks of GANs and their parts."""
 
 import copy
+import math
+from dataclasses import replace
+from functools import partial
 from typing import get_args
 
 import pytest
@@ -11,9 +14,16 @@ from torch.nn import functional as F
 import pinxit
 from pinxit.data import Batch
 from pinxit.errors import UsageError
+from pinxit.losses import penalties
 from pinxit.nets import spectral
-from pinxit.nets.enlarging import ENLARGE
-from pinxit.nets.shapes import PictureShape, halved
+from pinxit.nets.attention import Attention
+from pinxit.nets.crowd import CROWD
+from pinxit.nets.enlarging import ENLARGE, halving
+from pinxit.nets.meta import without_memory
+from pinxit.nets.shapes import PictureShape, halved, size_ladder
+from pinxit.nets.style import Modulated
+from pinxit.nets.virtual import REFERENCE, VirtualNorm
+from pinxit.objectives.gan import PATH_EVERY
 
 
 def test_enlarging_is_enlarging_and_then_a_convolution() -> None:
@@ -72,9 +82,14 @@ def test_a_bound_that_does_nothing_is_refused() -> None:
 
 
 SMALL = {"channels": 4, "latent": 6}
+GAN = partial(pinxit.GANSettings, **SMALL)
 CASES = {
-    "batch": pinxit.GANSettings(**SMALL),
-    "spectral": pinxit.GANSettings(discriminator_norm="spectral", **SMALL),
+    "batch": GAN(),
+    "spectral": GAN(discriminator_norm="spectral", attention=10, minibatch="discrimination"),
+    "residual": GAN(network="residual", attention=10, minibatch="deviation"),
+    "dense": GAN(network="dense", minibatch="deviation"),
+    "virtual": GAN(generator_norm="virtual", attention=10),
+    "style": GAN(network="style", attention=10, path_length=2),
 }
 
 
@@ -91,11 +106,129 @@ def test_running_a_network_moves_nothing_but_statistics_of_batch_norm() -> None:
             assert moved == set(expected), name
 
 
+def test_every_network_is_built_without_memory_as_loading_does() -> None:
+    for name, settings in CASES.items():
+        own = settings.build(PictureShape(20, 3)).networks.state_dict()
+        with without_memory():
+            networks = settings.build(PictureShape(20, 3)).networks
+        networks.load_state_dict(own, assign=True)
+        assert {value.device.type for value in (*networks.parameters(), *networks.buffers())} == {"cpu"}, name
+
+
+def test_every_network_takes_every_size_kind_of_picture_and_class() -> None:
+    """Odd and oblong sizes; grey, colour and alpha; with classes."""
+    for name, settings in CASES.items():
+        for size, channels in ((16, 1), (28, 4), ("33x20", 3)):
+            side = min(size_ladder(PictureShape(size, channels))[1]) if settings.attention else 0
+            asked = settings.changed(attention=side, conditional=True)
+            networks = asked.build(PictureShape(size, channels, 3)).networks.eval()
+            latent = torch.randn(2, 6)
+            images = networks["generator"](latent, torch.tensor([0, 1]))
+            assert images.shape == (2, channels, *PictureShape(size, channels).sides), name
+            assert 0 <= images.min() <= images.max() <= 1
+            assert networks["discriminator"](images, torch.tensor([0, 1])).shape == (2,)
+
+
+def test_a_picture_does_not_depend_on_what_it_is_drawn_with() -> None:
+    for name, settings in CASES.items():
+        generator = settings.build(PictureShape(20, 3)).networks["generator"].train(name == "virtual")
+        latent = torch.randn(5, 6)
+        torch.testing.assert_close(generator(latent)[3:4], generator(latent[3:4]), atol=1e-5, rtol=1e-4)
+
+
+def test_a_modulated_convolution_has_weights_of_its_own_for_each_picture() -> None:
+    """Karras et al., 2020, eq. 1 and 3, picture by picture; with a size it is enlarged first."""
+    torch.manual_seed(0)
+    x, style = torch.randn(2, 3, 4, 4), torch.randn(2, 5)
+    for size in (None, (8, 8)):
+        layer = Modulated(3, 4, 5, size)
+        nn.init.normal_(layer.bias)
+        for row in range(2):
+            scale = layer.style.weight @ style[row] / 5**0.5 + 1
+            weight = layer.weight * scale[:, None, None]
+            weight = weight / (weight.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
+            given = x[row : row + 1] if size is None else F.interpolate(x[row : row + 1], scale_factor=2)
+            expected = F.leaky_relu(2**0.5 * F.conv2d(given, weight, padding=1) + layer.bias[:, None, None], 0.2)
+            torch.testing.assert_close(layer(x, style)[row : row + 1], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_halving_in_one_step_is_a_convolution_and_then_an_average() -> None:
+    x, weight, bias = torch.randn(2, 3, 8, 6), torch.randn(4, 3, 3, 3), torch.randn(4)
+    expected = F.avg_pool2d(F.conv2d(x, weight, bias, padding=1), 2)
+    torch.testing.assert_close(halving(x, weight, bias), expected, atol=1e-5, rtol=1e-4)
+    assert halving(torch.randn(2, 3, 7, 5), weight, bias).shape == (2, 4, 4, 3)
+
+
+def test_what_a_discriminator_sees_of_its_batch_is_as_by_hand() -> None:
+    x = torch.tensor([[1.0, 5.0], [3.0, 5.0]])[:, :, None, None].expand(2, 2, 3, 3)  # deviations 1 and 0
+    seen = CROWD["deviation"](2)(x)
+    torch.testing.assert_close(seen[:, :2], x)
+    torch.testing.assert_close(seen[:, 2], torch.full((2, 3, 3), 0.5), atol=1e-4, rtol=0)
+    layer = CROWD["discrimination"](2)
+    nn.init.zeros_(layer.kernels.weight)
+    with torch.no_grad():
+        layer.kernels.weight[:2, 0] = 0.25  # of the first kernel, two numbers differ by 0.5 each
+    seen = layer(x)[:, 2:, 0, 0]
+    torch.testing.assert_close(seen[:, 0], torch.full((2,), 1 + math.exp(-1)))
+    torch.testing.assert_close(seen[:, 1:], torch.full((2, 15), 2.0))
+
+
+def test_attention_is_a_mean_of_all_positions_by_how_they_match() -> None:
+    layer, x = Attention(8), torch.randn(2, 8, 3, 4)
+    assert torch.equal(layer(x), x)
+    nn.init.constant_(layer.gamma, 0.7)
+    query, key, value, last = (part.weight[:, :, 0, 0] for part in (layer.query, layer.key, layer.value, layer.last))
+    for row, made in zip(x, layer(x), strict=True):
+        flat = row.flatten(1).mT
+        share = ((flat @ query.mT) @ (flat @ key.mT).mT).softmax(1)
+        expected = flat + 0.7 * share @ (flat @ value.mT) @ last.mT
+        torch.testing.assert_close(made.flatten(1).mT, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_virtual_batch_norm_counts_a_picture_as_one_more_of_the_reference() -> None:
+    layer = VirtualNorm(nn.BatchNorm2d(2))
+    x = torch.randn(REFERENCE + 2, 2, 3, 3)
+    both = torch.cat([x[:REFERENCE], x[-1:]])
+    torch.testing.assert_close(layer(x)[-1], nn.BatchNorm2d(2)(both)[-1], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(layer(x)[:REFERENCE], nn.BatchNorm2d(2)(x[:REFERENCE]), atol=1e-5, rtol=1e-4)
+
+
+def test_path_lengths_are_of_the_jacobian_and_are_followed() -> None:
+    """A linear picture a s of 2 x 2 pixels: J^T y is a . y, over the root of the pixels."""
+    matrix, style, direction = torch.randn(3, 4, 5), torch.randn(2, 5).requires_grad_(), torch.randn(2, 3, 2, 2)
+    fake = torch.einsum("cps,ns->ncp", matrix, style).unflatten(2, (2, 2))
+    expected = torch.einsum("cps,ncp->ns", matrix, direction.flatten(2)).norm(dim=1) / 2
+    lengths = penalties.path_lengths(fake, style, direction)
+    torch.testing.assert_close(lengths, expected)
+    gan = CASES["style"].build(PictureShape(20, 3))
+    batch = Batch(image=torch.zeros(2, 3, 20, 20), seed=0, step=0)
+    loss = gan.loss(batch, gan.draw(batch))
+    length = loss.readings["path_length"].item()
+    assert loss.terms["path"].item() == pytest.approx(PATH_EVERY * 2 * length**2, rel=0.5)
+    gan.after_step(batch, {"generator/path_length": length})
+    assert gan.networks["path"].mean.item() == pytest.approx(length / 100)
+    assert "path" not in gan.loss(batch, gan.draw(replace(batch, step=1))).terms
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ({"network": "dense", "attention": 8}, "no maps"),
+        ({"attention": 16}, "sides of 8"),
+        ({"network": "style", "generator_norm": "virtual"}, "use dcgan"),
+        ({"path_length": 2}, "--network style"),
+    ],
+)
+def test_what_a_network_does_not_have_is_refused(asked: dict[str, object], line: str) -> None:
+    with pytest.raises(UsageError, match=line):
+        pinxit.GANSettings(**asked).build(PictureShape(16, 3))
+
+
 def test_a_step_moves_the_singular_vectors() -> None:
-    gan = CASES["spectral"].build(PictureShape(16, 3))
+    gan = CASES["spectral"].build(PictureShape(20, 3))
     vector = gan.networks["discriminator"].score.score.parametrizations.weight[0].right
     with torch.no_grad():
         gan.networks["discriminator"].score.score.parametrizations.weight.original.add_(1)
     before = vector.clone()
-    gan.after_step(Batch(image=torch.zeros(1, 3, 16, 16), seed=0, step=0), {})
+    gan.after_step(Batch(image=torch.zeros(1, 3, 20, 20), seed=0, step=0), {})
     assert not torch.equal(vector, before)

@@ -23,7 +23,7 @@ from pinxit.objectives.mixture import Mixture
 
 pytestmark = pytest.mark.usefixtures("no_report")
 
-NETWORKS = ["dcgan", "residual", "plain", "dense"]
+NETWORKS = ["dcgan", "residual", "plain", "dense", "style"]
 SMALL = {"channels": 4, "latent": 6}
 CASES = {
     network: pinxit.GANSettings(network=network, conditional=network == "dcgan", **SMALL) for network in NETWORKS

@@ -41,7 +41,9 @@ SIZES = (16, 20, "24x48")  # whose halves are whole down to 4 to 7
 def built(name: str, size: Size) -> Generative:
     torch.manual_seed(0)
     objective = CASES[name].build(PictureShape(size, 3))
-    objective.networks.apply(keep_variance).eval().requires_grad_(False)
+    if name != "gan-style":  # whose layers scale their weights themselves
+        objective.networks.apply(keep_variance)
+    objective.networks.eval().requires_grad_(False)
     return objective
 
 

@@ -17,6 +17,7 @@ from scipy.special import stdtrit
 from pinxit import __version__
 from pinxit.errors import DataError
 from pinxit.files import read_json
+from pinxit.metrics import ONE_SAMPLE
 
 Document = dict[str, Any]
 
@@ -121,7 +122,7 @@ def _mean_difference(one: Sequence[float], other: Sequence[float]) -> dict[str, 
     differences = np.subtract(other, one, dtype=np.float64)
     value, n = float(differences.mean()), len(differences)
     if n == 1:
-        interval = {"low": value, "high": value, "level": 0.95, "method": "none: one pair has no interval"}
+        interval = {"low": value, "high": value, "level": 0.95, "method": ONE_SAMPLE}
         return {"value": value, "interval": interval}
     half = float(stdtrit(n - 1, 0.975) * differences.std(ddof=1)) / math.sqrt(n)
     method = f"mean of {n} pairs' differences, t"

@@ -20,7 +20,7 @@ from pinxit.errors import DiskError
 from pinxit.evaluation.pictures import Pictures
 from pinxit.files import cache_folder, whole_file
 from pinxit.metrics.extractors import Extractor
-from pinxit.metrics.features import Extracted
+from pinxit.metrics.features import Extracted, gathered
 from pinxit.nets.shapes import over_black
 from pinxit.progress import say, track
 
@@ -47,11 +47,11 @@ def extract(
     rng = torch.Generator().manual_seed(seed)
     pictures = (images[number] for number in track(chosen, f"{extractor.name} on {images.name}", len(chosen)))
     inputs = (
-        extractor.prepare(distortion(over_black(batch), rng) if distortion else batch)
+        extractor.prepare(some)
         for batch in batches(pictures, extractor.side)
+        for some in (distortion(over_black(batch), rng) if distortion else batch).split(extractor.rows)
     )
-    features, posteriors = zip(*map(extractor.extract, _regrouped(inputs, extractor.rows)), strict=True)
-    return Extracted(torch.cat(features), torch.cat(posteriors))
+    return gathered(extractor.extract_each(_regrouped(inputs, extractor.rows)), len(chosen))
 
 
 def extract_cached(
@@ -86,14 +86,14 @@ def batches(pictures: Iterable[np.ndarray[Any, Any]], side: int) -> Iterator[Ten
 
 
 def _regrouped(parts: Iterable[Tensor], rows: int) -> Iterator[Tensor]:
-    """Yield the rows of tensors (n, C, H, W) in multiples of `rows`; only the last group may be smaller."""
+    """Yield the rows of tensors (n, C, H, W) in groups of `rows`; only the last group may be smaller."""
     waiting: list[Tensor] = []
     for part in parts:
         waiting.append(part)
         if sum(map(len, waiting)) >= rows:
             whole = torch.cat(waiting)
             full = len(whole) // rows * rows
-            yield whole[:full]
+            yield from whole[:full].split(rows)
             waiting = [whole[full:]] if full < len(whole) else []
     if waiting:
         yield torch.cat(waiting)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from pinxit.evaluation.pictures import Pictures, identity
 from pinxit.hardware import in_parallel
 from pinxit.metrics.extractors import EXTRACTORS, Extractor
 from pinxit.metrics.features import Extracted
-from pinxit.metrics.intervals import estimates, values
+from pinxit.metrics.intervals import estimates, shared, values
 from pinxit.metrics.sets import SETS, SetMetric
 from pinxit.progress import track
 from pinxit.settings import did_you_mean
@@ -157,8 +156,7 @@ def _scores(
         names = [name for name, metric in metrics.items() if (metric.better == "as real") is alone]
         beside = [generated, itself if alone else floor, *distorted]
         estimated = estimates(generated.extracted, generated.target, names, seed)
-        measured = in_parallel(partial(_measured, names), beside[1:])
-        columns = list(track(measured, "anchor rows", len(beside) - 1))
+        columns = _anchors(beside[1:], names)
         for name in names:
             column = [estimated[name].value, *(found[name] for found in columns)]
             scale = column[-1] if metrics[name].better == "smaller" else None
@@ -175,8 +173,17 @@ def _scores(
             )
 
 
-def _measured(names: Sequence[str], row: _Row) -> dict[str, float]:
-    return values(row.extracted, row.target, names)
+def _anchors(rows: Sequence[_Row], names: Sequence[str]) -> list[dict[str, float]]:
+    """Return the named metrics of each row, several at once."""
+    parts = [(number, group) for number in range(len(rows)) for group in shared(names)]
+
+    def measured(part: tuple[int, list[str]]) -> dict[str, float]:
+        return values(rows[part[0]].extracted, rows[part[0]].target, part[1])
+
+    found: list[dict[str, float]] = [{} for _ in rows]
+    for (number, _), some in zip(parts, track(in_parallel(measured, parts), "anchor rows", len(parts)), strict=True):
+        found[number] |= some
+    return found
 
 
 def _rows(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pinxit.errors import counted
+from pinxit.metrics import ONE_SAMPLE
 
 if TYPE_CHECKING:
     from pinxit.evaluation.certificate import Comparison
@@ -69,7 +70,7 @@ def _aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 def _with_interval(score: Mapping[str, Any]) -> tuple[str, str]:
     """Return a value and its interval as two cells."""
-    if str(score["interval"].get("method")).startswith("none"):
+    if score["interval"].get("method") == ONE_SAMPLE:
         return _number(score["value"]), "one pair"
     return _number(score["value"]), f"{_number(score['interval']['low'])} to {_number(score['interval']['high'])}"
 

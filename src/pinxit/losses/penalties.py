@@ -69,3 +69,12 @@ def latent_gradient(fake: Tensor, latent: Tensor, direction: Tensor) -> Tensor:
     """
     (gradient,) = torch.autograd.grad((fake * direction).sum(), latent, create_graph=True)
     return gradient.float().square().sum(1).mean() / fake[0].numel()
+
+
+def path_lengths(fake: Tensor, style: Tensor, direction: Tensor) -> Tensor:
+    """Return ||J^T y|| of each picture, (N,), where J = d picture / d style and y ~ N(0, I) / sqrt(pixels).
+
+    Karras et al., 2020, eq. 4. `fake` (N, C, H, W) must have been computed from `style` (N, S); `direction` is N(0, I).
+    """
+    (gradient,) = torch.autograd.grad((fake * direction).sum(), style, create_graph=True)
+    return (gradient.float().square().sum(1) / fake[0, 0].numel() + 1e-12).sqrt()

@@ -7,7 +7,7 @@ scale of its own, so it needs another name. That includes half precision: bf16 c
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from pinxit.colour import BT601, luma
 from pinxit.errors import DataError
 from pinxit.files import sha256, whole_file
 from pinxit.hardware import in_parallel
-from pinxit.metrics.features import Extracted
+from pinxit.metrics.features import Extracted, gathered
 from pinxit.nets.inception import Inception2015
 from pinxit.nets.lenet import LeNet
 from pinxit.nets.lite0 import EfficientNetLite0
@@ -78,9 +78,14 @@ class Extractor:
 
         C is 1, 3 or 4, and N at least 1. Other pictures are a `DataError`.
         """
-        forward = partial(self._forward, self._network)
-        features, posteriors = zip(*in_parallel(forward, images.split(self.rows)), strict=True)
-        return Extracted(torch.cat(features), torch.cat(posteriors))
+        return gathered(self.extract_each(images.split(self.rows)), len(images))
+
+    def extract_each(self, batches: Iterable[Tensor]) -> Iterator[Extracted]:
+        """Yield what `extract` returns for each batch of at most `rows` pictures, in order.
+
+        The next batches are made while these are computed.
+        """
+        return in_parallel(partial(self._forward, self._network), batches)
 
     def prepare(self, images: Tensor) -> Tensor:
         """Return pictures (N, C, H, W) as input (N, channels, side, side), by the rule that `protocol` states.
@@ -97,11 +102,11 @@ class Extractor:
         return resized.clamp(0, 1)  # rounding may exceed 1
 
     @torch.no_grad()
-    def _forward(self, network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    def _forward(self, network: nn.Module, images: Tensor) -> Extracted:
         prepared = self.prepare(images)
         full = F.pad(prepared, (0, 0, 0, 0, 0, 0, 0, self.rows - len(prepared)))
         features, logits = network(full.contiguous(memory_format=torch.channels_last))
-        return features[: len(prepared)].float(), logits[: len(prepared)].softmax(1).float()
+        return Extracted(features[: len(prepared)].float(), logits[: len(prepared)].softmax(1).float())
 
     def _empty(self) -> nn.Module:
         """Return the network without allocated or initialised tensors."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from torch import Tensor
@@ -18,6 +19,20 @@ class Extracted(NamedTuple):
     def rows(self, chosen: Tensor) -> Extracted:
         """Return the rows that an index or a mask chooses."""
         return Extracted(self.features[chosen], self.posteriors[chosen])
+
+
+def gathered(parts: Iterable[Extracted], n: int) -> Extracted:
+    """Return the n rows, at least 1, that come in parts. Each part is let go once it is copied, so memory is n rows."""
+    whole: Extracted | None = None
+    done = 0
+    for part in parts:
+        whole = whole or Extracted(*(tensor.new_empty(n, tensor.shape[1]) for tensor in part))
+        for tensor, rows in zip(whole, part, strict=True):
+            tensor[done : done + len(rows)] = rows
+        done += len(part.features)
+    assert whole is not None
+    assert done == n
+    return whole
 
 
 def check(*matrices: Tensor, least: int = 2) -> None:

@@ -16,9 +16,9 @@ from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
 from pinxit.hardware import in_parallel
-from pinxit.metrics import sets
+from pinxit.metrics import ONE_SAMPLE, sets
 from pinxit.metrics.features import Extracted, check
-from pinxit.metrics.sets import SETS, Gaussian
+from pinxit.metrics.sets import SETS, Gaussian, Moments
 from pinxit.progress import track
 
 GROUPS = 20
@@ -27,7 +27,6 @@ BLOCK_ROWS = 1000
 RESAMPLES = 2000
 NOTHING = -1  # the group that no picture is in
 LEVEL = 0.95
-ONE_SAMPLE = "none: one pair has no interval"
 WILSON = "Wilson's score interval"
 
 # The group of each picture, for both sides.
@@ -59,6 +58,12 @@ def values(generated: Extracted, reference: Extracted, names: Sequence[str]) -> 
         shared = sets.neighbour_metrics(generated.features, reference.features)
         found = {name: float(column[0]) for name, column in shared.items()}
     return {name: found[name] if name in found else SETS[name].measure(generated, reference) for name in names}
+
+
+def shared(names: Sequence[str]) -> list[list[str]]:
+    """Return names of metrics in groups: only within a group do `values` share work."""
+    together = [name for name in names if name in _NEIGHBOURS]
+    return [[name] for name in names if name not in _NEIGHBOURS] + ([together] if together else [])
 
 
 def estimates(generated: Extracted, reference: Extracted, names: Sequence[str], seed: int = 0) -> dict[str, Estimate]:
@@ -188,9 +193,13 @@ def _kernel_estimate(generated: Extracted, reference: Extracted, blocks: int, se
 
 def _frechet(generated: Extracted, reference: Extracted, parts: Parts) -> dict[str, Tensor]:
     sides = [_Moments.of(side.features, part) for side, part in zip((generated, reference), parts, strict=True)]
+    quick = min(len(part) - int(part.bincount().max()) for part in parts) > generated.features.shape[1]
 
     def distance(left_out: int) -> float:
-        return sets.gaussian_distance(*(side.without(left_out) for side in sides))
+        one, other = sides
+        if quick and left_out != NOTHING:
+            return sets.moments_distance(one.moments_without(left_out), other.moments_without(left_out))
+        return sets.gaussian_distance(one.without(left_out), other.without(left_out))
 
     return {"fd": _with_each_left_out(distance, parts, "fd and its interval")}
 
@@ -210,15 +219,20 @@ class _Moments:
         return cls(features, part, mean, sets.scatter(features, mean))
 
     def without(self, group: int) -> Gaussian:
-        """Return the Gaussian of the features without one part, by subtracting its moments; of all without NOTHING."""
+        """Return the Gaussian of the features without one part; of all without NOTHING."""
         kept = self.part != group
-        count = int(kept.sum())
-        if group == NOTHING or count <= self.features.shape[1]:
+        if group == NOTHING or int(kept.sum()) <= self.features.shape[1]:
             return sets.gaussian_of(self.features[kept])
-        left_out = self.features[~kept]
+        mean, covariance = self.moments_without(group)
+        return Gaussian(mean, sets.factor(covariance))
+
+    def moments_without(self, group: int) -> Moments:
+        """Return the moments of the features without one part, by subtracting its own."""
+        left_out = self.features[self.part == group]
+        count = len(self.features) - len(left_out)
         shift = (left_out.double() - self.mean).sum(0) / -count
         scatter = self.scatter - sets.scatter(left_out, self.mean) - count * shift.outer(shift)
-        return Gaussian(self.mean + shift, sets.factor(scatter / (count - 1)))
+        return Moments(self.mean + shift, scatter / (count - 1))
 
 
 def _with_each_left_out(measure: Callable[[int], float], parts: Parts, what: str) -> Tensor:

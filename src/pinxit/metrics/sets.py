@@ -37,6 +37,13 @@ class Gaussian(NamedTuple):
     factor: Tensor
 
 
+class Moments(NamedTuple):
+    """A mean (D,) and a covariance (D, D)."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
 def frechet_distance(generated: Tensor, reference: Tensor) -> float:
     """Return the squared Frechet distance of the Gaussians fitted to features (N, D) and (M, D), never below 0.
 
@@ -56,6 +63,20 @@ def gaussian_distance(one: Gaussian, other: Gaussian) -> float:
     with one_thread():
         cross = torch.linalg.svdvals(product).sum()
     distance = (one.mean - other.mean).square().sum() + one.factor.square().sum() + other.factor.square().sum()
+    return float((distance - 2 * cross).clamp(min=0))
+
+
+def moments_distance(one: Moments, other: Moments) -> float:
+    """Return the squared Frechet distance of two Gaussians given by mean and covariance, each of more than D pictures.
+
+    The last trace is the sum of the roots of the eigenvalues of A1 S2 A1^T. That takes half the time of singular values
+    and costs digits only where a singular value is below 1e-8 of the largest.
+    """
+    root = factor(one.covariance)
+    product = root @ other.covariance @ root.T
+    with one_thread():
+        cross = torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()
+    distance = (one.mean - other.mean).square().sum() + one.covariance.trace() + other.covariance.trace()
     return float((distance - 2 * cross).clamp(min=0))
 
 
@@ -177,10 +198,10 @@ def neighbour_metrics(
     part 0, 1, ... of both sides, equal to those of the plain functions on the rest.
     """
     check(generated, reference, least=COVERAGE_K + 1)
-    (generated, one), (reference, other) = (
-        (features[part.argsort()], part.sort().values)
-        for features, part in zip((generated, reference), parts or (_whole(generated), _whole(reference)), strict=True)
-    )
+    one, other = parts or (_whole(generated), _whole(reference))
+    if parts:
+        generated, reference = generated[one.argsort()], reference[other.argsort()]
+        one, other = one.sort().values, other.sort().values
     n, m = (_left(part, parts is not None) for part in (one, other))
     if min(n.min(), m.min()) <= COVERAGE_K:
         raise DataError(f"too few pictures for {COVERAGE_K} neighbours with a part left out; give at least 8 a side")

@@ -17,6 +17,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pinxit.nets.attention import looks
+from pinxit.nets.crowd import CROWD
 from pinxit.nets.enlarging import ENLARGE
 from pinxit.nets.shapes import (
     ClassScore,
@@ -34,11 +36,17 @@ from pinxit.nets.shapes import (
 class Decoder(nn.Module):
     """Latents (N, latent) to logits (N, C, H, W), unbounded; `channels` is the width at half the side.
 
-    `enlarge` is a name of `ENLARGE`.
+    `enlarge` is a name of `ENLARGE`; maps of the shorter side `attention` attend to themselves.
     """
 
     def __init__(
-        self, shape: PictureShape, latent: int, channels: int, batch_norm: bool = True, enlarge: str = "strided"
+        self,
+        shape: PictureShape,
+        latent: int,
+        channels: int,
+        batch_norm: bool = True,
+        enlarge: str = "strided",
+        attention: int = 0,
     ) -> None:
         super().__init__()
         enlarging = ENLARGE[enlarge]
@@ -50,14 +58,15 @@ class Decoder(nn.Module):
         self.ups = nn.ModuleList(
             enlarging(a, b, size, not batch_norm) for (a, b), size in zip(pairwise(width), self.maps[1:], strict=False)
         )
+        self.looks = looks(width[1:], self.maps[1:-1], attention)
         self.picture = enlarging(width[-1], shape.channels, shape.sides, True)
         self.apply(initialise if batch_norm else keep_variance)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Return logits (N, C, H, W)."""
         x = F.relu(self.norms[0](to_map(self.project(self.latent(latent, label)), self.maps[0])))
-        for up, norm in zip(self.ups, self.norms[1:], strict=True):
-            x = F.relu(norm(up(x)))
+        for up, norm, look in zip(self.ups, self.norms[1:], self.looks, strict=True):
+            x = look(F.relu(norm(up(x))))
         return self.picture(x)
 
 
@@ -70,33 +79,43 @@ class Generator(Decoder):
 
 
 class Encoder(nn.Module):
-    """Pictures (N, C, H, W) in [0, 1] to (N, features); `channels` is the width at half the picture's side."""
+    """Pictures (N, C, H, W) in [0, 1] to (N, features); `channels` is the width at half the picture's side.
 
-    def __init__(self, shape: PictureShape, channels: int, batch_norm: bool = False) -> None:
+    Maps of the shorter side `attention` attend to themselves. The last layer also sees the `crowd`, a name of `CROWD`.
+    """
+
+    def __init__(
+        self, shape: PictureShape, channels: int, batch_norm: bool = False, attention: int = 0, crowd: str = "none"
+    ) -> None:
         super().__init__()
         smallest, *larger = size_ladder(shape)
         width = [shape.channels, *reversed(widths(channels, len(larger)))]
+        self.crowd = CROWD[crowd](width[-2])
+        inputs = [*width[:-2], width[-2] + self.crowd.added]
         self.downs = nn.ModuleList(
             nn.Conv2d(a, b, 4, 2, padding(size), bias=not batch_norm or a == shape.channels)
-            for (a, b), size in zip(pairwise(width), reversed(larger), strict=True)
+            for a, b, size in zip(inputs, width[1:], reversed(larger), strict=True)
         )
+        self.looks = looks(width[1:-1], larger[-2::-1], attention)
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) if batch_norm else nn.Identity() for c in width[2:])
         self.features = width[-1] * math.prod(smallest)
         self.apply(initialise if batch_norm else keep_variance)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the smallest map, flattened, (N, features)."""
-        x = F.leaky_relu(self.downs[0](2 * image - 1), 0.2)
-        for down, norm in zip(self.downs[1:], self.norms, strict=True):
-            x = F.leaky_relu(norm(down(x)), 0.2)
-        return to_flat(x)
+        x = self.looks[0](F.leaky_relu(self.downs[0](2 * image - 1), 0.2))
+        for down, norm, look in zip(self.downs[1:-1], self.norms[:-1], self.looks[1:], strict=True):
+            x = look(F.leaky_relu(norm(down(x)), 0.2))
+        return to_flat(F.leaky_relu(self.norms[-1](self.downs[-1](self.crowd(x))), 0.2))
 
 
 class Discriminator(Encoder):
     """Pictures (N, C, H, W) in [0, 1] to scores (N,): the encoder and a linear score of its features."""
 
-    def __init__(self, shape: PictureShape, channels: int, batch_norm: bool = True) -> None:
-        super().__init__(shape, channels, batch_norm)
+    def __init__(
+        self, shape: PictureShape, channels: int, batch_norm: bool = True, attention: int = 0, crowd: str = "none"
+    ) -> None:
+        super().__init__(shape, channels, batch_norm, attention, crowd)
         self.score = ClassScore(self.features, shape.classes)
         self.score.apply(initialise if batch_norm else keep_variance)
 

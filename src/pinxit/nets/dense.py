@@ -10,6 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pinxit.nets.crowd import CROWD
 from pinxit.nets.shapes import ClassScore, LabelledLatent, PictureShape, keep_variance
 
 UNITS_PER_CHANNEL = 8
@@ -58,19 +59,20 @@ class Encoder(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures (N, C, H, W) in [0, 1] to scores (N,)."""
+    """Pictures (N, C, H, W) in [0, 1] to scores (N,); the second layer also sees the `crowd`, a name of `CROWD`."""
 
-    def __init__(self, shape: PictureShape, channels: int) -> None:
+    def __init__(self, shape: PictureShape, channels: int, crowd: str = "none") -> None:
         super().__init__()
         hidden = UNITS_PER_CHANNEL * channels
         self.first = nn.Linear(shape.channels * shape.pixels, PIECES * hidden)
-        self.second = nn.Linear(hidden, PIECES * hidden)
+        self.crowd = CROWD[crowd](hidden)
+        self.second = nn.Linear(hidden + self.crowd.added, PIECES * hidden)
         self.score = ClassScore(hidden, shape.classes)
         self.apply(keep_variance)
 
     def last_features(self, image: Tensor) -> Tensor:
         """Return the features (N, F) that the score is computed from."""
-        return maxout(self.second(maxout(self.first(image.flatten(1)))))
+        return maxout(self.second(self.crowd(maxout(self.first(image.flatten(1))))))
 
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Return scores (N,), positive for 'real'."""

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pinxit.nets.attention import looks
+from pinxit.nets.crowd import CROWD
 from pinxit.nets.shapes import (
     ClassScore,
     LabelledLatent,
@@ -30,10 +32,19 @@ from pinxit.nets.shapes import (
 
 
 class Decoder(nn.Module):
-    """Latents (N, latent) to logits (N, C, H, W), unbounded; `channels` is the width at the picture's side."""
+    """Latents (N, latent) to logits (N, C, H, W), unbounded; `channels` is the width at the picture's side.
+
+    Maps of the shorter side `attention` attend to themselves.
+    """
 
     def __init__(
-        self, shape: PictureShape, latent: int, channels: int, skip: bool = True, batch_norm: bool = True
+        self,
+        shape: PictureShape,
+        latent: int,
+        channels: int,
+        skip: bool = True,
+        batch_norm: bool = True,
+        attention: int = 0,
     ) -> None:
         super().__init__()
         self.maps = size_ladder(shape)
@@ -41,6 +52,7 @@ class Decoder(nn.Module):
         self.latent = LabelledLatent(latent, shape.classes)
         self.project = nn.Linear(self.latent.features, width[0] * math.prod(self.maps[0]))
         self.ups = nn.ModuleList(UpBlock(a, b, skip, batch_norm) for a, b in pairwise(width))
+        self.looks = looks(width[1:-1], self.maps[1:-1], attention)
         self.norm = nn.BatchNorm2d(width[-1]) if batch_norm else nn.GroupNorm(1, width[-1])
         self.picture = nn.Conv2d(width[-1], shape.channels, 3, padding=1)
         self.apply(keep_variance)
@@ -48,8 +60,9 @@ class Decoder(nn.Module):
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Return logits (N, C, H, W)."""
         x = to_map(self.project(self.latent(latent, label)), self.maps[0])
-        for up, size in zip(self.ups, self.maps[1:], strict=True):
-            x = up(x, size)
+        x = self.ups[0](x, self.maps[1])
+        for up, size, look in zip(self.ups[1:], self.maps[2:], self.looks, strict=True):
+            x = up(look(x), size)
         return self.picture(F.relu(self.norm(x)))
 
 
@@ -62,23 +75,36 @@ class Generator(Decoder):
 
 
 class Encoder(nn.Module):
-    """Pictures (N, C, H, W) in [0, 1] to (N, features); `channels` is the width at the picture's side."""
+    """Pictures (N, C, H, W) in [0, 1] to (N, features); `channels` is the width at the picture's side.
 
-    def __init__(self, shape: PictureShape, channels: int, skip: bool = True) -> None:
+    Maps of the shorter side `attention` attend to themselves. The last block also sees the `crowd`, a name of `CROWD`.
+    """
+
+    def __init__(
+        self, shape: PictureShape, channels: int, skip: bool = True, attention: int = 0, crowd: str = "none"
+    ) -> None:
         super().__init__()
         maps = size_ladder(shape)
         width = [*reversed(widths(channels, len(maps)))]
         self.picture = nn.Conv2d(shape.channels, width[0], 3, padding=1)
-        self.downs = nn.ModuleList(DownBlock(a, b, skip) for a, b in pairwise(width))
+        self.crowd = CROWD[crowd](width[-2])
+        inputs = [*width[:-2], width[-2] + self.crowd.added]
+        self.downs = nn.ModuleList(self.block(a, b, skip) for a, b in zip(inputs, width[1:], strict=True))
+        self.looks = looks(width[1:-1], maps[-2:0:-1], attention)
         self.channels, self.features = width[-1], width[-1] * math.prod(maps[0])
         self.apply(keep_variance)
+
+    @staticmethod
+    def block(inputs: int, outputs: int, skip: bool) -> DownBlock:
+        """Return one of the blocks that halve a map."""
+        return DownBlock(inputs, outputs, skip)
 
     def smallest_map(self, image: Tensor) -> Tensor:
         """Return the smallest map (N, channels, h, w)."""
         x = self.picture(2 * image - 1)
-        for down in self.downs:
-            x = down(x)
-        return F.leaky_relu(x, 0.2)
+        for down, look in zip(self.downs[:-1], self.looks, strict=True):
+            x = look(down(x))
+        return F.leaky_relu(self.downs[-1](self.crowd(x)), 0.2)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the smallest map, flattened, (N, features); unlike its mean, it keeps positions."""
@@ -88,8 +114,10 @@ class Encoder(nn.Module):
 class Discriminator(Encoder):
     """Pictures (N, C, H, W) in [0, 1] to scores (N,): the encoder, and a score of its smallest map's mean."""
 
-    def __init__(self, shape: PictureShape, channels: int, skip: bool = True) -> None:
-        super().__init__(shape, channels, skip)
+    def __init__(
+        self, shape: PictureShape, channels: int, skip: bool = True, attention: int = 0, crowd: str = "none"
+    ) -> None:
+        super().__init__(shape, channels, skip, attention, crowd)
         self.score = ClassScore(self.channels, shape.classes)
         self.score.apply(keep_variance)
 

@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Convolution = nn.Conv2d | nn.ConvTranspose2d
+from pinxit.nets.enlarging import Doubled
+
+Convolution = nn.Conv2d | nn.ConvTranspose2d | Doubled
 
 
 def neighbour_layers(network: nn.Module) -> list[Convolution]:
-    """Return the layers that mix neighbours and keep or enlarge a map: convolutions of stride 1, and transposed ones.
+    """Return the layers that mix neighbours and keep or enlarge a map: convolutions of stride 1, and enlarging ones.
 
     A network without any cannot be made seamless.
     """
@@ -42,7 +44,7 @@ def _room(layer: nn.Module) -> int:
 
 
 def _continued(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return (F.pad(inputs[0], (_room(layer),) * 4, mode="circular"),)
+    return F.pad(inputs[0], (_room(layer),) * 4, mode="circular"), *inputs[1:]
 
 
 def _cut(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pinxit.data import Batch
 from pinxit.losses import penalties
 from pinxit.losses.adversarial import ADVERSARIAL
-from pinxit.nets import spectral
+from pinxit.nets import spectral, style
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.adaptive import AdaptiveProbability
 from pinxit.objectives.adversarial import Contest
@@ -31,13 +31,17 @@ from pinxit.objectives.settings import GANSettings, augmentations
 if TYPE_CHECKING:
     from pinxit.objectives.networks import Discriminator
 
+PATH_EVERY = 4
+"""Generator steps per penalty of path lengths, whose weight is as many times larger (Karras et al., 2020b)."""
+
 
 @dataclass(frozen=True)
 class Fakes:
-    """One step's latents (N, latent) and the fakes (N, C, H, W) generated from them."""
+    """One step's latents (N, latent) and the fakes (N, C, H, W) generated from them, and where asked their styles."""
 
     latent: Tensor
     image: Tensor
+    style: Tensor | None = None
 
 
 class Judged(NamedTuple):
@@ -70,6 +74,8 @@ class GAN(Contest, Generative):
         if settings.historical_averaging:
             histories = {player.name: History(player.module) for player in self.players()}
             self.networks["history"] = nn.ModuleDict(histories)
+        if settings.path_length:
+            self.networks["path"] = style.PathLength()
 
     def players(self) -> tuple[Player, ...]:
         """Return the discriminator, which moves first, and the generator, every `discriminator_steps` steps.
@@ -91,6 +97,10 @@ class GAN(Contest, Generative):
         moves = batch.step % self.settings.discriminator_steps == 0
         latent = batch.normal(self.latent).requires_grad_(moves and self.settings.latent_gradient > 0)
         with torch.set_grad_enabled(moves):
+            if self.settings.path_length and batch.step % (PATH_EVERY * self.settings.discriminator_steps) == 0:
+                generator = cast(style.Generator, self.networks["generator"])
+                styles = generator.styles(self.code.given(latent), self.label(batch))
+                return Fakes(latent, generator.pictures_of(styles), styles)
             return Fakes(latent, self.generated(latent, self.label(batch)))
 
     def generated(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
@@ -146,11 +156,18 @@ class GAN(Contest, Generative):
             terms["latent_gradient"] = weight * penalties.latent_gradient(fakes.image, fakes.latent, direction)
         if weight := settings.feature_matching:
             terms["feature_matching"] = weight * feature_distance(real().features, fake.features)
-        return Loss(terms | self._terms_of_both("generator", fake, fakes.latent))
+        terms |= self._terms_of_both("generator", fake, fakes.latent)
+        if fakes.style is None:
+            return Loss(terms)
+        lengths = penalties.path_lengths(fakes.image, fakes.style, batch.normal(*fakes.image.shape[1:], stream="path"))
+        terms["path"] = PATH_EVERY * settings.path_length * self.networks["path"](lengths)
+        return Loss(terms, {"path_length": lengths.mean()})
 
     def after_step(self, batch: Batch, values: Mapping[str, float]) -> None:
         """Clip weights (Arjovsky et al., 2017, algorithm 1), follow norms, adapt augmentation, average: as asked."""
         spectral.advance(self.networks["discriminator"])
+        if (length := values.get("generator/path_length")) is not None:
+            cast(style.PathLength, self.networks["path"]).follow(length)
         if clip := self.settings.weight_clip:
             with torch.no_grad():
                 for weight in self.networks["discriminator"].parameters():
@@ -159,7 +176,7 @@ class GAN(Contest, Generative):
             cast(AdaptiveProbability, self.networks["augmentation"]).follow(
                 values["discriminator/real_sign"], len(batch)
             )
-        self._remember(batch.step)
+        self._remember(batch.step + 1)
 
     def preview(self, batch: Batch) -> Tensor:
         """Return samples from the batch's latents and labels."""

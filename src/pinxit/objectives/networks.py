@@ -23,21 +23,29 @@ if TYPE_CHECKING:
     Encoder = dcgan.Encoder | residual.Encoder | dense.Encoder
 
 DENSE_PIXELS = 256 * 256
+LARGEST_ATTENTION = 40
+"""The largest side of a map that attends: the memory grows with the fourth power."""
 
 
 def _dcgan_pair(settings: GANSettings, shape: PictureShape) -> Pair:
     from pinxit.nets import dcgan
 
     batch_norm = settings.discriminator_norm == "batch"
-    generator = dcgan.Generator(shape, settings.latent, settings.channels, enlarge=settings.enlarge)
-    return generator, dcgan.Discriminator(_packed(settings, shape), settings.channels, batch_norm)
+    generator = dcgan.Generator(
+        shape, settings.latent, settings.channels, enlarge=settings.enlarge, attention=settings.attention
+    )
+    return generator, dcgan.Discriminator(
+        _packed(settings, shape), settings.channels, batch_norm, settings.attention, settings.minibatch or "none"
+    )
 
 
 def _residual_pair(settings: GANSettings, shape: PictureShape, skip: bool) -> Pair:
     from pinxit.nets import residual
 
-    generator = residual.Generator(shape, settings.latent, settings.channels, skip)
-    return generator, residual.Discriminator(_packed(settings, shape), settings.channels, skip)
+    generator = residual.Generator(shape, settings.latent, settings.channels, skip, attention=settings.attention)
+    return generator, residual.Discriminator(
+        _packed(settings, shape), settings.channels, skip, settings.attention, settings.minibatch or "none"
+    )
 
 
 def _dense_pair(settings: GANSettings, shape: PictureShape) -> Pair:
@@ -45,7 +53,19 @@ def _dense_pair(settings: GANSettings, shape: PictureShape) -> Pair:
 
     _check_dense(shape)
     generator = dense.Generator(shape, settings.latent, settings.channels)
-    return generator, dense.Discriminator(_packed(settings, shape), settings.channels)
+    return generator, dense.Discriminator(_packed(settings, shape), settings.channels, settings.minibatch or "none")
+
+
+def _style_pair(settings: GANSettings, shape: PictureShape) -> Pair:
+    from pinxit.nets import style
+
+    generator = style.Generator(shape, settings.latent, settings.channels, settings.attention)
+    return generator, style.Discriminator(
+        _packed(settings, shape),
+        settings.channels,
+        attention=settings.attention,
+        crowd=settings.minibatch or "deviation",
+    )
 
 
 def _packed(settings: GANSettings, shape: PictureShape) -> PictureShape:
@@ -71,12 +91,35 @@ GAN_NETWORKS: dict[str, Callable[[GANSettings, PictureShape], Pair]] = {
     "plain": partial(_residual_pair, skip=False),
     # Goodfellow et al., 2014.
     "dense": _dense_pair,
+    # Karras et al., 2020, with the discriminator of `residual`.
+    "style": _style_pair,
 }
+
+
+def _check_attention(settings: GANSettings, shape: PictureShape) -> None:
+    """Raise `UsageError` unless both networks have maps of the side at which to attend."""
+    if not settings.attention:
+        return
+    from pinxit.nets.shapes import size_ladder
+
+    if settings.network == "dense":
+        raise UsageError("--attention: --network dense has no maps; the other networks have them")
+    between = [min(size) for size in size_ladder(shape)[1:-1] if min(size) <= LARGEST_ATTENTION]
+    if settings.attention not in between:
+        raise UsageError(
+            f"--attention {settings.attention}: for pictures of {shape.size} the maps that can attend have sides of "
+            f"{' or '.join(map(str, between))}"
+        )
 
 
 def gan_pair(settings: GANSettings, shape: PictureShape) -> Pair:
     """Return the generator and the discriminator that settings ask for."""
+    _check_attention(settings, shape)
     generator, discriminator = GAN_NETWORKS[settings.network](settings, shape)
+    if settings.generator_norm == "virtual":
+        from pinxit.nets.virtual import Virtual
+
+        generator = Virtual(generator, settings.latent, shape.classes)
     if settings.discriminator_norm == "spectral":
         from pinxit.nets import spectral
 

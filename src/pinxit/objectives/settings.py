@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 
 
 LEARNING_RATE = "Highest learning rate of the optimiser."
-ADVERSARIAL_LOSS = "Adversarial loss, computed from the scores of real and generated pictures: " + "; ".join(
-    f"{name} ({row.purpose})" for name, row in ADVERSARIAL.items()
-)
+LOSSES = "; ".join(f"{name} ({row.purpose})" for name, row in ADVERSARIAL.items())
 BETA1 = "Decay per step of the gradient's running mean. For SGD it is the momentum; RMSprop ignores it."
 DISCRIMINATOR_RATE = (
     "Highest learning rate of the discriminator; --learning-rate if omitted. A discriminator that learns up to four "
@@ -65,7 +63,9 @@ class ObjectiveSettings(Settings):
         0.999, ge=0, lt=1, description="Decay per step of the squared gradient's running mean; SGD ignores it."
     )
     optimiser: Literal[*OPTIMISERS] = Field(  # type: ignore[valid-type]
-        "adam", description="Optimiser of all networks."
+        "adam",
+        description="Optimiser of all networks: adam (the usual one), adamw (Adam whose weight decay is no part of the "
+        "gradient), rmsprop (without momentum, usual with --weight-clip) or sgd (gradient descent with momentum).",
     )
     weight_decay: float = Field(
         0.0,
@@ -135,11 +135,13 @@ class GANSettings(ObjectiveSettings):
     beta1: float = Field(0.5, ge=0, lt=1, description=BETA1)
     network: Literal[*GAN_NETWORKS] = Field(  # type: ignore[valid-type]
         "dcgan",
-        description="Networks: dcgan (strided convolutions, Radford 2016), residual (residual blocks), plain (the "
-        "same without skip connections) or dense (fully connected layers, Goodfellow 2014).",
+        description="Networks: dcgan (strided convolutions, the fastest, Radford 2016), residual (residual blocks, for "
+        "richer pictures), plain (the same without skip connections), dense (fully connected layers, for small "
+        "pictures, Goodfellow 2014) or style (the latent scales every layer, for the finest pictures, Karras 2020).",
     )
     loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
-        "non-saturating", description=ADVERSARIAL_LOSS + "."
+        "non-saturating",
+        description=f"Adversarial loss, computed from the scores of real and generated pictures: {LOSSES}.",
     )
     channels: int = Field(
         32, ge=1, le=1024, description="Channels of the networks at the largest feature map; more is slower."
@@ -157,6 +159,24 @@ class GANSettings(ObjectiveSettings):
         description="Normalisation in the discriminator: batch (fast at first; --network dcgan only, the others then "
         "have none), spectral (bounds its gradient, for steady training with any loss, Miyato 2018) or none (for "
         "gradient penalties).",
+    )
+    generator_norm: Literal["batch", "virtual"] = Field(
+        "batch",
+        description="Normalisation in the generator of --network dcgan, residual or plain: batch, or virtual (by a "
+        "fixed reference batch, so that pictures of a batch share no traits, Salimans 2016; takes twice the time).",
+    )
+    minibatch: Literal["none", "deviation", "discrimination"] | None = Field(
+        None,
+        description="What the discriminator sees of the rest of its batch, against pictures that are all alike: none, "
+        "deviation (their mean standard deviation, Karras 2018) or discrimination (learned distances, Salimans 2016). "
+        "If omitted, deviation for --network style and none for the others.",
+    )
+    attention: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Side of the maps at which both networks relate distant parts of a picture (self-attention, Zhang "
+        "2019), such as 16; 0 for none. Larger is slower.",
     )
     discriminator_steps: int = Field(1, ge=1, le=100, description="Discriminator steps per generator step.")
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
@@ -182,6 +202,12 @@ class GANSettings(ObjectiveSettings):
     )
     latent_gradient: float = Field(
         0.0, ge=0, description="Weight of the generator's squared Jacobian norm per pixel; larger is smoother."
+    )
+    path_length: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the path length penalty of --network style: equal changes of a style change pictures "
+        "equally (Karras 2020); 2 is usual.",
     )
     weight_clip: float = Field(
         0.0, ge=0, description="Largest absolute value of the discriminator's weights (WGAN); 0 for no limit."
@@ -272,8 +298,17 @@ class GANSettings(ObjectiveSettings):
         return (
             (
                 self.enlarge != "strided" and self.network != "dcgan",
-                f"--enlarge {self.enlarge}: --network {self.network} has no choice here; residual and plain already "
-                "enlarge by nearest pixels, and --network dcgan has all three ways",
+                f"--enlarge {self.enlarge}: --network {self.network} has no choice here; residual, plain and style "
+                "already enlarge by nearest pixels, and --network dcgan has all three ways",
+            ),
+            (
+                self.generator_norm == "virtual" and self.network in ("dense", "style"),
+                f"--generator-norm virtual: the generator of --network {self.network} has no normalisation; use dcgan, "
+                "residual or plain",
+            ),
+            (
+                self.path_length > 0 and self.network != "style",
+                "--path-length needs the styles of --network style; --latent-gradient is a penalty for every network",
             ),
             (
                 penalised and mixed,
@@ -396,7 +431,8 @@ class VAESettings(ObjectiveSettings):
         0.0, ge=0, description="Weight, in nats per pixel, of a discriminator's loss (VAE-GAN); 0 for none."
     )
     adversarial_loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
-        "hinge", description="Adversarial loss, computed from the scores of pictures and their reconstructions."
+        "hinge",
+        description=f"Adversarial loss, computed from the scores of pictures and their reconstructions: {LOSSES}.",
     )
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
 
@@ -572,7 +608,8 @@ class RestorationSettings(ObjectiveSettings):
         description="Weight of a discriminator's loss; larger makes restored pictures crisper but less accurate.",
     )
     adversarial_loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
-        "relativistic", description="Adversarial loss, computed from the scores of clean and restored pictures."
+        "relativistic",
+        description=f"Adversarial loss, computed from the scores of clean and restored pictures: {LOSSES}.",
     )
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
 

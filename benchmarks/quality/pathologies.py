@@ -1,0 +1,371 @@
+"""Whether the diagnosis names what is wrong with a training, and keeps silent where nothing is.
+
+    python benchmarks/quality/pathologies.py --collect FOLDER --data PICTURES [--seeds 0 1 2] [--cases NAME ...]
+    python benchmarks/quality/pathologies.py --judge FOLDER --out results.json
+
+PICTURES is a folder that holds `fashion-mnist`, `emoji64`, `sprites-crawl`, `photos-paintings-cc0` and `photos-bsds`.
+`--collect` trains what FOLDER lacks and keeps each run's recipe, log and sheets. `--judge` trains nothing: it reads
+these, so a change of the rules is judged within a minute.
+
+A sick case is made by ordinary flags or data. Its `right` names are those a person would accept for it, a set, because
+one training can be ill in two ways. It is diagnosed rightly if one of them is a grave finding in the log of the run's
+first half. A healthy case is a false alarm if the whole log has any grave finding. Cases with an even place in their
+table set the thresholds; those with an odd place are reported by themselves.
+
+Each case also has a measure that no rule uses, from 512 samples of the last weights (`measured`), and what a person saw
+on the sheets (`seen`). All distances are between pictures of at most 16 x 16 pixels:
+
+near     the mean distance of samples to the nearest training picture; 1 is that of held-out pictures, 0 is a copy
+far      the mean distance of held-out pictures to the nearest sample; 1 is that to as many training pictures
+spread   the mean distance between samples; 1 is that between training pictures
+classes  the entropy in bits of the labels of the samples' nearest training pictures; 3.32 is the most
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import pinxit
+from pinxit.data import open_data
+from pinxit.errors import DivergedError, StoppedError
+from pinxit.images.convert import to_float, to_uint8
+from pinxit.objectives import OBJECTIVES
+from pinxit.objectives.vq import VQVAE
+from pinxit.progress import Event, watched
+from pinxit.training.curves import Curve, read_log
+from pinxit.training.diagnosis import Finding, diagnose
+from pinxit.training.run import LOG, Run
+
+sys.path.append(str(Path(__file__).parents[1]))
+from record import arguments, record, write
+
+SAMPLES, KNOWN, SIDE = 512, 4096, 16
+MEASURED = "measured.json"
+HALF = 0.53  # of the whole action, of which training is 95 %
+
+
+@dataclass(frozen=True)
+class Case:
+    """A training: its objective, its set (a row of `SETS`), its settings, and what is right to say of it.
+
+    `right` is empty for a healthy training. `seen` is what its sheets show.
+    """
+
+    objective: str
+    data: str
+    settings: Mapping[str, Any]
+    right: frozenset[str] = frozenset()
+    seen: str = ""
+    steps: int = 1000
+    training: Mapping[str, Any] = field(default_factory=dict)
+    pictures: Mapping[str, Any] = field(default_factory=dict)
+
+
+def gan(data: str, right: str = "", seen: str = "", steps: int = 700, **settings: Any) -> Case:
+    """Return a case of a small GAN."""
+    training = {name: settings.pop(name) for name in ("clip", "batch_size") if name in settings}
+    pictures = {name: settings.pop(name) for name in ("shift", "flip", "fit", "size") if name in settings}
+    small = {"channels": 8, "latent": 32} | settings
+    return Case("gan", data, small, frozenset(right.split()), seen, steps, training, pictures)
+
+
+def other(objective: str, data: str, right: str = "", seen: str = "", steps: int = 700, **settings: Any) -> Case:
+    """Return a case of another objective."""
+    pictures = {name: settings.pop(name) for name in ("size",) if name in settings}
+    small = {"channels": 8} | settings
+    return Case(objective, data, small, frozenset(right.split()), seen, steps, {}, pictures)
+
+
+def digits(count: int, times: int = 1, label: int | None = None) -> np.ndarray[Any, Any]:
+    """Return the first `count` digits of MNIST (of one class if asked), each `times` times, uint8 (N, 28, 28, 1)."""
+    train = open_data("mnist").train
+    rows = np.arange(len(train)) if label is None else np.flatnonzero(train.labels == label)
+    return to_uint8(train.tensor(28)[rows[:count]].repeat(times, 1, 1, 1))
+
+
+# The sets by name: a path below the folder of pictures, or pictures.
+SETS: dict[str, str | Callable[[Path], np.ndarray[Any, Any]]] = {
+    "mnist": "",
+    "fashion": "fashion-mnist",
+    "paintings": "photos-paintings-cc0",
+    "photos": "photos-bsds/train",
+    "emoji": lambda pictures: np.load(pictures / "emoji64" / "emoji64.npz")["x"],
+    "sprites": lambda pictures: np.load(pictures / "sprites-crawl" / "crawl32.npz")["x"],
+    "twenty digits": lambda _: digits(22),  # two of them are held out
+    "500 digits": lambda _: digits(500),
+    "one digit 2,000 times": lambda _: digits(1, times=2000),
+    "ones only": lambda _: digits(6000, label=1),
+}
+
+RESIDUAL = {"network": "residual", "loss": "relativistic", "r1": 1.0, "r2": 1.0, "learning_rate": 5e-4, "beta1": 0.0}
+UNNORMED = {"discriminator_norm": "none"}
+
+SICK = {
+    "rate .5": gan("mnist", "discriminator-won dead-units exploding-gradient", learning_rate=0.5),
+    "rate 1e-6": gan("mnist", "no-learning", learning_rate=1e-6),
+    "strong discriminator, saturating loss": gan(
+        "mnist", "vanishing-gradient discriminator-won", loss="saturating", learning_rate=1e-4,
+        discriminator_rate=5e-3, **UNNORMED
+    ),
+    "hinge, discriminator 100 times faster": gan(
+        "fashion", "discriminator-won", loss="hinge", learning_rate=2e-5, discriminator_rate=2e-3, **UNNORMED
+    ),
+    "discriminator hardly moves": gan("mnist", "discriminator-weak", discriminator_rate=1e-7),
+    "r1 1e6": gan("mnist", "discriminator-weak", r1=1e6, **UNNORMED),
+    "30 discriminator steps": gan("mnist", "no-learning discriminator-won", discriminator_steps=30, learning_rate=2e-4),
+    "gradient clip 1e-6, SGD": gan("sprites", "no-learning", optimiser="sgd", clip=1e-6, learning_rate=0.01, size=32),
+    "twenty pictures": gan("twenty digits", "discriminator-memorises", steps=1000),
+    "200 paintings, no help": gan(
+        "paintings", "discriminator-memorises discriminator-won", size=32, learning_rate=1e-3, **UNNORMED
+    ),
+    "one picture 2,000 times": gan("one digit 2,000 times", "collapse discriminator-memorises"),
+    "twenty pictures, no norm": gan(
+        "twenty digits", "collapse discriminator-memorises", learning_rate=1e-3, **UNNORMED
+    ),
+    "dense, rate .1": gan("mnist", "exploding-gradient collapse discriminator-won", network="dense", learning_rate=0.1),
+    "wasserstein, clip 1": gan(
+        "mnist", "exploding-gradient collapse", loss="wasserstein", weight_clip=1.0, learning_rate=1e-3, **UNNORMED
+    ),
+    "wasserstein, clip 1e-4": gan(
+        "mnist", "vanishing-gradient no-learning", loss="wasserstein", weight_clip=1e-4, learning_rate=5e-5,
+        optimiser="rmsprop", **UNNORMED
+    ),
+    "weight decay 1": gan("mnist", "collapse vanishing-gradient discriminator-won", weight_decay=1.0),
+    "beta1 .99": gan("mnist", "oscillation collapse discriminator-won", beta1=0.99, learning_rate=5e-3),
+    "latent 1": gan("mnist", "partial-collapse collapse", latent=1),
+    "beta 50": other("vae", "mnist", "posterior-collapse", network="dense", likelihood="bernoulli", beta=50.0),
+    "8,192 codes": other("vq", "mnist", "dead-codes", codes=8192),
+    "restoration, rate 1e-8": other("restore", "photos", "no-learning", size=32, learning_rate=1e-8),
+}  # fmt: skip
+
+HEALTHY = {
+    "mnist": gan("mnist"),
+    "hinge": gan("mnist", loss="hinge", r1=0.1, learning_rate=1e-3, **UNNORMED),
+    "least squares": gan("mnist", loss="least-squares"),
+    "wasserstein": gan(
+        "mnist", loss="wasserstein", gradient_penalty=10.0, learning_rate=1e-3, discriminator_steps=2, **UNNORMED
+    ),
+    "relativistic": gan("mnist", loss="relativistic", r1=1.0, r2=1.0, learning_rate=1e-3, **UNNORMED),
+    "residual": gan("fashion", steps=500, **RESIDUAL),
+    "fashion": gan("fashion"),
+    "dense": gan("mnist", network="dense", learning_rate=5e-4, channels=16, r1=0.1),
+    "emoji": gan(
+        "emoji", loss="relativistic", r1=1.0, r2=1.0, learning_rate=1e-3, size=32, flip=True, shift=0.1, **UNNORMED
+    ),
+    "paintings": gan("paintings", loss="hinge", r1=0.1, learning_rate=5e-4, size=32, flip=True, shift=0.1, **UNNORMED),
+    "photos": gan("photos", loss="hinge", r1=0.1, learning_rate=5e-4, size=32, fit="patch", flip=True, **UNNORMED),
+    "sprites": gan("sprites", loss="relativistic", r1=1.0, r2=1.0, learning_rate=1e-3, size=32, **UNNORMED),
+    "500 digits": gan(
+        "500 digits", loss="relativistic", r1=1.0, r2=1.0, learning_rate=1e-3, shift=0.1, **UNNORMED
+    ),
+    "ones only": gan("ones only"),
+    "no norm, rate .01": gan("mnist", learning_rate=0.01, **UNNORMED),
+    "VAE": other("vae", "mnist"),
+    "VQ": other("vq", "mnist", codes=64),
+    "restoration": other("restore", "photos", size=32),
+}  # fmt: skip
+
+CASES = SICK | HEALTHY
+
+
+def source_of(name: str, pictures: Path, folder: Path) -> str:
+    """Return the DATA argument of a set; one of pictures is written as an npz into the folder first."""
+    found = SETS[name]
+    if isinstance(found, str):
+        return str(pictures / found) if found else name
+    path = folder / "data" / f"{name}.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, images=found(pictures))
+    return str(path)
+
+
+def place_of(folder: Path, name: str, seed: int) -> Path:
+    """Return where a case's log of one seed is kept."""
+    return folder / f"{name.replace(' ', '-').replace(',', '')}.{seed}"
+
+
+def collect(name: str, seed: int, pictures: Path, folder: Path) -> None:
+    """Train a case and keep its recipe, log, sheets and measurements."""
+    case, place = CASES[name], place_of(folder, name, seed)
+    if (place / MEASURED).exists():
+        return
+    shutil.rmtree(place, ignore_errors=True)
+    settings = OBJECTIVES[case.objective].parse(dict(case.settings))
+    training = {"batch_size": 32, "threads": 1, "average": 0.95} | case.training
+    asked = pinxit.TrainingSettings(steps=case.steps, seed=seed, **training)
+    source = source_of(case.data, pictures, folder)
+    try:
+        with half() if case.right and seed else nullcontext():
+            pinxit.train(settings, source, place, pinxit.DataSettings(**case.pictures), asked, recipe="plain")
+        found = measured(case.objective, place, source)
+    except DivergedError as error:
+        found = {"diverged": str(error)}
+    (place / MEASURED).write_text(json.dumps(found))
+    shutil.rmtree(place / "checkpoints", ignore_errors=True)
+    for path in place.glob("*.safetensors"):
+        path.unlink()
+
+
+@contextmanager
+def half() -> Iterator[None]:
+    """Stop a training soon after its first half, as `kill` would."""
+
+    def listen(event: Event) -> None:
+        if HALF < event.fraction < 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with watched(listen), suppress(StoppedError):
+        yield
+
+
+def measured(objective: str, place: Path, source: str) -> dict[str, Any]:
+    """Return the measure of a finished run that no rule uses."""
+    if objective == "restore":
+        return {}
+    model = pinxit.load(place)
+    opened, size = open_data(source), model.objective.shape.size
+    real = opened.held_out.tensor(size, stop=SAMPLES)
+    if isinstance(model.objective, VQVAE):
+        with torch.no_grad():
+            codes = model.objective.encode(real)
+        return {"codes used": len(codes.unique()) / model.objective.settings.codes}
+    images, _ = model.sample(SAMPLES)
+    train = opened.train.tensor(size, stop=KNOWN)
+    return distances(small(to_float(images)), small(train), small(real), opened.train.labels)
+
+
+def small(images: Tensor) -> Tensor:
+    """Return pictures (N, C, H, W) of at most `SIDE` pixels, flattened."""
+    side = min(SIDE, images.shape[2])
+    return F.interpolate(images, (side, side), mode="bilinear", antialias=True).flatten(1)
+
+
+def distances(samples: Tensor, train: Tensor, real: Tensor, labels: np.ndarray[Any, Any] | None) -> dict[str, float]:
+    """Return near, far, spread and classes, as the docstring of this file says."""
+    to_train, place = torch.cdist(samples, train).min(1)
+    other = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: len(samples)]]
+    found = {
+        "near": float(to_train.mean() / torch.cdist(real, train).amin(1).mean()),
+        "far": float(torch.cdist(real, samples).amin(1).mean() / torch.cdist(real, other).amin(1).mean()),
+        "spread": float(F.pdist(samples).mean() / F.pdist(other).mean().clamp(min=1e-6)),
+    }
+    if labels is not None:
+        share = torch.from_numpy(np.asarray(labels)[place.numpy()]).bincount() / len(samples)
+        found["classes"] = float(torch.special.entr(share.float()).sum() / np.log(2))
+    return found
+
+
+def findings(place: Path, last: int) -> list[Finding]:
+    """Return what the diagnosis says of a run's log up to step `last`."""
+    log = {name: Curve(at[at <= last], values[at <= last]) for name, (at, values) in read_log(place / LOG).items()}
+    return list(diagnose({name: curve for name, curve in log.items() if len(curve.at)}, Run.open(place).recipe))
+
+
+def verdict(name: str, seed: int, folder: Path) -> dict[str, Any]:
+    """Return what is found in one run, by the names of the findings, and whether it is right.
+
+    `early` is found in the first half and `grave` in the whole log.
+    """
+    case, place = CASES[name], place_of(folder, name, seed)
+    early = [finding.name for finding in findings(place, case.steps // 2)]
+    grave = [finding.name for finding in findings(place, case.steps) if finding.grave]
+    right = bool(case.right & set(early)) if case.right else not grave
+    return {"seed": seed, "early": early, "grave": grave, "right": right} | {
+        "measured": json.loads((place / MEASURED).read_text())
+    }
+
+
+def row(name: str, seeds: list[int], folder: Path) -> dict[str, Any]:
+    """Return a case's row of the record."""
+    case = CASES[name]
+    table = list(SICK if name in SICK else HEALTHY)
+    return {
+        "sick": bool(case.right),
+        "half": "thresholds" if table.index(name) % 2 == 0 else "reported",
+        "right": sorted(case.right),
+        "seen": case.seen,
+        "objective": case.objective,
+        "data": case.data,
+        "steps": case.steps,
+        "settings": {**case.settings, **case.training, **case.pictures},
+        "runs": [verdict(name, seed, folder) for seed in seeds if (place_of(folder, name, seed) / MEASURED).exists()],
+    }
+
+
+def summary(rows: Mapping[str, Mapping[str, Any]], half: str) -> dict[str, Any]:
+    """Return the counts of one half of the cases: sick runs named rightly, and healthy runs with a grave finding."""
+    found = {sick: [run for row in rows.values() if row["sick"] is sick and row["half"] == half for run in row["runs"]]
+             for sick in (True, False)}  # fmt: skip
+    right = {sick: sum(run["right"] for run in runs) for sick, runs in found.items()}
+    sick, healthy = len(found[True]), len(found[False])
+    return {
+        "sick": sick,
+        "named": right[True],
+        "share_named": right[True] / max(1, sick),
+        "healthy": healthy,
+        "false_alarms": healthy - right[False],
+        "share_of_false_alarms": 1 - right[False] / max(1, healthy),
+    }
+
+
+def confusion(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return, for each set of right names, how many runs have which finding; healthy runs count grave ones only."""
+    table: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows.values():
+        for run in row["runs"]:
+            names = run["early"] if row["sick"] else run["grave"]
+            table[" or ".join(row["right"]) or "healthy"].update({"runs": 1}, **Counter(names or ["nothing"]))
+    return {right: dict(counts) for right, counts in table.items()}
+
+
+def judge(asked: argparse.Namespace) -> None:
+    """Write the record of what the diagnosis finds in the kept logs."""
+    rows = {name: row(name, asked.seeds, asked.judge) for name in asked.cases}
+    halves = {half: summary(rows, half) for half in ("thresholds", "reported")}
+    protocol = {"seeds": asked.seeds}
+    write(asked.out, record(__doc__, protocol, summary=halves, confusion=confusion(rows), rows=rows))
+    for name, found in rows.items():
+        for run in found["runs"]:
+            mark = "   " if run["right"] else "!!!"
+            told = f"{' '.join(run['early']) or '-'} | {' '.join(run['grave']) or '-'}"
+            print(f"{mark} {found['half'][:3]} {name}.{run['seed']}: {told}")
+    print(json.dumps(halves, indent=2))
+
+
+def main() -> None:
+    """Collect or judge."""
+    parser = arguments(__doc__)
+    parser.add_argument("--data", type=Path, help="the folder of pictures")
+    parser.add_argument("--collect", type=Path, help="train what this folder lacks")
+    parser.add_argument("--judge", type=Path, help="judge the logs of this folder")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--cases", nargs="*", default=list(CASES), choices=CASES)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    if asked.collect:
+        for seed in asked.seeds:
+            for name in asked.cases:
+                collect(name, seed, asked.data, asked.collect)
+    if asked.judge:
+        judge(asked)
+
+
+if __name__ == "__main__":
+    main()
