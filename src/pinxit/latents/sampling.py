@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -140,7 +140,8 @@ class GenerativeModel:
         def scores(latent: Tensor, label: Tensor | None = None) -> Tensor:
             return finite(judge.score(self.objective.sample(latent, label), label))
 
-        return _in_parts(scores, "judging pictures", latents, labels)
+        with self._edges():
+            return _in_parts(scores, "judging pictures", latents, labels)
 
     def labels(self, n: int, label: str | None = None) -> Tensor | None:
         """Return labels (n,), all of the class `label` or each class in turn; None for a run without classes."""
@@ -177,8 +178,12 @@ class GenerativeModel:
         def pictures(*part: Tensor) -> Tensor:
             return torch.from_numpy(to_uint8(finite(self.objective.sample(*part))))
 
-        with seamless(self.objective.networks) if self.tileable else nullcontext():
+        with self._edges():
             return _in_parts(pictures, "generating", latents, labels).numpy()
+
+    def _edges(self) -> AbstractContextManager[object]:
+        """Return a context in which opposite edges of pictures join, if they are to."""
+        return seamless(self.objective.networks) if self.tileable else nullcontext()
 
     def sample(
         self, n: int, seed: int = 0, label: str | None = None, truncation: float | None = None

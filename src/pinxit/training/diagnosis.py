@@ -25,6 +25,7 @@ MOST = 3
 
 # How long signs must last, in windows of 50 steps.
 PATIENCE = 3  # one look alone is noise: 64 samples
+SHORT_PATIENCE = 2  # for what no healthy training shows: the looks are medians of three
 LONG_PATIENCE = 4  # for what healthy trainings show in their first windows too
 BEGINNING = 3  # windows in which samples are like nothing yet, and a discriminator may be ahead
 TREND = 6  # windows before these last ones tell whether a value still rises or falls
@@ -113,7 +114,8 @@ def diagnose(log: Mapping[str, Curve], recipe: Recipe) -> tuple[Finding, ...]:
 def judge(windows: Windows, recipe: Recipe, ended: bool) -> tuple[Finding, ...]:
     """Return what the windows of a log show, of a training that has ended or goes on."""
     course = Course(windows, recipe, ended)
-    signs = {name: sign for name, rule in RULES.items() if (sign := rule.see(course)) is not None}
+    with np.errstate(all="ignore"):
+        signs = {name: sign for name, rule in RULES.items() if (sign := rule.see(course)) is not None}
     explained = {other for name in signs for other in RULES[name].explains}
     ill = any(RULES[name].grave for name in signs)
     told = [name for name in signs if name not in explained and not (ill and name in ENDS)]
@@ -135,6 +137,7 @@ class Course:
     def __init__(self, windows: Windows, recipe: Recipe, ended: bool) -> None:
         self.windows, self.recipe, self.ended = windows, recipe, ended
         self.count = windows.count
+        self._looks: dict[str, Numbers] = {}
         names = windows.names()
         found = [name.split("/")[1] for name in names if name.startswith("watch/") and name.endswith("/update_ratio")]
         self.players = found or sorted({name.partition("/")[0] for name in names if name.endswith("/gradient_norm")})
@@ -147,12 +150,11 @@ class Course:
 
     def look(self, name: str) -> Numbers:
         """Return a reading of the watch by window, each the median of at most three looks up to it."""
-        values = self.mean(f"watch/{name}")
-        last = [
-            np.concatenate([np.full(back, np.nan), values[: self.count - back]]) for back in range(min(3, self.count))
-        ]
-        known = np.isnan(last).all(0)
-        return np.where(known, np.nan, np.nanmedian(np.where(known, 0.0, last), 0)) if last else values
+        if name not in self._looks:
+            values = self.mean(f"watch/{name}")
+            padded = np.concatenate([np.full(2, np.nan), values])
+            self._looks[name] = middle(padded[2:], padded[1:-1], padded[:-2])
+        return self._looks[name]
 
     def since(self, so: np.ndarray[Any, np.dtype[np.bool_]], patience: int = PATIENCE) -> int | None:
         """Return the window since which something has been so up to the last one; None if that is not long enough."""
@@ -170,6 +172,12 @@ class Course:
         """Return the healthy range of the discriminator's loss, if it is known."""
         row = ADVERSARIAL.get(getattr(self.recipe.settings, "loss", ""))
         return row.healthy if row else None
+
+
+def middle(now: Numbers, before: Numbers, earlier: Numbers) -> Numbers:
+    """Return the median of three values, the lower of two where one is not known, or the only one."""
+    median = np.maximum(np.minimum(now, before), np.minimum(np.maximum(now, before), earlier))
+    return np.where(np.isnan(median), np.fmin(now, before), median)
 
 
 def rising(values: Numbers, by: float = RISING) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -263,10 +271,9 @@ def weak(course: Course) -> Sign | None:
 def memorises(course: Course) -> Sign | None:
     """Held-out pictures score like samples rather than like training pictures, or samples are copies of these."""
     seen, unseen, made = (course.look(f"{name}_score") for name in ("train", "held_out", "sample"))
-    with np.errstate(all="ignore"):
-        share = (seen - unseen) / (seen - made)
+    share = (seen - unseen) / (seen - made)
     apart, nearest = course.look("told_apart"), course.look("nearest")
-    window = course.since((share > MEMORISED) & (apart > 1 - (1 - SURE) * 10) & course.late(), LONG_PATIENCE)
+    window = course.since((share > MEMORISED) & (apart > 1 - (1 - SURE) * 10) & course.late(), SHORT_PATIENCE)
     if window is not None:
         return Sign(window, last(memorised=share, told_apart=apart))
     window = course.since((nearest < COPIES) & (course.look("diversity") > ALIKE) & course.late(), LONG_PATIENCE)
@@ -280,7 +287,7 @@ def collapse(course: Course) -> Sign | None:
     if (window := course.since(data < SAME_DATA)) is not None:
         return Sign(window, last(data_diversity=data), "All training pictures look alike, and so will all samples.")
     diversity, separation, covered = (course.look(name) for name in ("diversity", "separation", "coverage"))
-    so = (diversity < ALIKE) | ((separation < TWINS) & (covered < FEW_KINDS))
+    so = (diversity < ALIKE) | ((diversity > 0) & (separation < TWINS) & (covered < FEW_KINDS))
     window = course.since(so & ~rising(diversity) & course.late())
     return None if window is None else Sign(window, last(diversity=diversity, coverage=covered))
 
@@ -337,7 +344,8 @@ def idle(course: Course) -> Sign | None:
     names = [name for name in course.windows.names() if name.rpartition("/")[2].startswith(LEVEL)]
     rates = {name.rpartition("/")[2].removeprefix(LEVEL): course.mean(name) for name in names}
     silent = {level: rate for level, rate in rates.items() if rate[-1] < SILENT}
-    if not silent or not (course.ended or all(course.since(rate < SILENT, 2 * PATIENCE) for rate in silent.values())):
+    lasting = [course.since(rate < SILENT, 2 * PATIENCE) for rate in silent.values()]
+    if not silent or (None in lasting and not course.ended):
         return None
     levels = ", ".join(sorted(silent, key=int))
     return Sign(
