@@ -95,6 +95,7 @@ def test_a_pack_has_one_score_and_every_picture_counts(network: str) -> None:
     (gradient,) = torch.autograd.grad(scores[0], image)
     assert (gradient.flatten(1).abs().sum(1) > 0).tolist() == [True] * 4 + [False] * 4
     assert torch.equal(objective.judged(given, image, "real").scores, scores)
+    assert torch.equal(objective.score(image[:7]), objective.score(image[:4])), "a pack that is not full has no score"
 
 
 def test_augmentation_treats_real_and_fake_alike_in_both_losses(monkeypatch: pytest.MonkeyPatch) -> None:
