@@ -57,6 +57,7 @@ def write_report(folder: Path) -> Path:
         _header(run, facts),
         _newest(sheets, run.recipe.settings.sheet()),
         _section("Findings", _findings(diagnose(log, run.recipe))),
+        _section("Repairs", _list([str(repair) for repair in run.recipe.repairs])),
         _section("Score", _scores(run, _evaluation(run))),
         _section("Curves", _curves(log, run.recipe.training.batch_size)),
         _section("The same sheet, step by step", _filmstrip(sheets)),
