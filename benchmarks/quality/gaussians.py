@@ -180,12 +180,12 @@ def drawn(clouds: dict[str, Tensor], path: Path) -> None:
     """Save a picture of each row's samples beside real points."""
     columns = 5
     figure = Figure(figsize=(2.2 * columns, 2.4 * -(-len(clouds) // columns)), layout="constrained")
-    axes = figure.subplots(-(-len(clouds) // columns), columns, squeeze=False).flat
-    for place in axes:
+    axes = list(figure.subplots(-(-len(clouds) // columns), columns, squeeze=False).flat)
+    for place in axes[len(clouds) :]:
         place.set_axis_off()
     for place, (name, found) in zip(axes, clouds.items(), strict=False):
-        place.scatter(*found.T, s=0.8, alpha=0.5, linewidths=0, color="#1f4e79")
-        place.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), aspect="equal")
+        place.scatter(*found.T, s=1, linewidths=0, color="#1f4e79")
+        place.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), aspect="equal", xticks=(), yticks=())
         place.set_title(name, fontsize=7)
     figure.savefig(path, dpi=110)
 
