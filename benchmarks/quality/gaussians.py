@@ -4,8 +4,9 @@
 
 Data (Srivastava et al., 2017; Lin et al., 2018, section 4.1): 100,000 points of 25 Gaussians of equal weight, with
 means {-4, -2, 0, 2, 4}^2 and deviation 0.05; batches of 100. The objective is that of `pinxit train gan`, with a row of
-`ADVERSARIAL`, its penalties, packing, norms and the trainer's weight average (of decay 0.99, as runs are short). Only the networks are of
-the benchmark, because points are no pictures. A point counts as a picture of one row and two columns, in units of the plane.
+`ADVERSARIAL`, its penalties, packing, norms and the trainer's weight average, of decay 0.99 because runs are short.
+Only the networks are of the benchmark, because points are no pictures. A point counts as a picture of one row and two
+columns, in units of the plane.
 
 Every row has the same steps, batches, optimiser, initial weights and latents by seed; a row changes what it names.
 Wasserstein rows move the generator at every fifth step, as their papers do. `seconds` are of one processor core.
