@@ -333,6 +333,8 @@ def test_weights_are_clipped_where_asked() -> None:
 class Exploding(Objective):
     """One weight whose loss is as asked."""
 
+    player = "net"
+
     def __init__(self, term: str) -> None:
         self.networks = torch.nn.ModuleDict({"net": torch.nn.Linear(1, 1)})
         self.model, self.term = ("net",), term
