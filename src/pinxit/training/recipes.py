@@ -172,17 +172,25 @@ EVERYTHING = Fitting(
     "the defaults in this help", lambda known: True, lambda known: "because no other recipe fits the pictures"
 )
 
+AUGMENTED = {
+    "learning_rate": 1e-3, "enlarge": "nearest", "augment_discriminator": "translation,cutout,colour"
+}  # fmt: skip
+
 FITTING: dict[str, dict[str, Fitting]] = {
     "gan": {
         "sprites": Fitting(
             "pictures with transparent parts",
             lambda known: known.transparent >= 0.5,
             lambda known: f"because {known.transparent:.0%} of the pictures have transparent parts",
+            AUGMENTED,
+            training={"batch_size": 32},
         ),
         "few": Fitting(
             f"fewer than {FEW:,} pictures",
             lambda known: known.pictures < FEW,
             lambda known: f"because {known.pictures:,} pictures are fewer than {FEW:,}",
+            AUGMENTED,
+            training={"batch_size": 32},
         ),
         # MNIST; docs/results.md has the scores by minutes.
         "digits": Fitting(
