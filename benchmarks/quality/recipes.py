@@ -97,7 +97,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "settings": LOW | NEAREST | AUGMENTED | {"augment_target": 0.6}, "training": HALF
     },
     "cosine": {"training": {"schedule": "cosine"}},
-    "linear": {"training": {"schedule": "linear"}},
+    "late": {"training": {"schedule": "late"}},
     "cosine, slower discriminator": {"settings": {"discriminator_rate": 1e-3}, "training": {"schedule": "cosine"}},
     "cosine, nearest": {"settings": NEAREST, "training": {"schedule": "cosine"}},
     "long average": {"training": {"average": 0.9995}},

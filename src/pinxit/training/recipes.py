@@ -172,9 +172,10 @@ EVERYTHING = Fitting(
     "the defaults in this help", lambda known: True, lambda known: "because no other recipe fits the pictures"
 )
 
-AUGMENTED = {
-    "learning_rate": 1e-3, "enlarge": "nearest", "augment_discriminator": "translation,cutout,colour"
+ADAPTIVE = {
+    "enlarge": "nearest", "augment_discriminator": "translation,cutout,colour", "augment_target": 0.6
 }  # fmt: skip
+"""The discriminator sees changed pictures as soon as it knows too many by heart, and no sooner."""
 
 FITTING: dict[str, dict[str, Fitting]] = {
     "gan": {
@@ -182,14 +183,14 @@ FITTING: dict[str, dict[str, Fitting]] = {
             "pictures with transparent parts",
             lambda known: known.transparent >= 0.5,
             lambda known: f"because {known.transparent:.0%} of the pictures have transparent parts",
-            AUGMENTED,
+            ADAPTIVE,
             training={"batch_size": 32},
         ),
         "few": Fitting(
             f"fewer than {FEW:,} pictures",
             lambda known: known.pictures < FEW,
             lambda known: f"because {known.pictures:,} pictures are fewer than {FEW:,}",
-            AUGMENTED,
+            ADAPTIVE,
             training={"batch_size": 32},
         ),
         # MNIST; docs/results.md has the scores by minutes.
