@@ -50,6 +50,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "packing 2": {"packing": 2},
     "packing 4": {"packing": 4},
+    "deviation": {"minibatch": "deviation"},
     "relativistic, R1 + R2": STEADY,
     "relativistic, R1 + R2, packing 2": STEADY | {"packing": 2},
     "residual, relativistic, R1 + R2": STEADY | {"network": "residual"},

@@ -24,6 +24,7 @@ from pinxit.images.room import too_little_for
 from pinxit.latents.choosing import Choice, keys
 from pinxit.latents.strategies import STRATEGIES
 from pinxit.losses.adversarial import ADVERSARIAL
+from pinxit.nets.crowd import Deviation, Discrimination
 from pinxit.nets.seamless import neighbour_layers, seamless
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.gan import GAN
@@ -272,13 +273,15 @@ def discriminator_of(run: Run) -> GAN:
         raise UsageError(f"{asked}: its scores by --loss {settings.loss} are no log-odds; those by {usable} are")
     if settings.together() > 1:
         raise UsageError(f"{asked}: it scores packs of {settings.together()} pictures, not one (--packing)")
+    gan = settings.build(models.of_recipe(run.recipe)[2])
+    if any(isinstance(layer, Deviation | Discrimination) for layer in gan.networks["discriminator"].modules()):
+        raise UsageError(f"{asked}: its scores depend on the other pictures of a batch (--minibatch)")
     checkpoint = Checkpoints(run.checkpoints).intact()
     if checkpoint is None:
         raise DataError(
             f"{asked}: {run.folder} has no good checkpoint, and only that has the discriminator; --strategy density "
             "works without"
         )
-    gan = settings.build(models.of_recipe(run.recipe)[2])
     try:
         gan.networks["discriminator"].load_state_dict(below(checkpoint.state, "networks.discriminator."))
     except RuntimeError as error:

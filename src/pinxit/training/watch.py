@@ -4,8 +4,8 @@ The watch moves nothing. What the networks remember (the statistics of a batch n
 norm) is as before after each reading, and no global generator is used. What it compares with comes from the recipe's
 seed and the pictures at the start of a session, so a checkpoint holds nothing of it.
 
-Distances between pictures are those of `Eyes`, a small random network that is never trained. They are given in units
-of the training pictures' own: a `diversity` of 1 means that samples differ as much as training pictures do.
+Distances between pictures are those of `RandomFeatures`, a small random network that is never trained. They are given
+in units of the training pictures' own: a `diversity` of 1 means that samples differ as much as training pictures do.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ CLUSTERS, ROUNDS, PICTURES_A_CLUSTER = 32, 10, 8
 """The most clusters of training pictures, the rounds that find them, and the fewest pictures that make up one."""
 
 SIDE = 32
-"""The longest side in pixels of the pictures that `Eyes` see."""
+"""The longest side in pixels of the pictures that `RandomFeatures` sees."""
 
 PLACES = 4
-"""Cells a side of the last map of `Eyes`."""
+"""Cells a side of the last map of `RandomFeatures`."""
 
 SAME = 0.02
 """Pictures whose features differ by less than this share of what they are do not differ."""
@@ -78,8 +78,8 @@ class Watch:
         self.train, self.held_out = train, held_out
         self.likeness: Likeness | None = None
         if isinstance(objective, GAN) and train is not None:
-            eyes = Eyes(train.image.shape[1]).to(hardware.device)
-            self.likeness = Likeness(eyes, (part.to(hardware.device) for part in reference), len(train))
+            extractor = RandomFeatures(train.image.shape[1]).to(hardware.device)
+            self.likeness = Likeness(extractor, (part.to(hardware.device) for part in reference), len(train))
 
     def read(self) -> dict[str, float]:
         """Return the readings after a step by their names in the log; one that is not finite is left out."""
@@ -155,7 +155,7 @@ class Motion:
         return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
 
 
-class Eyes(nn.Module):
+class RandomFeatures(nn.Module):
     """Pictures (N, C, H, W) in [0, 1] to features (N, D): three random convolutions that are never trained.
 
     The weights are the same for every run. Colours are seen as far as they are opaque.
@@ -183,10 +183,10 @@ class Eyes(nn.Module):
 class Likeness:
     """What samples are like beside training pictures, by features (N, D) of `count` samples at a time."""
 
-    def __init__(self, eyes: Eyes, reference: Iterable[Tensor], count: int) -> None:
-        self.eyes = eyes
+    def __init__(self, extractor: RandomFeatures, reference: Iterable[Tensor], count: int) -> None:
+        self.extractor = extractor
         with torch.no_grad():
-            features = torch.cat([eyes(part) for part in reference])
+            features = torch.cat([extractor(part) for part in reference])
         size = float(features.square().mean().sqrt())
         deviation = features.std(0)
         self.scale = deviation.clamp(min=max(float(deviation.mean()) / 10, SAME * size, 1e-6))
@@ -213,7 +213,7 @@ class Likeness:
         training picture, beside that from one training picture to the nearest other. `data_diversity`: how much the
         training pictures differ, as a share of the size of their features; 0 if all are the same.
         """
-        features = self.eyes(samples) / self.scale
+        features = self.extractor(samples) / self.scale
         distances = apart(features)
         return {
             "diversity": distances[distances.isfinite()].mean() / self.diversity,
