@@ -397,11 +397,16 @@ def test_clipping_bounds_the_gradient_and_reports_its_norm_before() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "shares"),
-    [("constant", [0.5, 1, 1, 1]), ("linear", [0.5, 1, 1, 1 / 2]), ("cosine", [0.5, 1, 1, 0.5])],
+    [
+        ("constant", [0.5, 1, 1, 1, 1]),
+        ("linear", [0.5, 1, 1, 1 / 2, 1 / 4]),
+        ("cosine", [0.5, 1, 1, 0.5, 0.1464466]),
+        ("late", [0.5, 1, 1, 1, 3 / 4]),
+    ],
 )
 def test_schedules_rise_and_fall_as_they_say(shape: str, shares: list[float]) -> None:
     settings = TrainingSettings(steps=6, warmup=2, schedule=shape)
-    assert [schedule(settings, step) for step in (0, 1, 2, 4)] == pytest.approx(shares)
+    assert [schedule(settings, step) for step in (0, 1, 2, 4, 5)] == pytest.approx(shares)
     assert schedule(settings, 6) == pytest.approx(1 if shape == "constant" else 0)
 
 
