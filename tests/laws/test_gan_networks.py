@@ -111,6 +111,7 @@ def test_every_network_is_built_without_memory_as_loading_does() -> None:
         own = settings.build(PictureShape(20, 3)).networks.state_dict()
         with without_memory():
             networks = settings.build(PictureShape(20, 3)).networks
+            assert {value.device.type for value in networks.state_dict().values()} == {"meta"}, name
         networks.load_state_dict(own, assign=True)
         assert {value.device.type for value in (*networks.parameters(), *networks.buffers())} == {"cpu"}, name
 

@@ -18,7 +18,7 @@ from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.settings import GANSettings, ObjectiveSettings, VAESettings, VQVAESettings
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
-from pinxit.training.watch import Eyes, Likeness, Motion, Units, Watch, due, told_apart
+from pinxit.training.watch import Likeness, Motion, RandomFeatures, Units, Watch, due, told_apart
 
 GAN = partial(GANSettings, channels=4, latent=4)
 CASES: dict[str, ObjectiveSettings] = {
@@ -85,7 +85,7 @@ def test_every_player_is_looked_at_however_seldom_it_moves() -> None:
 
 def test_distances_are_in_units_of_the_pictures_own() -> None:
     data = pictures(256).image
-    likeness = Likeness(Eyes(1), data.split(64), 64)
+    likeness = Likeness(RandomFeatures(1), data.split(64), 64)
     like = likeness.read(pictures(64, seed=5).image)
     for name in ("diversity", "separation", "coverage", "nearest"):
         assert float(like[name]) == pytest.approx(1, abs=0.2), name
@@ -95,14 +95,14 @@ def test_distances_are_in_units_of_the_pictures_own() -> None:
     assert max(float(one[name]) for name in ("diversity", "separation")) < 0.01
     half = likeness.read(pictures(128, seed=5).image[::2])
     assert 0.3 < float(half["coverage"]) < 0.7
-    assert float(Likeness(Eyes(1), [data[:1].expand(64, -1, -1, -1)], 64).own) < 0.01
+    assert float(Likeness(RandomFeatures(1), [data[:1].expand(64, -1, -1, -1)], 64).own) < 0.01
 
 
 def test_a_colour_that_nobody_can_see_is_not_seen() -> None:
     image = torch.rand(3, 4, 16, 16)
     image[:, 3] = 0
     other = torch.cat([torch.rand(3, 3, 16, 16), image[:, 3:]], dim=1)
-    assert torch.equal(Eyes(4)(image), Eyes(4)(other))
+    assert torch.equal(RandomFeatures(4)(image), RandomFeatures(4)(other))
 
 
 def test_units_are_dead_if_they_are_constant_in_all_parts() -> None:

@@ -7,6 +7,7 @@ last unbroken stretch. A loss knows itself when its discriminator is well (`ADVE
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -213,7 +214,7 @@ def exploding(course: Course) -> Sign | None:
 def no_learning(course: Course) -> Sign | None:
     """A model whose weights have never moved by more than a trace."""
     player = next((name for name in course.players if name != DISCRIMINATOR), None)
-    if player is None or course.count <= PATIENCE:
+    if player is None:
         return None
     ratio = course.mean(f"watch/{player}/update_ratio") / getattr(course.recipe.settings, "discriminator_steps", 1)
     moved = ratio[np.isfinite(ratio)]
@@ -254,9 +255,9 @@ def won(course: Course) -> Sign | None:
 
 
 def unlikeness(course: Course) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return in which windows samples are unlike the pictures; in all of them if nobody looked."""
-    nearest, diversity = course.look("nearest"), course.look("diversity")
-    return (nearest > UNLIKE) | (diversity < ALIKE) | np.isnan(nearest)
+    """Return in which windows samples are unlike the pictures, or of few kinds; in all of them if nobody looked."""
+    nearest, few = course.look("nearest"), course.look("coverage") < FEW_KINDS
+    return (nearest > UNLIKE) | (course.look("diversity") < ALIKE) | few | np.isnan(nearest)
 
 
 def weak(course: Course) -> Sign | None:
@@ -287,8 +288,8 @@ def collapse(course: Course) -> Sign | None:
     if (window := course.since(data < SAME_DATA)) is not None:
         return Sign(window, last(data_diversity=data), "All training pictures look alike, and so will all samples.")
     diversity, separation, covered = (course.look(name) for name in ("diversity", "separation", "coverage"))
-    so = (diversity < ALIKE) | ((diversity > 0) & (separation < TWINS) & (covered < FEW_KINDS))
-    window = course.since(so & ~rising(diversity) & course.late())
+    twins = (diversity > 0) & (separation < TWINS) & (covered < FEW_KINDS)
+    window = course.since((((diversity < ALIKE) & ~rising(diversity)) | twins) & course.late())
     return None if window is None else Sign(window, last(diversity=diversity, coverage=covered))
 
 
@@ -396,10 +397,14 @@ def usual_rate(recipe: Recipe) -> Mapping[str, Any] | None:
 
 
 def one_rate(recipe: Recipe) -> Mapping[str, Any] | None:
-    """Return the generator's learning rate for the discriminator too, if it has another."""
+    """Return one learning rate for both players if they have two: that which is nearer to the default."""
     settings = recipe.settings
-    own = getattr(settings, "discriminator_rate", None)
-    return {"discriminator_rate": settings.learning_rate} if own not in (None, settings.learning_rate) else None
+    own, model = getattr(settings, "discriminator_rate", None), settings.learning_rate
+    if own in (None, model):
+        return None
+    usual = type(settings).model_fields["learning_rate"].default
+    own_is_nearer = abs(math.log(own / usual)) < abs(math.log(model / usual))
+    return {"learning_rate": own} if own_is_nearer else {"discriminator_rate": model}
 
 
 def slower_discriminator(recipe: Recipe) -> Mapping[str, Any]:
@@ -418,6 +423,11 @@ def above(field: str, least: float, share: float) -> Change:
     return lambda recipe: (
         {field: type(value)(_short(value * share))} if (value := _value(recipe, field) or 0) > least else None
     )
+
+
+def at_most(field: str, most: float) -> Change:
+    """Return the change of a setting that is above a value to that value."""
+    return lambda recipe: {field: most} if (_value(recipe, field) or 0) > most else None
 
 
 def penalised(recipe: Recipe) -> Mapping[str, Any] | None:
@@ -479,7 +489,7 @@ RULES: dict[str, Rule] = {
     "exploding-gradient": Rule(
         exploding,
         "Training explodes: each step throws the weights away, or gradients grow without end.",
-        changes=(above("learning_rate", 5e-3, 0.1), when("clip", 0.0, 1.0), rate(0.25)),
+        changes=(above("learning_rate", 5e-3, 0.1), at_most("weight_clip", 0.01), when("clip", 0.0, 1.0), rate(0.25)),
         explains=("dead-units", "collapse", "partial-collapse", "oscillation", "discriminator-won", "dead-codes",
                   "discriminator-weak", "vanishing-gradient", "posterior-collapse", "blurry-decoder",
                   "discriminator-memorises"),
@@ -494,7 +504,7 @@ RULES: dict[str, Rule] = {
     "vanishing-gradient": Rule(
         vanishing,
         "The generator's gradient has vanished: its norm is {gradient_norm:.1g}, so it learns nothing.",
-        changes=(when("loss", "saturating", "non-saturating"), above("weight_decay", 0.0, 0.0), one_rate,
+        changes=(when("loss", "saturating", "non-saturating"), at_most("weight_decay", 0.0), one_rate,
                  above("weight_clip", 0.0, 100.0), slower_discriminator),
         explains=("dead-units", "discriminator-won", "discriminator-weak", "collapse", "partial-collapse"),
     ),
@@ -514,20 +524,23 @@ RULES: dict[str, Rule] = {
         weak,
         "The discriminator is too weak: it finds the picture in {told_apart:.0%} of all pairs, though samples are "
         "{nearest:.1f} times as far from the pictures as these from each other.",
-        changes=(one_rate, above("r1", 0.0, 0.01), above("r2", 0.0, 0.01), above("gradient_penalty", 10.0, 0.1),
+        changes=(one_rate, at_most("r1", 10.0), above("r1", 0.0, 0.01), above("r2", 0.0, 0.01),
+                 above("gradient_penalty", 10.0, 0.1),
                  rate(0.5)),
         explains=("collapse", "partial-collapse"),
     ),
     "discriminator-won": Rule(
         won,
         "The discriminator has won: its loss is {loss:.2g}, and it is hardly ever wrong. The generator learns little.",
-        changes=(one_rate, above("discriminator_steps", 1, 0.0), penalised, slower_discriminator),
+        changes=(one_rate, at_most("discriminator_steps", 1), above("beta1", 0.9, 0.0), at_most("weight_decay", 0.01),
+                 penalised, slower_discriminator),
         explains=("collapse", "partial-collapse"),
     ),
     "collapse": Rule(
         collapse,
         "The generator has collapsed: its samples differ {diversity:.2f} times as much as the training pictures do.",
-        changes=(above("beta1", 0.5, 0.0), penalised, rate(0.25)),
+        changes=(above("beta1", 0.5, 0.0), at_most("weight_decay", 0.01), at_most("weight_clip", 0.01), penalised,
+                 rate(0.25)),
         explains=("partial-collapse", "oscillation"),
     ),
     "partial-collapse": Rule(

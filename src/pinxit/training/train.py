@@ -259,15 +259,20 @@ class Session:
         """Log a step, with the findings that appear now, and say these."""
         values = rounded(values)
         self.windows.add(step, values)
-        appeared = {}
-        if step % (EVERY * max(1, self.windows.count // SHOWN)) == 0 or values.get("watch/non_finite", 0) > 0:
-            found = judge(self.windows, self.recipe, ended=False)
-            appeared = {finding.name: finding for finding in found if finding.name not in self.told}
-            self.ill = next((finding for finding in found if finding.grave), None)
-        for finding in appeared.values():
+        refused = values.get("watch/non_finite", 0) > 0
+        due = step % (EVERY * max(1, self.windows.count // SHOWN)) == 0
+        appeared = self._tell(step, ended=False) if due or refused else []
+        self.log.write(step, values | {f"{FOUND}{finding.name}": finding.step for finding in appeared})
+
+    def _tell(self, step: int, ended: bool) -> list[Finding]:
+        """Say what is found now and was not before, and return it."""
+        found = judge(self.windows, self.recipe, ended)
+        appeared = [finding for finding in found if finding.name not in self.told]
+        for finding in appeared:
             say(f"step {step:,}: {finding}")
-        self.told |= appeared.keys()
-        self.log.write(step, values | {f"{FOUND}{name}": finding.step for name, finding in appeared.items()})
+        self.told |= {finding.name for finding in appeared}
+        self.ill = next((finding for finding in found if finding.grave), None)
+        return appeared
 
     def _log_non_finite(self, step: int, error: DivergedError) -> None:
         """Log a step with values that are not finite; raise the error unless the run mends itself."""
@@ -397,7 +402,11 @@ class Session:
                 say(f"{self.run.prior} fits the weights of step {reached:,} only; move it away and train it again")
 
     def settle(self) -> None:
-        """Drop the minutes of a finished run, so that its recipe is a fixed number of steps wherever it is repeated."""
+        """Drop the minutes of a finished run, so that its recipe is a fixed number of steps wherever it is repeated.
+
+        What is found at the end is said; the log does not hold it, because a run may be prolonged.
+        """
+        self._tell(self.trainer.step, ended=True)
         if self.run.recipe.training.minutes is not None:
             self._train_as(self.run.recipe.training.changed(minutes=None))
 
