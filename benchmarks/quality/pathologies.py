@@ -162,7 +162,7 @@ HEALTHY = {
         "mnist", loss="wasserstein", gradient_penalty=10.0, learning_rate=1e-3, discriminator_steps=2, **UNNORMED
     ),
     "relativistic": gan("mnist", loss="relativistic", r1=1.0, r2=1.0, learning_rate=1e-3, **UNNORMED),
-    "residual": gan("fashion", steps=500, **RESIDUAL),
+    "residual": gan("fashion", steps=500, size=16, **RESIDUAL),
     "fashion": gan("fashion"),
     "dense": gan("mnist", network="dense", learning_rate=5e-4, channels=16, r1=0.1),
     "emoji": gan(
@@ -212,7 +212,7 @@ def collect(name: str, seed: int, pictures: Path, folder: Path) -> None:
     asked = pinxit.TrainingSettings(steps=case.steps, seed=seed, **training)
     source = source_of(case.data, pictures, folder)
     try:
-        with half() if case.right and seed else nullcontext():
+        with half() if case.right else nullcontext():
             pinxit.train(settings, source, place, pinxit.DataSettings(**case.pictures), asked, recipe="plain")
         found = measured(case.objective, place, source)
     except DivergedError as error:
