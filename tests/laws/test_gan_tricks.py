@@ -1,11 +1,13 @@
 """Laws over what can be added to a GAN: augmentations, packs, and the terms of the literature."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import pinxit
 from pinxit import hardware
 from pinxit.data import Batch
 from pinxit.errors import UsageError
@@ -22,6 +24,7 @@ from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 
 SMALL = {"channels": 2, "latent": 6}
+PROCESSOR = hardware.choose("cpu", "float32", threads=1)
 
 
 def batch(step: int = 0, rows: int = 8, channels: int = 3, high: int = 16, wide: int = 20) -> Batch:
@@ -95,19 +98,19 @@ def test_a_pack_has_one_score_and_every_picture_counts(network: str) -> None:
 
 
 def test_augmentation_treats_real_and_fake_alike_in_both_losses(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[str, float]] = []
+    seen: list[tuple[str, object, float]] = []
 
     def counted(image: torch.Tensor, names: object, probability: float, batch: Batch, stream: str) -> torch.Tensor:
-        seen.append((stream, probability))
+        seen.append((stream, names, probability))
         return augmented(image, names, probability, batch, stream)
 
     monkeypatch.setattr("pinxit.objectives.gan.augmented", counted)
     objective = built(loss="relativistic", augment_discriminator="cutout", augment_probability=0.25)
     fakes = objective.draw(batch())
     objective.discriminator_loss(batch(), fakes)
-    assert seen == [("augment real", 0.25), ("augment fake", 0.25)]
+    assert seen == [(f"augment {side}", ("cutout",), 0.25) for side in ("real", "fake")]
     objective.loss(batch(), fakes)
-    assert sorted(seen[2:]) == [("augment fake", 0.25), ("augment real", 0.25)]
+    assert sorted(seen[2:]) == sorted(seen[:2])
 
 
 def test_adaptive_probability_follows_the_sign_of_real_scores() -> None:
@@ -126,7 +129,7 @@ def test_adaptive_probability_moves_once_a_step_and_is_logged() -> None:
     with torch.no_grad():
         objective.networks["discriminator"].score.score.bias.fill_(9.0)  # every picture is called real
     training = TrainingSettings(steps=3, batch_size=8, accumulate=2)
-    machine = Trainer(objective, batch, training, hardware.choose("cpu", "float32", threads=1))
+    machine = Trainer(objective, batch, training, PROCESSOR)
     logged = [record.values["discriminator/augment_probability"] for record in machine]
     assert logged == pytest.approx([0, 8 / PICTURES, 16 / PICTURES])
     objective.loss(batch(), objective.draw(batch()))
@@ -179,6 +182,18 @@ def test_a_history_is_the_mean_of_past_weights() -> None:
     assert history.distance(layer).item() == pytest.approx((5 - 3) ** 2)
 
 
+def test_training_takes_each_step_into_the_histories() -> None:
+    machine = Trainer(built(historical_averaging=0.1), batch, TrainingSettings(steps=3, batch_size=8), PROCESSOR)
+    layer = machine.objective.networks["generator"].first
+    weights = [layer.weight.detach().clone()]
+    for record in machine:
+        distance = record.values["generator/historical_averaging"]
+        assert (distance > 0) == (record.step > 1), "at first there is no past"
+        weights.append(layer.weight.detach().clone())
+    mean = machine.objective.networks["history"]["generator"].get_buffer("generator-first-weight")
+    assert torch.allclose(mean, torch.stack(weights).mean(0), atol=1e-6)
+
+
 def test_a_code_is_a_category_and_values_in_the_generators_input() -> None:
     code, latent = Code(4, 2), batch(rows=2000).normal(8)
     given = code.given(latent)
@@ -209,7 +224,7 @@ def test_the_information_is_the_papers_bound() -> None:
 
 def test_codes_can_be_read_after_some_steps() -> None:
     objective = built(code_categories=2, channels=8, learning_rate=5e-3)
-    machine = Trainer(objective, batch, TrainingSettings(steps=60, batch_size=8), hardware.choose("cpu", "float32", 1))
+    machine = Trainer(objective, batch, TrainingSettings(steps=60, batch_size=8), PROCESSOR)
     bounds = [-record.values["generator/information"] for record in machine]
     assert np.mean(bounds[-10:]) > 0.5 > np.mean(bounds[:3]), "log 2 is all there is to know"
 
@@ -246,3 +261,20 @@ def test_an_unknown_augmentation_is_refused_with_the_nearest() -> None:
     assert GANSettings(augment_discriminator=" cutout , colour").augment_discriminator == "cutout,colour"
     with pytest.raises(UsageError, match="did you mean 'colour'"):
         GANSettings.parse({"augment_discriminator": "color"})
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_run_with_a_code_samples_it_and_a_batch_that_does_not_divide_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "cards.npz", images=np.random.default_rng(0).integers(0, 256, (12, 16, 16), np.uint8))
+    training = TrainingSettings(steps=1, batch_size=4, threads=1, device="cpu", precision="float32")
+    coded = GANSettings(network="dense", code_categories=3, **SMALL)
+    pinxit.train(coded, tmp_path / "cards.npz", tmp_path / "run", None, training)
+    model = pinxit.load(tmp_path / "run")
+    latents = [model.objective.code.chosen(model.latents(5), category) for category in (0, 1)]
+    one, other = (model.generate(each) for each in latents)
+    assert one.shape == (5, 16, 16, 1)
+    assert not np.array_equal(one, other)
+    packed = GANSettings(network="dense", packing=3, **SMALL)
+    with pytest.raises(UsageError, match="--packing 3 needs a multiple of 3, such as 6"):
+        pinxit.train(packed, tmp_path / "cards.npz", tmp_path / "none", None, training)
+    assert not (tmp_path / "none").exists()

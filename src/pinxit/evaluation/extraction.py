@@ -47,8 +47,9 @@ def extract(
     rng = torch.Generator().manual_seed(seed)
     pictures = (images[number] for number in track(chosen, f"{extractor.name} on {images.name}", len(chosen)))
     inputs = (
-        extractor.prepare(distortion(over_black(batch), rng) if distortion else batch)
+        extractor.prepare(some)
         for batch in batches(pictures, extractor.side)
+        for some in (distortion(over_black(batch), rng) if distortion else batch).split(extractor.rows)
     )
     return gathered(extractor.extract_each(_regrouped(inputs, extractor.rows)), len(chosen))
 

@@ -52,7 +52,7 @@ ADVERSARIAL = {
     "saturating": Adversarial(
         discriminator=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
         generator=lambda real, fake: -softplus(fake).mean(),
-        purpose="the first one, for comparison; the generator stops learning when it loses",
+        purpose="the first one, for comparison; a losing generator learns little",
         middle=0.0,
         labelled=True,
         log_odds=True,
@@ -62,7 +62,7 @@ ADVERSARIAL = {
     "non-saturating": Adversarial(
         discriminator=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
         generator=lambda real, fake: softplus(-fake).mean(),
-        purpose="the usual one; the generator learns most when it loses",
+        purpose="the usual one; a losing generator learns most",
         middle=0.0,
         labelled=True,
         log_odds=True,
@@ -72,7 +72,7 @@ ADVERSARIAL = {
     "least-squares": Adversarial(
         discriminator=lambda real, fake: ((real - 1).square().mean() + fake.square().mean()) / 2,
         generator=lambda real, fake: (fake - 1).square().mean() / 2,
-        purpose="milder with pictures that are far from the boundary",
+        purpose="pulls scores to labels, so that they stay small",
         middle=0.5,
         labelled=True,
         healthy=(0.02, 0.27),  # 0.25 if all scores are 0.5
@@ -81,7 +81,7 @@ ADVERSARIAL = {
     "hinge": Adversarial(
         discriminator=lambda real, fake: (1 - real).relu().mean() + (1 + fake).relu().mean(),
         generator=lambda real, fake: -fake.mean(),
-        purpose="ignores pictures that are told apart clearly",
+        purpose="ignores pictures that are told apart clearly; good with spectral normalisation or R1",
         middle=0.0,
         healthy=(0.1, 2.1),  # 2 if all scores are 0; at 0 every score is beyond its margin
     ),
@@ -96,7 +96,7 @@ ADVERSARIAL = {
     "relativistic": Adversarial(
         discriminator=lambda real, fake: softplus(fake - real).mean(),
         generator=lambda real, fake: softplus(real - fake).mean(),
-        purpose="compares each real picture with a fake; with --r1 and --r2 the steadiest",
+        purpose="compares real pictures with fakes in pairs, against mode collapse; needs R1 and R2",
         paired=True,
         log_odds=True,
         healthy=(0.07, 0.75),  # ln 2 = 0.69 if all scores are equal

@@ -52,16 +52,19 @@ def augmented(image: Tensor, names: Collection[str], probability: float | Tensor
 
 
 def recoloured(image: Tensor, numbers: Tensor) -> Tensor:
-    """Return pictures of other brightness, saturation and contrast; alpha stays as it is."""
+    """Return pictures of other brightness, saturation and contrast, in this order; alpha stays as it is.
+
+    The three are linear in a pixel, the mean of its colours and the mean of the picture, and are taken in one step.
+    """
     brightness, saturation, contrast = numbers.T[..., None, None, None]
-    colours = image[:, :3]
     lightness = (brightness < 0.5).to(image.dtype)  # black or white
-    colours = colours + (2 * brightness - 1).abs() * BRIGHTNESS * (lightness - colours)
+    faded, paler = (2 * brightness - 1).abs() * BRIGHTNESS, contrast * CONTRAST
+    colours = image[:, :3]
     grey = colours.mean(1, keepdim=True)
-    colours = grey + saturation * (colours - grey)
-    mean = colours.mean((1, 2, 3), keepdim=True)
-    colours = colours + contrast * CONTRAST * (mean - colours)
-    return image.slice_scatter(colours.to(image.dtype), dim=1, end=3)
+    shift = (1 - faded) * paler * grey.mean((2, 3), keepdim=True) + faded * lightness
+    kept = (1 - faded) * (1 - paler)
+    changed = kept * saturation * colours + (kept * (1 - saturation) * grey + shift)
+    return changed if image.shape[1] < 4 else image.slice_scatter(changed.to(image.dtype), dim=1, end=3)
 
 
 def translated(image: Tensor, numbers: Tensor) -> Tensor:

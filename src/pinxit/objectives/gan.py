@@ -176,7 +176,7 @@ class GAN(Contest, Generative):
             cast(AdaptiveProbability, self.networks["augmentation"]).follow(
                 values["discriminator/real_sign"], len(batch)
             )
-        self._remember(batch.step)
+        self._remember(batch.step + 1)
 
     def preview(self, batch: Batch) -> Tensor:
         """Return samples from the batch's latents and labels."""

@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 
 
 LEARNING_RATE = "Highest learning rate of the optimiser."
-ADVERSARIAL_LOSS = "Adversarial loss, computed from the scores of real and generated pictures: " + "; ".join(
-    f"{name} ({row.purpose})" for name, row in ADVERSARIAL.items()
-)
+LOSSES = "; ".join(f"{name} ({row.purpose})" for name, row in ADVERSARIAL.items())
 BETA1 = "Decay per step of the gradient's running mean. For SGD it is the momentum; RMSprop ignores it."
 DISCRIMINATOR_RATE = (
     "Highest learning rate of the discriminator; --learning-rate if omitted. A discriminator that learns up to four "
@@ -65,7 +63,9 @@ class ObjectiveSettings(Settings):
         0.999, ge=0, lt=1, description="Decay per step of the squared gradient's running mean; SGD ignores it."
     )
     optimiser: Literal[*OPTIMISERS] = Field(  # type: ignore[valid-type]
-        "adam", description="Optimiser of all networks."
+        "adam",
+        description="Optimiser of all networks: adam (the usual one), adamw (Adam whose weight decay is no part of the "
+        "gradient), rmsprop (without momentum, usual with --weight-clip) or sgd (gradient descent with momentum).",
     )
     weight_decay: float = Field(
         0.0,
@@ -140,7 +140,8 @@ class GANSettings(ObjectiveSettings):
         "pictures, Goodfellow 2014) or style (the latent scales every layer, for the finest pictures, Karras 2020).",
     )
     loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
-        "non-saturating", description=ADVERSARIAL_LOSS + "."
+        "non-saturating",
+        description=f"Adversarial loss, computed from the scores of real and generated pictures: {LOSSES}.",
     )
     channels: int = Field(
         32, ge=1, le=1024, description="Channels of the networks at the largest feature map; more is slower."
@@ -430,7 +431,8 @@ class VAESettings(ObjectiveSettings):
         0.0, ge=0, description="Weight, in nats per pixel, of a discriminator's loss (VAE-GAN); 0 for none."
     )
     adversarial_loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
-        "hinge", description="Adversarial loss, computed from the scores of pictures and their reconstructions."
+        "hinge",
+        description=f"Adversarial loss, computed from the scores of pictures and their reconstructions: {LOSSES}.",
     )
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
 
@@ -606,7 +608,8 @@ class RestorationSettings(ObjectiveSettings):
         description="Weight of a discriminator's loss; larger makes restored pictures crisper but less accurate.",
     )
     adversarial_loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
-        "relativistic", description="Adversarial loss, computed from the scores of clean and restored pictures."
+        "relativistic",
+        description=f"Adversarial loss, computed from the scores of clean and restored pictures: {LOSSES}.",
     )
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
 
