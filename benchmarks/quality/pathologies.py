@@ -107,6 +107,7 @@ SETS: dict[str, str | Callable[[Path], np.ndarray[Any, Any]]] = {
     "photos": "photos-bsds/train",
     "emoji": lambda pictures: np.load(pictures / "emoji64" / "emoji64.npz")["x"],
     "sprites": lambda pictures: np.load(pictures / "sprites-crawl" / "crawl32.npz")["x"],
+    "forty emoji": lambda pictures: np.load(pictures / "emoji64" / "emoji64.npz")["x"][::32],  # 44; four are held out
     "twenty digits": lambda _: digits(22),  # two of them are held out
     "500 digits": lambda _: digits(500),
     "one digit 2,000 times": lambda _: digits(1, times=2000),
@@ -131,9 +132,7 @@ SICK = {
     "30 discriminator steps": gan("mnist", "no-learning discriminator-won", discriminator_steps=30, learning_rate=2e-4),
     "gradient clip 1e-6, SGD": gan("sprites", "no-learning", optimiser="sgd", clip=1e-6, learning_rate=0.01, size=32),
     "twenty pictures": gan("twenty digits", "discriminator-memorises", steps=1000),
-    "200 paintings, no help": gan(
-        "paintings", "discriminator-memorises discriminator-won", size=32, learning_rate=1e-3, **UNNORMED
-    ),
+    "forty emoji": gan("forty emoji", "discriminator-memorises", size=32, steps=1000),
     "one picture 2,000 times": gan("one digit 2,000 times", "collapse discriminator-memorises"),
     "twenty pictures, no norm": gan(
         "twenty digits", "collapse discriminator-memorises", learning_rate=1e-3, **UNNORMED
@@ -150,7 +149,7 @@ SICK = {
     "beta1 .99": gan("mnist", "oscillation collapse discriminator-won", beta1=0.99, learning_rate=5e-3),
     "latent 1": gan("mnist", "partial-collapse collapse", latent=1),
     "beta 50": other("vae", "mnist", "posterior-collapse", network="dense", likelihood="bernoulli", beta=50.0),
-    "8,192 codes": other("vq", "mnist", "dead-codes", codes=8192),
+    "2,048 codes": other("vq", "mnist", "dead-codes", codes=2048, size=16),
     "restoration, rate 1e-8": other("restore", "photos", "no-learning", size=32, learning_rate=1e-8),
 }  # fmt: skip
 
@@ -179,6 +178,7 @@ HEALTHY = {
     "VAE": other("vae", "mnist"),
     "VQ": other("vq", "mnist", codes=64),
     "restoration": other("restore", "photos", size=32),
+    "paintings, no help": gan("paintings", size=32, learning_rate=1e-3, **UNNORMED),
 }  # fmt: skip
 
 CASES = SICK | HEALTHY
