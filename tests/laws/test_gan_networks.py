@@ -19,6 +19,7 @@ from pinxit.nets import spectral
 from pinxit.nets.attention import Attention
 from pinxit.nets.crowd import CROWD
 from pinxit.nets.enlarging import ENLARGE, halving
+from pinxit.nets.meta import without_memory
 from pinxit.nets.shapes import PictureShape, halved, size_ladder
 from pinxit.nets.style import Modulated
 from pinxit.nets.virtual import REFERENCE, VirtualNorm
@@ -103,6 +104,16 @@ def test_running_a_network_moves_nothing_but_statistics_of_batch_norm() -> None:
             moved = {key for key, value in networks.state_dict().items() if not torch.equal(value, before[key])}
             expected = [key for key in before if "running" in key or "tracked" in key] if training else []
             assert moved == set(expected), name
+
+
+def test_every_network_is_built_without_memory_as_loading_does() -> None:
+    for name, settings in CASES.items():
+        own = settings.build(PictureShape(20, 3)).networks.state_dict()
+        with without_memory():
+            networks = settings.build(PictureShape(20, 3)).networks
+            assert {value.device.type for value in networks.state_dict().values()} == {"meta"}, name
+        networks.load_state_dict(own, assign=True)
+        assert {value.device.type for value in (*networks.parameters(), *networks.buffers())} == {"cpu"}, name
 
 
 def test_every_network_takes_every_size_kind_of_picture_and_class() -> None:

@@ -88,13 +88,36 @@ def test_colours_move_as_the_numbers_say() -> None:
 
 @pytest.mark.parametrize("network", GAN_NETWORKS)
 def test_a_pack_has_one_score_and_every_picture_counts(network: str) -> None:
-    objective, given = built(network, packing=4, discriminator_norm="none"), batch()
+    objective, given = built(network, packing=4, discriminator_norm="none", minibatch="none"), batch()
     image = given.image.clone().requires_grad_()
     scores = objective.score(image)
     assert scores.shape == (2,)
     (gradient,) = torch.autograd.grad(scores[0], image)
     assert (gradient.flatten(1).abs().sum(1) > 0).tolist() == [True] * 4 + [False] * 4
     assert torch.equal(objective.judged(given, image, "real").scores, scores)
+    assert torch.equal(objective.score(image[:7]), objective.score(image[:4])), "a pack that is not full has no score"
+
+
+def test_the_gradient_penalties_are_their_equations_for_packs_too() -> None:
+    objective, given = built(packing=2, r1=3.0, r2=5.0, gradient_penalty=7.0, dragan=11.0), batch()
+    fakes = objective.draw(given)
+    terms = objective.discriminator_loss(given, fakes).terms
+    real, fake = given.image, fakes.image.detach()
+    place = given.uniform(1, 1, 1, stream="interpolation")[[0, 0, 2, 2, 4, 4, 6, 6]]
+    noise = given.normal(3, 16, 20, stream="around") * torch.stack([row.std() / 2 for row in real])[:, None, None, None]
+
+    def lengths(images: torch.Tensor) -> np.ndarray:
+        packs = [images[start : start + 2].clone().requires_grad_() for start in range(0, 8, 2)]
+        gradients = [torch.autograd.grad(objective.score(pack)[0], pack)[0] for pack in packs]
+        return np.array([math.sqrt(float((gradient.double() ** 2).sum())) for gradient in gradients])
+
+    expected = {
+        "r1": 3 / 2 * np.mean(lengths(real) ** 2),
+        "r2": 5 / 2 * np.mean(lengths(fake) ** 2),
+        "gradient_penalty": 7 * np.mean((lengths(fake + place * (real - fake)) - 1) ** 2),
+        "dragan": 11 * np.mean((lengths(real + noise) - 1) ** 2),
+    }
+    assert {name: terms[name].item() for name in expected} == pytest.approx(expected, rel=1e-4)
 
 
 def test_augmentation_treats_real_and_fake_alike_in_both_losses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,9 +205,10 @@ def test_a_strategy_that_cannot_judge_says_why(runs: dict[str, Path], tmp_path: 
     folder = tmp_path / "copy"
     shutil.copytree(runs["dense"], folder)
     recipe = (folder / "recipe.json").read_text()
-    for change, why in (('"loss": "hinge"', "are no log-odds"), ('"packing": 2', "packs of 2 pictures")):
+    refused = {"loss": ("hinge", "no log-odds"), "packing": (2, "packs of 2"), "minibatch": ("deviation", "of a batch")}
+    for field, (value, why) in refused.items():
         document = json.loads(recipe)
-        document["settings"] |= json.loads(f"{{{change}}}")
+        document["settings"][field] = value
         (folder / "recipe.json").write_text(json.dumps(document))
         with pytest.raises(UsageError, match=why):
             load(runs["dense"]).choosing("discriminator", 0.5, folder)

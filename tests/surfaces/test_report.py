@@ -15,6 +15,7 @@ import matplotlib
 import numpy as np
 import pytest
 
+from pinxit.cli import run as cli
 from pinxit.errors import DataError
 from pinxit.files import sha256
 from pinxit.images import grid, load_image, save_image
@@ -337,3 +338,26 @@ def test_a_folder_that_is_no_run_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^[^\n]*is not a run[^\n]*$"):
         write_report(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_findings_of_an_unfinished_run_stand_in_the_page_and_in_json(
+    make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All samples look alike, from the first look on; the readings of the watch get a panel of their own."""
+    folder = make(logged=0)
+    looks = [{"step": step, "watch/diversity": 0.01, "watch/coverage": 0.1} for step in range(1, 502, 50)]
+    (folder / "log.jsonl").write_text("".join(json.dumps(look) + "\n" for look in looks))
+    changed = json.loads((folder / "recipe.json").read_text())
+    changed["training"]["steps"] = 5000
+    (folder / "recipe.json").write_text(json.dumps(changed))
+    page = Page(write_report(folder))
+    assert "Findings" in page.texts["h2"]
+    assert "collapse" in page.texts["b"]
+    assert "Samples beside the training pictures" in page.texts["h3"]
+    assert cli(["runs", "diagnose", str(folder), "--json"]) == 0
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (finding["name"], finding["grave"], finding["evidence"]["diversity"]) == ("collapse", True, 0.01)
+    assert finding["remedy"] in page.texts["code"]
+    assert finding["picture"] == str(folder / "samples" / "0000030.png")
+    assert cli(["runs", "diagnose", str(folder)]) == 0
+    assert finding["sentence"] in capsys.readouterr().out

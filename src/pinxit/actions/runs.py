@@ -25,7 +25,7 @@ def shown(run: Run) -> Outcome:
     """Return a run as an outcome: its facts as the document, its state, and those of its files that exist."""
     known = facts(run)
     files = tuple(place for place in (run.weights, run.samples, run.page) if place.exists())
-    history = (f"{revision}" for revision in run.recipe.training.revisions)
+    history = map(str, (*run.recipe.training.revisions, *run.recipe.repairs))
     return Outcome(run, known, files, (f"{run.folder}: {describe(known)}", *history, *files))
 
 

@@ -2,7 +2,8 @@
 
 Candidate k of a picture is drawn from the picture's own seed, so which one is kept depends on no other picture. What is
 a good value is read once from `POOL` candidates of the model itself, drawn from fixed seeds. After `TRIES` candidates
-the best of them is kept. Azadi et al. (2019) instead raise their highest score while they sample, and try without end.
+the best of them is kept. Azadi et al. (2019) instead raise their highest score while they sample, try without end, and
+train their discriminator on until it is the best against the fixed generator.
 """
 
 from __future__ import annotations

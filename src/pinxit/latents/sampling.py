@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from pinxit.images.room import too_little_for
 from pinxit.latents.choosing import Choice, keys
 from pinxit.latents.strategies import STRATEGIES
 from pinxit.losses.adversarial import ADVERSARIAL
+from pinxit.nets.crowd import Deviation, Discrimination
 from pinxit.nets.seamless import neighbour_layers, seamless
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.gan import GAN
@@ -140,7 +141,8 @@ class GenerativeModel:
         def scores(latent: Tensor, label: Tensor | None = None) -> Tensor:
             return finite(judge.score(self.objective.sample(latent, label), label))
 
-        return _in_parts(scores, "judging pictures", latents, labels)
+        with self._edges():
+            return _in_parts(scores, "judging pictures", latents, labels)
 
     def labels(self, n: int, label: str | None = None) -> Tensor | None:
         """Return labels (n,), all of the class `label` or each class in turn; None for a run without classes."""
@@ -177,8 +179,12 @@ class GenerativeModel:
         def pictures(*part: Tensor) -> Tensor:
             return torch.from_numpy(to_uint8(finite(self.objective.sample(*part))))
 
-        with seamless(self.objective.networks) if self.tileable else nullcontext():
+        with self._edges():
             return _in_parts(pictures, "generating", latents, labels).numpy()
+
+    def _edges(self) -> AbstractContextManager[object]:
+        """Return a context in which opposite edges of pictures join, if they are to."""
+        return seamless(self.objective.networks) if self.tileable else nullcontext()
 
     def sample(
         self, n: int, seed: int = 0, label: str | None = None, truncation: float | None = None
@@ -267,13 +273,15 @@ def discriminator_of(run: Run) -> GAN:
         raise UsageError(f"{asked}: its scores by --loss {settings.loss} are no log-odds; those by {usable} are")
     if settings.together() > 1:
         raise UsageError(f"{asked}: it scores packs of {settings.together()} pictures, not one (--packing)")
+    gan = settings.build(models.of_recipe(run.recipe)[2])
+    if any(isinstance(layer, Deviation | Discrimination) for layer in gan.networks["discriminator"].modules()):
+        raise UsageError(f"{asked}: its scores depend on the other pictures of a batch (--minibatch)")
     checkpoint = Checkpoints(run.checkpoints).intact()
     if checkpoint is None:
         raise DataError(
             f"{asked}: {run.folder} has no good checkpoint, and only that has the discriminator; --strategy density "
             "works without"
         )
-    gan = settings.build(models.of_recipe(run.recipe)[2])
     try:
         gan.networks["discriminator"].load_state_dict(below(checkpoint.state, "networks.discriminator."))
     except RuntimeError as error:

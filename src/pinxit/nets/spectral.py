@@ -33,9 +33,11 @@ class Normalised(nn.Module):
             self.advance(weight)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Return the weights divided; the gradient passes the singular value too (eq. 9)."""
-        with torch.autocast(weight.device.type, enabled=False):
-            return weight / (self.left @ weight.flatten(1) @ self.right)
+        """Return the weights divided; the gradient passes the singular value too (eq. 9).
+
+        It is a sum instead of products of matrices, which would be rounded to bf16 in lower precision.
+        """
+        return weight / (self.left[:, None] * weight.flatten(1) * self.right).sum()
 
     @torch.no_grad()
     def advance(self, weight: Tensor) -> None:

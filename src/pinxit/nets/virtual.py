@@ -46,7 +46,7 @@ class Virtual(nn.Module):
                     setattr(parent, name, VirtualNorm(norm))
         self.network = network
         self.register_buffer("latent", torch.empty(REFERENCE, latent).normal_())
-        self.register_buffer("label", torch.arange(REFERENCE) % max(1, classes))
+        self.register_buffer("label", torch.tensor([row % max(1, classes) for row in range(REFERENCE)]))
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Return pictures (N, C, H, W) in [0, 1] of latents (N, latent), and labels (N,) if conditional."""

@@ -108,8 +108,11 @@ class GAN(Contest, Generative):
         return self.networks["generator"](self.code.given(latent), label)
 
     def score(self, image: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return the scores (N / packing,) of pictures (N, C, H, W), without augmentation, in float32."""
-        return super().score(self.packed(image), label)
+        """Return the scores (N / packing,) of pictures (N, C, H, W), without augmentation, in float32.
+
+        Pictures that fill no pack are left out.
+        """
+        return super().score(self.packed(image[: len(image) // self.settings.packing * self.settings.packing]), label)
 
     def packed(self, image: Tensor) -> Tensor:
         """Return pictures (N, C, H, W) with every `packing` stacked on channels (Lin et al., 2018, section 3)."""

@@ -7,6 +7,7 @@ last unbroken stretch. A loss knows itself when its discriminator is well (`ADVE
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ MOST = 3
 
 # How long signs must last, in windows of 50 steps.
 PATIENCE = 3  # one look alone is noise: 64 samples
+SHORT_PATIENCE = 2  # for what no healthy training shows: the looks are medians of three
 LONG_PATIENCE = 4  # for what healthy trainings show in their first windows too
 BEGINNING = 3  # windows in which samples are like nothing yet, and a discriminator may be ahead
 TREND = 6  # windows before these last ones tell whether a value still rises or falls
@@ -113,7 +115,8 @@ def diagnose(log: Mapping[str, Curve], recipe: Recipe) -> tuple[Finding, ...]:
 def judge(windows: Windows, recipe: Recipe, ended: bool) -> tuple[Finding, ...]:
     """Return what the windows of a log show, of a training that has ended or goes on."""
     course = Course(windows, recipe, ended)
-    signs = {name: sign for name, rule in RULES.items() if (sign := rule.see(course)) is not None}
+    with np.errstate(all="ignore"):
+        signs = {name: sign for name, rule in RULES.items() if (sign := rule.see(course)) is not None}
     explained = {other for name in signs for other in RULES[name].explains}
     ill = any(RULES[name].grave for name in signs)
     told = [name for name in signs if name not in explained and not (ill and name in ENDS)]
@@ -135,6 +138,7 @@ class Course:
     def __init__(self, windows: Windows, recipe: Recipe, ended: bool) -> None:
         self.windows, self.recipe, self.ended = windows, recipe, ended
         self.count = windows.count
+        self._looks: dict[str, Numbers] = {}
         names = windows.names()
         found = [name.split("/")[1] for name in names if name.startswith("watch/") and name.endswith("/update_ratio")]
         self.players = found or sorted({name.partition("/")[0] for name in names if name.endswith("/gradient_norm")})
@@ -147,12 +151,11 @@ class Course:
 
     def look(self, name: str) -> Numbers:
         """Return a reading of the watch by window, each the median of at most three looks up to it."""
-        values = self.mean(f"watch/{name}")
-        last = [
-            np.concatenate([np.full(back, np.nan), values[: self.count - back]]) for back in range(min(3, self.count))
-        ]
-        known = np.isnan(last).all(0)
-        return np.where(known, np.nan, np.nanmedian(np.where(known, 0.0, last), 0)) if last else values
+        if name not in self._looks:
+            values = self.mean(f"watch/{name}")
+            padded = np.concatenate([np.full(2, np.nan), values])
+            self._looks[name] = middle(padded[2:], padded[1:-1], padded[:-2])
+        return self._looks[name]
 
     def since(self, so: np.ndarray[Any, np.dtype[np.bool_]], patience: int = PATIENCE) -> int | None:
         """Return the window since which something has been so up to the last one; None if that is not long enough."""
@@ -170,6 +173,12 @@ class Course:
         """Return the healthy range of the discriminator's loss, if it is known."""
         row = ADVERSARIAL.get(getattr(self.recipe.settings, "loss", ""))
         return row.healthy if row else None
+
+
+def middle(now: Numbers, before: Numbers, earlier: Numbers) -> Numbers:
+    """Return the median of three values, the lower of two where one is not known, or the only one."""
+    median = np.maximum(np.minimum(now, before), np.minimum(np.maximum(now, before), earlier))
+    return np.where(np.isnan(median), np.fmin(now, before), median)
 
 
 def rising(values: Numbers, by: float = RISING) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -205,7 +214,7 @@ def exploding(course: Course) -> Sign | None:
 def no_learning(course: Course) -> Sign | None:
     """A model whose weights have never moved by more than a trace."""
     player = next((name for name in course.players if name != DISCRIMINATOR), None)
-    if player is None or course.count <= PATIENCE:
+    if player is None:
         return None
     ratio = course.mean(f"watch/{player}/update_ratio") / getattr(course.recipe.settings, "discriminator_steps", 1)
     moved = ratio[np.isfinite(ratio)]
@@ -263,10 +272,9 @@ def weak(course: Course) -> Sign | None:
 def memorises(course: Course) -> Sign | None:
     """Held-out pictures score like samples rather than like training pictures, or samples are copies of these."""
     seen, unseen, made = (course.look(f"{name}_score") for name in ("train", "held_out", "sample"))
-    with np.errstate(all="ignore"):
-        share = (seen - unseen) / (seen - made)
+    share = (seen - unseen) / (seen - made)
     apart, nearest = course.look("told_apart"), course.look("nearest")
-    window = course.since((share > MEMORISED) & (apart > 1 - (1 - SURE) * 10) & course.late(), LONG_PATIENCE)
+    window = course.since((share > MEMORISED) & (apart > 1 - (1 - SURE) * 10) & course.late(), SHORT_PATIENCE)
     if window is not None:
         return Sign(window, last(memorised=share, told_apart=apart))
     window = course.since((nearest < COPIES) & (course.look("diversity") > ALIKE) & course.late(), LONG_PATIENCE)
@@ -280,7 +288,7 @@ def collapse(course: Course) -> Sign | None:
     if (window := course.since(data < SAME_DATA)) is not None:
         return Sign(window, last(data_diversity=data), "All training pictures look alike, and so will all samples.")
     diversity, separation, covered = (course.look(name) for name in ("diversity", "separation", "coverage"))
-    so = (diversity < ALIKE) | ((separation < TWINS) & (covered < FEW_KINDS))
+    so = (diversity < ALIKE) | ((diversity > 0) & (separation < TWINS) & (covered < FEW_KINDS))
     window = course.since(so & ~rising(diversity) & course.late())
     return None if window is None else Sign(window, last(diversity=diversity, coverage=covered))
 
@@ -337,7 +345,8 @@ def idle(course: Course) -> Sign | None:
     names = [name for name in course.windows.names() if name.rpartition("/")[2].startswith(LEVEL)]
     rates = {name.rpartition("/")[2].removeprefix(LEVEL): course.mean(name) for name in names}
     silent = {level: rate for level, rate in rates.items() if rate[-1] < SILENT}
-    if not silent or not (course.ended or all(course.since(rate < SILENT, 2 * PATIENCE) for rate in silent.values())):
+    lasting = [course.since(rate < SILENT, 2 * PATIENCE) for rate in silent.values()]
+    if not silent or (None in lasting and not course.ended):
         return None
     levels = ", ".join(sorted(silent, key=int))
     return Sign(
@@ -388,10 +397,14 @@ def usual_rate(recipe: Recipe) -> Mapping[str, Any] | None:
 
 
 def one_rate(recipe: Recipe) -> Mapping[str, Any] | None:
-    """Return the generator's learning rate for the discriminator too, if it has another."""
+    """Return one learning rate for both players if they have two: that which is nearer to the default."""
     settings = recipe.settings
-    own = getattr(settings, "discriminator_rate", None)
-    return {"discriminator_rate": settings.learning_rate} if own not in (None, settings.learning_rate) else None
+    own, model = getattr(settings, "discriminator_rate", None), settings.learning_rate
+    if own in (None, model):
+        return None
+    usual = type(settings).model_fields["learning_rate"].default
+    own_is_nearer = abs(math.log(own / usual)) < abs(math.log(model / usual))
+    return {"learning_rate": own} if own_is_nearer else {"discriminator_rate": model}
 
 
 def slower_discriminator(recipe: Recipe) -> Mapping[str, Any]:
@@ -410,6 +423,11 @@ def above(field: str, least: float, share: float) -> Change:
     return lambda recipe: (
         {field: type(value)(_short(value * share))} if (value := _value(recipe, field) or 0) > least else None
     )
+
+
+def at_most(field: str, most: float) -> Change:
+    """Return the change of a setting that is above a value to that value."""
+    return lambda recipe: {field: most} if (_value(recipe, field) or 0) > most else None
 
 
 def penalised(recipe: Recipe) -> Mapping[str, Any] | None:
@@ -471,7 +489,7 @@ RULES: dict[str, Rule] = {
     "exploding-gradient": Rule(
         exploding,
         "Training explodes: each step throws the weights away, or gradients grow without end.",
-        changes=(above("learning_rate", 5e-3, 0.1), when("clip", 0.0, 1.0), rate(0.25)),
+        changes=(above("learning_rate", 5e-3, 0.1), at_most("weight_clip", 0.01), when("clip", 0.0, 1.0), rate(0.25)),
         explains=("dead-units", "collapse", "partial-collapse", "oscillation", "discriminator-won", "dead-codes",
                   "discriminator-weak", "vanishing-gradient", "posterior-collapse", "blurry-decoder",
                   "discriminator-memorises"),
@@ -486,7 +504,7 @@ RULES: dict[str, Rule] = {
     "vanishing-gradient": Rule(
         vanishing,
         "The generator's gradient has vanished: its norm is {gradient_norm:.1g}, so it learns nothing.",
-        changes=(when("loss", "saturating", "non-saturating"), above("weight_decay", 0.0, 0.0), one_rate,
+        changes=(when("loss", "saturating", "non-saturating"), at_most("weight_decay", 0.0), one_rate,
                  above("weight_clip", 0.0, 100.0), slower_discriminator),
         explains=("dead-units", "discriminator-won", "discriminator-weak", "collapse", "partial-collapse"),
     ),
@@ -506,20 +524,23 @@ RULES: dict[str, Rule] = {
         weak,
         "The discriminator is too weak: it finds the picture in {told_apart:.0%} of all pairs, though samples are "
         "{nearest:.1f} times as far from the pictures as these from each other.",
-        changes=(one_rate, above("r1", 0.0, 0.01), above("r2", 0.0, 0.01), above("gradient_penalty", 10.0, 0.1),
+        changes=(one_rate, at_most("r1", 10.0), above("r1", 0.0, 0.01), above("r2", 0.0, 0.01),
+                 above("gradient_penalty", 10.0, 0.1),
                  rate(0.5)),
         explains=("collapse", "partial-collapse"),
     ),
     "discriminator-won": Rule(
         won,
         "The discriminator has won: its loss is {loss:.2g}, and it is hardly ever wrong. The generator learns little.",
-        changes=(one_rate, above("discriminator_steps", 1, 0.0), penalised, slower_discriminator),
+        changes=(one_rate, at_most("discriminator_steps", 1), above("beta1", 0.9, 0.0), at_most("weight_decay", 0.01),
+                 penalised, slower_discriminator),
         explains=("collapse", "partial-collapse"),
     ),
     "collapse": Rule(
         collapse,
         "The generator has collapsed: its samples differ {diversity:.2f} times as much as the training pictures do.",
-        changes=(above("beta1", 0.5, 0.0), penalised, rate(0.25)),
+        changes=(above("beta1", 0.5, 0.0), at_most("weight_decay", 0.01), at_most("weight_clip", 0.01), penalised,
+                 rate(0.25)),
         explains=("partial-collapse", "oscillation"),
     ),
     "partial-collapse": Rule(

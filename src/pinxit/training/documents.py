@@ -59,6 +59,7 @@ class CheckpointFacts(Document):
 
     log_bytes: Count = Field(0, description="Length of the log at this step in bytes.")
     seconds: Amount = Field(0.0, description="Seconds of training.")
+    repairs: Count = Field(0, description="How many settings auto-fix had changed, of these networks.")
     judgement: Judgement | None = Field(None, description="How good the model is, if it is judged.")
 
 

@@ -77,6 +77,23 @@ class TrainingRecipe(TrainingSettings):
         yield from zip(starts, (*(revision.planned for revision in self.revisions), self.steps), strict=True)
 
 
+class Repair(Settings):
+    """A setting that auto-fix changed, from a step on."""
+
+    at: int = Field(ge=0, le=MOST_STEPS, description="The step after which the value counts.")
+    field: Literal[
+        "learning_rate", "discriminator_rate", "beta1", "optimiser", "weight_decay", "weight_clip", "clip", "loss",
+        "discriminator_steps", "discriminator_norm", "r1", "r2", "gradient_penalty", "packing",
+        "augment_discriminator", "shift", "flip", "beta", "free_bits",
+    ] = Field(description="The setting. None of these changes the networks of the model itself.")  # fmt: skip
+    value: bool | int | float | str = Field(description="Its value from then on.")
+    because: str = Field(max_length=200, description="The finding, and the step at which it was found.")
+
+    def __str__(self) -> str:
+        flag = f"--{self.field.replace('_', '-')} {self.value}"
+        return f"{self.because}: {flag} from step {self.at:,} on"
+
+
 class Chosen(Settings):
     """A row of `FITTING` that filled in what was not asked for."""
 
@@ -108,6 +125,12 @@ class Recipe(Settings):
         exclude_if=lambda value: value is None,  # as in recipes from before there was one
         description="SHA-256 of the picture that the first step learns from.",
     )
+    repairs: tuple[Repair, ...] = Field(
+        (),
+        max_length=100,
+        exclude_if=lambda value: not value,
+        description="The settings that auto-fix changed, in order.",
+    )
     hardware: HardwareRecipe = Field(description="The hardware.")
     autoencoder: str | None = Field(
         None,
@@ -129,6 +152,37 @@ class Recipe(Settings):
             return values
         kind = OBJECTIVES.get(str(values.get("objective")))
         return values | {"settings": kind.parse(values["settings"])} if kind else values
+
+    @model_validator(mode="after")
+    def _repairable(self) -> Self:
+        steps = [repair.at for repair in self.repairs]
+        if steps != sorted(steps):
+            raise ValueError("the steps of the repairs should rise")
+        if self.repairs:
+            self.repaired(len(self.repairs))
+        return self
+
+    def in_force(self, step: int) -> int:
+        """Return how many of the repairs count after `step` steps."""
+        return sum(repair.at <= step for repair in self.repairs)
+
+    def repaired(self, count: int) -> Recipe:
+        """Return the recipe with the first `count` repairs in place of its settings, and without a history."""
+        recipe = self if not self.repairs else self.changed(repairs=())
+        for repair in self.repairs[:count]:
+            recipe = recipe.having(repair.field, repair.value)
+        return recipe
+
+    def having(self, field: str, value: Any) -> Recipe:
+        """Return the recipe with another value of a setting of the model, the pictures or training.
+
+        Raises `ValueError` if it has no such setting, `UsageError` if the value is out of its range.
+        """
+        for name in ("settings", "data", "training"):
+            part: Settings = getattr(self, name)
+            if field in type(part).model_fields:
+                return self.changed(**{name: part.changed(**{field: value}).model_dump(exclude_unset=True)})
+        raise ValueError(f"{self.objective} has no setting {field}")
 
 
 class Known(NamedTuple):

@@ -21,7 +21,7 @@ from pinxit.page import command, data_uri, page
 from pinxit.plots import EngFormatter, Figure, LogLocator, NullLocator, imsave, style
 from pinxit.progress import duration, say
 from pinxit.settings import Settings, sides
-from pinxit.training.curves import WATCH, Curve, Numbers, read_log
+from pinxit.training.curves import FOUND, WATCH, Curve, Numbers, read_log
 from pinxit.training.diagnosis import Finding, diagnose
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import LOG, Run
@@ -40,7 +40,13 @@ PANELS = {
     ),
     "score": ("Scores", "The discriminator's scores. The closer real and fake are, the harder they are to tell apart."),
     "gradient_norm": ("Gradient norm", "On a log scale. A sudden jump, or a fall towards zero, means trouble."),
+    "likeness": (
+        "Samples beside the training pictures",
+        "How much samples differ, how many kinds there are, and how far they are from training pictures. Training "
+        "pictures are at 1.",
+    ),
 }
+LIKENESS = tuple(f"{WATCH}{reading}" for reading in ("diversity", "coverage", "nearest"))
 
 SCORED = ("value", "interval", "better", "headline", "metric", "rows")  # of a score; the rest is its protocol
 
@@ -57,6 +63,7 @@ def write_report(folder: Path) -> Path:
         _header(run, facts),
         _newest(sheets, run.recipe.settings.sheet()),
         _section("Findings", _findings(diagnose(log, run.recipe))),
+        _section("Repairs", _list([str(repair) for repair in run.recipe.repairs])),
         _section("Score", _scores(run, _evaluation(run))),
         _section("Curves", _curves(log, run.recipe.training.batch_size)),
         _section("The same sheet, step by step", _filmstrip(sheets)),
@@ -212,12 +219,14 @@ def _list(sentences: Sequence[str]) -> str:
 
 def _curves(log: Mapping[str, Curve], batch_size: int) -> str:
     """Return a panel for each family of terms; nothing before the first logged step."""
-    thinned = {name: thin(curve) for name, curve in log.items() if not name.startswith(WATCH)}
+    shown = [name for name in log if not name.startswith((WATCH, FOUND))] + [name for name in LIKENESS if name in log]
+    thinned = {name: thin(log[name]) for name in shown}
     curves = {name: Curve(at * batch_size, values) for name, (at, values) in thinned.items()}
     families: dict[str, list[str]] = {family: [] for family in PANELS}
     for name in curves:
         term = name.rpartition("/")[2]
-        families.setdefault("score" if term.endswith("_score") else term, []).append(name)
+        family = "likeness" if name in LIKENESS else "score" if term.endswith("_score") else term
+        families.setdefault(family, []).append(name)
     panels = "".join(_panel(family, names, curves) for family, names in families.items() if names)
     return panels and f'<div class="panels">\n{panels}</div>'
 

@@ -43,6 +43,12 @@ class TrainingSettings(Settings):
         lt=1,
         description="Decay per step of the running average of the weights; larger averages over more steps.",
     )
+    auto_fix: bool = Field(
+        False,
+        exclude_if=lambda value: not value,  # as in recipes from before there was one
+        description="When training goes wrong, return to a healthy checkpoint, change one setting and go on; give up "
+        "after four changes. The recipe keeps the history; time before a return counts for --minutes.",
+    )
     device: Device = Field("auto", description="Where to compute: auto, cpu, cuda, cuda:N or mps.")
     precision: Literal["auto", "bf16", "float32"] = Field(
         "auto", description="Number format of convolutions; auto uses bf16 if the device computes in it."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,12 +39,16 @@ class Checkpoint:
 class Checkpoints:
     """The checkpoints of a run, one folder per step; keeps the newest `keep`, and the best if they are judged.
 
+    It also keeps those of the steps that `spared` gives for the newest one.
+
     `folder` lies in the run's folder. Nothing outside that is read or written: no links are followed. Only folders with
     the name of a step, which hold a checkpoint's files and nothing else, are ever removed.
     """
 
-    def __init__(self, folder: Path, keep: int = 3) -> None:
-        self.folder, self.keep, self.run = folder, keep, folder.parent
+    def __init__(
+        self, folder: Path, keep: int = 3, spared: Callable[[int], Collection[int]] = lambda newest: ()
+    ) -> None:
+        self.folder, self.keep, self.spared, self.run = folder, keep, spared, folder.parent
         self._unjudged: set[int] = set()
 
     def save(self, step: int, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -108,6 +112,13 @@ class Checkpoints:
         for folder in (self.run / SAMPLES, *self._places()):
             remove_leftovers(folder)
 
+    def drop(self, unwanted: Callable[[int, Mapping[str, Any]], bool]) -> None:
+        """Remove the checkpoints whose step and facts are unwanted. Damaged ones stay; `newest` deals with them."""
+        for step in self.steps():
+            with suppress(DataError):
+                if unwanted(step, CheckpointFacts.read(self._place(step) / FACTS, self.run)):
+                    self._remove(self._place(step))
+
     def best(self) -> int | None:
         """Return the step of the checkpoint with the best judgement, or None if none is judged."""
         rated = []
@@ -125,7 +136,7 @@ class Checkpoints:
 
     def _prune(self) -> None:
         steps = self.steps()
-        for step in set(steps) - set(steps[-self.keep :]) - {self.best()}:
+        for step in set(steps) - set(steps[-self.keep :]) - set(self.spared(steps[-1])) - {self.best()}:
             self._remove(self._place(step))
 
     def _place(self, step: int) -> Path:

@@ -29,7 +29,7 @@ from pinxit.tensors import read_tensors, write_tensors
 from pinxit.threads import placed
 from pinxit.training.budget import Budget
 from pinxit.training.curves import EVERY, FOUND, Windows, read_log
-from pinxit.training.diagnosis import judge
+from pinxit.training.diagnosis import Finding, judge
 from pinxit.training.plan import (
     batch_of,
     build_trainer,
@@ -41,11 +41,12 @@ from pinxit.training.plan import (
     plan_prior,
     refuse_misfit,
 )
-from pinxit.training.recipes import PLAIN, TrainingRecipe
+from pinxit.training.recipes import PLAIN, Recipe, TrainingRecipe
+from pinxit.training.repair import TRIES, Remedies, by_table, courses, is_kept, is_of, kept
 from pinxit.training.run import LOG, RECIPE, Log, Run, is_run, machine, rounded
 from pinxit.training.settings import AUTO, TrainingSettings
 from pinxit.training.store import Checkpoint, Checkpoints
-from pinxit.training.trainer import Record, schedule
+from pinxit.training.trainer import Record, Trainer, schedule
 
 SECONDS_BETWEEN_CHECKPOINTS = 25.0
 SHEETS = 16
@@ -64,14 +65,15 @@ def train(
     training: TrainingSettings | None = None,
     start: str | Path | None = None,
     recipe: str = AUTO,
+    remedies: Remedies = by_table,
 ) -> Run:
     """Train a new run in the folder `out` on the pictures of `source`, and return it when it is finished.
 
     `data` may be of any class; what it and `training` do not set gets the objective's own defaults. `start` is a run or
     a safetensors file: training starts from those of its weights whose name and shape match. `recipe` is a name of
     `FITTING`, whose settings stand for those that are not given; auto is the recipe of the run that training starts
-    from, or else chosen by the pictures. Every open choice is made, reported, and written into
-    the recipe before the first step. Raises `UsageError`, `DataError`, `DiskError`,
+    from, or else chosen by the pictures. `remedies` are the changes that `training.auto_fix` tries. Every open choice
+    is made, reported, and written into the recipe before the first step. Raises `UsageError`, `DataError`, `DiskError`,
     `DivergedError`, `BusyError`, or `StoppedError` after a signal.
     """
     source, out = str(source), Path(out)
@@ -88,7 +90,7 @@ def train(
     if start is not None:
         planned = planned.changed(start=sha256(start))
     run = Run.create(out, planned)
-    _fit(run, pictures, start)
+    _fit(run, pictures, start, remedies=remedies)
     return run
 
 
@@ -135,29 +137,37 @@ def resume(out: str | Path, data: str | Path | None = None, steps: int | None = 
 
 
 def _fit(
-    run: Run, pictures: DataSet, start: Path | None = None, change: Callable[[Session], None] | None = None
+    run: Run,
+    pictures: DataSet,
+    start: Path | None = None,
+    change: Callable[[Session], None] | None = None,
+    remedies: Remedies = by_table,
 ) -> None:
     """Train `run` to its last step, and write its report however it ends.
 
     `start` has the weights of a new run that does not begin at random. `change` is called before the first step.
+    Where settings change on the way, training goes on as a resumed run does: from the disk.
     """
     try:
         with run.lock(), _signals() as received:
-            session = Session(run, pictures, start)
+            session = Session(run, pictures, start, remedies)
             if change is not None:
                 change(session)
-            with placed(session.trainer.hardware.threads):
-                _loop(session, received)
+            while not _loop(session, received):
+                session = Session(run, pictures, remedies=remedies)
     except (StoppedError, DivergedError):
         _report(run)
         raise
     _report(run)
 
 
-def _loop(session: Session, received: list[int]) -> None:
-    """Take steps until the last, or until a signal: log each, write a sheet of some, save from time to time."""
+def _loop(session: Session, received: list[int]) -> bool:
+    """Take steps until the last, or until a signal: log each, write a sheet of some, save from time to time.
+
+    Return whether the last step is done; if not, another session is to go on.
+    """
     line = Line("step", session.last, session.trainer.step, share=0.95)
-    with closing(line), closing(session.log), session.staying():
+    with placed(session.trainer.hardware.threads), closing(line), closing(session.log), session.staying():
         for record in session.records():
             session.refuse_moved()
             revised = session.keep_minutes()
@@ -174,9 +184,12 @@ def _loop(session: Session, received: list[int]) -> None:
                     received[0],
                     f"stopped after step {record.step:,}, all saved; `{command('resume', folder)}` continues it",
                 )
+        if session.over:
+            return False
         session.settle()
         session.publish()
         session.fit_samplers()
+        return True
 
 
 def _report(run: Run) -> None:
@@ -186,26 +199,38 @@ def _report(run: Run) -> None:
 
 
 class Session:
-    """A run in training in this process: its trainer, its log, and the times when files are written."""
+    """A run in training in this process: its trainer, its log, and the times when files are written.
 
-    def __init__(self, run: Run, pictures: DataSet, start: Path | None = None) -> None:
-        self.run, self.pictures = run, pictures
-        self.checkpoints = Checkpoints(run.checkpoints)
+    It trains by the settings that are in force at its first step. It is over where others come into force, or where
+    training has to return.
+    """
+
+    def __init__(self, run: Run, pictures: DataSet, start: Path | None = None, remedies: Remedies = by_table) -> None:
+        self.run, self.pictures, self.remedies = run, pictures, remedies
+        self.auto_fix = run.recipe.training.auto_fix
+        self.checkpoints = Checkpoints(run.checkpoints, spared=kept if self.auto_fix else lambda newest: ())
         self.checkpoints.sweep()
-        found, autoencoder = self.checkpoints.newest(), models.autoencoder_of(run)
+        if run.recipe.repairs:
+            self.checkpoints.drop(lambda step, facts: not is_of(run.recipe, step, facts.get("repairs", 0)))
+        found, self.autoencoder = self.checkpoints.newest(), models.autoencoder_of(run)
         if found is None:
             self._refuse_another_beginning(start)
-        refuse_misfit(run.recipe, autoencoder, found.state if found else None)
-        self.trainer = build_trainer(run.recipe, pictures.train, autoencoder)
+        self.repairs = run.recipe.in_force(found.step if found else 0)
+        self.recipe = run.recipe.repaired(self.repairs)
+        self.trainer = self._trainer(found)
         self.sheets = sheet_steps(run.recipe.training)
-        facts = self._restore(found)
+        facts = found.facts if found else {}
         self.trainer.watch = build_watch(run.recipe, pictures, self.trainer)
         self._remove_later_sheets()
         self.log = Log(run.folder / LOG, facts.get("log_bytes", 0))
         past = read_log(run.folder / LOG)
         self.windows = Windows.of(past)
         self.told = {name.removeprefix(FOUND) for name in past if name.startswith(FOUND)}
+        self.ill: Finding | None = None
+        self.over = False
         self.seconds: float = facts.get("seconds", 0.0)
+        if run.recipe.repairs:  # the time before a return counts too
+            self.seconds = max(self.seconds, run.facts().get("seconds", 0.0))
         self.saved = time.monotonic()
         self.started = self.saved - self.seconds
         self.budget = self._budget()
@@ -214,26 +239,76 @@ class Session:
 
     def records(self) -> Iterator[Record]:
         """Take the steps that are left, and log each; a step that is refused is logged as one that is not finite."""
-        try:
-            for record in self.trainer:
-                self._log(record.step, record.values)
-                yield record
-        except DivergedError:
-            self._log(self.trainer.step + 1, {"watch/non_finite": 1.0})
-            raise
+        while self.trainer.step < self.last and not self.over:
+            if self.run.recipe.in_force(self.trainer.step) != self.repairs:
+                self.save()
+                self.over = True
+                return
+            try:
+                record = self.trainer.advance()
+            except DivergedError as error:
+                self._log_non_finite(self.trainer.step + 1, error)
+                return
+            self._log(record.step, record.values)
+            if self.auto_fix and self.ill:
+                self._mend(self.ill)
+                return
+            yield record
 
     def _log(self, step: int, values: Mapping[str, float]) -> None:
         """Log a step, with the findings that appear now, and say these."""
         values = rounded(values)
         self.windows.add(step, values)
-        appeared = {}
-        if step % (EVERY * max(1, self.windows.count // SHOWN)) == 0 or "watch/non_finite" in values:
-            found = judge(self.windows, self.run.recipe, ended=False)
-            appeared = {finding.name: finding for finding in found if finding.name not in self.told}
-        for finding in appeared.values():
+        refused = values.get("watch/non_finite", 0) > 0
+        due = step % (EVERY * max(1, self.windows.count // SHOWN)) == 0
+        appeared = self._tell(step, ended=False) if due or refused else []
+        self.log.write(step, values | {f"{FOUND}{finding.name}": finding.step for finding in appeared})
+
+    def _tell(self, step: int, ended: bool) -> list[Finding]:
+        """Say what is found now and was not before, and return it."""
+        found = judge(self.windows, self.recipe, ended)
+        appeared = [finding for finding in found if finding.name not in self.told]
+        for finding in appeared:
             say(f"step {step:,}: {finding}")
-        self.told |= appeared.keys()
-        self.log.write(step, values | {f"{FOUND}{name}": finding.step for name, finding in appeared.items()})
+        self.told |= {finding.name for finding in appeared}
+        self.ill = next((finding for finding in found if finding.grave), None)
+        return appeared
+
+    def _log_non_finite(self, step: int, error: DivergedError) -> None:
+        """Log a step with values that are not finite; raise the error unless the run mends itself."""
+        self._log(step, {"watch/non_finite": 1.0})
+        if not (self.auto_fix and self.ill):
+            raise error
+        self._mend(self.ill)
+
+    def _mend(self, finding: Finding) -> None:
+        """Change a setting from a healthy step on, in the recipe, and end the session; the next one begins there.
+
+        Raises `DivergedError` if nothing is left to try.
+        """
+        step = self.windows.last
+        self.over = True
+        self.seconds = round(time.monotonic() - self.started, 3)
+        self.note()
+        tries = courses(self.run.recipe, finding, step, self.remedies)
+        course = next(filter(self._works, tries), None) if len(self.run.recipe.repairs) < TRIES else None
+        if course is None:
+            for line in self.run.recipe.repairs:
+                say(str(line))
+            raise DivergedError(
+                f"step {step:,}: {finding.name} still, after {len(self.run.recipe.repairs)} repairs; "
+                f"`{command('runs', 'diagnose', self.run.folder)}` says more; begin anew with other settings"
+            )
+        self.run.change(**course.model_dump(include={"repairs", "training"}, exclude_unset=True))
+        say(f"auto-fix: {course.repairs[-1]}")
+
+    def _works(self, course: Recipe) -> bool:
+        """Say whether networks can be built by all of a course's settings."""
+        try:
+            refuse_misfit(course.repaired(len(course.repairs)), self.autoencoder)
+        except UsageError:
+            return False
+        return True
 
     @property
     def last(self) -> int:
@@ -246,19 +321,28 @@ class Session:
             return None
         return Budget(training.minutes * 60, self.trainer.step, self.seconds, len(training.revisions))
 
-    def _restore(self, found: Checkpoint | None) -> dict[str, Any]:
-        """Load a checkpoint into the trainer and return its facts; none without one."""
+    def _trainer(self, found: Checkpoint | None) -> Trainer:
+        """Return the trainer at the step of a checkpoint, or at step 0 without one.
+
+        Where repairs begin at just that step, the checkpoint's networks are those from before.
+        """
+        before = self.run.recipe.repaired(found.facts.get("repairs", 0)) if found else self.recipe
+        refuse_misfit(before, self.autoencoder, found.state if found else None)
+        trainer = build_trainer(self.recipe, self.pictures.train, self.autoencoder)
         if found is None:
-            return {}
+            return trainer
         try:
-            self.trainer.load(found.state, found.step)
+            if before == self.recipe:
+                trainer.load(found.state, found.step)
+            else:
+                trainer.adapt(found.state, found.step, before.settings.optimiser == self.recipe.settings.optimiser)
         except (KeyError, IndexError, ValueError, RuntimeError) as error:
             raise DataError(
                 f"{self.run.folder}: the checkpoint of step {found.step} belongs to another network than {RECIPE} "
                 "describes"
             ) from error
         say(f"continuing from step {found.step:,}")
-        return found.facts
+        return trainer
 
     def _remove_later_sheets(self) -> None:
         """Remove the sheets of steps that a killed session took in vain: another plan may not come to them again."""
@@ -318,7 +402,11 @@ class Session:
                 say(f"{self.run.prior} fits the weights of step {reached:,} only; move it away and train it again")
 
     def settle(self) -> None:
-        """Drop the minutes of a finished run, so that its recipe is a fixed number of steps wherever it is repeated."""
+        """Drop the minutes of a finished run, so that its recipe is a fixed number of steps wherever it is repeated.
+
+        What is found at the end is said; the log does not hold it, because a run may be prolonged.
+        """
+        self._tell(self.trainer.step, ended=True)
         if self.run.recipe.training.minutes is not None:
             self._train_as(self.run.recipe.training.changed(minutes=None))
 
@@ -327,18 +415,34 @@ class Session:
         if training == self.run.recipe.training:
             return
         self.run.change(training=training.model_dump(exclude_unset=True))
-        self.trainer.settings = training
+        self.recipe = self.run.recipe.repaired(self.repairs)
+        self.trainer.settings = self.recipe.training
         self.sheets = sheet_steps(training)
 
     def due(self) -> bool:
-        """Say whether a checkpoint is due: at the last step, or some seconds after the previous one."""
-        return self.trainer.step == self.last or time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS
+        """Say whether a checkpoint is due: at the last step and other fixed ones, or some seconds after the last."""
+        return self._fixed() or time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS
+
+    def _fixed(self) -> bool:
+        """Say whether a checkpoint of this step is written however long it took."""
+        return self.trainer.step == self.last or (self.auto_fix and is_kept(self.trainer.step))
 
     def save(self) -> None:
-        """Write a checkpoint, then the weights for use and the facts of the run so far."""
+        """Write a checkpoint, then the weights for use and the facts of the run so far.
+
+        A run that mends itself does so at fixed steps only; at others it writes nothing if a tensor is not finite.
+        """
         seconds = round(time.monotonic() - self.started, 3)
         facts = {"log_bytes": self.log.sync(), "seconds": seconds} | self._judgement()
-        self.checkpoints.save(self.trainer.step, self.trainer.state(), facts)
+        facts |= {"repairs": self.repairs} if self.repairs else {}
+        try:
+            self.checkpoints.save(self.trainer.step, self.trainer.state(), facts)
+        except DivergedError as error:
+            if not self.auto_fix:
+                raise
+            if self._fixed():
+                self._log_non_finite(self.trainer.step, error)
+            return
         self.seconds = seconds
         self.publish()
         self.saved = time.monotonic()
@@ -377,6 +481,11 @@ class Session:
             context=BASE_NAMES,
         )
         write_tensors(self.run.weights, self.trainer.average.state_dict(), about, self.run.folder)
+        self.note()
+
+    def note(self) -> None:
+        """Write the facts of the run so far."""
+        recipe = self.run.recipe
         images = self.trainer.step * recipe.training.batch_size
         self.run.note(
             steps=self.trainer.step,

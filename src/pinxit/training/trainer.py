@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -105,27 +105,44 @@ class Trainer:
         """Continue from `state` after `step` steps; raises `KeyError` or `RuntimeError` if it does not fit."""
         self.objective.networks.load_state_dict(below(state, "networks."))
         self.average.load_state_dict(below(state, "average."))
-        for player, optimiser in self.optimisers.items():
-            weights = optimiser.param_groups[0]["params"]
-            moments: dict[int, dict[str, Tensor]] = {}
-            for key, value in below(state, f"optimiser.{player}.").items():
-                index, _, name = key.partition(".")
-                moments.setdefault(int(index), {})[name] = like(weights[int(index)], value)
-            optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+        for player in self.optimisers:
+            self._load_moments(player, _moments(state, player))
         self.step = step
+
+    def adapt(self, state: dict[str, Tensor], step: int, same_optimiser: bool) -> None:
+        """Continue after `step` steps from the `state` of networks with other settings.
+
+        Tensors that fit by name and shape are kept; the others are as the seed gives them. A player's moments are kept
+        if the optimiser is the same and they fit its weights one by one; otherwise they begin at zero.
+        """
+        for module, name in ((self.objective.networks, "networks."), (self.average, "average.")):
+            module.load_state_dict(fitting(below(state, name), module), strict=False)
+        for player, optimiser in self.optimisers.items():
+            moments, weights = _moments(state, player), optimiser.param_groups[0]["params"]
+            if same_optimiser and _fit(moments, weights):
+                self._load_moments(player, moments)
+        self.step = step
+
+    def _load_moments(self, player: str, moments: Mapping[int, Mapping[str, Tensor]]) -> None:
+        optimiser = self.optimisers[player]
+        weights = optimiser.param_groups[0]["params"]
+        laid = {
+            index: {name: like(weights[index], value) for name, value in values.items()}
+            for index, values in moments.items()
+        }
+        optimiser.load_state_dict({"state": laid, "param_groups": optimiser.state_dict()["param_groups"]})
 
     def begin(self, weights: Mapping[str, Tensor]) -> int:
         """Load the tensors that fit by name and shape, and return how many of the model's own are missing.
 
         Raises `DataError` if none fits.
         """
-        own = self.objective.networks.state_dict()
-        fitting = {name: value for name, value in weights.items() if name in own and value.shape == own[name].shape}
-        if not fitting:
+        found = fitting(weights, self.objective.networks)
+        if not found:
             raise DataError(f"none of {len(weights)} tensors fits this network by name and shape; check --channels")
-        self.objective.networks.load_state_dict(fitting, strict=False)
-        self.average.load_state_dict(fitting, strict=False)
-        return len(self.average.state_dict().keys() - fitting.keys())
+        self.objective.networks.load_state_dict(found, strict=False)
+        self.average.load_state_dict(found, strict=False)
+        return len(self.average.state_dict().keys() - found.keys())
 
     @contextmanager
     def averaged(self) -> Iterator[Objective]:
@@ -243,3 +260,25 @@ def split(batch: Batch, parts: int) -> list[Batch]:
 def below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names begin with a prefix, by the rest of their names."""
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def fitting(tensors: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """Return those of the tensors that fit the module by name and shape."""
+    own = module.state_dict()
+    return {name: value for name, value in tensors.items() if name in own and value.shape == own[name].shape}
+
+
+def _moments(state: dict[str, Tensor], player: str) -> dict[int, dict[str, Tensor]]:
+    """Return what a player's optimiser remembers, by the number of the weight and by name."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in below(state, f"optimiser.{player}.").items():
+        index, _, name = key.partition(".")
+        moments.setdefault(int(index), {})[name] = value
+    return moments
+
+
+def _fit(moments: Mapping[int, Mapping[str, Tensor]], weights: Sequence[Tensor]) -> bool:
+    """Say whether there are moments of each weight, of its shape; numbers of steps have none."""
+    return moments.keys() == set(range(len(weights))) and all(
+        value.shape in ((), weights[index].shape) for index, values in moments.items() for value in values.values()
+    )

@@ -4,8 +4,8 @@ The watch moves nothing. What the networks remember (the statistics of a batch n
 norm) is as before after each reading, and no global generator is used. What it compares with comes from the recipe's
 seed and the pictures at the start of a session, so a checkpoint holds nothing of it.
 
-Distances between pictures are those of `Eyes`, a small random network that is never trained. They are given in units
-of the training pictures' own: a `diversity` of 1 means that samples differ as much as training pictures do.
+Distances between pictures are those of `RandomFeatures`, a small random network that is never trained. They are given
+in units of the training pictures' own: a `diversity` of 1 means that samples differ as much as training pictures do.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ LEAST = 2
 REFERENCE = 512
 """The most training pictures that samples are compared with."""
 
-CLUSTERS, ROUNDS = 32, 10
-PICTURES_A_CLUSTER = 4
+CLUSTERS, ROUNDS, PICTURES_A_CLUSTER = 32, 10, 8
+"""The most clusters of training pictures, the rounds that find them, and the fewest pictures that make up one."""
 
 SIDE = 32
-"""The longest side in pixels of the pictures that `Eyes` see."""
+"""The longest side in pixels of the pictures that `RandomFeatures` sees."""
 
 PLACES = 4
-"""Cells a side of the last map of `Eyes`."""
+"""Cells a side of the last map of `RandomFeatures`."""
 
 SAME = 0.02
 """Pictures whose features differ by less than this share of what they are do not differ."""
@@ -78,8 +78,8 @@ class Watch:
         self.train, self.held_out = train, held_out
         self.likeness: Likeness | None = None
         if isinstance(objective, GAN) and train is not None:
-            eyes = Eyes(train.image.shape[1]).to(hardware.device)
-            self.likeness = Likeness(eyes, (part.to(hardware.device) for part in reference), len(train))
+            extractor = RandomFeatures(train.image.shape[1]).to(hardware.device)
+            self.likeness = Likeness(extractor, (part.to(hardware.device) for part in reference), len(train))
 
     def read(self) -> dict[str, float]:
         """Return the readings after a step by their names in the log; one that is not finite is left out."""
@@ -140,24 +140,22 @@ class Motion:
     """How one step moves a player: the gradient layer by layer, and the size of the update beside the weights'."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.weights = [weight for weight in module.parameters() if weight.grad is not None]
-        self.before = [weight.detach().clone() for weight in self.weights]
-        layers = [cast(Tensor, weight.grad) for weight in self.weights if weight.ndim > 1] or self.before[:0]
+        self.weights = [weight.detach() for weight in module.parameters()]
+        self.before = [weight.clone() for weight in self.weights]
+        layers = [weight.grad for weight in module.parameters() if weight.grad is not None and weight.ndim > 1]
         self.layers = torch.stack(torch._foreach_norm(layers)) if layers else None
 
     def read(self) -> dict[str, float]:
         """Return, after the step, the norms of the gradient by layer (first, last, least, largest), and the ratio."""
-        moved = torch.stack(torch._foreach_norm(torch._foreach_sub([w.detach() for w in self.weights], self.before)))
-        ratio = moved.norm() / torch.stack(torch._foreach_norm(self.before)).norm().clamp(min=1e-12)
-        values = {"update_ratio": ratio}
-        if self.layers is not None:
-            layers = self.layers
-            values |= {"first": layers[0], "last": layers[-1], "least": layers.min(), "largest": layers.max()}
-            values |= {f"gradient_{name}": values.pop(name) for name in ("first", "last", "least", "largest")}
+        moved = torch.stack(torch._foreach_norm(torch._foreach_sub(self.weights, self.before))).norm()
+        values = {"update_ratio": moved / torch.stack(torch._foreach_norm(self.before)).norm().clamp(min=1e-12)}
+        if (layers := self.layers) is not None:
+            values |= {"gradient_first": layers[0], "gradient_last": layers[-1]}
+            values |= {"gradient_least": layers.min(), "gradient_largest": layers.max()}
         return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
 
 
-class Eyes(nn.Module):
+class RandomFeatures(nn.Module):
     """Pictures (N, C, H, W) in [0, 1] to features (N, D): three random convolutions that are never trained.
 
     The weights are the same for every run. Colours are seen as far as they are opaque.
@@ -185,10 +183,10 @@ class Eyes(nn.Module):
 class Likeness:
     """What samples are like beside training pictures, by features (N, D) of `count` samples at a time."""
 
-    def __init__(self, eyes: Eyes, reference: Iterable[Tensor], count: int) -> None:
-        self.eyes = eyes
+    def __init__(self, extractor: RandomFeatures, reference: Iterable[Tensor], count: int) -> None:
+        self.extractor = extractor
         with torch.no_grad():
-            features = torch.cat([eyes(part) for part in reference])
+            features = torch.cat([extractor(part) for part in reference])
         size = float(features.square().mean().sqrt())
         deviation = features.std(0)
         self.scale = deviation.clamp(min=max(float(deviation.mean()) / 10, SAME * size, 1e-6))
@@ -197,14 +195,15 @@ class Likeness:
         distances = apart(self.reference)
         own = float(distances[distances.isfinite()].mean())
         self.own = torch.tensor(float(deviation.square().mean().sqrt()) / max(size, 1e-6))
-        self.diversity = max(own, math.sqrt(2 * features.shape[1]) * SAME)
+        self.diversity = max(own, math.sqrt(2 * features.shape[1]) / 10)
         parts = [part for part in self.reference.split(self.compared) if len(part) == self.compared]
         least = self.diversity * SAME  # where pictures are there twice
         self.separation = max(float(torch.stack([apart(part).amin(1).mean() for part in parts]).mean()), least)
         self.nearest = max(float(distances.amin(1).mean()), least)
-        self.anchors = clusters(self.reference, max(1, min(CLUSTERS, len(self.reference) // PICTURES_A_CLUSTER)))
-        shares = hits(self.reference, self.anchors).float() / len(self.reference)
-        self.covered = float((1 - (1 - shares) ** count).sum())
+        half = max(1, len(self.reference) // 2)  # what the clusters are made of does not say what they are met by
+        self.anchors = clusters(self.reference[:half], max(1, min(CLUSTERS, half // PICTURES_A_CLUSTER)))
+        met = hits(self.reference[-half:], self.anchors).float() / half
+        self.covered = float((1 - (1 - met) ** count).sum())
 
     def read(self, samples: Tensor) -> dict[str, Tensor]:
         """Return readings of samples (N, C, H, W); the first four are 1 where they are like as many training pictures.
@@ -214,7 +213,7 @@ class Likeness:
         training picture, beside that from one training picture to the nearest other. `data_diversity`: how much the
         training pictures differ, as a share of the size of their features; 0 if all are the same.
         """
-        features = self.eyes(samples) / self.scale
+        features = self.extractor(samples) / self.scale
         distances = apart(features)
         return {
             "diversity": distances[distances.isfinite()].mean() / self.diversity,
