@@ -255,9 +255,9 @@ def won(course: Course) -> Sign | None:
 
 
 def unlikeness(course: Course) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return in which windows samples are unlike the pictures; in all of them if nobody looked."""
-    nearest, diversity = course.look("nearest"), course.look("diversity")
-    return (nearest > UNLIKE) | (diversity < ALIKE) | np.isnan(nearest)
+    """Return in which windows samples are unlike the pictures, or of few kinds; in all of them if nobody looked."""
+    nearest, few = course.look("nearest"), course.look("coverage") < FEW_KINDS
+    return (nearest > UNLIKE) | (course.look("diversity") < ALIKE) | few | np.isnan(nearest)
 
 
 def weak(course: Course) -> Sign | None:
@@ -288,8 +288,8 @@ def collapse(course: Course) -> Sign | None:
     if (window := course.since(data < SAME_DATA)) is not None:
         return Sign(window, last(data_diversity=data), "All training pictures look alike, and so will all samples.")
     diversity, separation, covered = (course.look(name) for name in ("diversity", "separation", "coverage"))
-    so = (diversity < ALIKE) | ((diversity > 0) & (separation < TWINS) & (covered < FEW_KINDS))
-    window = course.since(so & ~rising(diversity) & course.late())
+    twins = (diversity > 0) & (separation < TWINS) & (covered < FEW_KINDS)
+    window = course.since((((diversity < ALIKE) & ~rising(diversity)) | twins) & course.late())
     return None if window is None else Sign(window, last(diversity=diversity, coverage=covered))
 
 
