@@ -26,6 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -48,8 +49,8 @@ from pinxit.images.convert import to_float, to_uint8
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.vq import VQVAE
 from pinxit.progress import Event, watched
-from pinxit.training.curves import Curve, read_log
-from pinxit.training.diagnosis import Finding, diagnose
+from pinxit.training.curves import EVERY, Curve, read_log
+from pinxit.training.diagnosis import diagnose
 from pinxit.training.run import LOG, Run
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -57,7 +58,6 @@ from record import arguments, record, write
 
 SAMPLES, KNOWN, SIDE = 512, 4096, 16
 MEASURED = "measured.json"
-HALF = 0.53  # of the whole action, of which training is 95 %
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ SICK = {
     "forty emoji": gan("forty emoji", "discriminator-memorises", size=32, steps=1000),
     "one picture 2,000 times": gan("one digit 2,000 times", "collapse discriminator-memorises"),
     "twenty pictures, no norm": gan(
-        "twenty digits", "collapse discriminator-memorises", learning_rate=1e-3, **UNNORMED
+        "twenty digits", "collapse discriminator-memorises", steps=1000, learning_rate=1e-3, **UNNORMED
     ),
     "dense, rate .1": gan("mnist", "exploding-gradient collapse discriminator-won", network="dense", learning_rate=0.1),
     "wasserstein, clip 1": gan(
@@ -212,7 +212,7 @@ def collect(name: str, seed: int, pictures: Path, folder: Path) -> None:
     asked = pinxit.TrainingSettings(steps=case.steps, seed=seed, **training)
     source = source_of(case.data, pictures, folder)
     try:
-        with half() if case.right else nullcontext():
+        with ending_after(case.steps // 2) if case.right else nullcontext():
             pinxit.train(settings, source, place, pinxit.DataSettings(**case.pictures), asked, recipe="plain")
         found = measured(case.objective, place, source)
     except DivergedError as error:
@@ -224,11 +224,12 @@ def collect(name: str, seed: int, pictures: Path, folder: Path) -> None:
 
 
 @contextmanager
-def half() -> Iterator[None]:
-    """Stop a training soon after its first half, as `kill` would."""
+def ending_after(steps: int) -> Iterator[None]:
+    """Stop a training soon after a number of steps, as `kill` would."""
 
     def listen(event: Event) -> None:
-        if HALF < event.fraction < 1:
+        reached = re.match(r"step ([\d,]+)/", event.text)
+        if reached and int(reached[1].replace(",", "")) > steps:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with watched(listen), suppress(StoppedError):
@@ -272,24 +273,30 @@ def distances(samples: Tensor, train: Tensor, real: Tensor, labels: np.ndarray[A
     return found
 
 
-def findings(place: Path, last: int) -> list[Finding]:
-    """Return what the diagnosis says of a run's log up to step `last`."""
-    log = {name: Curve(at[at <= last], values[at <= last]) for name, (at, values) in read_log(place / LOG).items()}
-    return list(diagnose({name: curve for name, curve in log.items() if len(curve.at)}, Run.open(place).recipe))
+def told(place: Path, last: int) -> dict[str, tuple[int, bool]]:
+    """Return each finding that is told of a run up to step `last`: when it was told first, and whether it is grave.
+
+    A training looks at itself after every window of steps, and so does this.
+    """
+    log, recipe, found = read_log(place / LOG), Run.open(place).recipe, {}
+    for step in range(EVERY, last + 1, EVERY):
+        cut = {name: Curve(at[at <= step], values[at <= step]) for name, (at, values) in log.items() if at[0] <= step}
+        for finding in diagnose(cut, recipe):
+            found.setdefault(finding.name, (step, finding.grave))
+    return found
 
 
 def verdict(name: str, seed: int, folder: Path) -> dict[str, Any]:
-    """Return what is found in one run, by the names of the findings, and whether it is right.
+    """Return what is told of one run, grave findings by the step at which they are told first, and whether it is right.
 
-    `early` is found in the first half and `grave` in the whole log.
+    A sick run is judged by its first half, a healthy one by the whole.
     """
     case, place = CASES[name], place_of(folder, name, seed)
-    early = [finding.name for finding in findings(place, case.steps // 2)]
-    grave = [finding.name for finding in findings(place, case.steps) if finding.grave]
-    right = bool(case.right & set(early)) if case.right else not grave
-    return {"seed": seed, "early": early, "grave": grave, "right": right} | {
-        "measured": json.loads((place / MEASURED).read_text())
-    }
+    found = told(place, case.steps // 2 if case.right else case.steps)
+    grave = {finding: step for finding, (step, heavy) in found.items() if heavy}
+    right = bool(case.right & set(grave)) if case.right else not grave
+    measure = json.loads((place / MEASURED).read_text())
+    return {"seed": seed, "told": grave, "right": right, "measured": measure}
 
 
 def row(name: str, seeds: list[int], folder: Path) -> dict[str, Any]:
@@ -330,8 +337,7 @@ def confusion(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, int]
     table: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows.values():
         for run in row["runs"]:
-            names = run["early"] if row["sick"] else run["grave"]
-            table[" or ".join(row["right"]) or "healthy"].update({"runs": 1}, **Counter(names or ["nothing"]))
+            table[" or ".join(row["right"]) or "healthy"].update(["runs", *(run["told"] or ["nothing"])])
     return {right: dict(counts) for right, counts in table.items()}
 
 
@@ -344,8 +350,8 @@ def judge(asked: argparse.Namespace) -> None:
     for name, found in rows.items():
         for run in found["runs"]:
             mark = "   " if run["right"] else "!!!"
-            told = f"{' '.join(run['early']) or '-'} | {' '.join(run['grave']) or '-'}"
-            print(f"{mark} {found['half'][:3]} {name}.{run['seed']}: {told}")
+            names = " ".join(f"{finding}@{step}" for finding, step in run["told"].items())
+            print(f"{mark} {found['half'][:3]} {name}.{run['seed']}: {names or '-'}")
     print(json.dumps(halves, indent=2))
 
 
