@@ -333,6 +333,8 @@ def test_weights_are_clipped_where_asked() -> None:
 class Exploding(Objective):
     """One weight whose loss is as asked."""
 
+    player = "net"
+
     def __init__(self, term: str) -> None:
         self.networks = torch.nn.ModuleDict({"net": torch.nn.Linear(1, 1)})
         self.model, self.term = ("net",), term
@@ -395,11 +397,16 @@ def test_clipping_bounds_the_gradient_and_reports_its_norm_before() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "shares"),
-    [("constant", [0.5, 1, 1, 1]), ("linear", [0.5, 1, 1, 1 / 2]), ("cosine", [0.5, 1, 1, 0.5])],
+    [
+        ("constant", [0.5, 1, 1, 1, 1]),
+        ("linear", [0.5, 1, 1, 1 / 2, 1 / 4]),
+        ("cosine", [0.5, 1, 1, 0.5, 0.1464466]),
+        ("late", [0.5, 1, 1, 1, 3 / 4]),
+    ],
 )
 def test_schedules_rise_and_fall_as_they_say(shape: str, shares: list[float]) -> None:
     settings = TrainingSettings(steps=6, warmup=2, schedule=shape)
-    assert [schedule(settings, step) for step in (0, 1, 2, 4)] == pytest.approx(shares)
+    assert [schedule(settings, step) for step in (0, 1, 2, 4, 5)] == pytest.approx(shares)
     assert schedule(settings, 6) == pytest.approx(1 if shape == "constant" else 0)
 
 

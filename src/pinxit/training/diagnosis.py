@@ -28,6 +28,8 @@ MOST = 3
 PATIENCE = 3  # one look alone is noise: 64 samples
 SHORT_PATIENCE = 2  # for what no healthy training shows: the looks are medians of three
 LONG_PATIENCE = 4  # for what healthy trainings show in their first windows too
+YOUNG = 6  # for samples that have been alike from the beginning: a generator may take so long to tell latents apart,
+YOUTH = 0.05  # or this share of the planned steps, if that is longer
 BEGINNING = 3  # windows in which samples are like nothing yet, and a discriminator may be ahead
 TREND = 6  # windows before these last ones tell whether a value still rises or falls
 
@@ -165,6 +167,10 @@ class Course:
         start = int(other[-1]) + 1 if len(other) else 0
         return start if self.count - start >= patience else None
 
+    def youth(self) -> int:
+        """Return for how many windows a generator may be excused for samples that have always been alike."""
+        return max(YOUNG, round(YOUTH * self.recipe.training.steps / EVERY))
+
     def late(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Return which windows come after the beginning."""
         return np.arange(self.count) >= BEGINNING
@@ -255,9 +261,9 @@ def won(course: Course) -> Sign | None:
 
 
 def unlikeness(course: Course) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return in which windows samples are unlike the pictures; in all of them if nobody looked."""
-    nearest, diversity = course.look("nearest"), course.look("diversity")
-    return (nearest > UNLIKE) | (diversity < ALIKE) | np.isnan(nearest)
+    """Return in which windows samples are unlike the pictures, or of few kinds; in all of them if nobody looked."""
+    nearest, few = course.look("nearest"), course.look("coverage") < FEW_KINDS
+    return (nearest > UNLIKE) | (course.look("diversity") < ALIKE) | few | np.isnan(nearest)
 
 
 def weak(course: Course) -> Sign | None:
@@ -293,8 +299,12 @@ def collapse(course: Course) -> Sign | None:
     if (window := course.since(data < SAME_DATA)) is not None:
         return Sign(window, last(data_diversity=data), "All training pictures look alike, and so will all samples.")
     diversity, separation, covered = (course.look(name) for name in ("diversity", "separation", "coverage"))
-    so = (diversity < ALIKE) | ((diversity > 0) & (separation < TWINS) & (covered < FEW_KINDS))
-    window = course.since(so & ~rising(diversity) & course.late())
+    twins = (diversity > 0) & (separation < TWINS) & (covered < FEW_KINDS)
+    so = (((diversity < ALIKE) & ~rising(diversity)) | twins) & course.late()
+    differed = np.fmax.accumulate(np.where(course.late(), diversity, 0)) > 2 * ALIKE
+    window = course.since(so & differed)
+    if window is None:
+        window = course.since(so, course.youth())
     return None if window is None else Sign(window, last(diversity=diversity, coverage=covered))
 
 
@@ -302,7 +312,7 @@ def partial_collapse(course: Course) -> Sign | None:
     """Samples are of a few kinds only, and there are no more of them than before."""
     diversity, covered = course.look("diversity"), course.look("coverage")
     so = (covered < FEW_KINDS) & (course.look("nearest") < UNLIKE) & ~rising(covered) & ~rising(diversity)
-    window = course.since(so & course.late(), LONG_PATIENCE)
+    window = course.since(so & course.late(), course.youth())
     return None if window is None else Sign(window, last(coverage=covered, diversity=diversity))
 
 

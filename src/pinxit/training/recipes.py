@@ -226,17 +226,26 @@ EVERYTHING = Fitting(
     "the defaults in this help", lambda known: True, lambda known: "because no other recipe fits the pictures"
 )
 
+ADAPTIVE = {
+    "enlarge": "nearest", "augment_discriminator": "translation,cutout,colour", "augment_target": 0.6
+}  # fmt: skip
+"""The discriminator sees changed pictures as soon as it knows too many by heart, and no sooner."""
+
 FITTING: dict[str, dict[str, Fitting]] = {
     "gan": {
         "sprites": Fitting(
             "pictures with transparent parts",
             lambda known: known.transparent >= 0.5,
             lambda known: f"because {known.transparent:.0%} of the pictures have transparent parts",
+            ADAPTIVE,
+            training={"batch_size": 32},
         ),
         "few": Fitting(
             f"fewer than {FEW:,} pictures",
             lambda known: known.pictures < FEW,
             lambda known: f"because {known.pictures:,} pictures are fewer than {FEW:,}",
+            ADAPTIVE,
+            training={"batch_size": 32},
         ),
         # MNIST; docs/results.md has the scores by minutes.
         "digits": Fitting(
