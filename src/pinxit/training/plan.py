@@ -97,7 +97,7 @@ def plan(
         example=sha256(example) if example else None,
         hardware=_hardware(training),
     )
-    return _with_steps(recipe, images)
+    return with_steps(recipe, images)
 
 
 def _chosen(objective: str, asked: str, settings: ObjectiveSettings, images: ImageSet, size: Size) -> Chosen | None:
@@ -168,7 +168,7 @@ def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: Tr
     )
     autoencoder = cast(Autoencoder, load(run.folder).objective)
     build(recipe, autoencoder)  # refuse a bad request before there is a folder
-    return _with_steps(recipe, images, autoencoder)
+    return with_steps(recipe, images, autoencoder)
 
 
 def _hardware(training: TrainingSettings) -> HardwareRecipe:
@@ -179,7 +179,7 @@ def _hardware(training: TrainingSettings) -> HardwareRecipe:
     )
 
 
-def _with_steps(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None = None) -> Recipe:
+def with_steps(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None = None) -> Recipe:
     """Return the recipe with the steps that fit into its minutes at today's speed; they change with the speed."""
     refuse_misfit(recipe, autoencoder)
     training = recipe.training
