@@ -130,7 +130,7 @@ SICK = {
     "30 discriminator steps": gan("mnist", "no-learning discriminator-won", discriminator_steps=30, learning_rate=2e-4),
     "gradient clip 1e-6, SGD": gan("sprites", "no-learning", optimiser="sgd", clip=1e-6, learning_rate=0.01, size=32),
     "twenty pictures": gan("twenty digits", "discriminator-memorises", steps=1000),
-    "codes for one picture": other("vq", "one digit 2,000 times", "dead-codes", codes=512),
+    "codes for one picture": other("vq", "one digit 2,000 times", "dead-codes", codes=512, decay=0.95),
     "one picture 2,000 times": gan("one digit 2,000 times", "collapse discriminator-memorises"),
     "twenty pictures, no norm": gan(
         "twenty digits", "collapse discriminator-memorises", steps=1000, learning_rate=1e-3, **UNNORMED
