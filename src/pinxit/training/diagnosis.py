@@ -18,7 +18,7 @@ from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.page import command
 from pinxit.settings import Settings
 from pinxit.training.curves import EVERY, Curve, Numbers, Windows
-from pinxit.training.recipes import Recipe
+from pinxit.training.recipes import PLAIN, Recipe
 from pinxit.training.settings import TrainingSettings
 
 MOST = 3
@@ -282,11 +282,16 @@ def weak(course: Course) -> Sign | None:
     return Sign(window, last(told_apart=apart, nearest=nearest))
 
 
+def known_by_heart(course: Course) -> Numbers:
+    """Return by window how far held-out pictures score from training pictures, as a share of the way to samples."""
+    seen, unseen, made = (course.look(f"{name}_score") for name in ("train", "held_out", "sample"))
+    found: Numbers = (seen - unseen) / (seen - made)
+    return found
+
+
 def memorises(course: Course) -> Sign | None:
     """Held-out pictures score like samples rather than like training pictures, or samples are copies of these."""
-    seen, unseen, made = (course.look(f"{name}_score") for name in ("train", "held_out", "sample"))
-    share = (seen - unseen) / (seen - made)
-    apart, nearest = course.look("told_apart"), course.look("nearest")
+    share, apart, nearest = known_by_heart(course), course.look("told_apart"), course.look("nearest")
     window = course.since((share > MEMORISED) & (apart > 1 - (1 - SURE) * 10) & course.late(), SHORT_PATIENCE)
     if window is not None:
         return Sign(window, last(memorised=share, told_apart=apart))
@@ -389,16 +394,21 @@ def finished(course: Course) -> Sign | None:
     return Sign(course.count - course.count // 3, {"gain": gain})
 
 
+def distance(course: Course) -> Numbers:
+    """Return by window how unlike the pictures samples are: how far `nearest` and `coverage` are from 1, together."""
+    return np.abs(course.mean("watch/nearest") - 1) + np.abs(1 - course.mean("watch/coverage")).clip(max=1)
+
+
 def progress(course: Course) -> float | None:
     """Return by which share samples came nearer to being like the pictures in the last third of a training.
 
-    How unlike they are is how far `nearest` and `coverage` are from 1, together. None before the end of a training.
+    None before the end of a training.
     """
     third = course.count // 3
     if not course.ended or third < PATIENCE:
         return None
-    unlike = np.abs(course.mean("watch/nearest") - 1) + np.abs(1 - course.mean("watch/coverage")).clip(max=1)
-    before, after = np.mean(unlike[-2 * third : -third]), np.mean(unlike[-third:])
+    unlike = distance(course)
+    before, after = float(np.mean(unlike[-2 * third : -third])), float(np.mean(unlike[-third:]))
     return float(1 - after / max(before, 0.05)) if np.isfinite(before + after) else None
 
 
@@ -472,13 +482,17 @@ def _value(recipe: Recipe, field: str) -> Any:
 
 def anew(recipe: Recipe, change: Mapping[str, Any]) -> str:
     """Return the command that trains again as the recipe says, with some settings changed."""
-    settings = recipe.settings
+    settings, minutes = recipe.settings, recipe.training.minutes
     usual = settings.pictures(), TrainingSettings.parse(dict(settings.training))
-    own = {"steps", "seed"} | change.keys()
+    length = {"steps"}
+    if minutes is not None and "steps" not in change:
+        length, change = set(), {**change, "steps": usual[1].steps}
     words = [
-        *_flags(settings, type(settings)(), change),
-        *_flags(recipe.data, usual[0], change),
-        *_flags(recipe.training, usual[1], change, own),
+        *_flags(settings, type(settings)(), change, change.keys()),
+        *_flags(recipe.data, usual[0], change, change.keys()),
+        *_flags(recipe.training, usual[1], change, {"seed"} | length | (change.keys() - {"steps"})),
+        *(() if length else ("--minutes", f"{minutes:g}")),
+        *(("--recipe", PLAIN) if recipe.chosen and recipe.chosen.recipe != PLAIN else ()),  # the flags say it all
     ]
     return command("train", recipe.objective, recipe.data.source, *words)
 
