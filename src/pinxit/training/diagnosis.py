@@ -39,6 +39,7 @@ TWINS = 0.1  # separation: copies among 64 samples; samples of a healthy GAN kee
 FEW_KINDS = 0.45  # coverage: a set of two of the ten digits meets 0.57, of all digits 0.98
 RISING = 1.15  # a value this much above that of some windows before still gets better
 UNLIKE = 1.5  # nearest: pictures blurred or noisy by a fifth of the range are at 1.6; noise is at 4
+NEARER = 0.8  # of the largest nearest: samples that came so much nearer to the pictures have learned something
 COPIES = 0.45  # nearest: samples closer than this to training pictures, which are black at 0.55, are copies
 SAME_DATA = 0.05  # data_diversity: photographs are at 0.7, digits at 0.5
 SURE = 0.99  # told_apart: the discriminator is right of 99 of 100 pairs
@@ -218,13 +219,19 @@ def exploding(course: Course) -> Sign | None:
 
 
 def no_learning(course: Course) -> Sign | None:
-    """A model whose weights have never moved by more than a trace."""
+    """A model whose weights have never moved by more than a trace, and whose samples come no nearer to the pictures.
+
+    Weights alone do not tell: those of a style generator are large beside what they need to move.
+    """
     player = next((name for name in course.players if name != DISCRIMINATOR), None)
     if player is None:
         return None
     ratio = course.mean(f"watch/{player}/update_ratio") / getattr(course.recipe.settings, "discriminator_steps", 1)
     moved = ratio[np.isfinite(ratio)]
-    return Sign(0, {"update_ratio": moved.max()}) if len(moved) >= PATIENCE and moved.max() < STILL else None
+    nearest = course.look("nearest")
+    if len(moved) < PATIENCE or moved.max() >= STILL or nearest[-1] < NEARER * np.fmax.reduce(nearest):
+        return None
+    return Sign(0, {"update_ratio": moved.max()})
 
 
 def dead_units(course: Course) -> Sign | None:
@@ -540,8 +547,9 @@ RULES: dict[str, Rule] = {
     ),
     "discriminator-memorises": Rule(
         memorises,
-        "The discriminator knows its training pictures by heart: others score {memorised:.0%} of the way to samples.",
-        changes=(when("shift", 0.0, 0.1), when("flip", False, True), penalised, slower_discriminator),
+        "The discriminator knows its training pictures by heart: it scores held-out ones as it scores samples.",
+        changes=(when("augment_discriminator", "none", "colour,translation,cutout"), when("shift", 0.0, 0.1),
+                 when("flip", False, True), penalised, slower_discriminator),
         explains=("discriminator-won", "partial-collapse"),
     ),
     "discriminator-weak": Rule(
