@@ -241,7 +241,7 @@ FITTING: dict[str, dict[str, Fitting]] = {
             ADAPTIVE,
             training={"batch_size": 32},
         ),
-        # 164 paintings at 64 pixels, 78 s of one thread: kd[lite0-96] 2.4 against 5.0 of the defaults at 88 s. 500 digits:
+        # 164 paintings at 64 pixels, one thread: kd[lite0-96] 2.4 at 78 s, the defaults 5.0 at 88 s. 500 digits:
         # kd[digits-v1] 80 against 170 at 21 s, 60 against 69 at 41 s. docs/results.md has the rows that were worse.
         "few": Fitting(
             f"fewer than {FEW:,} pictures",
