@@ -47,7 +47,8 @@ def measure(change: dict[str, object], steps: int, seed: int) -> dict[str, objec
     with tempfile.TemporaryDirectory() as folder:
         training = pinxit.TrainingSettings(steps=steps, seed=seed)
         try:
-            run = pinxit.train(pinxit.GANSettings(**change), "mnist", Path(folder) / "run", training=training)
+            settings = pinxit.GANSettings(**change)
+            run = pinxit.train(settings, "mnist", Path(folder) / "run", training=training, recipe="plain")
         except DivergedError as error:
             return {"diverged": str(error)}
         found = pinxit.evaluate(run.folder, "mnist:test", extractors=("digits-v1", "digits-v2"), seed=1)

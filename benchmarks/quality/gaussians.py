@@ -4,8 +4,9 @@
 
 Data (Srivastava et al., 2017; Lin et al., 2018, section 4.1): 100,000 points of 25 Gaussians of equal weight, with
 means {-4, -2, 0, 2, 4}^2 and deviation 0.05; batches of 100. The objective is that of `pinxit train gan`, with a row of
-`ADVERSARIAL`, its penalties, packing, norms and the trainer's weight average. Only the networks are of the benchmark,
-because points are no pictures. A point counts as a picture of one row and two columns, in units of the plane.
+`ADVERSARIAL`, its penalties, packing, norms and the trainer's weight average, of decay 0.99 because runs are short.
+Only the networks are of the benchmark, because points are no pictures. A point counts as a picture of one row and two
+columns, in units of the plane.
 
 Every row has the same steps, batches, optimiser, initial weights and latents by seed; a row changes what it names.
 Wasserstein rows move the generator at every fifth step, as their papers do. `seconds` are of one processor core.
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from itertools import pairwise
@@ -49,7 +51,10 @@ from record import arguments, record, write
 
 MEANS = torch.cartesian_prod(*[torch.arange(-4, 5, 2.0)] * 2)
 DEVIATION, POINTS, BATCH, SAMPLES, LATENT = 0.05, 100_000, 100, 2500, 2
+AVERAGE = 0.99
 REACH = 5
+NOTHING = {"modes": 0, "high quality": 0.0, "reverse KL": math.log(len(MEANS))}
+"""The figures of a run that diverged."""
 GENERATOR, DISCRIMINATOR, PIECES, LAYERS = 128, 64, 2, 3
 COMMON = {"network": "dense", "latent": LATENT, "discriminator_norm": "none"}
 ROWS: dict[str, dict[str, Any]] = {
@@ -157,7 +162,7 @@ def trained(change: dict[str, Any], seed: int, asked: argparse.Namespace) -> tup
 
     torch.manual_seed(seed)
     settings = pinxit.GANSettings(**COMMON | {"learning_rate": asked.rate} | change)
-    training = pinxit.TrainingSettings(steps=asked.steps, batch_size=BATCH, seed=seed)
+    training = pinxit.TrainingSettings(steps=asked.steps, batch_size=BATCH, seed=seed, average=AVERAGE)
     started = time.process_time()
     trainer = Trainer(Points(settings), batch, training, hardware.choose("cpu", "float32", 1))
     for _ in trainer:
@@ -169,23 +174,22 @@ def trained(change: dict[str, Any], seed: int, asked: argparse.Namespace) -> tup
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """Return the mean and the standard error of each figure over seeds; a diverged run counts as no modes."""
-    names = [name for name in rows[0] if name not in ("seed", "diverged")]
-    values = {name: [row.get(name, 0.0) for row in rows] for name in names}
-    return {name: [round(mean(own), 4), round(stdev(own) / len(own) ** 0.5, 4) if len(own) > 1 else 0.0]
-            for name, own in values.items()}  # fmt: skip
+    """Return the mean and the standard error of each figure over seeds."""
+    values = {name: [row[name] for row in rows] for name in (*NOTHING, "seconds")}
+    errors = {name: stdev(own) / len(own) ** 0.5 if len(own) > 1 else 0.0 for name, own in values.items()}
+    return {name: [round(mean(own), 4), round(errors[name], 4)] for name, own in values.items()}
 
 
 def drawn(clouds: dict[str, Tensor], path: Path) -> None:
     """Save a picture of each row's samples beside real points."""
     columns = 5
     figure = Figure(figsize=(2.2 * columns, 2.4 * -(-len(clouds) // columns)), layout="constrained")
-    axes = figure.subplots(-(-len(clouds) // columns), columns, squeeze=False).flat
-    for place in axes:
+    axes = list(figure.subplots(-(-len(clouds) // columns), columns, squeeze=False).flat)
+    for place in axes[len(clouds) :]:
         place.set_axis_off()
     for place, (name, found) in zip(axes, clouds.items(), strict=False):
-        place.scatter(*found.T, s=0.8, alpha=0.5, linewidths=0, color="#1f4e79")
-        place.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), aspect="equal")
+        place.scatter(*found.T, s=1, linewidths=0, color="#1f4e79")
+        place.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), aspect="equal", xticks=(), yticks=())
         place.set_title(name, fontsize=7)
     figure.savefig(path, dpi=110)
 
@@ -210,7 +214,7 @@ def main() -> None:
                 rows[name].append({"seed": seed} | measured(found) | {"seconds": round(seconds, 1)})
                 clouds.setdefault(name, found)
             except DivergedError as error:
-                rows[name].append({"seed": seed, "diverged": str(error)})
+                rows[name].append({"seed": seed, "diverged": str(error), "seconds": 0.0} | NOTHING)
             print(name, json.dumps(rows[name][-1]), flush=True)
         protocol = {"steps": asked.steps, "rate": asked.rate, "common": COMMON, "rows": {n: ROWS[n] for n in rows}}
         means = {name: summary(own) for name, own in rows.items()}

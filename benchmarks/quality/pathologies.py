@@ -26,6 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -48,8 +49,8 @@ from pinxit.images.convert import to_float, to_uint8
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.vq import VQVAE
 from pinxit.progress import Event, watched
-from pinxit.training.curves import Curve, read_log
-from pinxit.training.diagnosis import Finding, diagnose
+from pinxit.training.curves import EVERY, Curve, read_log
+from pinxit.training.diagnosis import diagnose
 from pinxit.training.run import LOG, Run
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -57,39 +58,37 @@ from record import arguments, record, write
 
 SAMPLES, KNOWN, SIDE = 512, 4096, 16
 MEASURED = "measured.json"
-HALF = 0.53  # of the whole action, of which training is 95 %
 
 
 @dataclass(frozen=True)
 class Case:
     """A training: its objective, its set (a row of `SETS`), its settings, and what is right to say of it.
 
-    `right` is empty for a healthy training. `seen` is what its sheets show.
+    `right` is empty for a healthy training.
     """
 
     objective: str
     data: str
     settings: Mapping[str, Any]
     right: frozenset[str] = frozenset()
-    seen: str = ""
     steps: int = 1000
     training: Mapping[str, Any] = field(default_factory=dict)
     pictures: Mapping[str, Any] = field(default_factory=dict)
 
 
-def gan(data: str, right: str = "", seen: str = "", steps: int = 700, **settings: Any) -> Case:
+def gan(data: str, right: str = "", steps: int = 700, **settings: Any) -> Case:
     """Return a case of a small GAN."""
     training = {name: settings.pop(name) for name in ("clip", "batch_size") if name in settings}
     pictures = {name: settings.pop(name) for name in ("shift", "flip", "fit", "size") if name in settings}
     small = {"channels": 8, "latent": 32} | settings
-    return Case("gan", data, small, frozenset(right.split()), seen, steps, training, pictures)
+    return Case("gan", data, small, frozenset(right.split()), steps, training, pictures)
 
 
-def other(objective: str, data: str, right: str = "", seen: str = "", steps: int = 700, **settings: Any) -> Case:
+def other(objective: str, data: str, right: str = "", steps: int = 700, **settings: Any) -> Case:
     """Return a case of another objective."""
     pictures = {name: settings.pop(name) for name in ("size",) if name in settings}
     small = {"channels": 8} | settings
-    return Case(objective, data, small, frozenset(right.split()), seen, steps, {}, pictures)
+    return Case(objective, data, small, frozenset(right.split()), steps, {}, pictures)
 
 
 def digits(count: int, times: int = 1, label: int | None = None) -> np.ndarray[Any, Any]:
@@ -131,12 +130,10 @@ SICK = {
     "30 discriminator steps": gan("mnist", "no-learning discriminator-won", discriminator_steps=30, learning_rate=2e-4),
     "gradient clip 1e-6, SGD": gan("sprites", "no-learning", optimiser="sgd", clip=1e-6, learning_rate=0.01, size=32),
     "twenty pictures": gan("twenty digits", "discriminator-memorises", steps=1000),
-    "200 paintings, no help": gan(
-        "paintings", "discriminator-memorises discriminator-won", size=32, learning_rate=1e-3, **UNNORMED
-    ),
+    "codes for one picture": other("vq", "one digit 2,000 times", "dead-codes", codes=512, decay=0.95),
     "one picture 2,000 times": gan("one digit 2,000 times", "collapse discriminator-memorises"),
     "twenty pictures, no norm": gan(
-        "twenty digits", "collapse discriminator-memorises", learning_rate=1e-3, **UNNORMED
+        "twenty digits", "collapse discriminator-memorises", steps=1000, learning_rate=1e-3, **UNNORMED
     ),
     "dense, rate .1": gan("mnist", "exploding-gradient collapse discriminator-won", network="dense", learning_rate=0.1),
     "wasserstein, clip 1": gan(
@@ -150,7 +147,6 @@ SICK = {
     "beta1 .99": gan("mnist", "oscillation collapse discriminator-won", beta1=0.99, learning_rate=5e-3),
     "latent 1": gan("mnist", "partial-collapse collapse", latent=1),
     "beta 50": other("vae", "mnist", "posterior-collapse", network="dense", likelihood="bernoulli", beta=50.0),
-    "8,192 codes": other("vq", "mnist", "dead-codes", codes=8192),
     "restoration, rate 1e-8": other("restore", "photos", "no-learning", size=32, learning_rate=1e-8),
 }  # fmt: skip
 
@@ -162,7 +158,7 @@ HEALTHY = {
         "mnist", loss="wasserstein", gradient_penalty=10.0, learning_rate=1e-3, discriminator_steps=2, **UNNORMED
     ),
     "relativistic": gan("mnist", loss="relativistic", r1=1.0, r2=1.0, learning_rate=1e-3, **UNNORMED),
-    "residual": gan("fashion", steps=500, **RESIDUAL),
+    "residual": gan("fashion", steps=500, size=16, **RESIDUAL),
     "fashion": gan("fashion"),
     "dense": gan("mnist", network="dense", learning_rate=5e-4, channels=16, r1=0.1),
     "emoji": gan(
@@ -179,9 +175,55 @@ HEALTHY = {
     "VAE": other("vae", "mnist"),
     "VQ": other("vq", "mnist", codes=64),
     "restoration": other("restore", "photos", size=32),
+    "VQ, 2,048 codes": other("vq", "mnist", codes=2048, size=16),
+    "paintings, no help": gan("paintings", size=32, learning_rate=1e-3, **UNNORMED),
 }  # fmt: skip
 
 CASES = SICK | HEALTHY
+
+# What a person saw on the sheets of the averaged weights.
+SEEN = {
+    "rate .5": "Stripes and grids that have nothing to do with digits.",
+    "rate 1e-6": "The grey noise of the first step, to the last step.",
+    "strong discriminator, saturating loss": "The grey noise of the first step, to the last step.",
+    "hinge, discriminator 100 times faster": "Grey noise that becomes a faint grid; no clothes.",
+    "discriminator hardly moves": "The same noise of full contrast for every latent.",
+    "r1 1e6": "The same black and white noise for every latent.",
+    "30 discriminator steps": "Grey noise: the generator has moved 23 times in 700 steps.",
+    "gradient clip 1e-6, SGD": "The grey noise of the first step, to the last step.",
+    "twenty pictures": "Digits of all kinds, torn to blots; twenty pictures are all that there is to learn.",
+    "codes for one picture": "The one picture, restored; 49 places cannot use 512 codes.",
+    "one picture 2,000 times": "The same five for every latent.",
+    "twenty pictures, no norm": "One blot for every latent, later another one.",
+    "dense, rate .1": "The same black and white noise for every latent, unchanged to the end.",
+    "wasserstein, clip 1": "One shape for every latent, another one every hundred steps; scores in the millions.",
+    "wasserstein, clip 1e-4": "The grey noise of the first step, to the last step.",
+    "weight decay 1": "Grey with a few dark spots, then the same flat grey for every latent.",
+    "beta1 .99": "Bars, then squares, then grids: another pattern on every sheet, almost the same for all latents.",
+    "latent 1": "Two or three shapes, each many times.",
+    "beta 50": "Every picture is restored as the same grey blot.",
+    "restoration, rate 1e-8": "",
+    "mnist": "Blots that look more and more like digits of all kinds.",
+    "hinge": "A grey blot, then strokes, then young digits of all kinds.",
+    "least squares": "Digits of all kinds.",
+    "wasserstein": "Dim strokes, then dim digits of all kinds.",
+    "relativistic": "Dim strokes, then dim digits of all kinds.",
+    "residual": "",
+    "fashion": "Shirts, trousers, shoes and bags, blurred.",
+    "dense": "Dots, alike until half way; at the end noisy digits of several kinds.",
+    "emoji": "Discs and other silhouettes of one colour, all different.",
+    "paintings": "Grey until half way; at the end blurred landscapes of blue and brown under a grid.",
+    "photos": "Grey-green until half way; at the end patches of blue, brown and yellow, all different.",
+    "sprites": "Grey shapes, then shapes of several colours; many are empty, as many sprites nearly are.",
+    "500 digits": "Dim strokes, then dim digits of all kinds.",
+    "ones only": "Ones of all slants, as the set has.",
+    "no norm, rate .01": "Digits of all kinds.",
+    "VAE": "Digits restored well; samples are still torn.",
+    "VQ": "Digits restored well.",
+    "restoration": "Patches with less noise than they were given.",
+    "VQ, 2,048 codes": "Digits restored well; 85 % of the codes are used.",
+    "paintings, no help": "Blurred patches of white, brown and blue, all different.",
+}
 
 
 def source_of(name: str, pictures: Path, folder: Path) -> str:
@@ -212,7 +254,7 @@ def collect(name: str, seed: int, pictures: Path, folder: Path) -> None:
     asked = pinxit.TrainingSettings(steps=case.steps, seed=seed, **training)
     source = source_of(case.data, pictures, folder)
     try:
-        with half() if case.right and seed else nullcontext():
+        with ending_after(case.steps // 2) if case.right else nullcontext():
             pinxit.train(settings, source, place, pinxit.DataSettings(**case.pictures), asked, recipe="plain")
         found = measured(case.objective, place, source)
     except DivergedError as error:
@@ -224,11 +266,12 @@ def collect(name: str, seed: int, pictures: Path, folder: Path) -> None:
 
 
 @contextmanager
-def half() -> Iterator[None]:
-    """Stop a training soon after its first half, as `kill` would."""
+def ending_after(steps: int) -> Iterator[None]:
+    """Stop a training soon after a number of steps, as `kill` would."""
 
     def listen(event: Event) -> None:
-        if HALF < event.fraction < 1:
+        reached = re.match(r"step ([\d,]+)/", event.text)
+        if reached and int(reached[1].replace(",", "")) > steps:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with watched(listen), suppress(StoppedError):
@@ -272,24 +315,30 @@ def distances(samples: Tensor, train: Tensor, real: Tensor, labels: np.ndarray[A
     return found
 
 
-def findings(place: Path, last: int) -> list[Finding]:
-    """Return what the diagnosis says of a run's log up to step `last`."""
-    log = {name: Curve(at[at <= last], values[at <= last]) for name, (at, values) in read_log(place / LOG).items()}
-    return list(diagnose({name: curve for name, curve in log.items() if len(curve.at)}, Run.open(place).recipe))
+def told(place: Path, last: int) -> dict[str, tuple[int, bool]]:
+    """Return each finding that is told of a run up to step `last`: when it was told first, and whether it is grave.
+
+    A training looks at itself after every window of steps, and so does this.
+    """
+    log, recipe, found = read_log(place / LOG), Run.open(place).recipe, {}
+    for step in range(EVERY, last + 1, EVERY):
+        cut = {name: Curve(at[at <= step], values[at <= step]) for name, (at, values) in log.items() if at[0] <= step}
+        for finding in diagnose(cut, recipe):
+            found.setdefault(finding.name, (step, finding.grave))
+    return found
 
 
 def verdict(name: str, seed: int, folder: Path) -> dict[str, Any]:
-    """Return what is found in one run, by the names of the findings, and whether it is right.
+    """Return what is told of one run, grave findings by the step at which they are told first, and whether it is right.
 
-    `early` is found in the first half and `grave` in the whole log.
+    A sick run is judged by its first half, a healthy one by the whole.
     """
     case, place = CASES[name], place_of(folder, name, seed)
-    early = [finding.name for finding in findings(place, case.steps // 2)]
-    grave = [finding.name for finding in findings(place, case.steps) if finding.grave]
-    right = bool(case.right & set(early)) if case.right else not grave
-    return {"seed": seed, "early": early, "grave": grave, "right": right} | {
-        "measured": json.loads((place / MEASURED).read_text())
-    }
+    found = told(place, case.steps // 2 if case.right else case.steps)
+    grave = {finding: step for finding, (step, heavy) in found.items() if heavy}
+    right = bool(case.right & set(grave)) if case.right else not grave
+    measure = json.loads((place / MEASURED).read_text())
+    return {"seed": seed, "told": grave, "right": right, "measured": measure}
 
 
 def row(name: str, seeds: list[int], folder: Path) -> dict[str, Any]:
@@ -300,7 +349,7 @@ def row(name: str, seeds: list[int], folder: Path) -> dict[str, Any]:
         "sick": bool(case.right),
         "half": "thresholds" if table.index(name) % 2 == 0 else "reported",
         "right": sorted(case.right),
-        "seen": case.seen,
+        "seen": SEEN[name],
         "objective": case.objective,
         "data": case.data,
         "steps": case.steps,
@@ -330,8 +379,7 @@ def confusion(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, int]
     table: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows.values():
         for run in row["runs"]:
-            names = run["early"] if row["sick"] else run["grave"]
-            table[" or ".join(row["right"]) or "healthy"].update({"runs": 1}, **Counter(names or ["nothing"]))
+            table[" or ".join(row["right"]) or "healthy"].update(["runs", *(run["told"] or ["nothing"])])
     return {right: dict(counts) for right, counts in table.items()}
 
 
@@ -344,8 +392,8 @@ def judge(asked: argparse.Namespace) -> None:
     for name, found in rows.items():
         for run in found["runs"]:
             mark = "   " if run["right"] else "!!!"
-            told = f"{' '.join(run['early']) or '-'} | {' '.join(run['grave']) or '-'}"
-            print(f"{mark} {found['half'][:3]} {name}.{run['seed']}: {told}")
+            names = " ".join(f"{finding}@{step}" for finding, step in run["told"].items())
+            print(f"{mark} {found['half'][:3]} {name}.{run['seed']}: {names or '-'}")
     print(json.dumps(halves, indent=2))
 
 

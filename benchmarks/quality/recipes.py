@@ -1,14 +1,16 @@
-"""Settings of GANs that might suit a kind of pictures, at equal processor time: what chose the rows of GAN_RECIPES.
+"""Settings of GANs that might suit a kind of pictures, at equal processor time: what chose the rows of FITTING.
 
-    python benchmarks/quality/recipes.py SET [--minutes 4] [--rows NAME ...] [--precision float32] --out results.json
+    python benchmarks/quality/recipes.py SET --folder SETS [--minutes 4] [--rows NAME ...] --out results.json
 
-A row is trained for the same processor time, on one thread and with a seed of its own choice of nothing: the seconds of
-a step are timed first, so that schedules know the last step. At each quarter of the time 1,000 pictures (digits: 2,000)
-are sampled from the averaged weights and compared with pictures that were held out from training. Sampling and scoring
-do not count. The floor is the same distance of the training pictures. A sheet of every row lies beside the JSON file.
+"default" is `--recipe plain`, "chosen" is what `pinxit train gan` chooses by itself, and the others are candidates.
+Each row is trained for the same processor time on one thread. The seconds of a step are timed first, so that schedules
+know the last step. At each quarter of the time 1,000 pictures (digits: 2,000) are sampled from the averaged weights and
+compared with all pictures that were held out from training: a quarter of the set, or its official test part. Sampling
+and scoring do not count. The floor is the same distance of the training pictures. `fd` says little where fewer pictures
+than features are held out; read `kd`. A sheet of every row lies beside the JSON file.
 
-Sets are the pictures of `SETS`; --folder says where they are. `digits500` is 500 training digits of MNIST, drawn at
-random; `emoji64` is an npz. Rows with equal names across sets have equal settings.
+The folder holds `photos-paintings-cc0`, `photos-bsds` and `emoji64/emoji64.npz` with the pictures as `x`. `digits500`
+is 500 training digits of MNIST, drawn at random with seed 0.
 """
 
 from __future__ import annotations
@@ -31,13 +33,14 @@ from pinxit.data.settings import DataSettings
 from pinxit.errors import DivergedError
 from pinxit.evaluation.extraction import extract, extract_cached
 from pinxit.evaluation.pictures import Generated
+from pinxit.files import cache_folder
 from pinxit.images import grid, save_sheet
 from pinxit.images.convert import to_uint8
 from pinxit.metrics.extractors import EXTRACTORS
 from pinxit.metrics.sets import SETS as METRICS
 from pinxit.training.plan import build_trainer, plan
 from pinxit.training.recipes import PLAIN, Recipe
-from pinxit.training.settings import TrainingSettings
+from pinxit.training.settings import AUTO, TrainingSettings
 from pinxit.training.trainer import Trainer
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -61,16 +64,44 @@ class Pictures:
 SMALL, DIGITS = ("lite0-96",), ("digits-v1", "digits-v2")
 SETS = {
     "paintings": Pictures("photos-paintings-cc0", "photos-paintings-cc0:test", SMALL),
-    "bsds": Pictures("photos-bsds/train", "photos-bsds/test", SMALL),
-    "emoji": Pictures("emoji64.npz", "emoji64.npz:test", SMALL),
-    "digits500": Pictures("digits500.npz", "mnist:test", DIGITS, 2000, None, 0),
+    "bsds": Pictures("photos-bsds/train", "photos-bsds/test", SMALL, holdout=0),
+    "emoji": Pictures("emoji64", "emoji64:test", SMALL),
+    "digits500": Pictures("digits500", "mnist:test", DIGITS, 2000, None, 0),
     "mnist": Pictures("mnist", "mnist:test", DIGITS, 2000, None),
 }
 METRIC_NAMES = ("kd", "fd", "coverage")
 
+LOW, NONE, NEAREST = {"learning_rate": 1e-3}, {"discriminator_norm": "none"}, {"enlarge": "nearest"}
+AUGMENTED = {"augment_discriminator": "translation,cutout,colour"}
+HALF = {"batch_size": 32}
 ROWS: dict[str, dict[str, Any]] = {
     "default": {},
-}
+    "chosen": {"recipe": AUTO},
+    "hinge, R1, flips and shifts": {
+        "settings": {"loss": "hinge", "r1": 0.1, "learning_rate": 5e-4} | NONE, "training": HALF,
+        "data": {"flip": True, "shift": 0.05},
+    },
+    "hinge, R1, nearest": {"settings": {"loss": "hinge", "r1": 0.1} | LOW | NONE | NEAREST, "training": HALF},
+    "hinge, R1, nearest, augmented": {
+        "settings": {"loss": "hinge", "r1": 0.1} | LOW | NONE | NEAREST | AUGMENTED, "training": HALF
+    },
+    "hinge, spectral, nearest, augmented": {
+        "settings": {"loss": "hinge", "discriminator_norm": "spectral"} | LOW | NEAREST | AUGMENTED, "training": HALF
+    },
+    "relativistic, R1 and R2, nearest, augmented": {
+        "settings": {"loss": "relativistic", "r1": 0.3, "r2": 0.3} | LOW | NONE | NEAREST | AUGMENTED,
+        "training": HALF,
+    },
+    "nearest, augmented": {"settings": LOW | NEAREST | AUGMENTED, "training": HALF},
+    "nearest, augmented, adaptive": {
+        "settings": LOW | NEAREST | AUGMENTED | {"augment_target": 0.6}, "training": HALF
+    },
+    "cosine": {"training": {"schedule": "cosine"}},
+    "late": {"training": {"schedule": "late"}},
+    "cosine, slower discriminator": {"settings": {"discriminator_rate": 1e-3}, "training": {"schedule": "cosine"}},
+    "cosine, nearest": {"settings": NEAREST, "training": {"schedule": "cosine"}},
+    "long average": {"training": {"average": 0.9995}},
+}  # fmt: skip
 
 
 def planned(
@@ -84,7 +115,7 @@ def planned(
     asking = TrainingSettings.parse(
         {"steps": 10**6, "seed": seed, "threads": asked.threads, "precision": asked.precision, **training}
     )
-    recipe = plan(settings, pictures.source, found, data, asking, PLAIN)
+    recipe = plan(settings, pictures.source, found, data, asking, row.get("recipe", PLAIN))
     trial = build_trainer(recipe, found.train)
     took(trial, WARMING)
     seconds = took(trial, TIMED) / TIMED
@@ -93,8 +124,23 @@ def planned(
 
 
 def source(name: str, folder: Path) -> str:
-    """Return a DATA argument: a name that pinxit knows, or a place in the folder of sets."""
-    return name if name.startswith("mnist") else str(folder / name)
+    """Return a DATA argument: a name that pinxit knows, a set made of others here, or a place in the folder of sets."""
+    if name in MADE:
+        place = cache_folder() / "recipes" / f"{name}.npz"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(place, images=MADE[name](folder))
+        return str(place)
+    return name if name == "mnist" else str(folder / name)
+
+
+def some_digits(folder: Path) -> np.ndarray:
+    """Return 500 training digits of MNIST."""
+    digits = open_data("mnist").train
+    chosen = np.random.default_rng(0).permutation(len(digits))[:500]
+    return np.stack([digits[int(number)] for number in chosen])
+
+
+MADE = {"emoji64": lambda folder: np.load(folder / "emoji64/emoji64.npz")["x"], "digits500": some_digits}
 
 
 def took(trainer: Trainer, steps: int) -> float:
@@ -115,9 +161,8 @@ def samples(trainer: Trainer, n: int) -> np.ndarray:
 
 def scores(images: np.ndarray | ImageSet, pictures: Pictures, folder: Path) -> dict[str, float]:
     """Return distances of pictures to the held-out ones; of training pictures for the floor."""
-    base, _, part = pictures.reference.partition(":")
-    opened = open_data(source(base, folder), pictures.holdout)
-    reference = opened.held_out if part else opened.train
+    opened = open_data(source(pictures.reference.removesuffix(":test"), folder), pictures.holdout)
+    reference = opened.held_out if pictures.reference.endswith(":test") else opened.train
     generated = images if isinstance(images, ImageSet) else Generated("samples", images)
     number = min(len(generated), 2000)
     found = {}

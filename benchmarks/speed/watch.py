@@ -86,7 +86,7 @@ def main() -> None:
     asked = parser.parse_args()
     results: dict[str, Any] = {}
     for source, size in [("mnist", 28), *((source, 64) for source in asked.data)]:
-        name = f"{Path(source).name} at {size} pixels"
+        name = f"{'/'.join(Path(source).parts[-2:])} at {size} pixels"
         results[name] = found = measure(source, size, asked.rounds)
         write(asked.out, record(__doc__, {"rounds": asked.rounds, "steps_a_round": EVERY}, results=results))
         print(

@@ -143,7 +143,13 @@ SICK: dict[str, list[tuple[Recipe, Log]]] = {
     "finished": [(recipe(STEPS), healthy())],
 }
 EACH = [(name, of, log) for name, cases in SICK.items() for of, log in cases]
-WELL = [(recipe(), healthy()), (recipe(objective="vae"), autoencoder()), (recipe(objective="vq"), {})]
+WELL = [
+    (recipe(), healthy()),
+    (recipe(), healthy() | {"watch/generator/update_ratio": to(5e-5, 5e-5)}),  # large weights, as of a style generator
+    (recipe(), healthy() | {"watch/diversity": curve([0.1] * 8 + [0.9] * 12)}),  # samples that differ late
+    (recipe(objective="vae"), autoencoder()),
+    (recipe(objective="vq"), {}),
+]
 
 
 def cut(log: Log, step: float) -> Log:

@@ -54,18 +54,13 @@ RESTORE = partial(RestorationSettings, channels=4, levels=2, blocks=1)
 CASES = {
     "dcgan": GAN(),
     "dcgan conditional": GAN(conditional=True),
-    "dcgan nearest": GAN(enlarge="nearest", conditional=True),
-    "dcgan bilinear": GAN(enlarge="bilinear", discriminator_norm="none"),
+    "bilinear attention": GAN(enlarge="bilinear", attention=10, minibatch="deviation", discriminator_norm="none"),
+    "nearest virtual": GAN(enlarge="nearest", generator_norm="virtual", conditional=True),
+    "spectral residual attention": GAN(network="residual", discriminator_norm="spectral", attention=10, r1=1),
+    "spectral dense discrimination": GAN(network="dense", discriminator_norm="spectral", minibatch="discrimination"),
     "spectral": GAN(discriminator_norm="spectral", loss="wasserstein", conditional=True),
-    "spectral residual r1": GAN(network="residual", discriminator_norm="spectral", r1=1, gradient_penalty=1),
-    "spectral dense": GAN(network="dense", discriminator_norm="spectral"),
     "style gan": GAN(network="style", path_length=2, r1=1, conditional=True),
     "style attention": GAN(network="style", attention=10, minibatch="discrimination"),
-    "attention": GAN(attention=10, minibatch="deviation", enlarge="nearest"),
-    "residual attention": GAN(network="residual", attention=10, minibatch="deviation", discriminator_norm="spectral"),
-    "dense discrimination": GAN(network="dense", minibatch="discrimination", r1=1),
-    "virtual": GAN(generator_norm="virtual", conditional=True, discriminator_norm="none"),
-    "virtual residual": GAN(network="residual", generator_norm="virtual"),
     "residual": GAN(network="residual"),
     "plain": GAN(network="plain", loss="hinge"),
     "dense": GAN(network="dense", loss="least-squares"),
@@ -333,6 +328,8 @@ def test_weights_are_clipped_where_asked() -> None:
 class Exploding(Objective):
     """One weight whose loss is as asked."""
 
+    player = "net"
+
     def __init__(self, term: str) -> None:
         self.networks = torch.nn.ModuleDict({"net": torch.nn.Linear(1, 1)})
         self.model, self.term = ("net",), term
@@ -395,11 +392,16 @@ def test_clipping_bounds_the_gradient_and_reports_its_norm_before() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "shares"),
-    [("constant", [0.5, 1, 1, 1]), ("linear", [0.5, 1, 1, 1 / 2]), ("cosine", [0.5, 1, 1, 0.5])],
+    [
+        ("constant", [0.5, 1, 1, 1, 1]),
+        ("linear", [0.5, 1, 1, 1 / 2, 1 / 4]),
+        ("cosine", [0.5, 1, 1, 0.5, 0.1464466]),
+        ("late", [0.5, 1, 1, 1, 3 / 4]),
+    ],
 )
 def test_schedules_rise_and_fall_as_they_say(shape: str, shares: list[float]) -> None:
     settings = TrainingSettings(steps=6, warmup=2, schedule=shape)
-    assert [schedule(settings, step) for step in (0, 1, 2, 4)] == pytest.approx(shares)
+    assert [schedule(settings, step) for step in (0, 1, 2, 4, 5)] == pytest.approx(shares)
     assert schedule(settings, 6) == pytest.approx(1 if shape == "constant" else 0)
 
 

@@ -72,7 +72,7 @@ def test_a_run_that_was_stopped_goes_on_from_them(learn, monkeypatch: pytest.Mon
 def test_one_that_was_stopped_before_it_took_them_is_refused(learn, monkeypatch: pytest.MonkeyPatch) -> None:
     first = learn("first", steps=3)
     with monkeypatch.context() as patch:
-        patch.setattr(train_module, "_fit", lambda run, pictures, start=None: None)
+        patch.setattr(train_module, "_fit", lambda *arguments, **values: None)
         stopped = learn("stopped", start=first.folder)
     with pytest.raises(DataError, match="--from"):
         pinxit.resume(stopped.folder)

@@ -64,11 +64,11 @@ class Train(Action):
         """Train; the value is the run."""
         return shown(self._trained())
 
-    def _trained(self, recipe: str = AUTO) -> Run:
+    def _trained(self, recipe: str = AUTO, auto: bool = False) -> Run:
         from pinxit.training.train import train
 
         out = self.out or new_folder(self.objective, self.source)
-        return train(self.settings, self.source, out, self.data, self.training, self.start, recipe)
+        return train(self.settings, self.source, out, self.data, self.training, self.start, recipe, auto=auto)
 
     @classmethod
     def variants(cls) -> Mapping[str, type[Action]]:
@@ -98,10 +98,22 @@ class TrainByRecipe(Train):
     """Train a model with settings that fit the pictures."""
 
     recipe: Any = AUTO
+    advise: bool = Field(
+        False,
+        description="Do not train. In short trials, at most a tenth of the time or a minute, look for a learning rate, "
+        "penalty, augmentation and batch size that suit the pictures; say why, and print the command.",
+    )
+    auto: bool = Field(False, description="Train by what --advise would propose. What you give stays as it is.")
 
     def do(self) -> Outcome:
-        """Train; the value is the run."""
-        return shown(self._trained(self.recipe))
+        """Train; the value is the run. With `advise`, value is the advice."""
+        if not self.advise:
+            return shown(self._trained(self.recipe, self.auto))
+        from pinxit.training.advise import advise
+        from pinxit.training.train import prepared
+
+        advice = advise(*prepared(self.settings, self.source, self.data, self.training, self.start, self.recipe))
+        return Outcome(advice, advice.document(), lines=advice.lines())
 
 
 class TrainPrior(Action):

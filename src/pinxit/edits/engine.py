@@ -17,8 +17,9 @@ from pinxit.edits.bound import Bound, Padding, Room
 from pinxit.edits.mask import TOP, rounded, unit
 from pinxit.edits.nearest import nearest, strips
 from pinxit.edits.resampling import placed, repeated, resampled
-from pinxit.edits.tiles import MEMORY, SIDE, Box, bytes_per_pixel, cut, give_back, halo_of, side_for
+from pinxit.edits.tiles import MEMORY, SIDE, Box, bytes_per_pixel, cut, halo_of, side_for
 from pinxit.errors import MemoryLimitError, UsageError
+from pinxit.hardware import give_back
 from pinxit.images import Picture, resize
 from pinxit.images.room import too_little_for
 from pinxit.progress import track

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -88,12 +86,6 @@ def bytes_per_pixel(bound: Bound, channels: int, masked: bool, device: str) -> f
     with torch.no_grad(), Peak() as peak:
         bound.run(image, mask)
     return MARGIN * peak.most / side**2 + ends
-
-
-def give_back() -> None:
-    """Give memory that tiles have freed back to the system: glibc keeps it, and pictures are placed beside it."""
-    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _multiple(length: int, stride: int) -> int:

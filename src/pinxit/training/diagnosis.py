@@ -18,7 +18,7 @@ from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.page import command
 from pinxit.settings import Settings
 from pinxit.training.curves import EVERY, Curve, Numbers, Windows
-from pinxit.training.recipes import Recipe
+from pinxit.training.recipes import PLAIN, Recipe
 from pinxit.training.settings import TrainingSettings
 
 MOST = 3
@@ -28,6 +28,8 @@ MOST = 3
 PATIENCE = 3  # one look alone is noise: 64 samples
 SHORT_PATIENCE = 2  # for what no healthy training shows: the looks are medians of three
 LONG_PATIENCE = 4  # for what healthy trainings show in their first windows too
+YOUNG = 6  # for samples that have been alike from the beginning: a generator may take so long to tell latents apart,
+YOUTH = 0.05  # or this share of the planned steps, if that is longer
 BEGINNING = 3  # windows in which samples are like nothing yet, and a discriminator may be ahead
 TREND = 6  # windows before these last ones tell whether a value still rises or falls
 
@@ -37,6 +39,7 @@ TWINS = 0.1  # separation: copies among 64 samples; samples of a healthy GAN kee
 FEW_KINDS = 0.45  # coverage: a set of two of the ten digits meets 0.57, of all digits 0.98
 RISING = 1.15  # a value this much above that of some windows before still gets better
 UNLIKE = 1.5  # nearest: pictures blurred or noisy by a fifth of the range are at 1.6; noise is at 4
+NEARER = 0.8  # of the largest nearest: samples that came so much nearer to the pictures have learned something
 COPIES = 0.45  # nearest: samples closer than this to training pictures, which are black at 0.55, are copies
 SAME_DATA = 0.05  # data_diversity: photographs are at 0.7, digits at 0.5
 SURE = 0.99  # told_apart: the discriminator is right of 99 of 100 pairs
@@ -166,6 +169,10 @@ class Course:
         start = int(other[-1]) + 1 if len(other) else 0
         return start if self.count - start >= patience else None
 
+    def youth(self) -> int:
+        """Return for how many windows a generator may be excused for samples that have always been alike."""
+        return max(YOUNG, round(YOUTH * self.recipe.training.steps / EVERY))
+
     def late(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Return which windows come after the beginning."""
         return np.arange(self.count) >= BEGINNING
@@ -217,15 +224,19 @@ def unreached(course: Course) -> Sign | None:
     for player in course.players:
         idle = course.mean(f"watch/{player}/idle_weights")
         if (window := course.since(idle > 0)) is not None:
-            sentence = (
-                f"No gradient reaches {{idle_weights:.1%}} of the {player}'s weights: their layers do not run, or "
-            )
-            return Sign(window, {"idle_weights": idle[-1]}, sentence + "its loss does not depend on them.")
+            share = "any" if idle[-1] == 1 else "{idle_weights:.1%}"
+            sentence = f"No gradient reaches {share} of the {player}'s weights: "
+            why = "their layers do not run, or its loss does not depend on them."
+            return Sign(window, {"idle_weights": idle[-1]}, sentence + why)
     return None
 
 
 def no_learning(course: Course) -> Sign | None:
-    """A model whose weights have never moved by more than a trace, or weights that no gradient reaches."""
+    """A model whose weights have never moved by more than a trace, and whose samples come no nearer to the pictures.
+
+    Weights alone do not tell: those of a style generator are large beside what they need to move. Or weights that no
+    gradient reaches.
+    """
     if (sign := unreached(course)) is not None:
         return sign
     player = next((name for name in course.players if name != DISCRIMINATOR), None)
@@ -233,7 +244,10 @@ def no_learning(course: Course) -> Sign | None:
         return None
     ratio = course.mean(f"watch/{player}/update_ratio") / getattr(course.recipe.settings, "discriminator_steps", 1)
     moved = ratio[np.isfinite(ratio)]
-    return Sign(0, {"update_ratio": moved.max()}) if len(moved) >= PATIENCE and moved.max() < STILL else None
+    nearest = course.look("nearest")
+    if len(moved) < PATIENCE or moved.max() >= STILL or nearest[-1] < NEARER * np.fmax.reduce(nearest):
+        return None
+    return Sign(0, {"update_ratio": moved.max()})
 
 
 def dead_units(course: Course) -> Sign | None:
@@ -270,9 +284,9 @@ def won(course: Course) -> Sign | None:
 
 
 def unlikeness(course: Course) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return in which windows samples are unlike the pictures; in all of them if nobody looked."""
-    nearest, diversity = course.look("nearest"), course.look("diversity")
-    return (nearest > UNLIKE) | (diversity < ALIKE) | np.isnan(nearest)
+    """Return in which windows samples are unlike the pictures, or of few kinds; in all of them if nobody looked."""
+    nearest, few = course.look("nearest"), course.look("coverage") < FEW_KINDS
+    return (nearest > UNLIKE) | (course.look("diversity") < ALIKE) | few | np.isnan(nearest)
 
 
 SWAPPED = (
@@ -290,11 +304,16 @@ def weak(course: Course) -> Sign | None:
     return Sign(window, last(told_apart=apart, nearest=nearest), SWAPPED if apart[-1] < OPPOSITE else "")
 
 
+def known_by_heart(course: Course) -> Numbers:
+    """Return by window how far held-out pictures score from training pictures, as a share of the way to samples."""
+    seen, unseen, made = (course.look(f"{name}_score") for name in ("train", "held_out", "sample"))
+    found: Numbers = (seen - unseen) / (seen - made)
+    return found
+
+
 def memorises(course: Course) -> Sign | None:
     """Held-out pictures score like samples rather than like training pictures, or samples are copies of these."""
-    seen, unseen, made = (course.look(f"{name}_score") for name in ("train", "held_out", "sample"))
-    share = (seen - unseen) / (seen - made)
-    apart, nearest = course.look("told_apart"), course.look("nearest")
+    share, apart, nearest = known_by_heart(course), course.look("told_apart"), course.look("nearest")
     window = course.since((share > MEMORISED) & (apart > 1 - (1 - SURE) * 10) & course.late(), SHORT_PATIENCE)
     if window is not None:
         return Sign(window, last(memorised=share, told_apart=apart))
@@ -309,8 +328,12 @@ def collapse(course: Course) -> Sign | None:
     if (window := course.since(data < SAME_DATA)) is not None:
         return Sign(window, last(data_diversity=data), "All training pictures look alike, and so will all samples.")
     diversity, separation, covered = (course.look(name) for name in ("diversity", "separation", "coverage"))
-    so = (diversity < ALIKE) | ((diversity > 0) & (separation < TWINS) & (covered < FEW_KINDS))
-    window = course.since(so & ~rising(diversity) & course.late())
+    twins = (diversity > 0) & (separation < TWINS) & (covered < FEW_KINDS)
+    so = (((diversity < ALIKE) & ~rising(diversity)) | twins) & course.late()
+    differed = np.fmax.accumulate(np.where(course.late(), diversity, 0)) > 2 * ALIKE
+    window = course.since(so & differed)
+    if window is None:
+        window = course.since(so, course.youth())
     return None if window is None else Sign(window, last(diversity=diversity, coverage=covered))
 
 
@@ -318,7 +341,7 @@ def partial_collapse(course: Course) -> Sign | None:
     """Samples are of a few kinds only, and there are no more of them than before."""
     diversity, covered = course.look("diversity"), course.look("coverage")
     so = (covered < FEW_KINDS) & (course.look("nearest") < UNLIKE) & ~rising(covered) & ~rising(diversity)
-    window = course.since(so & course.late(), LONG_PATIENCE)
+    window = course.since(so & course.late(), course.youth())
     return None if window is None else Sign(window, last(coverage=covered, diversity=diversity))
 
 
@@ -393,16 +416,21 @@ def finished(course: Course) -> Sign | None:
     return Sign(course.count - course.count // 3, {"gain": gain})
 
 
+def distance(course: Course) -> Numbers:
+    """Return by window how unlike the pictures samples are: how far `nearest` and `coverage` are from 1, together."""
+    return np.abs(course.mean("watch/nearest") - 1) + np.abs(1 - course.mean("watch/coverage")).clip(max=1)
+
+
 def progress(course: Course) -> float | None:
     """Return by which share samples came nearer to being like the pictures in the last third of a training.
 
-    How unlike they are is how far `nearest` and `coverage` are from 1, together. None before the end of a training.
+    None before the end of a training.
     """
     third = course.count // 3
     if not course.ended or third < PATIENCE:
         return None
-    unlike = np.abs(course.mean("watch/nearest") - 1) + np.abs(1 - course.mean("watch/coverage")).clip(max=1)
-    before, after = np.mean(unlike[-2 * third : -third]), np.mean(unlike[-third:])
+    unlike = distance(course)
+    before, after = float(np.mean(unlike[-2 * third : -third])), float(np.mean(unlike[-third:]))
     return float(1 - after / max(before, 0.05)) if np.isfinite(before + after) else None
 
 
@@ -476,13 +504,17 @@ def _value(recipe: Recipe, field: str) -> Any:
 
 def anew(recipe: Recipe, change: Mapping[str, Any]) -> str:
     """Return the command that trains again as the recipe says, with some settings changed."""
-    settings = recipe.settings
+    settings, minutes = recipe.settings, recipe.training.minutes
     usual = settings.pictures(), TrainingSettings.parse(dict(settings.training))
-    own = {"steps", "seed"} | change.keys()
+    length = {"steps"}
+    if minutes is not None and "steps" not in change:
+        length, change = set(), {**change, "steps": usual[1].steps}
     words = [
-        *_flags(settings, type(settings)(), change),
-        *_flags(recipe.data, usual[0], change),
-        *_flags(recipe.training, usual[1], change, own),
+        *_flags(settings, type(settings)(), change, change.keys()),
+        *_flags(recipe.data, usual[0], change, change.keys()),
+        *_flags(recipe.training, usual[1], change, {"seed"} | length | (change.keys() - {"steps"})),
+        *(() if length else ("--minutes", f"{minutes:g}")),
+        *(("--recipe", PLAIN) if recipe.chosen and recipe.chosen.recipe != PLAIN else ()),  # the flags say it all
     ]
     return command("train", recipe.objective, recipe.data.source, *words)
 
@@ -537,8 +569,9 @@ RULES: dict[str, Rule] = {
     ),
     "discriminator-memorises": Rule(
         memorises,
-        "The discriminator knows its training pictures by heart: others score {memorised:.0%} of the way to samples.",
-        changes=(when("shift", 0.0, 0.1), when("flip", False, True), penalised, slower_discriminator),
+        "The discriminator knows its training pictures by heart: it scores held-out ones as it scores samples.",
+        changes=(when("augment_discriminator", "none", "colour,translation,cutout"), when("shift", 0.0, 0.1),
+                 when("flip", False, True), penalised, slower_discriminator),
         explains=("discriminator-won", "partial-collapse"),
     ),
     "discriminator-weak": Rule(

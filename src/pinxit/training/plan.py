@@ -55,6 +55,7 @@ from pinxit.training.watch import LEAST, PICTURES, REFERENCE, Watch
 TIMED_STEPS, WARMING_STEPS = 30, 5
 NAMED = 3  # pictures in an error
 TIMED_SHARE = 0.02  # of the minutes: how long steps are timed at most
+READ_AT_ONCE = 16  # pictures that the watch compares with
 FEW_BATCHES = 4  # that make up a look of the watch, if they have few pictures
 KEPT_COPIES = 3  # of the weights, at least: themselves, their gradients, and an average or moments
 WATCHED = 1 << 40  # a step that no training reaches: its rows and latents are the watch's own
@@ -96,7 +97,7 @@ def plan(
         example=sha256(example) if example else None,
         hardware=_hardware(training),
     )
-    return _with_steps(recipe, images)
+    return with_steps(recipe, images)
 
 
 def _chosen(objective: str, asked: str, settings: ObjectiveSettings, images: ImageSet, size: Size) -> Chosen | None:
@@ -167,7 +168,7 @@ def plan_prior(settings: PriorSettings, run: Run, images: ImageSet, training: Tr
     )
     autoencoder = cast(Autoencoder, load(run.folder).objective)
     build(recipe, autoencoder)  # refuse a bad request before there is a folder
-    return _with_steps(recipe, images, autoencoder)
+    return with_steps(recipe, images, autoencoder)
 
 
 def _hardware(training: TrainingSettings) -> HardwareRecipe:
@@ -178,7 +179,7 @@ def _hardware(training: TrainingSettings) -> HardwareRecipe:
     )
 
 
-def _with_steps(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None = None) -> Recipe:
+def with_steps(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None = None) -> Recipe:
     """Return the recipe with the steps that fit into its minutes at today's speed; they change with the speed."""
     refuse_misfit(recipe, autoencoder)
     training = recipe.training
@@ -252,7 +253,7 @@ def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | N
 
 def build_watch(recipe: Recipe, pictures: DataSet, trainer: Trainer) -> Watch:
     """Return the watch over a training: what it compares with follows from the recipe's seed and the pictures."""
-    training, data, images = recipe.training, recipe.data, pictures.train
+    training, images = recipe.training, pictures.train
     batch_size = training.batch_size
     rows = math.ceil(batch_size / training.accumulate)
     batches = max(1, min(FEW_BATCHES, PICTURES // batch_size)) if isinstance(trainer.objective, GAN) else 1
@@ -263,9 +264,14 @@ def build_watch(recipe: Recipe, pictures: DataSet, trainer: Trainer) -> Watch:
         batch = batch_of(recipe, images, WATCHED, batches * batch_size, augment=False)
         return batch.to(trainer.hardware.device, trainer.hardware.memory_format)
 
+    def once(part: int, numbers: np.ndarray) -> Tensor:
+        """Return some training pictures, each once, fitted as in training."""
+        few = images.part(numbers, images.name)
+        return batch_of(recipe, few, WATCHED + part, len(numbers), augment=False).image
+
     order = draws.permutation(len(images), training.seed, WATCHED)[:REFERENCE]
-    parts = (order[start : start + PICTURES] for start in range(0, len(order), PICTURES))
-    reference = (images.part(part, images.name).tensor(data.size, data.fit) for part in parts)
+    parts = np.array_split(order, math.ceil(len(order) / READ_AT_ONCE))
+    reference = (once(part, numbers) for part, numbers in enumerate(parts))
     seen, held_out = fixed(images), fixed(pictures.held_out)
     return Watch(trainer.objective, trainer.hardware, rows, seen, held_out, reference)
 

@@ -28,8 +28,10 @@ class TrainingSettings(Settings):
         1, ge=1, le=1024, description="Parts that each batch is split into; more parts need less memory."
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of every random number of the run.")
-    schedule: Literal["constant", "linear", "cosine"] = Field(
-        "constant", description="How the learning rate decays to zero over the run; constant does not decay."
+    schedule: Literal["constant", "linear", "cosine", "late"] = Field(
+        "constant",
+        description="How the learning rate decays to zero over the run; constant does not decay, and late decays over "
+        "the last third, linearly.",
     )
     warmup: int = Field(0, ge=0, le=MOST_STEPS, description="Steps over which the learning rate rises from zero.")
     clip: float = Field(

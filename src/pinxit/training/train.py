@@ -27,6 +27,7 @@ from pinxit.settings import BASE_NAMES, sides
 from pinxit.signals import handled
 from pinxit.tensors import read_tensors, write_tensors
 from pinxit.threads import placed
+from pinxit.training.advise import advise
 from pinxit.training.budget import Budget
 from pinxit.training.curves import EVERY, FOUND, Windows, read_log
 from pinxit.training.diagnosis import Finding, judge
@@ -66,32 +67,52 @@ def train(
     start: str | Path | None = None,
     recipe: str = AUTO,
     remedies: Remedies = by_table,
+    auto: bool = False,
 ) -> Run:
     """Train a new run in the folder `out` on the pictures of `source`, and return it when it is finished.
 
     `data` may be of any class; what it and `training` do not set gets the objective's own defaults. `start` is a run or
     a safetensors file: training starts from those of its weights whose name and shape match. `recipe` is a name of
     `FITTING`, whose settings stand for those that are not given; auto is the recipe of the run that training starts
-    from, or else chosen by the pictures. `remedies` are the changes that `training.auto_fix` tries. Every open choice
-    is made, reported, and written into the recipe before the first step. Raises `UsageError`, `DataError`, `DiskError`,
-    `DivergedError`, `BusyError`, or `StoppedError` after a signal.
+    from, or else chosen by the pictures. `remedies` are the changes that `training.auto_fix` tries. `auto` lets short
+    trials choose some of what is not given (`advise`). Every open choice is made, reported, and written into the recipe
+    before the first step. Raises `UsageError`, `DataError`, `DiskError`, `DivergedError`, `BusyError`, or
+    `StoppedError` after a signal.
     """
     source, out = str(source), Path(out)
-    if settings.of_codes:
-        raise UsageError("a prior is trained on the codes of a run: pinxit.train_prior(settings, RUN)")
     Run.refuse_used(out)
-    data = settings.pictures.parse(data.model_dump(exclude_unset=True) if data else {})
-    pictures = opened(source, data)
-    asked = training.model_dump(exclude_unset=True) if training else {}
+    planned, pictures, given = prepared(settings, source, data, training, start, recipe)
+    if auto:
+        advice = advise(planned, pictures, given)
+        for reason in advice.reasons:
+            say(reason)
+        planned = advice.recipe
     if start is not None:
         start = models.find(start)
-        recipe = _recipe_of(start) if recipe == AUTO else recipe
-    planned = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}), recipe)
-    if start is not None:
         planned = planned.changed(start=sha256(start))
     run = Run.create(out, planned)
     _fit(run, pictures, start, remedies=remedies)
     return run
+
+
+def prepared(
+    settings: ObjectiveSettings,
+    source: str,
+    data: DataSettings | None = None,
+    training: TrainingSettings | None = None,
+    start: str | Path | None = None,
+    recipe: str = AUTO,
+) -> tuple[Recipe, DataSet, set[str]]:
+    """Return the recipe of what `train` is asked for, its pictures, and the names of the settings that were given."""
+    if settings.of_codes:
+        raise UsageError("a prior is trained on the codes of a run: pinxit.train_prior(settings, RUN)")
+    data = settings.pictures.parse(data.model_dump(exclude_unset=True) if data else {})
+    pictures = opened(source, data)
+    asked = training.model_dump(exclude_unset=True) if training else {}
+    if start is not None and recipe == AUTO:
+        recipe = _recipe_of(models.find(start))
+    planned = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}), recipe)
+    return planned, pictures, settings.model_fields_set | data.model_fields_set | set(asked)
 
 
 def _recipe_of(weights: Path) -> str:
@@ -153,7 +174,7 @@ def _fit(
             session = Session(run, pictures, start, remedies)
             if change is not None:
                 change(session)
-            while not _loop(session, received):
+            while _loop(session, received):
                 session = Session(run, pictures, remedies=remedies)
     except (StoppedError, DivergedError):
         _report(run)
@@ -164,7 +185,7 @@ def _fit(
 def _loop(session: Session, received: list[int]) -> bool:
     """Take steps until the last, or until a signal: log each, write a sheet of some, save from time to time.
 
-    Return whether the last step is done; if not, another session is to go on.
+    Return whether another session is to go on, because settings change.
     """
     line = Line("step", session.last, session.trainer.step, share=0.95)
     with placed(session.trainer.hardware.threads), closing(line), closing(session.log), session.staying():
@@ -185,11 +206,11 @@ def _loop(session: Session, received: list[int]) -> bool:
                     f"stopped after step {record.step:,}, all saved; `{command('resume', folder)}` continues it",
                 )
         if session.over:
-            return False
+            return True
         session.settle()
         session.publish()
         session.fit_samplers()
-        return True
+        return False
 
 
 def _report(run: Run) -> None:

@@ -21,6 +21,8 @@ from pinxit.training.settings import TrainingSettings
 from pinxit.training.watch import Motion, Watch, due
 
 AVERAGE_WARMUP = 10.0
+LATE = 1 / 3
+"""The share of a run over which the schedule late decays."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,12 @@ def schedule(settings: TrainingSettings, step: int) -> float:
     if step < settings.warmup:
         return (step + 1) / settings.warmup
     done = progress(settings, step)
-    shapes = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
+    shapes = {
+        "constant": 1.0,
+        "linear": 1 - done,
+        "cosine": (1 + math.cos(math.pi * done)) / 2,
+        "late": min(1.0, (1 - done) / LATE),
+    }
     return shapes[settings.schedule]
 
 
