@@ -90,6 +90,7 @@ def test_files_import_in_circles_only_where_settings_build_what_they_set() -> No
 
 def test_the_surface_imports_without_torch() -> None:
     surface = [module for module in MODULES if module.partition(".")[0] in ("cli", "commands", "actions")]
+    surface += ["training.curves", "training.diagnosis"]
     code = "import sys, " + ", ".join(f"pinxit.{module}" for module in surface) + "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

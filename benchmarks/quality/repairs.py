@@ -128,11 +128,14 @@ def kept(path: Path, *asked: Any) -> dict[str, Any]:
 
 def measure(name: str, seed: int, asked: argparse.Namespace) -> dict[str, Any]:
     """Return the three results of a case, and which of them are usable."""
-    healthy, case = twin(name), CASES[name]
+    healthy, case = (
+        replace(case, pictures={**case.pictures, "size": asked.size or case.pictures.get("size")})
+        for case in (twin(name), CASES[name])
+    )
     source, stem = source_of(case.data, asked.data, asked.folder), file_name(name, seed)
     plain = {"steps": asked.steps, "seed": seed}
     mended = plain | {"auto_fix": True}
-    alike = "twin-" + file_name(next(other for other in CURABLE if request(twin(other)) == request(healthy)), seed)
+    alike = "twin-" + file_name(next(other for other in CURABLE if request(twin(other)) == request(twin(name))), seed)
     requests: dict[str, tuple[str, tuple[Any, ...]]] = {
         "twin": (alike, (healthy, asked.folder / alike, source, plain, by_table)),
         "auto-fix": (f"fix-{stem}", (case, asked.folder / f"fix-{stem}", source, mended, by_table)),
@@ -151,6 +154,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of pictures")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--size", type=int, help="side of the pictures, instead of the cases' own; smaller is faster")
     parser.add_argument("--cases", nargs="+", default=list(CURABLE), choices=CURABLE)
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
@@ -160,7 +164,13 @@ def main() -> None:
         for name in asked.cases:
             rows.append(measure(name, seed, asked))
             share = {way: sum(row["usable"][way] for row in rows) / len(rows) for way in ("auto-fix", "control")}
-            protocol = {"steps": asked.steps, "seeds": asked.seeds, "limit": LIMIT, "samples": SAMPLES}
+            protocol = {
+                "steps": asked.steps,
+                "size": asked.size,
+                "seeds": asked.seeds,
+                "limit": LIMIT,
+                "samples": SAMPLES,
+            }
             write(asked.out, record(__doc__, protocol, usable=share, rows=rows))
             print(json.dumps(rows[-1]), flush=True)
 

@@ -46,7 +46,7 @@ CASES: dict[str, dict[str, Any]] = {
     "train enhance": training("enhance", "photos.npz", width=4),
     "train style": training("style", "photos.npz", style="painting.png", style_size=32),
     "resume": {"run": "gan"},
-    "sample": {"run": "vae", "n": 3, "out": "a.npz", "seed": 1, "truncation": 1.5, "sampler": "prior"},
+    "sample": {"run": "vae", "n": 3, "out": "a.npz", "seed": 1, "sampler": "prior", "strategy": "density", "keep": 0.3},
     "reconstruct": {"run": "vae", "pictures": "cards.npz", "n": 3},
     "traverse": {"run": "vae", "n": 2, "columns": 3},
     "morph": {"run": "vae", "pictures": "cards.npz", "start": "0", "end": "1", "n": 2, "columns": 3},

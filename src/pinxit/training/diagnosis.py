@@ -547,8 +547,9 @@ RULES: dict[str, Rule] = {
     ),
     "discriminator-memorises": Rule(
         memorises,
-        "The discriminator knows its training pictures by heart: others score {memorised:.0%} of the way to samples.",
-        changes=(when("shift", 0.0, 0.1), when("flip", False, True), penalised, slower_discriminator),
+        "The discriminator knows its training pictures by heart: it scores held-out ones as it scores samples.",
+        changes=(when("augment_discriminator", "none", "colour,translation,cutout"), when("shift", 0.0, 0.1),
+                 when("flip", False, True), penalised, slower_discriminator),
         explains=("discriminator-won", "partial-collapse"),
     ),
     "discriminator-weak": Rule(
