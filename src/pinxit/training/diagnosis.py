@@ -51,7 +51,7 @@ HEADLONG = 0.2  # of the weights' size, per step: weights are thrown away every 
 AWAY = 0.5  # of the weights' size, in one step: what the networks started from is gone
 FADED = 1e-3  # of a gradient's largest window: what is left of it
 NOTHING = 1e-6  # a gradient's norm: below what Adam tells from zero, divided among a hundred thousand weights
-GREW = 30.0  # a gradient's mean norm in a window, in units of that of the first ones
+GREW = 50.0  # a gradient's mean norm in a window, in units of that of the first; healthy ones stay below 10
 SWINGS = 5  # of the last `TREND` + 2 changes from window to window, how many turn back
 GAIN = 0.1  # of how unlike the pictures samples are: what the last third of a training takes away where it goes on
 WIDE = 1.0  # the size of these swings, in units of the distance of scores, or of the data's diversity
@@ -208,7 +208,8 @@ def exploding(course: Course) -> Sign | None:
     for player in course.players:
         ratio = course.look(f"{player}/update_ratio")
         norm = course.mean(f"{player}/gradient_norm")
-        grown = norm / np.nanmax(norm[:PATIENCE]) if np.isfinite(norm[:PATIENCE]).any() else norm * np.nan
+        known = norm[np.isfinite(norm)]
+        grown = norm / known[0] if len(known) else norm
         gone = np.maximum.accumulate(np.nan_to_num(course.mean(f"watch/{player}/update_ratio"))) > AWAY
         so = (ratio > HEADLONG) | (grown > GREW) | (gone & unlikeness(course))
         window = course.since(so & course.late())
@@ -261,7 +262,7 @@ def won(course: Course) -> Sign | None:
         return None
     loss, apart, unlike = course.mean(f"{DISCRIMINATOR}/adversarial"), course.look("told_apart"), unlikeness(course)
     sure = (apart > SURE) | np.isnan(apart)
-    window = course.since((loss < healthy[0]) & sure & unlike & course.late(), LONG_PATIENCE)
+    window = course.since((loss < healthy[0]) & sure & unlike & course.late(), max(PATIENCE, course.youth() // 2))
     if window is None:
         return None
     return Sign(window, last(loss=loss, told_apart=apart, nearest=course.look("nearest")))
