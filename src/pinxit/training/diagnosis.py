@@ -59,6 +59,7 @@ WIDE = 1.0  # the size of these swings, in units of the distance of scores, or o
 # Autoencoders.
 ACTIVE = 0.5  # units: codes hardly differ between pictures
 USED = 0.5  # share of a codebook
+MET = 0.25  # of the codes that a batch could meet
 # Sharpness, measured on held-out pictures: MNIST after 2,000 steps of a dense VAE 0.69, with --beta 8 0.47; its mean
 # picture 0.05; under a 3 x 3 blur 0.29. Photographs at 64 pixels (BSDS) after 600 steps 0.19, under the blur 0.25 (PSNR
 # of reconstructions 18.4 dB).
@@ -357,6 +358,22 @@ def ending(reading: str, least: float) -> Callable[[Course], Sign | None]:
     return see
 
 
+def dead_codes(course: Course) -> Sign | None:
+    """Codes that are not in use, or so many copies of others that pictures meet only a few."""
+    if (sign := ending("codes_used", USED)(course)) is not None:
+        return sign
+    met = course.look("codes_met")
+    window = course.since((met < MET) & ~rising(met) & course.late())
+    if window is None:
+        return None
+    return Sign(
+        window,
+        last(codes_met=met),
+        "Most of the codebook is unused: a batch meets {codes_met:.0%} of the codes that it could. A smaller one "
+        "(--codes) would do as well.",
+    )
+
+
 def start(so: np.ndarray[Any, np.dtype[np.bool_]]) -> int:
     """Return the first window of the last unbroken stretch that reaches the end."""
     other = np.flatnonzero(~so)
@@ -600,7 +617,7 @@ RULES: dict[str, Rule] = {
         changes=(above("beta", 1.0, 0.1), more_steps),
     ),
     "dead-codes": Rule(
-        ending("codes_used", USED),
+        dead_codes,
         "The codebook is partly unused: {codes_used:.0%} of its codes were in use at the end. A smaller one (--codes) "
         "would do as well, or more steps may bring the rest into use.",
         changes=(above("codes", 16, 0.25),),
