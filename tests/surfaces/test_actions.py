@@ -38,6 +38,7 @@ def training(objective: str, source: str, **settings: object) -> dict[str, Any]:
 
 CASES: dict[str, dict[str, Any]] = {
     "demo": {"out": "demo", "steps": 1, "n": 12},
+    "learn": {"topic": "gan", "steps": 1, "out": "lessons"},
     "train gan": training("gan", "cards.npz", **DENSE) | {"start": "gan"},
     "train vae": training("vae", "cards.npz", **DENSE),
     "train vq": training("vq", "cards.npz", channels=4, codes=16, dimensions=4),
@@ -46,7 +47,7 @@ CASES: dict[str, dict[str, Any]] = {
     "train enhance": training("enhance", "photos.npz", width=4),
     "train style": training("style", "photos.npz", style="painting.png", style_size=32),
     "resume": {"run": "gan"},
-    "sample": {"run": "vae", "n": 3, "out": "a.npz", "seed": 1, "truncation": 1.5, "sampler": "prior"},
+    "sample": {"run": "vae", "n": 3, "out": "a.npz", "seed": 1, "sampler": "prior", "strategy": "density", "keep": 0.3},
     "reconstruct": {"run": "vae", "pictures": "cards.npz", "n": 3},
     "traverse": {"run": "vae", "n": 2, "columns": 3},
     "morph": {"run": "vae", "pictures": "cards.npz", "start": "0", "end": "1", "n": 2, "columns": 3},

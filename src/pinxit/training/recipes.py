@@ -233,6 +233,7 @@ ADAPTIVE = {
 
 FITTING: dict[str, dict[str, Fitting]] = {
     "gan": {
+        # Not measured by itself: sets of sprites are small, and grids of squares show in them as well.
         "sprites": Fitting(
             "pictures with transparent parts",
             lambda known: known.transparent >= 0.5,
@@ -240,6 +241,8 @@ FITTING: dict[str, dict[str, Fitting]] = {
             ADAPTIVE,
             training={"batch_size": 32},
         ),
+        # 164 paintings at 64 pixels, one thread: kd[lite0-96] 2.4 at 78 s, the defaults 5.0 at 88 s. 500 digits:
+        # kd[digits-v1] 80 against 170 at 21 s, 60 against 69 at 41 s. docs/results.md has the rows that were worse.
         "few": Fitting(
             f"fewer than {FEW:,} pictures",
             lambda known: known.pictures < FEW,
@@ -247,7 +250,7 @@ FITTING: dict[str, dict[str, Fitting]] = {
             ADAPTIVE,
             training={"batch_size": 32},
         ),
-        # MNIST; docs/results.md has the scores by minutes.
+        # The defaults: measured on MNIST, see docs/results.md.
         "digits": Fitting(
             f"grey pictures of at most {SMALL} pixels",
             lambda known: known.channels == 1 and max(sides(known.size)) <= SMALL,
