@@ -101,6 +101,7 @@ SICK: dict[str, list[tuple[Recipe, Log]]] = {
     "no-learning": [
         (recipe(), healthy() | UNLIKE | {"watch/generator/update_ratio": to(1e-6, 1e-6)}),
         (recipe(objective="restore"), {"watch/restorer/update_ratio": to(1e-7, 1e-7)}),
+        (recipe(), healthy() | {"watch/discriminator/idle_weights": to(0.3, 0.3)}),
     ],
     "vanishing-gradient": [
         (recipe(loss="saturating"), healthy() | UNLIKE | {"generator/gradient_norm": steady(2.0, 1e-4)}),
@@ -111,7 +112,10 @@ SICK: dict[str, list[tuple[Recipe, Log]]] = {
         (recipe(), healthy() | {"watch/held_out_score": to(0.0, -0.9), "watch/told_apart": to(1.0, 1.0)}),
         (recipe(), healthy() | {"watch/nearest": to(4.0, 0.2)}),
     ],
-    "discriminator-weak": [(recipe(), healthy() | UNLIKE | {"watch/told_apart": to(0.5, 0.2)})],
+    "discriminator-weak": [
+        (recipe(), healthy() | UNLIKE | {"watch/told_apart": to(0.5, 0.2)}),
+        (recipe(), healthy() | UNLIKE | {"watch/told_apart": to(0.5, 0.0)}),
+    ],
     "discriminator-won": [
         (
             recipe(loss=loss),

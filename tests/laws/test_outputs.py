@@ -18,6 +18,7 @@ from pinxit.errors import DiskError, UsageError
 from pinxit.files import free, is_device, refuse_to_replace, write_whole
 
 LINES = {
+    "learn": ("gan -o there", "there/lesson.html"),
     "sample": ("run -n 2 -o {}", "a.npz"),
     "reconstruct": ("run set -o {}", "a.png"),
     "traverse": ("run -o {}", "a.png"),

@@ -133,12 +133,17 @@ def test_motion_is_read_layer_by_layer() -> None:
             weight += 0.5
     read = motion.read()
     expected = {"first": 6.0, "last": 4 * 2**0.5, "least": 4 * 2**0.5, "largest": 6.0}
-    assert read == pytest.approx({f"gradient_{key}": value for key, value in expected.items()} | {"update_ratio": 0.5})
+    assert read == pytest.approx(
+        {f"gradient_{key}": value for key, value in expected.items()} | {"update_ratio": 0.5, "idle_weights": 0}
+    )
 
 
 def test_a_player_without_any_gradient_does_not_move() -> None:
-    """As one whose fakes are detached by mistake."""
-    assert Motion(nn.Linear(2, 2)).read() == {"update_ratio": 0.0}
+    """As one whose fakes are detached by mistake; or a part of it, whose layers are never called."""
+    module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1, bias=False))
+    assert Motion(module).read() == {"update_ratio": 0.0, "idle_weights": 1.0}
+    module[1](torch.ones(1, 2)).backward()
+    assert Motion(module).read()["idle_weights"] == 0.75
 
 
 @pytest.mark.usefixtures("no_report")

@@ -38,6 +38,7 @@ def training(objective: str, source: str, **settings: object) -> dict[str, Any]:
 
 CASES: dict[str, dict[str, Any]] = {
     "demo": {"out": "demo", "steps": 1, "n": 12},
+    "learn": {"topic": "gan", "steps": 1, "out": "lessons"},
     "train gan": training("gan", "cards.npz", **DENSE) | {"start": "gan"},
     "train vae": training("vae", "cards.npz", **DENSE),
     "train vq": training("vq", "cards.npz", channels=4, codes=16, dimensions=4),

@@ -1,10 +1,11 @@
 """What a person can do: the table of actions, by the name that the command line and Python take. No torch here."""
 
-from pinxit.actions import codes, data, doctor, edit, evaluate, export, runs
+from pinxit.actions import codes, data, doctor, edit, evaluate, export, learn, runs
 from pinxit.actions.action import Action
 
 ACTIONS: dict[str, type[Action]] = {
     "demo": runs.Demo,
+    "learn": learn.Learn,
     # Runs: `train` and `edit` stand for one action per row of their tables, OBJECTIVES and EDITS.
     "train": runs.Train,
     "resume": runs.Resume,

@@ -44,6 +44,7 @@ COPIES = 0.45  # nearest: samples closer than this to training pictures, which a
 SAME_DATA = 0.05  # data_diversity: photographs are at 0.7, digits at 0.5
 SURE = 0.99  # told_apart: the discriminator is right of 99 of 100 pairs
 GUESSING = 0.6  # told_apart: barely better than the 0.5 of a guess
+OPPOSITE = 0.1  # told_apart: wrong in nine of ten pairs, which is not weakness
 MEMORISED = 0.5  # of the way from unknown pictures to samples; Karras et al., 2020 (ADA), eq. 1, aim at 0.6
 DEAD = 0.5  # share of units
 STILL = 1e-4  # of the weights' size, per step: 10,000 steps to change a weight by its own size; healthy is 1e-3 to 3e-2
@@ -220,11 +221,26 @@ def exploding(course: Course) -> Sign | None:
     return None
 
 
+def unreached(course: Course) -> Sign | None:
+    """Weights that no gradient reaches, which is a mistake in the code of an objective."""
+    for player in course.players:
+        idle = course.mean(f"watch/{player}/idle_weights")
+        if (window := course.since(idle > 0)) is not None:
+            share = "any" if idle[-1] == 1 else "{idle_weights:.1%}"
+            sentence = f"No gradient reaches {share} of the {player}'s weights: "
+            why = "their layers do not run, or its loss does not depend on them."
+            return Sign(window, {"idle_weights": idle[-1]}, sentence + why)
+    return None
+
+
 def no_learning(course: Course) -> Sign | None:
     """A model whose weights have never moved by more than a trace, and whose samples come no nearer to the pictures.
 
-    Weights alone do not tell: those of a style generator are large beside what they need to move.
+    Weights alone do not tell: those of a style generator are large beside what they need to move. Or weights that no
+    gradient reaches.
     """
+    if (sign := unreached(course)) is not None:
+        return sign
     player = next((name for name in course.players if name != DISCRIMINATOR), None)
     if player is None:
         return None
@@ -275,13 +291,19 @@ def unlikeness(course: Course) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return (nearest > UNLIKE) | (course.look("diversity") < ALIKE) | few | np.isnan(nearest)
 
 
+SWAPPED = (
+    "The discriminator takes samples for pictures, and pictures for samples: it finds the picture in {told_apart:.0%} "
+    "of all pairs. In an objective of your own, look for swapped labels or a wrong sign."
+)
+
+
 def weak(course: Course) -> Sign | None:
     """A discriminator that cannot tell samples from pictures, though they differ, or holds them for the real ones."""
     apart, nearest = course.look("told_apart"), course.look("nearest")
     window = course.since((apart < GUESSING) & (nearest > UNLIKE) & course.late())
     if window is None:
         return None
-    return Sign(window, last(told_apart=apart, nearest=nearest))
+    return Sign(window, last(told_apart=apart, nearest=nearest), SWAPPED if apart[-1] < OPPOSITE else "")
 
 
 def known_by_heart(course: Course) -> Numbers:

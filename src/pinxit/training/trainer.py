@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pinxit.data import Batch
-from pinxit.errors import DataError, DivergedError
+from pinxit.errors import DataError, DivergedError, UsageError
 from pinxit.hardware import Hardware
 from pinxit.objectives.objective import Objective, Player
 from pinxit.training.settings import TrainingSettings
@@ -55,7 +55,7 @@ class Trainer:
         objective.networks.to(hardware.device, memory_format=hardware.memory_format)  # type: ignore[call-overload]
         self.players = objective.players()
         self.optimisers = {
-            player.name: player.optimiser.build(player.module.parameters(), hardware.device.type in ("cpu", "cuda"))
+            player.name: player.optimiser.build(weights(player), hardware.device.type in ("cpu", "cuda"))
             for player in self.players
         }
         self.average = nn.ModuleDict({name: objective.networks[name] for name in objective.model})
@@ -169,6 +169,11 @@ class Trainer:
         with self.hardware.autocast():
             loss = player.loss(part, own)
         total = torch.stack([term.float() for term in loss.terms.values()]).sum() * share
+        if not total.requires_grad:
+            raise UsageError(
+                f"the {player.name}'s loss depends on no weights, so nothing can be learned; compute it without "
+                "detach(), no_grad() and item()"
+            )
         total.backward(inputs=list(player.module.parameters()))
         return {name: value.detach().float() * share for name, value in (loss.terms | loss.readings).items()}
 
@@ -207,6 +212,17 @@ class Trainer:
         for average, count in self.pairs:
             if not average.is_floating_point():
                 average.copy_(count)
+
+
+def weights(player: Player) -> list[nn.Parameter]:
+    """Return the weights that a player moves; raises `UsageError` if it has none."""
+    found = list(player.module.parameters())
+    if not found:
+        raise UsageError(
+            f"the {player.name} has no weights, so nothing can be learned; make its layers once, in __init__, as "
+            "attributes: layers made in the call are others in every call"
+        )
+    return found
 
 
 def schedule(settings: TrainingSettings, step: int) -> float:

@@ -150,15 +150,21 @@ class Motion:
         self.before = [weight.clone() for weight in self.weights]
         layers = [weight.grad for weight in module.parameters() if weight.grad is not None and weight.ndim > 1]
         self.layers = torch.stack(torch._foreach_norm(layers)) if layers else None
+        sizes = [(weight.numel(), weight.grad is None) for weight in module.parameters() if weight.requires_grad]
+        self.idle = sum(size for size, idle in sizes if idle) / max(1, sum(size for size, _ in sizes))
 
     def read(self) -> dict[str, float]:
-        """Return, after the step, the norms of the gradient by layer (first, last, least, largest), and the ratio."""
+        """Return, after the step, the norms of the gradient by layer (first, last, least, largest), and the ratio.
+
+        `idle_weights` is the share of the weights that have no gradient: no layer that runs uses them.
+        """
         moved = torch.stack(torch._foreach_norm(torch._foreach_sub(self.weights, self.before))).norm()
         values = {"update_ratio": moved / torch.stack(torch._foreach_norm(self.before)).norm().clamp(min=1e-12)}
         if (layers := self.layers) is not None:
             values |= {"gradient_first": layers[0], "gradient_last": layers[-1]}
             values |= {"gradient_least": layers.min(), "gradient_largest": layers.max()}
-        return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
+        read = dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
+        return read | {"idle_weights": self.idle}
 
 
 class RandomFeatures(nn.Module):
