@@ -255,6 +255,12 @@ def test_each_course_changes_one_setting_and_a_control_chooses_among_the_same(tm
             assert found.at == 1600
             fields.add(found.field)
     finding = Finding("collapse", True, 1601, {}, "", None)
+    again = course.changed(
+        training=course.training.revised(900, 5000).revised(1700, 6000).model_dump(exclude_unset=True)
+    )
+    longer = next(courses(again, finding, 2050, by_table))  # back to 800: all that came later counts from there
+    assert [repair.at for repair in longer.repairs] == [800, 800]
+    assert list(longer.training.plans()) == [(0, recipe.training.steps), (800, 6000)]
     drawn = {course.repairs[0].field for course in courses(recipe, finding, 2000, at_random(0))}
     assert drawn == fields
     orders = {

@@ -265,7 +265,7 @@ def discriminator_of(run: Run) -> GAN:
     Raises `UsageError` if the run has no discriminator that gives log-odds of single pictures, and `DataError` without
     a checkpoint.
     """
-    settings, asked = run.recipe.settings, "--strategy discriminator"
+    settings, asked = run.recipe.repaired(len(run.recipe.repairs)).settings, "--strategy discriminator"
     if not isinstance(settings, GANSettings):
         raise UsageError(f"{asked}: a run of '{run.recipe.objective}' has none; --strategy density works without")
     if not ADVERSARIAL[settings.loss].log_odds:

@@ -485,7 +485,7 @@ class Session:
         what = f"{was} was moved or removed while it trained; stopped after step {self.trainer.step:,}"
         if moved is None:
             raise DiskError(f"{what}; checkpoints from before are where the folder is now")
-        self.run, self.checkpoints = moved, Checkpoints(moved.checkpoints)
+        self.run, self.checkpoints = moved, Checkpoints(moved.checkpoints, spared=self.checkpoints.spared)
         self.save()
         raise DiskError(f"{what}, all saved; `{command('resume', moved.folder)}` continues it")
 
