@@ -135,7 +135,10 @@ SICK: dict[str, list[tuple[Recipe, Log]]] = {
     "oscillation": [(recipe(), healthy() | swinging())],
     "posterior-collapse": [(recipe(objective="vae"), autoencoder(active_units=steady(0.01), sharpness=steady(0.05)))],
     "blurry-decoder": [(recipe(objective="vae"), autoencoder(sharpness=steady(0.1)))],
-    "dead-codes": [(recipe(objective="vq"), {"autoencoder/codes_used": steady(0.1)})],
+    "dead-codes": [
+        (recipe(objective="vq"), {"autoencoder/codes_used": steady(0.1)}),
+        (recipe(objective="vq"), {"autoencoder/codes_used": steady(0.9), "watch/codes_met": to(0.3, 0.1)}),
+    ],
     "idle-levels": [(recipe(objective="vae", levels=2), autoencoder(rate_level_1=steady(3), rate_level_2=steady(0)))],
     "still-improving": [
         (recipe(STEPS), healthy() | {"watch/nearest": curve(np.linspace(4, 1.2, WINDOWS))}),

@@ -52,7 +52,7 @@ HEADLONG = 0.2  # of the weights' size, per step: weights are thrown away every 
 AWAY = 0.5  # of the weights' size, in one step: what the networks started from is gone
 FADED = 1e-3  # of a gradient's largest window: what is left of it
 NOTHING = 1e-6  # a gradient's norm: below what Adam tells from zero, divided among a hundred thousand weights
-GREW = 30.0  # a gradient's mean norm in a window, in units of that of the first ones
+GREW = 50.0  # a gradient's mean norm in a window, in units of that of the first; healthy ones stay below 10
 SWINGS = 5  # of the last `TREND` + 2 changes from window to window, how many turn back
 GAIN = 0.1  # of how unlike the pictures samples are: what the last third of a training takes away where it goes on
 WIDE = 1.0  # the size of these swings, in units of the distance of scores, or of the data's diversity
@@ -60,6 +60,7 @@ WIDE = 1.0  # the size of these swings, in units of the distance of scores, or o
 # Autoencoders.
 ACTIVE = 0.5  # units: codes hardly differ between pictures
 USED = 0.5  # share of a codebook
+MET = 0.25  # of the codes that a batch could meet
 # Sharpness, measured on held-out pictures: MNIST after 2,000 steps of a dense VAE 0.69, with --beta 8 0.47; its mean
 # picture 0.05; under a 3 x 3 blur 0.29. Photographs at 64 pixels (BSDS) after 600 steps 0.19, under the blur 0.25 (PSNR
 # of reconstructions 18.4 dB).
@@ -209,7 +210,8 @@ def exploding(course: Course) -> Sign | None:
     for player in course.players:
         ratio = course.look(f"{player}/update_ratio")
         norm = course.mean(f"{player}/gradient_norm")
-        grown = norm / np.nanmax(norm[:PATIENCE]) if np.isfinite(norm[:PATIENCE]).any() else norm * np.nan
+        known = norm[np.isfinite(norm)]
+        grown = norm / known[0] if len(known) else norm
         gone = np.maximum.accumulate(np.nan_to_num(course.mean(f"watch/{player}/update_ratio"))) > AWAY
         so = (ratio > HEADLONG) | (grown > GREW) | (gone & unlikeness(course))
         window = course.since(so & course.late())
@@ -277,7 +279,7 @@ def won(course: Course) -> Sign | None:
         return None
     loss, apart, unlike = course.mean(f"{DISCRIMINATOR}/adversarial"), course.look("told_apart"), unlikeness(course)
     sure = (apart > SURE) | np.isnan(apart)
-    window = course.since((loss < healthy[0]) & sure & unlike & course.late(), LONG_PATIENCE)
+    window = course.since((loss < healthy[0]) & sure & unlike & course.late(), max(PATIENCE, course.youth() // 2))
     if window is None:
         return None
     return Sign(window, last(loss=loss, told_apart=apart, nearest=course.look("nearest")))
@@ -376,6 +378,22 @@ def ending(reading: str, least: float) -> Callable[[Course], Sign | None]:
         return None if window is None else Sign(window, {reading: values[-1]})
 
     return see
+
+
+def dead_codes(course: Course) -> Sign | None:
+    """Codes that are not in use, or so many copies of others that pictures meet only a few."""
+    if (sign := ending("codes_used", USED)(course)) is not None:
+        return sign
+    met = course.look("codes_met")
+    window = course.since((met < MET) & ~rising(met) & course.late())
+    if window is None:
+        return None
+    return Sign(
+        window,
+        last(codes_met=met),
+        "Most of the codebook is unused: a batch meets {codes_met:.0%} of the codes that it could. A smaller one "
+        "(--codes) would do as well.",
+    )
 
 
 def start(so: np.ndarray[Any, np.dtype[np.bool_]]) -> int:
@@ -621,7 +639,7 @@ RULES: dict[str, Rule] = {
         changes=(above("beta", 1.0, 0.1), more_steps),
     ),
     "dead-codes": Rule(
-        ending("codes_used", USED),
+        dead_codes,
         "The codebook is partly unused: {codes_used:.0%} of its codes were in use at the end. A smaller one (--codes) "
         "would do as well, or more steps may bring the rest into use.",
         changes=(above("codes", 16, 0.25),),

@@ -26,6 +26,7 @@ from pinxit.data import Batch, draws
 from pinxit.hardware import Hardware
 from pinxit.objectives.gan import GAN
 from pinxit.objectives.objective import Objective
+from pinxit.objectives.vq import VQVAE
 from pinxit.training.curves import EVERY
 
 PICTURES = 64
@@ -91,13 +92,18 @@ class Watch:
         return {f"watch/{name}": value for name, value in zip(readings, values, strict=True) if math.isfinite(value)}
 
     def _learned(self) -> dict[str, Tensor]:
-        """Return the loss of the player that moves the model, on training pictures and on held-out ones."""
+        """Return the loss of the player that moves the model, on training pictures and on held-out ones.
+
+        Of quantised codes also how many different ones the training pictures meet.
+        """
         readings, units = {}, Units()
         for name, batch in (("train_loss", self.train), ("held_out_loss", self.held_out)):
             if batch is not None:
                 losses = [self._loss(part, units) * len(part) for part in self._parts(batch)]
                 readings[name] = torch.stack(losses).sum() / len(batch)
                 readings[f"{self.objective.player}/dead_units"] = units.dead()
+        if isinstance(self.objective, VQVAE) and self.train is not None:
+            readings["codes_met"] = codes_met(self.objective.encode(self.train.image), self.objective.settings.codes)
         return readings
 
     def _loss(self, batch: Batch, units: Units) -> Tensor:
@@ -284,6 +290,14 @@ def unmoved(networks: nn.Module) -> Iterator[None]:
 def apart(features: Tensor) -> Tensor:
     """Return the distances (N, N) between features (N, D); infinite from each to itself."""
     return torch.cdist(features, features).fill_diagonal_(math.inf)
+
+
+def codes_met(codes: Tensor, count: int) -> Tensor:
+    """Return how many different codes there are among some (N, P), of those of a codebook of `count` that could be.
+
+    Unused codes are put where pictures are, so they look alive in the codebook's averages; here copies are not met.
+    """
+    return torch.tensor(len(codes.unique()) / min(count, codes.numel()))
 
 
 def told_apart(real: Tensor, fake: Tensor) -> Tensor:
