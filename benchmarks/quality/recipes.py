@@ -98,9 +98,10 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "cosine": {"training": {"schedule": "cosine"}},
     "late": {"training": {"schedule": "late"}},
-    "cosine, slower discriminator": {"settings": {"discriminator_rate": 1e-3}, "training": {"schedule": "cosine"}},
     "cosine, nearest": {"settings": NEAREST, "training": {"schedule": "cosine"}},
-    "long average": {"training": {"average": 0.9995}},
+    "smaller batches": {"training": HALF},
+    "smaller batches, long average": {"training": HALF | {"average": 0.9995}},
+    "late, slower discriminator": {"settings": {"discriminator_rate": 1e-3}, "training": {"schedule": "late"}},
 }  # fmt: skip
 
 
