@@ -114,7 +114,7 @@ SICK: dict[str, list[tuple[Recipe, Log]]] = {
     ],
     "discriminator-weak": [
         (recipe(), healthy() | UNLIKE | {"watch/told_apart": to(0.5, 0.2)}),
-        (recipe(), healthy() | UNLIKE | {"watch/told_apart": to(0.5, 0.0)}),
+        (recipe(), healthy() | {"watch/told_apart": to(0.5, 0.0), "discriminator/adversarial": steady(0.01)}),
     ],
     "discriminator-won": [
         (

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import pinxit
 from pinxit import hardware
@@ -19,7 +20,7 @@ from pinxit.objectives.gan import GAN, feature_distance
 from pinxit.objectives.history import History
 from pinxit.objectives.information import Code
 from pinxit.objectives.networks import GAN_NETWORKS
-from pinxit.objectives.settings import GANSettings
+from pinxit.objectives.settings import LAYERS_OF, GANSettings
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 
@@ -271,6 +272,7 @@ def test_codes_can_be_read_after_some_steps() -> None:
             "--augment-target",
         ),
         ({"code_categories": 1}, "--code-categories"),
+        ({"information": 0.5}, "add --code-categories"),
         ({"code_categories": 6}, "at least 7"),
         ({"network": "dcgan", "dragan": 10}, "--discriminator-norm none"),
     ],
@@ -278,6 +280,19 @@ def test_codes_can_be_read_after_some_steps() -> None:
 def test_tricks_that_cannot_work_are_refused(settings: dict[str, object], line: str) -> None:
     with pytest.raises(UsageError, match=line):
         built(**({"network": "dense"} | settings))
+
+
+@pytest.mark.parametrize("network", GAN_NETWORKS)
+def test_a_default_of_layers_that_a_network_does_not_have_is_told(network: str) -> None:
+    assert GANSettings(network=network).remarks() == (), "nothing was asked for"
+    networks = built(network).networks
+    has = {"enlarge": any(isinstance(layer, nn.ConvTranspose2d) for layer in networks["generator"].modules())} | {
+        f"{player}_norm": any(isinstance(layer, nn.BatchNorm2d) for layer in networks[player].modules())
+        for player in ("generator", "discriminator")
+    }
+    for name, default in LAYERS_OF:
+        told = GANSettings(network=network, **{name: default}).remarks()
+        assert [network in line for line in told] == ([] if has[name] else [True])
 
 
 def test_an_unknown_augmentation_is_refused_with_the_nearest() -> None:

@@ -23,7 +23,7 @@ from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
-SIDE, STEPS = 16, 400
+SIDE, STEPS = 16, 600
 SMALL = pinxit.GANSettings(channels=8, latent=16)
 QUICK = {"detached-fakes": 101, "layers-in-the-call": 1, "swallowed-layer": 101}
 """Mistakes that show soon, and the steps in which they do."""
@@ -51,7 +51,7 @@ def test_every_mistake_is_named_rightly_and_the_mended_gan_is_healthy(mnist: obj
             named(name, images, STEPS)
         healthy = train(TutorialGAN, images, STEPS, settings=SMALL)
         assert healthy.grave == ()
-        assert healthy.sentences() == ["nothing is wrong."]
+        assert healthy.sentences() == ["Nothing is wrong."]
 
 
 def test_a_lesson_is_the_same_each_time_and_leaves_randomness_alone() -> None:

@@ -102,6 +102,10 @@ def test_a_recipe_fills_in_what_is_not_given(made: Any, capsys: pytest.CaptureFi
     ).recipe  # fmt: skip
     assert by_python.model_dump_json() == recipe.model_dump_json()
     assert made("--recipe", "odd").changed(chosen=None) == recipe.changed(chosen=None)
+    words = ["train", "gan", str(tmp_path / "cards.npz"), "--recipe", "odd", "--discriminator-norm", "batch"]
+    assert run([*words, "--out", str(tmp_path / "none")]) == 2
+    assert "recipe odd does not go with what was asked for; --recipe plain does: --r1" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
     for recipe in ("odd", PLAIN):
         made("--recipe", recipe, "--out", str(tmp_path / recipe))
         assert made("--from", str(tmp_path / recipe)).chosen.recipe == recipe

@@ -188,24 +188,36 @@ def test_what_nothing_helps_is_given_up_with_the_story(
     assert Run.open(run.folder).recipe.repairs == history
 
 
-def test_a_loss_that_is_not_finite_is_repaired(tmp_path: Path, pictures: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    advance = Trainer.advance
+def test_a_loss_and_a_tensor_that_are_not_finite_are_repaired(
+    tmp_path: Path, pictures: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advance, save = Trainer.advance, store.Checkpoints.save
 
     def diverging(trainer: Trainer) -> object:
         if trainer.step == 60 and trainer.settings.clip == 0:
             raise DivergedError("the loss is nan")
         return advance(trainer)
 
+    def saved(checkpoints: store.Checkpoints, step: int, *rest: object) -> None:
+        if len(Run.open(checkpoints.run).recipe.repairs) < 2:
+            raise DivergedError("a tensor is not finite")
+        save(checkpoints, step, *rest)
+
     monkeypatch.setattr(Trainer, "advance", diverging)
+    monkeypatch.setattr(store.Checkpoints, "save", saved)
+    monkeypatch.setattr(train, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)  # at steps that depend on time, it is no matter
     run = new(tmp_path / "run", pictures, steps=70)
     pinxit.resume(run.folder)
-    [found] = Run.open(run.folder).recipe.repairs
-    assert (found.at, found.field, found.because) == (0, "clip", "exploding-gradient at step 61")
+    found = [(repair.at, repair.field, repair.because) for repair in Run.open(run.folder).recipe.repairs]
+    name = "exploding-gradient at step"
+    assert found == [(0, "clip", f"{name} 61"), (0, "learning_rate", f"{name} 70")]
     lines = (run.folder / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 71))
-    plain = new(tmp_path / "plain", pictures, steps=70, auto_fix=False)
-    with pytest.raises(DivergedError, match="the loss is nan"):
-        pinxit.resume(plain.folder)
+    for clip, why in ((1.0, "a tensor is not finite"), (0.0, "the loss is nan")):
+        plain = new(tmp_path / f"plain{clip}", pictures, steps=61, auto_fix=False, clip=clip)
+        monkeypatch.setattr(train, "SECONDS_BETWEEN_CHECKPOINTS", 1e9)
+        with pytest.raises(DivergedError, match=why):
+            pinxit.resume(plain.folder)
 
 
 def test_steps_of_return() -> None:

@@ -26,7 +26,7 @@ class Learn(Action):
 
     topic: Annotated[Literal["gan"], Word("TOPIC")] = Field(description="What to learn about.")
     steps: int = Field(
-        600, ge=1, le=100_000, description="Steps of each training; below 400 some mistakes do not show yet."
+        600, ge=1, le=100_000, description="Steps of each training; with fewer than 500 some mistakes do not show yet."
     )
     out: Annotated[Path | None, OUT] = Field(
         None,

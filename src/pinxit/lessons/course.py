@@ -55,7 +55,7 @@ class Trained:
     def sentences(self) -> list[str]:
         """Return what is wrong, a sentence each; or that nothing is."""
         found = [f"{finding.sentence} ({finding.name}, since step {finding.step:,})" for finding in self.grave]
-        return [f"refused: {self.refused}."] if self.refused else found or ["nothing is wrong."]
+        return [f"It is refused: {self.refused}."] if self.refused else found or ["Nothing is wrong."]
 
 
 def pictures() -> tuple[str, Tensor]:

@@ -272,7 +272,8 @@ LESSONS: dict[str, Lesson] = {
         OtherRange,
         OtherRange.discriminator_loss,
         TutorialGAN.discriminator_loss,
-        frozenset({"discriminator-won", "collapse"}),  # the discriminator is always right, and all pictures are black
+        # The discriminator is sure of what it is taught, and wrong about pictures in [0, 1]; samples collapse to black.
+        frozenset({"discriminator-weak", "collapse"}),
     ),
 }
 """The mistakes by name, in the order in which they are taught."""

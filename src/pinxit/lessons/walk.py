@@ -39,8 +39,8 @@ def broken(lesson: Lesson) -> Iterator[str]:
 
 
 def mended(lesson: Lesson) -> Iterator[str]:
-    """Yield the lines that mend a lesson."""
-    yield "mended:"
+    """Yield the lines that mend a lesson; then it is the GAN that works."""
+    yield "mended, and then it is the GAN that works (0):"
     yield from (f"  > {line}" for line, changed in marked(lesson.mended, lesson.broken) if changed)
 
 

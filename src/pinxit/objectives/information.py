@@ -44,7 +44,7 @@ class Code:
         if not self.length:
             return latent
         category, values, rest = self.parts(latent)
-        return torch.cat([_one_hot(category), torch.erf(values / math.sqrt(2)), rest], dim=1)
+        return torch.cat([_one_hot(category), _between(values), rest], dim=1)
 
     def chosen(self, latent: Tensor, category: int | None = None, values: Sequence[float] = ()) -> Tensor:
         """Return latents (N, latent) with this category, and with these first values in (-1, 1)."""
@@ -61,12 +61,15 @@ class Code:
         """
         category, values, _ = self.parts(latent)
         logits, means = read.float().split([self.categories, self.values], dim=1)
-        bound = (math.log(2) - LOG_UNIT) * self.values - 0.5 * (means - torch.erf(values / math.sqrt(2))).square().sum(
-            1
-        )
+        bound = (math.log(2) - LOG_UNIT) * self.values - 0.5 * (means - _between(values)).square().sum(1)
         if self.categories:
             bound = bound + math.log(self.categories) - F.cross_entropy(logits, category.argmax(1), reduction="none")
         return bound.mean()
+
+
+def _between(numbers: Tensor) -> Tensor:
+    """Return standard normal numbers as uniform ones in (-1, 1), by their cumulative probability."""
+    return torch.erf(numbers / math.sqrt(2))
 
 
 def _one_hot(numbers: Tensor) -> Tensor:

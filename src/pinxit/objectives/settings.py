@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 LEARNING_RATE = "Highest learning rate of the optimiser."
 LOSSES = "; ".join(f"{name} ({row.purpose})" for name, row in ADVERSARIAL.items())
+CHANGES = "; ".join(f"{name} ({row.purpose})" for name, row in AUGMENTATIONS.items())
 BETA1 = "Decay per step of the gradient's running mean. For SGD it is the momentum; RMSprop ignores it."
 DISCRIMINATOR_RATE = (
     "Highest learning rate of the discriminator; --learning-rate if omitted. A discriminator that learns up to four "
@@ -87,6 +88,10 @@ class ObjectiveSettings(Settings):
         """Return how many pictures of a batch belong together; a part of a batch must have a multiple of them."""
         return 1
 
+    def remarks(self) -> tuple[str, ...]:
+        """Return what a person should know of the settings that were given: those that change nothing."""
+        return ()
+
     def player_optimiser(self, rate: float | None = None) -> Optimiser:
         """Return a player's optimiser, with a learning rate of its own if one is given."""
         return Optimiser(
@@ -124,9 +129,19 @@ def _augmentations(text: str) -> str:
 Augmentations = Annotated[str, AfterValidator(_augmentations)]
 """A field of names of `AUGMENTATIONS`; `augmentations` parses it."""
 
+LAYERS_OF = {
+    ("enlarge", "strided"): ("dcgan",),
+    ("discriminator_norm", "batch"): ("dcgan",),
+    ("generator_norm", "batch"): ("dcgan", "residual", "plain"),
+}
+"""Defaults of `GANSettings` that only some networks have; the others leave them out."""
+
 
 class GANSettings(ObjectiveSettings):
-    """A generator trained against a discriminator (GAN). The defaults were chosen by measurement: docs/results.md."""
+    """A generator trained against a discriminator (GAN). docs/gans.md says what each flag is for.
+
+    The defaults were chosen by measurement: docs/results.md.
+    """
 
     noun: ClassVar[str] = "GAN"
     preview: ClassVar[str] = "samples from latents fixed at the start"
@@ -146,7 +161,9 @@ class GANSettings(ObjectiveSettings):
     channels: int = Field(
         32, ge=1, le=1024, description="Channels of the networks at the largest feature map; more is slower."
     )
-    latent: int = Field(64, ge=1, le=4096, description="Length of the latent vector.")
+    latent: int = Field(
+        64, ge=1, le=4096, description="Length of the latent vector: the random numbers that a picture is made from."
+    )
     conditional: bool = Field(False, description="Learn the data's classes, so that you can sample one class.")
     enlarge: Literal["strided", "nearest", "bilinear"] = Field(
         "strided",
@@ -158,7 +175,7 @@ class GANSettings(ObjectiveSettings):
         "batch",
         description="Normalisation in the discriminator: batch (fast at first; --network dcgan only, the others then "
         "have none), spectral (bounds its gradient, for steady training with any loss, Miyato 2018) or none (for "
-        "gradient penalties).",
+        "--r1 and other penalties).",
     )
     generator_norm: Literal["batch", "virtual"] = Field(
         "batch",
@@ -178,30 +195,43 @@ class GANSettings(ObjectiveSettings):
         description="Side of the maps at which both networks relate distant parts of a picture (self-attention, Zhang "
         "2019), such as 16; 0 for none. Larger is slower.",
     )
-    discriminator_steps: int = Field(1, ge=1, le=100, description="Discriminator steps per generator step.")
+    discriminator_steps: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="Discriminator steps per generator step. More keep it ahead of the generator; 5 is usual with "
+        "--loss wasserstein.",
+    )
     discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
     r1: float = Field(
-        0.0, ge=0, description="Weight of the R1 penalty: half the discriminator's squared gradient at real pictures."
+        0.0,
+        ge=0,
+        description="Weight of the R1 penalty: half the discriminator's squared gradient at real pictures. It steadies "
+        "any loss; 0.1 to 10 is usual.",
     )
     r2: float = Field(
         0.0,
         ge=0,
-        description="Weight of the R2 penalty: half the discriminator's squared gradient at generated pictures.",
+        description="Weight of the R2 penalty: the same at generated pictures; usual with --loss relativistic, as "
+        "large as --r1.",
     )
     gradient_penalty: float = Field(
         0.0,
         ge=0,
         description="Weight of the WGAN-GP penalty, which wants a gradient of length 1 between real and generated "
-        "pictures; 10 is usual.",
+        "pictures. It bounds the discriminator, as --loss wasserstein needs; 10 is usual.",
     )
     dragan: float = Field(
         0.0,
         ge=0,
-        description="Weight of the DRAGAN penalty, which wants a gradient of length 1 around real pictures; 10 is "
-        "usual.",
+        description="Weight of the DRAGAN penalty, which wants a gradient of length 1 around real pictures. It is "
+        "against mode collapse; 10 is usual.",
     )
     latent_gradient: float = Field(
-        0.0, ge=0, description="Weight of the generator's squared Jacobian norm per pixel; larger is smoother."
+        0.0,
+        ge=0,
+        description="Weight of the generator's squared Jacobian norm per pixel. Larger makes pictures change less "
+        "where the latent does.",
     )
     path_length: float = Field(
         0.0,
@@ -210,22 +240,22 @@ class GANSettings(ObjectiveSettings):
         "equally (Karras 2020); 2 is usual.",
     )
     weight_clip: float = Field(
-        0.0, ge=0, description="Largest absolute value of the discriminator's weights (WGAN); 0 for no limit."
+        0.0,
+        ge=0,
+        description="Largest absolute value of the discriminator's weights (WGAN); 0 for no limit. It bounds the "
+        "discriminator, as --loss wasserstein needs; 0.01 is usual.",
     )
     packing: int = Field(
         1,
         ge=1,
         le=16,
-        description="Pictures that the discriminator scores together, stacked on channels, so that it sees a lack of "
-        "diversity (PacGAN, Lin 2018); 2 to 4 are usual.",
+        description="Pictures that the discriminator scores together, so that it sees whether they are too alike "
+        "(PacGAN, Lin 2018); 2 to 4 are usual.",
     )
     augment_discriminator: Augmentations = Field(
         "none",
-        description="Random changes of all pictures, real and generated, that the discriminator sees, separated by "
-        "commas: "
-        + "; ".join(f"{name} ({row.purpose})" for name, row in AUGMENTATIONS.items())
-        + ". They keep it from "
-        "learning few pictures by heart (Zhao 2020).",
+        description="Random changes of all pictures, real and generated, that the discriminator sees. They keep it "
+        f"from learning few pictures by heart (Zhao 2020). Separate them by commas: {CHANGES}.",
     )
     augment_probability: float = Field(
         1.0,
@@ -237,8 +267,8 @@ class GANSettings(ObjectiveSettings):
         0.0,
         ge=0,
         lt=1,
-        description="Mean sign of real scores, from -1 to 1, above which the probability of changes rises and below "
-        "which it falls (ADA, Karras 2020). 0.6 is usual; 0 keeps the probability constant.",
+        description="Adapt the probability of changes: it rises while the mean sign of real scores is above this, and "
+        "falls below (ADA, Karras 2020). 0.6 is usual; 0 keeps the probability constant.",
     )
     feature_matching: float = Field(
         0.0,
@@ -267,7 +297,10 @@ class GANSettings(ObjectiveSettings):
         "mean a kind of picture without labels (InfoGAN, Chen 2016); 0 for none.",
     )
     code_values: int = Field(
-        0, ge=0, le=1000, description="Values from -1 to 1 of such a code; each comes to mean a gradual change."
+        0,
+        ge=0,
+        le=1000,
+        description="Numbers from -1 to 1 in the code; each comes to mean a gradual change, such as a slant.",
     )
     information: float = Field(
         1.0, ge=0, description="Weight of the mutual information of code and picture, which both players raise."
@@ -286,6 +319,15 @@ class GANSettings(ObjectiveSettings):
     def together(self) -> int:
         """Return how many pictures of a batch the discriminator scores together."""
         return self.packing
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return a line for each default that was asked for although the network has no such layers."""
+        return tuple(
+            f"--{name.replace('_', '-')} {default} changes nothing: it is of --network {' or '.join(networks)}, and "
+            f"{self.network} has no such layers"
+            for (name, default), networks in LAYERS_OF.items()
+            if name in self.model_fields_set and getattr(self, name) == default and self.network not in networks
+        )
 
     def _refusals(self) -> tuple[tuple[bool, str], ...]:
         """Return what cannot work together: whether these settings ask for it, and what would work."""
@@ -349,6 +391,10 @@ class GANSettings(ObjectiveSettings):
                 f"--augment-discriminator {','.join(AUGMENTATIONS)}",
             ),
             (self.code_categories == 1, "--code-categories 1: one category says nothing; use 2 or more"),
+            (
+                not code and self.information != type(self).model_fields["information"].default,
+                "--information is the weight of a code, and there is none; add --code-categories or --code-values",
+            ),
             (code >= self.latent, f"a code of {code} numbers needs a --latent of at least {code + 1}"),
         )
 

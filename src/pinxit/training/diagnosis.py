@@ -293,14 +293,19 @@ def unlikeness(course: Course) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 SWAPPED = (
     "The discriminator takes samples for pictures, and pictures for samples: it finds the picture in {told_apart:.0%} "
-    "of all pairs. In an objective of your own, look for swapped labels or a wrong sign."
+    "of all pairs. In an objective of your own, look for swapped labels, a wrong sign, or pictures of another range."
 )
 
 
 def weak(course: Course) -> Sign | None:
-    """A discriminator that cannot tell samples from pictures, though they differ, or holds them for the real ones."""
+    """A discriminator that cannot tell samples from pictures, though they differ, or holds them for the real ones.
+
+    By its loss it may be sure nevertheless: then it is taught the opposite, or by pictures that are not these.
+    """
     apart, nearest = course.look("told_apart"), course.look("nearest")
-    window = course.since((apart < GUESSING) & (nearest > UNLIKE) & course.late())
+    healthy = course.healthy() or (-np.inf, np.inf)
+    sure_of_others = (apart < OPPOSITE) & (course.mean(f"{DISCRIMINATOR}/adversarial") < healthy[0])
+    window = course.since(((apart < GUESSING) & (nearest > UNLIKE) | sure_of_others) & course.late())
     if window is None:
         return None
     return Sign(window, last(told_apart=apart, nearest=nearest), SWAPPED if apart[-1] < OPPOSITE else "")

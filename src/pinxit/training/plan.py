@@ -76,6 +76,8 @@ def plan(
     """
     images = pictures.train
     objective = next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind))
+    for remark in settings.remarks():
+        say(remark)
     size, why = data.size_for(images.own_size)
     high, wide = sides(size)
     say(f"training at {wide} x {high} pixels, {why}")
@@ -101,11 +103,19 @@ def plan(
 
 
 def _chosen(objective: str, asked: str, settings: ObjectiveSettings, images: ImageSet, size: Size) -> Chosen | None:
-    """Return the recipe for a set of pictures: the plain one if the usual does not go with what the user gave."""
+    """Return the recipe for a set of pictures: the plain one if the usual does not go with what the user gave.
+
+    Raises `UsageError` if that one was asked for by name.
+    """
     chosen = fitting(objective, asked, Known(len(images), images.channels, images.transparent, size))
-    if chosen is None or asked != AUTO:
-        return chosen
+    if chosen is None:
+        return None
     row, shape = FITTING[objective][chosen.recipe], PictureShape(size, images.channels, len(images.classes))
+    if asked != AUTO:
+        line = _refusal(filled(settings, row.settings), shape)
+        if line and not _refusal(settings, shape):
+            raise UsageError(f"recipe {asked} does not go with what was asked for; --recipe plain does: {line}")
+        return chosen
     if reason := _misfit(settings, row, shape):
         return Chosen(recipe=PLAIN, because=f"because {chosen.recipe} does not go with {reason}")
     return chosen
@@ -116,11 +126,17 @@ def _misfit(given: ObjectiveSettings, row: Fitting, shape: PictureShape) -> str 
     measured, asked = filled(type(given)(), row.settings).model_dump(), given.model_dump(exclude_unset=True)
     if asked.get("network", measured["network"]) != measured["network"]:
         return f"--network {asked['network']}"
+    line = _refusal(filled(given, row.settings), shape)
+    return line and f"what was asked for: {line}"
+
+
+def _refusal(settings: ObjectiveSettings, shape: PictureShape) -> str | None:
+    """Return why a model of these settings is refused."""
     try:
         with without_memory():
-            models.build(filled(given, row.settings), shape)
+            models.build(settings, shape)
     except UsageError as error:
-        return f"what was asked for: {error}"
+        return str(error)
     return None
 
 
