@@ -199,7 +199,7 @@ SEEN = {
     "30 discriminator steps": "Grey noise: the generator has moved 23 times in 700 steps.",
     "gradient clip 1e-6, SGD": "The grey noise of the first step, to the last step.",
     "twenty pictures": "Digits of all kinds, torn to blots; twenty pictures are all that there is to learn.",
-    "codes for one picture": "The one picture, restored; 49 places cannot use 512 codes.",
+    "codes for one picture": "The one picture, restored almost; 49 places cannot use 512 codes.",
     "one picture 2,000 times": "The same five for every latent.",
     "twenty pictures, no norm": "One blot for every latent, later another one.",
     "dense, rate .1": "The same black and white noise for every latent, unchanged to the end.",

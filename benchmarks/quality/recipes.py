@@ -100,6 +100,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "late": {"training": {"schedule": "late"}},
     "cosine, nearest": {"settings": NEAREST, "training": {"schedule": "cosine"}},
     "smaller batches": {"training": HALF},
+    "smaller batches, late": {"training": HALF | {"schedule": "late"}},
     "smaller batches, long average": {"training": HALF | {"average": 0.9995}},
     "late, slower discriminator": {"settings": {"discriminator_rate": 1e-3}, "training": {"schedule": "late"}},
 }  # fmt: skip

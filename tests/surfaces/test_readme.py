@@ -48,6 +48,8 @@ def quick(line: str) -> str:
     line = re.sub(r"--minutes \d+", "--steps 20 --batch-size 4 --channels 4", line)
     if " prior " in line:  # whose networks are of fully connected layers
         line = line.replace(" --channels 4", "")
+    if line.endswith(" learn gan"):
+        line += " --steps 20"
     if re.search(r" edit (stylize .*--style|texture) ", line):  # painted by optimisation
         line += " --steps 5"
     return line.replace("-n 10000", "-n 200").replace("-n 1000", "-n 100")
