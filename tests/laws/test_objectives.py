@@ -652,4 +652,5 @@ def test_the_preview_has_pictures_reconstructions_and_where_sensible_new_ones(na
 
 def test_the_progress_line_tells_each_players_first_term() -> None:
     values = {"critic/adversarial": 1.0, "critic/r1": 2.0, "painter/reconstruction": 3.0, "painter/gradient_norm": 4.0}
+    values["watch/diversity"] = 5.0
     assert train_module._losses(values) == "critic 1.000  painter 3.000"

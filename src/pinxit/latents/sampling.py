@@ -265,23 +265,26 @@ def discriminator_of(run: Run) -> GAN:
     Raises `UsageError` if the run has no discriminator that gives log-odds of single pictures, and `DataError` without
     a checkpoint.
     """
-    settings, asked = run.recipe.repaired(len(run.recipe.repairs)).settings, "--strategy discriminator"
+    settings = run.recipe.repaired(len(run.recipe.repairs)).settings
+    asked, other = "--strategy discriminator", "--strategy density works without"
     if not isinstance(settings, GANSettings):
-        raise UsageError(f"{asked}: a run of '{run.recipe.objective}' has none; --strategy density works without")
+        raise UsageError(f"{asked}: a run of '{run.recipe.objective}' has none; {other}")
     if not ADVERSARIAL[settings.loss].log_odds:
         usable = ", ".join(name for name, row in ADVERSARIAL.items() if row.log_odds)
-        raise UsageError(f"{asked}: its scores by --loss {settings.loss} are no log-odds; those by {usable} are")
+        raise UsageError(
+            f"{asked}: its scores by --loss {settings.loss} are no log-odds, by {usable} they are; {other}"
+        )
     if settings.together() > 1:
-        raise UsageError(f"{asked}: it scores packs of {settings.together()} pictures, not one (--packing)")
+        raise UsageError(f"{asked}: it scores packs of {settings.together()} pictures, not one (--packing); {other}")
     gan = settings.build(models.of_recipe(run.recipe)[2])
     if any(isinstance(layer, Deviation | Discrimination) for layer in gan.networks["discriminator"].modules()):
-        raise UsageError(f"{asked}: its scores depend on the other pictures of a batch (--minibatch)")
+        raise UsageError(
+            f"{asked}: its scores depend on the other pictures of a batch (--minibatch, which --network style has "
+            f"by itself); {other}"
+        )
     checkpoint = Checkpoints(run.checkpoints).intact()
     if checkpoint is None:
-        raise DataError(
-            f"{asked}: {run.folder} has no good checkpoint, and only that has the discriminator; --strategy density "
-            "works without"
-        )
+        raise DataError(f"{asked}: {run.folder} has no good checkpoint, and only that has the discriminator; {other}")
     try:
         gan.networks["discriminator"].load_state_dict(below(checkpoint.state, "networks.discriminator."))
     except RuntimeError as error:

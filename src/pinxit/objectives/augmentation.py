@@ -41,8 +41,10 @@ class Augmentation:
 def augmented(image: Tensor, names: Collection[str], probability: float | Tensor, batch: Batch, stream: str) -> Tensor:
     """Return pictures (N, C, H, W) in [0, 1], each changed by each named augmentation with this probability.
 
-    Row i draws from row i of the batch. At probability 0 the pictures keep their bits.
+    Row i draws from row i of the batch. At probability 0 nothing is done, as while an adaptive one is not needed.
     """
+    if not names or float(probability) == 0:
+        return image
     for name, augmentation in AUGMENTATIONS.items():
         if name in names:
             numbers = batch.uniform(1 + augmentation.numbers, stream=f"{stream} {name}")

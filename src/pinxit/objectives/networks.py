@@ -34,18 +34,16 @@ def _dcgan_pair(settings: GANSettings, shape: PictureShape) -> Pair:
     generator = dcgan.Generator(
         shape, settings.latent, settings.channels, enlarge=settings.enlarge, attention=settings.attention
     )
-    return generator, dcgan.Discriminator(
-        _packed(settings, shape), settings.channels, batch_norm, settings.attention, settings.minibatch or "none"
-    )
+    seen, crowd = _seen(settings, shape), settings.minibatch or "none"
+    return generator, dcgan.Discriminator(seen, settings.channels, batch_norm, settings.attention, crowd)
 
 
 def _residual_pair(settings: GANSettings, shape: PictureShape, skip: bool) -> Pair:
     from pinxit.nets import residual
 
     generator = residual.Generator(shape, settings.latent, settings.channels, skip, attention=settings.attention)
-    return generator, residual.Discriminator(
-        _packed(settings, shape), settings.channels, skip, settings.attention, settings.minibatch or "none"
-    )
+    seen, crowd = _seen(settings, shape), settings.minibatch or "none"
+    return generator, residual.Discriminator(seen, settings.channels, skip, settings.attention, crowd)
 
 
 def _dense_pair(settings: GANSettings, shape: PictureShape) -> Pair:
@@ -53,22 +51,18 @@ def _dense_pair(settings: GANSettings, shape: PictureShape) -> Pair:
 
     _check_dense(shape)
     generator = dense.Generator(shape, settings.latent, settings.channels)
-    return generator, dense.Discriminator(_packed(settings, shape), settings.channels, settings.minibatch or "none")
+    return generator, dense.Discriminator(_seen(settings, shape), settings.channels, settings.minibatch or "none")
 
 
 def _style_pair(settings: GANSettings, shape: PictureShape) -> Pair:
     from pinxit.nets import style
 
     generator = style.Generator(shape, settings.latent, settings.channels, settings.attention)
-    return generator, style.Discriminator(
-        _packed(settings, shape),
-        settings.channels,
-        attention=settings.attention,
-        crowd=settings.minibatch or "deviation",
-    )
+    seen, crowd = _seen(settings, shape), settings.minibatch or "deviation"
+    return generator, style.Discriminator(seen, settings.channels, attention=settings.attention, crowd=crowd)
 
 
-def _packed(settings: GANSettings, shape: PictureShape) -> PictureShape:
+def _seen(settings: GANSettings, shape: PictureShape) -> PictureShape:
     """Return the shape of what the discriminator scores: `packing` pictures stacked on channels."""
     return shape._replace(channels=settings.packing * shape.channels)
 

@@ -231,13 +231,13 @@ class GANSettings(ObjectiveSettings):
         0.0,
         ge=0,
         description="Weight of the generator's squared Jacobian norm per pixel. Larger makes pictures change less "
-        "where the latent does.",
+        "when the latent changes.",
     )
     path_length: float = Field(
         0.0,
         ge=0,
-        description="Weight of the path length penalty of --network style: equal changes of a style change pictures "
-        "equally (Karras 2020); 2 is usual.",
+        description="Weight of the path length penalty of --network style, by which equal changes of a style change "
+        "pictures equally (Karras 2020); 2 is usual.",
     )
     weight_clip: float = Field(
         0.0,
@@ -279,7 +279,7 @@ class GANSettings(ObjectiveSettings):
     historical_averaging: float = Field(
         0.0,
         ge=0,
-        description="Weight of each player's squared distance from the mean of its past weights (Salimans 2016); "
+        description="Weight of each network's squared distance from the mean of its past weights (Salimans 2016); "
         "larger damps oscillation.",
     )
     label_smoothing: float = Field(
@@ -303,7 +303,7 @@ class GANSettings(ObjectiveSettings):
         description="Numbers from -1 to 1 in the code; each comes to mean a gradual change, such as a slant.",
     )
     information: float = Field(
-        1.0, ge=0, description="Weight of the mutual information of code and picture, which both players raise."
+        1.0, ge=0, description="Weight of the mutual information of code and picture, which both networks raise."
     )
 
     def build(self, shape: PictureShape) -> GAN:

@@ -29,7 +29,7 @@ from pinxit.tensors import read_tensors, write_tensors
 from pinxit.threads import placed
 from pinxit.training.advise import advise
 from pinxit.training.budget import Budget
-from pinxit.training.curves import EVERY, FOUND, Windows, read_log
+from pinxit.training.curves import EVERY, FOUND, WATCH, Windows, read_log
 from pinxit.training.diagnosis import Finding, judge
 from pinxit.training.plan import (
     batch_of,
@@ -575,9 +575,9 @@ def sheet_steps(training: TrainingSettings) -> set[int]:
 
 
 def _losses(values: dict[str, float]) -> str:
-    """Return each player's first term."""
-    players = {name.partition("/")[0]: name for name in reversed(values)}
-    return "  ".join(f"{player} {values[players[player]]:.3f}" for player in reversed(players))
+    """Return each player's first term; the watch is no player."""
+    first = {name.partition("/")[0]: value for name, value in reversed(values.items()) if not name.startswith(WATCH)}
+    return "  ".join(f"{player} {value:.3f}" for player, value in reversed(first.items()))
 
 
 @contextmanager
