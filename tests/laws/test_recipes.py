@@ -105,6 +105,8 @@ def test_a_recipe_fills_in_what_is_not_given(made: Any, capsys: pytest.CaptureFi
     words = ["train", "gan", str(tmp_path / "cards.npz"), "--recipe", "odd", "--discriminator-norm", "batch"]
     assert run([*words, "--out", str(tmp_path / "none")]) == 2
     assert "recipe odd does not go with what was asked for; --recipe plain does: --r1" in capsys.readouterr().err
+    assert run([*words[:3], "--network", "dense", "--attention", "8", "--out", str(tmp_path / "none")]) == 2
+    assert "recipe" not in capsys.readouterr().err, "no recipe goes with what cannot be"
     assert not (tmp_path / "none").exists()
     for recipe in ("odd", PLAIN):
         made("--recipe", recipe, "--out", str(tmp_path / recipe))

@@ -105,29 +105,28 @@ def plan(
 def _chosen(objective: str, asked: str, settings: ObjectiveSettings, images: ImageSet, size: Size) -> Chosen | None:
     """Return the recipe for a set of pictures: the plain one if the usual does not go with what the user gave.
 
-    Raises `UsageError` if that one was asked for by name.
+    Raises `UsageError` if that one was asked for by name, or if no recipe goes with it.
     """
     chosen = fitting(objective, asked, Known(len(images), images.channels, images.transparent, size))
     if chosen is None:
         return None
     row, shape = FITTING[objective][chosen.recipe], PictureShape(size, images.channels, len(images.classes))
-    if asked != AUTO:
-        line = _refusal(filled(settings, row.settings), shape)
-        if line and not _refusal(settings, shape):
-            raise UsageError(f"recipe {asked} does not go with what was asked for; --recipe plain does: {line}")
+    refusal = _refusal(filled(settings, row.settings), shape)
+    if refusal and (alone := _refusal(settings, shape)):
+        raise UsageError(alone)
+    if refusal and asked != AUTO:
+        raise UsageError(f"recipe {asked} does not go with what was asked for; --recipe plain does: {refusal}")
+    network = _other_network(settings, row) if asked == AUTO else None
+    if not (network or refusal):
         return chosen
-    if reason := _misfit(settings, row, shape):
-        return Chosen(recipe=PLAIN, because=f"because {chosen.recipe} does not go with {reason}")
-    return chosen
+    reason = f"--network {network}" if network else f"what was asked for: {refusal}"
+    return Chosen(recipe=PLAIN, because=f"because {chosen.recipe} does not go with {reason}")
 
 
-def _misfit(given: ObjectiveSettings, row: Fitting, shape: PictureShape) -> str | None:
-    """Return why settings do not go with a recipe: it was measured with another network, or the two are refused."""
-    measured, asked = filled(type(given)(), row.settings).model_dump(), given.model_dump(exclude_unset=True)
-    if asked.get("network", measured["network"]) != measured["network"]:
-        return f"--network {asked['network']}"
-    line = _refusal(filled(given, row.settings), shape)
-    return line and f"what was asked for: {line}"
+def _other_network(given: ObjectiveSettings, row: Fitting) -> str | None:
+    """Return the network that the user gave if a recipe was measured with another one."""
+    measured, asked = filled(type(given)(), row.settings).model_dump()["network"], given.model_dump()["network"]
+    return asked if "network" in given.model_fields_set and asked != measured else None
 
 
 def _refusal(settings: ObjectiveSettings, shape: PictureShape) -> str | None:
