@@ -497,6 +497,10 @@ def above(field: str, least: float, share: float) -> Change:
     )
 
 
+far_too_fast = above("learning_rate", 0.02, 0.1)
+"""A tenth of a learning rate with which no network is known to train."""
+
+
 def at_most(field: str, most: float) -> Change:
     """Return the change of a setting that is above a value to that value."""
     return lambda recipe: {field: most} if (_value(recipe, field) or 0) > most else None
@@ -580,7 +584,7 @@ RULES: dict[str, Rule] = {
     "vanishing-gradient": Rule(
         vanishing,
         "The generator's gradient has vanished: its norm is {gradient_norm:.1g}, so it learns nothing.",
-        changes=(when("loss", "saturating", "non-saturating"), at_most("weight_decay", 0.0), one_rate,
+        changes=(far_too_fast, when("loss", "saturating", "non-saturating"), at_most("weight_decay", 0.0), one_rate,
                  above("weight_clip", 0.0, 100.0), slower_discriminator),
         explains=("dead-units", "discriminator-won", "discriminator-weak", "collapse", "partial-collapse"),
     ),
@@ -609,15 +613,15 @@ RULES: dict[str, Rule] = {
     "discriminator-won": Rule(
         won,
         "The discriminator has won: its loss is {loss:.2g}, and it is hardly ever wrong. The generator learns little.",
-        changes=(one_rate, at_most("discriminator_steps", 1), above("beta1", 0.9, 0.0), at_most("weight_decay", 0.01),
-                 penalised, slower_discriminator),
+        changes=(far_too_fast, one_rate, at_most("discriminator_steps", 1), above("beta1", 0.9, 0.0),
+                 at_most("weight_decay", 0.01), penalised, slower_discriminator),
         explains=("collapse", "partial-collapse"),
     ),
     "collapse": Rule(
         collapse,
         "The generator has collapsed: its samples differ {diversity:.2f} times as much as the training pictures do.",
-        changes=(above("beta1", 0.5, 0.0), at_most("weight_decay", 0.01), at_most("weight_clip", 0.01), penalised,
-                 rate(0.25)),
+        changes=(far_too_fast, above("beta1", 0.5, 0.0), at_most("weight_decay", 0.01), at_most("weight_clip", 0.01),
+                 penalised, rate(0.25)),
         explains=("partial-collapse", "oscillation"),
     ),
     "partial-collapse": Rule(
