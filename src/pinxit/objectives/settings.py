@@ -150,9 +150,10 @@ class GANSettings(ObjectiveSettings):
     beta1: float = Field(0.5, ge=0, lt=1, description=BETA1)
     network: Literal[*GAN_NETWORKS] = Field(  # type: ignore[valid-type]
         "dcgan",
-        description="Networks: dcgan (strided convolutions, the fastest, Radford 2016), residual (residual blocks, for "
-        "richer pictures), plain (the same without skip connections), dense (fully connected layers, for small "
-        "pictures, Goodfellow 2014) or style (the latent scales every layer, for the finest pictures, Karras 2020).",
+        description="Networks: dcgan (the fastest: strided convolutions, Radford 2016); residual (for richer pictures: "
+        "residual blocks); plain (for comparison: residual without skip connections); dense (for small pictures: fully "
+        "connected layers, Goodfellow 2014); style (for the finest pictures: the latent scales every layer, Karras "
+        "2020).",
     )
     loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
         "non-saturating",
