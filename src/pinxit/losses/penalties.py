@@ -49,8 +49,8 @@ def between(real: Tensor, fake: Tensor, position: Tensor) -> Tensor:
 def around(real: Tensor, noise: Tensor) -> Tensor:
     """Return real pictures with standard normal noise (N, C, H, W) times half their standard deviation.
 
-    Kodali et al., 2017, section 2.3. Differs from it: the noise follows the contrast of each picture, as in the
-    authors' code it follows that of the batch; a constant would need to be chosen for each set of pictures.
+    Kodali et al., 2017, section 2.3. Differs from it: the noise follows the contrast of each picture. In the authors'
+    code it follows that of the batch. A constant would have to be chosen for each set of pictures.
     """
     return real + 0.5 * real.std((1, 2, 3), keepdim=True) * noise
 
