@@ -10,7 +10,7 @@ import torch
 from pinxit import files
 from pinxit.errors import DiskError, DivergedError
 from pinxit.tensors import read_tensors, write_tensors
-from pinxit.training.run import Log
+from pinxit.training.run import Log, rounded
 from pinxit.training.store import Checkpoints
 
 
@@ -113,12 +113,12 @@ def test_the_same_tensors_give_the_same_bytes_in_any_memory_format(tmp_path: Pat
 def test_a_resumed_log_forgets_what_came_after_its_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     log = Log(path, 0)
-    log.write(1, {"net/loss": 0.123456789})
+    log.write(1, rounded({"net/loss": 0.123456789}))
     kept = log.sync()
-    log.write(2, {"net/loss": 1})
+    log.write(2, rounded({"net/loss": 1}))
     log.close()
     log = Log(path, kept)
-    log.write(2, {"net/loss": 2})
+    log.write(2, rounded({"net/loss": 2}))
     log.close()
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"step": 1, "net/loss": 0.123457},

@@ -107,9 +107,9 @@ class Watch:
         return readings
 
     def _loss(self, batch: Batch, units: Units) -> Tensor:
-        with units:
+        with units, torch.enable_grad():  # some losses hold a gradient
             loss = self.objective.loss(batch, self.objective.draw(batch))
-        return torch.stack([term.float() for term in loss.terms.values()]).sum()
+        return torch.stack([term.detach().float() for term in loss.terms.values()]).sum()
 
     def _played(self) -> dict[str, Tensor]:
         """Return what the samples are like, and how the discriminator scores samples and real pictures."""
