@@ -150,10 +150,10 @@ class GANSettings(ObjectiveSettings):
     beta1: float = Field(0.5, ge=0, lt=1, description=BETA1)
     network: Literal[*GAN_NETWORKS] = Field(  # type: ignore[valid-type]
         "dcgan",
-        description="Networks: dcgan (the fastest: strided convolutions, Radford 2016); residual (for richer pictures: "
-        "residual blocks); plain (for comparison: residual without skip connections); dense (for small pictures: fully "
-        "connected layers, Goodfellow 2014); style (for the finest pictures: the latent scales every layer, Karras "
-        "2020).",
+        description="Networks: dcgan (the fastest: strided convolutions, Radford 2016); residual (slower: residual "
+        "blocks, for detail); plain (for comparison: residual without skip connections); dense (for small pictures: "
+        "fully connected layers, Goodfellow 2014); style (slower: the latent scales every layer, for latents that "
+        "change one thing, Karras 2020).",
     )
     loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
         "non-saturating",
