@@ -1,7 +1,8 @@
 """Auto-fix: how a training that went wrong goes on, with one setting changed from a healthy step on. No torch here.
 
-All of it is a function of the log and the recipe. A finding appears at a fixed step; the step to return to follows from
-the finding and the history; and what to change is the first of the finding's own remedies (`RULES`) that can be tried.
+All of it is a function of the log and the recipe. A finding appears at a fixed step. The step to return to follows from
+the finding and the history. The change is the first of the finding's own remedies (`RULES`) that can be tried.
+
 So a run that is stopped anywhere, or repeated from its recipe, comes to the same weights.
 """
 
