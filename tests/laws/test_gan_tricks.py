@@ -315,4 +315,9 @@ def test_a_run_with_a_code_samples_it_and_a_batch_that_does_not_divide_is_refuse
     packed = GANSettings(network="dense", packing=3, **SMALL)
     with pytest.raises(UsageError, match="--packing 3 needs a multiple of 3, such as 6"):
         pinxit.train(packed, tmp_path / "cards.npz", tmp_path / "none", None, training)
+    near = GANSettings(network="dense", minibatch="discrimination", **SMALL)
+    for accumulate, packing in ((4, 1), (2, 2)):
+        alone = training.changed(accumulate=accumulate)
+        with pytest.raises(UsageError, match=f"has {packing}; it needs {2 * packing}, as by --batch-size"):
+            pinxit.train(near.changed(packing=packing), tmp_path / "cards.npz", tmp_path / "none", None, alone)
     assert not (tmp_path / "none").exists()

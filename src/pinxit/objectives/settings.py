@@ -88,6 +88,10 @@ class ObjectiveSettings(Settings):
         """Return how many pictures of a batch belong together; a part of a batch must have a multiple of them."""
         return 1
 
+    def at_least(self) -> int:
+        """Return how many pictures a part of a batch must have at least."""
+        return 1
+
     def remarks(self) -> tuple[str, ...]:
         """Return what a person should know of the settings that were given: those that change nothing."""
         return ()
@@ -320,6 +324,10 @@ class GANSettings(ObjectiveSettings):
     def together(self) -> int:
         """Return how many pictures of a batch the discriminator scores together."""
         return self.packing
+
+    def at_least(self) -> int:
+        """Return 2 pictures, or 2 packs of them, if the discriminator is asked to compare those of a batch."""
+        return 2 * self.packing if self.minibatch in ("deviation", "discrimination") else 1
 
     def remarks(self) -> tuple[str, ...]:
         """Return a line for each default that was asked for although the network has no such layers."""
