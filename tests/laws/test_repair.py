@@ -17,8 +17,9 @@ from pinxit.data.settings import DataSettings
 from pinxit.errors import DivergedError, UsageError
 from pinxit.files import sha256
 from pinxit.objectives.settings import GANSettings
+from pinxit.tensors import read_tensors
 from pinxit.training import plan, repair, store, train
-from pinxit.training.curves import EVERY, Windows
+from pinxit.training.curves import EVERY, Windows, read_log
 from pinxit.training.diagnosis import RULES, Finding, Rule, rate, when
 from pinxit.training.recipes import Recipe, Repair
 from pinxit.training.repair import SPACING, at_random, by_table, courses, healthy, is_of, kept
@@ -168,6 +169,35 @@ def test_a_repair_in_the_middle_keeps_what_fits(
     adapted.adapt(checkpoint.state, SPACING, same_optimiser=True)
     assert adapted.state().keys() == checkpoint.state.keys()
     assert all(torch.equal(value, checkpoint.state[name]) for name, value in adapted.state().items())
+
+
+def test_a_return_writes_the_weights_it_returns_to(
+    tmp_path: Path, pictures: str, ill: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, advance = new(tmp_path / "run", pictures), Trainer.advance
+
+    def killed(trainer: Trainer) -> object:
+        if trainer.objective.settings.packing == 2:
+            raise KilledError
+        return advance(trainer)
+
+    monkeypatch.setattr(Trainer, "advance", killed)
+    with pytest.raises(KilledError):
+        pinxit.resume(run.folder)
+    checkpoint = store.Checkpoints(run.checkpoints).newest()
+    assert checkpoint is not None
+    assert run.facts()["steps"] == checkpoint.step == SPACING
+    for name, value in read_tensors(run.weights).items():
+        assert torch.equal(value, checkpoint.state[f"average.{name}"]), name
+
+
+def test_a_log_that_was_cut_within_a_line_loses_no_other(tmp_path: Path, pictures: str) -> None:
+    run = new(tmp_path / "run", pictures, steps=5)
+    pinxit.resume(run.folder)
+    log = run.folder / "log.jsonl"
+    log.write_bytes(log.read_bytes()[:-40])
+    pinxit.resume(run.folder, steps=8)
+    assert read_log(log)["generator/adversarial"].at.tolist() == [1, 2, 3, 4, 6, 7, 8]
 
 
 def test_what_nothing_helps_is_given_up_with_the_story(

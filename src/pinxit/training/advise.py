@@ -32,6 +32,7 @@ from pinxit.training.diagnosis import Course, anew, distance, judge, known_by_he
 from pinxit.training.plan import build_trainer, build_watch, refuse_misfit, with_steps
 from pinxit.training.recipes import FEW, PLAIN, Chosen, Recipe
 from pinxit.training.run import rounded
+from pinxit.training.watch import LEAST
 
 LOOKS = 6
 """Looks of the watch in a trial; with few pictures a step there are more."""
@@ -153,9 +154,11 @@ def advise(recipe: Recipe, pictures: DataSet, given: Collection[str], most: int 
     """
     if not isinstance(recipe.settings, GANSettings):
         raise UsageError("--advise and --auto are for `pinxit train gan`")
-    left = Allowance(recipe, most)
+    advice, left = Advice(recipe), Allowance(recipe, most)
+    if len(pictures.train) < LEAST:
+        advice.reasons.append(f"Nothing is proposed: trials compare samples with {LEAST} pictures or more.")
+        return advice
     best = left.trial(recipe, pictures, {})
-    advice = Advice(recipe)
     if best is None:
         advice.reasons.append("Nothing is proposed: trials would take longer than a tenth of the training.")
         return advice
@@ -275,4 +278,5 @@ def memory(device: str) -> float:
 
 
 def _found(trial: Trial) -> str:
-    return f"{trial.unlike:.2f}" + (f" ({', '.join(trial.ill)})" if trial.ill else "")
+    far = f"{trial.unlike:.2f}" if math.isfinite(trial.unlike) else "infinitely far"
+    return far + (f" ({', '.join(trial.ill)})" if trial.ill else "")

@@ -114,7 +114,8 @@ class Rule:
 def diagnose(log: Mapping[str, Curve], recipe: Recipe) -> tuple[Finding, ...]:
     """Return what the curves of a log (by name, as `read_log` gives them) show, causes first; a pure function."""
     windows = Windows.of(log)
-    return judge(windows, recipe, windows.last >= recipe.training.steps)
+    now = recipe.repaired(recipe.in_force(windows.last))
+    return judge(windows, now, windows.last >= recipe.training.steps)
 
 
 def judge(windows: Windows, recipe: Recipe, ended: bool) -> tuple[Finding, ...]:
@@ -409,17 +410,17 @@ def start(so: np.ndarray[Any, np.dtype[np.bool_]]) -> int:
 
 def idle(course: Course) -> Sign | None:
     """Levels of a ladder that carry no information; told when training is over, because they come one after another."""
-    names = [name for name in course.windows.names() if name.rpartition("/")[2].startswith(LEVEL)]
-    rates = {name.rpartition("/")[2].removeprefix(LEVEL): course.mean(name) for name in names}
+    terms = {name.rpartition("/")[2]: name for name in course.windows.names()}
+    levels = {term.removeprefix(LEVEL): name for term, name in terms.items() if term.startswith(LEVEL)}
+    rates = {level: course.mean(name) for level, name in levels.items() if level.isdecimal()}
     silent = {level: rate for level, rate in rates.items() if rate[-1] < SILENT}
     lasting = [course.since(rate < SILENT, 2 * PATIENCE) for rate in silent.values()]
     if not silent or (None in lasting and not course.ended):
         return None
-    levels = ", ".join(sorted(silent, key=int))
     return Sign(
         min(start(rate < SILENT) for rate in silent.values()),
-        {f"rate_level_{level}": rate[-1] for level, rate in silent.items()},
-        f"These levels of the ladder carry no information (1 is the top): {levels}.",
+        {f"{LEVEL}{level}": rate[-1] for level, rate in silent.items()},
+        f"These levels of the ladder carry no information (1 is the top): {', '.join(sorted(silent, key=int))}.",
     )
 
 
@@ -530,7 +531,10 @@ def _value(recipe: Recipe, field: str) -> Any:
 
 
 def anew(recipe: Recipe, change: Mapping[str, Any]) -> str:
-    """Return the command that trains again as the recipe says, with some settings changed."""
+    """Return the command that trains again as the recipe says, with some settings changed.
+
+    A prior learns the codes of a run, whose folder the recipe does not know.
+    """
     settings, minutes = recipe.settings, recipe.training.minutes
     usual = settings.pictures(), TrainingSettings.parse(dict(settings.training))
     length = {"steps"}
@@ -538,12 +542,12 @@ def anew(recipe: Recipe, change: Mapping[str, Any]) -> str:
         length, change = set(), {**change, "steps": usual[1].steps}
     words = [
         *_flags(settings, type(settings)(), change, change.keys()),
-        *_flags(recipe.data, usual[0], change, change.keys()),
+        *(() if settings.of_codes else _flags(recipe.data, usual[0], change, change.keys())),
         *_flags(recipe.training, usual[1], change, {"seed"} | length | (change.keys() - {"steps"})),
         *(() if length else ("--minutes", f"{minutes:g}")),
         *(("--recipe", PLAIN) if recipe.chosen and recipe.chosen.recipe != PLAIN else ()),  # the flags say it all
     ]
-    return command("train", recipe.objective, recipe.data.source, *words)
+    return command("train", recipe.objective, "RUN" if settings.of_codes else recipe.data.source, *words)
 
 
 HOW = ("device", "precision", "threads", "minutes")  # of the machine, not of the model

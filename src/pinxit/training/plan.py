@@ -48,7 +48,7 @@ from pinxit.training.recipes import (
     fitting,
 )
 from pinxit.training.run import RECIPE, Run
-from pinxit.training.settings import AUTO, TrainingSettings
+from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 from pinxit.training.watch import LEAST, PICTURES, REFERENCE, Watch
 
@@ -68,11 +68,12 @@ def plan(
     pictures: DataSet,
     data: DataSettings,
     training: TrainingSettings,
-    asked: str = AUTO,
+    asked: Chosen | None = None,
 ) -> Recipe:
     """Return the recipe with every choice made: picture size, channels, hardware and the number of steps.
 
-    `asked` is a name of `FITTING`, or auto: that row fills in what the settings, the data and the training leave open.
+    `asked` is a row of `FITTING`; if None, it is chosen by the pictures. It fills in what the settings, the data and
+    the training leave open.
     """
     images = pictures.train
     objective = next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind))
@@ -102,10 +103,12 @@ def plan(
     return with_steps(recipe, images)
 
 
-def _chosen(objective: str, asked: str, settings: ObjectiveSettings, images: ImageSet, size: Size) -> Chosen | None:
+def _chosen(
+    objective: str, asked: Chosen | None, settings: ObjectiveSettings, images: ImageSet, size: Size
+) -> Chosen | None:
     """Return the recipe for a set of pictures: the plain one if the usual does not go with what the user gave.
 
-    Raises `UsageError` if that one was asked for by name, or if no recipe goes with it.
+    Raises `UsageError` if that one was asked for, or if no recipe goes with it.
     """
     chosen = fitting(objective, asked, Known(len(images), images.channels, images.transparent, size))
     if chosen is None:
@@ -114,9 +117,9 @@ def _chosen(objective: str, asked: str, settings: ObjectiveSettings, images: Ima
     refusal = _refusal(filled(settings, row.settings), shape)
     if refusal and (alone := _refusal(settings, shape)):
         raise UsageError(alone)
-    if refusal and asked != AUTO:
-        raise UsageError(f"recipe {asked} does not go with what was asked for; --recipe plain does: {refusal}")
-    network = _other_network(settings, row) if asked == AUTO else None
+    if refusal and asked:
+        raise UsageError(f"recipe {asked.recipe} does not go with what was asked for; --recipe plain does: {refusal}")
+    network = None if asked else _other_network(settings, row)
     if not (network or refusal):
         return chosen
     reason = f"--network {network}" if network else f"what was asked for: {refusal}"
@@ -254,6 +257,13 @@ def _refuse_odd_parts(recipe: Recipe) -> None:
         raise UsageError(
             f"--batch-size {training.batch_size}: --packing {together} needs a multiple of {multiple}, such as "
             f"{math.ceil(training.batch_size / multiple) * multiple}"
+        )
+    part = math.ceil(training.batch_size / training.accumulate)
+    last = training.batch_size % part or part
+    if (least := recipe.settings.at_least()) > last:
+        raise UsageError(
+            f"--minibatch compares the pictures of a part of a batch, and one of these has {last}; it needs "
+            f"{least}, as by --batch-size {least * training.accumulate}"
         )
 
 

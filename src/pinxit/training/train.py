@@ -42,7 +42,7 @@ from pinxit.training.plan import (
     plan_prior,
     refuse_misfit,
 )
-from pinxit.training.recipes import PLAIN, Recipe, TrainingRecipe
+from pinxit.training.recipes import PLAIN, Chosen, Recipe, TrainingRecipe
 from pinxit.training.repair import TRIES, Remedies, by_table, courses, is_kept, is_of, kept
 from pinxit.training.run import LOG, RECIPE, Log, Run, is_run, machine, rounded
 from pinxit.training.settings import AUTO, TrainingSettings
@@ -109,16 +109,25 @@ def prepared(
     data = settings.pictures.parse(data.model_dump(exclude_unset=True) if data else {})
     pictures = opened(source, data)
     asked = training.model_dump(exclude_unset=True) if training else {}
-    if start is not None and recipe == AUTO:
-        recipe = _recipe_of(models.find(start))
-    planned = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}), recipe)
+    row = _asked(recipe, start, type(settings))
+    planned = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}), row)
     return planned, pictures, settings.model_fields_set | data.model_fields_set | set(asked)
 
 
-def _recipe_of(weights: Path) -> str:
-    """Return the recipe that a run of these weights chose, so that networks which start from them are the same."""
-    chosen = Run.open(weights.parent).recipe.chosen if is_run(weights.parent) else None
-    return chosen.recipe if chosen else PLAIN
+def _asked(recipe: str, start: str | Path | None, kind: type[ObjectiveSettings]) -> Chosen | None:
+    """Return the recipe that was asked for: by its name, or by weights, so that networks that start from them fit.
+
+    None if the pictures are to choose it.
+    """
+    if recipe != AUTO:
+        return Chosen(recipe=recipe, because="as asked")
+    if start is None:
+        return None
+    folder = models.find(start).parent
+    trained = Run.open(folder).recipe if is_run(folder) else None
+    if trained and trained.chosen and isinstance(trained.settings, kind):
+        return Chosen(recipe=trained.chosen.recipe, because="because the weights to start from were trained by it")
+    return Chosen(recipe=PLAIN, because="because the weights to start from were trained without a recipe")
 
 
 def train_prior(settings: PriorSettings, folder: str | Path, training: TrainingSettings | None = None) -> Run:
@@ -257,6 +266,8 @@ class Session:
         self.budget = self._budget()
         if start is not None:
             self._begin(start)
+        elif run.recipe.repairs:
+            self.publish()  # in place of the weights of a course that was left
 
     def records(self) -> Iterator[Record]:
         """Take the steps that are left, and log each; a step that is refused is logged as one that is not finite."""
