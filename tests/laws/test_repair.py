@@ -20,7 +20,8 @@ from pinxit.objectives.settings import GANSettings
 from pinxit.tensors import read_tensors
 from pinxit.training import journal, plan, repair, session, store
 from pinxit.training.curves import EVERY, Windows, read_log
-from pinxit.training.diagnosis import RULES, Finding, Rule, rate, when
+from pinxit.training.diagnosis import RULES, Finding, Rule
+from pinxit.training.diagnosis.remedies import rate, when
 from pinxit.training.recipes import Recipe, Repair
 from pinxit.training.repair import SPACING, at_random, by_table, courses, healthy, is_of, kept
 from pinxit.training.run import Run
