@@ -10,11 +10,13 @@ from pydantic import BeforeValidator, Field
 
 from pinxit.edits.bound import Bound
 from pinxit.edits.settings import Edit
+from pinxit.errors import UsageError
 from pinxit.images import load_picture
 
 if TYPE_CHECKING:
     from pinxit.edits.subjects import Finder
 
+WAYS = ("matte", "trimap")
 TRANSPARENT, BLUR = "transparent", "blur"
 
 
@@ -26,12 +28,28 @@ class Matted(Edit):
         description="The matte: a grey picture of the same size, white where the subject is; or a cut-out, whose "
         "transparency counts.",
     )
+    trimap: Path | None = Field(
+        None,
+        description="A trimap or scribbles of the same size: white is subject, black is background; greys and "
+        "transparent parts are found by the colours around.",
+    )
+    find: Literal["person"] = Field(
+        "person",
+        description="What to look for if nothing says where the subject is, and the picture has no transparent parts.",
+    )
 
     def finder(self, device: str) -> Finder:
         """Load what finds the subject."""
-        from pinxit.edits.subjects import Given, OwnAlpha
+        from pinxit.edits import subjects
 
-        return OwnAlpha() if self.matte is None else Given(self.matte)
+        given = [name for name in WAYS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise UsageError(f"--{' and --'.join(given)} each say where the subject is: give only one of them")
+        if self.matte is not None:
+            return subjects.Given(self.matte)
+        if self.trimap is not None:
+            return subjects.Drawn(self.trimap)
+        return subjects.Guessed(subjects.ESTIMATORS[self.find]())
 
 
 class Cutout(Matted):
