@@ -28,6 +28,7 @@ from pinxit.nets.crowd import Deviation, Discrimination
 from pinxit.nets.seamless import neighbour_layers, seamless
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.gan import GAN
+from pinxit.objectives.information import Code
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
 from pinxit.objectives.objective import Autoencoder, Generative, Probabilistic
 from pinxit.objectives.prior import Prior
@@ -65,6 +66,8 @@ class GenerativeModel:
     """Whether opposite edges of its pictures join seamlessly."""
     choice: Choice | None = None
     """How each latent is chosen among candidates; the first one if None."""
+    coded: Callable[[Tensor], Tensor] = lambda latents: latents
+    """Fixes parts of a code in latents (N, latent)."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -81,6 +84,21 @@ class GenerativeModel:
                 f"`pinxit train prior`{known}"
             )
         return replace(self, sampler=sampler)
+
+    @property
+    def code(self) -> Code:
+        """The code in the model's latents, of length 0 if it has none."""
+        return self.objective.code if isinstance(self.objective, GAN) else Code(0, 0)
+
+    def fixing(self, text: str) -> GenerativeModel:
+        """Return the model with parts of its code fixed, such as "category=3, value1=-0.5"; `UsageError` if it cannot.
+
+        Categories count from 0, values from 1. What is not named stays random.
+        """
+        if not self.code.length:
+            raise UsageError("--code: this run has none; train it with --code-categories or --code-values")
+        category, values = coded_parts(text, self.code)
+        return replace(self, coded=partial(self.code.chosen, category=category, values=values))
 
     def tiling(self) -> GenerativeModel:
         """Return the model with pictures whose opposite edges join; `UsageError` if its network cannot do that."""
@@ -117,7 +135,8 @@ class GenerativeModel:
         sampler = self.samplers[self.sampler]
         uniform = torch.from_numpy(draws.uniform(keys(seeds, attempt, "component"), sampler.uniforms))
         normal = _normal(keys(seeds, attempt, "sample"), sampler.normals, truncation)
-        return _in_parts(sampler.latents, "sampling codes", normal, uniform, labels if sampler.by_class else None)
+        by = labels if sampler.by_class else None
+        return self.coded(_in_parts(sampler.latents, "sampling codes", normal, uniform, by))
 
     def choosing(self, strategy: str, keep: float, folder: Path) -> GenerativeModel:
         """Return the model with latents chosen by a row of `STRATEGIES`, of which it keeps the share `keep`.
@@ -210,8 +229,31 @@ class GenerativeModel:
             raise UsageError("--interpolate: there is nothing between two quantised codes")
         latents = torch.stack([slerp(ends[:-1], ends[1:], place) for place in torch.linspace(0, 1, between)], dim=1)
         labels = self.labels(n, label)
-        pictures = self.generate(latents.flatten(0, 1), None if labels is None else labels.repeat_interleave(between))
+        flat = self.coded(latents.flatten(0, 1))
+        pictures = self.generate(flat, None if labels is None else labels.repeat_interleave(between))
         return pictures.reshape(n, between, *pictures.shape[1:])
+
+
+def coded_parts(text: str, code: Code) -> tuple[int | None, list[float | None]]:
+    """Return the category and the values that a text fixes, such as "category=3, value1=-0.5"; None for the others."""
+    names = (["category"] if code.categories else []) + [f"value{number}" for number in range(1, code.values + 1)]
+    parts: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = (word.strip() for word in part.partition("="))
+        if name not in names:
+            raise UsageError(f"--code {part.strip()}: no such part of this run's code{did_you_mean(name, names)}")
+        try:
+            parts[name] = float(number)
+        except ValueError as error:
+            raise UsageError(f"--code {part.strip()}: write it as {names[0]}=0, {names[-1]}=0.5") from error
+    category = parts.pop("category", None)
+    if category not in (None, *range(code.categories)):
+        raise UsageError(f"--code category={category:g}: it should be a whole number from 0 to {code.categories - 1}")
+    for name, value in parts.items():
+        if not -1 <= value <= 1:
+            raise UsageError(f"--code {name}={value:g}: it should be from -1 to 1")
+    values = [parts.get(name) for name in names if name != "category"]
+    return None if category is None else int(category), values
 
 
 def load(folder: str | Path) -> GenerativeModel:
