@@ -17,7 +17,7 @@ FLOORS = {
     "__init__": 0, "errors": 0.1, "settings": 0.2, "files": 0.2, "streams": 0.15, "signals": 0.1, "progress": 0.2,
     "runtime": 0.2, "threads": 0.2, "page": 0.2, "plots": 0.2, "marks": 0.3,
     "hardware": 1, "tensors": 1, "colour": 1, "images": 1.1, "degradations": 1.2, "data": 1.3,
-    "nets": 1.1, "losses": 1.2,
+    "nets": 1.1, "losses": 1.2, "matting": 1.2,
     "metrics": 2, "objectives": 2.1,
     "training.settings": 3, "training.recipes": 3, "training.documents": 3, "training.run": 3, "training.store": 3,
     "models": 3.1, "training": 3.2,

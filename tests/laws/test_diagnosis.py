@@ -209,6 +209,8 @@ def test_a_log_that_is_cut_or_damaged_is_no_error() -> None:
         for left in log:
             diagnose({left: log[left]}, of)
             diagnose({other: one for other, one in log.items() if other != left}, of)
+    ladder = recipe(objective="vae", levels=2), {"autoencoder/rate_level_x": curve([0.0] * WINDOWS)}
+    assert diagnose(ladder[1], ladder[0]) == ()
     far = Curve(np.array([1.0, 1e300]), np.array([1.0, 1e300]))
     for values in (far, curve([]), curve([0.0]), curve([1e308] * 9), curve([-1e-308] * 300)):
         for of, log in WELL:
@@ -231,6 +233,17 @@ def test_a_remedy_is_a_command_that_runs(tmp_path: Path, monkeypatch: pytest.Mon
     changed = {name for name, value in again.settings.model_dump().items() if value != before[name]}
     assert len(changed) == 1
     assert again.training.batch_size == 8
+
+
+def test_a_remedy_changes_the_settings_that_are_in_force() -> None:
+    of, log = recipe(learning_rate=1e-3), SICK["collapse"][0][1]
+    repair = {"at": 0, "field": "learning_rate", "value": 1e-4, "because": "collapse at step 100"}
+    now = of.changed(repairs=(repair,))
+    assert [found.remedy for found in diagnose(log, now)] == [found.remedy for found in diagnose(log, now.repaired(1))]
+    prior = recipe(objective="prior", learning_rate=1e-9)
+    (found,) = diagnose({"watch/prior/update_ratio": curve([1e-9] * WINDOWS)}, prior)
+    assert found.remedy is not None
+    assert found.remedy.startswith("pinxit train prior RUN --learning-rate 0.001 --steps")
 
 
 def test_a_slow_change_is_followed_until_it_ends() -> None:

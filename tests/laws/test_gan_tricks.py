@@ -121,6 +121,22 @@ def test_the_gradient_penalties_are_their_equations_for_packs_too() -> None:
     assert {name: terms[name].item() for name in expected} == pytest.approx(expected, rel=1e-4)
 
 
+def test_lazy_penalties_have_the_same_mean_weight() -> None:
+    weights = {"r1": 3.0, "r2": 5.0, "gradient_penalty": 7.0, "dragan": 11.0}
+    always, lazy = built(**weights), built(**weights, penalty_every=4)
+    for step in (3, 4, 5):
+        lazy_terms, terms = (
+            {name: term.item() for name, term in one.discriminator_loss(given, one.draw(given)).terms.items()}
+            for given in [batch(step)]
+            for one in (lazy, always)
+        )
+        if step % 4:
+            assert lazy_terms.keys() == terms.keys() - weights.keys()
+        else:
+            expected = {name: (4 if name in weights else 1) * term for name, term in terms.items()}
+            assert lazy_terms == pytest.approx(expected)
+
+
 def test_augmentation_treats_real_and_fake_alike_in_both_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, object, float]] = []
 
@@ -315,4 +331,9 @@ def test_a_run_with_a_code_samples_it_and_a_batch_that_does_not_divide_is_refuse
     packed = GANSettings(network="dense", packing=3, **SMALL)
     with pytest.raises(UsageError, match="--packing 3 needs a multiple of 3, such as 6"):
         pinxit.train(packed, tmp_path / "cards.npz", tmp_path / "none", None, training)
+    near = GANSettings(network="dense", minibatch="discrimination", **SMALL)
+    for accumulate, packing in ((4, 1), (2, 2)):
+        alone = training.changed(accumulate=accumulate)
+        with pytest.raises(UsageError, match=f"has {packing}; it needs {2 * packing}, as by --batch-size"):
+            pinxit.train(near.changed(packing=packing), tmp_path / "cards.npz", tmp_path / "none", None, alone)
     assert not (tmp_path / "none").exists()

@@ -15,9 +15,9 @@ from pinxit.data.settings import DataSettings
 from pinxit.errors import UsageError
 from pinxit.nets.meta import without_memory
 from pinxit.nets.shapes import PictureShape
-from pinxit.training.recipes import FITTING, PLAIN, Fitting, Known, Recipe, filled, fitting
+from pinxit.training.recipes import FITTING, PLAIN, Chosen, Fitting, Known, Recipe, filled, fitting
 from pinxit.training.run import Run
-from pinxit.training.settings import AUTO, TrainingSettings
+from pinxit.training.settings import TrainingSettings
 
 TINY = {"channels": 2, "latent": 4}
 ROW = Fitting(
@@ -35,12 +35,12 @@ SETS = {
 
 
 def test_a_set_gets_the_first_recipe_that_fits() -> None:
-    found = {known: fitting("gan", AUTO, known) for known in SETS}
+    found = {known: fitting("gan", None, known) for known in SETS}
     assert {known: chosen.recipe for known, chosen in found.items() if chosen} == SETS
     assert str(found[Known(216, 4, 0.04, 64)]) == "recipe few, because 216 pictures are fewer than 5,000"
-    assert fitting("vae", AUTO, Known(216, 1, 0.0, 64)) is None
+    assert fitting("vae", None, Known(216, 1, 0.0, 64)) is None
     with pytest.raises(UsageError, match="did you mean 'few'"):
-        fitting("gan", "fev", Known(216, 1, 0.0, 64))
+        fitting("gan", Chosen(recipe="fev", because="as asked"), Known(216, 1, 0.0, 64))
 
 
 def test_every_recipe_is_a_possible_request() -> None:
@@ -110,7 +110,17 @@ def test_a_recipe_fills_in_what_is_not_given(made: Any, capsys: pytest.CaptureFi
     assert not (tmp_path / "none").exists()
     for recipe in ("odd", PLAIN):
         made("--recipe", recipe, "--out", str(tmp_path / recipe))
-        assert made("--from", str(tmp_path / recipe)).chosen.recipe == recipe
+        chosen = made("--from", str(tmp_path / recipe)).chosen
+        assert (chosen.recipe, chosen.because) == (recipe, "because the weights to start from were trained by it")
+    chosen = made("--from", str(tmp_path / "odd" / "weights.safetensors")).chosen
+    assert chosen.recipe == "odd", "its folder is a run"
+    (tmp_path / "odd" / "weights.safetensors").rename(tmp_path / "alone.safetensors")
+    chosen = made("--from", str(tmp_path / "alone.safetensors")).chosen
+    assert str(chosen) == "recipe plain, because the weights to start from were trained without a recipe"
+    capsys.readouterr()
+    words = ["train", "vae", str(tmp_path / "cards.npz"), "--from", str(tmp_path / PLAIN), "--threads", "1"]
+    assert run([*words, "--out", str(tmp_path / "vae")]) == 3
+    assert "fits this network" in capsys.readouterr().err, "a recipe of GANs is none of a vae's"
 
 
 def test_the_share_of_transparent_pictures_is_known(tmp_path: Path) -> None:

@@ -146,6 +146,15 @@ def test_a_player_without_any_gradient_does_not_move() -> None:
     assert Motion(module).read()["idle_weights"] == 0.75
 
 
+def test_a_motion_too_large_for_a_number_is_left_out() -> None:
+    """A log has finite numbers only: a line with another one would be lost."""
+    module = nn.Linear(2, 2, bias=False)
+    nn.init.constant_(module.weight, 1e30)
+    motion = Motion(module)
+    nn.init.constant_(module.weight, -1e30)
+    assert motion.read() == {"idle_weights": 1.0}
+
+
 @pytest.mark.usefixtures("no_report")
 def test_a_run_that_was_stopped_logs_what_it_would_have_logged(tiny_runs: TinyRuns, tmp_path: Path) -> None:
     """The looks, and the findings that appear: learning at a rate of 1e-9 is none."""

@@ -240,8 +240,15 @@ def test_a_score_is_told_with_its_protocol_and_its_anchors(make: Make) -> None:
 
 
 def test_every_setting_is_told_with_what_it_means(make: Make) -> None:
-    page = Page(write_report(make()))
+    folder = make()
+    page = Page(write_report(folder))
     asked = recipe(channels=1, size=16)
+    chosen = {"recipe": "few", "because": "because <216> are few"}
+    document = json.loads((folder / "recipe.json").read_text()) | {"chosen": chosen}
+    (folder / "recipe.json").write_text(json.dumps(document))
+    told = "All that was not given is by recipe few, because <216> are few."
+    assert told in Page(write_report(folder)).texts["p"]
+    assert told not in page.texts["p"]
     for part in (asked.settings, asked.data, asked.training, asked.hardware):
         for name, field in type(part).model_fields.items():
             assert name.replace("_", " ") in page.texts["th"]

@@ -8,7 +8,7 @@ from typing import overload
 
 import numpy as np
 
-from pinxit.edits import settings
+from pinxit.edits import matte, settings
 from pinxit.edits.adjust import Adjust
 from pinxit.edits.mask import Mask
 from pinxit.edits.settings import Edit
@@ -41,6 +41,9 @@ EDITS: dict[str, type[Edit]] = {
     # Painted by optimisation (Gatys et al., 2016 and 2015); `stylize` also in one pass.
     "stylize": settings.Stylize,
     "texture": settings.Texture,
+    # The subject by a matte, with its colours estimated anew where it is mixed (Germer et al., 2020).
+    "cutout": matte.Cutout,
+    "background": matte.Background,
 }
 """The edits by the names that `pinxit edit` takes."""
 
@@ -103,7 +106,10 @@ def edit(
     edited = edit_picture(picture, bounds, weights, strength=strength, memory=memory, device=where)
     if changes_nothing(bounds, weights):
         say(NO_PIXEL)
-    return edited.pixels.reshape(*edited.pixels.shape[: source.ndim]) if isinstance(source, np.ndarray) else edited
+    if not isinstance(source, np.ndarray):
+        return edited
+    plane = source.ndim == 2 and edited.pixels.shape[2] == 1
+    return edited.pixels[..., 0] if plane else edited.pixels
 
 
 def _drawn(source: Path | str | Picture) -> Picture:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from pinxit.images import Picture
+
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 """Pixels above and below, left and right of a picture."""
@@ -105,6 +107,21 @@ class Bound(ABC):
         The limit leaves `room_to_prepare`, and a tile.
         """
         return pixels, area
+
+
+class Layered(Bound):
+    """An edit whose result may have other alpha or channels than its picture: the engine hands it whole pictures."""
+
+    @abstractmethod
+    def compose(self, picture: Picture, share: np.ndarray) -> Picture:
+        """Return the edited picture, of the same size and depth.
+
+        `share` (H, W) in [0, 1] is how much it applies: where it is 0 no bit changes, and alpha that is new is opaque.
+        """
+
+    def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
+        """Refuse: alpha is a part of the result, so the engine calls `compose`."""
+        raise TypeError(f"{type(self).__name__} edits pictures with their alpha; call compose")
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import groupby, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pinxit.edits.bound import Bound, Padding, Room
-from pinxit.edits.mask import TOP, rounded, unit
+from pinxit.edits.bound import Bound, Layered, Padding, Room
+from pinxit.edits.mask import TOP, rounded, sixteen_bit, unit
 from pinxit.edits.nearest import nearest, strips
 from pinxit.edits.resampling import placed, repeated, resampled
 from pinxit.edits.tiles import MEMORY, SIDE, Box, bytes_per_pixel, cut, halo_of, side_for
@@ -55,8 +56,11 @@ def edit_picture(
     on the same device.
     """
     _check(picture, chain, mask, strength)
-    stages = _stages(picture, chain, mask, strength, memory, held, device)
-    return _whole(picture, *deque(stages, maxlen=1).pop())
+    bounds = _loaded(chain, device, memory)
+    if not any(isinstance(bound, Layered) for bound in bounds):
+        stages = _stages(picture, bounds, mask, strength, memory, held, device)
+        return _whole(picture, *deque(stages, maxlen=1).pop())
+    return deque(_pieces(picture, bounds, mask, strength, memory, held, device), maxlen=1).pop()
 
 
 def edit_stages(
@@ -70,8 +74,66 @@ def edit_stages(
 ) -> Iterator[Picture]:
     """Yield the picture after every stage of every edit; the last is what `edit_picture` returns."""
     _check(picture, chain, mask, strength)
-    for colours, alpha in _stages(picture, chain, mask, strength, memory, 0, device):
-        yield _whole(picture, colours, alpha)
+    yield from _pieces(picture, _loaded(chain, device, memory), mask, strength, memory, 0, device)
+
+
+def _loaded(chain: Sequence[Edit | Bound], device: str, memory: int | None) -> list[Bound]:
+    return [step if isinstance(step, Bound) else step.bind(device, memory) for step in chain]
+
+
+def _pieces(
+    picture: Picture,
+    bounds: Sequence[Bound],
+    mask: np.ndarray | None,
+    strength: float,
+    memory: int | None,
+    held: int,
+    device: str,
+) -> Iterator[Picture]:
+    """Yield the picture after every stage of a chain that is cut before and after each layered edit."""
+    pieces = [list(piece) for _, piece in groupby(bounds, key=lambda bound: isinstance(bound, Layered) and id(bound))]
+    depth = picture.pixels.dtype
+    if len(pieces) > 1:
+        picture = replace(picture, pixels=sixteen_bit(picture.pixels))
+    for number, piece in enumerate(pieces, start=1):
+        if isinstance(piece[0], Layered):
+            stages = iter([_layered(picture, piece[0], mask, strength, memory, held)])
+        else:
+            planes = _stages(picture, piece, mask, strength, memory, held, device)
+            stages = (_whole(before, *after) for before, after in zip(repeat(picture), planes, strict=False))
+        for stage in stages:
+            picture = stage
+            last = number == len(pieces) > 1
+            yield replace(picture, pixels=rounded(unit(picture.pixels), depth)) if last else picture
+        mask = None if mask is None else _carried(mask, piece)
+
+
+def _layered(
+    picture: Picture, bound: Layered, mask: np.ndarray | None, strength: float, memory: int | None, held: int
+) -> Picture:
+    """Return the picture after an edit of its layers; raise if it is too large, or if other pixels changed."""
+    needed = bound.bytes_for(picture.pixels.shape[:2])
+    left = None if memory is None else memory - held - picture.pixels.nbytes
+    _refuse_too_large(type(bound).__name__, needed, left)
+    share = np.broadcast_to(np.float32(strength) * (1 if mask is None else mask), picture.pixels.shape[:2])
+    edited = bound.compose(picture, share)
+    if edited.pixels.shape[:2] != picture.pixels.shape[:2] or edited.pixels.dtype != picture.pixels.dtype:
+        raise BrokenEditError(f"{type(bound).__name__} returned {edited.pixels.dtype} {edited.pixels.shape}")
+    (before, first), (after, last) = split(picture), split(edited)
+    for strip in strips(after.shape):
+        same = share[strip] == 0
+        kept = first is None or last is None or (first[strip] == last[strip])[same].all()
+        if not kept or (same & (before[strip] != after[strip]).any(axis=2)).any():
+            raise BrokenEditError(f"{type(bound).__name__}: pixels changed outside the mask; nothing is kept")
+    return edited
+
+
+def _carried(mask: np.ndarray, bounds: Sequence[Bound]) -> np.ndarray:
+    """Return a mask as it is after these edits, which may add pixels or enlarge."""
+    for bound in bounds:
+        mask = _padded(mask, bound.padding)
+        mask = repeated(mask, bound.result_size((mask.shape[0], mask.shape[1])))
+    return mask
 
 
 Planes = tuple[np.ndarray, np.ndarray | None]
@@ -80,20 +142,20 @@ Planes = tuple[np.ndarray, np.ndarray | None]
 
 def _stages(
     picture: Picture,
-    chain: Sequence[Edit | Bound],
+    chain: Sequence[Bound],
     mask: np.ndarray | None,
     strength: float,
     memory: int | None,
     others: int,
     device: str,
 ) -> Iterator[Planes]:
-    original, alpha = _split(picture)
-    colours = original if alpha is None else _filled(original, alpha)
+    original, alpha = split(picture)
+    colours = original if alpha is None else filled(original, alpha)
     touched = np.zeros(original.shape[:2], bool)
     between = np.promote_types(original.dtype, np.uint16)  # a chain of edits rounds to the picture's depth once
     for number, step in enumerate(chain, start=1):
         name = type(step).__name__
-        bound, share = (step if isinstance(step, Bound) else step.bind(device, memory)).at_strength(strength)
+        bound, share = step.at_strength(strength)
         if bound.padding != Bound.padding:
             alpha = None if alpha is None else resize(alpha[..., None], colours.shape[:2])[..., 0]
             first = original is colours
@@ -163,7 +225,7 @@ def _check_untouched(
             raise BrokenEditError(f"{names}: pixels changed outside the mask; nothing is kept")
 
 
-def _split(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
+def split(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the colours, (H, W, 1) where the picture is grey, and the alpha, (H, W)."""
     pixels = picture.pixels
     if pixels.dtype not in TOP:
@@ -183,7 +245,7 @@ def _whole(picture: Picture, colours: np.ndarray, alpha: np.ndarray | None) -> P
     return replace(picture, pixels=np.concatenate([np.broadcast_to(colours, (*colours.shape[:2], 3)), alpha], axis=2))
 
 
-def _filled(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def filled(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Return the colours, with the nearest visible one in each fully transparent pixel: hidden colours cannot bleed."""
     shown = alpha > 0
     if shown.all() or not shown.any():
@@ -196,6 +258,17 @@ def _filled(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 def _padded(plane: np.ndarray, padding: Padding) -> np.ndarray:
     return np.pad(plane, (*padding, *((0, 0),) * (plane.ndim - 2)), mode="edge")
+
+
+def _refuse_too_large(name: str, needed: int, left: int | None) -> None:
+    """Raise `MemoryLimitError` if an edit needs more bytes than a limit leaves, or than the machine has without one."""
+    who = "the machine has" if left is None else "the limit leaves"
+    left = too_little_for(needed) if left is None else left
+    if left is not None and left < needed:
+        raise MemoryLimitError(
+            f"{name} takes the whole picture at once and needs {needed / 1e6:,.0f} MB; "
+            f"{who} {max(0, left) / 1e6:,.0f} MB"
+        )
 
 
 def _with_flat_parts(larger: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -344,15 +417,9 @@ class _Pass:
         return side
 
     def _check_memory(self, picture: Box) -> None:
-        needed = self.bound.bytes_for(picture.size)
-        left, who = too_little_for(needed), "the machine has"
-        if self.memory is not None:
-            left, who = self._left if self._left < needed else None, "the limit leaves"
-        if left is not None and self.device == "cpu":
-            raise MemoryLimitError(
-                f"{self.name} takes the whole picture at once and needs {needed / 1e6:,.0f} MB; "
-                f"{who} {max(0, left) / 1e6:,.0f} MB"
-            )
+        if self.device == "cpu":
+            left = None if self.memory is None else self._left
+            _refuse_too_large(self.name, self.bound.bytes_for(picture.size), left)
 
     @property
     def _left(self) -> int:

@@ -136,12 +136,15 @@ class GAN(Contest, Generative):
     def discriminator_loss(self, batch: Batch, fakes: Fakes) -> Loss:
         """Return the discriminator's adversarial loss, gradient penalties and other terms."""
         settings = self.settings
-        real = self.judged(batch, batch.image.detach().requires_grad_(settings.r1 > 0), "real")
-        fake = self.judged(batch, fakes.image.detach().requires_grad_(settings.r2 > 0), "fake")
+        penalised = batch.step % settings.penalty_every == 0
+        real = self.judged(batch, batch.image.detach().requires_grad_(penalised and settings.r1 > 0), "real")
+        fake = self.judged(batch, fakes.image.detach().requires_grad_(penalised and settings.r2 > 0), "fake")
         loss = self.scored(real.scores, fake.scores)
         if weight := settings.label_smoothing:
             loss.terms["label_smoothing"] = weight * real.scores.mean()
-        loss.terms.update(self._gradient_penalties(batch, real, fake))
+        if penalised:
+            terms = self._gradient_penalties(batch, real, fake)
+            loss.terms.update({name: settings.penalty_every * term for name, term in terms.items()})
         loss.terms.update(self._terms_of_both("discriminator", fake, fakes.latent))
         if settings.augment_target:
             loss.readings["real_sign"] = self._ahead(real.scores.detach(), fake.scores.detach()).mean()

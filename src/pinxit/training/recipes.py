@@ -262,18 +262,19 @@ FITTING: dict[str, dict[str, Fitting]] = {
 """Recipes by objective and name, in the order in which they are tried; the last fits everything."""
 
 
-def fitting(objective: str, asked: str, known: Known) -> Chosen | None:
-    """Return the recipe that was asked for or, for auto, the first that fits the pictures.
+def fitting(objective: str, asked: Chosen | None, known: Known) -> Chosen | None:
+    """Return the recipe that was asked for or, if none was, the first that fits the pictures.
 
     None for an objective without recipes. Raises `UsageError` for an unknown name.
     """
     rows = FITTING.get(objective, {PLAIN: EVERYTHING})
-    if asked not in (AUTO, *rows):
-        raise UsageError(f"--recipe {asked}: no such recipe of {objective}{did_you_mean(asked, (AUTO, *rows))}")
+    if asked and asked.recipe not in rows:
+        wrong = did_you_mean(asked.recipe, (AUTO, *rows))
+        raise UsageError(f"--recipe {asked.recipe}: no such recipe of {objective}{wrong}")
     if objective not in FITTING:
         return None
-    if asked != AUTO:
-        return Chosen(recipe=asked, because="as asked")
+    if asked:
+        return asked
     name, row = next((name, row) for name, row in rows.items() if row.fits(known))
     return Chosen(recipe=name, because=row.because(known))
 

@@ -298,10 +298,11 @@ def _bar(ratio: float | None) -> str:
 
 
 def _asked(recipe: Recipe) -> str:
-    """Return the recipe's tables; a default is shown where another value was chosen."""
+    """Return the recipe's choice and tables; a default is shown where another value was chosen."""
     parts: dict[str, Settings] = {recipe.objective: recipe.settings, "pictures": recipe.data}
     parts |= {"training": recipe.training, "hardware": recipe.hardware}
-    return "".join(f"<h3>{escape(name)}</h3>{_table(_fields(part))}" for name, part in parts.items())
+    rest = f"<p>All that was not given is by {escape(str(recipe.chosen))}.</p>\n" if recipe.chosen else ""
+    return rest + "".join(f"<h3>{escape(name)}</h3>{_table(_fields(part))}" for name, part in parts.items())
 
 
 def _fields(settings: Settings) -> Iterator[tuple[str, Any, str]]:

@@ -177,8 +177,11 @@ class Log:
     def __init__(self, path: Path, keep_bytes: int) -> None:
         with disk_errors(path):
             self.file = append_plain(path, path.parent)
-            self.file.truncate(min(keep_bytes, os.fstat(self.file.fileno()).st_size))
+            size = os.fstat(self.file.fileno()).st_size
+            self.file.truncate(min(keep_bytes, size))
             self.file.seek(0, os.SEEK_END)
+            if 0 < size < keep_bytes:  # it was cut, perhaps within a line, which the next one is not to join
+                self.file.write(b"\n")
         self.path = path
 
     def write(self, step: int, values: Mapping[str, float]) -> None:

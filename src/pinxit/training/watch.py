@@ -156,15 +156,16 @@ class Motion:
     def read(self) -> dict[str, float]:
         """Return, after the step, the norms of the gradient by layer (first, last, least, largest), and the ratio.
 
-        `idle_weights` is the share of the weights that have no gradient: no layer that runs uses them.
+        `idle_weights` is the share of the weights that have no gradient: no layer that runs uses them. What is not
+        finite is left out, as by the watch.
         """
         moved = torch.stack(torch._foreach_norm(torch._foreach_sub(self.weights, self.before))).norm()
         values = {"update_ratio": moved / torch.stack(torch._foreach_norm(self.before)).norm().clamp(min=1e-12)}
         if (layers := self.layers) is not None:
             values |= {"gradient_first": layers[0], "gradient_last": layers[-1]}
             values |= {"gradient_least": layers.min(), "gradient_largest": layers.max()}
-        read = dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
-        return read | {"idle_weights": self.idle}
+        read = zip(values, torch.stack(list(values.values())).tolist(), strict=True)
+        return {name: value for name, value in read if math.isfinite(value)} | {"idle_weights": self.idle}
 
 
 class RandomFeatures(nn.Module):

@@ -1,0 +1,105 @@
+"""The settings of the edits that find a subject: `cutout` and `background`. No torch here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from PIL import ImageColor
+from pydantic import BeforeValidator, Field
+
+from pinxit.edits.bound import Bound
+from pinxit.edits.settings import Edit
+from pinxit.errors import UsageError
+from pinxit.images import load_picture
+
+if TYPE_CHECKING:
+    from pinxit.edits.subjects import Finder
+
+WAYS = ("matte", "trimap")
+TRANSPARENT, BLUR = "transparent", "blur"
+
+
+class Matted(Edit):
+    """Base of edits that find the subject of a picture: what says where it is."""
+
+    matte: Path | None = Field(
+        None,
+        description="The matte: a grey picture of the same size, white where the subject is; or a cut-out, whose "
+        "transparency counts.",
+    )
+    trimap: Path | None = Field(
+        None,
+        description="A trimap or scribbles of the same size: white is subject, black is background; greys and "
+        "transparent parts are found by the colours around.",
+    )
+    find: Literal["person"] = Field(
+        "person",
+        description="What to look for if nothing says where the subject is, and the picture has no transparent parts.",
+    )
+
+    def finder(self, device: str) -> Finder:
+        """Load what finds the subject."""
+        from pinxit.edits import subjects
+
+        given = [name for name in WAYS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise UsageError(f"--{' and --'.join(given)} each say where the subject is: give only one of them")
+        if self.matte is not None:
+            return subjects.Given(self.matte)
+        if self.trimap is not None:
+            return subjects.Drawn(self.trimap)
+        return subjects.Guessed(subjects.ESTIMATORS[self.find]())
+
+
+class Cutout(Matted):
+    """Cut the subject out: a PNG with a transparent background, and edges free of the old background's colours."""
+
+    only: Literal["matte"] | None = Field(
+        None, description="Write the matte instead, as a grey picture: white where the subject is."
+    )
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load what finds the subject."""
+        from pinxit.edits.layers import MatteOnly, Replaced, nothing
+
+        finder = self.finder(device)
+        return MatteOnly(finder) if self.only else Replaced(finder, nothing)
+
+
+def _background(value: Any) -> Any:
+    """Return the word of a background or a colour as text, and anything else as the path of a picture."""
+    if isinstance(value, Path) or not isinstance(value, str):
+        return value
+    return value if value in (TRANSPARENT, BLUR) or _colour(value) else Path(value)
+
+
+def _colour(text: str) -> tuple[int, ...] | None:
+    try:
+        return ImageColor.getrgb(text)
+    except ValueError:
+        return None
+
+
+class Background(Matted):
+    """Put another background behind the subject: a picture, a colour, the old one blurred, or none."""
+
+    to: Annotated[Path | str, BeforeValidator(_background)] = Field(
+        description="The new background: a picture, a colour (a name, or #rrggbb), blur or transparent. A picture is "
+        "enlarged or reduced to cover the whole and cut evenly."
+    )
+    blur: float = Field(
+        12.0, gt=0, le=1000, description="With --to blur: standard deviation of the blur in pixels; larger is softer."
+    )
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load what finds the subject, and the background; `DataError` if a picture cannot be read."""
+        from pinxit.edits.layers import Behind, Replaced, blurred, nothing, plain, scene
+
+        words: dict[str, Behind] = {TRANSPARENT: nothing, BLUR: blurred(self.blur)}
+        if isinstance(self.to, Path):
+            behind = scene(load_picture(self.to))
+        else:
+            red, green, blue, *_ = _colour(self.to) or (0, 0, 0)
+            behind = words.get(self.to) or plain((red, green, blue))
+        return Replaced(self.finder(device), behind)

@@ -1,0 +1,202 @@
+"""Ways to the matte of a picture: how much of each pixel belongs to the subject."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from scipy.ndimage import maximum_filter, minimum_filter
+
+from pinxit.edits.engine import split
+from pinxit.edits.mask import light_of, unit
+from pinxit.edits.nearest import strips
+from pinxit.edits.resampling import repeated
+from pinxit.errors import DataError, UsageError
+from pinxit.images import Picture, load_picture, resize
+from pinxit.matting import closed_form, guided
+from pinxit.models import SHIPPED, shipped
+from pinxit.nets.person import SIDE, PersonNet
+from pinxit.tensors import read_tensors
+
+PERSON = "person-v1"
+ALL = 0.999
+"""The share of a reduced pixel that must be known for it to count as known."""
+MARGIN = 16
+"""Pixels around the unknown ones that are looked at too."""
+PIXELS = 1 << 18
+"""Mattes are solved for at most this many pixels, and brought to the size of larger pictures."""
+SURE = 0.3
+"""A guess this near to 0 or 1 is taken for sure, except for `UNSURE` of its longer side around where it is not."""
+UNSURE = 0.02
+BLACK, WHITE = 0.05, 0.95
+"""The brightness of a trimap up to which it is background, and from which on it is subject."""
+WAYS = "--matte, --trimap, --key, --plate, --click or --box say where the subject is"
+
+
+class Finder(ABC):
+    """A way to the matte of any number of pictures, with all it needs loaded."""
+
+    weights: Mapping[str, str] = MappingProxyType({})
+    """The SHA-256 of the shipped weights that it runs with, by name."""
+
+    @abstractmethod
+    def matte(self, picture: Picture) -> np.ndarray:
+        """Return the matte (H, W) float32 in [0, 1], 1 where a pixel belongs to the subject alone.
+
+        It is about the picture's colours: what is transparent in the picture itself is no part of it.
+        """
+
+    def bytes_for(self, size: tuple[int, int]) -> int:
+        """Return the memory that it takes for a picture of `size` = (H, W), the matte included."""
+        return 4 * size[0] * size[1]
+
+
+class Guessed(Finder):
+    """The subject that an estimator guesses. In a picture with transparent parts, all that it shows is the subject."""
+
+    def __init__(self, estimator: Estimator) -> None:
+        self.estimator, self.weights = estimator, estimator.weights
+
+    def matte(self, picture: Picture) -> np.ndarray:
+        """Return the guess, with its edges found anew in the picture's colours; `DataError` if it finds nothing."""
+        colours, alpha = split(picture)
+        if alpha is not None and alpha.min() < alpha.max():
+            return np.ones(alpha.shape, np.float32)
+        guess = self.estimator.guess(colours)
+        reach = 2 * math.ceil(UNSURE * max(guess.shape)) + 1
+        subject, background = minimum_filter(guess, reach) > 1 - SURE, maximum_filter(guess, reach) < SURE
+        if not subject.any():
+            raise DataError(f"no {self.estimator.what} is found in it; {WAYS}")
+        size = colours.shape[:2]
+        return between(colours, repeated(subject, size), repeated(background, size))
+
+    def bytes_for(self, size: tuple[int, int]) -> int:
+        """Return the memory of the refinement."""
+        return room_between(size)
+
+
+class Given(Finder):
+    """A matte from a file: the brightness of a grey picture, or the alpha of a cut-out."""
+
+    def __init__(self, path: Path) -> None:
+        pixels = load_picture(path).pixels
+        self.path, self.values = path, unit(pixels[..., 3]) if _is_cut_out(pixels) else light_of(pixels[..., :3])
+
+    def matte(self, picture: Picture) -> np.ndarray:
+        """Return the file's matte; `UsageError` if its size is not the picture's."""
+        check_size(self.path, self.values, picture)
+        return self.values
+
+
+class Drawn(Finder):
+    """A matte between what a trimap or scribbles say: white is subject, black is background, all else is unknown."""
+
+    def __init__(self, path: Path) -> None:
+        pixels = load_picture(path).pixels
+        light, seen = light_of(pixels[..., :3]), unit(pixels[..., 3]) > 0.5 if pixels.shape[2] == 4 else True
+        self.path, self.subject, self.background = path, (light >= WHITE) & seen, (light <= BLACK) & seen
+        for found, what in ((self.subject, "white for the subject"), (self.background, "black for the background")):
+            if not found.any():
+                raise UsageError(f"{path.name}: a trimap needs some {what}; greys and transparent parts are unknown")
+
+    def matte(self, picture: Picture) -> np.ndarray:
+        """Return the matte; `UsageError` if the trimap's size is not the picture's."""
+        check_size(self.path, self.subject, picture)
+        return between(split(picture)[0], self.subject, self.background)
+
+    def bytes_for(self, size: tuple[int, int]) -> int:
+        """Return the memory of the refinement."""
+        return room_between(size)
+
+
+def between(colours: np.ndarray, subject: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Return the matte (H, W) of colours (H, W, C) between pixels that are known to be subject and background.
+
+    Around the unknown pixels it is solved at a size of at most `PIXELS`, then guided to the picture's own size.
+    """
+    matte, unknown = subject.astype(np.float32), ~(subject | background)
+    if not unknown.any():
+        return matte
+    box = tuple(_span(unknown.any(axis=1 - axis), side) for axis, side in enumerate(unknown.shape))
+    part, near, known, unsure = colours[box], matte[box], ~unknown[box], unknown[box]
+    size = known.shape
+    if known.size <= PIXELS:
+        matte[box] = closed_form.matte(unit(part), near, known)
+        return matte
+    ratio = math.sqrt(PIXELS / known.size)
+    small = tuple(max(3, round(side * ratio)) for side in size)
+    reduced, shares = unit(resize(part, small)), [_reduced(plane[box], small) for plane in (subject, background)]
+    found = closed_form.matte(reduced, (shares[0] > ALL).astype(np.float32), np.maximum(*shares) > ALL)
+    fit = guided.functions(reduced, found)
+    for strip in strips(size):
+        values = guided.applied(fit, unit(part[strip]), strip, size)
+        np.copyto(near[strip], values, where=unsure[strip])
+    return matte
+
+
+def room_between(size: tuple[int, int]) -> int:
+    """Return the memory that `between` takes at most for a picture of `size` = (H, W)."""
+    pixels = math.prod(size)
+    return 12 * pixels + closed_form.BYTES * min(pixels, PIXELS)
+
+
+def _span(lines: np.ndarray, side: int) -> slice:
+    """Return the lines from the first to the last chosen one, and some more."""
+    chosen = np.flatnonzero(lines)
+    return slice(max(chosen[0] - MARGIN, 0), min(chosen[-1] + 1 + MARGIN, side))
+
+
+def _reduced(chosen: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    return resize(chosen[..., None].astype(np.float32), (size[0], size[1]))[..., 0]
+
+
+class Estimator(ABC):
+    """A network that guesses where the subject is."""
+
+    what: str
+    """What it finds, for errors."""
+    weights: Mapping[str, str] = MappingProxyType({})
+
+    @abstractmethod
+    def guess(self, colours: np.ndarray) -> np.ndarray:
+        """Return how much colours (H, W, C) belong to the subject, (h, w) float32 in [0, 1], of any size."""
+
+
+class People(Estimator):
+    """MediaPipe's network, which finds people."""
+
+    what = "person"
+
+    def __init__(self) -> None:
+        self.weights = {PERSON: SHIPPED[PERSON]}
+        self.network = PersonNet().eval().requires_grad_(False)
+        self.network.load_state_dict(read_tensors(shipped(PERSON)))
+
+    def guess(self, colours: np.ndarray) -> np.ndarray:
+        """Return the shares of people, (256, 256)."""
+        small = torch.from_numpy(unit(resize(colours, (SIDE, SIDE)))).movedim(2, 0)
+        found: np.ndarray = self.network(small.expand(1, 3, -1, -1))[0, 0].numpy()
+        return found
+
+
+ESTIMATORS: dict[str, Callable[[], Estimator]] = {
+    # MediaPipe Selfie Segmentation (Google, 2021).
+    "person": People,
+}
+"""What can guess where the subject is, by the names of `matte.Matted.find`."""
+
+
+def check_size(path: Path, drawn: np.ndarray, picture: Picture) -> None:
+    """Raise `UsageError` if what a file shows has not the picture's size."""
+    there, here = (f"{wide} x {high}" for high, wide in (drawn.shape[:2], picture.pixels.shape[:2]))
+    if there != here:
+        raise UsageError(f"{path.name} has {there} pixels and the picture {here}; the sizes must be the same")
+
+
+def _is_cut_out(pixels: np.ndarray) -> bool:
+    return pixels.shape[2] == 4 and pixels[..., 3].min() < pixels[..., 3].max()

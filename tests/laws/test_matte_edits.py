@@ -1,0 +1,246 @@
+"""Laws of cut-outs and new backgrounds: exact where nothing is mixed, for every kind of picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+import pinxit
+from pinxit.cli import run
+from pinxit.colour import encoded, linear
+from pinxit.edits import subjects
+from pinxit.edits.engine import BrokenEditError, edit_picture
+from pinxit.edits.layers import Replaced, nothing
+from pinxit.edits.mask import TOP, rounded, unit
+from pinxit.edits.matte import Background, Cutout
+from pinxit.edits.subjects import Given
+from pinxit.errors import DataError, MemoryLimitError, UsageError
+from pinxit.images import Picture, load_picture, save_image
+from pinxit.matting import foreground
+
+PHOTO = data.astronaut()[60:84, 190:222]
+HIGH, WIDE = PHOTO.shape[:2]
+MATTE = np.clip(60 * (9 - np.hypot(*np.mgrid[-12:12, -16:16])), 0, 255).astype(np.uint8)  # a disc with a soft edge
+SCENE = data.astronaut()[300:324, 100:132]
+PICTURES = {
+    "colour": PHOTO,
+    "grey": PHOTO[..., :1],
+    "16-bit": PHOTO.astype(np.uint16) * 250 + 99,
+    "alpha": np.concatenate([PHOTO, np.where(PHOTO[..., :1] > 60, PHOTO[..., 1:2], 0)], axis=2),
+    "float": PHOTO.astype(np.float32) / 255,
+    "one pixel": PHOTO[:1, :1],
+}
+
+
+@pytest.fixture
+def matte(tmp_path: Path) -> Path:
+    save_image(tmp_path / "matte.png", MATTE[..., None])
+    return tmp_path / "matte.png"
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    save_image(tmp_path / "scene.png", SCENE)
+    return tmp_path / "scene.png"
+
+
+def placed(pixels: np.ndarray, folder: Path) -> Path:
+    """A matte of a picture's size."""
+    high, wide = pixels.shape[:2]
+    save_image(folder / "matte.png", MATTE[12 : 12 + high, 16 : 16 + wide, None] if high < HIGH else MATTE[..., None])
+    return folder / "matte.png"
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("to", ["transparent", "blur", "white", "#102030", "scene"])
+def test_what_is_not_mixed_keeps_its_bits(kind: str, to: str, tmp_path: Path, scene: Path) -> None:
+    pixels, drawn = PICTURES[kind].copy(), placed(PICTURES[kind], tmp_path)
+    edit = Background(matte=drawn, to=scene if to == "scene" else to)
+    edited = edit_picture(Picture(pixels), [edit])
+    np.testing.assert_array_equal(pixels, PICTURES[kind])
+    np.testing.assert_array_equal(edit_picture(Picture(pixels), [edit.bind()]).pixels, edited.pixels)
+    top, share = TOP[pixels.dtype], load_picture(drawn).pixels[..., 0]
+    own = pixels[..., 3] if kind == "alpha" else np.full(pixels.shape[:2], top)
+    assert edited.pixels.dtype == pixels.dtype
+    alpha = edited.pixels[..., 3] if edited.pixels.shape[2] == 4 else np.full(share.shape, top)
+    if to == "transparent":
+        np.testing.assert_allclose(alpha, own / top * share / 255 * top, atol=0.51)
+    else:
+        assert (alpha == top).all()
+    inside = (share == 255) & (own == top)
+    colours = pixels[..., :3] if edited.pixels.shape[2] != 1 else pixels
+    assert (edited.pixels[inside][:, :3] == colours[inside]).all()
+    outside = (share == 0) | (own == 0)
+    new = {"white": (255, 255, 255), "#102030": (16, 32, 48)}.get(to)
+    if new:
+        wanted = rounded(np.array(new[: min(edited.pixels.shape[2], 3)], np.float32) / 255, pixels.dtype)
+        assert (edited.pixels[outside][:, :3] == wanted).all()
+    elif to == "scene" and kind != "one pixel":
+        assert (edited.pixels[outside][:, :3] == rounded(unit(SCENE[outside]), pixels.dtype)).all()
+
+
+def test_a_grey_picture_stays_grey_unless_its_background_is_coloured(matte: Path) -> None:
+    grey = Picture(PHOTO[..., :1], mode="L")
+    modes = {to: edit_picture(grey, [Background(matte=matte, to=to)]) for to in ("white", "red", "transparent", "blur")}
+    assert {to: (edited.mode, edited.pixels.shape[2]) for to, edited in modes.items()} == {
+        "white": ("L", 1), "red": ("RGB", 3), "transparent": ("LA", 4), "blur": ("L", 1)
+    }  # fmt: skip
+
+
+def test_outside_the_mask_and_at_strength_0_no_bit_changes(matte: Path, scene: Path) -> None:
+    mask = np.zeros((HIGH, WIDE), np.float32)
+    mask[:, :16], mask[:, 16:20] = 1, 0.5
+    for edit in (Background(matte=matte, to=scene), Cutout(matte=matte)):
+        whole = edit_picture(Picture(PHOTO), [edit]).pixels
+        part = edit_picture(Picture(PHOTO), [edit], mask).pixels
+        np.testing.assert_array_equal(part[:, 20:, :3], PHOTO[:, 20:])
+        np.testing.assert_array_equal(part[:, :16], whole[:, :16])
+        assert (part[:, 20:, 3:] == 255).all()
+        none = edit_picture(Picture(PHOTO), [edit], strength=0).pixels
+        np.testing.assert_array_equal(none[..., :3], PHOTO)
+    half = edit_picture(Picture(PHOTO), [Background(matte=matte, to="black")], strength=0.5).pixels
+    dark = encoded(linear(PHOTO[MATTE == 0] / 255) / 2) * 255
+    assert np.abs(half[MATTE == 0] - dark).max() <= 0.51
+
+
+def test_an_edit_that_breaks_the_mask_is_not_kept(matte: Path) -> None:
+    class Careless(Replaced):
+        def compose(self, picture: Picture, share: np.ndarray) -> Picture:
+            return super().compose(picture, np.ones_like(share))
+
+    with pytest.raises(BrokenEditError, match="changed outside the mask"):
+        edit_picture(Picture(PHOTO), [Careless(Given(matte), nothing)], np.zeros((HIGH, WIDE), np.float32))
+
+
+def test_colours_mixed_in_linear_light_are_unmixed() -> None:
+    """A red disc before a blue scene: where the two are mixed, each has its own colour again."""
+    share = torch.from_numpy(MATTE / 255.0).float()
+    red, blue = (torch.tensor(colour)[:, None, None] for colour in ([0.6, 0.1, 0.1], [0.1, 0.2, 0.7]))
+    seen = (share * red + (1 - share) * blue).numpy()
+    mixed = (MATTE > 0) & (MATTE < 255)
+    parts = list(
+        foreground.unmixed(
+            lambda rows, columns: torch.from_numpy(seen[:, rows[:, None], columns]), MATTE / np.float32(255)
+        )
+    )
+    (part,) = parts
+    assert (part.subject - red).abs()[:, mixed].max() < 0.01
+    assert (part.background - blue).abs()[:, mixed].max() < 0.01
+
+
+def test_parts_of_a_picture_cannot_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    share, seen = rng.random((70, 90), np.float32), torch.from_numpy(rng.random((3, 70, 90), np.float32))
+    share[rng.random(share.shape) < 0.7] = 0  # where the subject's colours come from afar
+
+    def whole() -> torch.Tensor:
+        made = torch.empty(2, 3, 70, 90)
+        for part in foreground.unmixed(lambda rows, columns: seen[:, rows[:, None], columns], share):
+            made[0, :, part.rows, part.columns], made[1, :, part.rows, part.columns] = part[2:]
+        return made
+
+    one = whole()
+    monkeypatch.setattr(foreground, "PART", 24)
+    assert torch.equal(whole(), one)
+
+
+def test_a_cut_out_before_a_background_is_the_background_edit(matte: Path, scene: Path) -> None:
+    """What `cutout` saves can be put before any background; its alpha is the matte then."""
+    cut = pinxit.edit(PHOTO, Cutout(matte=matte))
+    once = pinxit.edit(PHOTO, Background(matte=matte, to=scene)).astype(int)
+    twice = pinxit.edit(cut, Background(to=scene))
+    assert (twice[..., 3] == 255).all()
+    assert np.abs(twice[..., :3] - once).max() <= 1
+
+
+def test_layers_in_a_chain_round_once_and_know_the_mask(matte: Path) -> None:
+    chain = f'adjust(exposure=0.5) | background(to=gray, matte="{matte}") | adjust(exposure=-0.5)'
+    edited = pinxit.edit(PHOTO, chain)
+    assert edited.dtype == np.uint8
+    assert np.abs(edited[MATTE == 255].astype(int) - PHOTO[MATTE == 255])[PHOTO[MATTE == 255] < 180].max() <= 1
+    mask = np.zeros((HIGH, WIDE), bool)
+    np.testing.assert_array_equal(pinxit.edit(PHOTO, chain, mask=mask), PHOTO)
+
+
+def test_what_is_opaque_in_the_result_keeps_its_bits_if_the_matte_is_finer(tmp_path: Path) -> None:
+    """A matte of 16 bits that is nearly white is white in a result of 8 bits."""
+    dark = np.broadcast_to(np.where(np.arange(WIDE) < 16, 3, 250)[:, None], PHOTO.shape).astype(np.uint8)
+    fine = np.where(np.arange(WIDE) < 16, 65535 - 12 * np.arange(WIDE), 0).astype(np.uint16)
+    save_image(tmp_path / "matte.png", np.broadcast_to(fine[:, None], (HIGH, WIDE, 1)))
+    cut = pinxit.edit(dark, Cutout(matte=tmp_path / "matte.png"))
+    opaque = cut[..., 3] == 255
+    assert 0.2 < opaque.mean() < 0.5
+    np.testing.assert_array_equal(cut[opaque][:, :3], dark[opaque])
+
+
+def test_the_matte_alone(matte: Path) -> None:
+    alone = edit_picture(Picture(PHOTO), [Cutout(matte=matte, only="matte")])
+    np.testing.assert_array_equal(alone.pixels[..., 0], MATTE)
+    assert alone.mode == "L"
+    with pytest.raises(UsageError, match="leave out masks"):
+        edit_picture(Picture(PHOTO), [Cutout(matte=matte, only="matte")], strength=0.5)
+
+
+def test_a_folder_with_a_truncated_file(
+    tmp_path: Path, matte: Path, scene: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        save_image(tmp_path / f"in/{number}.jpg", PHOTO)
+    broken = tmp_path / "in/1.jpg"
+    broken.write_bytes(broken.read_bytes()[:-200])
+    words = ["edit", "background", str(tmp_path / "in"), "--to", str(scene), "--matte", str(matte)]
+    assert run([*words, "-o", str(tmp_path / "out")]) == 7
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["0.png", "2.png"]
+    assert run(["redo", str(tmp_path / "out/0.png"), "--on", str(tmp_path / "in/0.jpg")]) == 3
+    assert "matte.png" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_too_little_memory_and_another_size_are_refused(matte: Path) -> None:
+    with pytest.raises(MemoryLimitError, match="Replaced takes the whole picture"):
+        edit_picture(Picture(PHOTO), [Cutout(matte=matte)], memory=1000)
+    with pytest.raises(UsageError, match="32 x 24 pixels and the picture 16 x 16"):
+        edit_picture(Picture(PHOTO[:16, :16]), [Cutout(matte=matte)])
+
+
+def test_a_trimap_or_scribbles_say_what_is_known_and_the_rest_is_found(tmp_path: Path) -> None:
+    """A red disc before blue, mixed at its edge: greys and transparent parts of what is drawn are found."""
+    share = MATTE[..., None] / 255
+    seen = np.rint(share * [200, 30, 30] + (1 - share) * [20, 60, 180]).astype(np.uint8)
+    trimap = np.where((MATTE == 0) | (MATTE == 255), MATTE, 128)
+    scribbles = np.zeros((HIGH, WIDE, 4), np.uint8)
+    scribbles[10:14, 12:20] = 255
+    scribbles[:2, :, 3] = 255
+    for drawn in (trimap[..., None], scribbles):
+        save_image(tmp_path / "drawn.png", drawn.astype(np.uint8))
+        found = pinxit.edit(seen, Cutout(trimap=tmp_path / "drawn.png", only="matte"))
+        assert np.abs(found[..., 0].astype(int) - MATTE).max() <= 8
+    save_image(tmp_path / "white.png", np.full((HIGH, WIDE, 1), 255, np.uint8))
+    with pytest.raises(UsageError, match="needs some black for the background"):
+        Cutout(trimap=tmp_path / "white.png").bind()
+    with pytest.raises(UsageError, match="--matte and --trimap each say"):
+        Cutout(trimap=tmp_path / "drawn.png", matte=tmp_path / "white.png").bind()
+
+
+def test_the_matte_of_a_large_picture_is_solved_small_and_keeps_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    share = np.repeat(np.repeat(MATTE, 4, 0), 4, 1)[..., None] / 255
+    seen = np.rint(share * [200, 30, 30] + (1 - share) * [20, 60, 180]).astype(np.uint8)
+    subject, background = share[..., 0] == 1, share[..., 0] == 0
+    monkeypatch.setattr(subjects, "PIXELS", 2000)
+    found = subjects.between(seen, subject, background)
+    assert (found[subject] == 1).all()
+    assert (found[background] == 0).all()
+    assert np.abs(found - share[..., 0]).max() < 0.1
+
+
+def test_people_are_found_without_a_word() -> None:
+    photo = data.astronaut()[::4, ::4]
+    cut = pinxit.edit(photo, Cutout())
+    assert cut[20, 50, 3] == 255
+    assert cut[10, 95, 3] == 0
+    assert Cutout().bind().weights
+    with pytest.raises(DataError, match="no person is found in it; --matte"):
+        pinxit.edit(np.full((20, 20, 3), 99, np.uint8), Cutout())
