@@ -54,7 +54,8 @@ class Sample(Action):
         None,
         gt=0,
         description="Standard deviations at which the latents' normal distribution is cut off. Smaller gives more "
-        "typical and less diverse pictures.",
+        "typical and less diverse pictures. A run of --network style keeps this share of each style's difference from "
+        "their mean instead; 0.7 is usual.",
     )
     sampler: str | None = Field(
         None,

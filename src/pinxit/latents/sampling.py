@@ -23,6 +23,7 @@ from pinxit.images.convert import to_uint8
 from pinxit.images.room import too_little_for
 from pinxit.latents.choosing import Choice, keys
 from pinxit.latents.strategies import STRATEGIES
+from pinxit.latents.styles import by_styles, truncated
 from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.nets.crowd import Deviation, Discrimination
 from pinxit.nets.seamless import neighbour_layers, seamless
@@ -68,6 +69,8 @@ class GenerativeModel:
     """How each latent is chosen among candidates; the first one if None."""
     coded: Callable[[Tensor], Tensor] = lambda latents: latents
     """Fixes parts of a code in latents (N, latent)."""
+    make: Callable[..., Tensor] | None = None
+    """Makes pictures of latents and labels; as the objective does if None."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -158,7 +161,7 @@ class GenerativeModel:
         """Return the scores (N,) that a GAN's discriminator gives the pictures of latents; larger is more real."""
 
         def scores(latent: Tensor, label: Tensor | None = None) -> Tensor:
-            return finite(judge.score(self.objective.sample(latent, label), label))
+            return finite(judge.score((self.make or self.objective.sample)(latent, label), label))
 
         with self._edges():
             return _in_parts(scores, "judging pictures", latents, labels)
@@ -196,7 +199,7 @@ class GenerativeModel:
         """Return the pictures (N, H, W, C) uint8 that latents (N, latent) and labels (N,) give."""
 
         def pictures(*part: Tensor) -> Tensor:
-            return torch.from_numpy(to_uint8(finite(self.objective.sample(*part))))
+            return torch.from_numpy(to_uint8(finite((self.make or self.objective.sample)(*part))))
 
         with self._edges():
             return _in_parts(pictures, "generating", latents, labels).numpy()
@@ -205,32 +208,49 @@ class GenerativeModel:
         """Return a context in which opposite edges of pictures join, if they are to."""
         return seamless(self.objective.networks) if self.tileable else nullcontext()
 
+    def _truncated(self, truncation: float | None) -> tuple[GenerativeModel, float | None]:
+        """Return the model with truncated styles if it has styles, and what is left to truncate of its latents."""
+        if truncation is None or not by_styles(self.objective):
+            return self, truncation
+        if truncation > 1:
+            raise UsageError(
+                f"--truncation {truncation:g}: a run of --network style keeps a share of each style's difference from "
+                "their mean, so at most 1"
+            )
+        latents = partial(self._proposed, attempt=0, labels=None)
+        return replace(self, make=truncated(cast(GAN, self.objective), latents, truncation)), None
+
     def sample(
         self, n: int, seed: int = 0, label: str | None = None, truncation: float | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return n pictures (n, H, W, C) uint8 and their labels (n,), or None where there are no classes.
 
-        Picture i depends on seed + i alone.
+        Picture i depends on seed + i alone. `truncation` makes them more typical: it cuts off the latents' distribution
+        or, if the generator works by styles, is the share of these that is kept (`styles.truncated`).
         """
         check_room(n, self.objective.shape, COPIES, "-n asks for fewer")
-        labels = self.labels(n, label)
-        pictures = self.generate(self.latents(n, seed, truncation, labels), labels)
+        labels, (model, cut) = self.labels(n, label), self._truncated(truncation)
+        pictures = model.generate(self.latents(n, seed, cut, labels), labels)
         return pictures, None if labels is None else labels.numpy()
 
     def interpolate(
         self, n: int, between: int, seed: int = 0, label: str | None = None, truncation: float | None = None
     ) -> np.ndarray:
-        """Return n interpolations (n, between, H, W, C) uint8 from one latent to the next, along a sphere."""
+        """Return n interpolations (n, between, H, W, C) uint8 from one latent to the next, along a sphere.
+
+        `truncation` is that of `sample`.
+        """
         if n < 1 or between < 2:
             raise UsageError("an interpolation needs at least one row and two pictures in it")
         check_room(n * between, self.objective.shape, COPIES, "-n and --interpolate ask for fewer")
-        ends = self.latents(n + 1, seed, truncation, self.labels(n + 1, label))
+        model, cut = self._truncated(truncation)
+        ends = self.latents(n + 1, seed, cut, self.labels(n + 1, label))
         if not ends.is_floating_point():
             raise UsageError("--interpolate: there is nothing between two quantised codes")
         latents = torch.stack([slerp(ends[:-1], ends[1:], place) for place in torch.linspace(0, 1, between)], dim=1)
         labels = self.labels(n, label)
         flat = self.coded(latents.flatten(0, 1))
-        pictures = self.generate(flat, None if labels is None else labels.repeat_interleave(between))
+        pictures = model.generate(flat, None if labels is None else labels.repeat_interleave(between))
         return pictures.reshape(n, between, *pictures.shape[1:])
 
 
