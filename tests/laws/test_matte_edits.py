@@ -20,7 +20,7 @@ from pinxit.edits.matte import Background, Cutout
 from pinxit.edits.subjects import Given
 from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.images import Picture, load_picture, save_image
-from pinxit.matting import foreground
+from pinxit.matting import backdrop, foreground
 
 PHOTO = data.astronaut()[60:84, 190:222]
 HIGH, WIDE = PHOTO.shape[:2]
@@ -234,6 +234,47 @@ def test_the_matte_of_a_large_picture_is_solved_small_and_keeps_what_is_known(mo
     assert (found[subject] == 1).all()
     assert (found[background] == 0).all()
     assert np.abs(found - share[..., 0]).max() < 0.1
+
+
+def mixed(subject: list[int], background: np.ndarray) -> np.ndarray:
+    """The disc in one colour before a background, mixed in linear light, with a little noise."""
+    share = MATTE[..., None] / 255
+    light = share * linear(np.array(subject) / 255) + (1 - share) * linear(background / 255)
+    noise = np.random.default_rng(0).normal(0, 1, light.shape)
+    return (encoded(light) * 255 + noise).round().clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("key", ["auto", "#20a030"])
+def test_a_screen_of_one_colour_gives_the_matte_and_leaves_no_tint(key: str) -> None:
+    screen = np.array([30, 160, 50]) * np.linspace(0.9, 1.1, WIDE)[:, None] * np.ones((HIGH, 1, 1))  # lit unevenly
+    seen = mixed([180, 120, 90], screen)
+    found = pinxit.edit(seen, Cutout(key=key))
+    assert np.abs(found[..., 3].astype(int) - MATTE).max() <= 12
+    greenness = found[..., 1].astype(int) - found[..., :3].max(axis=2)
+    assert greenness[(MATTE > 40) & (MATTE < 220)].max() <= 0
+    with pytest.raises(DataError, match="hardly any pixel has the colour of the key"):
+        pinxit.edit(seen, Cutout(key="blue"))
+    grey = pinxit.edit(mixed([30] * 3, np.full_like(seen, 240))[..., :1], Cutout(key="auto", only="matte"))
+    assert np.abs(grey[..., 0].astype(int) - MATTE).mean() < 3
+
+
+def test_spill_is_what_points_to_the_key_more_than_at_right_angles_to_it() -> None:
+    key = torch.tensor([0.0, 0.9, 0.0])
+    colours = torch.tensor([[0.2, 0.6, 0.2], [0.7, 0.2, 0.2], [0.5, 0.5, 0.5]]).T[:, None]
+    clean = backdrop.without_spill(colours, key)
+    assert clean[1, 0, 0] == pytest.approx(0.6 - 0.4 * 2 / 3, abs=1e-5)  # grey-green has no other tint: it is grey
+    assert torch.equal(clean[:, :, 1:], colours[:, :, 1:])
+    assert torch.equal(backdrop.without_spill(colours, torch.ones(3)), colours)
+
+
+def test_a_picture_of_the_empty_scene_gives_the_matte(tmp_path: Path) -> None:
+    save_image(tmp_path / "plate.png", SCENE)
+    found = pinxit.edit(mixed([250, 120, 200], SCENE), Cutout(plate=tmp_path / "plate.png", only="matte"))
+    assert np.abs(found[..., 0].astype(int) - MATTE).mean() < 4
+    with pytest.raises(DataError, match="does not show the scene of this picture"):
+        pinxit.edit(255 - SCENE, Cutout(plate=tmp_path / "plate.png"))
+    with pytest.raises(UsageError, match="the sizes must be the same"):
+        pinxit.edit(SCENE[:20], Cutout(plate=tmp_path / "plate.png"))
 
 
 def test_people_are_found_without_a_word() -> None:
