@@ -132,11 +132,9 @@ class Before(Finder):
         colours, _ = split(picture)
         small = _at_most(colours)
         found = backdrop.matte(small, self._background(picture, small))
-        return (
-            _settled(found)
-            if small.shape == colours.shape
-            else _guided(guided.functions(linear(small), found), colours)
-        )
+        if small.shape == colours.shape:
+            return _settled(found)
+        return _guided(guided.functions(linear(small), found), colours)
 
     @abstractmethod
     def _background(self, picture: Picture, small: np.ndarray) -> np.ndarray:
@@ -204,7 +202,7 @@ def _guided(fit: np.ndarray, colours: np.ndarray) -> np.ndarray:
 
 
 def _light(pixels: np.ndarray) -> np.ndarray:
-    """Return pixels (H, W, C) as linear light: there a mixed pixel is a mixture, and the matte affine in the colours."""
+    """Return pixels (H, W, C) as linear light, in which a mixed pixel is a mixture."""
     light: np.ndarray = linear(unit(pixels)).astype(np.float32)
     return light
 
