@@ -132,7 +132,9 @@ class Before(Finder):
         colours, _ = split(picture)
         small = _at_most(colours)
         found = backdrop.matte(small, self._background(picture, small))
-        return _settled(found) if small.shape == colours.shape else _guided(guided.functions(small, found), colours)
+        if small.shape == colours.shape:
+            return _settled(found)
+        return _guided(guided.functions(linear(small), found), colours)
 
     @abstractmethod
     def _background(self, picture: Picture, small: np.ndarray) -> np.ndarray:
@@ -195,8 +197,14 @@ def _guided(fit: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """Return a matte at the size of colours (H, W, C) from the functions of a smaller one."""
     matte = np.empty(colours.shape[:2], np.float32)
     for strip in strips(matte.shape):
-        matte[strip] = _settled(guided.applied(fit, unit(colours[strip]), strip, matte.shape))
+        matte[strip] = _settled(guided.applied(fit, _light(colours[strip]), strip, matte.shape))
     return matte
+
+
+def _light(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels (H, W, C) as linear light, in which a mixed pixel is a mixture."""
+    light: np.ndarray = linear(unit(pixels)).astype(np.float32)
+    return light
 
 
 def _settled(matte: np.ndarray) -> np.ndarray:
@@ -217,11 +225,11 @@ def between(colours: np.ndarray, subject: np.ndarray, background: np.ndarray) ->
     part, near, known, unsure = colours[box], matte[box], ~unknown[box], unknown[box]
     size = known.shape
     if known.size <= PIXELS:
-        matte[box] = _settled(closed_form.matte(unit(part), near, known))
+        matte[box] = _settled(closed_form.matte(_light(part), near, known))
         return matte
     ratio = math.sqrt(PIXELS / known.size)
     small = tuple(max(3, round(side * ratio)) for side in size)
-    reduced, shares = unit(resize(part, small)), [_reduced(plane[box], small) for plane in (subject, background)]
+    reduced, shares = _light(resize(part, small)), [_reduced(plane[box], small) for plane in (subject, background)]
     found = closed_form.matte(reduced, (shares[0] > ALL).astype(np.float32), np.maximum(*shares) > ALL)
     np.copyto(near, _guided(guided.functions(reduced, found), part), where=unsure)
     return matte

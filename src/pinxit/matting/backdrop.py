@@ -45,7 +45,7 @@ def matte(colours: np.ndarray, background: np.ndarray) -> np.ndarray:
         place = _place(seen, behind, _subject(seen, share), torch.from_numpy(apart))
         share = np.where(subject, 1, np.where(empty, 0, place.numpy())).astype(np.float32)
     trust = TRUST * (encoded(_subject(seen, share)) - encoded(behind)).square().sum(0).numpy()
-    return closed_form.matte(colours, subject, subject | empty, closed_form.Belief(share, trust))
+    return closed_form.matte(linear(colours), subject, subject | empty, closed_form.Belief(share, trust))
 
 
 def _place(seen: Tensor, behind: Tensor, front: Tensor, apart: Tensor) -> Tensor:

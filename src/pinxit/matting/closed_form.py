@@ -2,8 +2,9 @@
 
 In each window of 3 x 3 pixels the matte is to be an affine function of the colours. What departs from that is a
 quadratic form, a^T L a, with the matting Laplacian L (eq. 12). With the known pixels fixed, its minimum solves a sparse
-system. Differs from the paper: known pixels are constraints, not penalties; the system is solved by conjugate
-gradients, preconditioned by a V-cycle over squares of 2 x 2 pixels, instead of directly.
+system. Differs from the paper: colours are linear light, where a mixed pixel is a mixture; known pixels are
+constraints, not penalties; the system is solved by conjugate gradients, preconditioned by a V-cycle over squares of
+2 x 2 pixels, instead of directly.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Belief(NamedTuple):
 
 
 def matte(colours: np.ndarray, known: np.ndarray, certain: np.ndarray, belief: Belief | None = None) -> np.ndarray:
-    """Return the matte (H, W) float32 in [0, 1] of colours (H, W, C) in [0, 1].
+    """Return the matte (H, W) float32 in [0, 1] of colours (H, W, C), linear light in [0, 1].
 
     `known` (H, W) in [0, 1] is the matte where `certain` (H, W) bool; at least one pixel must be certain.
     """
