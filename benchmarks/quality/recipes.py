@@ -40,7 +40,7 @@ from pinxit.metrics.extractors import EXTRACTORS
 from pinxit.metrics.sets import SETS as METRICS
 from pinxit.training.plan import build_trainer, plan
 from pinxit.training.recipes import PLAIN, Recipe
-from pinxit.training.settings import AUTO, TrainingSettings
+from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -76,7 +76,7 @@ AUGMENTED = {"augment_discriminator": "translation,cutout,colour"}
 HALF = {"batch_size": 32}
 ROWS: dict[str, dict[str, Any]] = {
     "default": {},
-    "chosen": {"recipe": AUTO},
+    "chosen": {"recipe": None},
     "hinge, R1, flips and shifts": {
         "settings": {"loss": "hinge", "r1": 0.1, "learning_rate": 5e-4} | NONE, "training": HALF,
         "data": {"flip": True, "shift": 0.05},
