@@ -23,10 +23,11 @@ from typing import Any
 from pinxit.data.settings import DataSettings
 from pinxit.objectives.settings import GANSettings
 from pinxit.training.curves import EVERY
-from pinxit.training.plan import build_watch, opened, plan
+from pinxit.training.pictures import opened
+from pinxit.training.plan import build_watch, plan
 from pinxit.training.run import Run, rounded
+from pinxit.training.session import Session
 from pinxit.training.settings import TrainingSettings
-from pinxit.training.train import Session
 
 sys.path.append(str(Path(__file__).parents[1]))
 from record import arguments, record, write
@@ -54,7 +55,7 @@ def plain(run: Session) -> float:
     """Return the seconds of a round without the watch."""
     started = time.perf_counter()
     for taken in islice(run.trainer, EVERY):
-        run.log.write(taken.step, rounded(taken.values))
+        run.journal.log.write(taken.step, rounded(taken.values))
     return time.perf_counter() - started
 
 

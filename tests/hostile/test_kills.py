@@ -19,7 +19,7 @@ from pinxit.data import open_data
 from pinxit.data.settings import DataSettings
 from pinxit.files import sha256
 from pinxit.objectives.settings import GANSettings
-from pinxit.training import store, train, trainer
+from pinxit.training import session, store, train, trainer
 from pinxit.training.plan import plan
 from pinxit.training.run import Run
 from pinxit.training.settings import TrainingSettings
@@ -86,7 +86,7 @@ def live(folder: Path, said: Connection, errors: Path, hold: int) -> None:
             wait("holding")
         fsync(descriptor)
 
-    train.SECONDS_BETWEEN_CHECKPOINTS = 0.02
+    session.SECONDS_BETWEEN_CHECKPOINTS = 0.02
     trainer.Trainer.advance, store.Checkpoints.save, os.fsync = told_advance, told_save, counted_fsync
     said.send("started")
     train.resume(folder)

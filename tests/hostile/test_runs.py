@@ -110,7 +110,7 @@ def test_sizes_are_compared_before_memory_is_taken(
 ) -> None:
     folder = tiny_runs.copy("vae", tmp_path / "run")
     change(folder / "recipe.json", lambda recipe: recipe[part].update(values))
-    monkeypatch.setattr("pinxit.training.train.build_trainer", lambda *arguments: pytest.fail("memory was taken"))
+    monkeypatch.setattr("pinxit.training.session.build_trainer", lambda *arguments: pytest.fail("memory was taken"))
     monkeypatch.setattr("pinxit.images.room.memory_left", lambda: 50_000_000)
     assert run(["resume", str(folder)]) == (3 if part == "settings" else 5)
     assert told in capsys.readouterr().err

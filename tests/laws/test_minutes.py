@@ -19,6 +19,7 @@ from pinxit.training import plan, train
 from pinxit.training.budget import MOST_REVISIONS, Budget
 from pinxit.training.recipes import TrainingRecipe
 from pinxit.training.run import Run
+from pinxit.training.session import Session
 from pinxit.training.trainer import Trainer, progress, schedule
 
 GAN = GANSettings(network="dense", channels=2, latent=4)
@@ -104,7 +105,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         return advance(trainer)
 
     monkeypatch.setattr(Trainer, "advance", slowly)
-    monkeypatch.setattr(train.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("pinxit.training.session.time.monotonic", lambda: now[0])
     monkeypatch.setattr(plan, "_seconds_a_step", lambda *arguments: 1.0)
     monkeypatch.setattr(train, "_report", lambda run: None)
     return lambda seconds: slow.__setitem__(0, seconds)
@@ -142,9 +143,9 @@ def test_a_kill_at_every_change_of_plan_changes_nothing(
     class KilledError(Exception):
         pass
 
-    save, killed = train.Session.save, set[int]()
+    save, killed = Session.save, set[int]()
 
-    def saved(session: train.Session) -> None:  # killed once at each change, between the recipe and the checkpoint
+    def saved(session: Session) -> None:  # killed once at each change, between the recipe and the checkpoint
         changes = {revision.at for revision in session.run.recipe.training.revisions}
         if changes - killed:
             killed.update(changes)
@@ -155,14 +156,14 @@ def test_a_kill_at_every_change_of_plan_changes_nothing(
         clock(slow)
         run = new(tmp_path / f"run{slow}", pictures, minutes=MINUTES)
         killed.clear()
-        monkeypatch.setattr(train.Session, "save", saved)
+        monkeypatch.setattr(Session, "save", saved)
         while True:
             try:
                 pinxit.resume(run.folder)
                 break
             except KilledError:
                 continue
-        monkeypatch.setattr(train.Session, "save", save)
+        monkeypatch.setattr(Session, "save", save)
         training = Run.open(run.folder).recipe.training
         assert training.minutes is None
         assert len(killed) >= len(training.revisions) >= 1

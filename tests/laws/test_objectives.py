@@ -448,7 +448,7 @@ def test_the_best_checkpoint_by_a_judgement_on_held_out_pictures_stays(
 ) -> None:
     np.savez(tmp_path / "pictures.npz", images=np.random.default_rng(0).integers(0, 256, (60, 16, 16), np.uint8))
     monkeypatch.setattr(plan_module, "build", lambda recipe, autoencoder: Judged(""))
-    monkeypatch.setattr(train_module, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+    monkeypatch.setattr("pinxit.training.session.SECONDS_BETWEEN_CHECKPOINTS", -1)
     data = DataSettings(flip=True, turn=True, holdout=0.2)
     training = TrainingSettings(steps=6, batch_size=4, threads=1)
     run = train_module.train(GAN(), tmp_path / "pictures.npz", tmp_path / "run", data=data, training=training)

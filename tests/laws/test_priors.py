@@ -24,8 +24,8 @@ from pinxit.nets.vectors import Standard
 from pinxit.objectives.mixture import Mixture, fit_mixture
 from pinxit.objectives.prior import STANDARDISING
 from pinxit.objectives.settings import PriorSettings, VAESettings, VQVAESettings
-from pinxit.training import train as train_module
 from pinxit.training.run import Run
+from pinxit.training.session import Session
 
 pytestmark = pytest.mark.usefixtures("no_report")
 
@@ -369,18 +369,18 @@ def test_a_stopped_prior_goes_on_bit_for_bit_wherever_its_run_lies(
     for file in sorted((moved / "prior").rglob("*"), reverse=True):
         file.rmdir() if file.is_dir() else file.unlink()
     (moved / "prior").rmdir()
-    save = train_module.Session.save
+    save = Session.save
 
-    def stop(session: train_module.Session) -> None:
+    def stop(session: Session) -> None:
         save(session)
         raise StoppedError(2, "stopped")
 
-    monkeypatch.setattr(train_module.Session, "due", lambda session: session.trainer.step in (7, 20))
-    monkeypatch.setattr(train_module.Session, "save", stop)
+    monkeypatch.setattr(Session, "due", lambda session: session.trainer.step in (7, 20))
+    monkeypatch.setattr(Session, "save", stop)
     with pytest.raises(StoppedError):
         pinxit.train_prior(RUNS[name][1], moved, TRAINING)
     assert (moved / "prior" / "weights.safetensors").read_bytes() != expected
-    monkeypatch.setattr(train_module.Session, "save", save)
+    monkeypatch.setattr(Session, "save", save)
     moved = moved.rename(tmp_path / "moved")
     monkeypatch.chdir(moved / "prior")
     pinxit.resume(".")

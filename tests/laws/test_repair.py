@@ -18,9 +18,10 @@ from pinxit.errors import DivergedError, UsageError
 from pinxit.files import sha256
 from pinxit.objectives.settings import GANSettings
 from pinxit.tensors import read_tensors
-from pinxit.training import plan, repair, store, train
+from pinxit.training import journal, plan, repair, session, store
 from pinxit.training.curves import EVERY, Windows, read_log
-from pinxit.training.diagnosis import RULES, Finding, Rule, rate, when
+from pinxit.training.diagnosis import RULES, Finding, Rule
+from pinxit.training.diagnosis.remedies import rate, when
 from pinxit.training.recipes import Recipe, Repair
 from pinxit.training.repair import SPACING, at_random, by_table, courses, healthy, is_of, kept
 from pinxit.training.run import Run
@@ -41,7 +42,7 @@ def judged(windows: Windows, recipe: Recipe, ended: bool) -> tuple[Finding, ...]
 @pytest.fixture
 def ill(monkeypatch: pytest.MonkeyPatch) -> None:
     """The judge above. The first remedy is none that a training takes; the second is of no use, and changes shapes."""
-    monkeypatch.setattr(train, "judge", judged)
+    monkeypatch.setattr(journal, "judge", judged)
     changes = lambda recipe: {"steps": 5}, when("packing", 1, 2), rate(0.5)
     monkeypatch.setitem(RULES, "collapse", Rule(lambda course: None, "", changes=changes))
 
@@ -145,7 +146,7 @@ def test_a_repair_in_the_middle_keeps_what_fits(
 ) -> None:
     monkeypatch.setitem(RULES, "collapse", Rule(lambda course: None, "", changes=(when("packing", 1, 2),)))
     monkeypatch.setattr(
-        train, "judge", lambda windows, recipe, ended: judged(windows, recipe, ended) * (recipe.settings.packing == 1)
+        journal, "judge", lambda windows, recipe, ended: judged(windows, recipe, ended) * (recipe.settings.packing == 1)
     )
     run = new(tmp_path / "run", pictures)
     pinxit.resume(run.folder)
@@ -205,7 +206,7 @@ def test_what_nothing_helps_is_given_up_with_the_story(
 ) -> None:
     monkeypatch.setattr(repair, "TWICE", 4)
     beyond = Finding("collapse", True, 1, {}, "It is ill.", None)
-    monkeypatch.setattr(train, "judge", lambda windows, recipe, ended: (beyond,))
+    monkeypatch.setattr(journal, "judge", lambda windows, recipe, ended: (beyond,))
     run = new(tmp_path / "run", pictures)
     assert pinxit_run(["resume", str(run.folder)]) == 4
     said = capsys.readouterr().err
@@ -235,7 +236,7 @@ def test_a_loss_and_a_tensor_that_are_not_finite_are_repaired(
 
     monkeypatch.setattr(Trainer, "advance", diverging)
     monkeypatch.setattr(store.Checkpoints, "save", saved)
-    monkeypatch.setattr(train, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)  # at steps that depend on time, it is no matter
+    monkeypatch.setattr(session, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)  # at steps that depend on time, it is no matter
     run = new(tmp_path / "run", pictures, steps=70)
     pinxit.resume(run.folder)
     found = [(repair.at, repair.field, repair.because) for repair in Run.open(run.folder).recipe.repairs]
@@ -245,7 +246,7 @@ def test_a_loss_and_a_tensor_that_are_not_finite_are_repaired(
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 71))
     for clip, why in ((1.0, "a tensor is not finite"), (0.0, "the loss is nan")):
         plain = new(tmp_path / f"plain{clip}", pictures, steps=61, auto_fix=False, clip=clip)
-        monkeypatch.setattr(train, "SECONDS_BETWEEN_CHECKPOINTS", 1e9)
+        monkeypatch.setattr(session, "SECONDS_BETWEEN_CHECKPOINTS", 1e9)
         with pytest.raises(DivergedError, match=why):
             pinxit.resume(plain.folder)
 

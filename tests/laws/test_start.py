@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 import pinxit
 from pinxit.data.settings import DataSettings
 from pinxit.errors import DataError
+from pinxit.files import sha256
 from pinxit.objectives.settings import RestorationSettings
 from pinxit.tensors import read_tensors
 from pinxit.training import train as train_module
@@ -40,7 +41,7 @@ def test_training_begins_with_the_weights_and_the_recipe_names_them(learn) -> No
         later = learn(f"later-{start.is_dir()}", steps=0, start=start)
         begun = read_tensors(later.weights)
         assert all(torch.equal(value, begun[name]) for name, value in read_tensors(first.weights).items())
-        assert later.recipe.start == train_module.sha256(first.weights)
+        assert later.recipe.start == sha256(first.weights)
     assert first.recipe.start is None
 
 

@@ -11,7 +11,8 @@ from skimage import data
 import pinxit
 from pinxit.data.settings import DataSettings
 from pinxit.objectives.settings import EnhancementSettings, ObjectiveSettings, RestorationSettings
-from pinxit.training.plan import batch_of, build, pictures_of
+from pinxit.training.pictures import pictures_of
+from pinxit.training.plan import batch_of, build
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.store import Checkpoints
 

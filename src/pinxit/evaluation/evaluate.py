@@ -18,7 +18,7 @@ from pinxit.files import sha256, write_json
 from pinxit.images import save_sheet
 from pinxit.latents.sampling import load
 from pinxit.metrics.extractors import EXTRACTORS
-from pinxit.training.plan import pictures_of
+from pinxit.training.pictures import pictures_of
 from pinxit.training.report import write_report
 from pinxit.training.run import EVALUATION, Run, is_run
 

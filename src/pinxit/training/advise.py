@@ -2,7 +2,7 @@
 
 It looks at one kind of setting after another (`STAGES`), each time around what is best so far. Every trial begins with
 the same weights and trains with as many pictures. What the watch reads in its last windows decides: how unlike the
-pictures samples are (`diagnosis.distance`: `nearest` and `coverage`), and how far the discriminator knows its training
+pictures samples are (`distance`: `nearest` and `coverage`), and how far the discriminator knows its training
 pictures by heart. A trial with a grave finding never wins. A change that gains less than `BETTER` is not worth it.
 
 A trial depends on nothing but the recipe and the pictures. How many there are depends on the machine's speed: they take
@@ -28,7 +28,10 @@ from pinxit.objectives.settings import GANSettings
 from pinxit.progress import duration, say
 from pinxit.threads import placed
 from pinxit.training.curves import EVERY, Windows
-from pinxit.training.diagnosis import Course, anew, distance, judge, known_by_heart
+from pinxit.training.diagnosis import judge
+from pinxit.training.diagnosis.adversaries import distance, known_by_heart
+from pinxit.training.diagnosis.course import Course
+from pinxit.training.diagnosis.remedies import anew
 from pinxit.training.plan import build_trainer, build_watch, refuse_misfit, with_steps
 from pinxit.training.recipes import FEW, PLAIN, Chosen, Recipe
 from pinxit.training.run import rounded

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
 from statistics import mean
@@ -16,9 +15,7 @@ import torch
 from torch import Tensor
 
 from pinxit import hardware, models
-from pinxit.data import Batch, DataSet, ImageSet, batch_at, draws, is_packed, mnist, open_data, open_packed
-from pinxit.data.places import remembered
-from pinxit.data.sets import parse_spec, spec_of
+from pinxit.data import Batch, DataSet, ImageSet, batch_at, draws
 from pinxit.data.settings import Augment, DataSettings
 from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.files import sha256
@@ -34,6 +31,7 @@ from pinxit.page import command
 from pinxit.progress import duration, say
 from pinxit.settings import Size, sides
 from pinxit.threads import placed
+from pinxit.training.pictures import opened, pictures_of
 from pinxit.training.recipes import (
     FITTING,
     PLAIN,
@@ -53,7 +51,6 @@ from pinxit.training.trainer import Trainer
 from pinxit.training.watch import LEAST, PICTURES, REFERENCE, Watch
 
 TIMED_STEPS, WARMING_STEPS = 30, 5
-NAMED = 3  # pictures in an error
 TIMED_SHARE = 0.02  # of the minutes: how long steps are timed at most
 READ_AT_ONCE = 16  # pictures that the watch compares with
 FEW_BATCHES = 4  # that make up a look of the watch, if they have few pictures
@@ -140,14 +137,6 @@ def _refusal(settings: ObjectiveSettings, shape: PictureShape) -> str | None:
     except UsageError as error:
         return str(error)
     return None
-
-
-def opened(source: str, data: DataSettings) -> DataSet:
-    """Return a set of pictures, and report its remarks."""
-    pictures = open_data(source, data.holdout)
-    for remark in pictures.notes:
-        say(remark)
-    return pictures
 
 
 def _drawn(source: str, images: ImageSet, data: DataSettings, size: Size) -> DataRecipe:
@@ -314,6 +303,11 @@ def batch_of(recipe: Recipe, images: ImageSet, step: int, size: int, augment: bo
     return replace(batch, other=others.image)
 
 
+@cache
+def _others(data: DataRecipe) -> ImageSet:
+    return pictures_of(data).train
+
+
 def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | None, longest: float) -> float:
     """Return the seconds per step, timed for at most about `longest` seconds on a trainer that is thrown away.
 
@@ -330,82 +324,3 @@ def _seconds_a_step(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder |
             trainer.advance()
             times.append(time.perf_counter() - started)
     return mean(times[min(WARMING_STEPS, len(times) - 1) :])
-
-
-@cache
-def _others(data: DataRecipe) -> ImageSet:
-    return pictures_of(data).train
-
-
-def pictures_of(data: DataRecipe) -> DataSet:
-    """Return a recipe's pictures by their fingerprint: from the cache, else from where this machine read them before.
-
-    A recipe may be somebody else's, so the path in it is never read. Raises `DataError` if the pictures are not found.
-    """
-    part = parse_spec(data.source)[1]
-    if is_packed(data.fingerprint):
-        return _packed(data)
-    if data.fingerprint == mnist.FINGERPRINT:
-        return open_data(spec_of(mnist.NAME, part), data.holdout)
-    places = remembered(data.fingerprint)
-    for place in places:
-        with suppress(DataError):  # what lies there now may be no pictures
-            pictures = open_data(spec_of(place, part), data.holdout)
-            if pictures.train.fingerprint == data.fingerprint:
-                return pictures
-    if places:
-        raise DataError(
-            f"{places[0]} no longer holds the pictures that the run was trained on; start a new run with `pinxit train`"
-        )
-    raise DataError(
-        f"the run's pictures, {data.name} of {data.source}, were never read on this machine; `pinxit data pack DATA` "
-        "or `pinxit resume RUN --data DATA` reads them"
-    )
-
-
-def _packed(data: DataRecipe) -> DataSet:
-    """Return a recipe's pictures from the cache, divided as they were, under the name in the recipe."""
-    part = parse_spec(data.source)[1]
-    return open_packed(data.fingerprint, spec_of(parse_spec(data.name)[0], part), data.holdout)
-
-
-def moved(data: DataRecipe, source: str) -> DataSet:
-    """Return a recipe's pictures from the place where they are now.
-
-    Raises `DataError` with the differences if there are others, `UsageError` if another part of them is asked for.
-    """
-    (base, asked), part = parse_spec(source), parse_spec(data.source)[1]
-    if asked not in ("", part):
-        raise UsageError(f"--data {source}: the run was trained on {data.source}, another part; leave out ':{asked}'")
-    pictures = open_data(spec_of(base, part), data.holdout)
-    if pictures.train.fingerprint != data.fingerprint:
-        raise DataError(
-            f"{source} does not hold the pictures that the run was trained on: {_differences(data, pictures)}"
-        )
-    return pictures
-
-
-def _differences(data: DataRecipe, found: DataSet) -> str:
-    """Return what a set has more or fewer than the recipe's, which is known only if this machine packed it."""
-    new = _named(found)
-    if not is_packed(data.fingerprint):
-        return (
-            f"it holds {len(new):,} pictures; this machine has not seen the run's own, so it cannot tell which differ"
-        )
-    old = _named(_packed(data))
-    other = [name for name in old.keys() & new.keys() if not np.array_equal(old[name](), new[name]())]
-    counts = {"fewer": old.keys() - new.keys(), "more": new.keys() - old.keys(), "changed": other}
-    words = [f"{len(names):,} {what} ({_first(names)})" for what, names in counts.items() if names]
-    return f"of {len(old):,} pictures " + (
-        ", ".join(words) or "all are there, but their order, labels or companions differ"
-    )
-
-
-def _named(pictures: DataSet) -> dict[str, Callable[[], np.ndarray]]:
-    """Return how to read each picture of a set, by its name."""
-    parts = (pictures.train, pictures.held_out)
-    return {name: partial(part.__getitem__, number) for part in parts for number, name in enumerate(part.each_name())}
-
-
-def _first(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)[:NAMED]) + (" ..." if len(names) > NAMED else "")

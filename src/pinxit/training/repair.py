@@ -14,7 +14,8 @@ from typing import Any
 
 from pinxit.errors import UsageError
 from pinxit.training.curves import EVERY
-from pinxit.training.diagnosis import BEGINNING, RULES, Finding
+from pinxit.training.diagnosis import RULES, Finding
+from pinxit.training.diagnosis.course import BEGINNING
 from pinxit.training.recipes import Recipe, Repair
 
 TRIES = 4

@@ -1,0 +1,122 @@
+"""Changes of one setting that may help, and the command that trains again with one. No torch here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from pinxit.page import command
+from pinxit.settings import Settings
+from pinxit.training.recipes import PLAIN, Recipe
+from pinxit.training.settings import TrainingSettings
+
+HOW = ("device", "precision", "threads", "minutes")  # of the machine, not of the model
+
+Change = Callable[[Recipe], Mapping[str, Any] | None]
+"""A setting and its other value that may help, by field; None where it does not apply."""
+
+
+def rate(share: float) -> Change:
+    """Return the change of the learning rate to a share of what it is."""
+    return lambda recipe: {"learning_rate": _short(recipe.settings.learning_rate * share)}
+
+
+def usual_rate(recipe: Recipe) -> Mapping[str, Any] | None:
+    """Return the objective's default learning rate if the recipe's is far below it."""
+    usual = type(recipe.settings).model_fields["learning_rate"].default
+    return {"learning_rate": usual} if recipe.settings.learning_rate < usual / 3 else None
+
+
+def one_rate(recipe: Recipe) -> Mapping[str, Any] | None:
+    """Return one learning rate for both players if they have two: that which is nearer to the default."""
+    settings = recipe.settings
+    own, model = getattr(settings, "discriminator_rate", None), settings.learning_rate
+    if own in (None, model):
+        return None
+    usual = type(settings).model_fields["learning_rate"].default
+    own_is_nearer = abs(math.log(own / usual)) < abs(math.log(model / usual))
+    return {"learning_rate": own} if own_is_nearer else {"discriminator_rate": model}
+
+
+def slower_discriminator(recipe: Recipe) -> Mapping[str, Any]:
+    """Return a quarter of the discriminator's learning rate."""
+    settings = recipe.settings
+    return {"discriminator_rate": _short((getattr(settings, "discriminator_rate", None) or settings.learning_rate) / 4)}
+
+
+def when(field: str, found: Any, better: Any) -> Change:
+    """Return the change of a setting that has one value to another."""
+    return lambda recipe: {field: better} if _value(recipe, field) == found else None
+
+
+def above(field: str, least: float, share: float) -> Change:
+    """Return the change of a setting that is above a value to a share of what it is."""
+    return lambda recipe: (
+        {field: type(value)(_short(value * share))} if (value := _value(recipe, field) or 0) > least else None
+    )
+
+
+far_too_fast = above("learning_rate", 0.02, 0.1)
+"""A tenth of a learning rate with which no network is known to train."""
+
+
+def at_most(field: str, most: float) -> Change:
+    """Return the change of a setting that is above a value to that value."""
+    return lambda recipe: {field: most} if (_value(recipe, field) or 0) > most else None
+
+
+def penalised(recipe: Recipe) -> Mapping[str, Any] | None:
+    """Return an R1 penalty, or ten times the one there is, where the discriminator can have one."""
+    settings = recipe.settings
+    blended = getattr(settings, "network", "") == "dcgan" and getattr(settings, "discriminator_norm", "") == "batch"
+    weight = getattr(settings, "r1", None)
+    return None if weight is None or blended else {"r1": _short(weight * 10) if weight else 1.0}
+
+
+def more_steps(recipe: Recipe) -> Mapping[str, Any]:
+    """Return twice the steps."""
+    return {"steps": recipe.training.steps * 2}
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.2g}")
+
+
+def _value(recipe: Recipe, field: str) -> Any:
+    return next(
+        (getattr(part, field) for part in (recipe.settings, recipe.data, recipe.training) if hasattr(part, field)), None
+    )
+
+
+def anew(recipe: Recipe, change: Mapping[str, Any]) -> str:
+    """Return the command that trains again as the recipe says, with some settings changed.
+
+    A prior learns the codes of a run, whose folder the recipe does not know.
+    """
+    settings, minutes = recipe.settings, recipe.training.minutes
+    usual = settings.pictures(), TrainingSettings.parse(dict(settings.training))
+    length = {"steps"}
+    if minutes is not None and "steps" not in change:
+        length, change = set(), {**change, "steps": usual[1].steps}
+    words = [
+        *_flags(settings, type(settings)(), change, change.keys()),
+        *(() if settings.of_codes else _flags(recipe.data, usual[0], change, change.keys())),
+        *_flags(recipe.training, usual[1], change, {"seed"} | length | (change.keys() - {"steps"})),
+        *(() if length else ("--minutes", f"{minutes:g}")),
+        *(("--recipe", PLAIN) if recipe.chosen and recipe.chosen.recipe != PLAIN else ()),  # the flags say it all
+    ]
+    return command("train", recipe.objective, "RUN" if settings.of_codes else recipe.data.source, *words)
+
+
+def _flags(part: Settings, usual: Settings, change: Mapping[str, Any], always: Collection[str] = ()) -> Iterator[str]:
+    """Yield the flags of the settings that differ from the usual ones."""
+    for field in type(usual).model_fields:
+        value = change.get(field, getattr(part, field))
+        if field in HOW or (value == getattr(usual, field) and field not in always):
+            continue
+        flag = "--" + field.replace("_", "-")
+        if isinstance(value, bool):
+            yield flag if value else "--no-" + flag.removeprefix("--")
+        else:
+            yield from (flag, f"{value:g}" if isinstance(value, float) else str(value))
