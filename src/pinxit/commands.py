@@ -3,7 +3,7 @@
 # Commands get their annotations at run time, so this file does not import `annotations`.
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from inspect import Parameter as Place
@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pinxit.actions import ACTIONS, GROUPS, variants
 from pinxit.actions.action import PIPE, Action, Flag, Outcome, Word, mark
 from pinxit.errors import UsageError, printable
-from pinxit.settings import Settings, as_text, did_you_mean, explain
+from pinxit.settings import Settings, Topic, as_text, did_you_mean, explain
 from pinxit.streams import stdout
 
 JSON = Place(
@@ -82,6 +82,8 @@ class Argument:
 
     path: tuple[str, ...]
     field: FieldInfo
+    heading: str = ""
+    """Under which help lists it; the usual ones if empty."""
 
     @property
     def word(self) -> Word | None:
@@ -105,7 +107,7 @@ class Argument:
         marked = self.word or mark(self.field.metadata, Flag)
         return bool(marked and marked.pipe)
 
-    def parameter(self, group: Group | None) -> Place:
+    def parameter(self, groups: Mapping[str, Group]) -> Place:
         """Return the function parameter from which cyclopts makes the flag."""
         word = self.word
         kind = _typed(self.field.annotation, self.field.metadata)
@@ -113,7 +115,7 @@ class Argument:
         about = Parameter(
             name=word.name if word else self.flags,
             help=self.field.description,
-            group=group or ("Arguments" if word else "Parameters"),
+            group=groups.get(self.heading, "Arguments" if word else "Parameters"),
             negative=() if len(self.path) == 1 else None,
             converter=_whole if kind is int else None,
             consume_multiple=many and not word,
@@ -131,8 +133,8 @@ class Argument:
 def command(kind: type[Action]) -> Callable[..., None]:
     """Return the function that runs an action with the given words and flags, and prints the outcome."""
     asked = {"__".join(one.path): one for one in fields(kind)}
-    groups = {name: Group(title, sort_key=number) for number, (name, title) in enumerate(titles(kind).items())}
-    places = [one.parameter(groups.get(one.path[0])) for one in asked.values()]
+    groups = {name: Group(name, sort_key=number) for number, name in enumerate(headings(asked.values()))}
+    places = [one.parameter(groups) for one in asked.values()]
     signature = Signature([*sorted(places, key=lambda place: place.kind), JSON])
 
     def act(*words: Any, **flags: Any) -> None:
@@ -156,19 +158,26 @@ def fields(kind: type[Action]) -> Iterator[Argument]:
     """Yield every value an action takes; settings inside it give their own fields."""
     for name, field in kind.model_fields.items():
         if inner := _settings(field):
-            yield from (Argument((name, key), value) for key, value in inner.model_fields.items())
+            for key, value in inner.model_fields.items():
+                topic = inner.topic_of(key)
+                yield Argument((name, key), value, topic.value if topic else str(field.title))
         else:
             yield Argument((name,), field)
 
 
-def titles(kind: type[Action]) -> dict[str, str]:
-    """Return the titles of the settings inside an action, by field."""
-    return {name: str(field.title) for name, field in kind.model_fields.items() if _settings(field)}
+def headings(arguments: Iterable[Argument]) -> list[str]:
+    """Return the headings of help in order: that of the settings that come first, then their topics, and so on."""
+    first: dict[str, str] = {}
+    for one in arguments:
+        if one.heading:
+            first.setdefault(one.heading, one.path[0])
+    settings, topics = list(dict.fromkeys(first.values())), [topic.value for topic in Topic]
+    return sorted(first, key=lambda name: (settings.index(first[name]), name in topics and topics.index(name) + 1))
 
 
 def parsed(kind: type[Action], flat: Mapping[Argument, Any]) -> Action:
     """Return the action with these values; a `UsageError` names the flag that is wrong."""
-    values: dict[str, Any] = {name: {} for name in titles(kind)}
+    values: dict[str, Any] = {name: {} for name, field in kind.model_fields.items() if _settings(field)}
     for one, value in flat.items():
         *around, name = one.path
         (values[around[0]] if around else values)[name] = value

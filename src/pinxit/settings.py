@@ -15,6 +15,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -29,6 +30,22 @@ from pydantic import (
 )
 
 from pinxit.errors import UsageError
+
+
+class Topic(Enum):
+    """What a field is about, by which help puts flags together: `r1: Annotated[float, Topic.PENALTIES] = Field(...)`.
+
+    Topics come in this order. A class that gives a field another default need not name its topic again.
+    """
+
+    NETWORKS = "Networks"
+    LOSS = "Loss"
+    OPTIMISER = "Optimiser"
+    PENALTIES = "Penalties"
+    COLLAPSE = "Against mode collapse"
+    CODES = "Codes"
+    AUGMENTATION = "Augmentation"
+    HARDWARE = "Hardware"
 
 
 class Settings(BaseModel):
@@ -47,6 +64,13 @@ class Settings(BaseModel):
     def changed(self, **values: Any) -> Self:
         """Return a checked copy with some values changed."""
         return self.parse(self.model_dump(exclude_unset=True) | values)
+
+    @classmethod
+    def topic_of(cls, field: str) -> Topic | None:
+        """Return what a field is about, as the class that declares it says or those that it is derived from."""
+        kinds = (kind for kind in cls.__mro__ if issubclass(kind, Settings) and field in kind.model_fields)
+        marks = (mark for kind in kinds for mark in kind.model_fields[field].metadata)
+        return next((mark for mark in marks if isinstance(mark, Topic)), None)
 
 
 def explain(error: ValidationError, names: Iterable[str] = ()) -> str:

@@ -152,6 +152,7 @@ def test_shipped_weights_are_known_by_their_hash(
 
 
 OTHERS = {"light-v1": "enhance", "style-any-v2": "style"}
+CONVERTED = ("person-v1",)  # from elsewhere, of no objective: test_matting_values.py
 
 
 def test_every_shipped_network_is_small_has_a_card_and_works() -> None:
@@ -159,7 +160,8 @@ def test_every_shipped_network_is_small_has_a_card_and_works() -> None:
         path = models.shipped(name)
         assert path.stat().st_size <= (15_000_000 if name.startswith("style") else 5_000_000)
         assert digest in path.with_suffix(".md").read_text()
-        models.load(path, OTHERS.get(name, "restore"))
+        if name not in CONVERTED:
+            models.load(path, OTHERS.get(name, "restore"))
 
 
 HOSTILE = {

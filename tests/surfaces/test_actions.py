@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +22,9 @@ from pinxit.actions import ACTIONS, variants
 from pinxit.actions.action import Action, Outcome, Word, mark
 from pinxit.actions.python import functions, value
 from pinxit.cli import run
-from pinxit.commands import fields
+from pinxit.commands import fields, headings
 from pinxit.progress import Event, Line, say, show, track, watched
-from pinxit.settings import Settings
+from pinxit.settings import Settings, Topic
 from pinxit.training.recipes import GOLDEN
 
 EVERY = {name: kind for row in ACTIONS for name, kind in variants(row).items()}
@@ -220,6 +221,27 @@ def test_help_lists_every_field_with_its_default(
         default = asked.field.default
         if not asked.field.is_required() and default not in (None, (), ""):
             assert f"[default: {'..'.join(map(str, default)) if isinstance(default, tuple) else default}]" in shown
+
+
+def test_help_puts_flags_together_by_what_they_are_about() -> None:
+    used = set()
+    for kind in EVERY.values():
+        asked = [one for one in fields(kind) if one.heading]
+        told = Counter(one.heading for one in asked)
+        assert headings(asked) == [*dict.fromkeys(headings(asked))]
+        assert told.keys() == set(headings(asked))
+        assert max(told.values(), default=0) <= 12, "as many as a person reads at once"
+        used |= told.keys()
+    assert used >= {topic.value for topic in Topic}
+    gan = headings(fields(EVERY["train gan"]))
+    assert gan == [
+        *(topic.value for topic in Topic if topic is not Topic.HARDWARE),
+        "The pictures",
+        "The training",
+        "Hardware",
+    ]
+    assert pinxit.GANSettings.topic_of("learning_rate") is Topic.OPTIMISER, "though it has another default"
+    assert pinxit.TrainingSettings.topic_of("steps") is None
 
 
 @pytest.mark.parametrize("name", CASES)

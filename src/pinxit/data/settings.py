@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pinxit.settings import Settings, Size, sides, size_within
+from pinxit.settings import Settings, Size, Topic, sides, size_within
 
 Fit = Literal["crop", "pad", "stretch", "patch"]
 
@@ -21,13 +21,17 @@ EITHER = ": the side of a square, or width x height such as 96x64."
 class Augment(Settings):
     """Random changes, sampled for every row from (seed, step, row); all off by default."""
 
-    flip: bool = Field(False, description="Mirror left and right with probability 0.5.")
-    shift: float = Field(0.0, ge=0, le=0.5, description="Largest shift in each direction, as a fraction of the side.")
-    rotate: float = Field(0.0, ge=0, le=180, description="Largest rotation either way, in degrees.")
-    scale: float = Field(
+    flip: Annotated[bool, Topic.AUGMENTATION] = Field(False, description="Mirror left and right with probability 0.5.")
+    shift: Annotated[float, Topic.AUGMENTATION] = Field(
+        0.0, ge=0, le=0.5, description="Largest shift in each direction, as a fraction of the side."
+    )
+    rotate: Annotated[float, Topic.AUGMENTATION] = Field(
+        0.0, ge=0, le=180, description="Largest rotation either way, in degrees."
+    )
+    scale: Annotated[float, Topic.AUGMENTATION] = Field(
         0.0, ge=0, le=0.5, description="Largest zoom in or out, as a fraction: 0.1 is 0.9 to 1.1 times."
     )
-    turn: bool = Field(
+    turn: Annotated[bool, Topic.AUGMENTATION] = Field(
         False,
         description="Turn by 0, 90, 180 or 270 degrees, with equal probability; oblong pictures by 0 or 180 degrees.",
     )

@@ -6,16 +6,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from PIL import ImageColor
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from pinxit.edits.bound import Bound
 from pinxit.edits.settings import Edit
+from pinxit.errors import UsageError
 from pinxit.images import load_picture
 
 if TYPE_CHECKING:
     from pinxit.edits.subjects import Finder
 
+WAYS = ("matte", "trimap", "plate", "key")
 TRANSPARENT, BLUR = "transparent", "blur"
+
+
+AUTO = "auto"
+
+
+def _colour(text: str) -> tuple[int, int, int] | None:
+    """Return a colour of 8 bits, None if the text names none."""
+    try:
+        red, green, blue, *_ = ImageColor.getrgb(text)
+    except ValueError:
+        return None
+    return red, green, blue
+
+
+def _key(text: str) -> str:
+    if text != AUTO and _colour(text) is None:
+        raise ValueError("should be a colour such as green or #00b140, or auto")
+    return text
 
 
 class Matted(Edit):
@@ -26,12 +46,46 @@ class Matted(Edit):
         description="The matte: a grey picture of the same size, white where the subject is; or a cut-out, whose "
         "transparency counts.",
     )
+    trimap: Path | None = Field(
+        None,
+        description="A trimap or scribbles of the same size: white is subject, black is background; greys and "
+        "transparent parts are found by the colours around.",
+    )
+    plate: Path | None = Field(
+        None, description="A picture of the same scene without the subject, from the same place and as light."
+    )
+    key: Annotated[str, AfterValidator(_key)] | None = Field(
+        None,
+        description="The colour of the screen behind the subject: a name, #rrggbb, or auto for the commonest along the "
+        "edges. Its tint is removed from mixed pixels.",
+    )
+    key_tolerance: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="Largest difference of the screen from --key in a channel; larger takes darker folds.",
+    )
+    find: Literal["person"] = Field(
+        "person",
+        description="What to look for if nothing says where the subject is, and the picture has no transparent parts.",
+    )
 
     def finder(self, device: str) -> Finder:
         """Load what finds the subject."""
-        from pinxit.edits.subjects import Given, OwnAlpha
+        from pinxit.edits import subjects
 
-        return OwnAlpha() if self.matte is None else Given(self.matte)
+        given = [name for name in WAYS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise UsageError(f"--{' and --'.join(given)} each say where the subject is: give only one of them")
+        if self.matte is not None:
+            return subjects.Given(self.matte)
+        if self.trimap is not None:
+            return subjects.Drawn(self.trimap)
+        if self.plate is not None:
+            return subjects.Plate(self.plate)
+        if self.key is not None:
+            return subjects.Screen(_colour(self.key), self.key_tolerance)
+        return subjects.Guessed(subjects.ESTIMATORS[self.find]())
 
 
 class Cutout(Matted):
@@ -56,13 +110,6 @@ def _background(value: Any) -> Any:
     return value if value in (TRANSPARENT, BLUR) or _colour(value) else Path(value)
 
 
-def _colour(text: str) -> tuple[int, ...] | None:
-    try:
-        return ImageColor.getrgb(text)
-    except ValueError:
-        return None
-
-
 class Background(Matted):
     """Put another background behind the subject: a picture, a colour, the old one blurred, or none."""
 
@@ -82,6 +129,5 @@ class Background(Matted):
         if isinstance(self.to, Path):
             behind = scene(load_picture(self.to))
         else:
-            red, green, blue, *_ = _colour(self.to) or (0, 0, 0)
-            behind = words.get(self.to) or plain((red, green, blue))
+            behind = words.get(self.to) or plain(_colour(self.to) or (0, 0, 0))
         return Replaced(self.finder(device), behind)

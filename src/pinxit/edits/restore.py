@@ -196,12 +196,12 @@ class Fill(Bound):
         return self.restorer.run(image, mask)
 
 
-def deep_bands(area: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield each band of rows, with where it is further than `RIM` from all that is known: area (H, W) is 0 there."""
+def deep_bands(area: np.ndarray, rim: int = RIM) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield each band of rows, with where it is further than `rim` from all that is known: area (H, W) is 0 there."""
     for top in range(0, len(area), BAND):
-        first = max(top - RIM, 0)
-        holes = area[first : top + BAND + RIM] != 0
-        deep = minimum_filter(holes, 2 * RIM + 1, mode="constant", cval=1)
+        first = max(top - rim, 0)
+        holes = area[first : top + BAND + rim] != 0
+        deep = minimum_filter(holes, 2 * rim + 1, mode="constant", cval=1)
         yield slice(top, top + BAND), deep[top - first :][:BAND]
 
 

@@ -25,6 +25,8 @@ class Edit(Settings):
     """The setting, with its values, that a sheet of proofs varies beside the strength."""
     steady: ClassVar[float] = 0.0
     """The default of `--steady`: the weight in [0, 1) of earlier results where a film does not move."""
+    earlier: ClassVar[Mapping[str, Any]] = {}
+    """What a recipe means that lacks these settings, because it is from before there were any."""
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load what the edit needs, once. `memory` is its limit in bytes; None for no limit."""
@@ -152,9 +154,21 @@ class Upscale(Networked):
 
 
 class Inpaint(Networked):
-    """Fill what the mask covers, with a network trained on photographs. Wide holes come out smooth."""
+    """Fill what the mask covers: narrow holes with a network, wide ones with pieces of the picture itself."""
 
+    earlier: ClassVar[Mapping[str, Any]] = {"wide": "smooth"}
     model: Path | None = Field(None, description=MODEL)
+    wide: Literal["pieces", "smooth"] = Field(
+        "pieces",
+        description="How a hole wider than some 20 pixels is filled: with pieces copied from the picture, or smoothly.",
+    )
+    source: Path | None = Field(
+        None,
+        description="Where pieces may be taken from: a picture of the same size, white there. Everywhere if omitted.",
+    )
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="Seed of the order in which pieces are tried; another may give another fill."
+    )
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load the network."""
@@ -162,9 +176,15 @@ class Inpaint(Networked):
 
     def _fill(self, device: str, margin: float = 0.0, fade: float = 0.0, padding: Padding = Bound.padding) -> Bound:
         from pinxit.edits.restore import Fill, chosen_restorer
+        from pinxit.edits.wide import Completed, read_source
 
         restorer = chosen_restorer("inpaint-v2", self.model, device, self.runtime, holes=True)
-        return Fill(restorer, device, margin=margin, fade=fade, padding=padding)
+        if self.wide == "smooth":
+            if self.source is not None:
+                raise UsageError("--source says where pieces are taken from; it does not work with --wide smooth")
+            return Fill(restorer, device, margin=margin, fade=fade, padding=padding)
+        source = read_source(self.source)
+        return Completed(restorer, device, seed=self.seed, source=source, margin=margin, fade=fade, padding=padding)
 
 
 class Erase(Inpaint):

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+import torch
+from scipy.ndimage import maximum_filter, minimum_filter
+from torch import Tensor
 
+from pinxit.colour import linear, pixel_luma
 from pinxit.edits.engine import split
 from pinxit.edits.mask import light_of, unit
-from pinxit.errors import UsageError
-from pinxit.images import Picture, load_picture
+from pinxit.edits.nearest import strips
+from pinxit.edits.resampling import repeated
+from pinxit.errors import DataError, UsageError
+from pinxit.images import Picture, load_picture, resize, scaled
+from pinxit.matting import backdrop, closed_form, guided
+from pinxit.models import SHIPPED, shipped
+from pinxit.nets.person import SIDE, PersonNet
+from pinxit.tensors import read_tensors
 
-NO_WAY = (
-    "nothing says where the subject is: --matte names a matte, white where the subject is; a picture with transparent "
-    "parts needs none"
-)
+PERSON = "person-v1"
+ALL = 0.999
+"""The share of a reduced pixel that must be known for it to count as known."""
+LIKE = 0.02
+"""The least share of a picture's pixels that must be near a known background."""
+MARGIN = 16
+"""Pixels around the unknown ones that are looked at too."""
+LEAST = np.float32(1 / 255)
+PIXELS = 1 << 18
+"""Mattes are solved for at most this many pixels, and brought to the size of larger pictures."""
+SURE = 0.3
+"""A guess this near to 0 or 1 is taken for sure, except for `UNSURE` of its longer side around where it is not."""
+UNSURE = 0.02
+BLACK, WHITE = 0.05, 0.95
+"""The brightness of a trimap up to which it is background, and from which on it is subject."""
+WAYS = "--matte, --trimap, --key, --plate, --click or --box say where the subject is"
 
 
 class Finder(ABC):
@@ -37,16 +61,33 @@ class Finder(ABC):
         """Return the memory that it takes for a picture of `size` = (H, W), the matte included."""
         return 4 * size[0] * size[1]
 
+    def cleaner(self, picture: Picture) -> Callable[[Tensor], Tensor]:
+        """Return what takes out of a subject's colours, linear light (C, h, w), what its background throws on it."""
+        return lambda subject: subject
 
-class OwnAlpha(Finder):
-    """The subject is all that a picture shows: its own alpha has cut it out already."""
+
+class Guessed(Finder):
+    """The subject that an estimator guesses. In a picture with transparent parts, all that it shows is the subject."""
+
+    def __init__(self, estimator: Estimator) -> None:
+        self.estimator, self.weights = estimator, estimator.weights
 
     def matte(self, picture: Picture) -> np.ndarray:
-        """Return 1 everywhere; `UsageError` if nothing of the picture is transparent."""
-        _, alpha = split(picture)
-        if alpha is None or alpha.min() == alpha.max():
-            raise UsageError(NO_WAY)
-        return np.ones(alpha.shape, np.float32)
+        """Return the guess, with its edges found anew in the picture's colours; `DataError` if it finds nothing."""
+        colours, alpha = split(picture)
+        if alpha is not None and alpha.min() < alpha.max():
+            return np.ones(alpha.shape, np.float32)
+        guess = self.estimator.guess(colours)
+        reach = 2 * math.ceil(UNSURE * max(guess.shape)) + 1
+        subject, background = minimum_filter(guess, reach) > 1 - SURE, maximum_filter(guess, reach) < SURE
+        if not subject.any():
+            raise DataError(f"no {self.estimator.what} is found in it; {WAYS}")
+        size = colours.shape[:2]
+        return between(colours, repeated(subject, size), repeated(background, size))
+
+    def bytes_for(self, size: tuple[int, int]) -> int:
+        """Return the memory of the refinement."""
+        return room_between(size)
 
 
 class Given(Finder):
@@ -60,6 +101,190 @@ class Given(Finder):
         """Return the file's matte; `UsageError` if its size is not the picture's."""
         check_size(self.path, self.values, picture)
         return self.values
+
+
+class Drawn(Finder):
+    """A matte between what a trimap or scribbles say: white is subject, black is background, all else is unknown."""
+
+    def __init__(self, path: Path) -> None:
+        pixels = load_picture(path).pixels
+        light, seen = light_of(pixels[..., :3]), unit(pixels[..., 3]) > 0.5 if pixels.shape[2] == 4 else True
+        self.path, self.subject, self.background = path, (light >= WHITE) & seen, (light <= BLACK) & seen
+        for found, what in ((self.subject, "white for the subject"), (self.background, "black for the background")):
+            if not found.any():
+                raise UsageError(f"{path.name}: a trimap needs some {what}; greys and transparent parts are unknown")
+
+    def matte(self, picture: Picture) -> np.ndarray:
+        """Return the matte; `UsageError` if the trimap's size is not the picture's."""
+        check_size(self.path, self.subject, picture)
+        return between(split(picture)[0], self.subject, self.background)
+
+    def bytes_for(self, size: tuple[int, int]) -> int:
+        """Return the memory of the refinement."""
+        return room_between(size)
+
+
+class Before(Finder):
+    """A subject before a known background: found at a size of at most `PIXELS`, then guided to the picture's own."""
+
+    def matte(self, picture: Picture) -> np.ndarray:
+        """Return the matte; `DataError` if the background is not that of the picture."""
+        colours, _ = split(picture)
+        small = _at_most(colours)
+        found = backdrop.matte(small, self._background(picture, small))
+        if small.shape == colours.shape:
+            return _settled(found)
+        return _guided(guided.functions(linear(small), found), colours)
+
+    @abstractmethod
+    def _background(self, picture: Picture, small: np.ndarray) -> np.ndarray:
+        """Return the background of a picture, like its colours `small` (h, w, C) float32."""
+
+    def bytes_for(self, size: tuple[int, int]) -> int:
+        """Return the memory of the refinement."""
+        return room_between(size)
+
+
+class Plate(Before):
+    """A subject before a scene that another picture shows empty."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.empty = path, load_picture(path)
+
+    def _background(self, picture: Picture, small: np.ndarray) -> np.ndarray:
+        check_size(self.path, self.empty.pixels, picture)
+        scene = _at_most(split(self.empty)[0])
+        scene = scene if scene.shape[2] == small.shape[2] else pixel_luma(scene)[..., None].repeat(small.shape[2], 2)
+        if backdrop.is_like(small, scene) < LIKE:
+            raise DataError(
+                f"{self.path.name} does not show the scene of this picture, from the same place and as light"
+            )
+        return scene
+
+
+class Screen(Before):
+    """A subject before a screen of one colour; None for the colour that is most common along the edges."""
+
+    def __init__(self, key: tuple[int, int, int] | None, tolerance: float) -> None:
+        self.key, self.tolerance = None if key is None else unit(np.array(key, np.uint8)), tolerance
+
+    def _background(self, picture: Picture, small: np.ndarray) -> np.ndarray:
+        key = self._colour(small)
+        found = backdrop.screen(small, key, self.tolerance)
+        if backdrop.is_like(small, found) < LIKE:
+            raise DataError(
+                "hardly any pixel has the colour of the key; --key names another, or --key-tolerance widens it"
+            )
+        return found
+
+    def _colour(self, colours: np.ndarray) -> np.ndarray:
+        if self.key is None:
+            return backdrop.border_colour(colours)
+        return self.key if colours.shape[2] == 3 else pixel_luma(self.key[None, None])[0]
+
+    def cleaner(self, picture: Picture) -> Callable[[Tensor], Tensor]:
+        """Return what takes out the tint of the screen."""
+        key: Tensor = linear(torch.from_numpy(self._colour(_at_most(split(picture)[0]))))
+        return partial(backdrop.without_spill, key=key)
+
+
+def _at_most(colours: np.ndarray) -> np.ndarray:
+    """Return colours as float32, reduced to at most `PIXELS`."""
+    return unit(scaled(colours, min(1.0, math.sqrt(PIXELS / math.prod(colours.shape[:2])))))
+
+
+def _guided(fit: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Return a matte at the size of colours (H, W, C) from the functions of a smaller one."""
+    matte = np.empty(colours.shape[:2], np.float32)
+    for strip in strips(matte.shape):
+        matte[strip] = _settled(guided.applied(fit, _light(colours[strip]), strip, matte.shape))
+    return matte
+
+
+def _light(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels (H, W, C) as linear light, in which a mixed pixel is a mixture."""
+    light: np.ndarray = linear(unit(pixels)).astype(np.float32)
+    return light
+
+
+def _settled(matte: np.ndarray) -> np.ndarray:
+    """Return a matte whose values within `LEAST` of 0 and 1 are 0 and 1, because solvers are never exact."""
+    settled: np.ndarray = ((matte - LEAST) / (1 - 2 * LEAST)).clip(0, 1)
+    return settled
+
+
+def between(colours: np.ndarray, subject: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Return the matte (H, W) of colours (H, W, C) between pixels that are known to be subject and background.
+
+    Around the unknown pixels it is solved at a size of at most `PIXELS`, then guided to the picture's own size.
+    """
+    matte, unknown = subject.astype(np.float32), ~(subject | background)
+    if not unknown.any():
+        return matte
+    box = tuple(_span(unknown.any(axis=1 - axis), side) for axis, side in enumerate(unknown.shape))
+    part, near, known, unsure = colours[box], matte[box], ~unknown[box], unknown[box]
+    size = known.shape
+    if known.size <= PIXELS:
+        matte[box] = _settled(closed_form.matte(_light(part), near, known))
+        return matte
+    ratio = math.sqrt(PIXELS / known.size)
+    small = tuple(max(3, round(side * ratio)) for side in size)
+    reduced, shares = _light(resize(part, small)), [_reduced(plane[box], small) for plane in (subject, background)]
+    found = closed_form.matte(reduced, (shares[0] > ALL).astype(np.float32), np.maximum(*shares) > ALL)
+    np.copyto(near, _guided(guided.functions(reduced, found), part), where=unsure)
+    return matte
+
+
+def room_between(size: tuple[int, int]) -> int:
+    """Return the memory that `between` takes at most for a picture of `size` = (H, W)."""
+    pixels = math.prod(size)
+    return 12 * pixels + closed_form.BYTES * min(pixels, PIXELS)
+
+
+def _span(lines: np.ndarray, side: int) -> slice:
+    """Return the lines from the first to the last chosen one, and some more."""
+    chosen = np.flatnonzero(lines)
+    return slice(max(chosen[0] - MARGIN, 0), min(chosen[-1] + 1 + MARGIN, side))
+
+
+def _reduced(chosen: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    return resize(chosen[..., None].astype(np.float32), (size[0], size[1]))[..., 0]
+
+
+class Estimator(ABC):
+    """A network that guesses where the subject is."""
+
+    what: str
+    """What it finds, for errors."""
+    weights: Mapping[str, str] = MappingProxyType({})
+
+    @abstractmethod
+    def guess(self, colours: np.ndarray) -> np.ndarray:
+        """Return how much colours (H, W, C) belong to the subject, (h, w) float32 in [0, 1], of any size."""
+
+
+class People(Estimator):
+    """MediaPipe's network, which finds people."""
+
+    what = "person"
+
+    def __init__(self) -> None:
+        self.weights = {PERSON: SHIPPED[PERSON]}
+        self.network = PersonNet().eval().requires_grad_(False)
+        self.network.load_state_dict(read_tensors(shipped(PERSON)))
+
+    def guess(self, colours: np.ndarray) -> np.ndarray:
+        """Return the shares of people, (256, 256)."""
+        small = torch.from_numpy(unit(resize(colours, (SIDE, SIDE)))).movedim(2, 0)
+        found: np.ndarray = self.network(small.expand(1, 3, -1, -1))[0, 0].numpy()
+        return found
+
+
+ESTIMATORS: dict[str, Callable[[], Estimator]] = {
+    # MediaPipe Selfie Segmentation (Google, 2021).
+    "person": People,
+}
+"""What can guess where the subject is, by the names of `matte.Matted.find`."""
 
 
 def check_size(path: Path, drawn: np.ndarray, picture: Picture) -> None:

@@ -90,7 +90,10 @@ class EditRecipe(Settings):
 
     def chain(self) -> tuple[Edit, ...]:
         """Return the edits; the files they name are base names only."""
-        return parse_chain(json.dumps(self.edit), EDITS, "edit")
+        known = [
+            {**(EDITS[name].earlier if (name := str(step.get("name"))) in EDITS else {}), **step} for step in self.edit
+        ]
+        return parse_chain(json.dumps(known), EDITS, "edit")
 
 
 def with_base_names(chain: Sequence[Edit]) -> tuple[list[Edit], tuple[FileStamp, ...]]:

@@ -18,7 +18,7 @@ from pinxit.losses.reconstruction import RECONSTRUCTION
 from pinxit.objectives.augmentation import AUGMENTATIONS
 from pinxit.objectives.networks import GAN_NETWORKS, VAE_NETWORKS
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
-from pinxit.settings import Place, Settings, did_you_mean
+from pinxit.settings import Place, Settings, Topic, did_you_mean
 
 if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
@@ -58,17 +58,17 @@ class ObjectiveSettings(Settings):
     preview: ClassVar[str] = "pictures, each beside its reconstruction"
     """What the preview shows, unless `sheet` says otherwise."""
 
-    learning_rate: float = Field(1e-3, gt=0, le=1, description=LEARNING_RATE)
-    beta1: float = Field(0.9, ge=0, lt=1, description=BETA1)
-    beta2: float = Field(
+    learning_rate: Annotated[float, Topic.OPTIMISER] = Field(1e-3, gt=0, le=1, description=LEARNING_RATE)
+    beta1: Annotated[float, Topic.OPTIMISER] = Field(0.9, ge=0, lt=1, description=BETA1)
+    beta2: Annotated[float, Topic.OPTIMISER] = Field(
         0.999, ge=0, lt=1, description="Decay per step of the squared gradient's running mean; SGD ignores it."
     )
-    optimiser: Literal[*OPTIMISERS] = Field(  # type: ignore[valid-type]
+    optimiser: Annotated[Literal[*OPTIMISERS], Topic.OPTIMISER] = Field(  # type: ignore[valid-type]
         "adam",
         description="Optimiser of all networks: adam (the usual one), adamw (Adam whose weight decay is no part of the "
         "gradient), rmsprop (without momentum, usual with --weight-clip) or sgd (gradient descent with momentum).",
     )
-    weight_decay: float = Field(
+    weight_decay: Annotated[float, Topic.OPTIMISER] = Field(
         0.0,
         ge=0,
         le=1,
@@ -152,174 +152,178 @@ class GANSettings(ObjectiveSettings):
 
     learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
     beta1: float = Field(0.5, ge=0, lt=1, description=BETA1)
-    network: Literal[*GAN_NETWORKS] = Field(  # type: ignore[valid-type]
+    network: Annotated[Literal[*GAN_NETWORKS], Topic.NETWORKS] = Field(  # type: ignore[valid-type]
         "dcgan",
         description="Networks: dcgan (the fastest: strided convolutions, Radford 2016); residual (slower: residual "
         "blocks, for detail); plain (for comparison: residual without skip connections); dense (for small pictures: "
         "fully connected layers, Goodfellow 2014); style (slower: the latent scales every layer, for latents that "
         "change one thing, Karras 2020).",
     )
-    loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
+    loss: Annotated[Literal[*ADVERSARIAL], Topic.LOSS] = Field(  # type: ignore[valid-type]
         "non-saturating",
         description=f"Adversarial loss, computed from the scores of real and generated pictures: {LOSSES}.",
     )
-    channels: int = Field(
+    channels: Annotated[int, Topic.NETWORKS] = Field(
         32, ge=1, le=1024, description="Channels of the networks at the largest feature map; more is slower."
     )
-    latent: int = Field(
+    latent: Annotated[int, Topic.NETWORKS] = Field(
         64, ge=1, le=4096, description="Length of the latent vector: the random numbers that a picture is made from."
     )
-    conditional: bool = Field(False, description="Learn the data's classes, so that you can sample one class.")
-    enlarge: Literal["strided", "nearest", "bilinear"] = Field(
+    conditional: Annotated[bool, Topic.NETWORKS] = Field(
+        False, description="Learn the data's classes, so that you can sample one class."
+    )
+    enlarge: Annotated[Literal["strided", "nearest", "bilinear"], Topic.NETWORKS] = Field(
         "strided",
         description="How the generator of --network dcgan enlarges its maps: strided (transposed convolution, Radford "
         "2016; may leave a grid), nearest (repeats pixels, then convolves; no grid, Odena 2016) or bilinear "
         "(interpolates, then convolves; smoothest).",
     )
-    discriminator: Literal["own", "projected"] = Field(
+    discriminator: Annotated[Literal["own", "projected"], Topic.NETWORKS] = Field(
         "own",
         description="The discriminator: own (of --network, learns from nothing) or projected (small heads on a frozen "
         "network that knows photographs, for colour pictures; needs far fewer steps, Sauer 2021).",
     )
-    discriminator_norm: Literal["batch", "spectral", "none"] = Field(
+    discriminator_norm: Annotated[Literal["batch", "spectral", "none"], Topic.NETWORKS] = Field(
         "batch",
         description="Normalisation in the discriminator: batch (fast at first; --network dcgan only, the others then "
         "have none), spectral (bounds its gradient, for steady training with any loss, Miyato 2018) or none (for "
         "--r1 and other penalties).",
     )
-    generator_norm: Literal["batch", "virtual"] = Field(
+    generator_norm: Annotated[Literal["batch", "virtual"], Topic.NETWORKS] = Field(
         "batch",
         description="Normalisation in the generator of --network dcgan, residual or plain: batch, or virtual (by a "
         "fixed reference batch, so that pictures of a batch share no traits, Salimans 2016; takes twice the time).",
     )
-    minibatch: Literal["none", "deviation", "discrimination"] | None = Field(
+    minibatch: Annotated[Literal["none", "deviation", "discrimination"] | None, Topic.COLLAPSE] = Field(
         None,
         description="What the discriminator sees of the rest of its batch, against pictures that are all alike: none, "
         "deviation (their mean standard deviation, Karras 2018) or discrimination (learned distances, Salimans 2016). "
         "If omitted, deviation for --network style and none for the others.",
     )
-    attention: int = Field(
+    attention: Annotated[int, Topic.NETWORKS] = Field(
         0,
         ge=0,
         le=1024,
         description="Side of the maps at which both networks relate distant parts of a picture (self-attention, Zhang "
         "2019), such as 16; 0 for none. Larger is slower.",
     )
-    discriminator_steps: int = Field(
+    discriminator_steps: Annotated[int, Topic.OPTIMISER] = Field(
         1,
         ge=1,
         le=100,
         description="Discriminator steps per generator step. More keep it ahead of the generator; 5 is usual with "
         "--loss wasserstein.",
     )
-    discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
-    r1: float = Field(
+    discriminator_rate: Annotated[float | None, Topic.OPTIMISER] = Field(
+        None, gt=0, le=1, description=DISCRIMINATOR_RATE
+    )
+    r1: Annotated[float, Topic.PENALTIES] = Field(
         0.0,
         ge=0,
         description="Weight of the R1 penalty: half the discriminator's squared gradient at real pictures. It steadies "
         "any loss; 0.1 to 10 is usual.",
     )
-    r2: float = Field(
+    r2: Annotated[float, Topic.PENALTIES] = Field(
         0.0,
         ge=0,
         description="Weight of the R2 penalty: the same at generated pictures; usual with --loss relativistic, as "
         "large as --r1.",
     )
-    gradient_penalty: float = Field(
+    gradient_penalty: Annotated[float, Topic.PENALTIES] = Field(
         0.0,
         ge=0,
         description="Weight of the WGAN-GP penalty, which wants a gradient of length 1 between real and generated "
         "pictures. It bounds the discriminator, as --loss wasserstein needs; 10 is usual.",
     )
-    dragan: float = Field(
+    dragan: Annotated[float, Topic.PENALTIES] = Field(
         0.0,
         ge=0,
         description="Weight of the DRAGAN penalty, which wants a gradient of length 1 around real pictures. It is "
         "against mode collapse; 10 is usual.",
     )
-    penalty_every: int = Field(
+    penalty_every: Annotated[int, Topic.PENALTIES] = Field(
         1,
         ge=1,
         le=64,
         description="Steps from one R1, R2, WGAN-GP or DRAGAN penalty to the next, each weighted as many times more "
         "(lazy regularisation, Karras 2020). 8 to 16 cost little time.",
     )
-    latent_gradient: float = Field(
+    latent_gradient: Annotated[float, Topic.PENALTIES] = Field(
         0.0,
         ge=0,
         description="Weight of the generator's squared Jacobian norm per pixel. Larger makes pictures change less "
         "when the latent changes.",
     )
-    path_length: float = Field(
+    path_length: Annotated[float, Topic.PENALTIES] = Field(
         0.0,
         ge=0,
         description="Weight of the path length penalty of --network style, by which equal changes of a style change "
         "pictures equally (Karras 2020); 2 is usual.",
     )
-    weight_clip: float = Field(
+    weight_clip: Annotated[float, Topic.PENALTIES] = Field(
         0.0,
         ge=0,
         description="Largest absolute value of the discriminator's weights (WGAN); 0 for no limit. It bounds the "
         "discriminator, as --loss wasserstein needs; 0.01 is usual.",
     )
-    packing: int = Field(
+    packing: Annotated[int, Topic.COLLAPSE] = Field(
         1,
         ge=1,
         le=16,
         description="Pictures that the discriminator scores together, so that it sees whether they are too alike "
         "(PacGAN, Lin 2018); 2 to 4 are usual.",
     )
-    augment_discriminator: Augmentations = Field(
+    augment_discriminator: Annotated[Augmentations, Topic.AUGMENTATION] = Field(
         "none",
         description="Random changes of all pictures, real and generated, that the discriminator sees. They keep it "
         f"from learning few pictures by heart (Zhao 2020). Separate them by commas: {CHANGES}.",
     )
-    augment_probability: float = Field(
+    augment_probability: Annotated[float, Topic.AUGMENTATION] = Field(
         1.0,
         ge=0,
         le=1,
         description="Probability of each change of --augment-discriminator; with --augment-target the largest one.",
     )
-    augment_target: float = Field(
+    augment_target: Annotated[float, Topic.AUGMENTATION] = Field(
         0.0,
         ge=0,
         lt=1,
         description="Adapt the probability of changes: it rises while the mean sign of real scores is above this, and "
         "falls below (ADA, Karras 2020). 0.6 is usual; 0 keeps the probability constant.",
     )
-    feature_matching: float = Field(
+    feature_matching: Annotated[float, Topic.COLLAPSE] = Field(
         0.0,
         ge=0,
         description="Weight of the generator's distance from real pictures in the mean features of the discriminator "
         "(Salimans 2016); larger is steadier.",
     )
-    historical_averaging: float = Field(
+    historical_averaging: Annotated[float, Topic.COLLAPSE] = Field(
         0.0,
         ge=0,
         description="Weight of each network's squared distance from the mean of its past weights (Salimans 2016); "
         "larger damps oscillation.",
     )
-    label_smoothing: float = Field(
+    label_smoothing: Annotated[float, Topic.LOSS] = Field(
         0.0,
         ge=0,
         le=0.5,
         description="Lower the label of real pictures from 1 by this, so that the discriminator is less sure (Salimans "
         "2016); 0.1 is usual.",
     )
-    code_categories: int = Field(
+    code_categories: Annotated[int, Topic.CODES] = Field(
         0,
         ge=0,
         le=1000,
         description="Categories of a code that the discriminator reads from generated pictures, so that each comes to "
         "mean a kind of picture without labels (InfoGAN, Chen 2016); 0 for none.",
     )
-    code_values: int = Field(
+    code_values: Annotated[int, Topic.CODES] = Field(
         0,
         ge=0,
         le=1000,
         description="Numbers from -1 to 1 in the code; each comes to mean a gradual change, such as a slant.",
     )
-    information: float = Field(
+    information: Annotated[float, Topic.CODES] = Field(
         1.0, ge=0, description="Weight of the mutual information of code and picture, which both networks raise."
     )
 
@@ -440,82 +444,94 @@ class VAESettings(ObjectiveSettings):
     noun: ClassVar[str] = "VAE"
     usual_prior = "flow"
 
-    network: Literal[*VAE_NETWORKS] = Field(  # type: ignore[valid-type]
+    network: Annotated[Literal[*VAE_NETWORKS], Topic.NETWORKS] = Field(  # type: ignore[valid-type]
         "convolutional",
         description="Networks: strided convolutions, residual blocks, or fully connected layers for small pictures.",
     )
-    channels: int = Field(
+    channels: Annotated[int, Topic.NETWORKS] = Field(
         32,
         ge=1,
         le=1024,
         description="Channels of the networks at the largest feature map; more is slower. Dense networks have 8 units "
         "per channel.",
     )
-    latent: int = Field(64, ge=1, le=1024, description="Length of the code; longer keeps more detail.")
-    levels: int = Field(
+    latent: Annotated[int, Topic.NETWORKS] = Field(
+        64, ge=1, le=1024, description="Length of the code; longer keeps more detail."
+    )
+    levels: Annotated[int, Topic.NETWORKS] = Field(
         1, ge=1, le=16, description="Levels of the code (ladder VAE); each depends on the levels above it."
     )
-    conditional: bool = Field(False, description="Learn the data's classes, so that you can sample one class.")
-    likelihood: Literal[*LIKELIHOODS] = Field(  # type: ignore[valid-type]
+    conditional: Annotated[bool, Topic.NETWORKS] = Field(
+        False, description="Learn the data's classes, so that you can sample one class."
+    )
+    likelihood: Annotated[Literal[*LIKELIHOODS], Topic.LOSS] = Field(  # type: ignore[valid-type]
         "gaussian",
         description="Distribution of a pixel value given the code: bernoulli for black and white, gaussian for noisy "
         "greys, logistic for 256 levels.",
     )
-    noise: float | None = Field(
+    noise: Annotated[float | None, Topic.LOSS] = Field(
         None,
         gt=0,
         le=1,
         description="Standard deviation (logistic: scale) of the likelihood, in units of the image range; learned if "
         "omitted.",
     )
-    binarise: bool = Field(
+    binarise: Annotated[bool, Topic.LOSS] = Field(
         False,
         description="In every step, make each pixel white or black at random; its grey value is the probability of "
         "white.",
     )
-    penalty: Literal[*PENALTIES] = Field(  # type: ignore[valid-type]
+    penalty: Annotated[Literal[*PENALTIES], Topic.PENALTIES] = Field(  # type: ignore[valid-type]
         "kl",
         description="Penalty on codes: kl (VAE), tc (total correlation, beta-TC-VAE) or info (KL and MMD, InfoVAE). "
         "For deterministic codes: mmd (WAE), l2 (squared length, RAE) or none.",
     )
-    beta: float | None = Field(
+    beta: Annotated[float | None, Topic.PENALTIES] = Field(
         None,
         ge=0,
         description="Weight of the penalty; larger keeps codes closer to the prior. If omitted, "
         + ", ".join(f"{row.weight:g} for {name}" for name, row in PENALTIES.items())
         + ".",
     )
-    beta_warmup: int = Field(0, ge=0, description="Steps over which the penalty's weight rises from 0.")
-    free_bits: float = Field(
+    beta_warmup: Annotated[int, Topic.PENALTIES] = Field(
+        0, ge=0, description="Steps over which the penalty's weight rises from 0."
+    )
+    free_bits: Annotated[float, Topic.PENALTIES] = Field(
         0.0, ge=0, description="KL in nats per dimension that the penalty ignores; larger lets codes carry more."
     )
-    importance: int = Field(
+    importance: Annotated[int, Topic.LOSS] = Field(
         1,
         ge=1,
         le=1000,
         description="Latents sampled per picture in the IWAE's bound; more is tighter but slower. 1 is the ELBO.",
     )
-    pseudo_inputs: int = Field(
+    pseudo_inputs: Annotated[int, Topic.PENALTIES] = Field(
         0, ge=0, le=10_000, description="Number of learned pseudo-inputs of a VampPrior; 0 for a normal prior."
     )
-    decoder_l2: float = Field(0.0, ge=0, description="Weight of half the decoder's squared weights (RAE-L2).")
-    latent_gradient: float = Field(
+    decoder_l2: Annotated[float, Topic.PENALTIES] = Field(
+        0.0, ge=0, description="Weight of half the decoder's squared weights (RAE-L2)."
+    )
+    latent_gradient: Annotated[float, Topic.PENALTIES] = Field(
         0.0, ge=0, description="Weight of the decoder's squared Jacobian norm per pixel (RAE-GP); larger is smoother."
     )
-    spectral_norm: bool = Field(False, description="Divide each decoder layer by its largest singular value (RAE-SN).")
-    perceptual: float = Field(
+    spectral_norm: Annotated[bool, Topic.NETWORKS] = Field(
+        False, description="Divide each decoder layer by its largest singular value (RAE-SN)."
+    )
+    perceptual: Annotated[float, Topic.LOSS] = Field(
         0.0,
         ge=0,
         description="Weight, in nats per pixel, of the perceptual distance between reconstruction and picture.",
     )
-    adversarial: float = Field(
+    adversarial: Annotated[float, Topic.LOSS] = Field(
         0.0, ge=0, description="Weight, in nats per pixel, of a discriminator's loss (VAE-GAN); 0 for none."
     )
-    adversarial_loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
+    adversarial_loss: Annotated[Literal[*ADVERSARIAL], Topic.LOSS] = Field(  # type: ignore[valid-type]
         "hinge",
         description=f"Adversarial loss, computed from the scores of pictures and their reconstructions: {LOSSES}.",
     )
-    discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
+    discriminator_rate: Annotated[float | None, Topic.OPTIMISER] = Field(
+        None, gt=0, le=1, description=DISCRIMINATOR_RATE
+    )
 
     def build(self, shape: PictureShape) -> VAE:
         """Return the autoencoder for pictures of this shape."""
@@ -559,20 +575,28 @@ class VQVAESettings(ObjectiveSettings):
     noun: ClassVar[str] = "VQ-VAE"
     usual_prior = "transformer"
 
-    channels: int = Field(
+    channels: Annotated[int, Topic.NETWORKS] = Field(
         32,
         ge=1,
         le=1024,
         description="Channels of the networks where the feature map has half the picture's side; more is slower.",
     )
-    halvings: int = Field(2, ge=1, le=6, description="Halvings of the picture's side; more compresses more.")
-    codes: int = Field(512, ge=2, le=65_536, description="Size of the codebook; larger keeps more detail.")
-    dimensions: int = Field(64, ge=1, le=1024, description="Length of each vector of the codebook.")
-    commitment: float = Field(
+    halvings: Annotated[int, Topic.NETWORKS] = Field(
+        2, ge=1, le=6, description="Halvings of the picture's side; more compresses more."
+    )
+    codes: Annotated[int, Topic.CODES] = Field(
+        512, ge=2, le=65_536, description="Size of the codebook; larger keeps more detail."
+    )
+    dimensions: Annotated[int, Topic.CODES] = Field(
+        64, ge=1, le=1024, description="Length of each vector of the codebook."
+    )
+    commitment: Annotated[float, Topic.CODES] = Field(
         0.25, ge=0, description="Weight of the squared distance between encoder outputs and their codebook vectors."
     )
-    decay: float = Field(0.99, gt=0, lt=1, description="Decay per step of the codebook's running averages.")
-    gradient: Literal["straight-through", "rotation"] = Field(
+    decay: Annotated[float, Topic.CODES] = Field(
+        0.99, gt=0, lt=1, description="Decay per step of the codebook's running averages."
+    )
+    gradient: Annotated[Literal["straight-through", "rotation"], Topic.CODES] = Field(
         "straight-through",
         description="How the gradient passes the codebook. straight-through leaves it unchanged (van den Oord 2017); "
         "rotation turns and scales it as the codebook does the encoder's output (Fifty 2024).",
@@ -593,20 +617,24 @@ class PriorSettings(ObjectiveSettings):
     of_codes = True
     preview: ClassVar[str] = "samples from noise fixed at the start"
 
-    network: Literal["auto", "flow", "two-stage", "transformer"] = Field(
+    network: Annotated[Literal["auto", "flow", "two-stage", "transformer"], Topic.NETWORKS] = Field(
         "auto",
         description="Kind of prior. For a vae: flow (a normalising flow, RealNVP) or two-stage (a second, smaller "
         "VAE, Dai and Wipf 2019). For a vq: transformer. auto chooses flow or transformer.",
     )
-    width: int = Field(192, ge=32, le=4096, description="Units of a hidden layer, or length of a transformer's state.")
-    depth: int = Field(
+    width: Annotated[int, Topic.NETWORKS] = Field(
+        192, ge=32, le=4096, description="Units of a hidden layer, or length of a transformer's state."
+    )
+    depth: Annotated[int, Topic.NETWORKS] = Field(
         4,
         ge=1,
         le=64,
         description="Depth: pairs of coupling layers (flow), hidden layers (two-stage) or blocks (transformer); more "
         "is slower.",
     )
-    conditional: bool = Field(False, description="Learn the data's classes, so that you can sample one class.")
+    conditional: Annotated[bool, Topic.NETWORKS] = Field(
+        False, description="Learn the data's classes, so that you can sample one class."
+    )
 
     def build(self, shape: PictureShape) -> Prior:
         """Raise `UsageError`: a prior is built on an autoencoder."""
@@ -659,19 +687,21 @@ class RestorationSettings(ObjectiveSettings):
         "sample of the noise (noisy, Noise2Noise), hidden pixels (blind-spot, Noise2Void) or neighbouring pixels "
         "(neighbours, Neighbor2Neighbor).",
     )
-    loss: Literal[*RECONSTRUCTION] = Field(  # type: ignore[valid-type]
+    loss: Annotated[Literal[*RECONSTRUCTION], Topic.LOSS] = Field(  # type: ignore[valid-type]
         "charbonnier", description="Loss of each pixel value's error."
     )
-    network: Literal["residual", "nafnet"] = Field(
+    network: Annotated[Literal["residual", "nafnet"], Topic.NETWORKS] = Field(
         "residual", description="Blocks of the U-Net: pairs of 3 x 3 convolutions, or the gated blocks of NAFNet."
     )
-    channels: int = Field(
+    channels: Annotated[int, Topic.NETWORKS] = Field(
         32, ge=1, le=1024, description="Channels of the network at the largest feature map; more is slower."
     )
-    levels: int = Field(
+    levels: Annotated[int, Topic.NETWORKS] = Field(
         3, ge=1, le=6, description="Levels of the U-Net; each halves the map's side and doubles its channels."
     )
-    blocks: int = Field(2, ge=1, le=64, description="Blocks on each side of a level; more is slower.")
+    blocks: Annotated[int, Topic.NETWORKS] = Field(
+        2, ge=1, le=64, description="Blocks on each side of a level; more is slower."
+    )
     grey: float = Field(0.0, ge=0, le=1, description="Share of colour pictures that are made grey for training.")
     told: float = Field(
         0.0,
@@ -680,19 +710,21 @@ class RestorationSettings(ObjectiveSettings):
         description="Share of training pictures whose noise level the network is given; it estimates the level of the "
         "others. `denoise --sigma` needs it above 0.",
     )
-    perceptual: float = Field(
+    perceptual: Annotated[float, Topic.LOSS] = Field(
         0.0, ge=0, description="Weight of the perceptual distance between restored and clean picture."
     )
-    adversarial: float = Field(
+    adversarial: Annotated[float, Topic.LOSS] = Field(
         0.0,
         ge=0,
         description="Weight of a discriminator's loss; larger makes restored pictures crisper but less accurate.",
     )
-    adversarial_loss: Literal[*ADVERSARIAL] = Field(  # type: ignore[valid-type]
+    adversarial_loss: Annotated[Literal[*ADVERSARIAL], Topic.LOSS] = Field(  # type: ignore[valid-type]
         "relativistic",
         description=f"Adversarial loss, computed from the scores of clean and restored pictures: {LOSSES}.",
     )
-    discriminator_rate: float | None = Field(None, gt=0, le=1, description=DISCRIMINATOR_RATE)
+    discriminator_rate: Annotated[float | None, Topic.OPTIMISER] = Field(
+        None, gt=0, le=1, description=DISCRIMINATOR_RATE
+    )
 
     def build(self, shape: PictureShape) -> Restoration:
         """Return the objective for pictures of this shape."""
@@ -723,11 +755,11 @@ class EnhancementSettings(ObjectiveSettings):
         description="Degradations that darken pictures. Write 'or' between chains to sample one for each picture. "
         "Leave some pictures unchanged, so that the network learns to leave bright pictures alone.",
     )
-    loss: Literal[*RECONSTRUCTION] = Field(  # type: ignore[valid-type]
+    loss: Annotated[Literal[*RECONSTRUCTION], Topic.LOSS] = Field(  # type: ignore[valid-type]
         "charbonnier", description="Loss of each pixel value's error."
     )
-    width: int = Field(64, ge=1, le=1024, description="Units of a hidden layer.")
-    depth: int = Field(2, ge=1, le=16, description="Hidden layers.")
+    width: Annotated[int, Topic.NETWORKS] = Field(64, ge=1, le=1024, description="Units of a hidden layer.")
+    depth: Annotated[int, Topic.NETWORKS] = Field(2, ge=1, le=16, description="Hidden layers.")
 
     def build(self, shape: PictureShape) -> Enhancement:
         """Return the objective for pictures of this shape."""
@@ -758,12 +790,12 @@ class StyleSettings(ObjectiveSettings):
     style_size: int = Field(
         256, ge=32, le=4096, description="Shorter side of the style's picture in pixels; larger gives finer strokes."
     )
-    style_weight: float = Field(
+    style_weight: Annotated[float, Topic.LOSS] = Field(
         5.0,
         ge=0,
         description="Weight of the style distance; larger gives a stronger style. The content distance has weight 1.",
     )
-    total_variation: float = Field(
+    total_variation: Annotated[float, Topic.LOSS] = Field(
         1.0, ge=0, description="Weight of the mean squared difference of neighbouring pixels; larger is smoother."
     )
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pinxit.settings import Device, Settings
+from pinxit.settings import Device, Settings, Topic
 
 MOST_THREADS, MOST_STEPS = 1024, 10**12
 AUTO = "auto"
@@ -51,11 +51,13 @@ class TrainingSettings(Settings):
         description="When training goes wrong, return to a healthy checkpoint, change one setting and go on; give up "
         "after four changes. The recipe keeps the history; time before a return counts for --minutes.",
     )
-    device: Device = Field("auto", description="Where to compute: auto, cpu, cuda, cuda:N or mps.")
-    precision: Literal["auto", "bf16", "float32"] = Field(
+    device: Annotated[Device, Topic.HARDWARE] = Field(
+        "auto", description="Where to compute: auto, cpu, cuda, cuda:N or mps."
+    )
+    precision: Annotated[Literal["auto", "bf16", "float32"], Topic.HARDWARE] = Field(
         "auto", description="Number format of convolutions; auto uses bf16 if the device computes in it."
     )
-    threads: int | None = Field(
+    threads: Annotated[int | None, Topic.HARDWARE] = Field(
         None,
         ge=1,
         le=MOST_THREADS,
