@@ -29,6 +29,18 @@ JSON = Place(
     annotation=Annotated[bool, Parameter(name="--json", negative=(), help="Print one JSON document.")],
 )
 
+LONE = {"--subject": ("only", "invert")}
+"""Flags that may stand alone, and their values: the first is meant then."""
+
+
+def completed(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with a value for each flag that stands alone."""
+    return [
+        word
+        for one, after in zip(words, [*words[1:], ""], strict=True)
+        for word in ((one, LONE[one][0]) if one in LONE and after not in LONE[one] else (one,))
+    ]
+
 
 def build(first: str = "") -> App:
     """Return the application. Only the command `first` is complete; the others only fill the list of commands."""

@@ -293,6 +293,9 @@ def test_codes_can_be_read_after_some_steps() -> None:
         ({"information": 0.5}, "add --code-categories"),
         ({"code_categories": 6}, "at least 7"),
         ({"network": "dcgan", "dragan": 10}, "--discriminator-norm none"),
+        ({"penalty_every": 8}, "add --r1"),
+        ({"discriminator": "projected", "r1": 1}, "omit --discriminator"),
+        ({"discriminator": "projected", "packing": 2}, "omit --packing"),
     ],
 )
 def test_tricks_that_cannot_work_are_refused(settings: dict[str, object], line: str) -> None:

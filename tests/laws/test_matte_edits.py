@@ -12,10 +12,11 @@ from skimage import data
 import pinxit
 from pinxit.cli import run
 from pinxit.colour import encoded, linear
+from pinxit.commands import completed
 from pinxit.edits import subjects
 from pinxit.edits.engine import BrokenEditError, edit_picture
 from pinxit.edits.layers import Replaced, nothing
-from pinxit.edits.mask import TOP, rounded, unit
+from pinxit.edits.mask import TOP, Mask, rounded, unit
 from pinxit.edits.matte import Background, Cutout
 from pinxit.edits.subjects import Given
 from pinxit.errors import DataError, MemoryLimitError, UsageError
@@ -284,3 +285,26 @@ def test_people_are_found_without_a_word() -> None:
     assert Cutout().bind().weights
     with pytest.raises(DataError, match="no person is found in it; --matte"):
         pinxit.edit(np.full((20, 20, 3), 99, np.uint8), Cutout())
+
+
+def test_any_edit_can_be_held_to_the_subject_or_to_its_background(tmp_path: Path) -> None:
+    photo = data.astronaut()[::4, ::4]
+    save_image(tmp_path / "photo.png", photo)
+    matte = pinxit.edit(photo, Cutout(only="matte"))[..., 0]
+    words = ["edit", "adjust", str(tmp_path / "photo.png"), "--exposure", "1", "-o", str(tmp_path / "out.png"), "-y"]
+    for more, kept in (
+        (["--subject"], matte == 0),
+        (["--subject", "only"], matte == 0),
+        (["--subject", "invert"], matte == 255),
+        (["--subject", "--invert"], matte == 255),
+    ):
+        assert run([*words, *more]) == 0
+        edited = load_picture(tmp_path / "out.png").pixels
+        np.testing.assert_array_equal((edited == photo).all(axis=2)[kept], True)
+        assert (edited != photo).any(axis=2)[~kept & (photo.max(axis=2) > 20)].mean() > 0.9
+    again = pinxit.edit(photo, "adjust(exposure=1)", area=Mask(subject="invert"))
+    np.testing.assert_array_equal(again, edited)
+    assert run(["redo", str(tmp_path / "out.png"), "-o", str(tmp_path / "again.png")]) == 0
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "out.png").read_bytes()
+    assert completed(["edit", "x", "--subject", "-o", "y"]) == ["edit", "x", "--subject", "only", "-o", "y"]
+    assert completed(["--subject"]) == ["--subject", "only"]

@@ -233,7 +233,10 @@ def test_a_strategy_that_cannot_judge_says_why(runs: dict[str, Path], tmp_path: 
     folder = tmp_path / "copy"
     shutil.copytree(runs["dense"], folder)
     recipe = (folder / "recipe.json").read_text()
-    refused = {"loss": ("hinge", "no log-odds"), "packing": (2, "packs of 2"), "minibatch": ("deviation", "of a batch")}
+    refused = {
+        "loss": ("hinge", "no log-odds"), "packing": (2, "packs of 2"), "minibatch": ("deviation", "of a batch"),
+        "discriminator": ("projected", "places of a picture"),
+    }  # fmt: skip
     for field, (value, why) in refused.items():
         document = json.loads(recipe)
         document["settings"][field] = value

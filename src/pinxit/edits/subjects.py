@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pinxit.colour import linear, pixel_luma
 from pinxit.edits.engine import split
-from pinxit.edits.mask import light_of, unit
+from pinxit.edits.mask import Mask, light_of, unit
 from pinxit.edits.nearest import strips
 from pinxit.edits.resampling import repeated
 from pinxit.errors import DataError, UsageError
@@ -285,6 +285,11 @@ ESTIMATORS: dict[str, Callable[[], Estimator]] = {
     "person": People,
 }
 """What can guess where the subject is, by the names of `matte.Matted.find`."""
+
+
+def asked_for(area: Mask) -> Finder | None:
+    """Return what finds the subject that an area is held to or leaves out; None if it names none."""
+    return Guessed(next(iter(ESTIMATORS.values()))()) if area.subject else None
 
 
 def check_size(path: Path, drawn: np.ndarray, picture: Picture) -> None:
