@@ -29,6 +29,7 @@ from pinxit.data import DataSet
 from pinxit.errors import DivergedError, UsageError
 from pinxit.objectives.settings import GANSettings
 from pinxit.progress import duration, say
+from pinxit.settings import flagged
 from pinxit.tensors import read_tensors
 from pinxit.threads import placed
 from pinxit.training.curves import EVERY, Windows
@@ -268,7 +269,7 @@ def having(recipe: Recipe, change: Change) -> Recipe:
 
 
 def _flags(change: Change) -> str:
-    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in change.items())
+    return " ".join(word for name, value in change.items() for word in flagged(name, value))
 
 
 def _reason(stage: str, before: Trial, chosen: Trial, wins: bool) -> str:
