@@ -165,11 +165,11 @@ def test_the_projected_discriminator_scores_every_place_by_a_frozen_network() ->
     torch.manual_seed(0)
     gan = GAN(network="dense", discriminator="projected").build(PictureShape("32x24", 4))
     heads = gan.networks["discriminator"].eval()
-    assert heads.sides == (96, 128)
+    assert heads.sides == (64, 85)
     assert sum(weight.numel() for weight in gan.networks.parameters()) < 1e6, "the frozen network is no part of it"
     image = torch.rand(2, 4, 24, 32).requires_grad_()
     scores = heads.score(heads.last_features(image), None).view(2, -1)
-    assert scores.shape == (2, 2 * 6 * 8 + 6 * 8 + 3 * 4)
+    assert scores.shape == (2, 2 * 8 * 11 + 4 * 6 + 2 * 3)
     torch.testing.assert_close(heads(image), scores.mean(1))
     (gradient,) = torch.autograd.grad(scores[0].sum(), image)
     assert (gradient[0].abs().amax((1, 2)) > 0).all(), "colours and alpha count"

@@ -24,7 +24,7 @@ from pinxit.nets.shapes import PictureShape, Sides, halved, keep_variance, over_
 STAGES, STRIDES, WIDTHS = (3, 5, 11, 16), (4, 8, 16, 32), (24, 40, 112, 320)
 """Of the maps of `EfficientNetLite0.stages`: which are read, the pixels of a side of a place, and their widths."""
 
-LEAST_SIDE, SCORED_SIDE = 96, 8
+LEAST_SIDE, SCORED_SIDE = 64, 8
 """The least shorter side in pixels of what the frozen network sees, and the most of a map that a head scores."""
 
 WIDTH = 64
