@@ -39,8 +39,8 @@ from pinxit.images.convert import to_uint8
 from pinxit.metrics.extractors import EXTRACTORS
 from pinxit.metrics.sets import SETS as METRICS
 from pinxit.training.plan import build_trainer, plan
-from pinxit.training.recipes import PLAIN, Recipe
-from pinxit.training.settings import AUTO, TrainingSettings
+from pinxit.training.recipes import PLAIN, Chosen, Recipe
+from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -76,7 +76,7 @@ AUGMENTED = {"augment_discriminator": "translation,cutout,colour"}
 HALF = {"batch_size": 32}
 ROWS: dict[str, dict[str, Any]] = {
     "default": {},
-    "chosen": {"recipe": AUTO},
+    "chosen": {"chosen": True},
     "hinge, R1, flips and shifts": {
         "settings": {"loss": "hinge", "r1": 0.1, "learning_rate": 5e-4} | NONE, "training": HALF,
         "data": {"flip": True, "shift": 0.05},
@@ -117,7 +117,8 @@ def planned(
     asking = TrainingSettings.parse(
         {"steps": 10**6, "seed": seed, "threads": asked.threads, "precision": asked.precision, **training}
     )
-    recipe = plan(settings, pictures.source, found, data, asking, row.get("recipe", PLAIN))
+    asked_for = None if row.get("chosen") else Chosen(recipe=PLAIN, because="as asked")
+    recipe = plan(settings, pictures.source, found, data, asking, asked_for)
     trial = build_trainer(recipe, found.train)
     took(trial, WARMING)
     seconds = took(trial, TIMED) / TIMED

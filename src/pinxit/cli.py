@@ -10,7 +10,7 @@ from pathlib import Path
 from cyclopts import CycloptsError
 from rich.console import Console
 
-from pinxit.commands import build
+from pinxit.commands import build, completed
 from pinxit.errors import UsageError, UserError, as_user_error, printable
 from pinxit.streams import discard, discard_unwritten, prepare, silence_libraries, stdout, tell
 
@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         _check_folder()
         app = build(next(iter(arguments), ""))
-        app(arguments, exit_on_error=False, print_error=False, error_console=console)
+        app(completed(arguments), exit_on_error=False, print_error=False, error_console=console)
         with stdout():
             pass  # a help page may still wait there
     except CycloptsError as error:

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pinxit.actions import ACTIONS, GROUPS, variants
 from pinxit.actions.action import PIPE, Action, Flag, Outcome, Word, mark
 from pinxit.errors import UsageError, printable
-from pinxit.settings import Settings, Topic, as_text, did_you_mean, explain
+from pinxit.settings import Settings, Topic, as_text, did_you_mean, explain, flag_of
 from pinxit.streams import stdout
 
 JSON = Place(
@@ -28,6 +28,18 @@ JSON = Place(
     default=False,
     annotation=Annotated[bool, Parameter(name="--json", negative=(), help="Print one JSON document.")],
 )
+
+LONE = {"--subject": ("only", "invert")}
+"""Flags that may stand alone, and their values: the first is meant then."""
+
+
+def completed(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with a value for each flag that stands alone."""
+    return [
+        word
+        for one, after in zip(words, [*words[1:], ""], strict=True)
+        for word in ((one, LONE[one][0]) if one in LONE and after not in LONE[one] else (one,))
+    ]
 
 
 def build(first: str = "") -> App:
@@ -94,7 +106,7 @@ class Argument:
     def flags(self) -> tuple[str, ...]:
         """The flags, the first of which is the usual one."""
         flag = mark(self.field.metadata, Flag)
-        return flag.names if flag else (f"--{self.path[-1].replace('_', '-')}",)
+        return flag.names if flag else (flag_of(self.path[-1]),)
 
     @property
     def name(self) -> str:

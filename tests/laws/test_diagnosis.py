@@ -11,7 +11,9 @@ import pytest
 
 from pinxit.cli import run as command_line
 from pinxit.losses.adversarial import ADVERSARIAL
+from pinxit.losses.latent import PENALTIES
 from pinxit.objectives import OBJECTIVES
+from pinxit.training import plan
 from pinxit.training.curves import EVERY, Curve, Windows, read_log
 from pinxit.training.diagnosis import ENDS, RULES, diagnose, judge
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe, TrainingRecipe
@@ -20,6 +22,15 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 WINDOWS = 20
 STEPS = WINDOWS * EVERY
 Log = dict[str, Curve]
+CODED = (
+    "exploding-gradient",
+    "no-learning",
+    "dead-units",
+    "posterior-collapse",
+    "blurry-decoder",
+    "dead-codes",
+    "idle-levels",
+)
 NEVER = STEPS * 10  # a last step that the log does not reach
 
 
@@ -244,6 +255,32 @@ def test_a_remedy_changes_the_settings_that_are_in_force() -> None:
     (found,) = diagnose({"watch/prior/update_ratio": curve([1e-9] * WINDOWS)}, prior)
     assert found.remedy is not None
     assert found.remedy.startswith("pinxit train prior RUN --learning-rate 0.001 --steps")
+
+
+KINDS: list[tuple[str, dict[str, object]]] = [
+    ("gan", {}), ("gan", {"network": "style", "loss": "saturating", "label_smoothing": 0.1}),
+    ("gan", {"loss": "wasserstein", "discriminator_norm": "spectral", "weight_decay": 0.1, "discriminator_steps": 5}),
+    ("gan", {"loss": "wasserstein", "weight_clip": 0.5, "optimiser": "sgd", "learning_rate": 0.5}),
+    ("gan", {"packing": 2, "discriminator_norm": "none", "penalty_every": 4, "r1": 20.0, "r2": 20.0}),
+    ("gan", {"conditional": True, "code_categories": 3, "generator_norm": "virtual", "discriminator_rate": 1e-5}),
+    *(("vae", {"penalty": penalty, "levels": 1}) for penalty in PENALTIES),
+    ("vae", {"levels": 3, "beta": 4.0}), ("vae", {"importance": 5, "learning_rate": 0.5}),
+    ("vae", {"pseudo_inputs": 5}),
+    ("vq", {"codes": 64}),
+]  # fmt: skip
+
+
+def test_no_remedy_is_refused() -> None:
+    for objective, settings in KINDS:
+        of = recipe(objective=objective, **settings)
+        of = of.changed(data=of.data.changed(classes=("a", "b")).model_dump())
+        plan.refuse_misfit(of)
+        for name in RULES if objective == "gan" else CODED:
+            found = next((found for change in RULES[name].changes if (found := change(of))), {})
+            other = of
+            for field, better in found.items():
+                other = other.having(field, better)
+            plan.refuse_misfit(other)
 
 
 def test_a_slow_change_is_followed_until_it_ends() -> None:

@@ -90,6 +90,7 @@ CASES = {
     "dense": GAN(network="dense", minibatch="deviation"),
     "virtual": GAN(generator_norm="virtual", attention=10),
     "style": GAN(network="style", attention=10, path_length=2),
+    "projected": GAN(network="dense", discriminator="projected"),
 }
 
 
@@ -158,6 +159,23 @@ def test_halving_in_one_step_is_a_convolution_and_then_an_average() -> None:
     expected = F.avg_pool2d(F.conv2d(x, weight, bias, padding=1), 2)
     torch.testing.assert_close(halving(x, weight, bias), expected, atol=1e-5, rtol=1e-4)
     assert halving(torch.randn(2, 3, 7, 5), weight, bias).shape == (2, 4, 4, 3)
+
+
+def test_the_projected_discriminator_scores_every_place_by_a_frozen_network() -> None:
+    torch.manual_seed(0)
+    gan = GAN(network="dense", discriminator="projected").build(PictureShape("32x24", 4))
+    heads = gan.networks["discriminator"].eval()
+    assert heads.sides == (96, 128)
+    assert sum(weight.numel() for weight in gan.networks.parameters()) < 1e6, "the frozen network is no part of it"
+    image = torch.rand(2, 4, 24, 32).requires_grad_()
+    scores = heads.score(heads.last_features(image), None).view(2, -1)
+    assert scores.shape == (2, 2 * 6 * 8 + 6 * 8 + 3 * 4)
+    torch.testing.assert_close(heads(image), scores.mean(1))
+    (gradient,) = torch.autograd.grad(scores[0].sum(), image)
+    assert (gradient[0].abs().amax((1, 2)) > 0).all(), "colours and alpha count"
+    assert not gradient[1].any()
+    black = torch.cat([torch.zeros(2, 3, 24, 32), image[:, 3:]], dim=1)
+    assert not torch.equal(heads(black), heads(torch.zeros_like(black))), "black is not transparent"
 
 
 def test_what_a_discriminator_sees_of_its_batch_is_as_by_hand() -> None:

@@ -10,8 +10,10 @@ from torch import nn
 
 import pinxit
 from pinxit import hardware
+from pinxit.cli import run as command_line
 from pinxit.data import Batch
 from pinxit.errors import UsageError
+from pinxit.latents import coding
 from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.adaptive import PICTURES, AdaptiveProbability
@@ -291,6 +293,9 @@ def test_codes_can_be_read_after_some_steps() -> None:
         ({"information": 0.5}, "add --code-categories"),
         ({"code_categories": 6}, "at least 7"),
         ({"network": "dcgan", "dragan": 10}, "--discriminator-norm none"),
+        ({"penalty_every": 8}, "add --r1"),
+        ({"discriminator": "projected", "r1": 1}, "omit --discriminator"),
+        ({"discriminator": "projected", "packing": 2}, "omit --packing"),
     ],
 )
 def test_tricks_that_cannot_work_are_refused(settings: dict[str, object], line: str) -> None:
@@ -311,6 +316,42 @@ def test_a_default_of_layers_that_a_network_does_not_have_is_told(network: str) 
         assert [network in line for line in told] == ([] if has[name] else [True])
 
 
+@pytest.mark.usefixtures("no_report")
+def test_the_command_line_fixes_parts_of_a_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "cards.npz", images=np.random.default_rng(0).integers(0, 256, (12, 16, 16), np.uint8))
+    training = TrainingSettings(steps=1, batch_size=4, threads=1, device="cpu", precision="float32")
+    coded = GANSettings(network="dense", code_categories=3, code_values=2, **SMALL)
+    pinxit.train(coded, tmp_path / "cards.npz", tmp_path / "run", None, training)
+    run, out = str(tmp_path / "run"), tmp_path / "some.npz"
+    assert command_line(["sample", run, "-n", "3", "--code", "category=2, value2=-0.5", "-o", str(out)]) == 0
+    model = pinxit.load(run)
+    latents = model.objective.code.chosen(model.latents(3), 2, [None, -0.5])
+    assert np.array_equal(np.load(out)["images"], model.generate(latents))
+    free, fixed = model.latents(3), model.fixing("value2=1").latents(3)
+    assert (1 - model.code.given(fixed)[:, 4]).abs().max() <= 2e-6
+    assert (free != fixed).any(0).tolist() == [number == 4 for number in range(SMALL["latent"])]
+    assert fixed.isfinite().all()
+    rows = model.fixing("category=1").interpolate(2, 3)
+    assert rows.shape == (2, 3, 16, 16, 1)
+
+    rows = coding.traverse(model, rows=3, columns=3)
+    categories = torch.cat([model.code.chosen(model.latents(1), number) for number in range(3)])
+    assert np.array_equal(rows[0], model.generate(categories))
+    ends = torch.cat([model.code.chosen(model.latents(1), None, [end]) for end in (-0.98758, 0.0, 0.98758)])
+    assert np.abs(rows[1].astype(int) - model.generate(ends)).max() <= 1
+
+    wrong = {
+        "categry=1": "did you mean 'category'", "category=3": "a whole number from 0 to 2", "value1=2": "-1 to 1",
+        "category": "write it as category=0, value2=0.5", "value1=nan": "-1 to 1", "value3=0": "no such part",
+    }  # fmt: skip
+    for text, why in wrong.items():
+        assert command_line(["sample", run, "--code", text]) == 2
+        assert why in capsys.readouterr().err
+    pinxit.train(GANSettings(network="dense", **SMALL), tmp_path / "cards.npz", tmp_path / "plain", None, training)
+    assert command_line(["sample", str(tmp_path / "plain"), "--code", "category=1"]) == 2
+    assert "--code: this run has none; train it with --code-categories" in capsys.readouterr().err
+
+
 def test_an_unknown_augmentation_is_refused_with_the_nearest() -> None:
     assert GANSettings(augment_discriminator=" cutout , colour").augment_discriminator == "cutout,colour"
     with pytest.raises(UsageError, match="did you mean 'colour'"):
@@ -328,6 +369,7 @@ def test_a_run_with_a_code_samples_it_and_a_batch_that_does_not_divide_is_refuse
     one, other = (model.generate(each) for each in latents)
     assert one.shape == (5, 16, 16, 1)
     assert not np.array_equal(one, other)
+    assert np.array_equal(model.fixing("category=1").sample(5)[0], other)
     packed = GANSettings(network="dense", packing=3, **SMALL)
     with pytest.raises(UsageError, match="--packing 3 needs a multiple of 3, such as 6"):
         pinxit.train(packed, tmp_path / "cards.npz", tmp_path / "none", None, training)

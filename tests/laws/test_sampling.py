@@ -15,10 +15,12 @@ from scipy.stats import multivariate_normal
 import pinxit
 from pinxit.data import open_data
 from pinxit.errors import DataError, UsageError
-from pinxit.latents import sampling
+from pinxit.images.convert import to_uint8
+from pinxit.latents import sampling, styles
 from pinxit.latents.choosing import Choice
 from pinxit.latents.sampling import GenerativeModel, load, named, slerp
 from pinxit.latents.strategies import STRATEGIES
+from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.mixture import Mixture
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -85,6 +87,32 @@ def test_latents_are_normal_and_truncation_cuts_their_tails(model: GenerativeMod
     assert free.abs().max() > 3
     assert cut.abs().max() <= 0.5
     assert cut.std() == pytest.approx(0.2815, abs=0.01)  # of a standard normal between -0.5 and 0.5
+
+
+def test_styles_are_truncated_towards_the_mean_of_their_class(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is left of how pictures of a class differ near 0, all of it at 1, and less the less is kept."""
+    monkeypatch.setattr(styles, "POOL", 100)
+    plain = load(runs["style"])
+    classed = replace(plain, objective=plain.objective.settings.changed(conditional=True).build(PictureShape(20, 3, 3)))
+    classed.objective.networks.eval()
+    assert np.array_equal(plain.sample(9, truncation=1.0)[0], plain.sample(9)[0])
+    for model in (plain, classed):
+        some = [model.sample(30, 5, truncation=share)[0] for share in (1e-4, 0.5, 1)]
+        spread = [images.reshape(-1, 3, 1200).std(0).mean() for images in some]
+        assert spread[0] < 0.1
+        assert spread == sorted(spread)
+    mean = plain.sample(1, truncation=1e-4)[0]
+    with torch.no_grad():
+        generator = plain.objective.networks["generator"]
+        expected = to_uint8(generator.pictures_of(generator.styles(plain.latents(100)).mean(0, keepdim=True)))
+    assert np.abs(mean.astype(int) - expected).max() <= 1
+    assert np.array_equal(plain.interpolate(1, 3, truncation=0.5)[0, 0], plain.sample(1, truncation=0.5)[0][0])
+    alone = plain.sample(1, 7, truncation=0.5)[0][0]
+    assert np.array_equal(plain.sample(70, truncation=0.5)[0][7], alone)
+    with pytest.raises(UsageError, match="so at most 1"):
+        plain.sample(1, truncation=2)
 
 
 def test_the_least_number_one_can_draw_is_cut_to_a_finite_latent(
@@ -205,7 +233,10 @@ def test_a_strategy_that_cannot_judge_says_why(runs: dict[str, Path], tmp_path: 
     folder = tmp_path / "copy"
     shutil.copytree(runs["dense"], folder)
     recipe = (folder / "recipe.json").read_text()
-    refused = {"loss": ("hinge", "no log-odds"), "packing": (2, "packs of 2"), "minibatch": ("deviation", "of a batch")}
+    refused = {
+        "loss": ("hinge", "no log-odds"), "packing": (2, "packs of 2"), "minibatch": ("deviation", "of a batch"),
+        "discriminator": ("projected", "places of a picture"),
+    }  # fmt: skip
     for field, (value, why) in refused.items():
         document = json.loads(recipe)
         document["settings"][field] = value

@@ -44,11 +44,18 @@ class Sample(Action):
     label: str | None = Field(
         None, description="Class to sample, if the run is conditional; by default all classes in turn."
     )
+    code: str | None = Field(
+        None,
+        description="Parts of the code to fix, such as category=3,value1=-0.5, if the run was trained with "
+        "--code-categories or --code-values. Categories count from 0, values from 1; a value is from -1 to 1. What is "
+        "not fixed is random.",
+    )
     truncation: float | None = Field(
         None,
         gt=0,
         description="Standard deviations at which the latents' normal distribution is cut off. Smaller gives more "
-        "typical and less diverse pictures.",
+        "typical and less diverse pictures. A run of --network style keeps this share of each style's difference from "
+        "their mean instead; 0.7 is usual.",
     )
     sampler: str | None = Field(
         None,
@@ -92,6 +99,8 @@ class Sample(Action):
         model = sampling.load(self.run)
         if self.sampler:
             model = model.using(self.sampler)
+        if self.code:
+            model = model.fixing(self.code)
         if self.tileable:
             model = model.tiling()
         if self.strategy:
@@ -134,7 +143,8 @@ class Reconstruct(Action):
 class Traverse(Action):
     """Show what each dimension of a model's latents does.
 
-    Each row shows the same picture with one dimension moved.
+    Each row shows the same picture with one dimension moved. A GAN with a code shows its categories in the first row,
+    then its values.
     """
 
     run: AnyRun

@@ -92,6 +92,21 @@ class Batch:
         return torch.from_numpy(numbers).to(self.image.device)
 
 
+def numbers_at(count: int, step: int, batch_size: int, seed: int) -> np.ndarray:
+    """Return which of `count` pictures make up the batch of a step, (batch_size,).
+
+    Each epoch has each picture once, in a random order that depends on (seed, epoch). A batch may cross into the next
+    epoch.
+    """
+    positions = np.arange(step * batch_size, (step + 1) * batch_size)
+    numbers = np.empty(batch_size, np.int64)
+    epochs = positions // count
+    for epoch in range(epochs[0], epochs[-1] + 1):
+        inside = epochs == epoch
+        numbers[inside] = draws.permutation(count, seed, epoch)[positions[inside] % count]
+    return numbers
+
+
 def batch_at(
     images: ImageSet,
     step: int,
@@ -104,15 +119,9 @@ def batch_at(
 ) -> Batch:
     """Return the batch of a step: a pure function of its arguments.
 
-    Each epoch has each picture once, in a random order that depends on (seed, epoch). A batch may cross into the next
-    epoch. Mask, pair and boxes are fitted and augmented like their picture.
+    Its pictures are those of `numbers_at`. Mask, pair and boxes are fitted and augmented like their picture.
     """
-    positions = np.arange(step * batch_size, (step + 1) * batch_size)
-    numbers = np.empty(batch_size, np.int64)
-    epochs = positions // len(images)
-    for epoch in range(epochs[0], epochs[-1] + 1):
-        inside = epochs == epoch
-        numbers[inside] = draws.permutation(len(images), seed, epoch)[positions[inside] % len(images)]
+    numbers = numbers_at(len(images), step, batch_size, seed)
     places = draws.uniform(draws.row_keys(seed, step, np.arange(batch_size), "patch"), 2) if fit == "patch" else None
 
     def rows(layer: Layer) -> np.ndarray:

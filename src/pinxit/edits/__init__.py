@@ -94,6 +94,7 @@ def edit(
     array (H, W) in [0, 1]. `area` chooses pixels by other means, and grows and feathers the mask. The rest is as for
     `engine.edit_picture`. Nothing is saved: use `images.save_picture`.
     """
+    from pinxit.edits import subjects
     from pinxit.edits.drawn import NO_PIXEL
     from pinxit.edits.engine import changes_nothing, edit_picture
     from pinxit.hardware import choose
@@ -102,7 +103,9 @@ def edit(
     steps = parse_chain(chain, EDITS, "edit") if isinstance(chain, str) else chain
     given = (steps,) if isinstance(steps, Edit) else steps
     bounds = [step.bind(where, memory) if isinstance(step, Edit) else step for step in given]
-    weights = area.weights(picture, mask if mask is None or isinstance(mask, np.ndarray) else _drawn(mask))
+    drawn = mask if mask is None or isinstance(mask, np.ndarray) else _drawn(mask)
+    finder = subjects.asked_for(area)
+    weights = area.weights(picture, drawn, None if finder is None else finder.matte(picture))
     edited = edit_picture(picture, bounds, weights, strength=strength, memory=memory, device=where)
     if changes_nothing(bounds, weights):
         say(NO_PIXEL)

@@ -67,10 +67,11 @@ class Replaced(Layered):
         def light(rows: np.ndarray, columns: np.ndarray) -> Tensor:
             return _light(shown[rows[:, None], columns])
 
+        clean = self.finder.cleaner(picture)
         for part in foreground.unmixed(light, matte):
             here = part.rows, part.columns
             source, behind = np.broadcast_to(colours[here], (*matte[here].shape, channels)), new.colours[here]
-            subject = torch.where(_plane(matte[here]) == 1, _light(shown[here]), part.subject)
+            subject = torch.where(_plane(matte[here]) == 1, _light(shown[here]), clean(part.subject))
             opacity = matte[here] * own[here]
             cut = over(Layer(subject, _plane(opacity)), Layer(_light(behind), _plane(new.alpha[here])))
             mixed = dissolved(Layer(_light(shown[here]), _plane(own[here])), cut, _plane(share[here]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from PIL import ImageColor
@@ -46,6 +46,12 @@ class Mask(Settings):
     brightness: Annotated[Range, within(0, 1)] | None = Field(
         None, description="Change only pixels of this brightness (BT.709 luma): low..high, in units of the image range."
     )
+    subject: Literal["only", "invert"] | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # as in recipes from before there was a subject
+        description="Change only the subject: people, or what a picture with transparent parts shows; or with invert "
+        "only its background. --subject alone is --subject only.",
+    )
     invert: bool = Field(False, description="Change everything except the selection.")
     grow: float = Field(0.0, ge=0, le=1000, description="Pixels to grow the mask by, on every side.")
     feather: float = Field(
@@ -61,22 +67,29 @@ class Mask(Settings):
         "range. If omitted, greys count by their brightness.",
     )
 
-    def weights(self, picture: Picture, mask: Picture | np.ndarray | None = None) -> np.ndarray | None:
+    def weights(
+        self, picture: Picture, mask: Picture | np.ndarray | None = None, subject: np.ndarray | None = None
+    ) -> np.ndarray | None:
         """Return how much each pixel is to change, (H, W) float32 in [0, 1], or None if every pixel may change.
 
         `mask` is white where pixels are to change: a picture, in which transparent is black, or an array (H, W) of bool
-        or of float in [0, 1]. `UsageError` if its size is not the picture's.
+        or of float in [0, 1]. `UsageError` if its size is not the picture's. `subject` is the matte (H, W) of the
+        subject, if one is asked for.
         """
         size = picture.pixels.shape[:2]
-        if mask is None and self.box is None and self.colour is None and self.brightness is None:
+        if all(one is None for one in (mask, subject, self.box, self.colour, self.brightness)):
             if self.invert or self.grow or self.feather:
-                raise UsageError("--invert, --grow and --feather need a mask: --mask, --box, --colour or --brightness")
+                raise UsageError(
+                    "--invert, --grow and --feather need a mask: --mask, --box, --colour, --brightness or --subject"
+                )
             return None
         drawn = None if mask is None else _drawn(mask)
         if drawn is not None and drawn.shape[:2] != size:
             there, here = (f"{wide} x {high}" for high, wide in (drawn.shape[:2], size))
             raise UsageError(f"the mask has {there} pixels and the picture {here}; the sizes must be the same")
         chosen = self._boxed(size)
+        if subject is not None:
+            chosen *= subject if self.subject == "only" else 1 - subject
         for strip in strips(size):  # floats of whole pictures would take several times their memory
             self._narrow(chosen[strip], picture.pixels[strip], None if drawn is None else drawn[strip])
         return spread(chosen, self.grow, self.feather)

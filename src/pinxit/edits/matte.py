@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from PIL import ImageColor
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from pinxit.edits.bound import Bound
 from pinxit.edits.settings import Edit
@@ -16,8 +16,26 @@ from pinxit.images import load_picture
 if TYPE_CHECKING:
     from pinxit.edits.subjects import Finder
 
-WAYS = ("matte", "trimap")
+WAYS = ("matte", "trimap", "plate", "key")
 TRANSPARENT, BLUR = "transparent", "blur"
+
+
+AUTO = "auto"
+
+
+def _colour(text: str) -> tuple[int, int, int] | None:
+    """Return a colour of 8 bits, None if the text names none."""
+    try:
+        red, green, blue, *_ = ImageColor.getrgb(text)
+    except ValueError:
+        return None
+    return red, green, blue
+
+
+def _key(text: str) -> str:
+    if text != AUTO and _colour(text) is None:
+        raise ValueError("should be a colour such as green or #00b140, or auto")
+    return text
 
 
 class Matted(Edit):
@@ -32,6 +50,20 @@ class Matted(Edit):
         None,
         description="A trimap or scribbles of the same size: white is subject, black is background; greys and "
         "transparent parts are found by the colours around.",
+    )
+    plate: Path | None = Field(
+        None, description="A picture of the same scene without the subject, from the same place and as light."
+    )
+    key: Annotated[str, AfterValidator(_key)] | None = Field(
+        None,
+        description="The colour of the screen behind the subject: a name, #rrggbb, or auto for the commonest along the "
+        "edges. Its tint is removed from mixed pixels.",
+    )
+    key_tolerance: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="Largest difference of the screen from --key in a channel; larger takes darker folds.",
     )
     find: Literal["person"] = Field(
         "person",
@@ -49,6 +81,10 @@ class Matted(Edit):
             return subjects.Given(self.matte)
         if self.trimap is not None:
             return subjects.Drawn(self.trimap)
+        if self.plate is not None:
+            return subjects.Plate(self.plate)
+        if self.key is not None:
+            return subjects.Screen(_colour(self.key), self.key_tolerance)
         return subjects.Guessed(subjects.ESTIMATORS[self.find]())
 
 
@@ -74,13 +110,6 @@ def _background(value: Any) -> Any:
     return value if value in (TRANSPARENT, BLUR) or _colour(value) else Path(value)
 
 
-def _colour(text: str) -> tuple[int, ...] | None:
-    try:
-        return ImageColor.getrgb(text)
-    except ValueError:
-        return None
-
-
 class Background(Matted):
     """Put another background behind the subject: a picture, a colour, the old one blurred, or none."""
 
@@ -100,6 +129,5 @@ class Background(Matted):
         if isinstance(self.to, Path):
             behind = scene(load_picture(self.to))
         else:
-            red, green, blue, *_ = _colour(self.to) or (0, 0, 0)
-            behind = words.get(self.to) or plain((red, green, blue))
+            behind = words.get(self.to) or plain(_colour(self.to) or (0, 0, 0))
         return Replaced(self.finder(device), behind)

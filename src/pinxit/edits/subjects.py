@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import torch
 from scipy.ndimage import maximum_filter, minimum_filter
+from torch import Tensor
 
+from pinxit.colour import linear, pixel_luma
 from pinxit.edits.engine import split
-from pinxit.edits.mask import light_of, unit
+from pinxit.edits.mask import Mask, light_of, unit
 from pinxit.edits.nearest import strips
 from pinxit.edits.resampling import repeated
 from pinxit.errors import DataError, UsageError
-from pinxit.images import Picture, load_picture, resize
-from pinxit.matting import closed_form, guided
+from pinxit.images import Picture, load_picture, resize, scaled
+from pinxit.matting import backdrop, closed_form, guided
 from pinxit.models import SHIPPED, shipped
 from pinxit.nets.person import SIDE, PersonNet
 from pinxit.tensors import read_tensors
@@ -26,8 +29,11 @@ from pinxit.tensors import read_tensors
 PERSON = "person-v1"
 ALL = 0.999
 """The share of a reduced pixel that must be known for it to count as known."""
+LIKE = 0.02
+"""The least share of a picture's pixels that must be near a known background."""
 MARGIN = 16
 """Pixels around the unknown ones that are looked at too."""
+LEAST = np.float32(1 / 255)
 PIXELS = 1 << 18
 """Mattes are solved for at most this many pixels, and brought to the size of larger pictures."""
 SURE = 0.3
@@ -54,6 +60,10 @@ class Finder(ABC):
     def bytes_for(self, size: tuple[int, int]) -> int:
         """Return the memory that it takes for a picture of `size` = (H, W), the matte included."""
         return 4 * size[0] * size[1]
+
+    def cleaner(self, picture: Picture) -> Callable[[Tensor], Tensor]:
+        """Return what takes out of a subject's colours, linear light (C, h, w), what its background throws on it."""
+        return lambda subject: subject
 
 
 class Guessed(Finder):
@@ -114,6 +124,95 @@ class Drawn(Finder):
         return room_between(size)
 
 
+class Before(Finder):
+    """A subject before a known background: found at a size of at most `PIXELS`, then guided to the picture's own."""
+
+    def matte(self, picture: Picture) -> np.ndarray:
+        """Return the matte; `DataError` if the background is not that of the picture."""
+        colours, _ = split(picture)
+        small = _at_most(colours)
+        found = backdrop.matte(small, self._background(picture, small))
+        if small.shape == colours.shape:
+            return _settled(found)
+        return _guided(guided.functions(linear(small), found), colours)
+
+    @abstractmethod
+    def _background(self, picture: Picture, small: np.ndarray) -> np.ndarray:
+        """Return the background of a picture, like its colours `small` (h, w, C) float32."""
+
+    def bytes_for(self, size: tuple[int, int]) -> int:
+        """Return the memory of the refinement."""
+        return room_between(size)
+
+
+class Plate(Before):
+    """A subject before a scene that another picture shows empty."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.empty = path, load_picture(path)
+
+    def _background(self, picture: Picture, small: np.ndarray) -> np.ndarray:
+        check_size(self.path, self.empty.pixels, picture)
+        scene = _at_most(split(self.empty)[0])
+        scene = scene if scene.shape[2] == small.shape[2] else pixel_luma(scene)[..., None].repeat(small.shape[2], 2)
+        if backdrop.is_like(small, scene) < LIKE:
+            raise DataError(
+                f"{self.path.name} does not show the scene of this picture, from the same place and as light"
+            )
+        return scene
+
+
+class Screen(Before):
+    """A subject before a screen of one colour; None for the colour that is most common along the edges."""
+
+    def __init__(self, key: tuple[int, int, int] | None, tolerance: float) -> None:
+        self.key, self.tolerance = None if key is None else unit(np.array(key, np.uint8)), tolerance
+
+    def _background(self, picture: Picture, small: np.ndarray) -> np.ndarray:
+        key = self._colour(small)
+        found = backdrop.screen(small, key, self.tolerance)
+        if backdrop.is_like(small, found) < LIKE:
+            raise DataError(
+                "hardly any pixel has the colour of the key; --key names another, or --key-tolerance widens it"
+            )
+        return found
+
+    def _colour(self, colours: np.ndarray) -> np.ndarray:
+        if self.key is None:
+            return backdrop.border_colour(colours)
+        return self.key if colours.shape[2] == 3 else pixel_luma(self.key[None, None])[0]
+
+    def cleaner(self, picture: Picture) -> Callable[[Tensor], Tensor]:
+        """Return what takes out the tint of the screen."""
+        key: Tensor = linear(torch.from_numpy(self._colour(_at_most(split(picture)[0]))))
+        return partial(backdrop.without_spill, key=key)
+
+
+def _at_most(colours: np.ndarray) -> np.ndarray:
+    """Return colours as float32, reduced to at most `PIXELS`."""
+    return unit(scaled(colours, min(1.0, math.sqrt(PIXELS / math.prod(colours.shape[:2])))))
+
+
+def _guided(fit: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Return a matte at the size of colours (H, W, C) from the functions of a smaller one."""
+    matte = np.empty(colours.shape[:2], np.float32)
+    for strip in strips(matte.shape):
+        matte[strip] = _settled(guided.applied(fit, _light(colours[strip]), strip, matte.shape))
+    return matte
+
+
+def _light(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels (H, W, C) as linear light, in which a mixed pixel is a mixture."""
+    light: np.ndarray = linear(unit(pixels)).astype(np.float32)
+    return light
+
+
+def _settled(matte: np.ndarray) -> np.ndarray:
+    """Return a matte whose values within `LEAST` of 0 and 1 are 0 and 1, because solvers are never exact."""
+    settled: np.ndarray = ((matte - LEAST) / (1 - 2 * LEAST)).clip(0, 1)
+    return settled
+
+
 def between(colours: np.ndarray, subject: np.ndarray, background: np.ndarray) -> np.ndarray:
     """Return the matte (H, W) of colours (H, W, C) between pixels that are known to be subject and background.
 
@@ -126,16 +225,13 @@ def between(colours: np.ndarray, subject: np.ndarray, background: np.ndarray) ->
     part, near, known, unsure = colours[box], matte[box], ~unknown[box], unknown[box]
     size = known.shape
     if known.size <= PIXELS:
-        matte[box] = closed_form.matte(unit(part), near, known)
+        matte[box] = _settled(closed_form.matte(_light(part), near, known))
         return matte
     ratio = math.sqrt(PIXELS / known.size)
     small = tuple(max(3, round(side * ratio)) for side in size)
-    reduced, shares = unit(resize(part, small)), [_reduced(plane[box], small) for plane in (subject, background)]
+    reduced, shares = _light(resize(part, small)), [_reduced(plane[box], small) for plane in (subject, background)]
     found = closed_form.matte(reduced, (shares[0] > ALL).astype(np.float32), np.maximum(*shares) > ALL)
-    fit = guided.functions(reduced, found)
-    for strip in strips(size):
-        values = guided.applied(fit, unit(part[strip]), strip, size)
-        np.copyto(near[strip], values, where=unsure[strip])
+    np.copyto(near, _guided(guided.functions(reduced, found), part), where=unsure)
     return matte
 
 
@@ -189,6 +285,11 @@ ESTIMATORS: dict[str, Callable[[], Estimator]] = {
     "person": People,
 }
 """What can guess where the subject is, by the names of `matte.Matted.find`."""
+
+
+def asked_for(area: Mask) -> Finder | None:
+    """Return what finds the subject that an area is held to or leaves out; None if it names none."""
+    return Guessed(next(iter(ESTIMATORS.values()))()) if area.subject else None
 
 
 def check_size(path: Path, drawn: np.ndarray, picture: Picture) -> None:

@@ -14,6 +14,7 @@ from pinxit.edits.drawn import FAINTLY, NO_PIXEL, is_faint, understood
 from pinxit.edits.engine import changes_nothing, edit_picture
 from pinxit.edits.mask import Mask
 from pinxit.edits.settings import Edit
+from pinxit.edits.subjects import asked_for
 from pinxit.errors import DataError, printable
 from pinxit.hardware import choose
 from pinxit.images import AUTO, Picture, load_picture, save_picture
@@ -43,7 +44,9 @@ class LoadedChain:
         self.edits, self.files = with_base_names(chain)
         self.bounds = [edit.bind(str(chosen.device), settings.max_memory) for edit in chain]
         self.steady = max(edit.steady for edit in chain) if settings.steady is None else settings.steady
-        self.weights = {name: digest for bound in self.bounds for name, digest in bound.weights.items()}
+        self.subject = asked_for(area)
+        found = {} if self.subject is None else self.subject.weights
+        self.weights = {name: digest for bound in self.bounds for name, digest in bound.weights.items()} | {**found}
         self.masks = _by_stem(mask) if mask and mask.is_dir() else None
         self.unchanged = 0
         self._told: set[str] = set()
@@ -82,7 +85,8 @@ class LoadedChain:
     def _frame(self, frame: Picture, mask: Picture | None, film: Deflicker | None) -> tuple[Picture, bool]:
         """Return a picture after the edits, and whether its mask lets them change anything."""
         held = (film.nbytes if film else 0) + (mask.pixels.nbytes if mask else 0)
-        weights, how = self.area.weights(frame, mask), self.settings
+        weights = self.area.weights(frame, mask, None if self.subject is None else self.subject.matte(frame))
+        how = self.settings
         edited = edit_picture(
             frame, self.bounds, weights,
             strength=how.strength, memory=how.max_memory, held=held, device=str(self.device),

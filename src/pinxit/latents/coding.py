@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -125,22 +126,30 @@ def traverse(model: GenerativeModel, rows: int, columns: int, seed: int = 0, lab
     """Return (rows, columns, H, W, C) uint8: the picture of `seed`, with one dimension of its code varied in each row.
 
     The rows are the dimensions that vary most under the model's sampler, each from 2.5 standard deviations below its
-    mean to 2.5 above.
+    mean to 2.5 above. Before them, a GAN with a code has its categories in turn, and then its values from -1 to 1.
     """
     if rows < 1 or columns < 2:
         raise UsageError("a traversal needs at least one row and two pictures in it")
     check_room(min(rows, model.objective.latent) * columns, model.objective.shape, COPIES, "--columns asks for fewer")
     labels = model.labels(1, label)
     latent = model.latents(1, seed, labels=labels)
+    latents = torch.cat(list(islice(_varied(model, latent, columns), rows)))
+    pictures = model.generate(latents, None if labels is None else labels.expand(len(latents)))
+    return pictures.reshape(-1, columns, *pictures.shape[1:])
+
+
+def _varied(model: GenerativeModel, latent: Tensor, columns: int) -> Iterator[Tensor]:
+    """Yield the rows of a traversal, (columns, latent) each, of a latent (1, latent)."""
+    categories = model.code.categories
+    if categories:
+        yield torch.cat([model.code.chosen(latent, number % categories) for number in range(columns)])
     mean, deviation = model.samplers[model.sampler].moments()
-    chosen = deviation.argsort(descending=True, stable=True)[:rows]
-    latents = latent.repeat(len(chosen), columns, 1)
-    for row, number in enumerate(chosen.tolist()):
-        places = torch.linspace(-DEVIATIONS, DEVIATIONS, columns)
-        latents[row, :, number] = mean[number] + places * deviation[number]
-    flat = latents.flatten(0, 1)
-    pictures = model.generate(flat, None if labels is None else labels.expand(len(flat)))
-    return pictures.reshape(len(chosen), columns, *pictures.shape[1:])
+    places = torch.linspace(-DEVIATIONS, DEVIATIONS, columns)
+    for number in deviation.argsort(descending=True, stable=True).tolist():
+        if number >= categories:  # a code's values come first, because all of its latents vary alike
+            row = latent.repeat(columns, 1)
+            row[:, number] = mean[number] + places * deviation[number]
+            yield row
 
 
 def morph(model: GenerativeModel, pictures: ModelPictures, start: str, end: str, columns: int) -> np.ndarray:

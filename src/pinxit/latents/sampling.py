@@ -23,11 +23,13 @@ from pinxit.images.convert import to_uint8
 from pinxit.images.room import too_little_for
 from pinxit.latents.choosing import Choice, keys
 from pinxit.latents.strategies import STRATEGIES
+from pinxit.latents.styles import by_styles, truncated
 from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.nets.crowd import Deviation, Discrimination
 from pinxit.nets.seamless import neighbour_layers, seamless
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.gan import GAN
+from pinxit.objectives.information import Code
 from pinxit.objectives.mixture import BY_CLASS, Sampler, unflattened
 from pinxit.objectives.objective import Autoencoder, Generative, Probabilistic
 from pinxit.objectives.prior import Prior
@@ -65,6 +67,10 @@ class GenerativeModel:
     """Whether opposite edges of its pictures join seamlessly."""
     choice: Choice | None = None
     """How each latent is chosen among candidates; the first one if None."""
+    coded: Callable[[Tensor], Tensor] = lambda latents: latents
+    """Fixes parts of a code in latents (N, latent)."""
+    make: Callable[..., Tensor] | None = None
+    """Makes pictures of latents and labels; as the objective does if None."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -81,6 +87,21 @@ class GenerativeModel:
                 f"`pinxit train prior`{known}"
             )
         return replace(self, sampler=sampler)
+
+    @property
+    def code(self) -> Code:
+        """The code in the model's latents, of length 0 if it has none."""
+        return self.objective.code if isinstance(self.objective, GAN) else Code(0, 0)
+
+    def fixing(self, text: str) -> GenerativeModel:
+        """Return the model with parts of its code fixed, such as "category=3, value1=-0.5"; `UsageError` if it cannot.
+
+        Categories count from 0, values from 1. What is not named stays random.
+        """
+        if not self.code.length:
+            raise UsageError("--code: this run has none; train it with --code-categories or --code-values")
+        category, values = coded_parts(text, self.code)
+        return replace(self, coded=partial(self.code.chosen, category=category, values=values))
 
     def tiling(self) -> GenerativeModel:
         """Return the model with pictures whose opposite edges join; `UsageError` if its network cannot do that."""
@@ -117,7 +138,8 @@ class GenerativeModel:
         sampler = self.samplers[self.sampler]
         uniform = torch.from_numpy(draws.uniform(keys(seeds, attempt, "component"), sampler.uniforms))
         normal = _normal(keys(seeds, attempt, "sample"), sampler.normals, truncation)
-        return _in_parts(sampler.latents, "sampling codes", normal, uniform, labels if sampler.by_class else None)
+        by = labels if sampler.by_class else None
+        return self.coded(_in_parts(sampler.latents, "sampling codes", normal, uniform, by))
 
     def choosing(self, strategy: str, keep: float, folder: Path) -> GenerativeModel:
         """Return the model with latents chosen by a row of `STRATEGIES`, of which it keeps the share `keep`.
@@ -139,7 +161,7 @@ class GenerativeModel:
         """Return the scores (N,) that a GAN's discriminator gives the pictures of latents; larger is more real."""
 
         def scores(latent: Tensor, label: Tensor | None = None) -> Tensor:
-            return finite(judge.score(self.objective.sample(latent, label), label))
+            return finite(judge.score((self.make or self.objective.sample)(latent, label), label))
 
         with self._edges():
             return _in_parts(scores, "judging pictures", latents, labels)
@@ -177,7 +199,7 @@ class GenerativeModel:
         """Return the pictures (N, H, W, C) uint8 that latents (N, latent) and labels (N,) give."""
 
         def pictures(*part: Tensor) -> Tensor:
-            return torch.from_numpy(to_uint8(finite(self.objective.sample(*part))))
+            return torch.from_numpy(to_uint8(finite((self.make or self.objective.sample)(*part))))
 
         with self._edges():
             return _in_parts(pictures, "generating", latents, labels).numpy()
@@ -186,32 +208,72 @@ class GenerativeModel:
         """Return a context in which opposite edges of pictures join, if they are to."""
         return seamless(self.objective.networks) if self.tileable else nullcontext()
 
+    def _truncated(self, truncation: float | None) -> tuple[GenerativeModel, float | None]:
+        """Return the model with truncated styles if it has styles, and what is left to truncate of its latents."""
+        if truncation is None or not by_styles(self.objective):
+            return self, truncation
+        if truncation > 1:
+            raise UsageError(
+                f"--truncation {truncation:g}: a run of --network style keeps a share of each style's difference from "
+                "their mean, so at most 1"
+            )
+        latents = partial(self._proposed, attempt=0, labels=None)
+        return replace(self, make=truncated(cast(GAN, self.objective), latents, truncation)), None
+
     def sample(
         self, n: int, seed: int = 0, label: str | None = None, truncation: float | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return n pictures (n, H, W, C) uint8 and their labels (n,), or None where there are no classes.
 
-        Picture i depends on seed + i alone.
+        Picture i depends on seed + i alone. `truncation` makes them more typical: it cuts off the latents' distribution
+        or, if the generator works by styles, is the share of these that is kept (`styles.truncated`).
         """
         check_room(n, self.objective.shape, COPIES, "-n asks for fewer")
-        labels = self.labels(n, label)
-        pictures = self.generate(self.latents(n, seed, truncation, labels), labels)
+        labels, (model, cut) = self.labels(n, label), self._truncated(truncation)
+        pictures = model.generate(self.latents(n, seed, cut, labels), labels)
         return pictures, None if labels is None else labels.numpy()
 
     def interpolate(
         self, n: int, between: int, seed: int = 0, label: str | None = None, truncation: float | None = None
     ) -> np.ndarray:
-        """Return n interpolations (n, between, H, W, C) uint8 from one latent to the next, along a sphere."""
+        """Return n interpolations (n, between, H, W, C) uint8 from one latent to the next, along a sphere.
+
+        `truncation` is that of `sample`.
+        """
         if n < 1 or between < 2:
             raise UsageError("an interpolation needs at least one row and two pictures in it")
         check_room(n * between, self.objective.shape, COPIES, "-n and --interpolate ask for fewer")
-        ends = self.latents(n + 1, seed, truncation, self.labels(n + 1, label))
+        model, cut = self._truncated(truncation)
+        ends = self.latents(n + 1, seed, cut, self.labels(n + 1, label))
         if not ends.is_floating_point():
             raise UsageError("--interpolate: there is nothing between two quantised codes")
         latents = torch.stack([slerp(ends[:-1], ends[1:], place) for place in torch.linspace(0, 1, between)], dim=1)
         labels = self.labels(n, label)
-        pictures = self.generate(latents.flatten(0, 1), None if labels is None else labels.repeat_interleave(between))
+        flat = self.coded(latents.flatten(0, 1))
+        pictures = model.generate(flat, None if labels is None else labels.repeat_interleave(between))
         return pictures.reshape(n, between, *pictures.shape[1:])
+
+
+def coded_parts(text: str, code: Code) -> tuple[int | None, list[float | None]]:
+    """Return the category and the values that a text fixes, such as "category=3, value1=-0.5"; None for the others."""
+    names = (["category"] if code.categories else []) + [f"value{number}" for number in range(1, code.values + 1)]
+    parts: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = (word.strip() for word in part.partition("="))
+        if name not in names:
+            raise UsageError(f"--code {part.strip()}: no such part of this run's code{did_you_mean(name, names)}")
+        try:
+            parts[name] = float(number)
+        except ValueError as error:
+            raise UsageError(f"--code {part.strip()}: write it as {names[0]}=0, {names[-1]}=0.5") from error
+    category = parts.pop("category", None)
+    if category not in (None, *range(code.categories)):
+        raise UsageError(f"--code category={category:g}: it should be a whole number from 0 to {code.categories - 1}")
+    for name, value in parts.items():
+        if not -1 <= value <= 1:
+            raise UsageError(f"--code {name}={value:g}: it should be from -1 to 1")
+    values = [parts.get(name) for name in names if name != "category"]
+    return None if category is None else int(category), values
 
 
 def load(folder: str | Path) -> GenerativeModel:
@@ -274,6 +336,8 @@ def discriminator_of(run: Run) -> GAN:
         raise UsageError(
             f"{asked}: its scores by --loss {settings.loss} are no log-odds, by {usable} they are; {other}"
         )
+    if settings.discriminator == "projected":
+        raise UsageError(f"{asked}: it scores places of a picture, which are not independent (projected); {other}")
     if settings.together() > 1:
         raise UsageError(f"{asked}: it scores packs of {settings.together()} pictures, not one (--packing); {other}")
     gan = settings.build(models.of_recipe(run.recipe)[2])

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pinxit.data import Batch, draws, is_packed, mnist, open_data
+from pinxit.data import Batch, is_packed, mnist, open_data
+from pinxit.data.batch import numbers_at
 from pinxit.errors import UsageError
 from pinxit.hardware import choose, one_thread
 from pinxit.images import grid
@@ -24,15 +25,15 @@ from pinxit.objectives.settings import GANSettings
 from pinxit.progress import Line
 from pinxit.training.curves import Windows
 from pinxit.training.diagnosis import Finding, judge
+from pinxit.training.plan import WATCHED
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe, TrainingRecipe
 from pinxit.training.trainer import Trainer
-from pinxit.training.watch import Watch
+from pinxit.training.watch import REFERENCE, Watch
 
 SIDE, DIGITS, SHAPES = 28, 8000, 2000
 BATCH, SEED = 32, 0
 SHOWN = 40  # pictures on a sheet, and as many held out from training for the watch
 COLUMNS = 10
-WATCHED = 1 << 40  # a step that no training reaches: its latents are those of the watch and of the sheets
 SETTINGS = GANSettings(channels=16)
 
 
@@ -101,7 +102,7 @@ def train(
     watched = Batch(image=rest[:SHOWN], seed=SEED, step=WATCHED)
 
     def batches(step: int) -> Batch:
-        return Batch(image=rest[rows(len(rest), step)], seed=SEED, step=step)
+        return Batch(image=rest[numbers_at(len(rest), step, BATCH, SEED)], seed=SEED, step=step)
 
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)  # of the weights, and of layers that are made anew
@@ -109,7 +110,9 @@ def train(
             hardware = choose("cpu", "float32", 1)
             trainer = Trainer(build(settings, PictureShape(size, 1)), batches, recipe.training, hardware)
             unseen = Batch(image=held_out, seed=SEED, step=WATCHED)
-            trainer.watch = Watch(trainer.objective, hardware, BATCH, watched, unseen, [rest[SHOWN : SHOWN + 512]])
+            trainer.watch = Watch(
+                trainer.objective, hardware, BATCH, watched, unseen, [rest[SHOWN : SHOWN + REFERENCE]]
+            )
             windows = _watched(trainer, steps, name)
         except UsageError as error:
             return Trained(refused=str(error))
@@ -125,13 +128,6 @@ def _watched(trainer: Trainer, steps: int, name: str) -> Windows:
         line.update(record.step)
     line.close()
     return windows
-
-
-def rows(count: int, step: int) -> np.ndarray:
-    """Return which of `count` pictures make up the batch of a step: each once in an epoch, in a random order."""
-    place = np.arange(step * BATCH, (step + 1) * BATCH)
-    epochs = {epoch: draws.permutation(count, SEED, epoch) for epoch in set((place // count).tolist())}
-    return np.array([epochs[at // count][at % count] for at in place.tolist()])
 
 
 def source(function: Callable[..., Any]) -> list[str]:

@@ -7,15 +7,11 @@ any size.
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pinxit.nets.lite0 import EfficientNetLite0
-from pinxit.nets.meta import without_memory
-from pinxit.nets.pretrained import lite0_weights
+from pinxit.nets.pretrained import lite0_network
 from pinxit.nets.shapes import over_black
 
 # The last map of each size among the 17 of EfficientNet-Lite0 (0 is the stem): sides / 2, 4, 8, 16 and 32.
@@ -47,13 +43,3 @@ def _fitted(images: Tensor) -> Tensor:
     if side >= LEAST_SIDE:
         return colours
     return F.interpolate(colours, scale_factor=LEAST_SIDE / side, mode="bilinear", align_corners=False)
-
-
-@cache
-def lite0_network(device: torch.device) -> EfficientNetLite0:
-    """Return the frozen network of the losses, loaded once."""
-    with without_memory():
-        network = EfficientNetLite0()
-    network.load_state_dict(lite0_weights(), assign=True)
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network.eval().requires_grad_(False)

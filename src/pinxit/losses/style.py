@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pinxit.errors import UsageError
-from pinxit.losses.perceptual import lite0_network
+from pinxit.nets.pretrained import lite0_network
 from pinxit.nets.shapes import over_black
 from pinxit.nets.vgg import vgg_features
 

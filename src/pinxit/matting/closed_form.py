@@ -2,14 +2,16 @@
 
 In each window of 3 x 3 pixels the matte is to be an affine function of the colours. What departs from that is a
 quadratic form, a^T L a, with the matting Laplacian L (eq. 12). With the known pixels fixed, its minimum solves a sparse
-system. Differs from the paper: known pixels are constraints, not penalties; the system is solved by conjugate
-gradients, preconditioned by a V-cycle over squares of 2 x 2 pixels, instead of directly.
+system. Differs from the paper: colours are linear light, where a mixed pixel is a mixture; known pixels are
+constraints, not penalties; the system is solved by conjugate gradients, preconditioned by a V-cycle over squares of
+2 x 2 pixels, instead of directly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -28,8 +30,15 @@ BYTES = 1200
 """Bytes for each pixel that solving takes at most."""
 
 
-def matte(colours: np.ndarray, known: np.ndarray, certain: np.ndarray) -> np.ndarray:
-    """Return the matte (H, W) float32 in [0, 1] of colours (H, W, C) in [0, 1].
+class Belief(NamedTuple):
+    """What else is known of a matte: its values (H, W), and the weight of a squared difference from each."""
+
+    share: np.ndarray
+    weight: np.ndarray
+
+
+def matte(colours: np.ndarray, known: np.ndarray, certain: np.ndarray, belief: Belief | None = None) -> np.ndarray:
+    """Return the matte (H, W) float32 in [0, 1] of colours (H, W, C), linear light in [0, 1].
 
     `known` (H, W) in [0, 1] is the matte where `certain` (H, W) bool; at least one pixel must be certain.
     """
@@ -38,8 +47,11 @@ def matte(colours: np.ndarray, known: np.ndarray, certain: np.ndarray) -> np.nda
         return result.astype(np.float32)
     places = np.argwhere(~certain)
     rows = _rows(_stencil(np.asarray(colours, np.float64), ~certain), places)
-    unknown = rows[:, np.flatnonzero(~certain)].tocsr()
-    solution = _solved(unknown, -(rows @ result.ravel()), places)
+    unknown, right = rows[:, np.flatnonzero(~certain)].tocsr(), -(rows @ result.ravel())
+    if belief is not None:
+        weight = belief.weight[~certain]
+        unknown, right = (unknown + sparse.diags_array(weight)).tocsr(), right + weight * belief.share[~certain]
+    solution = _solved(unknown, right, places)
     result[~certain] = solution.clip(0, 1)
     return result.astype(np.float32)
 

@@ -11,6 +11,7 @@ import importlib.util
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from pinxit.errors import DataError
 from pinxit.files import cache_folder, sha256
+from pinxit.nets.lite0 import EfficientNetLite0
+from pinxit.nets.meta import without_memory
 from pinxit.tensors import read_tensors, write_tensors
 
 BATCH_NORM_EPS = 1e-3
@@ -39,6 +42,16 @@ class Published:
 def weights_file(name: str) -> Path:
     """Return the cache's path for the safetensors of network `name`, which may not exist."""
     return cache_folder() / "weights" / f"{name}.safetensors"
+
+
+@cache
+def lite0_network(device: torch.device) -> EfficientNetLite0:
+    """Return the frozen `EfficientNetLite0` that losses and discriminators share, loaded once for a device."""
+    with without_memory():
+        network = EfficientNetLite0()
+    network.load_state_dict(lite0_weights(), assign=True)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().requires_grad_(False)
 
 
 def lite0_weights() -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ Each map adds to a picture that is enlarged with it. Follows StyleGAN2 as its au
 run time.
 
 Differs from them: no noise inputs, so that a picture is a function of its latent alone, and no mixing of the styles of
-two latents. The latent is not normalised, so that `--truncation` makes likelier pictures here too. Maps are enlarged by
+two latents. The latent is not normalised. Maps are enlarged by
 repeating pixels, in one step with the convolution, and only the picture is interpolated. The smallest map adds no
 picture. Any sides from 16; pictures in [0, 1] by a sigmoid; the width doubles towards the small maps, at most 8-fold.
 The discriminator is the residual one, with the minibatch's standard deviation.

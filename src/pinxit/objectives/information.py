@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LOG_UNIT = 0.5 * math.log(2 * math.pi)
+EDGE = 1e-6  # a chosen value is so far from -1 and 1 at least, whose normal numbers are infinite
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,15 @@ class Code:
         category, values, rest = self.parts(latent)
         return torch.cat([_one_hot(category), _between(values), rest], dim=1)
 
-    def chosen(self, latent: Tensor, category: int | None = None, values: Sequence[float] = ()) -> Tensor:
-        """Return latents (N, latent) with this category, and with these first values in (-1, 1)."""
+    def chosen(self, latent: Tensor, category: int | None = None, values: Sequence[float | None] = ()) -> Tensor:
+        """Return latents (N, latent) with this category, and these values from -1 to 1; None leaves one as it is."""
         numbers, valued, rest = self.parts(latent.clone())
         if category is not None:
             numbers[:] = F.one_hot(torch.tensor(category), self.categories)
-        valued[:, : len(values)] = math.sqrt(2) * torch.erfinv(latent.new_tensor(values))
+        for place, value in enumerate(values):
+            if value is not None:
+                inside = min(max(value, EDGE - 1), 1 - EDGE)
+                valued[:, place] = math.sqrt(2) * torch.erfinv(latent.new_tensor(inside))
         return torch.cat([numbers, valued, rest], dim=1)
 
     def information(self, read: Tensor, latent: Tensor) -> Tensor:

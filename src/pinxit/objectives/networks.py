@@ -14,11 +14,11 @@ from pinxit.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-    from pinxit.nets import dcgan, dense, residual
+    from pinxit.nets import dcgan, dense, projected, residual
     from pinxit.nets.shapes import PictureShape
     from pinxit.objectives.settings import GANSettings, VAESettings
 
-    Discriminator = dcgan.Discriminator | residual.Discriminator | dense.Discriminator
+    Discriminator = dcgan.Discriminator | residual.Discriminator | dense.Discriminator | projected.Discriminator
     Pair = tuple[nn.Module, Discriminator]
     Encoder = dcgan.Encoder | residual.Encoder | dense.Encoder
 
@@ -110,6 +110,10 @@ def gan_pair(settings: GANSettings, shape: PictureShape) -> Pair:
     """Return the generator and the discriminator that settings ask for."""
     _check_attention(settings, shape)
     generator, discriminator = GAN_NETWORKS[settings.network](settings, shape)
+    if settings.discriminator == "projected":
+        from pinxit.nets import projected
+
+        discriminator = projected.Discriminator(shape)
     if settings.generator_norm == "virtual":
         from pinxit.nets.virtual import Virtual
 

@@ -18,7 +18,7 @@ from pinxit.losses.reconstruction import RECONSTRUCTION
 from pinxit.objectives.augmentation import AUGMENTATIONS
 from pinxit.objectives.networks import GAN_NETWORKS, VAE_NETWORKS
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
-from pinxit.settings import Place, Settings, Topic, did_you_mean
+from pinxit.settings import Place, Settings, Topic, did_you_mean, flag_of
 
 if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
@@ -177,6 +177,11 @@ class GANSettings(ObjectiveSettings):
         description="How the generator of --network dcgan enlarges its maps: strided (transposed convolution, Radford "
         "2016; may leave a grid), nearest (repeats pixels, then convolves; no grid, Odena 2016) or bilinear "
         "(interpolates, then convolves; smoothest).",
+    )
+    discriminator: Annotated[Literal["own", "projected"], Topic.NETWORKS] = Field(
+        "own",
+        description="The discriminator: own (of --network, learns from nothing) or projected (small heads on a frozen "
+        "network that knows photographs, for colour pictures; needs far fewer steps, Sauer 2021).",
     )
     discriminator_norm: Annotated[Literal["batch", "spectral", "none"], Topic.NETWORKS] = Field(
         "batch",
@@ -343,7 +348,7 @@ class GANSettings(ObjectiveSettings):
     def remarks(self) -> tuple[str, ...]:
         """Return a line for each default that was asked for although the network has no such layers."""
         return tuple(
-            f"--{name.replace('_', '-')} {default} changes nothing: it is of --network {' or '.join(networks)}, and "
+            f"{flag_of(name)} {default} changes nothing: it is of --network {' or '.join(networks)}, and "
             f"{self.network} has no such layers"
             for (name, default), networks in LAYERS_OF.items()
             if name in self.model_fields_set and getattr(self, name) == default and self.network not in networks
@@ -352,6 +357,7 @@ class GANSettings(ObjectiveSettings):
     def _refusals(self) -> tuple[tuple[bool, str], ...]:
         """Return what cannot work together: whether these settings ask for it, and what would work."""
         spectral, row = self.discriminator_norm == "spectral", ADVERSARIAL[self.loss]
+        projected = self.discriminator == "projected"
         mixed = self.network == "dcgan" and self.discriminator_norm == "batch"
         penalised = self.r1 + self.r2 + self.gradient_penalty + self.dragan > 0
         bounded = self.gradient_penalty or self.weight_clip or spectral
@@ -371,6 +377,15 @@ class GANSettings(ObjectiveSettings):
             (
                 self.path_length > 0 and self.network != "style",
                 "--path-length needs the styles of --network style; --latent-gradient is a penalty for every network",
+            ),
+            (
+                projected and (self.discriminator_norm != "batch" or penalised),
+                "--discriminator projected has batch normalisation in its heads, which penalties on gradients do not "
+                "suit; omit --discriminator-norm and the penalties, or omit --discriminator",
+            ),
+            (
+                projected and (self.packing > 1 or self.minibatch not in (None, "none")),
+                "--discriminator projected scores places of single pictures; omit --packing and --minibatch",
             ),
             (
                 penalised and mixed,

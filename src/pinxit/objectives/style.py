@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from pinxit.data import Batch
 from pinxit.images import load_image, scaled
 from pinxit.images.convert import to_float
-from pinxit.losses.perceptual import lite0_network
 from pinxit.losses.style import (
     StyleMoments,
     content_distance,
@@ -34,6 +33,7 @@ from pinxit.losses.style import (
     style_moments,
     total_variation,
 )
+from pinxit.nets.pretrained import lite0_network
 from pinxit.nets.shapes import over_black
 from pinxit.nets.stylizer import StyleDecoder, StyleEncoder, TransformNet, cropped, statistics
 from pinxit.objectives.objective import Loss, Objective

@@ -21,6 +21,7 @@ from pinxit.training.diagnosis.remedies import (
     anew,
     at_most,
     far_too_fast,
+    free_bits,
     more_steps,
     one_rate,
     penalised,
@@ -167,7 +168,7 @@ RULES: dict[str, Rule] = {
         autoencoders.ending("active_units", autoencoders.ACTIVE),
         "The codes have collapsed: they hardly differ between pictures, and the decoder ignores them. A smaller "
         "--beta, --beta-warmup or --free-bits helps.",
-        changes=(above("beta", 1.0, 0.1), when("free_bits", 0.0, 0.1)),
+        changes=(above("beta", 1.0, 0.1), free_bits),
         explains=("blurry-decoder",),
     ),
     "blurry-decoder": Rule(

@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from pinxit.losses.latent import PENALTIES
+from pinxit.objectives.settings import VAESettings
 from pinxit.page import command
-from pinxit.settings import Settings
+from pinxit.settings import Settings, flagged
 from pinxit.training.recipes import PLAIN, Recipe
 from pinxit.training.settings import TrainingSettings
 
@@ -18,8 +20,8 @@ Change = Callable[[Recipe], Mapping[str, Any] | None]
 
 
 def rate(share: float) -> Change:
-    """Return the change of the learning rate to a share of what it is."""
-    return lambda recipe: {"learning_rate": _short(recipe.settings.learning_rate * share)}
+    """Return the change of the learning rate to a share of what it is, and to 1 at most."""
+    return lambda recipe: {"learning_rate": min(1.0, _short(recipe.settings.learning_rate * share))}
 
 
 def usual_rate(recipe: Recipe) -> Mapping[str, Any] | None:
@@ -74,6 +76,14 @@ def penalised(recipe: Recipe) -> Mapping[str, Any] | None:
     return None if weight is None or blended else {"r1": _short(weight * 10) if weight else 1.0}
 
 
+def free_bits(recipe: Recipe) -> Mapping[str, Any] | None:
+    """Return some KL that is free, where codes have a KL that nothing else bounds."""
+    settings = recipe.settings
+    if not isinstance(settings, VAESettings) or settings.importance > 1 or settings.pseudo_inputs:
+        return None
+    return None if PENALTIES[settings.penalty].posterior == "point" or settings.free_bits else {"free_bits": 0.1}
+
+
 def more_steps(recipe: Recipe) -> Mapping[str, Any]:
     """Return twice the steps."""
     return {"steps": recipe.training.steps * 2}
@@ -115,8 +125,4 @@ def _flags(part: Settings, usual: Settings, change: Mapping[str, Any], always: C
         value = change.get(field, getattr(part, field))
         if field in HOW or (value == getattr(usual, field) and field not in always):
             continue
-        flag = "--" + field.replace("_", "-")
-        if isinstance(value, bool):
-            yield flag if value else "--no-" + flag.removeprefix("--")
-        else:
-            yield from (flag, f"{value:g}" if isinstance(value, float) else str(value))
+        yield from flagged(field, value)
