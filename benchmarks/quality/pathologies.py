@@ -108,7 +108,7 @@ def digits(count: int, times: int = 1, label: int | None = None) -> np.ndarray[A
 
 def garments(pictures: Path, count: int, times: int = 1) -> np.ndarray[Any, Any]:
     """Return the first `count` pictures of Fashion-MNIST, each `times` times, uint8 (N, 28, 28, 1)."""
-    train = open_data(pictures / "fashion-mnist").train
+    train = open_data(str(pictures / "fashion-mnist")).train
     return to_uint8(train.tensor(28, stop=count).repeat(times, 1, 1, 1))
 
 

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pinxit.actions import ACTIONS, GROUPS, variants
 from pinxit.actions.action import PIPE, Action, Flag, Outcome, Word, mark
 from pinxit.errors import UsageError, printable
-from pinxit.settings import Settings, Topic, as_text, did_you_mean, explain
+from pinxit.settings import Settings, Topic, as_text, did_you_mean, explain, flag_of
 from pinxit.streams import stdout
 
 JSON = Place(
@@ -106,7 +106,7 @@ class Argument:
     def flags(self) -> tuple[str, ...]:
         """The flags, the first of which is the usual one."""
         flag = mark(self.field.metadata, Flag)
-        return flag.names if flag else (f"--{self.path[-1].replace('_', '-')}",)
+        return flag.names if flag else (flag_of(self.path[-1]),)
 
     @property
     def name(self) -> str:

@@ -225,6 +225,18 @@ def as_text(value: Any) -> str:
     return str(value) if plain else json.dumps(value)
 
 
+def flag_of(field: str) -> str:
+    """Return the flag of a field."""
+    return f"--{field.replace('_', '-')}"
+
+
+def flagged(field: str, value: Any) -> tuple[str, ...]:
+    """Return the words that give a field this value on the command line."""
+    if isinstance(value, bool):
+        return (flag_of(field if value else f"no_{field}"),)
+    return flag_of(field), as_text(value) if isinstance(value, float) else str(value)
+
+
 def _short(given: object) -> str:
     """Return the representation of what was given, cut to one line."""
     shown = repr(given)

@@ -74,6 +74,10 @@ def test_auto_trains_by_the_advice_and_keeps_what_is_given(
         **TINY, learning_rate=1e-3, r1=1.0, augment_discriminator="cutout"
     )
     assert "trial 1, as it is: " in capsys.readouterr().err
+    given = {"learning_rate", "r1", "augment_discriminator", "batch_size"}
+    recipe, images = planned(pictures), open_data(pictures)
+    begun = [advise.advise(recipe, images, given, start=start).trials[0].unlike for start in (None, tmp_path / "run")]
+    assert begun[0] != begun[1], "trials start from the weights that training starts from"
     np.savez(tmp_path / "one.npz", images=np.zeros((1, 16, 16), np.uint8))
     assert pinxit_run([*words[:2], str(tmp_path / "one.npz"), *words[3:], "--advise"]) == 0
     assert capsys.readouterr().out.startswith("Nothing is proposed: trials compare samples with 2 pictures or more.\n")

@@ -112,7 +112,8 @@ class TrainByRecipe(Train):
         from pinxit.training.advise import advise
         from pinxit.training.train import prepared
 
-        advice = advise(*prepared(self.settings, self.source, self.data, self.training, self.start, self.recipe))
+        planned = prepared(self.settings, self.source, self.data, self.training, self.start, self.recipe)
+        advice = advise(*planned, start=self.start)
         return Outcome(advice, advice.document(), lines=advice.lines())
 
 

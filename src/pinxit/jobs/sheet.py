@@ -21,7 +21,7 @@ from pinxit.images import Picture, at_most, eight_bit, load_picture, write_pictu
 from pinxit.jobs.listing import Job
 from pinxit.page import command, data_uri, page
 from pinxit.progress import track
-from pinxit.settings import chain_document
+from pinxit.settings import chain_document, flagged
 
 SHEET = "sheet.html"
 PAIRS_SHOWN = 500
@@ -132,11 +132,8 @@ def save_proof(source: Path, edit: Edit, out: Path, device: str = "auto") -> Non
     write_whole(out, _proof_page(shown, source))
 
 
-def _flag(name: str, value: object) -> list[str]:
-    flag = f"--{name.replace('_', '-')}"
-    if isinstance(value, bool):
-        return [flag if value else f"--no-{flag[2:]}"]
-    return [flag, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+def _flag(name: str, value: object) -> tuple[str, ...]:
+    return flagged(name, ",".join(map(str, value)) if isinstance(value, list) else value)
 
 
 def _failures(failed: Sequence[Mapping[str, Any]]) -> str:

@@ -18,7 +18,7 @@ from pinxit.losses.reconstruction import RECONSTRUCTION
 from pinxit.objectives.augmentation import AUGMENTATIONS
 from pinxit.objectives.networks import GAN_NETWORKS, VAE_NETWORKS
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
-from pinxit.settings import Place, Settings, Topic, did_you_mean
+from pinxit.settings import Place, Settings, Topic, did_you_mean, flag_of
 
 if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
@@ -348,7 +348,7 @@ class GANSettings(ObjectiveSettings):
     def remarks(self) -> tuple[str, ...]:
         """Return a line for each default that was asked for although the network has no such layers."""
         return tuple(
-            f"--{name.replace('_', '-')} {default} changes nothing: it is of --network {' or '.join(networks)}, and "
+            f"{flag_of(name)} {default} changes nothing: it is of --network {' or '.join(networks)}, and "
             f"{self.network} has no such layers"
             for (name, default), networks in LAYERS_OF.items()
             if name in self.model_fields_set and getattr(self, name) == default and self.network not in networks

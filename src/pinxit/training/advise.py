@@ -17,15 +17,20 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from pinxit import models
 from pinxit.data import DataSet
 from pinxit.errors import DivergedError, UsageError
 from pinxit.objectives.settings import GANSettings
 from pinxit.progress import duration, say
+from pinxit.settings import flagged
+from pinxit.tensors import read_tensors
 from pinxit.threads import placed
 from pinxit.training.curves import EVERY, Windows
 from pinxit.training.diagnosis import judge
@@ -150,14 +155,21 @@ STAGES: dict[str, Options] = {
 """What is looked at, in this order."""
 
 
-def advise(recipe: Recipe, pictures: DataSet, given: Collection[str], most: int | None = None) -> Advice:
+def advise(
+    recipe: Recipe,
+    pictures: DataSet,
+    given: Collection[str],
+    most: int | None = None,
+    start: str | Path | None = None,
+) -> Advice:
     """Return advice on a planned recipe of a GAN. Fields whose names are `given` stay as they are.
 
-    `most` is the number of trials; by default as many as the time allows. Raises `UsageError` for another objective.
+    `most` is the number of trials; by default as many as the time allows. `start` has the weights that training starts
+    from. Raises `UsageError` for another objective.
     """
     if not isinstance(recipe.settings, GANSettings):
         raise UsageError("--advise and --auto are for `pinxit train gan`")
-    advice, left = Advice(recipe), Allowance(recipe, most)
+    advice, left = Advice(recipe), Allowance(recipe, most, read_tensors(models.find(start)) if start else {})
     if len(pictures.train) < LEAST:
         advice.reasons.append(f"Nothing is proposed: trials compare samples with {LEAST} pictures or more.")
         return advice
@@ -204,10 +216,11 @@ def _stage(
 
 
 class Allowance:
-    """The time that trials may take, and what they have taken."""
+    """The time that trials may take, and what they have taken. All of them begin with the same weights."""
 
-    def __init__(self, recipe: Recipe, most: int | None) -> None:
+    def __init__(self, recipe: Recipe, most: int | None, weights: Mapping[str, Tensor]) -> None:
         self.most, self.trials, self.pictures = most, 0, LOOKS * EVERY * recipe.training.batch_size
+        self.weights = weights
         self.training, self.begun = recipe.training, time.perf_counter()
 
     def trial(self, recipe: Recipe, pictures: DataSet, change: Change) -> Trial | None:
@@ -215,6 +228,8 @@ class Allowance:
         if self.trials == self.most:
             return None
         trainer = build_trainer(recipe, pictures.train)
+        if self.weights:
+            trainer.begin(self.weights)
         trainer.watch = build_watch(recipe, pictures, trainer)
         windows, steps = Windows(), max(LAST * EVERY, self.pictures // recipe.training.batch_size) + 1
         begun = time.perf_counter()
@@ -254,7 +269,7 @@ def having(recipe: Recipe, change: Change) -> Recipe:
 
 
 def _flags(change: Change) -> str:
-    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in change.items())
+    return " ".join(word for name, value in change.items() for word in flagged(name, value))
 
 
 def _reason(stage: str, before: Trial, chosen: Trial, wins: bool) -> str:

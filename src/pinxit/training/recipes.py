@@ -13,7 +13,7 @@ from pinxit.data.settings import SIZES, DataSettings
 from pinxit.errors import UsageError
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.settings import GANSettings, ObjectiveSettings
-from pinxit.settings import Device, Settings, Size, did_you_mean, sides
+from pinxit.settings import Device, Settings, Size, did_you_mean, flagged, sides
 from pinxit.training.settings import AUTO, MOST_STEPS, MOST_THREADS, TrainingSettings
 
 SHA256 = "^[0-9a-f]{64}$"
@@ -90,8 +90,7 @@ class Repair(Settings):
     because: str = Field(max_length=200, description="The finding, and the step at which it was found.")
 
     def __str__(self) -> str:
-        flag = f"--{self.field.replace('_', '-')} {self.value}"
-        return f"{self.because}: {flag} from step {self.at:,} on"
+        return f"{self.because}: {' '.join(flagged(self.field, self.value))} from step {self.at:,} on"
 
 
 class Chosen(Settings):
@@ -212,8 +211,7 @@ class Fitting:
     def flags(self, given: Collection[str]) -> str:
         """Return the settings whose names are not among those given, as flags."""
         own = {**self.settings, **self.data, **self.training}
-        flags = {f"--{name.replace('_', '-')}": value for name, value in own.items() if name not in given}
-        return " ".join(flag if value is True else f"{flag} {value}" for flag, value in flags.items())
+        return " ".join(word for name, value in own.items() if name not in given for word in flagged(name, value))
 
 
 PLAIN = "plain"

@@ -54,7 +54,7 @@ def train(
     Run.refuse_used(out)
     planned, pictures, given = prepared(settings, source, data, training, start, recipe)
     if auto:
-        advice = advise(planned, pictures, given)
+        advice = advise(planned, pictures, given, start=start)
         for reason in advice.reasons:
             say(reason)
         planned = advice.recipe

@@ -9,7 +9,7 @@ from typing import Any
 from pinxit.losses.latent import PENALTIES
 from pinxit.objectives.settings import VAESettings
 from pinxit.page import command
-from pinxit.settings import Settings
+from pinxit.settings import Settings, flagged
 from pinxit.training.recipes import PLAIN, Recipe
 from pinxit.training.settings import TrainingSettings
 
@@ -125,8 +125,4 @@ def _flags(part: Settings, usual: Settings, change: Mapping[str, Any], always: C
         value = change.get(field, getattr(part, field))
         if field in HOW or (value == getattr(usual, field) and field not in always):
             continue
-        flag = "--" + field.replace("_", "-")
-        if isinstance(value, bool):
-            yield flag if value else "--no-" + flag.removeprefix("--")
-        else:
-            yield from (flag, f"{value:g}" if isinstance(value, float) else str(value))
+        yield from flagged(field, value)
