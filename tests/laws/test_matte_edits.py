@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from pinxit.edits.matte import Background, Cutout
 from pinxit.edits.subjects import Given
 from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.images import Picture, load_picture, save_image
-from pinxit.matting import backdrop, foreground
+from pinxit.matting import backdrop, cut, foreground
 
 PHOTO = data.astronaut()[60:84, 190:222]
 HIGH, WIDE = PHOTO.shape[:2]
@@ -308,3 +310,36 @@ def test_any_edit_can_be_held_to_the_subject_or_to_its_background(tmp_path: Path
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "out.png").read_bytes()
     assert completed(["edit", "x", "--subject", "-o", "y"]) == ["edit", "x", "--subject", "only", "-o", "y"]
     assert completed(["--subject"]) == ["--subject", "only"]
+
+
+def test_a_point_or_a_box_chooses_the_subject(tmp_path: Path) -> None:
+    """Of two discs, the one that is named; --box is the subject's box here, not the area to change."""
+    seen = np.concatenate([mixed([200, 40, 40], np.full((HIGH, WIDE, 3), [90, 110, 160]))] * 2, axis=1)
+    save_image(tmp_path / "two.png", seen)
+    both = np.concatenate([MATTE, 0 * MATTE], axis=1)
+    words = ["edit", "cutout", str(tmp_path / "two.png"), "-o", str(tmp_path / "one.png"), "-y"]
+    for more in (["--click", "16,12"], ["--box", "3,0,26,24"], ["--box", "3,0,26,24", "--click", "14,10,18,14"]):
+        assert run([*words, *more]) == 0
+        alpha = load_picture(tmp_path / "one.png").pixels[..., 3].astype(int)
+        assert np.abs(alpha - both).mean() < 8, more
+    for wrong, said in ((["--click", "7"], 2), (["--click", "99,3"], 2), (["--box", "0,0,0,5"], 2)):
+        assert run([*words, *wrong]) == said
+
+
+def test_a_cut_is_the_cheapest_of_all() -> None:
+    """Every way to cut a picture of 3 x 3 pixels, tried."""
+    rng = np.random.default_rng(0)
+    must, may = np.zeros((3, 3), bool), np.ones((3, 3), bool)
+    must[1, 1], may[0, 0] = True, False
+    for _ in range(5):
+        colours, costs = rng.random((3, 3, 3)), rng.integers(0, 100, (2, 9)) / cut.UNITS
+        links = cut._links(colours)
+        found = cut._cut(links, *costs, must=must, may=may)
+        whole = np.rint(cut.UNITS * links.costs) / cut.UNITS
+
+        def price(sides: np.ndarray, costs: np.ndarray = costs, links: Any = links, whole: np.ndarray = whole) -> float:
+            apart = whole[sides[links.ones] != sides[links.others]].sum()
+            return float(np.where(sides, costs[0], costs[1]).sum() + apart)
+
+        every = (np.array(sides) for sides in product([False, True], repeat=9) if sides[4] and not sides[0])
+        assert price(found.ravel()) == pytest.approx(min(map(price, every)))

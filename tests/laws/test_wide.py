@@ -13,6 +13,7 @@ from test_fill import Means, hole
 
 from pinxit.edits.cuts import cheapest
 from pinxit.edits.engine import edit_picture
+from pinxit.edits.lines import lines_through
 from pinxit.edits.montage import Level, correction
 from pinxit.edits.restore import Fill
 from pinxit.edits.settings import Inpaint
@@ -123,7 +124,7 @@ def test_a_recipe_from_before_there_were_pieces_stays_smooth() -> None:
     old, new = ({**about, "edit": [{"name": "inpaint", **how}]} for how in ({}, Inpaint().model_dump(mode="json")))
     assert [EditRecipe.parse(one).chain()[0].wide for one in (old, new)] == ["smooth", "pieces"]
     with pytest.raises(UsageError, match="--wide smooth"):
-        Inpaint(wide="smooth", source="mask.png").bind()
+        Inpaint(wide="smooth", keep_lines=True).bind()
 
 
 # The parts of the method.
@@ -135,12 +136,12 @@ def test_the_width_of_a_hole_is_the_largest_square_that_covers_a_pixel() -> None
     for top, left, high, wide in rng.integers((0, 0, 1, 1), (30, 40, 14, 14), (10, 4)):
         holes[top : top + high, left : left + wide] = True
     for side in (2, 3, 6):
-        larger, covered = np.pad(holes, side, constant_values=True), np.zeros((30 + 2 * side, 40 + 2 * side), bool)
+        larger, covered = np.pad(holes, side, mode="symmetric"), np.zeros((30 + 2 * side, 40 + 2 * side), bool)
         for top, left in np.ndindex(31 + side, 41 + side):
             square = np.s_[top : top + side, left : left + side]
             covered[square] |= larger[square].all()
         np.testing.assert_array_equal(opened(holes, side), covered[side:-side, side:-side])
-    for side, share in ((NARROW - 1, 1), (WIDE, 0), ((NARROW + WIDE) // 2, 0.4)):
+    for side, share in ((NARROW - 1, 1), (WIDE, 0), (WIDE - 1, 1 / 3)):
         found = narrowness(hole((80, 80), 20, 20, 20 + side, 70) > 0)
         assert found[25, 40] == pytest.approx(share, abs=1e-3)
         assert not found[:20].any()
@@ -159,6 +160,28 @@ def test_a_cut_is_the_cheapest_of_all_labellings() -> None:
 
         best = min(price(np.array(labels)) for labels in itertools.product((False, True), repeat=6))
         assert price(cheapest(yes, (pairs[0], pairs[1]), costs)) == pytest.approx(best, abs=1e-3)
+
+
+def test_straight_edges_are_found_and_their_colours_go_on() -> None:
+    rows, columns = np.mgrid[:60, :80]
+    image = np.where(rows > 20 + columns / 4, np.float32(0.8), np.float32(0.2))[..., None]
+    holes = hole((60, 80), 15, 25, 50, 55) > 0
+    (line,) = lines_through(np.where(holes[..., None], 0, image), holes)
+    assert abs(np.degrees(np.arctan2(*line.direction)) - np.degrees(np.arctan(1 / 4))) % 180 < 4
+    near = np.argwhere(holes & (np.abs(rows - 20 - columns / 4) < 4) & (np.abs(rows - 20 - columns / 4) > 1.5))
+    np.testing.assert_allclose(line.colours(image, near), image[tuple(near.T)], atol=0.1)
+    assert lines_through(np.full_like(image, 0.5), holes) == []
+
+
+def test_a_line_is_kept_where_nothing_else_asks_for_it() -> None:
+    """A grey stripe over noise; the hole is longer than all else that is known of the stripe."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(100, 130, (90, 140, 1), dtype=np.uint8)
+    pixels[42:48] = rng.integers(20, 30, (6, 140, 1), dtype=np.uint8)
+    mask = hole(pixels.shape[:2], 20, 45, 70, 105)
+    kept = edit_picture(Picture(pixels), [pieces(keep_lines=True)], mask).pixels
+    assert kept[43:47, 50:100].mean() < 60
+    assert kept[25:35, 50:100].mean() > 90
 
 
 def test_a_copy_takes_the_light_of_its_surroundings() -> None:

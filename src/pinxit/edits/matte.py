@@ -38,6 +38,22 @@ def _key(text: str) -> str:
     return text
 
 
+def _numbers(value: Any) -> Any:
+    return value.split(",") if isinstance(value, str) else value
+
+
+def _points(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(values) % 2 or any(value < 0 for value in values):
+        raise ValueError("should be x,y of each point, at least 0")
+    return values
+
+
+def _box(values: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
+    if values and (min(values) < 0 or not (values[2] and values[3])):
+        raise ValueError("should be x, y, width, height, with sides of at least 1 pixel")
+    return values
+
+
 class Matted(Edit):
     """Base of edits that find the subject of a picture: what says where it is."""
 
@@ -65,6 +81,12 @@ class Matted(Edit):
         le=1,
         description="Largest difference of the screen from --key in a channel; larger takes darker folds.",
     )
+    click: Annotated[tuple[int, ...], BeforeValidator(_numbers), AfterValidator(_points)] = Field(
+        (), description="Points on the subject: x,y in pixels from the top left, or several as x,y,x,y."
+    )
+    box: Annotated[tuple[int, int, int, int] | None, BeforeValidator(_numbers), AfterValidator(_box)] = Field(
+        None, description="A box around the subject: x, y, width, height in pixels, from the top left."
+    )
     find: Literal["person"] = Field(
         "person",
         description="What to look for if nothing says where the subject is, and the picture has no transparent parts.",
@@ -75,8 +97,12 @@ class Matted(Edit):
         from pinxit.edits import subjects
 
         given = [name for name in WAYS if getattr(self, name) is not None]
-        if len(given) > 1:
+        picked = [name for name in ("click", "box") if getattr(self, name)]
+        if len(given) + bool(picked) > 1:
+            given += picked
             raise UsageError(f"--{' and --'.join(given)} each say where the subject is: give only one of them")
+        if picked:
+            return subjects.Picked(list(zip(self.click[::2], self.click[1::2], strict=True)), self.box)
         if self.matte is not None:
             return subjects.Given(self.matte)
         if self.trimap is not None:

@@ -9,7 +9,9 @@ at most a pixel and their seams are cut anew. Then the pieces get the colours of
 
 - Patches are compared in one batch of matrix products, on the coarsest size.
 - The hole's border is compared in a band of pixels, not one pixel wide.
-- A rough fill of the hole (`guide_of`) holds back pieces of an unlike colour or texture.
+- A rough fill of the hole (`Guide`) holds back pieces of an unlike colour or texture, and things that the picture
+  shows only once, such as a face.
+- On request, straight edges are continued (`lines`): offsets along them are candidates, and their colours are wanted.
 - Where pieces disagree strongly, they keep their edge instead of bleeding into each other.
 """
 
@@ -23,14 +25,19 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import cg
 
 from pinxit.edits.cuts import cheapest
+from pinxit.edits.lines import Line, lines_through
 from pinxit.edits.nearest import nearest
 
 NODES, PIXELS, LEAST = 3_000, 40_000, 48
 """The coarsest size has at most so many pixels of holes, and in all, unless a side is below the double of `LEAST`."""
 REACH = 3
 """Pixels from the centre of a patch to its edge."""
-FREQUENT, AROUND, QUERIES = 60, 40, 6_000
+FREQUENT, AROUND, QUERIES = 60, 40, 4_000
 """Candidates by frequency and by the patches around the hole, and how many patches vote for the former."""
+ALONG, OFF_A_LINE = 12, 2.0
+"""Candidates along each way of a line, and the cost of a pixel beside a line for each unit of another colour."""
+ODD = 0.03
+"""Cost of copying a pixel whose patch resembles no other, for each time that it does so less than usual."""
 SLOPES = 2.0
 """Weight of a step in brightness beside one of colour."""
 BORDER, RING = 3.0, 2
@@ -39,12 +46,12 @@ IMPOSSIBLE = 100.0
 """Cost of copying a pixel that is not there, or that must not be copied."""
 SEAM = 2
 """Pixels to each side of a seam in which it is cut anew."""
-SWEEPS = 4
+SWEEPS = 3
 DISAGREE = 0.15
 """Difference of colour at which a seam is half as stiff."""
 LIKENESS, UNLIKE, BLUR = 0.3, 0.25, 2.0
 """Weight of the guide, the largest difference from it that counts, and its Gaussian blur in pixels."""
-AROUND_A_PIXEL = ((0, 1), (1, 0), (0, -1), (-1, 0))
+AROUND_A_PIXEL = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
 
 
 class Level:
@@ -63,12 +70,13 @@ class Level:
         self.ring = (known & binary_dilation(hole, np.ones((2 * RING + 1,) * 2))).reshape(-1)
         self.border = (hole & binary_dilation(known)).reshape(-1)
         self.pixels = np.flatnonzero(hole)
+        self.rows, self.columns = (plane.astype(np.int32) for plane in np.divmod(np.arange(hole.size), self.wide))
 
     def moved(self, pixels: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the pixels at these offsets (n, 2) or (2,), and whether each is there; if not, one at the edge."""
-        rows, columns = pixels // self.wide + offsets[..., 0], pixels % self.wide + offsets[..., 1]
-        inside = (rows >= 0) & (rows < self.high) & (columns >= 0) & (columns < self.wide)
-        return rows.clip(0, self.high - 1) * self.wide + columns.clip(0, self.wide - 1), inside
+        rows, columns = self.rows[pixels] + offsets[..., 0], self.columns[pixels] + offsets[..., 1]
+        high, wide = (np.minimum(np.maximum(at, 0), side - 1) for at, side in ((rows, self.high), (columns, self.wide)))
+        return high * self.wide + wide, (high == rows) & (wide == columns)
 
     def copied(self, pixels: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """Return the values (n, F) that pixels take at these offsets."""
@@ -102,20 +110,22 @@ def slopes(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def completed(
-    image: np.ndarray, hole: np.ndarray, good: np.ndarray, rng: np.random.Generator
+    image: np.ndarray, hole: np.ndarray, good: np.ndarray, rng: np.random.Generator, *, keep_lines: bool = False
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Return a picture (H, W, C) float32 in [0, 1] with its hole filled, and the pixels that nothing could fill.
 
-    `hole` and `good`, what may be copied, are (H, W) bool. None if there is nothing to copy.
+    `hole` and `good`, what may be copied, are (H, W) bool. None if there is nothing to copy. `keep_lines` continues
+    straight edges through the hole.
     """
     levels = [Level(image, hole, good)]
     while (len(levels[-1].pixels) > NODES or levels[-1].hole.size > PIXELS) and min(levels[-1].hole.shape) >= 2 * LEAST:
         levels.append(levels[-1].halved())
     coarse = levels[-1]
-    candidates = candidates_of(coarse)
+    candidates, oddness = candidates_of(coarse)
     if not len(candidates):
         return None
-    offsets = labelled(coarse, candidates, rng)
+    lines = lines_through(coarse.image, coarse.hole) if keep_lines else []
+    offsets = labelled(coarse, candidates, oddness, lines, rng)
     change = correction(coarse, offsets, np.zeros((len(coarse.pixels), image.shape[2]), np.float32))
     for fine in levels[-2::-1]:
         offsets, change = finer(coarse, fine, offsets, change, rng)
@@ -132,28 +142,43 @@ def completed(
 # Candidates.
 
 
-def candidates_of(level: Level) -> np.ndarray:
-    """Return the offsets (K, 2) that pieces may have, in a fixed order."""
+def candidates_of(level: Level) -> tuple[np.ndarray, np.ndarray]:
+    """Return the offsets (K, 2) that pieces may have, in a fixed order, and what it costs to copy a pixel (H W,).
+
+    The latter is how much less the picture resembles itself there than it usually does: things it shows only once.
+    """
     size = 2 * REACH + 1
     whole = minimum_filter(level.good, size, mode="constant", cval=0).reshape(-1)
     sources = np.flatnonzero(whole)
     if not len(sources):
-        return np.zeros((0, 2), np.int64)
-    rows, columns = level.pixels // level.wide, level.pixels % level.wide
-    away = max(3, max(np.ptp(rows), np.ptp(columns)) // 15)
+        return np.zeros((0, 2), np.int64), np.zeros(level.hole.size, np.float32)
+    longest = max(int(np.ptp(at[level.pixels])) for at in (level.rows, level.columns))
+    away = max(3, longest // 15)
     queries = sources[:: max(1, len(sources) // QUERIES)]
-    frequent = peaks(best_offsets(level, sources, queries, away), FREQUENT)
+    offsets, distances = best_offsets(level, sources, queries, away)
+    frequent = peaks(offsets, FREQUENT)
     near = np.flatnonzero(~level.hole & binary_dilation(level.hole, np.ones((3, 3))))
-    around = peaks(best_offsets(level, sources, near, 1), AROUND)
+    around = peaks(best_offsets(level, sources, near, 1)[0], AROUND)
     found = np.unique(np.concatenate([frequent, around]), axis=0)
     serves = [level.usable(level.pixels, offset).mean() > 0.02 for offset in found]
-    return found[np.array(serves, bool)]
+    return found[np.array(serves, bool)], oddness_of(level, queries, distances)
 
 
-def best_offsets(level: Level, sources: np.ndarray, queries: np.ndarray, away: int) -> np.ndarray:
-    """Return the offsets (n, 2) from patches to their best matches, which are at least `away` pixels away.
+def oddness_of(level: Level, queries: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """Return the cost of copying each pixel (H W,), from the distances (n,) of patches to their best matches."""
+    total, count = np.zeros((2, level.hole.size), np.float32)
+    total[queries], count[queries] = distances, 1
+    total, count = (gaussian_filter(one.reshape(level.hole.shape), REACH, mode="constant") for one in (total, count))
+    mean = total / np.maximum(count, 1e-6)
+    usual = max(float(np.median(distances)), 0.02)
+    return np.asarray(ODD * (mean / usual - 1).clip(0, 2).reshape(-1), np.float32)
 
-    A patch is compared where it is known. `sources` are the centres of patches that are known as a whole.
+
+def best_offsets(level: Level, sources: np.ndarray, queries: np.ndarray, away: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the offsets (n, 2) from patches to their best matches, at least `away` pixels away, and the distances.
+
+    Distances are root mean squares over a patch. A patch is compared where it is known. `sources` are the centres of
+    patches that are known as a whole.
     """
     size = 2 * REACH + 1
     channels = level.image.shape[2]
@@ -163,7 +188,7 @@ def best_offsets(level: Level, sources: np.ndarray, queries: np.ndarray, away: i
     )
 
     def rows_of(planes: np.ndarray, pixels: np.ndarray) -> torch.Tensor:
-        taken = planes[pixels // level.wide, pixels % level.wide].astype(np.float32)
+        taken = planes[level.rows[pixels], level.columns[pixels]].astype(np.float32)
         return torch.from_numpy(taken.reshape(len(pixels), -1))
 
     number = np.full((level.high, level.wide), -1)
@@ -171,18 +196,22 @@ def best_offsets(level: Level, sources: np.ndarray, queries: np.ndarray, away: i
     number = np.pad(number, away, constant_values=-1)
     source = rows_of(patches, sources)
     squares = source.square()
-    best = np.empty(len(queries), np.int64)
+    best, least = np.empty(len(queries), np.int64), np.empty(len(queries), np.float32)
     for start in range(0, len(queries), 256):
         some = queries[start : start + 256]
         share = rows_of(known, some).repeat(1, channels)
         distance = share @ squares.T
-        distance.addmm_(rows_of(patches, some) * share, source.T, alpha=-2)
-        ys, xs = some // level.wide, some % level.wide
+        wanted = rows_of(patches, some) * share
+        distance.addmm_(wanted, source.T, alpha=-2)
+        ys, xs = level.rows[some], level.columns[some]
         near = [number[ys + down, xs + right] for down in range(1, 2 * away) for right in range(1, 2 * away)]
         row, column = np.nonzero(np.stack(near, axis=1) >= 0)
         distance[row, np.stack(near, axis=1)[row, column]] = torch.inf
-        best[start : start + 256] = sources[distance.argmin(1).numpy()]
-    return np.stack([best // level.wide - queries // level.wide, best % level.wide - queries % level.wide], axis=1)
+        lowest, place = distance.min(1)
+        best[start : start + 256] = sources[place.numpy()]
+        squares_of = (lowest + wanted.square().sum(1)) / share.sum(1)
+        least[start : start + 256] = squares_of.clamp(min=0).sqrt().numpy()
+    return np.stack([at[best].astype(np.int64) - at[queries] for at in (level.rows, level.columns)], axis=1), least
 
 
 def peaks(offsets: np.ndarray, most: int) -> np.ndarray:
@@ -196,13 +225,23 @@ def peaks(offsets: np.ndarray, most: int) -> np.ndarray:
     return found[order[:most]] + least
 
 
+def offsets_along(level: Level, line: Line) -> np.ndarray:
+    """Return offsets (n, 2) along a line, in both directions, by up to its length and half as much."""
+    most = 1.5 * np.linalg.norm(line.end - line.start)
+    steps = np.linspace(-most, most, 2 * ALONG)[:, None]
+    found = np.unique(np.rint(steps * line.direction).astype(np.int64), axis=0)
+    serves = [level.usable(level.pixels, offset).mean() > 0.02 for offset in found]
+    return found[np.array(serves, bool)]
+
+
 # A map of offsets at one size: (H W, 2), 0 outside the hole.
 
 
 class Guide:
-    """A rough fill: blurred colours and texture of the picture, and what they should be in the hole."""
+    """A rough fill: blurred colours and texture of the picture, what they should be in the hole, and odd pixels."""
 
-    def __init__(self, level: Level) -> None:
+    def __init__(self, level: Level, oddness: np.ndarray) -> None:
+        self.oddness = oddness
         texture = np.abs(level.values[:, -2:]).sum(axis=1, keepdims=True)
         planes = np.concatenate([level.colours, texture], axis=1).reshape(level.high, level.wide, -1)
         share = gaussian_filter(level.good.astype(np.float32), BLUR, mode="constant")[..., None]
@@ -212,8 +251,8 @@ class Guide:
 
     def cost(self, pixels: np.ndarray, there: np.ndarray) -> np.ndarray:
         """Return how unlike the fill the surroundings of the copied pixels are."""
-        away = np.linalg.norm(self.seen[there] - self.wanted[pixels], axis=1)
-        return LIKENESS * np.minimum(away, UNLIKE)
+        away = length(self.seen[there] - self.wanted[pixels])
+        return LIKENESS * np.minimum(away, UNLIKE) + self.oddness[there]
 
 
 def membrane(values: np.ndarray, level: Level) -> np.ndarray:
@@ -252,73 +291,86 @@ def border_costs(level: Level, pixels: np.ndarray, offsets: np.ndarray) -> np.nd
             own = offsets[here] if offsets.ndim == 2 else offsets
             there, found = level.moved(near[here], own)
             found &= ~level.hole.reshape(-1)[there]
-            away = np.linalg.norm(level.values[there] - level.values[near[here]], axis=1)
+            away = length(level.values[there] - level.values[near[here]])
             total[here] += np.where(found, away, np.float32(0.3))
             count[here] += 1
     return total / np.maximum(count, 1)
 
 
-def labelled(level: Level, candidates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the best map of offsets from candidates."""
-    guide, pixels = Guide(level), level.pixels
+def labelled(
+    level: Level, candidates: np.ndarray, oddness: np.ndarray, lines: list[Line], rng: np.random.Generator
+) -> np.ndarray:
+    """Return the best map of offsets from candidates and along lines."""
+    guide, pixels = Guide(level, oddness), level.pixels
+    candidates = np.unique(np.concatenate([candidates, *(offsets_along(level, line) for line in lines)]), axis=0)
     costs = np.stack([single_costs(level, pixels, offset, guide) for offset in candidates])
+    places = np.stack([level.rows[pixels], level.columns[pixels]], axis=1)
+    for line in lines:
+        on = np.flatnonzero(np.abs(line.apart(places)) <= REACH)
+        wanted = line.colours(level.image, places[on])
+        for cost, offset in zip(costs, candidates, strict=True):
+            there = level.moved(pixels[on], offset)[0]
+            away = length(level.image.reshape(-1, wanted.shape[1])[there] - wanted)
+            cost[on] += OFF_A_LINE * np.minimum(away, UNLIKE)
+    choice = costs.argmin(axis=0)
     offsets = np.zeros((level.hole.size, 2), np.int32)
-    offsets[pixels] = candidates[costs.argmin(axis=0)]
+    offsets[pixels] = candidates[choice]
     for _ in range(SWEEPS):
-        moves = [expanded(level, offsets, candidates[one], pixels, guide) for one in rng.permutation(len(candidates))]
-        if not any(moves):
+        before = choice.copy()
+        for one in rng.permutation(len(candidates)):
+            yes = costs[one] - costs[choice, np.arange(len(pixels))]
+            choice[expanded(level, offsets, candidates[one], pixels, yes)] = one
+        if (choice == before).all():
             break
     return offsets
 
 
 def expanded(
-    level: Level, offsets: np.ndarray, candidate: np.ndarray, pixels: np.ndarray, guide: Guide | None = None
-) -> bool:
-    """Give the candidate to those of `pixels` where that lowers the energy, in place; return whether to any.
+    level: Level, offsets: np.ndarray, candidate: np.ndarray, pixels: np.ndarray, yes: np.ndarray
+) -> np.ndarray:
+    """Give the candidate to those of `pixels` where that lowers the energy, in place; return which, (n,) bool.
 
-    The energy sums the costs of single pixels and, for each two neighbours with offsets s and t, how much both pixels
-    differ between s and t.
+    The energy sums the costs of single pixels, which the candidate changes by `yes`, and, for each two neighbours with
+    offsets s and t, how much both pixels differ between s and t.
     """
-    now = offsets[pixels]
-    yes = single_costs(level, pixels, candidate, guide) - single_costs(level, pixels, now, guide)
+    now, yes = offsets[pixels], yes.astype(np.float32)
     number = np.full(level.hole.size, -1, np.int32)
     number[pixels] = np.arange(len(pixels))
     ones, others, costs = [], [], []
-    for turn, step in enumerate(np.array(AROUND_A_PIXEL)):
+    for turn, step in enumerate(AROUND_A_PIXEL):
         beside, inside = level.moved(pixels, step)
         beside_number = np.where(inside, number[beside], -1)
         fixed = np.flatnonzero(inside & (beside_number < 0) & level.hole.reshape(-1)[beside])
         if len(fixed):
-            its = offsets[beside[fixed]]
-            yes[fixed] += seam(level, pixels[fixed], beside[fixed], candidate, its)
-            yes[fixed] -= seam(level, pixels[fixed], beside[fixed], now[fixed], its)
-        if turn < 2:
+            here, there, its = pixels[fixed], beside[fixed], offsets[beside[fixed]]
+            yes[fixed] += seam(level, here, there, candidate, its) - seam(level, here, there, now[fixed], its)
+        if turn < 2:  # each pair once
             one = np.flatnonzero(beside_number >= 0)
             other = beside_number[one]
-            here, there = pixels[one], pixels[other]
+            here, there, mine, its = pixels[one], pixels[other], now[one], now[other]
             ones.append(one)
             others.append(other)
-            costs.append(
-                (
-                    seam(level, here, there, now[one], now[other]),
-                    seam(level, here, there, now[one], candidate),
-                    seam(level, here, there, candidate, now[other]),
-                    np.zeros(len(one), np.float32),
-                )
-            )
-    pairs = np.concatenate(ones), np.concatenate(others)
-    chosen = cheapest(yes, pairs, np.concatenate([np.stack(one) for one in costs], axis=1))
+            second, first = seam(level, here, there, mine, candidate), seam(level, here, there, candidate, its)
+            apart = (mine != its).any(axis=1)
+            neither = np.zeros(len(one), np.float32)
+            neither[apart] = seam(level, here[apart], there[apart], mine[apart], its[apart])
+            costs.append(np.stack([neither, second, first, np.zeros_like(first)]))
+    chosen = cheapest(yes, (np.concatenate(ones), np.concatenate(others)), np.concatenate(costs, axis=1))
     chosen &= (now != candidate).any(axis=1)
     offsets[pixels[chosen]] = candidate
-    return bool(chosen.any())
+    return chosen
 
 
 def seam(level: Level, here: np.ndarray, there: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return how much two neighbours differ between the offsets of the one and of the other."""
-    return np.asarray(
-        np.linalg.norm(level.copied(here, one) - level.copied(here, other), axis=1)
-        + np.linalg.norm(level.copied(there, one) - level.copied(there, other), axis=1)
+    return length(level.copied(here, one) - level.copied(here, other)) + length(
+        level.copied(there, one) - level.copied(there, other)
     )
+
+
+def length(vectors: np.ndarray) -> np.ndarray:
+    """Return the lengths of vectors (n, F)."""
+    return np.sqrt(np.einsum("nf,nf->n", vectors, vectors))
 
 
 # From one size to the next.
@@ -345,7 +397,7 @@ def finer(
 def edges(level: Level, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return pixels of the hole and their neighbours, where these have another offset or are known."""
     ones, others = [], []
-    for step in np.array(AROUND_A_PIXEL):
+    for step in AROUND_A_PIXEL:
         beside, inside = level.moved(level.pixels, step)
         known = ~level.hole.reshape(-1)[beside]
         seen = np.flatnonzero(inside & (known | (offsets[level.pixels] != offsets[beside]).any(axis=1)))
@@ -375,8 +427,8 @@ def shifted(level: Level, offsets: np.ndarray) -> None:
         prices = []
         for move in moves:
             offset = pieces[piece] + np.array(move) - 1
-            away = np.linalg.norm(level.copied(there, offset) - level.copied(there, its), axis=1)
-            own = np.linalg.norm(level.copied(here, offset) - level.copied(here, its), axis=1)
+            away = length(level.copied(there, offset) - level.copied(there, its))
+            own = length(level.copied(here, offset) - level.copied(here, its))
             lost = (~level.usable(inside, offset)).sum()
             prices.append(away.sum() + np.where(beside >= 0, own, away).sum() + 0.5 * lost)
         moved[piece] = pieces[piece] + np.array(moves[int(np.argmin(prices))]) - 1
@@ -394,13 +446,11 @@ def recut(level: Level, offsets: np.ndarray, rng: np.random.Generator) -> None:
     number.reshape(-1)[level.pixels] = mine.reshape(-1)
     regions = [near(number, piece, loose, 2 * SEAM + 2) for piece in range(len(pieces))]
     for _ in range(2):
-        moves = [
-            expanded(level, offsets, pieces[piece], regions[piece])
-            for piece in rng.permutation(len(pieces))
-            if len(regions[piece])
-        ]
-        if not any(moves):
-            break
+        for piece in rng.permutation(len(pieces)):
+            some = regions[piece]
+            if len(some):
+                costs = (single_costs(level, some, offset, None) for offset in (pieces[piece], offsets[some]))
+                expanded(level, offsets, pieces[piece], some, next(costs) - next(costs))
 
 
 def near(number: np.ndarray, piece: int, loose: np.ndarray, reach: int) -> np.ndarray:
@@ -434,7 +484,7 @@ def correction(level: Level, offsets: np.ndarray, start: np.ndarray) -> np.ndarr
     copy, usable = at(pixels, own), level.usable(pixels, own)
     steps, stiffness = np.zeros_like(copy), np.full(count, 1e-4, np.float32)
     rows, columns, links = [], [], []
-    for step in np.array(AROUND_A_PIXEL):
+    for step in AROUND_A_PIXEL:
         beside, inside = level.moved(pixels, step)
         known = ~level.hole.reshape(-1)[beside]
         seen = np.flatnonzero(inside & usable & (known | usable[number[beside]]))
@@ -442,7 +492,7 @@ def correction(level: Level, offsets: np.ndarray, start: np.ndarray) -> np.ndarr
         mine, its = own[seen], np.where(known[:, None], 0, offsets[there])
         far = at(there, mine) - at(there, its)
         close = np.where(known[:, None], far, at(here, mine) - at(here, its))
-        differ = np.minimum(np.linalg.norm(far, axis=1), np.linalg.norm(close, axis=1))
+        differ = np.minimum(length(far), length(close))
         stiff = (1 / (1 + (differ / DISAGREE) ** 8) + 1e-6).astype(np.float32)
         stiffness[seen] += stiff
         steps[seen] -= stiff[:, None] * np.where(known[:, None], far, (far + close) / 2)

@@ -160,12 +160,13 @@ class Inpaint(Networked):
     model: Path | None = Field(None, description=MODEL)
     wide: Literal["pieces", "smooth"] = Field(
         "pieces",
-        description="How a hole wider than some 20 pixels is filled: with pieces copied from the picture, or smoothly.",
+        description="How a hole wider than some 10 pixels is filled: with pieces copied from the picture, or smoothly.",
     )
     source: Path | None = Field(
         None,
         description="Where pieces may be taken from: a picture of the same size, white there. Everywhere if omitted.",
     )
+    keep_lines: bool = Field(False, description="Continue straight edges through wide holes.")
     seed: int = Field(
         0, ge=0, lt=2**63, description="Seed of the order in which pieces are tried; another may give another fill."
     )
@@ -180,11 +181,20 @@ class Inpaint(Networked):
 
         restorer = chosen_restorer("inpaint-v2", self.model, device, self.runtime, holes=True)
         if self.wide == "smooth":
-            if self.source is not None:
-                raise UsageError("--source says where pieces are taken from; it does not work with --wide smooth")
+            if self.source is not None or self.keep_lines:
+                raise UsageError("--source and --keep-lines are about pieces; they do not work with --wide smooth")
             return Fill(restorer, device, margin=margin, fade=fade, padding=padding)
         source = read_source(self.source)
-        return Completed(restorer, device, seed=self.seed, source=source, margin=margin, fade=fade, padding=padding)
+        return Completed(
+            restorer,
+            device,
+            source=source,
+            keep_lines=self.keep_lines,
+            seed=self.seed,
+            margin=margin,
+            fade=fade,
+            padding=padding,
+        )
 
 
 class Erase(Inpaint):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import find_objects, label, maximum_filter, minimum_filter
 from torch import Tensor
 
-from pinxit.edits.bound import Room
+from pinxit.edits.bound import Bound, Padding, Room
 from pinxit.edits.mask import light_of, rounded, sixteen_bit, unit
 from pinxit.edits.montage import completed
 from pinxit.edits.restore import RIM, Fill, deep_bands
@@ -17,7 +17,7 @@ from pinxit.edits.tiles import Box
 from pinxit.errors import UsageError
 from pinxit.images import Picture
 
-NARROW, WIDE, STEP = 16, 32, 4
+NARROW, WIDE, STEP = 10, 16, 3
 """Widths in pixels up to which the network fills a hole alone, and from which pieces do; blended in steps between."""
 BLOCK = 8
 """Pixels of a side of the cells in which wide holes are looked for."""
@@ -38,11 +38,23 @@ class Completed(Fill):
     """Fills wide holes with pieces of the picture, and the rest by the network.
 
     `source` is where pieces may be taken from, white there; it has the size of the picture without padding.
+    `keep_lines` continues straight edges. `seed` is that of the order in which offsets are tried.
     """
 
-    def __init__(self, restorer: Any, device: str, *, seed: int = 0, source: Picture | None = None, **how: Any) -> None:
-        super().__init__(restorer, device, **how)
-        self.seed, self.source = seed, source
+    def __init__(
+        self,
+        restorer: Bound,
+        device: str,
+        *,
+        source: Picture | None = None,
+        keep_lines: bool = False,
+        seed: int = 0,
+        margin: float = 0.0,
+        fade: float = 0.0,
+        padding: Padding = Bound.padding,
+    ) -> None:
+        super().__init__(restorer, device, margin=margin, fade=fade, padding=padding)
+        self.source, self.keep_lines, self.seed = source, keep_lines, seed
 
     def room_to_prepare(self, pixels: np.ndarray, area: np.ndarray | None) -> Room:
         """Return the memory of the largest window, or of a smooth fill where nothing can be copied."""
@@ -83,7 +95,8 @@ class Completed(Fill):
         part, inner = window.whole, window.holes.inside(window.whole)
         hole = part.of(area) != 0
         good = ~hole if allowed is None else part.of(allowed) & ~hole
-        found = completed(unit(part.of(pixels)), hole, good, np.random.default_rng(self.seed))
+        rng = np.random.default_rng(self.seed)
+        found = completed(unit(part.of(pixels)), hole, good, rng, keep_lines=self.keep_lines)
         if found is None:
             return
         filled, left = found
@@ -123,8 +136,8 @@ def narrowness(hole: np.ndarray) -> np.ndarray:
 
 
 def opened(hole: np.ndarray, side: int) -> np.ndarray:
-    """Return the pixels of a hole that squares of this side in the hole cover; beyond the picture is hole."""
-    wide = np.pad(hole, side, constant_values=True)
+    """Return the pixels of a hole that squares of this side in the hole cover; the picture is mirrored at its edges."""
+    wide = np.pad(hole, side, mode="symmetric")
     covered = maximum_filter(minimum_filter(wide, side), side, origin=-1 if side % 2 == 0 else 0)
     return np.asarray(covered[side:-side, side:-side])
 
