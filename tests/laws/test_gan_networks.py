@@ -91,6 +91,7 @@ CASES = {
     "virtual": GAN(generator_norm="virtual", attention=10),
     "style": GAN(network="style", attention=10, path_length=2),
     "projected": GAN(network="dense", discriminator="projected"),
+    "aided": GAN(network="dense", discriminator="aided"),
 }
 
 
@@ -176,6 +177,14 @@ def test_the_projected_discriminator_scores_every_place_by_a_frozen_network() ->
     assert not gradient[1].any()
     black = torch.cat([torch.zeros(2, 3, 24, 32), image[:, 3:]], dim=1)
     assert not torch.equal(heads(black), heads(torch.zeros_like(black))), "black is not transparent"
+
+
+def test_an_aided_discriminator_weighs_its_own_score_as_much_as_all_places() -> None:
+    aided = CASES["aided"].build(PictureShape(20, 3)).networks["discriminator"].eval()
+    image = torch.rand(2, 3, 20, 20)
+    whole, places = aided.score(aided.last_features(image), None).view(2, 2, -1).unbind(1)
+    torch.testing.assert_close(whole, aided.own(image)[:, None].expand_as(whole))
+    torch.testing.assert_close(places.mean(1), aided.projected(image))
 
 
 def test_what_a_discriminator_sees_of_its_batch_is_as_by_hand() -> None:
