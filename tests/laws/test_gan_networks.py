@@ -111,6 +111,7 @@ def test_running_a_network_moves_nothing_but_statistics_of_batch_norm() -> None:
 def test_every_network_is_built_without_memory_as_loading_does() -> None:
     for name, settings in CASES.items():
         own = settings.build(PictureShape(20, 3)).networks.state_dict()
+        assert len({value.data_ptr() for value in own.values()}) == len(own), f"{name}: no tensor is saved twice"
         with without_memory():
             networks = settings.build(PictureShape(20, 3)).networks
             assert {value.device.type for value in networks.state_dict().values()} == {"meta"}, name

@@ -16,6 +16,7 @@ and over white.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -100,18 +101,21 @@ class Aided(nn.Module):
         return self.score(self.last_features(image), label).unflatten(0, (len(image), -1)).mean(1)
 
 
-class _Both(nn.Module):
-    """Features of two discriminators to scores (N * 2 * places,): the first one's is repeated for every place."""
+@dataclass(frozen=True)
+class _Both:
+    """The scores of two discriminators, whose layers they stay."""
 
-    def __init__(self, own: ClassScore, projected: _Scores) -> None:
-        super().__init__()
-        self.own, self.projected = own, projected
-        self.parts = [own.features, projected.features]
-        self.features = sum(self.parts)
+    own: ClassScore
+    projected: _Scores
 
-    def forward(self, features: Tensor, label: Tensor | None) -> Tensor:
-        """Return scores of features (N, features), those of a picture side by side."""
-        own, projected = features.split(self.parts, dim=1)
+    @property
+    def features(self) -> int:
+        """The number of features of a picture."""
+        return self.own.features + self.projected.features
+
+    def __call__(self, features: Tensor, label: Tensor | None) -> Tensor:
+        """Return scores (N * 2 * places,), those of a picture side by side; its own is repeated for every place."""
+        own, projected = features.split([self.own.features, self.projected.features], dim=1)
         places = self.projected(projected, label).unflatten(0, (len(features), -1))
         whole = self.own(own, label)[:, None].expand_as(places)
         return torch.cat([whole, places], dim=1).flatten()
