@@ -147,6 +147,21 @@ class Background(Matted):
         12.0, gt=0, le=1000, description="With --to blur: standard deviation of the blur in pixels; larger is softer."
     )
 
+    light: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How far the subject is brought into the light of the new background, 0 to 1; at 0 its pixels stay "
+        "as they are.",
+    )
+    shadow: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How much of the shadows on the old background falls on the new one, 0 to 1; for backgrounds that "
+        "are even, such as a wall or a table.",
+    )
+
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load what finds the subject, and the background; `DataError` if a picture cannot be read."""
         from pinxit.edits.layers import Behind, Replaced, blurred, nothing, plain, scene
@@ -156,4 +171,6 @@ class Background(Matted):
             behind = scene(load_picture(self.to))
         else:
             behind = words.get(self.to) or plain(_colour(self.to) or (0, 0, 0))
-        return Replaced(self.finder(device), behind)
+        if self.to == TRANSPARENT and (self.light or self.shadow):
+            raise UsageError("--light and --shadow need a background: --to names a picture, a colour or blur")
+        return Replaced(self.finder(device), behind, self.light, self.shadow)

@@ -63,6 +63,10 @@ class Finder(ABC):
         """Return the memory that it takes for a picture of `size` = (H, W), the matte included."""
         return 4 * size[0] * size[1]
 
+    def lit(self, matte: np.ndarray) -> np.ndarray:
+        """Return the weights (H, W) of the pixels that show the light of the scene: all count alike."""
+        return np.broadcast_to(np.ones((1, 1), np.float32), matte.shape)
+
     def cleaner(self, picture: Picture) -> Callable[[Tensor], Tensor]:
         """Return what takes out of a subject's colours, linear light (C, h, w), what its background throws on it."""
         return lambda subject: subject
@@ -212,6 +216,10 @@ class Screen(Before):
         if self.key is None:
             return backdrop.border_colour(colours)
         return self.key if colours.shape[2] == 3 else pixel_luma(self.key[None, None])[0]
+
+    def lit(self, matte: np.ndarray) -> np.ndarray:
+        """Return the matte: the colour of a screen is not that of the light."""
+        return matte
 
     def cleaner(self, picture: Picture) -> Callable[[Tensor], Tensor]:
         """Return what takes out the tint of the screen."""
