@@ -15,6 +15,7 @@ thread.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import tempfile
@@ -128,11 +129,13 @@ def subjects(data: Path, count: int, size: int) -> Iterator[Subject]:
         lambda: of_picture("cut-out", Image.open(cutouts[rng.integers(len(cutouts))]).convert("RGBA"), size),
         lambda: of_picture("sprite", Image.fromarray(rng.choice(drawn["sprites-crawl"])), size),
     )
-    for number in range(count):
-        subject = made[number % len(made)]()
-        edge = (subject.matte > 0.02) & (subject.matte < 0.98)
-        if edge.any():
-            yield subject
+    mixed = (subject for number in itertools.count() if _has_edge(subject := made[number % len(made)]()))
+    yield from itertools.islice(mixed, count)
+
+
+def _has_edge(subject: Subject) -> bool:
+    """Return whether a subject is mixed anywhere: some sprites are squares."""
+    return bool(((subject.matte > 0.02) & (subject.matte < 0.98)).any())
 
 
 def backgrounds(data: Path, size: int) -> Iterator[np.ndarray]:

@@ -370,3 +370,34 @@ def test_a_shadow_falls_on_the_new_background_and_texture_does_not(matte: Path) 
     assert 0.25 < ratio[shadow & outside].mean() < 0.55  # 0.6 of the numbers is 0.33 of the light
     assert (dark == bare).all(axis=2)[outside & ~shadow].mean() > 0.95
     assert (dark[MATTE == 255] == seen[MATTE == 255]).all()
+
+
+def test_a_matting_network_of_others_runs_if_its_input_is_a_picture(tmp_path: Path) -> None:
+    """The network gives 1 where red is above blue, in numbers from -1 to 1, at 32 x 32 pixels or at any size."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    make, number = onnx.helper, onnx.numpy_helper.from_array
+
+    def saved(name: str, shape: list[int | str], weights: list[float]) -> Path:
+        kernel = np.array(weights, np.float32).reshape(1, len(weights), 1, 1)
+        graph = make.make_graph(
+            [make.make_node("Conv", ["x", "w"], ["y"]), make.make_node("Clip", ["y", "zero", "one"], ["z"])],
+            "net",
+            [make.make_tensor_value_info("x", 1, shape)],
+            [make.make_tensor_value_info("z", 1, None)],
+            [number(kernel, "w"), number(np.float32(0), "zero"), number(np.float32(1), "one")],
+        )
+        model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9)
+        onnx.save(model, tmp_path / name)
+        return tmp_path / name
+
+    seen = mixed([255, 40, 0], np.full((HIGH, WIDE, 3), [0, 60, 255]))
+    for name, shape in (("fixed.onnx", [1, 3, 32, 32]), ("any.onnx", [1, 3, "h", "w"])):
+        edit = Cutout(network=saved(name, shape, [0.5, 0, -0.5]), network_range="-1..1", only="matte")
+        found = pinxit.edit(seen, edit)[..., 0].astype(int)
+        assert np.abs(found - MATTE)[(MATTE == 0) | (MATTE == 255)].max() <= 40
+    with pytest.raises(UsageError, match="its input is not one colour picture"):
+        Cutout(network=saved("grey.onnx", [1, 1, "h", "w"], [1])).bind()
+    (tmp_path / "broken.onnx").write_bytes(b"none")
+    with pytest.raises(DataError, match=r"broken\.onnx"):
+        Cutout(network=tmp_path / "broken.onnx").bind()

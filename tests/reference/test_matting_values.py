@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage import data, measure
 
 from pinxit.colour import encoded, linear
-from pinxit.edits.subjects import People
+from pinxit.edits.estimators import People
 from pinxit.images import resize
 from pinxit.matting import closed_form, guided
 from pinxit.metrics import mattes
