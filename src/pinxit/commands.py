@@ -167,11 +167,16 @@ def command(kind: type[Action]) -> Callable[..., None]:
 
 
 def fields(kind: type[Action]) -> Iterator[Argument]:
-    """Yield every value an action takes; settings inside it give their own fields."""
+    """Yield every value an action takes; settings inside it give their own fields.
+
+    A setting of an edit stands in for one of the same name that all edits have, such as --box.
+    """
+    taken: set[str] = set()
     for name, field in kind.model_fields.items():
         if inner := _settings(field):
-            for key, value in inner.model_fields.items():
-                topic = inner.topic_of(key)
+            for key in [key for key in inner.model_fields if key not in taken]:
+                value, topic = inner.model_fields[key], inner.topic_of(key)
+                taken.add(key)
                 yield Argument((name, key), value, topic.value if topic else str(field.title))
         else:
             yield Argument((name,), field)

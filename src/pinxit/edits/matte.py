@@ -16,7 +16,7 @@ from pinxit.images import load_picture
 if TYPE_CHECKING:
     from pinxit.edits.subjects import Finder
 
-WAYS = ("matte", "trimap", "plate", "key")
+WAYS = ("matte", "trimap", "plate", "key", "network")
 TRANSPARENT, BLUR = "transparent", "blur"
 
 
@@ -36,6 +36,22 @@ def _key(text: str) -> str:
     if text != AUTO and _colour(text) is None:
         raise ValueError("should be a colour such as green or #00b140, or auto")
     return text
+
+
+def _numbers(value: Any) -> Any:
+    return value.split(",") if isinstance(value, str) else value
+
+
+def _points(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(values) % 2 or any(value < 0 for value in values):
+        raise ValueError("should be x,y of each point, at least 0")
+    return values
+
+
+def _box(values: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
+    if values and (min(values) < 0 or not (values[2] and values[3])):
+        raise ValueError("should be x, y, width, height, with sides of at least 1 pixel")
+    return values
 
 
 class Matted(Edit):
@@ -65,18 +81,35 @@ class Matted(Edit):
         le=1,
         description="Largest difference of the screen from --key in a channel; larger takes darker folds.",
     )
+    click: Annotated[tuple[int, ...], BeforeValidator(_numbers), AfterValidator(_points)] = Field(
+        (), description="Points on the subject: x,y in pixels from the top left, or several as x,y,x,y."
+    )
+    box: Annotated[tuple[int, int, int, int] | None, BeforeValidator(_numbers), AfterValidator(_box)] = Field(
+        None, description="A box around the subject: x, y, width, height in pixels, from the top left."
+    )
     find: Literal["person"] = Field(
         "person",
         description="What to look for if nothing says where the subject is, and the picture has no transparent parts.",
     )
 
+    network: Path | None = Field(
+        None, description="A matting network of others, an ONNX file from colour pictures to mattes, instead of --find."
+    )
+    network_range: Literal["0..1", "-1..1", "imagenet"] = Field(
+        "0..1", description="The range of colours that --network takes; imagenet is its mean and standard deviation."
+    )
+
     def finder(self, device: str) -> Finder:
         """Load what finds the subject."""
-        from pinxit.edits import subjects
+        from pinxit.edits import estimators, subjects
 
         given = [name for name in WAYS if getattr(self, name) is not None]
-        if len(given) > 1:
+        picked = [name for name in ("click", "box") if getattr(self, name)]
+        if len(given) + bool(picked) > 1:
+            given += picked
             raise UsageError(f"--{' and --'.join(given)} each say where the subject is: give only one of them")
+        if picked:
+            return subjects.Picked(list(zip(self.click[::2], self.click[1::2], strict=True)), self.box)
         if self.matte is not None:
             return subjects.Given(self.matte)
         if self.trimap is not None:
@@ -85,7 +118,9 @@ class Matted(Edit):
             return subjects.Plate(self.plate)
         if self.key is not None:
             return subjects.Screen(_colour(self.key), self.key_tolerance)
-        return subjects.Guessed(subjects.ESTIMATORS[self.find]())
+        if self.network is not None:
+            return subjects.Guessed(estimators.Network(self.network, self.network_range))
+        return subjects.Guessed(estimators.ESTIMATORS[self.find]())
 
 
 class Cutout(Matted):
@@ -121,6 +156,21 @@ class Background(Matted):
         12.0, gt=0, le=1000, description="With --to blur: standard deviation of the blur in pixels; larger is softer."
     )
 
+    light: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How far the subject is brought into the light of the new background, 0 to 1; at 0 its pixels stay "
+        "as they are.",
+    )
+    shadow: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How much of the shadows on the old background falls on the new one, 0 to 1; for backgrounds that "
+        "are even, such as a wall or a table.",
+    )
+
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load what finds the subject, and the background; `DataError` if a picture cannot be read."""
         from pinxit.edits.layers import Behind, Replaced, blurred, nothing, plain, scene
@@ -130,4 +180,6 @@ class Background(Matted):
             behind = scene(load_picture(self.to))
         else:
             behind = words.get(self.to) or plain(_colour(self.to) or (0, 0, 0))
-        return Replaced(self.finder(device), behind)
+        if self.to == TRANSPARENT and (self.light or self.shadow):
+            raise UsageError("--light and --shadow need a background: --to names a picture, a colour or blur")
+        return Replaced(self.finder(device), behind, self.light, self.shadow)

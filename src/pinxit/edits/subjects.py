@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -16,21 +16,20 @@ from torch import Tensor
 
 from pinxit.colour import linear, pixel_luma
 from pinxit.edits.engine import split
+from pinxit.edits.estimators import ESTIMATORS, Estimator
 from pinxit.edits.mask import Mask, light_of, unit
 from pinxit.edits.nearest import strips
 from pinxit.edits.resampling import repeated
 from pinxit.errors import DataError, UsageError
-from pinxit.images import Picture, load_picture, resize, scaled
-from pinxit.matting import backdrop, closed_form, guided
-from pinxit.models import SHIPPED, shipped
-from pinxit.nets.person import SIDE, PersonNet
-from pinxit.tensors import read_tensors
+from pinxit.images import Picture, at_most, load_picture, resize, scaled
+from pinxit.matting import backdrop, closed_form, cut, guided
 
-PERSON = "person-v1"
 ALL = 0.999
 """The share of a reduced pixel that must be known for it to count as known."""
 LIKE = 0.02
 """The least share of a picture's pixels that must be near a known background."""
+CUT = 128
+"""Pixels of the longer side at which a subject is cut out by colours and contours."""
 MARGIN = 16
 """Pixels around the unknown ones that are looked at too."""
 LEAST = np.float32(1 / 255)
@@ -61,6 +60,10 @@ class Finder(ABC):
         """Return the memory that it takes for a picture of `size` = (H, W), the matte included."""
         return 4 * size[0] * size[1]
 
+    def lit(self, matte: np.ndarray) -> np.ndarray:
+        """Return the weights (H, W) of the pixels that show the light of the scene: all count alike."""
+        return np.broadcast_to(np.ones((1, 1), np.float32), matte.shape)
+
     def cleaner(self, picture: Picture) -> Callable[[Tensor], Tensor]:
         """Return what takes out of a subject's colours, linear light (C, h, w), what its background throws on it."""
         return lambda subject: subject
@@ -73,17 +76,19 @@ class Guessed(Finder):
         self.estimator, self.weights = estimator, estimator.weights
 
     def matte(self, picture: Picture) -> np.ndarray:
-        """Return the guess, with its edges found anew in the picture's colours; `DataError` if it finds nothing."""
+        """Return the guess at the picture's size, with its edges found anew if it is coarse.
+
+        Raises `DataError` if it is empty.
+        """
         colours, alpha = split(picture)
         if alpha is not None and alpha.min() < alpha.max():
             return np.ones(alpha.shape, np.float32)
         guess = self.estimator.guess(colours)
-        reach = 2 * math.ceil(UNSURE * max(guess.shape)) + 1
-        subject, background = minimum_filter(guess, reach) > 1 - SURE, maximum_filter(guess, reach) < SURE
-        if not subject.any():
+        if not (guess > 1 - SURE).any():
             raise DataError(f"no {self.estimator.what} is found in it; {WAYS}")
-        size = colours.shape[:2]
-        return between(colours, repeated(subject, size), repeated(background, size))
+        if self.estimator.fine:
+            return _guided(guided.functions(_light(resize(colours, guess.shape)), guess), colours)
+        return around(colours, guess)
 
     def bytes_for(self, size: tuple[int, int]) -> int:
         """Return the memory of the refinement."""
@@ -118,6 +123,38 @@ class Drawn(Finder):
         """Return the matte; `UsageError` if the trimap's size is not the picture's."""
         check_size(self.path, self.subject, picture)
         return between(split(picture)[0], self.subject, self.background)
+
+    def bytes_for(self, size: tuple[int, int]) -> int:
+        """Return the memory of the refinement."""
+        return room_between(size)
+
+
+class Picked(Finder):
+    """The subject at points (x, y), in a box (x, y, width, height), or both."""
+
+    def __init__(self, points: Sequence[tuple[int, int]], box: tuple[int, int, int, int] | None) -> None:
+        self.points, self.box = points, box
+
+    def matte(self, picture: Picture) -> np.ndarray:
+        """Return the matte of what colours and contours cut out; `UsageError` if a point or the box lies outside."""
+        colours, _ = split(picture)
+        high, wide = colours.shape[:2]
+        small = unit(at_most(colours, CUT)).astype(np.float64)
+        inside, seeds = np.zeros(small.shape[:2], bool), np.zeros(small.shape[:2], bool)
+        ratios = small.shape[1] / wide, small.shape[0] / high
+        left, top, broad, tall = self.box or (0, 0, wide, high)
+        for x, y in (*self.points, (left, top)):
+            if x >= wide or y >= high:
+                raise UsageError(f"{x},{y} is outside the picture of {wide} x {high} pixels")
+        (first, last), (upper, lower) = (
+            (int(low * ratio), math.ceil((low + length) * ratio))
+            for low, length, ratio in ((left, broad, ratios[0]), (top, tall, ratios[1]))
+        )
+        inside[upper:lower, first:last] = True
+        for x, y in self.points:
+            column, row = (int(place * ratio) for place, ratio in zip((x, y), ratios, strict=True))
+            seeds[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = True
+        return around(colours, cut.subject(small, inside, seeds & inside).astype(np.float32))
 
     def bytes_for(self, size: tuple[int, int]) -> int:
         """Return the memory of the refinement."""
@@ -182,6 +219,10 @@ class Screen(Before):
             return backdrop.border_colour(colours)
         return self.key if colours.shape[2] == 3 else pixel_luma(self.key[None, None])[0]
 
+    def lit(self, matte: np.ndarray) -> np.ndarray:
+        """Return the matte: the colour of a screen is not that of the light."""
+        return matte
+
     def cleaner(self, picture: Picture) -> Callable[[Tensor], Tensor]:
         """Return what takes out the tint of the screen."""
         key: Tensor = linear(torch.from_numpy(self._colour(_at_most(split(picture)[0]))))
@@ -211,6 +252,16 @@ def _settled(matte: np.ndarray) -> np.ndarray:
     """Return a matte whose values within `LEAST` of 0 and 1 are 0 and 1, because solvers are never exact."""
     settled: np.ndarray = ((matte - LEAST) / (1 - 2 * LEAST)).clip(0, 1)
     return settled
+
+
+def around(colours: np.ndarray, guess: np.ndarray) -> np.ndarray:
+    """Return the matte (H, W) of colours (H, W, C) by a guess (h, w) of any size, with its edges found anew."""
+    reach = 2 * math.ceil(UNSURE * max(guess.shape)) + 1
+    subject, background = minimum_filter(guess, reach) > 1 - SURE, maximum_filter(guess, reach) < SURE
+    if not subject.any():  # thinner than what is unsure
+        subject = guess > 1 - SURE
+    size = colours.shape[:2]
+    return between(colours, repeated(subject, size), repeated(background, size))
 
 
 def between(colours: np.ndarray, subject: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -249,42 +300,6 @@ def _span(lines: np.ndarray, side: int) -> slice:
 
 def _reduced(chosen: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     return resize(chosen[..., None].astype(np.float32), (size[0], size[1]))[..., 0]
-
-
-class Estimator(ABC):
-    """A network that guesses where the subject is."""
-
-    what: str
-    """What it finds, for errors."""
-    weights: Mapping[str, str] = MappingProxyType({})
-
-    @abstractmethod
-    def guess(self, colours: np.ndarray) -> np.ndarray:
-        """Return how much colours (H, W, C) belong to the subject, (h, w) float32 in [0, 1], of any size."""
-
-
-class People(Estimator):
-    """MediaPipe's network, which finds people."""
-
-    what = "person"
-
-    def __init__(self) -> None:
-        self.weights = {PERSON: SHIPPED[PERSON]}
-        self.network = PersonNet().eval().requires_grad_(False)
-        self.network.load_state_dict(read_tensors(shipped(PERSON)))
-
-    def guess(self, colours: np.ndarray) -> np.ndarray:
-        """Return the shares of people, (256, 256)."""
-        small = torch.from_numpy(unit(resize(colours, (SIDE, SIDE)))).movedim(2, 0)
-        found: np.ndarray = self.network(small.expand(1, 3, -1, -1))[0, 0].numpy()
-        return found
-
-
-ESTIMATORS: dict[str, Callable[[], Estimator]] = {
-    # MediaPipe Selfie Segmentation (Google, 2021).
-    "person": People,
-}
-"""What can guess where the subject is, by the names of `matte.Matted.find`."""
 
 
 def asked_for(area: Mask) -> Finder | None:
