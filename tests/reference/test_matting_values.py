@@ -7,11 +7,14 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from skimage import data
+from scipy import ndimage
+from skimage import data, measure
 
-from pinxit.edits.subjects import People
+from pinxit.colour import encoded, linear
+from pinxit.edits.estimators import People
 from pinxit.images import resize
 from pinxit.matting import closed_form, guided
+from pinxit.metrics import mattes
 
 VALUES = {(30, 110): 1.0, (10, 10): 0.0, (178, 142): 0.68494, (183, 4): 0.19271, (235, 2): 0.64967, (33, 148): 0.93462}
 
@@ -71,3 +74,52 @@ def test_the_network_for_people_says_what_its_original_says() -> None:
     assert found.mean() == pytest.approx(0.54459, abs=1e-5)
     grey = People().guess(resize(data.astronaut(), (300, 200))[..., :1])
     assert torch.from_numpy(grey).isfinite().all()
+
+
+def test_metrics_of_mattes_are_what_their_definitions_written_out_give() -> None:
+    """Rhemann et al., 2009; the gradient by a kernel of two dimensions, the parts by scikit-image."""
+    rng = np.random.default_rng(0)
+    true = (ndimage.gaussian_filter(rng.random((20, 24)), 3) * 8 - 3.5).clip(0, 1)
+    matte = (true + rng.normal(0, 0.2, true.shape)).clip(0, 1)
+    where = rng.random(true.shape) < 0.5
+    assert mattes.sad(matte, true) == pytest.approx(
+        sum(abs(a - b) for a, b in zip(matte.flat, true.flat, strict=True)) / 1000
+    )
+    assert mattes.mse(matte, true, where) == pytest.approx(
+        np.mean([(matte[p] - true[p]) ** 2 for p in zip(*np.nonzero(where), strict=True)])
+    )
+
+    half = int(np.ceil(1.4 * np.sqrt(-2 * np.log(np.sqrt(2 * np.pi) * 1.4 * 0.01))))
+    y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
+    kernel = -x * np.exp(-(x**2 + y**2) / (2 * 1.4**2))
+    kernel /= np.sqrt((kernel**2).sum())
+    magnitudes = [
+        np.sqrt(sum(ndimage.convolve(one, k, mode="nearest") ** 2 for k in (kernel, kernel.T))) for one in (matte, true)
+    ]
+    wanted = ((magnitudes[0] - magnitudes[1]) ** 2).sum() / 1000
+    assert mattes.gradient_error(matte, true) == pytest.approx(wanted)
+
+    levels = np.ones(true.shape)
+    for place in np.ndindex(true.shape):
+        for step in range(1, 11):
+            parts = measure.label((matte >= step * 0.1) & (true >= step * 0.1), connectivity=1)
+            sizes = np.bincount(parts.ravel())[1:]
+            if not sizes.size or parts[place] != sizes.argmax() + 1:
+                levels[place] = (step - 1) * 0.1
+                break
+    held = [1 - np.where(one - levels >= 0.15, one - levels, 0) for one in (matte, true)]
+    assert mattes.connectivity_error(matte, true, where) == pytest.approx(np.abs(held[0] - held[1])[where].sum() / 1000)
+    assert all(metric(true, true, None) == 0 for metric in mattes.MATTES.values())
+
+
+def test_the_halo_is_seen_where_a_subject_keeps_colours_of_its_background() -> None:
+    matte = np.array([[1.0, 0.5, 0.0]])
+    red, blue = np.broadcast_to([[[0.8, 0.1, 0.1]]], (1, 3, 3)), np.array([0.1, 0.1, 0.8])
+    assert mattes.halo_index(red, red, matte) == mattes.colour_error(red, red, matte) == 0
+    mixed = encoded(0.5 * linear(red) + 0.5 * linear(blue))
+    assert mattes.colour_error(mixed, red, matte) == pytest.approx(np.abs(mixed[0, 1] - red[0, 1]).mean())
+    wanted = [
+        np.abs(encoded(0.5 * linear(mixed[0, 1]) + 0.5 * new) - encoded(0.5 * linear(red[0, 1]) + 0.5 * new)).mean()
+        for new in (np.zeros(3), np.ones(3), np.array([0.0, 1, 0]))
+    ]
+    assert mattes.halo_index(mixed, red, matte) == pytest.approx(np.mean(wanted))

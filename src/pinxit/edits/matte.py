@@ -16,7 +16,7 @@ from pinxit.images import load_picture
 if TYPE_CHECKING:
     from pinxit.edits.subjects import Finder
 
-WAYS = ("matte", "trimap", "plate", "key")
+WAYS = ("matte", "trimap", "plate", "key", "network")
 TRANSPARENT, BLUR = "transparent", "blur"
 
 
@@ -92,9 +92,16 @@ class Matted(Edit):
         description="What to look for if nothing says where the subject is, and the picture has no transparent parts.",
     )
 
+    network: Path | None = Field(
+        None, description="A matting network of others, an ONNX file from colour pictures to mattes, instead of --find."
+    )
+    network_range: Literal["0..1", "-1..1", "imagenet"] = Field(
+        "0..1", description="The range of colours that --network takes; imagenet is its mean and standard deviation."
+    )
+
     def finder(self, device: str) -> Finder:
         """Load what finds the subject."""
-        from pinxit.edits import subjects
+        from pinxit.edits import estimators, subjects
 
         given = [name for name in WAYS if getattr(self, name) is not None]
         picked = [name for name in ("click", "box") if getattr(self, name)]
@@ -111,7 +118,9 @@ class Matted(Edit):
             return subjects.Plate(self.plate)
         if self.key is not None:
             return subjects.Screen(_colour(self.key), self.key_tolerance)
-        return subjects.Guessed(subjects.ESTIMATORS[self.find]())
+        if self.network is not None:
+            return subjects.Guessed(estimators.Network(self.network, self.network_range))
+        return subjects.Guessed(estimators.ESTIMATORS[self.find]())
 
 
 class Cutout(Matted):
@@ -147,6 +156,21 @@ class Background(Matted):
         12.0, gt=0, le=1000, description="With --to blur: standard deviation of the blur in pixels; larger is softer."
     )
 
+    light: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How far the subject is brought into the light of the new background, 0 to 1; at 0 its pixels stay "
+        "as they are.",
+    )
+    shadow: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How much of the shadows on the old background falls on the new one, 0 to 1; for backgrounds that "
+        "are even, such as a wall or a table.",
+    )
+
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load what finds the subject, and the background; `DataError` if a picture cannot be read."""
         from pinxit.edits.layers import Behind, Replaced, blurred, nothing, plain, scene
@@ -156,4 +180,6 @@ class Background(Matted):
             behind = scene(load_picture(self.to))
         else:
             behind = words.get(self.to) or plain(_colour(self.to) or (0, 0, 0))
-        return Replaced(self.finder(device), behind)
+        if self.to == TRANSPARENT and (self.light or self.shadow):
+            raise UsageError("--light and --shadow need a background: --to names a picture, a colour or blur")
+        return Replaced(self.finder(device), behind, self.light, self.shadow)

@@ -16,17 +16,14 @@ from torch import Tensor
 
 from pinxit.colour import linear, pixel_luma
 from pinxit.edits.engine import split
+from pinxit.edits.estimators import ESTIMATORS, Estimator
 from pinxit.edits.mask import Mask, light_of, unit
 from pinxit.edits.nearest import strips
 from pinxit.edits.resampling import repeated
 from pinxit.errors import DataError, UsageError
 from pinxit.images import Picture, at_most, load_picture, resize, scaled
 from pinxit.matting import backdrop, closed_form, cut, guided
-from pinxit.models import SHIPPED, shipped
-from pinxit.nets.person import SIDE, PersonNet
-from pinxit.tensors import read_tensors
 
-PERSON = "person-v1"
 ALL = 0.999
 """The share of a reduced pixel that must be known for it to count as known."""
 LIKE = 0.02
@@ -63,6 +60,10 @@ class Finder(ABC):
         """Return the memory that it takes for a picture of `size` = (H, W), the matte included."""
         return 4 * size[0] * size[1]
 
+    def lit(self, matte: np.ndarray) -> np.ndarray:
+        """Return the weights (H, W) of the pixels that show the light of the scene: all count alike."""
+        return np.broadcast_to(np.ones((1, 1), np.float32), matte.shape)
+
     def cleaner(self, picture: Picture) -> Callable[[Tensor], Tensor]:
         """Return what takes out of a subject's colours, linear light (C, h, w), what its background throws on it."""
         return lambda subject: subject
@@ -75,13 +76,18 @@ class Guessed(Finder):
         self.estimator, self.weights = estimator, estimator.weights
 
     def matte(self, picture: Picture) -> np.ndarray:
-        """Return the guess, with its edges found anew in the picture's colours; `DataError` if it finds nothing."""
+        """Return the guess at the picture's size, with its edges found anew if it is coarse.
+
+        Raises `DataError` if it is empty.
+        """
         colours, alpha = split(picture)
         if alpha is not None and alpha.min() < alpha.max():
             return np.ones(alpha.shape, np.float32)
         guess = self.estimator.guess(colours)
         if not (guess > 1 - SURE).any():
             raise DataError(f"no {self.estimator.what} is found in it; {WAYS}")
+        if self.estimator.fine:
+            return _guided(guided.functions(_light(resize(colours, guess.shape)), guess), colours)
         return around(colours, guess)
 
     def bytes_for(self, size: tuple[int, int]) -> int:
@@ -213,6 +219,10 @@ class Screen(Before):
             return backdrop.border_colour(colours)
         return self.key if colours.shape[2] == 3 else pixel_luma(self.key[None, None])[0]
 
+    def lit(self, matte: np.ndarray) -> np.ndarray:
+        """Return the matte: the colour of a screen is not that of the light."""
+        return matte
+
     def cleaner(self, picture: Picture) -> Callable[[Tensor], Tensor]:
         """Return what takes out the tint of the screen."""
         key: Tensor = linear(torch.from_numpy(self._colour(_at_most(split(picture)[0]))))
@@ -290,42 +300,6 @@ def _span(lines: np.ndarray, side: int) -> slice:
 
 def _reduced(chosen: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     return resize(chosen[..., None].astype(np.float32), (size[0], size[1]))[..., 0]
-
-
-class Estimator(ABC):
-    """A network that guesses where the subject is."""
-
-    what: str
-    """What it finds, for errors."""
-    weights: Mapping[str, str] = MappingProxyType({})
-
-    @abstractmethod
-    def guess(self, colours: np.ndarray) -> np.ndarray:
-        """Return how much colours (H, W, C) belong to the subject, (h, w) float32 in [0, 1], of any size."""
-
-
-class People(Estimator):
-    """MediaPipe's network, which finds people."""
-
-    what = "person"
-
-    def __init__(self) -> None:
-        self.weights = {PERSON: SHIPPED[PERSON]}
-        self.network = PersonNet().eval().requires_grad_(False)
-        self.network.load_state_dict(read_tensors(shipped(PERSON)))
-
-    def guess(self, colours: np.ndarray) -> np.ndarray:
-        """Return the shares of people, (256, 256)."""
-        small = torch.from_numpy(unit(resize(colours, (SIDE, SIDE)))).movedim(2, 0)
-        found: np.ndarray = self.network(small.expand(1, 3, -1, -1))[0, 0].numpy()
-        return found
-
-
-ESTIMATORS: dict[str, Callable[[], Estimator]] = {
-    # MediaPipe Selfie Segmentation (Google, 2021).
-    "person": People,
-}
-"""What can guess where the subject is, by the names of `matte.Matted.find`."""
 
 
 def asked_for(area: Mask) -> Finder | None:
