@@ -242,8 +242,8 @@ FITTING: dict[str, dict[str, Fitting]] = {
             ADAPTIVE,
             training={"batch_size": 32},
         ),
-        # 164 paintings at 64 pixels, 300 s of one thread: kd[lite0-96] 1.27, `few` 1.88. That network is the frozen one;
-        # by AlexNet, which no training saw, 0.13 and 2.3. docs/results.md has the rows that were worse.
+        # 164 paintings at 64 pixels, 300 s of one thread: kd[lite0-96] 1.27, `few` 1.88. Its network is the frozen one.
+        # By AlexNet, which no training saw, 0.13 and 2.3. docs/results.md has the rows that were worse.
         "photos": Fitting(
             f"fewer than {FEW:,} photographs, paintings or other pictures in colour",
             lambda known: known.pictures < FEW and known.channels > 1,
