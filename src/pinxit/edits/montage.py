@@ -1,11 +1,11 @@
 """Holes completed with pieces of the picture itself: a map of offsets, found from coarse to fine, and blended.
 
 A pixel p of the hole becomes a copy of the pixel p + s. The offsets s come from few candidates: the most frequent
-offsets between similar patches of the picture (He and Sun, 2012), and those between the patches around the hole and
-their best matches. Which candidate a pixel takes is chosen by graph cuts (Boykov, Veksler and Zabih, 2001), so that
-pieces meet where they agree (Kwatra et al., 2003; Pritch et al., 2009). At every finer size the pieces are shifted by
-at most a pixel and their seams are cut anew. Then the pieces get the colours of what is around them (Perez et al.,
-2003). This differs from the papers:
+offsets between similar patches of the picture (He and Sun, 2012), those between the patches around the hole and their
+best matches, and those of a coarse grid that fit the border. Which candidate a pixel takes is chosen by graph cuts
+(Boykov, Veksler and Zabih, 2001), so that pieces meet where they agree (Kwatra et al., 2003; Pritch et al., 2009). At
+every finer size the pieces are shifted by at most a pixel and their seams are cut anew. Then the pieces get the colours
+of what is around them (Perez et al., 2003). This differs from the papers:
 
 - Patches are compared in one batch of matrix products, on the coarsest size.
 - The hole's border is compared in a band of pixels, not one pixel wide.
@@ -16,6 +16,8 @@ at most a pixel and their seams are cut anew. Then the pieces get the colours of
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import torch
@@ -34,9 +36,11 @@ REACH = 3
 """Pixels from the centre of a patch to its edge."""
 FREQUENT, AROUND, QUERIES = 60, 40, 4_000
 """Candidates by frequency and by the patches around the hole, and how many patches vote for the former."""
+FITTING, GRID = 30, 600
+"""Candidates of a grid that fit the border, and the offsets of that grid."""
 ALONG, OFF_A_LINE = 12, 2.0
 """Candidates along each way of a line, and the cost of a pixel beside a line for each unit of another colour."""
-ODD = 0.03
+ODD = 0.08
 """Cost of copying a pixel whose patch resembles no other, for each time that it does so less than usual."""
 SLOPES = 2.0
 """Weight of a step in brightness beside one of colour."""
@@ -47,9 +51,9 @@ IMPOSSIBLE = 100.0
 SEAM = 2
 """Pixels to each side of a seam in which it is cut anew."""
 SWEEPS = 3
-DISAGREE = 0.15
+DISAGREE = 0.2
 """Difference of colour at which a seam is half as stiff."""
-LIKENESS, UNLIKE, BLUR = 0.3, 0.25, 2.0
+LIKENESS, UNLIKE, BLUR = 0.8, 0.25, 2.0
 """Weight of the guide, the largest difference from it that counts, and its Gaussian blur in pixels."""
 AROUND_A_PIXEL = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
 
@@ -159,9 +163,31 @@ def candidates_of(level: Level) -> tuple[np.ndarray, np.ndarray]:
     frequent = peaks(offsets, FREQUENT)
     near = np.flatnonzero(~level.hole & binary_dilation(level.hole, np.ones((3, 3))))
     around = peaks(best_offsets(level, sources, near, 1)[0], AROUND)
-    found = np.unique(np.concatenate([frequent, around]), axis=0)
+    found = np.unique(np.concatenate([frequent, around, fitting(level)]), axis=0)
     serves = [level.usable(level.pixels, offset).mean() > 0.02 for offset in found]
     return found[np.array(serves, bool)], oddness_of(level, queries, distances)
+
+
+def fitting(level: Level) -> np.ndarray:
+    """Return the offsets (K, 2) of a coarse grid that agree best with the hole's border, each with another part."""
+    step = max(2, math.ceil(math.sqrt(4 * level.hole.size / GRID)))
+    grid = np.stack(
+        np.meshgrid(*(np.arange(-(side // step), side // step + 1) * step for side in level.hole.shape), indexing="ij"),
+        axis=-1,
+    ).reshape(-1, 2)
+    some = level.pixels[:: max(1, len(level.pixels) // 200)]
+    grid = grid[[level.usable(some, offset).mean() > 0.1 for offset in grid]]
+    border = np.flatnonzero(level.border)[:: max(1, int(level.border.sum()) // 150)]
+    if not len(grid) or not len(border):
+        return np.zeros((0, 2), np.int64)
+    costs = np.stack([border_costs(level, border, offset) for offset in grid])
+    chosen, best = [], np.full(len(border), np.inf)
+    for _ in range(FITTING):
+        gain = np.minimum(costs, best).sum(axis=1)
+        chosen.append(int(gain.argmin()))
+        best = np.minimum(best, costs[chosen[-1]])
+        costs[chosen[-1]] = np.inf
+    return grid[sorted(set(chosen))]
 
 
 def oddness_of(level: Level, queries: np.ndarray, distances: np.ndarray) -> np.ndarray:
