@@ -100,6 +100,13 @@ def swinging() -> Log:
     return {"discriminator/fake_score": scores}
 
 
+def one_odd_window() -> Curve:
+    """A loss that is far too small but for some odd steps in the last window but one."""
+    values = np.full(STEPS, 1e-3)
+    values[-2 * EVERY : -2 * EVERY + 5] = 9.0
+    return curve(values, 1)
+
+
 UNLIKE = {"watch/nearest": to(4.0, 3.6), "watch/diversity": to(0.1, 0.3), "watch/coverage": to(0.05, 0.1)}
 SICK: dict[str, list[tuple[Recipe, Log]]] = {
     "exploding-gradient": [
@@ -107,6 +114,7 @@ SICK: dict[str, list[tuple[Recipe, Log]]] = {
         (recipe(), healthy() | {"watch/generator/update_ratio": to(0.3, 0.4)}),
         (recipe(), healthy() | UNLIKE | {"watch/discriminator/update_ratio": to(7.0, 1e-3)}),
         (recipe(), healthy() | {"watch/non_finite": curve([0] * (WINDOWS - 1) + [1])}),
+        (recipe(), healthy() | {"discriminator/real_score": steady(3e4)}),
         (recipe(objective="vae"), autoencoder() | {"autoencoder/gradient_norm": growing(1.0, 1e4)}),
     ],
     "no-learning": [
@@ -136,6 +144,9 @@ SICK: dict[str, list[tuple[Recipe, Log]]] = {
         )
         for loss, row in ADVERSARIAL.items()
         if row.healthy
+    ]
+    + [
+        (recipe(), healthy() | UNLIKE | {"discriminator/adversarial": one_odd_window(), "watch/told_apart": to(1, 1)}),
     ],
     "collapse": [
         (recipe(), healthy() | {"watch/diversity": to(0.1, 0.02), "watch/separation": to(0.1, 0.0)}),

@@ -91,6 +91,7 @@ CASES = {
     "virtual": GAN(generator_norm="virtual", attention=10),
     "style": GAN(network="style", attention=10, path_length=2),
     "projected": GAN(network="dense", discriminator="projected"),
+    "aided": GAN(network="dense", discriminator="aided"),
 }
 
 
@@ -110,6 +111,7 @@ def test_running_a_network_moves_nothing_but_statistics_of_batch_norm() -> None:
 def test_every_network_is_built_without_memory_as_loading_does() -> None:
     for name, settings in CASES.items():
         own = settings.build(PictureShape(20, 3)).networks.state_dict()
+        assert len({value.data_ptr() for value in own.values()}) == len(own), f"{name}: no tensor is saved twice"
         with without_memory():
             networks = settings.build(PictureShape(20, 3)).networks
             assert {value.device.type for value in networks.state_dict().values()} == {"meta"}, name
@@ -165,17 +167,25 @@ def test_the_projected_discriminator_scores_every_place_by_a_frozen_network() ->
     torch.manual_seed(0)
     gan = GAN(network="dense", discriminator="projected").build(PictureShape("32x24", 4))
     heads = gan.networks["discriminator"].eval()
-    assert heads.sides == (96, 128)
+    assert heads.sides == (64, 85)
     assert sum(weight.numel() for weight in gan.networks.parameters()) < 1e6, "the frozen network is no part of it"
     image = torch.rand(2, 4, 24, 32).requires_grad_()
     scores = heads.score(heads.last_features(image), None).view(2, -1)
-    assert scores.shape == (2, 2 * 6 * 8 + 6 * 8 + 3 * 4)
+    assert scores.shape == (2, 2 * 8 * 11 + 4 * 6 + 2 * 3)
     torch.testing.assert_close(heads(image), scores.mean(1))
     (gradient,) = torch.autograd.grad(scores[0].sum(), image)
     assert (gradient[0].abs().amax((1, 2)) > 0).all(), "colours and alpha count"
     assert not gradient[1].any()
     black = torch.cat([torch.zeros(2, 3, 24, 32), image[:, 3:]], dim=1)
     assert not torch.equal(heads(black), heads(torch.zeros_like(black))), "black is not transparent"
+
+
+def test_an_aided_discriminator_weighs_its_own_score_as_much_as_all_places() -> None:
+    aided = CASES["aided"].build(PictureShape(20, 3)).networks["discriminator"].eval()
+    image = torch.rand(2, 3, 20, 20)
+    whole, places = aided.score(aided.last_features(image), None).view(2, 2, -1).unbind(1)
+    torch.testing.assert_close(whole, aided.own(image)[:, None].expand_as(whole))
+    torch.testing.assert_close(places.mean(1), aided.projected(image))
 
 
 def test_what_a_discriminator_sees_of_its_batch_is_as_by_hand() -> None:

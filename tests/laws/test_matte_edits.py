@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from skimage import data
+from test_edit_keeps import KINDS, loaded
 
 import pinxit
 from pinxit.cli import run
@@ -22,7 +23,7 @@ from pinxit.edits.mask import TOP, Mask, rounded, unit
 from pinxit.edits.matte import Background, Cutout
 from pinxit.edits.subjects import Given
 from pinxit.errors import DataError, MemoryLimitError, UsageError
-from pinxit.images import Picture, load_picture, save_image
+from pinxit.images import Picture, load_picture, save_image, save_picture
 from pinxit.matting import backdrop, cut, foreground
 
 PHOTO = data.astronaut()[60:84, 190:222]
@@ -401,3 +402,21 @@ def test_a_matting_network_of_others_runs_if_its_input_is_a_picture(tmp_path: Pa
     (tmp_path / "broken.onnx").write_bytes(b"none")
     with pytest.raises(DataError, match=r"broken\.onnx"):
         Cutout(network=tmp_path / "broken.onnx").bind()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_file_keeps_its_depth_its_words_and_what_is_opaque(kind: str, tmp_path: Path) -> None:
+    picture = loaded(kind)
+    high, wide = picture.pixels.shape[:2]
+    drawn = np.where(np.arange(wide) < wide // 2, 255, 0).astype(np.uint8)
+    save_image(tmp_path / "matte.png", np.broadcast_to(drawn[:, None], (high, wide, 1)))
+    cut = edit_picture(picture, [Cutout(matte=tmp_path / "matte.png")])
+    assert cut.pixels.dtype == picture.pixels.dtype
+    assert cut.keeps == picture.keeps
+    assert cut.grey == picture.grey
+    save_picture(tmp_path / "cut.png", cut)
+    again, left = load_picture(tmp_path / "cut.png").pixels, slice(0, wide // 2)
+    seen = picture.pixels if picture.pixels.shape[2] < 4 else picture.pixels[..., :3]
+    shown = picture.pixels[:, left, 3] > 0 if picture.pixels.shape[2] == 4 else np.ones((high, wide // 2), bool)
+    np.testing.assert_array_equal(again[:, left, :3][shown], np.broadcast_to(seen, (high, wide, 3))[:, left][shown])
+    assert not again[:, wide // 2 :, 3].any()

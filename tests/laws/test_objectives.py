@@ -59,7 +59,7 @@ CASES = {
     "spectral residual attention": GAN(network="residual", discriminator_norm="spectral", attention=10, r1=1),
     "spectral dense discrimination": GAN(network="dense", discriminator_norm="spectral", minibatch="discrimination"),
     "spectral": GAN(discriminator_norm="spectral", loss="wasserstein", conditional=True),
-    "projected": GAN(network="dense", discriminator="projected", loss="hinge", feature_matching=1, conditional=True),
+    "aided": GAN(network="dense", discriminator="aided", feature_matching=1, conditional=True),
     "style gan": GAN(network="style", path_length=2, r1=1, conditional=True),
     "style attention": GAN(network="style", attention=10, minibatch="discrimination"),
     "residual": GAN(network="residual"),

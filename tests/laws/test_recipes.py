@@ -26,7 +26,8 @@ ROW = Fitting(
 )  # fmt: skip
 SETS = {
     Known(1405, 4, 0.99, 64): "sprites",
-    Known(216, 4, 0.04, 64): "few",
+    Known(216, 4, 0.04, 64): "photos",
+    Known(4999, 3, 0.0, 256): "photos",
     Known(500, 1, 0.0, 28): "few",
     Known(60_000, 1, 0.0, 28): "digits",
     Known(60_000, 1, 0.0, "256x64"): PLAIN,
@@ -37,7 +38,7 @@ SETS = {
 def test_a_set_gets_the_first_recipe_that_fits() -> None:
     found = {known: fitting("gan", None, known) for known in SETS}
     assert {known: chosen.recipe for known, chosen in found.items() if chosen} == SETS
-    assert str(found[Known(216, 4, 0.04, 64)]) == "recipe few, because 216 pictures are fewer than 5,000"
+    assert str(found[Known(500, 1, 0.0, 28)]) == "recipe few, because 500 pictures are fewer than 5,000"
     assert fitting("vae", None, Known(216, 1, 0.0, 64)) is None
     with pytest.raises(UsageError, match="did you mean 'few'"):
         fitting("gan", Chosen(recipe="fev", because="as asked"), Known(216, 1, 0.0, 64))

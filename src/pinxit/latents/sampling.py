@@ -336,8 +336,11 @@ def discriminator_of(run: Run) -> GAN:
         raise UsageError(
             f"{asked}: its scores by --loss {settings.loss} are no log-odds, by {usable} they are; {other}"
         )
-    if settings.discriminator == "projected":
-        raise UsageError(f"{asked}: it scores places of a picture, which are not independent (projected); {other}")
+    if settings.discriminator != "own":
+        raise UsageError(
+            f"{asked}: it scores places of a picture, which are not independent (--discriminator "
+            f"{settings.discriminator}); {other}"
+        )
     if settings.together() > 1:
         raise UsageError(f"{asked}: it scores packs of {settings.together()} pictures, not one (--packing); {other}")
     gan = settings.build(models.of_recipe(run.recipe)[2])

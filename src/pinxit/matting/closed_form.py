@@ -9,7 +9,7 @@ constraints, not penalties; the system is solved by conjugate gradients, precond
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import NamedTuple
 
@@ -25,7 +25,8 @@ CLOSE = 1e-4
 ROUNDS = 400
 COARSEST = 300
 DAMPING = 0.9
-BAND = 64
+CHUNK = 1 << 15
+"""Windows that are looked at together."""
 BYTES = 1200
 """Bytes for each pixel that solving takes at most."""
 
@@ -63,18 +64,20 @@ def _stencil(colours: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """
     high, wide, channels = colours.shape
     stencil = np.zeros((5, 5, high, wide))
-    for top in range(0, high - 2, BAND):
-        lines = min(BAND, high - 2 - top)
-        part = colours[top : top + lines + 2]
-        windows = np.stack([part[y : y + lines, x : x + wide - 2] for y, x in WINDOW], axis=2)
-        counts = np.any([wanted[top + y : top + y + lines, x : x + wide - 2] for y, x in WINDOW], axis=0)
-        centred = windows - windows.mean(axis=2, keepdims=True)
-        spread = centred.swapaxes(2, 3) @ centred / 9 + EPS / 9 * np.eye(channels)
-        shares = (1 + centred @ np.linalg.solve(spread, centred.swapaxes(2, 3))) / 9
-        shares = (np.eye(9) - shares) * counts[..., None, None]
+    holding = np.any([wanted[y : high - 2 + y, x : wide - 2 + x] for y, x in WINDOW], axis=0)
+    for rows, columns in _in_chunks(*np.nonzero(holding)):
+        windows = np.stack([colours[rows + y, columns + x] for y, x in WINDOW], axis=1)
+        centred = windows - windows.mean(axis=1, keepdims=True)
+        spread = centred.swapaxes(1, 2) @ centred / 9 + EPS / 9 * np.eye(channels)
+        shares = np.eye(9) - (1 + centred @ np.linalg.solve(spread, centred.swapaxes(1, 2))) / 9
         for (one, (y, x)), (other, (v, u)) in product(enumerate(WINDOW), repeat=2):
-            stencil[v - y + 2, u - x + 2, top + y : top + y + lines, x : x + wide - 2] += shares[..., one, other]
+            stencil[v - y + 2, u - x + 2, rows + y, columns + x] += shares[:, one, other]
     return stencil
+
+
+def _in_chunks(rows: np.ndarray, columns: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for start in range(0, len(rows), CHUNK):
+        yield rows[start : start + CHUNK], columns[start : start + CHUNK]
 
 
 def _rows(stencil: np.ndarray, places: np.ndarray) -> sparse.csr_array:

@@ -5,26 +5,33 @@ generated ones. Its maps at a fourth, an eighth, a sixteenth and a thirty-second
 random convolutions that are never trained: across channels, and from coarse to fine across scales. Otherwise heads
 would look at a part of the features only. Each map has a head, which scores every place of it.
 
-Differs from the paper: mixed maps have the same width at all scales, and mixing across scales is one convolution on the
-sum. Pictures with a shorter side below `LEAST_SIDE` are enlarged to it. Those with alpha are read twice, over black and
-over white.
+`Aided` has such heads beside a discriminator that learns from nothing (vision-aided GANs: Kumari et al., 2022). The
+heads know things; the other sees every pixel and colour, which the frozen network may overlook.
+
+Differs from Sauer et al.: mixed maps have the same width at all scales, and mixing across scales is one convolution on
+the sum. Pictures with a shorter side below `LEAST_SIDE` are enlarged to it. Those with alpha are read twice, over black
+and over white.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pinxit.nets import dcgan, dense, residual
 from pinxit.nets.pretrained import lite0_network
-from pinxit.nets.shapes import PictureShape, Sides, halved, keep_variance, over_black, to_flat
+from pinxit.nets.shapes import ClassScore, PictureShape, Sides, halved, keep_variance, over_black, to_flat
+
+Own = dcgan.Discriminator | dense.Discriminator | residual.Discriminator
 
 STAGES, STRIDES, WIDTHS = (3, 5, 11, 16), (4, 8, 16, 32), (24, 40, 112, 320)
 """Of the maps of `EfficientNetLite0.stages`: which are read, the pixels of a side of a place, and their widths."""
 
-LEAST_SIDE, SCORED_SIDE = 96, 8
+LEAST_SIDE, SCORED_SIDE = 64, 8
 """The least shorter side in pixels of what the frozen network sees, and the most of a map that a head scores."""
 
 WIDTH = 64
@@ -75,6 +82,43 @@ class Discriminator(nn.Module):
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Return scores (N,), the mean over places, positive for 'real'."""
         return self.score(self.last_features(image), label).unflatten(0, (len(image), -1)).mean(1)
+
+
+class Aided(nn.Module):
+    """A discriminator of its own and a projected one, whose scores count as much; pictures (N, C, H, W) in [0, 1]."""
+
+    def __init__(self, own: Own, shape: PictureShape) -> None:
+        super().__init__()
+        self.own, self.projected = own, Discriminator(shape)
+        self.score = _Both(own.score, self.projected.score)
+
+    def last_features(self, image: Tensor) -> Tensor:
+        """Return the features of both, (N, features)."""
+        return torch.cat([self.own.last_features(image), self.projected.last_features(image)], dim=1)
+
+    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return scores (N,), the mean of both, positive for 'real'."""
+        return self.score(self.last_features(image), label).unflatten(0, (len(image), -1)).mean(1)
+
+
+@dataclass(frozen=True)
+class _Both:
+    """The scores of two discriminators, whose layers they stay."""
+
+    own: ClassScore
+    projected: _Scores
+
+    @property
+    def features(self) -> int:
+        """The number of features of a picture."""
+        return self.own.features + self.projected.features
+
+    def __call__(self, features: Tensor, label: Tensor | None) -> Tensor:
+        """Return scores (N * 2 * places,), those of a picture side by side; its own is repeated for every place."""
+        own, projected = features.split([self.own.features, self.projected.features], dim=1)
+        places = self.projected(projected, label).unflatten(0, (len(features), -1))
+        whole = self.own(own, label)[:, None].expand_as(places)
+        return torch.cat([whole, places], dim=1).flatten()
 
 
 class _Head(nn.Module):

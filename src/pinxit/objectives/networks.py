@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
     from pinxit.objectives.settings import GANSettings, VAESettings
 
-    Discriminator = dcgan.Discriminator | residual.Discriminator | dense.Discriminator | projected.Discriminator
-    Pair = tuple[nn.Module, Discriminator]
+    Own = dcgan.Discriminator | residual.Discriminator | dense.Discriminator
+    Discriminator = Own | projected.Discriminator | projected.Aided
+    Pair = tuple[nn.Module, Own]
     Encoder = dcgan.Encoder | residual.Encoder | dense.Encoder
 
 DENSE_PIXELS = 256 * 256
@@ -106,14 +107,11 @@ def _check_attention(settings: GANSettings, shape: PictureShape) -> None:
         )
 
 
-def gan_pair(settings: GANSettings, shape: PictureShape) -> Pair:
+def gan_pair(settings: GANSettings, shape: PictureShape) -> tuple[nn.Module, Discriminator]:
     """Return the generator and the discriminator that settings ask for."""
     _check_attention(settings, shape)
-    generator, discriminator = GAN_NETWORKS[settings.network](settings, shape)
-    if settings.discriminator == "projected":
-        from pinxit.nets import projected
-
-        discriminator = projected.Discriminator(shape)
+    generator, own = GAN_NETWORKS[settings.network](settings, shape)
+    discriminator = _with_heads(settings.discriminator, own, shape)
     if settings.generator_norm == "virtual":
         from pinxit.nets.virtual import Virtual
 
@@ -123,6 +121,15 @@ def gan_pair(settings: GANSettings, shape: PictureShape) -> Pair:
 
         spectral.normalise(discriminator)
     return generator, discriminator
+
+
+def _with_heads(asked: str, own: Own, shape: PictureShape) -> Discriminator:
+    """Return the discriminator that was asked for: a network's own, projected heads, or both."""
+    if asked == "own":
+        return own
+    from pinxit.nets import projected
+
+    return projected.Aided(own, shape) if asked == "aided" else projected.Discriminator(shape)
 
 
 class Coders(NamedTuple):

@@ -178,10 +178,11 @@ class GANSettings(ObjectiveSettings):
         "2016; may leave a grid), nearest (repeats pixels, then convolves; no grid, Odena 2016) or bilinear "
         "(interpolates, then convolves; smoothest).",
     )
-    discriminator: Annotated[Literal["own", "projected"], Topic.NETWORKS] = Field(
+    discriminator: Annotated[Literal["own", "projected", "aided"], Topic.NETWORKS] = Field(
         "own",
-        description="The discriminator: own (of --network, learns from nothing) or projected (small heads on a frozen "
-        "network that knows photographs, for colour pictures; needs far fewer steps, Sauer 2021).",
+        description="The discriminator: own (of --network, learns from nothing), projected (small heads on a frozen "
+        "network that knows photographs; needs far fewer steps, Sauer 2021) or aided (both, for few pictures in "
+        "colour, Kumari 2022).",
     )
     discriminator_norm: Annotated[Literal["batch", "spectral", "none"], Topic.NETWORKS] = Field(
         "batch",
@@ -357,7 +358,7 @@ class GANSettings(ObjectiveSettings):
     def _refusals(self) -> tuple[tuple[bool, str], ...]:
         """Return what cannot work together: whether these settings ask for it, and what would work."""
         spectral, row = self.discriminator_norm == "spectral", ADVERSARIAL[self.loss]
-        projected = self.discriminator == "projected"
+        projected = self.discriminator != "own"
         mixed = self.network == "dcgan" and self.discriminator_norm == "batch"
         penalised = self.r1 + self.r2 + self.gradient_penalty + self.dragan > 0
         bounded = self.gradient_penalty or self.weight_clip or spectral
@@ -380,12 +381,13 @@ class GANSettings(ObjectiveSettings):
             ),
             (
                 projected and (self.discriminator_norm != "batch" or penalised),
-                "--discriminator projected has batch normalisation in its heads, which penalties on gradients do not "
-                "suit; omit --discriminator-norm and the penalties, or omit --discriminator",
+                f"--discriminator {self.discriminator} has batch normalisation in its heads, which penalties on "
+                "gradients do not suit; omit --discriminator-norm and the penalties, or omit --discriminator",
             ),
             (
                 projected and (self.packing > 1 or self.minibatch not in (None, "none")),
-                "--discriminator projected scores places of single pictures; omit --packing and --minibatch",
+                f"--discriminator {self.discriminator} scores places of single pictures; omit --packing and "
+                "--minibatch",
             ),
             (
                 penalised and mixed,

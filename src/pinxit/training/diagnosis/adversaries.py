@@ -54,7 +54,7 @@ def won(course: Course) -> Sign | None:
     healthy = course.healthy()
     if healthy is None:
         return None
-    loss, apart, unlike = course.mean(f"{DISCRIMINATOR}/adversarial"), course.look("told_apart"), unlikeness(course)
+    loss, apart, unlike = course.steady(f"{DISCRIMINATOR}/adversarial"), course.look("told_apart"), unlikeness(course)
     sure = (apart > SURE) | np.isnan(apart)
     window = course.since((loss < healthy[0]) & sure & unlike & course.late(), max(PATIENCE, course.youth() // 2))
     if window is None:

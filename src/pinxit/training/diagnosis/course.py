@@ -44,7 +44,7 @@ class Course:
     def __init__(self, windows: Windows, recipe: Recipe, ended: bool) -> None:
         self.windows, self.recipe, self.ended = windows, recipe, ended
         self.count = windows.count
-        self._looks: dict[str, Numbers] = {}
+        self._steady: dict[str, Numbers] = {}
         names = windows.names()
         found = [name.split("/")[1] for name in names if name.startswith("watch/") and name.endswith("/update_ratio")]
         self.players = found or sorted({name.partition("/")[0] for name in names if name.endswith("/gradient_norm")})
@@ -57,11 +57,14 @@ class Course:
 
     def look(self, name: str) -> Numbers:
         """Return a reading of the watch by window, each the median of at most three looks up to it."""
-        if name not in self._looks:
-            values = self.mean(f"watch/{name}")
-            padded = np.concatenate([np.full(2, np.nan), values])
-            self._looks[name] = middle(padded[2:], padded[1:-1], padded[:-2])
-        return self._looks[name]
+        return self.steady(f"watch/{name}")
+
+    def steady(self, name: str) -> Numbers:
+        """Return a value by window, each the median of at most three, so that one odd window counts nothing."""
+        if name not in self._steady:
+            padded = np.concatenate([np.full(2, np.nan), self.mean(name)])
+            self._steady[name] = middle(padded[2:], padded[1:-1], padded[:-2])
+        return self._steady[name]
 
     def since(self, so: Marks, patience: int = PATIENCE) -> int | None:
         """Return the window since which something has been so up to the last one; None if that is not long enough."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from pinxit.training.diagnosis.course import DISCRIMINATOR, PATIENCE, Course, Sign, unlikeness
+from pinxit.training.diagnosis.course import DISCRIMINATOR, PATIENCE, SHORT_PATIENCE, Course, Sign, unlikeness
 
 DEAD = 0.5  # share of units
 STILL = 1e-4  # of the weights' size, per step: 10,000 steps to change a weight by its own size; healthy is 1e-3 to 3e-2
 HEADLONG = 0.2  # of the weights' size, per step: weights are thrown away every five steps
 AWAY = 0.5  # of the weights' size, in one step: what the networks started from is gone
 GREW = 50.0  # a gradient's mean norm in a window, in units of that of the first; healthy ones stay below 10
+HUGE = 1e3  # between scores of pictures and samples, if the loss has a healthy range; good ones stay below 30
 NEARER = 0.8  # of the largest nearest: samples that came so much nearer to the pictures have learned something
 
 
@@ -21,9 +22,21 @@ def non_finite(course: Course) -> Sign | None:
     return Sign(int(np.flatnonzero(so)[0]), {"not_finite": count[so][0]}) if so.any() else None
 
 
+def huge_scores(course: Course) -> Sign | None:
+    """Scores that are further apart than a loss asks for; those of a Wasserstein critic may have any size."""
+    if course.healthy() is None:
+        return None
+    real, fake = (course.steady(f"{DISCRIMINATOR}/{name}_score") for name in ("real", "fake"))
+    window = course.since((np.abs(real - fake) > HUGE) & course.late(), SHORT_PATIENCE)
+    sentence = "Scores explode: those of pictures and samples are {apart:.3g} apart, and good ones less than 30."
+    return None if window is None else Sign(window, {"apart": abs(real[-1] - fake[-1])}, sentence)
+
+
 def exploding(course: Course) -> Sign | None:
-    """Weights that are thrown away within a few steps, or gradients that grow without end."""
+    """Weights that are thrown away within a few steps, or gradients or scores that grow without end."""
     if (sign := non_finite(course)) is not None:
+        return sign
+    if (sign := huge_scores(course)) is not None:
         return sign
     for player in course.players:
         ratio = course.look(f"{player}/update_ratio")
