@@ -109,6 +109,17 @@ def no_report() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def quick_pieces() -> Iterator[None]:
+    """Fill wide holes of small pictures at coarser sizes and with fewer offsets; `usefixtures` asks for it."""
+    few = {"NODES": 150, "LEAST": 20, "SWEEPS": 1, "QUERIES": 200}
+    few |= {"FREQUENT": 12, "AROUND": 8, "FITTING": 3, "GRID": 20}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in few.items():
+            patch.setattr(f"pinxit.edits.montage.{name}", value)
+        yield
+
+
 class TinyRuns:
     """Finished runs of a few steps on 16 x 16 pixels, float32, one thread, without reports, trained when first asked.
 

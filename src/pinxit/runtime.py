@@ -150,7 +150,7 @@ class Model:
         given = {**DEFAULT_INPUTS, **given, "image": images}
         feeds = {name: np.asarray(given[name], np.float32, order="C") for name in self.inputs}
         try:
-            (output,) = self._within_limit(feeds, images.shape[0] * images.shape[1] * images.shape[2])
+            (output,) = within_limit(self.session, feeds, images.shape[0] * images.shape[1] * images.shape[2])
         except MemoryError:
             raise
         except Exception as error:  # onnxruntime's errors have nothing else in common
@@ -163,20 +163,6 @@ class Model:
             raise RefusedError(f"{self.path}: its output is not finite")
         found: np.ndarray = output
         return found
-
-    def _within_limit(self, feeds: Mapping[str, np.ndarray], pixels: int) -> list[Any]:
-        """Run the graph; it is stopped when it takes longer than any network of its size."""
-        import onnxruntime
-
-        options = onnxruntime.RunOptions()
-        clock = threading.Timer(SECONDS + SECONDS_PER_PIXEL * pixels, setattr, (options, "terminate", True))
-        clock.daemon = True
-        clock.start()
-        try:
-            found: list[Any] = self.session.run(None, feeds, options)
-            return found
-        finally:
-            clock.cancel()
 
     def edited(self, pixels: np.ndarray, weights: np.ndarray | None = None, extra: Inputs = NO_INPUTS) -> np.ndarray:
         """Return a picture (H, W, C) uint8 or uint16 edited, in the same type; with C 2 or 4 the last channel is alpha.
@@ -259,6 +245,21 @@ def session(path: Path) -> Any:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have nothing else in common
         raise _refusal(f"{path}: not a model that onnxruntime can read", error) from error
+
+
+def within_limit(session: Any, feeds: Mapping[str, np.ndarray], pixels: int) -> list[Any]:
+    """Return a graph's outputs; it is stopped when it takes longer than any network of its size."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    clock = threading.Timer(SECONDS + SECONDS_PER_PIXEL * pixels, setattr, (options, "terminate", True))
+    clock.daemon = True
+    clock.start()
+    try:
+        found: list[Any] = session.run(None, feeds, options)
+        return found
+    finally:
+        clock.cancel()
 
 
 def _refusal(what: str, error: Exception) -> RefusedError:

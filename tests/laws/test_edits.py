@@ -25,6 +25,7 @@ from pinxit.edits.settings import Edit
 from pinxit.images import Picture, save_image
 from pinxit.settings import Settings, chain_document, chain_text, parse_chain
 
+pytestmark = pytest.mark.usefixtures("quick_pieces")
 MODELS = tempfile.TemporaryDirectory(prefix="pinxit-")
 
 
@@ -58,8 +59,8 @@ CASES: dict[str, dict[str, object]] = {
     "dejpeg": model("dejpeg", degrade="jpeg"),
     "upscale": model("upscale", degrade="downscale(scale=2)") | {"fidelity": 0.5},
     "inpaint": model("inpaint", degrade="pixels"),
-    "erase": model("erase", degrade="pixels"),
-    "outpaint": model("outpaint", degrade="pixels") | {"pixels": 5, "left": 40},
+    "erase": model("erase", degrade="pixels") | {"wide": "smooth"},  # `inpaint` copies pieces, here and in test_wide.py
+    "outpaint": model("outpaint", degrade="pixels") | {"pixels": 5, "left": 40, "wide": "smooth"},
     "enhance": {"denoise": False, "model": untrained_curve(Path(MODELS.name) / "enhance.safetensors")},
     "stylize": {"style": drawn_style(Path(MODELS.name) / "style.png"), "steps": 2},
     "texture": {"steps": 2},

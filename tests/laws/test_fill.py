@@ -24,6 +24,7 @@ from pinxit.edits.settings import Erase, Inpaint, Outpaint, Upscale
 from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
 
+pytestmark = pytest.mark.usefixtures("quick_pieces")
 PHOTO = data.astronaut()[20:141, 130:275]
 
 

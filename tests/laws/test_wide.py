@@ -22,16 +22,10 @@ from pinxit.errors import MemoryLimitError, UsageError
 from pinxit.images import Picture, resize
 from pinxit.jobs.recipe import EditRecipe
 
+pytestmark = pytest.mark.usefixtures("quick_pieces")
 TILE = np.random.default_rng(0).integers(60, 200, (12, 12, 3), dtype=np.uint8)
 PATTERN = np.tile(TILE, (9, 10, 1))
 MASK = hole(PATTERN.shape[:2], 30, 35, 70, 80)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small pictures get coarser sizes too, and fewer patches vote."""
-    for name, value in {"NODES": 150, "LEAST": 20, "QUERIES": 300, "AROUND": 15, "FREQUENT": 25, "SWEEPS": 1}.items():
-        monkeypatch.setattr(f"pinxit.edits.montage.{name}", value)
 
 
 def pieces(**settings: object) -> Completed:

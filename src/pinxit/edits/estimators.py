@@ -107,7 +107,7 @@ class Network(Estimator):
         values = ((values - self.scale.centre) / self.scale.spread).astype(np.float32)[None]
         given = np.ascontiguousarray(np.moveaxis(values, 3, 1) if self.first else values)
         try:
-            output: Any = self.session.run(None, {self.name: given})[0]
+            output: Any = runtime.within_limit(self.session, {self.name: given}, math.prod(size))[0]
         except Exception as error:  # onnxruntime's errors have nothing else in common
             raise DataError(f"{self.path.name}: cannot be run ({' '.join(str(error).split())})") from error
         found = np.squeeze(np.asarray(output))

@@ -124,14 +124,17 @@ def completed(
     levels = [Level(image, hole, good)]
     while (len(levels[-1].pixels) > NODES or levels[-1].hole.size > PIXELS) and min(levels[-1].hole.shape) >= 2 * LEAST:
         levels.append(levels[-1].halved())
-    coarse = levels[-1]
+    coarse = levels.pop()
     candidates, oddness = candidates_of(coarse)
+    while not len(candidates) and levels and len(levels[-1].pixels) <= 16 * NODES:
+        coarse = levels.pop()  # too small for a whole patch
+        candidates, oddness = candidates_of(coarse)
     if not len(candidates):
         return None
     lines = lines_through(coarse.image, coarse.hole) if keep_lines else []
     offsets = labelled(coarse, candidates, oddness, lines, rng)
     change = correction(coarse, offsets, np.zeros((len(coarse.pixels), image.shape[2]), np.float32))
-    for fine in levels[-2::-1]:
+    for fine in reversed(levels):
         offsets, change = finer(coarse, fine, offsets, change, rng)
         change = correction(fine, offsets, change)
         coarse = fine
