@@ -45,6 +45,7 @@ class Topic(Enum):
     COLLAPSE = "Against mode collapse"
     CODES = "Codes"
     AUGMENTATION = "Augmentation"
+    SUBJECT = "Where the subject is"
     HARDWARE = "Hardware"
 
 

@@ -12,6 +12,7 @@ from pinxit.edits.bound import Bound
 from pinxit.edits.settings import Edit
 from pinxit.errors import UsageError
 from pinxit.images import load_picture
+from pinxit.settings import Topic
 
 if TYPE_CHECKING:
     from pinxit.edits.subjects import Finder
@@ -57,45 +58,44 @@ def _box(values: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] 
 class Matted(Edit):
     """Base of edits that find the subject of a picture: what says where it is."""
 
-    matte: Path | None = Field(
+    matte: Annotated[Path | None, Topic.SUBJECT] = Field(
         None,
         description="The matte: a grey picture of the same size, white where the subject is; or a cut-out, whose "
         "transparency counts.",
     )
-    trimap: Path | None = Field(
+    trimap: Annotated[Path | None, Topic.SUBJECT] = Field(
         None,
         description="A trimap or scribbles of the same size: white is subject, black is background; greys and "
         "transparent parts are found by the colours around.",
     )
-    plate: Path | None = Field(
+    plate: Annotated[Path | None, Topic.SUBJECT] = Field(
         None, description="A picture of the same scene without the subject, from the same place and as light."
     )
-    key: Annotated[str, AfterValidator(_key)] | None = Field(
+    key: Annotated[Annotated[str, AfterValidator(_key)] | None, Topic.SUBJECT] = Field(
         None,
         description="The colour of the screen behind the subject: a name, #rrggbb, or auto for the commonest along the "
         "edges. Its tint is removed from mixed pixels.",
     )
-    key_tolerance: float = Field(
+    key_tolerance: Annotated[float, Topic.SUBJECT] = Field(
         0.2,
         gt=0,
         le=1,
         description="Largest difference of the screen from --key in a channel; larger takes darker folds.",
     )
-    click: Annotated[tuple[int, ...], BeforeValidator(_numbers), AfterValidator(_points)] = Field(
+    click: Annotated[tuple[int, ...], BeforeValidator(_numbers), AfterValidator(_points), Topic.SUBJECT] = Field(
         (), description="Points on the subject: x,y in pixels from the top left, or several as x,y,x,y."
     )
-    box: Annotated[tuple[int, int, int, int] | None, BeforeValidator(_numbers), AfterValidator(_box)] = Field(
-        None, description="A box around the subject: x, y, width, height in pixels, from the top left."
+    box: Annotated[tuple[int, int, int, int] | None, BeforeValidator(_numbers), AfterValidator(_box), Topic.SUBJECT] = (
+        Field(None, description="A box around the subject: x, y, width, height in pixels, from the top left.")
     )
-    find: Literal["person"] = Field(
+    find: Annotated[Literal["person"], Topic.SUBJECT] = Field(
         "person",
         description="What to look for if nothing says where the subject is, and the picture has no transparent parts.",
     )
-
-    network: Path | None = Field(
+    network: Annotated[Path | None, Topic.SUBJECT] = Field(
         None, description="A matting network of others, an ONNX file from colour pictures to mattes, instead of --find."
     )
-    network_range: Literal["0..1", "-1..1", "imagenet"] = Field(
+    network_range: Annotated[Literal["0..1", "-1..1", "imagenet"], Topic.SUBJECT] = Field(
         "0..1", description="The range of colours that --network takes; imagenet is its mean and standard deviation."
     )
 
