@@ -88,6 +88,14 @@ def test_where_nothing_can_be_copied_the_fill_is_smooth() -> None:
     np.testing.assert_array_equal(edit_picture(Picture(photo), [pieces()], mask).pixels, smooth)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_picture_of_hardly_more_than_its_hole_is_completed_without_a_warning() -> None:
+    for size in ((10, 30), (11, 60), (60, 11), (34, 35)):
+        photo = data.astronaut()[: size[0], 150 : 150 + size[1]]
+        mask = hole(size, 0, 0, min(20, size[0]), 20)
+        assert edit_picture(Picture(photo), [pieces(keep_lines=True)], mask).pixels.shape == photo.shape
+
+
 def test_completing_takes_no_more_than_the_limit_that_its_refusal_names() -> None:
     picture = Picture(resize(data.astronaut(), (200, 260)).astype(np.uint8))
     mask = hole((200, 260), 70, 100, 130, 160)

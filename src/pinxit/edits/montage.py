@@ -163,6 +163,8 @@ def candidates_of(level: Level) -> tuple[np.ndarray, np.ndarray]:
     away = max(3, longest // 15)
     queries = sources[:: max(1, len(sources) // QUERIES)]
     offsets, distances = best_offsets(level, sources, queries, away)
+    some = np.isfinite(distances)  # the others are the only patches far and wide
+    queries, offsets, distances = queries[some], offsets[some], distances[some]
     frequent = peaks(offsets, FREQUENT)
     near = np.flatnonzero(~level.hole & binary_dilation(level.hole, np.ones((3, 3))))
     around = peaks(best_offsets(level, sources, near, 1)[0], AROUND)
@@ -199,7 +201,7 @@ def oddness_of(level: Level, queries: np.ndarray, distances: np.ndarray) -> np.n
     total[queries], count[queries] = distances, 1
     total, count = (gaussian_filter(one.reshape(level.hole.shape), REACH, mode="constant") for one in (total, count))
     mean = total / np.maximum(count, 1e-6)
-    usual = max(float(np.median(distances)), 0.02)
+    usual = max(float(np.median(distances)), 0.02) if len(distances) else 1.0
     return np.asarray(ODD * (mean / usual - 1).clip(0, 2).reshape(-1), np.float32)
 
 
@@ -245,6 +247,8 @@ def best_offsets(level: Level, sources: np.ndarray, queries: np.ndarray, away: i
 
 def peaks(offsets: np.ndarray, most: int) -> np.ndarray:
     """Return the peaks (K, 2) of the smoothed histogram of offsets (n, 2), the highest first."""
+    if not len(offsets):
+        return offsets
     least = offsets.min(axis=0) - 4
     counts = np.zeros(offsets.max(axis=0) - least + 5, np.float32)
     np.add.at(counts, tuple((offsets - least).T), 1)
