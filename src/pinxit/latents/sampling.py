@@ -26,6 +26,7 @@ from pinxit.latents.strategies import STRATEGIES
 from pinxit.latents.styles import by_styles, truncated
 from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.nets.crowd import Deviation, Discrimination
+from pinxit.nets.projected import Aided
 from pinxit.nets.seamless import neighbour_layers, seamless
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.gan import GAN
@@ -336,11 +337,8 @@ def discriminator_of(run: Run) -> GAN:
         raise UsageError(
             f"{asked}: its scores by --loss {settings.loss} are no log-odds, by {usable} they are; {other}"
         )
-    if settings.discriminator != "own":
-        raise UsageError(
-            f"{asked}: it scores places of a picture, which are not independent (--discriminator "
-            f"{settings.discriminator}); {other}"
-        )
+    if settings.discriminator == "projected":
+        raise UsageError(f"{asked}: it scores places of a picture, which are not independent (projected); {other}")
     if settings.together() > 1:
         raise UsageError(f"{asked}: it scores packs of {settings.together()} pictures, not one (--packing); {other}")
     gan = settings.build(models.of_recipe(run.recipe)[2])
@@ -356,6 +354,8 @@ def discriminator_of(run: Run) -> GAN:
         gan.networks["discriminator"].load_state_dict(below(checkpoint.state, "networks.discriminator."))
     except RuntimeError as error:
         raise DataError(f"{run.folder}: its checkpoint belongs to another network than its recipe describes") from error
+    if isinstance(aided := gan.networks["discriminator"], Aided):
+        gan.networks["discriminator"] = aided.own  # its scores are of whole pictures
     gan.networks.eval().requires_grad_(False)
     return gan
 
