@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from pinxit.edits.subjects import Finder
 
 WAYS = ("matte", "trimap", "plate", "key", "network")
-TRANSPARENT, BLUR = "transparent", "blur"
-
-
-AUTO = "auto"
+TRANSPARENT, BLUR, AUTO = "transparent", "blur", "auto"
 
 
 def _colour(text: str) -> tuple[int, int, int] | None:
@@ -37,6 +34,9 @@ def _key(text: str) -> str:
     if text != AUTO and _colour(text) is None:
         raise ValueError("should be a colour such as green or #00b140, or auto")
     return text
+
+
+Key = Annotated[str, AfterValidator(_key)]
 
 
 def _numbers(value: Any) -> Any:
@@ -71,7 +71,7 @@ class Matted(Edit):
     plate: Annotated[Path | None, Topic.SUBJECT] = Field(
         None, description="A picture of the same scene without the subject, from the same place and as light."
     )
-    key: Annotated[Annotated[str, AfterValidator(_key)] | None, Topic.SUBJECT] = Field(
+    key: Annotated[Key | None, Topic.SUBJECT] = Field(
         None,
         description="The colour of the screen behind the subject: a name, #rrggbb, or auto for the commonest along the "
         "edges. Its tint is removed from mixed pixels.",
@@ -155,7 +155,6 @@ class Background(Matted):
     blur: float = Field(
         12.0, gt=0, le=1000, description="With --to blur: standard deviation of the blur in pixels; larger is softer."
     )
-
     light: float = Field(
         0.0,
         ge=0,

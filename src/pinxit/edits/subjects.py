@@ -40,7 +40,7 @@ SURE = 0.3
 UNSURE = 0.02
 BLACK, WHITE = 0.05, 0.95
 """The brightness of a trimap up to which it is background, and from which on it is subject."""
-WAYS = "--matte, --trimap, --key, --plate, --click or --box say where the subject is"
+WAYS_IN_WORDS = "--matte, --trimap, --key, --plate, --click or --box say where the subject is"
 
 
 class Finder(ABC):
@@ -57,8 +57,8 @@ class Finder(ABC):
         """
 
     def bytes_for(self, size: tuple[int, int]) -> int:
-        """Return the memory that it takes for a picture of `size` = (H, W), the matte included."""
-        return 4 * size[0] * size[1]
+        """Return the memory that it takes for a picture of `size` = (H, W), the matte included: that of `between`."""
+        return room_between(size)
 
     def lit(self, matte: np.ndarray) -> np.ndarray:
         """Return the weights (H, W) of the pixels that show the light of the scene: all count alike."""
@@ -85,14 +85,10 @@ class Guessed(Finder):
             return np.ones(alpha.shape, np.float32)
         guess = self.estimator.guess(colours)
         if not (guess > 1 - SURE).any():
-            raise DataError(f"no {self.estimator.what} is found in it; {WAYS}")
+            raise DataError(f"no {self.estimator.what} is found in it; {WAYS_IN_WORDS}")
         if self.estimator.fine:
             return _guided(guided.functions(_light(resize(colours, guess.shape)), guess), colours)
         return around(colours, guess)
-
-    def bytes_for(self, size: tuple[int, int]) -> int:
-        """Return the memory of the refinement."""
-        return room_between(size)
 
 
 class Given(Finder):
@@ -106,6 +102,10 @@ class Given(Finder):
         """Return the file's matte; `UsageError` if its size is not the picture's."""
         check_size(self.path, self.values, picture)
         return self.values
+
+    def bytes_for(self, size: tuple[int, int]) -> int:
+        """Return the memory of the matte alone."""
+        return 4 * size[0] * size[1]
 
 
 class Drawn(Finder):
@@ -123,10 +123,6 @@ class Drawn(Finder):
         """Return the matte; `UsageError` if the trimap's size is not the picture's."""
         check_size(self.path, self.subject, picture)
         return between(split(picture)[0], self.subject, self.background)
-
-    def bytes_for(self, size: tuple[int, int]) -> int:
-        """Return the memory of the refinement."""
-        return room_between(size)
 
 
 class Picked(Finder):
@@ -156,10 +152,6 @@ class Picked(Finder):
             seeds[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = True
         return around(colours, cut.subject(small, inside, seeds & inside).astype(np.float32))
 
-    def bytes_for(self, size: tuple[int, int]) -> int:
-        """Return the memory of the refinement."""
-        return room_between(size)
-
 
 class Before(Finder):
     """A subject before a known background: found at a size of at most `PIXELS`, then guided to the picture's own."""
@@ -176,10 +168,6 @@ class Before(Finder):
     @abstractmethod
     def _background(self, picture: Picture, small: np.ndarray) -> np.ndarray:
         """Return the background of a picture, like its colours `small` (h, w, C) float32."""
-
-    def bytes_for(self, size: tuple[int, int]) -> int:
-        """Return the memory of the refinement."""
-        return room_between(size)
 
 
 class Plate(Before):

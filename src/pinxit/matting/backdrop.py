@@ -1,9 +1,9 @@
 """Mattes before a known background: a picture of the empty scene, or a screen of one colour, whose spill is taken out.
 
-Where a picture is near its background, that is all there is; where it is far from it, the subject is. In between, with
-the subject's colour F from around and the background's colour B, the matte is the place of the pixel's colour on the
-way from B to F, in linear light (Smith and Blinn, 1996, say what else would have to be known). Closed-form matting then
-weighs that against what the neighbours say, the more the further F is from B.
+Where a picture is near its background, that is all there is; where it is far from it, the subject is. In between, F is
+the subject's colour from around and B that of the background. The matte is the place of the pixel's colour on the way
+from B to F, in linear light (Smith and Blinn, 1996, say what else would have to be known). Closed-form matting weighs
+that against what the neighbours say. It counts the more, the further F is from B.
 """
 
 from __future__ import annotations

@@ -17,16 +17,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pinxit.nets import dcgan, dense, residual
 from pinxit.nets.pretrained import lite0_network
 from pinxit.nets.shapes import ClassScore, PictureShape, Sides, halved, keep_variance, over_black, to_flat
 
-Own = dcgan.Discriminator | dense.Discriminator | residual.Discriminator
+if TYPE_CHECKING:
+    from pinxit.nets import dcgan, dense, residual
+
+    Own = dcgan.Discriminator | dense.Discriminator | residual.Discriminator
 
 STAGES, STRIDES, WIDTHS = (3, 5, 11, 16), (4, 8, 16, 32), (24, 40, 112, 320)
 """Of the maps of `EfficientNetLite0.stages`: which are read, the pixels of a side of a place, and their widths."""

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from pinxit.nets import dcgan, dense, projected, residual
+    from pinxit.nets.projected import Own
     from pinxit.nets.shapes import PictureShape
     from pinxit.objectives.settings import GANSettings, VAESettings
 
-    Own = dcgan.Discriminator | residual.Discriminator | dense.Discriminator
     Discriminator = Own | projected.Discriminator | projected.Aided
     Pair = tuple[nn.Module, Own]
     Encoder = dcgan.Encoder | residual.Encoder | dense.Encoder
