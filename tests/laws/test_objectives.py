@@ -22,6 +22,7 @@ from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Judgement, Loss, Objective, Player, Probabilistic
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
 from pinxit.objectives.settings import (
+    ColourSettings,
     EnhancementSettings,
     GANSettings,
     ObjectiveSettings,
@@ -126,6 +127,7 @@ CASES = {
     "noise2void": RESTORE(target="blind-spot", degrade=""),
     "neighbor2neighbor": RESTORE(target="neighbours"),
     "enhance": EnhancementSettings(width=8, degrade="dark(gamma=0.5..2) | clip or dark(gain=1)"),
+    "colourise": ColourSettings(width=4),
     "style": StyleSettings(style=STYLE, style_size=32),
     "any style": StyleSettings(any=True, styles=STYLE.parent),
 }

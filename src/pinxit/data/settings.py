@@ -90,3 +90,11 @@ class PaintedSettings(DataSettings):
     size: Annotated[Size | None, SIZES] = Field(128, description=f"Size of the patches in pixels{EITHER}")
     flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
     fit: Fit = Field("patch", description=DataSettings.model_fields["fit"].description)
+
+
+class ColouredSettings(DataSettings):
+    """Pictures whose colours are to be guessed: patches, mirrored, large enough to tell what they show."""
+
+    size: Annotated[Size | None, SIZES] = Field(160, description=f"Size of the patches in pixels{EITHER}")
+    flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
+    fit: Fit = Field("patch", description=DataSettings.model_fields["fit"].description)

@@ -239,6 +239,29 @@ class Enhance(Networked):
         return enhancer(self.model, self.denoise, device, self.runtime)
 
 
+class Colourise(Edit):
+    """Give a grey picture colours, or a coloured one others; the lightness of every pixel stays."""
+
+    hint: Path | None = Field(
+        None,
+        description="A picture of the same size with dabs of colour, transparent or grey where nothing is said. They "
+        "are obeyed and spread to pixels of like lightness.",
+    )
+    guess: bool = Field(True, description="Guess colours with a network; with --no-guess only --hint says them.")
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="Seed of the guess: 0 for the likeliest colours; others draw among likely ones."
+    )
+    model: Path | None = Field(
+        None, description="A run of `pinxit train colourise`, or its weights, instead of the network that ships."
+    )
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network and the hints; `UsageError` if neither says any colours."""
+        from pinxit.edits.colourise import colouriser
+
+        return colouriser(self.model, self.hint, self.guess, self.seed, device)
+
+
 # Styles and textures.
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from pinxit.data.settings import LARGEST, SMALLEST, DataSettings, PaintedSettings, PatchSettings, WholeSettings
+from pinxit.data.settings import (
+    LARGEST,
+    SMALLEST,
+    ColouredSettings,
+    DataSettings,
+    PaintedSettings,
+    PatchSettings,
+    WholeSettings,
+)
 from pinxit.degradations import Chain
 from pinxit.errors import DataError, UsageError
 from pinxit.losses.adversarial import ADVERSARIAL
@@ -22,6 +30,7 @@ from pinxit.settings import Place, Settings, Topic, did_you_mean, flag_of
 
 if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
+    from pinxit.objectives.colourising import Colourisation
     from pinxit.objectives.enhancement import Enhancement
     from pinxit.objectives.gan import GAN
     from pinxit.objectives.objective import Autoencoder, Objective
@@ -771,6 +780,38 @@ class EnhancementSettings(ObjectiveSettings):
         if not self.degrade.strip():
             raise UsageError("--degrade must darken the pictures, as 'dark(gain=0.1..0.3)' does")
         return Enhancement(self, shape)
+
+
+class ColourSettings(ObjectiveSettings):
+    """A network that guesses the colours of grey pictures, with a frozen network that knows photographs.
+
+    Unlike the defaults listed below, a batch has 16 pictures and the learning rate decays to zero over the run.
+    """
+
+    noun: ClassVar[str] = "colouriser"
+    pictures: ClassVar[type[DataSettings]] = ColouredSettings
+    training: ClassVar[Mapping[str, Any]] = {"batch_size": 16, "schedule": "cosine"}
+    preview: ClassVar[str] = "pictures, each followed by its grey and its newly coloured form"
+
+    width: Annotated[int, Topic.NETWORKS] = Field(
+        64, ge=2, le=1024, description="Channels of the network at the largest feature map; more is slower."
+    )
+    rebalance: Annotated[float, Topic.LOSS] = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="How much more rare colours count in the loss than greys; larger makes colours livelier and more "
+        "often wrong. At 0 all places count alike; 0.5 is that of Zhang 2016.",
+    )
+
+    def build(self, shape: PictureShape) -> Colourisation:
+        """Return the objective; `DataError` if the pictures have no colours to learn."""
+        from pinxit.objectives.colourising import Colourisation
+
+        check_opaque(shape)
+        if shape.channels == 1:
+            raise DataError("these pictures are grey: their colours are what is to be learned; give colour pictures")
+        return Colourisation(self)
 
 
 class StyleSettings(ObjectiveSettings):
