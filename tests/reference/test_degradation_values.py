@@ -175,7 +175,7 @@ def test_haze_is_its_formula() -> None:
 
 
 def test_kernels_of_real_pictures_are_scipys_gaussian_and_the_papers_sinc() -> None:
-    """An oblong Gaussian has its variances along its angle; a sinc is eq. 6 of Real-ESRGAN, by scipy's Bessel function."""
+    """An oblong Gaussian has its variances along its angle; a sinc is eq. 6 of Real-ESRGAN, by scipy's function."""
     round_one = ndimage.gaussian_filter(np.eye(1, 81, 40).reshape(9, 9), 1.2, mode="constant", truncate=3.3)
     assert np.allclose(_oblong(1.2, 1.2, 0.7), round_one / round_one.sum(), atol=1e-9)
     kernel, (down, across) = _oblong(2.0, 1.0, 0.5).numpy(), np.mgrid[-6:7, -6:7]
