@@ -733,6 +733,11 @@ class RestorationSettings(ObjectiveSettings):
         "relativistic",
         description=f"Adversarial loss, computed from the scores of clean and restored pictures: {LOSSES}.",
     )
+    discriminator: Annotated[Literal["picture", "pixels"], Topic.NETWORKS] = Field(
+        "picture",
+        description="What the discriminator scores: the whole picture, or each of its pixels, by a U-Net with spectral "
+        "normalisation that is steadier on fine texture.",
+    )
     discriminator_rate: Annotated[float | None, Topic.OPTIMISER] = Field(
         None, gt=0, le=1, description=DISCRIMINATOR_RATE
     )
