@@ -24,13 +24,14 @@ from pinxit.data import Batch
 from pinxit.edits.bound import Layered
 from pinxit.edits.engine import filled, split
 from pinxit.edits.mask import rounded, unit
-from pinxit.edits.nearest import strips
+from pinxit.edits.nearest import STRIP, strips
 from pinxit.edits.subjects import check_size
 from pinxit.errors import UsageError
 from pinxit.images import Picture, load_picture, resize, scaled
 from pinxit.matting import guided
 from pinxit.matting.spread import BYTES, spread
 from pinxit.nets.colouriser import ColourDecoder, expected, look, palette
+from pinxit.nets.stylizer import pixel_norm
 from pinxit.objectives.colourising import TEMPERATURE
 
 NAME = "colour-v1"
@@ -38,18 +39,22 @@ PIXELS = 55_000
 """Colours are proposed and spread in a picture of at most this many pixels; the network was trained on such."""
 LEAST_SIDE, MOST_SIDE = 32, 1024
 """Of the picture that the network sees."""
-NETWORK = 200 << 20
+NETWORK = 64 << 20
 """Bytes that the network takes at most."""
+STRIP_BYTES = 200
+"""Bytes for each pixel of the strip of rows that is coloured at once."""
 RANGE = 256.0
 """A range of a* and b* that holds all colours, centred on grey."""
 SOFT = 1e-3
 """How much the functions from lightness to a proposal's colours are held to be flat; see `guided.functions`."""
 SAID, COLOURED = 0.5, 8.0
 """Where a hint says something: from this alpha on, or in an opaque picture from this distance from grey on."""
-PULL = 1e-3
+PULL = 1e-5
 """How much the difference of hints from a proposal is pulled to 0; larger reaches less far."""
-WAVES, TINT = 4, 1.5
-"""Of the tints that other seeds draw: how many a side, and their strength in standard deviations."""
+ALIKE = 2
+"""The map of `look` that says which places look alike, at a sixteenth of the sides."""
+TINT = 0.06
+"""How much a seed other than 0 favours a colour 1 unit further in its direction, in nats; larger varies more."""
 
 
 class Hints:
@@ -93,26 +98,21 @@ class Proposal:
         light = lightness(_planes(resize(shown, (size[0], size[1]))))
         computing = hardware.choose(self.device)
         with torch.no_grad(), computing.autocast():
-            logits = self.painter(look(light.to(computing.device)))
-        return expected(self._tinted(logits.cpu()), TEMPERATURE)[0].numpy()
+            maps = look(light.to(computing.device))
+            logits = self.painter(maps).cpu()
+        return expected(self._tinted(logits, maps[ALIKE].float().cpu()), TEMPERATURE)[0].numpy()
 
-    def _tinted(self, logits: Tensor) -> Tensor:
-        """Return logits of which a seed other than 0 favours colours in directions that change slowly over the picture.
+    def _tinted(self, logits: Tensor, seen: Tensor) -> Tensor:
+        """Return logits (1, h, w, Q) of which a seed other than 0 favours, at each place, a direction of colour.
 
-        What the network is sure of hardly changes. Where several colours are likely, one of them is drawn; as the
-        directions change slowly, neighbours draw alike.
+        Directions are Gaussian, and as alike as the places are in a map `seen` of the frozen network: what looks alike
+        draws alike. The more colours are likely at a place, the more its colour changes.
         """
         if not self.seed:
             return logits
-        drawn = Batch(image=torch.zeros(1), seed=self.seed, step=0).normal(2, WAVES, WAVES, stream="tints")
-        field = F.interpolate(drawn, logits.shape[1:3], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
-        points = palette()
-        likely = (logits / TEMPERATURE).softmax(-1)
-        mean = likely @ points
-        deviation = (
-            (likely @ points.square().sum(1, keepdim=True) - mean.square().sum(-1, keepdim=True)).clamp(1).sqrt()
-        )
-        return logits + TEMPERATURE * TINT * (field / deviation) @ points.T
+        drawn = Batch(image=torch.zeros(1), seed=self.seed, step=0).normal(seen.shape[1], 2, stream="tints")[0]
+        field = F.interpolate(pixel_norm(seen), logits.shape[1:3], mode="bilinear").permute(0, 2, 3, 1)
+        return logits + TEMPERATURE * TINT * (field @ drawn / seen.shape[1] ** 0.5) @ palette().T
 
 
 class Colourised(Layered):
@@ -124,9 +124,10 @@ class Colourised(Layered):
         self.proposal, self.hints, self.weights = proposal, hints, weights
 
     def bytes_for(self, size: tuple[int, int]) -> int:
-        """Return the memory of the small picture with its equations, of the network, and of the result."""
-        small = BYTES * min(math.prod(size), PIXELS) if self.hints else 0
-        return small + (NETWORK if self.proposal else 0) + 16 * math.prod(size) + 200 * (1 << 19)
+        """Return the memory of the network, of the small picture's equations, of a strip, and of the result."""
+        pixels = math.prod(size)
+        network, equations = NETWORK if self.proposal else 0, BYTES * min(pixels, PIXELS) if self.hints else 0
+        return network + equations + STRIP_BYTES * min(pixels, STRIP) + (12 if self.hints else 8) * pixels
 
     @torch.no_grad()
     def compose(self, picture: Picture, share: np.ndarray) -> Picture:
