@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from pinxit.edits.subjects import check_size
 from pinxit.errors import UsageError
 from pinxit.images import Picture, load_picture, resize, scaled
 from pinxit.matting import guided
-from pinxit.matting.spread import BYTES, spread
+from pinxit.matting.spread import BYTES, settled, spread
 from pinxit.nets.colouriser import ColourDecoder, expected, look, palette
 from pinxit.nets.stylizer import pixel_norm
 from pinxit.objectives.colourising import TEMPERATURE
@@ -45,8 +46,9 @@ STRIP_BYTES = 200
 """Bytes for each pixel of the strip of rows that is coloured at once."""
 RANGE = 256.0
 """A range of a* and b* that holds all colours, centred on grey."""
-SOFT = 1e-3
-"""How much the functions from lightness to a proposal's colours are held to be flat; see `guided.functions`."""
+SOFT, HOLD = 1e-2, 3e-3
+"""How much the functions from lightness to a proposal's colours are held to be flat (`guided.functions`), and how much
+its colours are held to be what they are when they are made even; larger leaves more blotches."""
 SAID, COLOURED = 0.5, 8.0
 """Where a hint says something: from this alpha on, or in an opaque picture from this distance from grey on."""
 PULL = 1e-5
@@ -55,6 +57,9 @@ ALIKE = 2
 """The map of `look` that says which places look alike, at a sixteenth of the sides."""
 TINT = 0.06
 """How much a seed other than 0 favours a colour 1 unit further in its direction, in nats; larger varies more."""
+
+Functions = tuple[np.ndarray, np.ndarray]
+"""From lightness to a* and to b*, around each pixel of a smaller picture, as of `guided.functions`."""
 
 
 class Hints:
@@ -80,6 +85,18 @@ class Hints:
         sums = [np.bincount(number, channel, count) for channel in self.colours.T]
         means = np.stack([total / fallen.clip(1) for total in sums], axis=-1)
         return means.reshape(*size, 2), (fallen > 0).reshape(size)
+
+    def over(self, colours: np.ndarray, rows: slice) -> np.ndarray:
+        """Return colours (2, n, W) of some rows, with those that the dabs say where they lie."""
+        number = self.numbers[rows]
+        return np.where(number >= 0, np.moveaxis(self.colours[number], 2, 0), colours)
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """The number of the place at each pixel, (H, W) int32, -1 where nothing is said."""
+        found = np.full(self.size, -1, np.int32)
+        found[tuple(self.places.T)] = np.arange(len(self.places))
+        return found
 
 
 @dataclass(frozen=True)
@@ -126,7 +143,7 @@ class Colourised(Layered):
     def bytes_for(self, size: tuple[int, int]) -> int:
         """Return the memory of the network, of the small picture's equations, of a strip, and of the result."""
         pixels = math.prod(size)
-        network, equations = NETWORK if self.proposal else 0, BYTES * min(pixels, PIXELS) if self.hints else 0
+        network, equations = NETWORK if self.proposal else 0, BYTES * min(pixels, PIXELS)
         return network + equations + STRIP_BYTES * min(pixels, STRIP) + (12 if self.hints else 8) * pixels
 
     @torch.no_grad()
@@ -134,18 +151,11 @@ class Colourised(Layered):
         """Return the picture in new colours; `share` blends them with its own, at the same lightness."""
         colours, alpha = split(picture)
         if self.hints is not None:
-            check_size(self.hints.path, np.empty(self.hints.size), picture)
+            check_size(self.hints.path, self.hints.numbers, picture)
         found = self._functions(colours if alpha is None else filled(colours, alpha))
-        said = None if self.hints is None else self._said(colours.shape[:2])
         result = np.empty((*share.shape, 3 if alpha is None else 4), colours.dtype)
         for strip in strips(share.shape):
-            before = _lab(colours[strip])
-            new = _applied(found, before[..., 0], strip, share.shape)
-            if self.hints is not None and said is not None:
-                new = np.where(said[strip] >= 0, np.moveaxis(self.hints.colours[said[strip]], 2, 0), new)
-            mixed = np.moveaxis(before[..., 1:], 2, 0) * (1 - share[strip]) + new * share[strip]
-            made = from_lab(torch.from_numpy(np.concatenate([before[None, ..., 0], mixed])[None].astype(np.float32)))[0]
-            values = rounded(made.movedim(0, 2).numpy(), colours.dtype)
+            values = rounded(self._recoloured(_lab(colours[strip]), found, strip, share), colours.dtype)
             kept = share[strip] == 0 if alpha is None else (share[strip] == 0) | (alpha[strip] == 0)
             np.copyto(values, colours[strip], where=kept[..., None])
             result[strip, :, :3] = values
@@ -153,35 +163,37 @@ class Colourised(Layered):
             result[..., 3] = alpha
         return replace(picture, pixels=result, mode="RGB" + "A" * (alpha is not None))
 
-    def _said(self, size: tuple[int, ...]) -> np.ndarray:
-        """Return the number of the hint that says the colour of each pixel, (H, W) int32, -1 where none does."""
-        assert self.hints is not None
-        said = np.full(size, -1, np.int32)
-        said[tuple(self.hints.places.T)] = np.arange(len(self.hints.places))
-        return said
+    def _recoloured(self, before: np.ndarray, found: Functions, rows: slice, share: np.ndarray) -> np.ndarray:
+        """Return some rows, in L*a*b* (n, W, 3) before, in new colours: sRGB (n, W, 3) in [0, 1]."""
+        new = _applied(found, before[..., 0], rows, share.shape)
+        if self.hints is not None:
+            new = self.hints.over(new, rows)
+        own = np.moveaxis(before[..., 1:], 2, 0)
+        values = np.concatenate([before[None, ..., 0], own + share[rows] * (new - own)]).astype(np.float32)
+        return from_lab(torch.from_numpy(values)[None])[0].movedim(0, 2).numpy()
 
-    def _functions(self, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the functions from lightness to a* and b*, as of `guided.functions`, of a picture's colours."""
+    def _functions(self, shown: np.ndarray) -> Functions:
+        """Return the functions that give a picture (H, W, C) its new colours."""
         small = scaled(shown, min(1.0, math.sqrt(PIXELS / math.prod(shown.shape[:2]))))
         light = _lab(small)[..., 0]
-        colours = np.zeros((2, *light.shape))
+        colours = np.zeros((*light.shape, 2))
         if self.proposal is not None:
             proposed = self.proposal.colours(small)
             coarse = _lab(resize(small, proposed.shape[:2]))[..., 0]
-            smooth = tuple(_function(coarse, proposed[..., channel], SOFT) for channel in range(2))
-            colours = _applied((smooth[0], smooth[1]), light, slice(0, len(light)), light.shape)
+            smooth = _function(coarse, proposed[..., 0], SOFT), _function(coarse, proposed[..., 1], SOFT)
+            large = _applied(smooth, light, slice(0, len(light)), light.shape)
+            colours = settled(light / 100, np.moveaxis(large, 0, 2), HOLD)
         if self.hints is not None:
             wanted, known = self.hints.reduced(light.shape)
-            missing = wanted - np.moveaxis(colours, 0, 2)
-            colours = colours + np.moveaxis(spread(light / 100, missing, known, PULL if self.proposal else 0.0), 2, 0)
-        return _function(light, colours[0]), _function(light, colours[1])
+            colours = colours + spread(light / 100, wanted - colours, known, PULL if self.proposal else 0.0)
+        return _function(light, colours[..., 0]), _function(light, colours[..., 1])
 
 
 def _function(light: np.ndarray, colour: np.ndarray, eps: float = guided.EPS) -> np.ndarray:
     return guided.functions(light[..., None] / 100, colour / RANGE + 0.5, eps=eps)
 
 
-def _applied(found: tuple[np.ndarray, np.ndarray], light: np.ndarray, rows: slice, size: tuple[int, ...]) -> np.ndarray:
+def _applied(found: Functions, light: np.ndarray, rows: slice, size: tuple[int, ...]) -> np.ndarray:
     """Return a* and b* (2, n, W) of rows of a picture of `size`, whose lightness (n, W) is given."""
     return np.stack([RANGE * (guided.applied(one, light[..., None] / 100, rows, size) - 0.5) for one in found])
 
