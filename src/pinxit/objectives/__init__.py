@@ -10,5 +10,6 @@ OBJECTIVES: dict[str, type[settings.ObjectiveSettings]] = {
     "restore": settings.RestorationSettings,
     "enhance": settings.EnhancementSettings,  # low light
     "colourise": settings.ColourSettings,  # Zhang et al., 2016
+    "classify": settings.ClassifySettings,
     "style": settings.StyleSettings,  # Johnson et al., 2016, and AdaIN: Huang and Belongie, 2017
 }
