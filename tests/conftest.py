@@ -124,8 +124,8 @@ class TinyRuns:
     """Finished runs of a few steps on 16 x 16 pixels, float32, one thread, without reports, trained when first asked.
 
     `tiny_runs["vae"]` is the folder of one of `KINDS`. `prior` is a VAE with a flow in its folder `prior`. Pictures are
-    `cards` (60 grey ones of 3 classes: gan, vae, cvae, ladder, vq, prior, classify) and `photos` (16 in colour: restore,
-    enhance and style, which learns the picture `painting`). All workers of a session share them: change
+    `cards` (60 grey ones of 3 classes: gan, vae, cvae, ladder, vq, prior, classify) and `photos` (16 in colour:
+    restore, enhance and style, which learns the picture `painting`). All workers of a session share them: change
     `copy(kind, to)` only.
     """
 

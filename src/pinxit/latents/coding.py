@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pinxit.data import Batch, open_data
-from pinxit.data.render import converted, fit_picture
+from pinxit.data.render import converted, fit_picture, with_channels
 from pinxit.data.sets import ImageSet, parse_spec
 from pinxit.errors import DataError, SomeFailedError, UsageError
 from pinxit.files import remove_leftovers, write_json
