@@ -90,3 +90,10 @@ class PaintedSettings(DataSettings):
     size: Annotated[Size | None, SIZES] = Field(128, description=f"Size of the patches in pixels{EITHER}")
     flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
     fit: Fit = Field("patch", description=DataSettings.model_fields["fit"].description)
+
+
+class MattedSettings(DataSettings):
+    """Pictures whose subject is to be found: whole ones, stretched."""
+
+    size: Annotated[Size | None, SIZES] = Field(224, description=f"Size of the pictures in pixels{EITHER}")
+    fit: Fit = Field("stretch", description=DataSettings.model_fields["fit"].description)
