@@ -17,6 +17,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +80,14 @@ SETS = {
 }
 
 
+PICTURES = {
+    "photos": tuple(SETS),
+    "free": tuple(name for name, kind in SETS.items() if kind.free),
+    "untested": tuple(name for name in SETS if name != "photos-bsds/test"),
+}
+"""The sets that networks are trained on, by the name of the folder that `prepare` makes of them."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What is trained and how, and the purpose and limits that its card states."""
@@ -89,8 +98,8 @@ class Recipe:
     """The task of `benchmarks/quality/restoration.py` that measures it."""
     about: str
     limits: str
-    free: bool = False
-    """Whether it is trained only on freely usable pictures."""
+    pictures: str = "photos"
+    """What it is trained on, a name of `PICTURES`."""
     start: str | None = None
     """The recipe whose weights it starts from."""
     stage: bool = False
@@ -108,6 +117,9 @@ HOLES = (
 LARGER_X2 = RestorationSettings(degrade="downscale(scale=2)", grey=0.1, channels=48, levels=1, blocks=6)
 LARGER_X4 = LARGER_X2.changed(degrade="downscale(scale=4)")
 HOLEY = RestorationSettings(degrade=HOLES, grey=0.1, learning_rate=1e-3)
+REAL_X2 = "real(scale=2, blur=0.2..1.5) or real(scale=2, blur=0.2..1.5) or downscale(scale=2) | clip"
+REAL_X4 = "real(scale=4) or real(scale=4) or downscale(scale=4) | clip"
+INVENT = {"perceptual": 0.2, "adversarial": 0.01, "discriminator": "pixels", "learning_rate": 2e-4}
 BLUR = "blur(sigma=0.5..2.5) | noise(sigma=0..0.012)"
 LIGHT = "dark(gain=0.1..0.3) | clip or dark(gain=0.1..1) | clip or dark(gain=1, read_noise=0)"
 TRAINING = TrainingSettings(steps=9_000, batch_size=8, schedule="cosine", warmup=100, clip=1.0, threads=1)
@@ -126,6 +138,12 @@ CLEANLY_SMALL = (
     "It was trained on pictures downscaled cleanly (bicubic, antialiased). It enlarges noise and JPEG blocks too, and "
     "does not invent detail that the input lacks."
 )
+CLEAN_X2 = "Enlarges by 2 pictures with damage: JPEG, blur, noise, earlier resizing. Faithful: it invents nothing."
+CLEAN_X4 = CLEAN_X2.replace("by 2", "by 4")
+STILL_SOFT = "What the damage took away stays soft. Weak texture is taken for noise and removed."
+CRISP_X2 = "Enlarges by 2 pictures with or without damage, and invents texture that looks like theirs."
+CRISP_X4 = CRISP_X2.replace("by 2", "by 4")
+INVENTED = "What it adds is invented. Do not read faces, text, numbers or marks of identity from it."
 FILL = (
     "Fills holes given by a mask: lost pixels, text, scratches, strokes, boxes. Its input has a smooth interpolation "
     "in the holes."
@@ -143,7 +161,7 @@ RECIPES = {
         "denoise",
         "Removes Gaussian noise as `denoise-v2` does, but was trained only on pictures free for any use.",
         "Those of `denoise-v2`, and it is a little weaker.",
-        free=True,
+        pictures="free",
     ),
     "denoise-v1": Recipe(
         BLIND.changed(learning_rate=1e-3),
@@ -181,6 +199,46 @@ RECIPES = {
         CLEANLY_SMALL,
         start="upscale-x4-v1",
         data=PatchSettings(holdout=0.05, size=128),
+    ),
+    "upscale-x4-clean-v1": Recipe(
+        LARGER_X4.changed(degrade=REAL_X4, learning_rate=5e-4),
+        TRAINING.changed(steps=1_500),
+        "real-x4",
+        CLEAN_X4,
+        STILL_SOFT,
+        start="upscale-x4-v2",
+        data=PatchSettings(holdout=0.05, size=160),
+        pictures="untested",
+    ),
+    "upscale-x4-crisp-v1": Recipe(
+        LARGER_X4.changed(degrade=REAL_X4, **INVENT),
+        TRAINING.changed(steps=3_000, batch_size=4),
+        "real-x4",
+        CRISP_X4,
+        INVENTED,
+        start="upscale-x4-clean-v1",
+        data=PatchSettings(holdout=0.05, size=160),
+        pictures="untested",
+    ),
+    "upscale-x2-clean-v1": Recipe(
+        LARGER_X2.changed(degrade=REAL_X2, learning_rate=5e-4),
+        TRAINING.changed(steps=1_500),
+        "real-x2",
+        CLEAN_X2,
+        STILL_SOFT,
+        start="upscale-x2-v1",
+        data=PatchSettings(holdout=0.05, size=96),
+        pictures="untested",
+    ),
+    "upscale-x2-crisp-v1": Recipe(
+        LARGER_X2.changed(degrade=REAL_X2, **INVENT),
+        TRAINING.changed(steps=1_500, batch_size=4),
+        "real-x2",
+        CRISP_X2,
+        INVENTED,
+        start="upscale-x2-clean-v1",
+        data=PatchSettings(holdout=0.05, size=96),
+        pictures="untested",
     ),
     "inpaint-v1": Recipe(
         HOLEY,
@@ -240,11 +298,10 @@ RECIPES = {
 }
 
 
-def prepare(photos: Path, out: Path, free: bool) -> None:
-    """Write the pictures of `SETS` (only freely usable ones if `free`) as PNG files, a folder a set."""
-    for name, kind in SETS.items():
-        if free and not kind.free:
-            continue
+def prepare(photos: Path, out: Path, names: Sequence[str]) -> None:
+    """Write the pictures of the named `SETS` as PNG files, a folder a set."""
+    for name in names:
+        kind = SETS[name]
         files = sorted(path for path in (photos / name).iterdir() if path.suffix != ".tsv")
         for path in track(files, name, len(files)):
             pixels = load_image(path)
@@ -276,7 +333,7 @@ def publish_run(name: str, place: Path, scores: Path) -> None:
         CARD,
         about=recipe.about,
         limits=recipe.limits,
-        sets="\n".join(f"  - `{key}`: {kind.terms}." for key, kind in SETS.items() if kind.free or not recipe.free),
+        sets="\n".join(f"  - `{key}`: {SETS[key].terms}." for key in PICTURES[recipe.pictures]),
         network=recipe.network,
         data=run.recipe.data,
         input=INPUT[run.recipe.data.fit].format(run.recipe.data.size),
@@ -293,11 +350,11 @@ def publish_run(name: str, place: Path, scores: Path) -> None:
 
 def everything(photos: Path, out: Path) -> None:
     """Prepare the pictures, then train, measure and publish every network; finished steps are skipped."""
-    for folder, free in (("photos", False), ("free", True)):
+    for folder, names in PICTURES.items():
         if not (out / folder).exists():
-            prepare(photos, out / folder, free)
+            prepare(photos, out / folder, names)
     for name, recipe in RECIPES.items():
-        train(name, out / ("free" if recipe.free else "photos"), out / name)
+        train(name, out / recipe.pictures, out / name)
         if recipe.stage:
             continue
         scores, share = out / f"{name}.json", str(recipe.data.holdout)
@@ -323,7 +380,7 @@ def main() -> None:
     step = steps.add_parser("prepare")
     step.add_argument("photos", type=Path)
     step.add_argument("out", type=Path)
-    step.add_argument("--free", action="store_true", help="only sets that are free for any use")
+    step.add_argument("--of", choices=PICTURES, default="photos", help="which sets")
     step = steps.add_parser("train")
     step.add_argument("name", choices=RECIPES)
     step.add_argument("out", type=Path)
@@ -338,7 +395,7 @@ def main() -> None:
     asked = parser.parse_args()
     match asked.step:
         case "prepare":
-            prepare(asked.photos, asked.out, asked.free)
+            prepare(asked.photos, asked.out, PICTURES[asked.of])
         case "train":
             train(asked.name, asked.out, asked.run)
         case "publish":

@@ -5,14 +5,16 @@
 
 PICTURES is a folder. --held-out uses only the pictures that `--holdout` of the same share keeps out of training; --only
 uses those whose name contains a word. A row is the mean PSNR in dB over pictures, of results clipped to [0, 1] and not
-rounded. Filled holes also have the perceptual distance st-lpips[alex], where less is better.
+rounded. Filled holes and damaged pictures also have the perceptual distance st-lpips[alex], where less is better.
 
 denoise: Gaussian noise of 15, 25 and 50 of 255 on grey (BT.601, rounded) and colour pictures, unclipped, and clipped
 and rounded as an 8-bit file. Rows: noisy; 8 x 8 sliding DCT with threshold 2.7 sigma, sigma given; the network; the
 network with sigma given, if it takes it. upscale-x2, upscale-x4: the input is MATLAB's imresize(x, 1/scale), rounded
 to 8 bits; PSNR is of Y without a border of `scale` pixels. Rows: bicubic, network. inpaint: 50 % random pixels, text,
 scratches, boxes of 64 pixels, with the holes given. Rows: biharmonic (scikit-image), Telea (OpenCV, if installed),
-network. jpeg: quality 10. blur: Gaussian of 1.6 pixels with noise of 2 of 255. Rows: degraded, network. The picture's
+network. real-x2, real-x4: the input is damaged by the degradation `real`, or
+intact as above; PSNR is of all colours. Rows: bicubic, the network of `upscale` without flags, network. jpeg: quality
+10. blur: Gaussian of 1.6 pixels with noise of 2 of 255. Rows: degraded, network. The picture's
 number is the seed of noise and holes.
 
 light: a gain of 0.1 to 0.3 with noise of up to 0.02, as an 8-bit file; and the unchanged pictures. Rows: degraded; the
@@ -61,7 +63,7 @@ DEGRADED = {"jpeg": {"quality 10": "jpeg(quality=10)"}, "blur": {"sigma 1.6": "b
 DARK = "dark(gain=0.1..0.3, read_noise=0..0.02) | clip"
 MEAN, GAMMAS = 0.45, np.geomspace(0.1, 1, 100).tolist()
 DISTANCE = "st-lpips"
-BASELINES = ("noisy", "dct", "bicubic", "biharmonic", "telea", "degraded", "gain", "gamma")
+BASELINES = ("noisy", "dct", "bicubic", "faithful", "biharmonic", "telea", "degraded", "gain", "gamma")
 
 Row = tuple[str, str, float]
 """Column, row and PSNR of one picture."""
@@ -155,7 +157,25 @@ def light(clean: Tensor, number: int, network: Enhanced) -> Iterator[Row]:
         yield column, "network", decibels(network.run(given, None), clean)
 
 
+def real(clean: Tensor, number: int, network: Restored) -> Iterator[Row]:
+    """Yield the rows of a smaller picture, damaged by the degradation `real` and intact."""
+    scale = network.scale
+    high, wide = (side // scale * scale for side in clean.shape[1:])
+    clean = clean[:, :high, :wide].contiguous()
+    damage = Chain.parse(f"real(scale={scale}, blur={'0.2..1.5' if scale == 2 else '0.2..2'})")
+    damaged = damage.degrade(clean, torch.Generator().manual_seed(number)).image
+    intact = rounded(resize_bicubic(clean, (high // scale, wide // scale)))
+    for column, small in (("damaged", damaged), ("intact", intact)):
+        faithful = Upscale(scale=scale).bind().run(small, None)
+        results = {"bicubic": resize_bicubic(small, (high, wide)), "faithful": faithful}
+        for row, large in (results | {"network": network.run(small, None)}).items():
+            yield column, row, decibels(large.clamp(0, 1), clean)
+            yield f"{column}, {DISTANCE}", row, st_lpips(large.clamp(0, 1)[None], clean[None]).item()
+
+
 TASKS = {
+    "real-x2": (real, Upscale(scale=2)),
+    "real-x4": (real, Upscale(scale=4)),
     "denoise": (denoise, Denoise()),
     "upscale-x2": (upscale, Upscale(scale=2)),
     "upscale-x4": (upscale, Upscale(scale=4)),

@@ -2,6 +2,7 @@
 
 # Commands get their annotations at run time, so this file does not import `annotations`.
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -29,8 +30,8 @@ JSON = Place(
     annotation=Annotated[bool, Parameter(name="--json", negative=(), help="Print one JSON document.")],
 )
 
-LONE = {"--subject": ("only", "invert")}
-"""Flags that may stand alone, and their values: the first is meant then."""
+LONE = {"--subject": ("only", r"only|invert"), "--crisp": ("0.5", r"\d*\.?\d+")}
+"""Flags that may stand alone: the value that is then meant, and what a word after them must match to be their value."""
 
 
 def completed(words: Sequence[str]) -> list[str]:
@@ -38,7 +39,7 @@ def completed(words: Sequence[str]) -> list[str]:
     return [
         word
         for one, after in zip(words, [*words[1:], ""], strict=True)
-        for word in ((one, LONE[one][0]) if one in LONE and after not in LONE[one] else (one,))
+        for word in ((one, LONE[one][0]) if one in LONE and not re.fullmatch(LONE[one][1], after) else (one,))
     ]
 
 

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 Fraction = Annotated[Range, within(0, 1)]
 
+LEFT_OUT, RINGING = 0.2, 0.15
+"""Probabilities in `Real`: of a step that is left out, and of a blur that rings."""
+MANY = 1e6
+"""Photons in a white pixel, at most."""
+
 
 @dataclass(frozen=True)
 class Degraded:
@@ -318,6 +323,65 @@ class Haze(Degradation):
         return Degraded(image * transmission + air * (1 - transmission), level=beta)
 
 
+class Real(Degradation):
+    """What most pictures went through, twice: blur, resizing, noise, JPEG (Real-ESRGAN, Wang et al., 2021, eqs. 1, 2).
+
+    The second time, the picture gets its last size before or after it is saved, so blocks may lie anywhere. Differs
+    from the paper: each blur, resizing and noise is left out with probability 0.2, so that some pictures are nearly
+    intact; both rounds use the same ranges; kernels are Gaussian, or at times a sinc, which rings.
+    """
+
+    scale: int = Field(4, ge=1, le=8, description="Factor by which each side becomes smaller in all.")
+    blur: Annotated[Range, within(0.1, 10)] = Field(
+        (0.2, 2), description="Standard deviation of a blur in pixels, along each of its two axes."
+    )
+    resize: Annotated[Range, within(0.1, 2)] = Field(
+        (0.5, 1.2), description="Size in between, as a share: first of the picture's, then of the result's."
+    )
+    noise: Fraction = Field((0, 0.06), description="Standard deviation of noise; that of few photons, in white.")
+    quality: Annotated[Range, within(1, 95)] = Field((35, 95), description="Pillow's quality of the JPEG files.")
+
+    @property
+    def shrinks(self) -> int:
+        """The factor by which each side of the result is smaller."""
+        return self.scale
+
+    def degrade(self, image: Tensor, rng: torch.Generator) -> Degraded:
+        """Return the smaller picture, as read back from an 8-bit file."""
+        size = [math.ceil(side / self.scale) for side in image.shape[1:]]
+        jpeg = JPEG(quality=self.quality)
+        once = jpeg.degrade(self._round(image, image.shape[1:], rng), rng).image
+        twice = self._round(once, size, rng)
+        if uniform(1, rng)[0] < 1 / 2:
+            return Degraded(jpeg.degrade(_brought(twice, size, rng), rng).image)
+        return Degraded(_of_255(_brought(jpeg.degrade(twice, rng).image, size, rng)) / 255)
+
+    def _round(self, image: Tensor, size: Sequence[int], rng: torch.Generator) -> Tensor:
+        """Return the picture blurred, resized relative to a size, and noisy; each may be left out."""
+
+        def resized(picture: Tensor, rng: torch.Generator) -> Tensor:
+            share = sampled(self.resize, rng)
+            return _brought(picture, [max(1, round(share * side)) for side in size], rng)
+
+        for step in (self._blurred, resized, self._noisy):
+            if uniform(1, rng)[0] >= LEFT_OUT:
+                image = step(image, rng)
+        return image
+
+    def _blurred(self, image: Tensor, rng: torch.Generator) -> Tensor:
+        rings, turn, cutoff = uniform(3, rng)
+        wide, narrow = (sampled(self.blur, rng) for _ in range(2))
+        if rings < RINGING:
+            return _convolved(image, _sinc(math.pi * (1 + 2 * cutoff) / 3))
+        return _convolved(image, _oblong(wide, narrow, math.pi * turn))
+
+    def _noisy(self, image: Tensor, rng: torch.Generator) -> Tensor:
+        sigma, kind = sampled(self.noise, rng), uniform(1, rng)[0]
+        if kind < 1 / 2:  # of each colour, or of the brightness
+            return image + sigma * normal(image if kind < 1 / 4 else image[:1], rng)
+        return Poisson(peak=min(sigma**-2, MANY)).degrade(image, rng).image if sigma else image
+
+
 DEGRADATIONS: dict[str, type[Degradation]] = {
     "noise": Noise,
     "poisson": Poisson,
@@ -333,6 +397,7 @@ DEGRADATIONS: dict[str, type[Degradation]] = {
     "jpeg": JPEG,
     "dark": Dark,
     "haze": Haze,
+    "real": Real,
 }
 
 
@@ -436,6 +501,59 @@ def _filtered(image: Tensor, taps: Mapping[tuple[int, int], float]) -> Tensor:
         for (down, across), weight in taps.items()
     )
     return reduce(torch.add, parts)
+
+
+def _convolved(image: Tensor, kernel: Tensor) -> Tensor:
+    """Return a picture (C, H, W) filtered with a kernel (2 r + 1, 2 r + 1) of sum 1. Edges are mirrored."""
+    import torch
+    from torch.nn import functional as F
+
+    reach = len(kernel) // 2
+    rows, columns = (_mirrored(torch.arange(-reach, side + reach), side).to(image.device) for side in image.shape[1:])
+    with torch.autocast(image.device.type, enabled=False):
+        return F.conv2d(image[:, rows[:, None], columns][:, None], kernel.to(image)[None, None])[:, 0]
+
+
+def _oblong(wide: float, narrow: float, angle: float) -> Tensor:
+    """Return a Gaussian kernel of two standard deviations, the first along `angle`, cut at three of the larger."""
+    down, across = _offsets(math.ceil(3 * max(wide, narrow)))
+    along, beside = (
+        across * math.cos(angle) + down * math.sin(angle),
+        down * math.cos(angle) - across * math.sin(angle),
+    )
+    kernel = (-((along / wide) ** 2 + (beside / narrow) ** 2) / 2).exp()
+    return kernel / kernel.sum()
+
+
+def _sinc(cutoff: float) -> Tensor:
+    """Return a circular low-pass filter, 13 pixels wide, of a cut-off in radians a pixel (Wang et al., 2021, eq. 6)."""
+    import torch
+
+    down, across = _offsets(6)
+    distance = (down**2 + across**2).sqrt().clamp(min=1e-6)
+    kernel = cutoff * torch.special.bessel_j1(cutoff * distance) / (2 * math.pi * distance)
+    return kernel / kernel.sum()
+
+
+def _offsets(reach: int) -> tuple[Tensor, Tensor]:
+    """Return the offsets down and across of the pixels of a kernel, both (2 reach + 1, 2 reach + 1), float64."""
+    import torch
+
+    line = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    down, across = torch.meshgrid(line, line, indexing="ij")
+    return down, across
+
+
+def _brought(image: Tensor, size: Sequence[int], rng: torch.Generator) -> Tensor:
+    """Return a picture (C, H, W) at a size, resampled in a random way: bicubic, bilinear, or areas where it shrinks."""
+    from torch.nn import functional as F
+
+    way, (high, wide) = uniform(1, rng)[0], size
+    if way < 1 / 3 and high <= image.shape[1] and wide <= image.shape[2]:
+        return F.interpolate(image[None], (high, wide), mode="area")[0]
+    if way < 2 / 3:
+        return F.interpolate(image[None], (high, wide), mode="bilinear", antialias=True)[0]
+    return resize_bicubic(image, (high, wide))
 
 
 def _mirrored(index: Tensor, length: int) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pinxit import runtime
 from pinxit.errors import DataError, MemoryLimitError, UsageError, UserError
-from pinxit.files import parse_json, sha256
+from pinxit.files import cache_folder, parse_json, sha256
 from pinxit.nets.meta import without_memory
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives import OBJECTIVES
@@ -23,7 +23,7 @@ from pinxit.objectives.objective import Autoencoder, Generative, Objective
 from pinxit.objectives.settings import ObjectiveSettings
 from pinxit.page import command
 from pinxit.settings import did_you_mean, sides, size_of
-from pinxit.tensors import MALFORMED, open_tensors, read_tensors
+from pinxit.tensors import MALFORMED, open_tensors, read_tensors, write_tensors
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import WEIGHTS, Run, is_run
 
@@ -178,6 +178,21 @@ def shipped(name: str) -> Path:
     if not path.is_file() or sha256(path) != SHIPPED[name]:
         raise DataError(f"{path}: missing or damaged; install pinxit again")
     return path
+
+
+def between(first: Path, last: Path, share: float) -> Path:
+    """Return a file of weights a share of the way from one file's to another's, in the cache folder.
+
+    Both are of one network, so that each weight is (1 - share) a + share b. The file is written once.
+    """
+    folder = cache_folder() / "between" / f"{sha256(first)}-{sha256(last)}"
+    file = folder / f"{last.stem}-{share!r}.safetensors"
+    if not file.is_file():
+        with open_tensors(last) as opened:
+            about = opened.metadata()["pinxit"]
+        one, other = read_tensors(first), read_tensors(last)
+        write_tensors(file, {name: one[name].lerp(other[name], share) for name in other}, about)
+    return file
 
 
 def is_exported(place: Path) -> bool:

@@ -19,10 +19,11 @@ HOLES = [name for name, kind in DEGRADATIONS.items() if kind.masks]
 LEVELS = {"noise": "sigma", "poisson": "peak", "blur": "sigma", "motion": "length", "jpeg": "quality", "dark": "gain"}
 LEVELS |= {"haze": "beta"}
 
-# Texts that ask for nothing; Poisson noise and JPEG have no such setting.
+# Texts that ask for nothing; those of `SPOILS` have no such setting.
 NOTHING = {"noise": "noise(sigma=0)", "clip": "clip", "blur": "blur(sigma=0)", "motion": "motion(length=1)"}
 NOTHING |= {"downscale": "downscale(scale=1)", "dark": "dark(gain=1, read_noise=0)", "haze": "haze(beta=0)"}
 NOTHING |= {name: f"{name}(share=0)" for name in HOLES}
+SPOILS = ("poisson", "jpeg", "real")
 
 
 def picture(shape: tuple[int, ...]) -> torch.Tensor:
@@ -94,7 +95,7 @@ def test_the_level_is_what_was_drawn_of_its_setting(name: str) -> None:
 @SHAPES
 def test_strength_zero_is_the_identity(name: str, shape: tuple[int, ...]) -> None:
     if name not in NOTHING:
-        assert name in ("poisson", "jpeg")
+        assert name in SPOILS
         return
     result = degraded(Chain.parse(NOTHING[name]), picture(shape))
     assert torch.equal(result.image, picture(shape))

@@ -22,6 +22,7 @@ from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Judgement, Loss, Objective, Player, Probabilistic
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
 from pinxit.objectives.settings import (
+    ColourSettings,
     EnhancementSettings,
     GANSettings,
     MattingSettings,
@@ -123,11 +124,13 @@ CASES = {
     "denoise nafnet": RESTORE(network="nafnet", loss="l1"),
     "inpaint": RESTORE(degrade="pixels(share=0.5) or strokes"),
     "upscale": RESTORE(degrade="downscale(scale=2)", perceptual=0.1, adversarial=0.1),
+    "crisp": RESTORE(degrade="real(scale=2)", adversarial=0.1, discriminator="pixels"),
     "noise2noise": RESTORE(target="noisy", loss="l2"),
     "noise2void": RESTORE(target="blind-spot", degrade=""),
     "neighbor2neighbor": RESTORE(target="neighbours"),
     "enhance": EnhancementSettings(width=8, degrade="dark(gamma=0.5..2) | clip or dark(gain=1)"),
     "matte": MattingSettings(channels=8, replace=0.5),
+    "colourise": ColourSettings(width=4),
     "style": StyleSettings(style=STYLE, style_size=32),
     "any style": StyleSettings(any=True, styles=STYLE.parent),
 }

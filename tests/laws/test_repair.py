@@ -23,7 +23,7 @@ from pinxit.training.curves import EVERY, Windows, read_log
 from pinxit.training.diagnosis import RULES, Finding, Rule
 from pinxit.training.diagnosis.remedies import rate, when
 from pinxit.training.recipes import Recipe, Repair
-from pinxit.training.repair import SPACING, at_random, by_table, courses, healthy, is_of, kept
+from pinxit.training.repair import SPACING, at_random, by_table, courses, cut_short, healthy, is_of, kept
 from pinxit.training.run import Run
 from pinxit.training.trainer import Trainer
 
@@ -284,6 +284,17 @@ def test_settings_in_force_and_checkpoints_of_a_course(tmp_path: Path, pictures:
             recipe.changed(repairs=[history[0] | wrong])
     with pytest.raises(UsageError, match="should rise"):
         recipe.changed(repairs=history[::-1])
+
+
+def test_a_training_whose_minutes_went_into_returns_says_so(tmp_path: Path, pictures: str) -> None:
+    recipe = new(tmp_path / "run", pictures, steps=700).recipe
+    finding = Finding("collapse", True, 151, {}, "", None)
+    mended = next(courses(recipe, finding, 600, by_table))
+    shorter = {steps: mended.training.revised(20, steps).model_dump(exclude_unset=True) for steps in (349, 350)}
+    assert cut_short(mended.changed(training=shorter[349])) == 700
+    assert cut_short(mended.changed(training=shorter[350])) is None
+    assert cut_short(mended) is None
+    assert cut_short(recipe.changed(training=shorter[349])) is None  # a slow machine, and no return
 
 
 def test_each_course_changes_one_setting_and_a_control_chooses_among_the_same(tmp_path: Path, pictures: str) -> None:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pinxit.nets.per_pixel import PixelDiscriminator
 from pinxit.nets.restoration import UNet, enlarged
 
 KINDS = {
@@ -117,3 +118,16 @@ def test_planes_are_seen() -> None:
     changed = planes.clone()
     changed[:, 1] = 1
     assert not torch.allclose(net(image, planes), net(image, changed))
+
+
+def test_the_discriminator_of_pixels_scores_each_where_it_is_and_far_ones_less() -> None:
+    """A score is for its own pixel: a change of one corner moves the scores there most; odd sides have their pixels."""
+    torch.manual_seed(0)
+    judge = PixelDiscriminator(3, 8).eval().requires_grad_(False)
+    image = torch.rand(2, 3, 67, 50)
+    scores = judge(image)
+    assert scores.shape == (2, 67 * 50)
+    torch.testing.assert_close(judge(image[1:])[0], scores[1], rtol=0, atol=1e-5)
+    image[:, :, :6, :6] = 1
+    moved = (judge(image) - scores).abs().view(2, 67, 50)
+    assert moved[:, :6, :6].mean() > 3 * moved[:, -6:, -6:].mean()

@@ -28,11 +28,14 @@ SCALES = (2, 3, 4, 8)
 
 
 def variants(kind: type[Edit]) -> Iterator[dict[str, object]]:
-    """Settings that may select another network: none, each scale, each switch."""
+    """Settings that may select another network: none, each scale, each switch, and crisp and clean at each scale."""
     yield {}
     for name, field in kind.model_fields.items():
         values = SCALES if name == "scale" else (True, False) if field.annotation is bool else ()
         yield from ({name: value} for value in values)
+    if "crisp" in kind.model_fields:
+        yield from ({"scale": scale, "crisp": 0.5} for scale in SCALES)
+        yield from ({"scale": scale, "clean": True} for scale in SCALES)
 
 
 def edits_that_ship() -> dict[str, Bound]:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy import ndimage
+from scipy import ndimage, special
 from skimage import data
 
-from pinxit.degradations import Chain, Degraded, resize_bicubic
+from pinxit.degradations import Chain, Degraded, _oblong, _sinc, resize_bicubic
 
 
 def photograph(name: str) -> torch.Tensor:
@@ -172,6 +172,36 @@ def test_haze_is_its_formula() -> None:
     for seed in range(20):
         veil = spoilt("haze(beta=1.5, air=1)", torch.zeros(1, 50, 70), seed).image
         assert 0 <= veil.min() <= veil.max() <= 1 - math.exp(-1.5) + 1e-6
+
+
+def test_kernels_of_real_pictures_are_scipys_gaussian_and_the_papers_sinc() -> None:
+    """An oblong Gaussian has its variances along its angle; a sinc is eq. 6 of Real-ESRGAN, by scipy's function."""
+    round_one = ndimage.gaussian_filter(np.eye(1, 81, 40).reshape(9, 9), 1.2, mode="constant", truncate=3.3)
+    assert np.allclose(_oblong(1.2, 1.2, 0.7), round_one / round_one.sum(), atol=1e-9)
+    kernel, (down, across) = _oblong(2.0, 1.0, 0.5).numpy(), np.mgrid[-6:7, -6:7]
+    along, beside = across * math.cos(0.5) + down * math.sin(0.5), down * math.cos(0.5) - across * math.sin(0.5)
+    assert [(kernel * x**2).sum() for x in (along, beside)] == pytest.approx([4, 1], rel=0.05)
+    far = np.hypot(down, across)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sinc = np.where(far > 0, 2 * special.j1(2 * far) / (2 * math.pi * far), 2 * 2 / (4 * math.pi))
+    assert np.allclose(_sinc(2.0), sinc / sinc.sum(), atol=1e-6)
+
+
+def test_a_real_picture_stays_at_its_place_and_may_be_nearly_intact() -> None:
+    """Over many draws, its mean is the reduced picture: no step moves it, darkens it, or always blurs it."""
+    clean = photograph("astronaut")[:, 40:136, 180:276]
+    rng = torch.Generator().manual_seed(0)
+    chain = Chain.parse("real(scale=2)")
+    found = [chain.degrade(clean, rng).image for _ in range(40)]
+    small = resize_bicubic(clean, (48, 48))
+    mean = torch.stack(found).mean(0)
+    apart = {(y, x): psnr(mean.roll((y, x), (1, 2))[:, 2:-2, 2:-2], small[:, 2:-2, 2:-2])
+             for y in (-1, 0, 1) for x in (-1, 0, 1)}  # fmt: skip
+    assert max(apart, key=apart.get) == (0, 0)
+    assert (mean - small).mean((1, 2)).abs().max() < 0.01
+    quality = sorted(psnr(one, small) for one in found)
+    assert quality[0] < 24
+    assert quality[-1] > 29
 
 
 def test_one_box_is_a_rectangle_of_the_asked_sides_inside_the_picture() -> None:

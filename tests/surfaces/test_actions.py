@@ -46,6 +46,7 @@ CASES: dict[str, dict[str, Any]] = {
     "train prior": {"run": "vae", "settings": {"network": "flow", "width": 32, "depth": 2}, "training": TRAINING},
     "train restore": training("restore", "photos.npz", channels=4, levels=1, blocks=1),
     "train enhance": training("enhance", "photos.npz", width=4),
+    "train colourise": training("colourise", "photos.npz", width=4),
     "train style": training("style", "photos.npz", style="painting.png", style_size=32),
     "resume": {"run": "gan"},
     "sample": {"run": "vae", "n": 3, "out": "a.npz", "seed": 1, "sampler": "prior", "strategy": "density", "keep": 0.3},

@@ -97,3 +97,11 @@ class MattedSettings(DataSettings):
 
     size: Annotated[Size | None, SIZES] = Field(224, description=f"Size of the pictures in pixels{EITHER}")
     fit: Fit = Field("stretch", description=DataSettings.model_fields["fit"].description)
+
+
+class ColouredSettings(DataSettings):
+    """Pictures whose colours are to be guessed: patches, mirrored, large enough to tell what they show."""
+
+    size: Annotated[Size | None, SIZES] = Field(160, description=f"Size of the patches in pixels{EITHER}")
+    flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
+    fit: Fit = Field("patch", description=DataSettings.model_fields["fit"].description)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ from pinxit.edits.bound import Bound
 from pinxit.edits.resampling import REACH
 from pinxit.edits.restore import Faithful, Restored, chosen_restorer, misfit, restorer
 from pinxit.errors import UsageError
+from pinxit.models import between, chosen
 
 LARGEST = 8
 """The largest factor."""
+AMPLIFIED = 5
+"""Factor on differences in a map of what is invented."""
 
 
 class Twice(Bound):
@@ -83,6 +87,24 @@ class ToSide(Bound):
         return self.for_picture(image.permute(1, 2, 0).numpy()).run(image, mask)
 
 
+class Invented(Bound):
+    """How far one enlargement is from another: the largest difference of the colours, amplified, as a grey picture."""
+
+    def __init__(self, one: Bound, other: Bound) -> None:
+        self.one, self.other, self.scale = one, other, one.scale
+        self.radius = None if one.radius is None or other.radius is None else max(one.radius, other.radius)
+        self.stride = math.lcm(one.stride, other.stride)
+        self.weights = {**one.weights, **other.weights}
+        self.bytes_per_pixel = one.bytes_per_pixel + other.bytes_per_pixel
+
+    def run(self, image: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the map in each channel of the picture: 0 where both agree, 1 from 1 / AMPLIFIED on."""
+        if mask is not None:
+            raise UsageError("--only invented maps the whole picture: leave out masks")
+        apart = (self.one.run(image, mask) - self.other.run(image, mask)).abs().amax(0, keepdim=True)
+        return (AMPLIFIED * apart).clamp(0, 1).expand(len(image), -1, -1).contiguous()
+
+
 def _times(size: tuple[int, int], factor: float) -> tuple[int, int]:
     """Return a size (H, W) times a factor, rounded."""
     return int(size[0] * factor + 0.5), int(size[1] * factor + 0.5)
@@ -94,35 +116,54 @@ def by_factor(networks: Sequence[Bound], factor: float) -> Bound:
     return enough if enough.scale == factor else Resized(enough, factor)
 
 
-def enlarger(
-    names: Mapping[int, str],
-    model: Path | None,
-    scale: float,
-    side: int | None,
-    fidelity: float,
-    device: str,
-    runtime: str,
-) -> Bound:
-    """Return the enlargement by a factor, or to a longer side, by the networks of these scales or by a model."""
-    if model:
-        own = restorer(model, device, runtime)
-        if own.scale == 1 or "mask" in own.runner.inputs:
-            raise misfit(model)
-        networks: list[Bound] = [own] if own.radius is None else [own, Twice(own, own)]
-    else:
-        networks = _shipped(names, scale if side is None else LARGEST, device, runtime)
+def enlarger(networks: Sequence[Bound], scale: float, side: int | None, fidelity: float) -> Bound:
+    """Return the enlargement by a factor, or to a longer side, by networks of ascending scales."""
     if fidelity:
         networks = [Faithful(one, fidelity) for one in networks]
     return by_factor(networks, scale) if side is None else ToSide(networks, side)
 
 
-def _shipped(names: Mapping[int, str], factor: float, device: str, runtime: str) -> list[Bound]:
-    """Return the enlargements by shipped networks up to the first that suffices for a factor; the last is by two."""
-    loaded: dict[int, Restored] = {}
-    for scale, name in names.items():
-        if factor <= scale or factor > max(names):
-            loaded[scale] = chosen_restorer(name, None, device, runtime, scale=scale)
-        if factor <= scale:
-            break
-    found: list[Bound] = list(loaded.values())
-    return found if factor <= max(names) else [*found, Twice(loaded[max(loaded)], loaded[min(loaded)])]
+@dataclass(frozen=True)
+class Networks:
+    """Networks that enlarge, on a device: those that ship, named by kind and scale, and models of a person's own."""
+
+    names: Mapping[str, Mapping[int, str]]
+    device: str
+    runtime: str
+
+    def own(self, model: Path) -> list[Bound]:
+        """Return the enlargement by a model, and by the model applied twice."""
+        own = restorer(model, self.device, self.runtime)
+        if own.scale == 1 or "mask" in own.runner.inputs:
+            raise misfit(model)
+        return [own] if own.radius is None else [own, Twice(own, own)]
+
+    def shipped(self, kind: str, factor: float | None) -> list[Bound]:
+        """Return the enlargements by networks of a kind that suffice for a factor, or for any factor if it is None."""
+        return self._enough(lambda scale: self._load(kind, scale), factor)
+
+    def crisp(self, dial: float, factor: float | None, *, invented: bool) -> list[Bound]:
+        """Return the enlargements between faithful, at dial 0, and crisp, at 1; or maps of what these invent."""
+        crisp = self._enough(lambda scale: self._between("faithful", "crisp", scale, dial), factor)
+        if not invented:
+            return crisp
+        return [Invented(one, other) for one, other in zip(crisp, self.shipped("faithful", factor), strict=True)]
+
+    def _enough(self, load: Callable[[int], Bound], factor: float | None) -> list[Bound]:
+        """Return what enlarges by a factor; beyond the largest scale, a faithful network then doubles the result."""
+        scales = list(self.names["faithful"])
+        if factor is not None and factor <= scales[-1]:
+            return [load(next(scale for scale in scales if factor <= scale))]
+        found = [load(scale) for scale in scales]
+        return [*found, Twice(found[-1], self._load("faithful", scales[0]))]
+
+    def _load(self, kind: str, scale: int) -> Restored:
+        return chosen_restorer(self.names[kind][scale], None, self.device, self.runtime, scale=scale)
+
+    def _between(self, kind: str, other: str, scale: int, share: float) -> Restored:
+        """Return the network whose weights lie between those of two kinds (Wang et al., 2018, ESRGAN, section 3.4)."""
+        if share in (0, 1):
+            return self._load(other if share else kind, scale)
+        (first, weights), (last, more) = (chosen(self.names[one][scale], None) for one in (kind, other))
+        mixed = between(first, last, share)
+        return restorer(mixed, self.device, self.runtime, weights={**weights, **more})

@@ -125,9 +125,16 @@ def _plain(value: float) -> float:
 
 
 class Upscale(Networked):
-    """Enlarge with networks trained on photographs, by any factor or to a size."""
+    """Enlarge with networks trained on photographs, by any factor or to a size.
 
-    networks: ClassVar[Mapping[int, str]] = {2: "upscale-x2-v1", 4: "upscale-x4-v2"}
+    --clean repairs damage on the way. --crisp also invents detail: do not read faces or text from it.
+    """
+
+    networks: ClassVar[Mapping[str, Mapping[int, str]]] = {
+        "faithful": {2: "upscale-x2-v1", 4: "upscale-x4-v2"},
+        "clean": {2: "upscale-x2-clean-v1", 4: "upscale-x4-clean-v1"},
+        "crisp": {2: "upscale-x2-crisp-v1", 4: "upscale-x4-crisp-v1"},
+    }
     scale: Annotated[float, PlainSerializer(_plain, return_type=int | float)] = Field(
         2,
         gt=1,
@@ -144,13 +151,51 @@ class Upscale(Networked):
     fidelity: float = Field(
         0.0, ge=0, le=1, description="How well the result, reduced again, matches the input, 0 to 1; at 1 it matches."
     )
+    clean: bool = Field(
+        False,
+        exclude_if=lambda value: not value,
+        description="Repair JPEG blocks, noise and blur on the way, and invent nothing.",
+    )
+    crisp: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        exclude_if=lambda value: value is None,
+        description="Invent crisp detail, from 0 (faithful) to 1 (crispest); 0.5 without a value. Faces and text may "
+        "come out as others than they were.",
+    )
+    only: Literal["invented"] | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="With --crisp: write where detail is invented instead of the picture. Black is nothing.",
+    )
     model: Path | None = Field(None, description=MODEL)
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
-        """Load the networks."""
-        from pinxit.edits.enlarge import enlarger
+        """Load the networks; `UsageError` if the settings contradict each other."""
+        from pinxit.edits.enlarge import Networks, enlarger
 
-        return enlarger(self.networks, self.model, self.scale, self.to, self.fidelity, device, self.runtime)
+        self._check()
+        networks = Networks(self.networks, device, self.runtime)
+        factor = self.scale if self.to is None else None
+        if self.model is not None:
+            found = networks.own(self.model)
+        elif self.crisp is None:
+            found = networks.shipped("clean" if self.clean else "faithful", factor)
+        else:
+            found = networks.crisp(self.crisp, factor, invented=self.only is not None)
+        return enlarger(found, self.scale, self.to, self.fidelity)
+
+    def _check(self) -> None:
+        chosen = [flag for flag, given in (("--clean", self.clean), ("--crisp", self.crisp is not None)) if given]
+        if self.model is not None and chosen:
+            raise UsageError(f"{chosen[0]} chooses a network that ships, and --model names yours: give one of them")
+        if len(chosen) > 1:
+            raise UsageError("--clean and --crisp choose different networks, and --crisp repairs too: give one of them")
+        if self.clean and self.fidelity:
+            raise UsageError("--fidelity would bring back the damage that --clean repairs: leave out one of them")
+        if self.only and (self.crisp is None or self.fidelity):
+            raise UsageError("--only invented shows what --crisp adds: give --crisp with it, and no --fidelity")
 
 
 class Inpaint(Networked):
@@ -237,6 +282,29 @@ class Enhance(Networked):
         from pinxit.edits.restore import enhancer
 
         return enhancer(self.model, self.denoise, device, self.runtime)
+
+
+class Colourise(Edit):
+    """Give a grey picture colours, or a coloured one others; the lightness of every pixel stays."""
+
+    hint: Path | None = Field(
+        None,
+        description="A picture of the same size with dabs of colour, transparent or grey where nothing is said. They "
+        "are obeyed and spread to pixels of like lightness.",
+    )
+    guess: bool = Field(True, description="Guess colours with a network; with --no-guess only --hint says them.")
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="Seed of the guess: 0 for the likeliest colours; others draw among likely ones."
+    )
+    model: Path | None = Field(
+        None, description="A run of `pinxit train colourise`, or its weights, instead of the network that ships."
+    )
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network and the hints; `UsageError` if neither says any colours."""
+        from pinxit.edits.colourise import colouriser
+
+        return colouriser(self.model, self.hint, self.guess, self.seed, device)
 
 
 # Styles and textures.

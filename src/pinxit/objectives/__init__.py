@@ -10,5 +10,6 @@ OBJECTIVES: dict[str, type[settings.ObjectiveSettings]] = {
     "restore": settings.RestorationSettings,
     "enhance": settings.EnhancementSettings,  # low light
     "matte": settings.MattingSettings,  # Ke et al., 2022, and others, over a frozen network
+    "colourise": settings.ColourSettings,  # Zhang et al., 2016
     "style": settings.StyleSettings,  # Johnson et al., 2016, and AdaIN: Huang and Belongie, 2017
 }

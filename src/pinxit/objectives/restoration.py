@@ -15,7 +15,7 @@ smoothly (`nets.bridge`) and adds what the bridge lacks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -31,8 +31,9 @@ from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.losses.perceptual import perceptual_distance
 from pinxit.losses.reconstruction import RECONSTRUCTION
 from pinxit.metrics.paired import clipped_psnr
-from pinxit.nets import residual
+from pinxit.nets import residual, spectral
 from pinxit.nets.bridge import CELL, REACH, bridged
+from pinxit.nets.per_pixel import PixelDiscriminator
 from pinxit.nets.restoration import UNet
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.adversarial import Contest
@@ -84,7 +85,7 @@ class Restoration(Contest):
         )
         self.networks = nn.ModuleDict({"restorer": restorer})
         if settings.adversarial:
-            self.networks["discriminator"] = residual.Discriminator(shape._replace(classes=0), settings.channels)
+            self.networks["discriminator"] = DISCRIMINATORS[settings.discriminator](shape, settings.channels)
         self.adversarial = ADVERSARIAL[settings.adversarial_loss]
         self.target = TARGETS[settings.target]
         if self.chains:
@@ -166,6 +167,15 @@ class Restoration(Contest):
     def discriminator_loss(self, batch: Batch, restored: Restored) -> Loss:
         """Return the discriminator's loss, with restored pictures as the fakes."""
         return self.scored(self.score(restored.target), self.score(restored.image.detach()))
+
+    def score(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the discriminator's scores in float32: one of each picture, or one of each pixel."""
+        return super().score(image, label).flatten()
+
+    def after_step(self, batch: Batch, values: Mapping[str, float]) -> None:
+        """Take a step of power iteration in the layers of the discriminator that are normalised."""
+        if "discriminator" in self.networks:
+            spectral.advance(self.networks["discriminator"])
 
     def judge(self, batch: Batch) -> float:
         """Return the mean PSNR in decibels of restored pictures, clipped to [0, 1], against the clean ones."""
@@ -251,6 +261,11 @@ TARGETS: dict[str, Callable[[Restoration, Batch], Restored]] = {
     "noisy": noisy_target,
     "blind-spot": blind_spot_target,
     "neighbours": neighbours_target,
+}
+
+DISCRIMINATORS: dict[str, Callable[[PictureShape, int], nn.Module]] = {
+    "picture": lambda shape, width: residual.Discriminator(shape._replace(classes=0), width),
+    "pixels": lambda shape, width: PixelDiscriminator(shape.channels, max(width // 3, 8)),
 }
 
 # All ordered pairs of adjacent pixels of a 2 x 2 cell, numbered 0 1 / 2 3.

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from pinxit.data.settings import (
     LARGEST,
     SMALLEST,
+    ColouredSettings,
     DataSettings,
     MattedSettings,
     PaintedSettings,
@@ -30,6 +31,7 @@ from pinxit.settings import Place, Settings, Topic, did_you_mean, flag_of
 
 if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
+    from pinxit.objectives.colourising import Colourisation
     from pinxit.objectives.enhancement import Enhancement
     from pinxit.objectives.gan import GAN
     from pinxit.objectives.matting import Matting
@@ -735,6 +737,11 @@ class RestorationSettings(ObjectiveSettings):
         "relativistic",
         description=f"Adversarial loss, computed from the scores of clean and restored pictures: {LOSSES}.",
     )
+    discriminator: Annotated[Literal["picture", "pixels"], Topic.NETWORKS] = Field(
+        "picture",
+        description="What the discriminator scores: the whole picture, or each of its pixels, by a U-Net with spectral "
+        "normalisation that is steadier on fine texture.",
+    )
     discriminator_rate: Annotated[float | None, Topic.OPTIMISER] = Field(
         None, gt=0, le=1, description=DISCRIMINATOR_RATE
     )
@@ -840,6 +847,38 @@ class MattingSettings(ObjectiveSettings):
     def others(self) -> Path | None:
         """Return the path of the backgrounds."""
         return self.backgrounds
+
+
+class ColourSettings(ObjectiveSettings):
+    """A network that guesses the colours of grey pictures, with a frozen network that knows photographs.
+
+    Unlike the defaults listed below, a batch has 16 pictures and the learning rate decays to zero over the run.
+    """
+
+    noun: ClassVar[str] = "colouriser"
+    pictures: ClassVar[type[DataSettings]] = ColouredSettings
+    training: ClassVar[Mapping[str, Any]] = {"batch_size": 16, "schedule": "cosine"}
+    preview: ClassVar[str] = "pictures, each followed by its grey and its newly coloured form"
+
+    width: Annotated[int, Topic.NETWORKS] = Field(
+        64, ge=2, le=1024, description="Channels of the network at the largest feature map; more is slower."
+    )
+    rebalance: Annotated[float, Topic.LOSS] = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="How much more rare colours count in the loss than greys; larger makes colours livelier and more "
+        "often wrong. At 0 all places count alike; 0.5 is that of Zhang 2016.",
+    )
+
+    def build(self, shape: PictureShape) -> Colourisation:
+        """Return the objective; `DataError` if the pictures have no colours to learn."""
+        from pinxit.objectives.colourising import Colourisation
+
+        check_opaque(shape)
+        if shape.channels == 1:
+            raise DataError("these pictures are grey: their colours are what is to be learned; give colour pictures")
+        return Colourisation(self)
 
 
 class StyleSettings(ObjectiveSettings):

@@ -107,6 +107,12 @@ def courses(recipe: Recipe, finding: Finding, found: int, remedies: Remedies) ->
             continue
 
 
+def cut_short(recipe: Recipe) -> int | None:
+    """Return the steps that were planned at first if returns left the training less than half of them, else None."""
+    planned = next(recipe.training.plans())[1]
+    return planned if recipe.repairs and 2 * recipe.training.steps < planned else None
+
+
 def is_of(recipe: Recipe, step: int, repairs: int) -> bool:
     """Say whether a checkpoint of this step, by networks with this many repairs, is of the course of the recipe.
 

@@ -20,7 +20,7 @@ from pinxit.training.diagnosis import Finding
 from pinxit.training.journal import Journal
 from pinxit.training.plan import build_trainer, build_watch, refuse_misfit
 from pinxit.training.recipes import Recipe, TrainingRecipe
-from pinxit.training.repair import TRIES, Remedies, by_table, courses, is_kept, is_of, kept
+from pinxit.training.repair import TRIES, Remedies, by_table, courses, cut_short, is_kept, is_of, kept
 from pinxit.training.run import RECIPE, Run
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.store import Checkpoint, Checkpoints
@@ -205,6 +205,9 @@ class Session:
         self.journal.look(self.trainer.step, self.recipe, ended=True)
         if self.run.recipe.training.minutes is not None:
             self._train_as(self.run.recipe.training.changed(minutes=None))
+        if planned := cut_short(self.run.recipe):
+            more = command("resume", self.run.folder, "--steps", planned)
+            say(f"auto-fix: returns took most of the minutes; `{more}` trains all {planned:,} steps of the plan")
         self.publish()
         outputs.fit_samplers(self.run, self.trainer, self.pictures.train)
 

@@ -107,7 +107,7 @@ RULES: dict[str, Rule] = {
     "no-learning": Rule(
         weights.no_learning,
         "Nothing is learned: a step changes the weights by {update_ratio:.1g} of their size; 1e-3 is usual.",
-        changes=(when("optimiser", "sgd", "adam"), usual_rate, rate(10.0)),
+        changes=(usual_rate(0.01), when("optimiser", "sgd", "adam"), usual_rate(0.3), rate(10.0)),
         explains=("collapse", "partial-collapse", "discriminator-won", "discriminator-weak", "blurry-decoder",
                   "posterior-collapse", "discriminator-memorises", "vanishing-gradient"),
     ),

