@@ -26,6 +26,7 @@ from pinxit.objectives.settings import (
     ColourSettings,
     EnhancementSettings,
     GANSettings,
+    MattingSettings,
     ObjectiveSettings,
     PriorSettings,
     RestorationSettings,
@@ -130,6 +131,7 @@ CASES = {
     "noise2void": RESTORE(target="blind-spot", degrade=""),
     "neighbor2neighbor": RESTORE(target="neighbours"),
     "enhance": EnhancementSettings(width=8, degrade="dark(gamma=0.5..2) | clip or dark(gain=1)"),
+    "matte": MattingSettings(channels=8, replace=0.5),
     "colourise": ColourSettings(width=4),
     "classify": CLASSIFY(label_smoothing=0.1, dropout=0.1),
     "classify lite0": CLASSIFY(network="lite0", trained_blocks=1),
@@ -143,7 +145,8 @@ EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 def batch(step: int, rows: int = 6, size: Size = SIZE, channels: int = 3) -> Batch:
     rng = np.random.default_rng(step)
     image = torch.from_numpy(rng.random((rows, channels, *sides(size)), dtype=np.float32))
-    return Batch(image=image, label=torch.arange(rows) % 3, other=image.flip(0), seed=1, step=step)
+    companions = {"pair": image[:, :1].round(), "other": image.flip(0)}
+    return Batch(image=image, label=torch.arange(rows) % 3, **companions, seed=1, step=step)
 
 
 def built(settings: ObjectiveSettings) -> Objective:

@@ -95,6 +95,13 @@ class PaintedSettings(DataSettings):
     fit: Fit = Field("patch", description=DataSettings.model_fields["fit"].description)
 
 
+class MattedSettings(DataSettings):
+    """Pictures whose subject is to be found: whole ones, stretched."""
+
+    size: Annotated[Size | None, SIZES] = Field(224, description=f"Size of the pictures in pixels{EITHER}")
+    fit: Fit = Field("stretch", description=DataSettings.model_fields["fit"].description)
+
+
 class ColouredSettings(DataSettings):
     """Pictures whose colours are to be guessed: patches, mirrored, large enough to tell what they show."""
 

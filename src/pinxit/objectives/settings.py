@@ -13,6 +13,7 @@ from pinxit.data.settings import (
     SMALLEST,
     ColouredSettings,
     DataSettings,
+    MattedSettings,
     PaintedSettings,
     PatchSettings,
     RecognisedSettings,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pinxit.objectives.colourising import Colourisation
     from pinxit.objectives.enhancement import Enhancement
     from pinxit.objectives.gan import GAN
+    from pinxit.objectives.matting import Matting
     from pinxit.objectives.objective import Autoencoder, Objective
     from pinxit.objectives.prior import Prior
     from pinxit.objectives.recognition import Recognition
@@ -64,6 +66,8 @@ class ObjectiveSettings(Settings):
     """Defaults of the training settings that differ from those of other objectives."""
     usual_prior: ClassVar[str | None] = None
     """The network that usually learns its codes; None if it has no codes."""
+    matted: ClassVar[bool] = False
+    """Whether its pictures need mattes: transparent parts, or a mask or a matte beside each."""
     of_codes: ClassVar[bool] = False
     """Whether it is learned from a run's codes instead of pictures."""
     recognises: ClassVar[bool] = False
@@ -789,6 +793,64 @@ class EnhancementSettings(ObjectiveSettings):
         if not self.degrade.strip():
             raise UsageError("--degrade must darken the pictures, as 'dark(gain=0.1..0.3)' does")
         return Enhancement(self, shape)
+
+
+class MattingSettings(ObjectiveSettings):
+    """A network that finds the subject of a picture: how much of each pixel belongs to it.
+
+    DATA has cut-outs with transparent parts, or pictures in a folder images with equal stems in a folder masks or
+    mattes. Unlike the defaults listed below, a batch has 8 pictures and the learning rate decays to zero over the run.
+    """
+
+    noun: ClassVar[str] = "matting network"
+    pictures: ClassVar[type[DataSettings]] = MattedSettings
+    training: ClassVar[Mapping[str, Any]] = {
+        "batch_size": 8, "schedule": "cosine", "warmup": 100, "clip": 1.0, "average": 0.998
+    }  # fmt: skip
+    matted = True
+    preview: ClassVar[str] = "pictures, each followed by its true and its found matte"
+
+    learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
+    backgrounds: Place | None = Field(
+        None,
+        description="Pictures before which subjects are put: a folder, a zip or an npz. Without it, and sometimes with "
+        "it, backgrounds are drawn: smooth colours with some texture.",
+    )
+    replace: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Share of opaque pictures whose subject is put before another background. Cut-outs always are.",
+    )
+    degrade: Degrade = Field(
+        "clip or jpeg(quality=30..95) or noise(sigma=0..0.04) | clip or blur(sigma=0.3..1.5)",
+        description="What happens to the pictures before the network sees them, such as 'jpeg(quality=30..95)'. Write "
+        "'or' between chains to sample one for each picture; '' for nothing.",
+    )
+    channels: Annotated[int, Topic.NETWORKS] = Field(
+        32, multiple_of=4, ge=4, le=256, description="Channels of the network at its largest map; more is slower."
+    )
+    edge: Annotated[float, Topic.LOSS] = Field(1.0, ge=0, description="Weight of the matte's error at the edge.")
+    gradient: Annotated[float, Topic.LOSS] = Field(
+        1.0, ge=0, description="Weight of the error of the differences of neighbouring pixels; larger is crisper."
+    )
+    shape: Annotated[float, Topic.LOSS] = Field(
+        0.5, ge=0, description="Weight of the part of the subject that is missed or found in vain."
+    )
+    coarse: Annotated[float, Topic.LOSS] = Field(
+        0.5, ge=0, description="Weight of the cross entropy of the matte at an eighth of the sides."
+    )
+
+    def build(self, shape: PictureShape) -> Matting:
+        """Return the objective; it works with pictures of any shape."""
+        from pinxit.objectives.matting import Matting
+
+        check_shape(shape, conditional=False)
+        return Matting(self)
+
+    def others(self) -> Path | None:
+        """Return the path of the backgrounds."""
+        return self.backgrounds
 
 
 class ColourSettings(ObjectiveSettings):
