@@ -48,6 +48,7 @@ CASES: dict[str, dict[str, Any]] = {
     "train enhance": training("enhance", "photos.npz", width=4),
     "train colourise": training("colourise", "photos.npz", width=4),
     "train style": training("style", "photos.npz", style="painting.png", style_size=32),
+    "train matte": training("matte", "cutouts.npz", channels=4),
     "train classify": training("classify", "cards.npz", network="plain"),
     "resume": {"run": "gan"},
     "sample": {"run": "vae", "n": 3, "out": "a.npz", "seed": 1, "sampler": "prior", "strategy": "density", "keep": 0.3},
@@ -101,6 +102,8 @@ def world(
         for path in (tiny_runs.cards, tiny_runs.photos, tiny_runs.painting):
             shutil.copy(path, path.name)
         np.savez("few.npz", images=np.load(tiny_runs.cards)["images"][:2])
+        if name == "train matte":
+            np.savez("cutouts.npz", images=np.random.default_rng(0).integers(0, 256, (16, 16, 16, 4), np.uint8))
         setup = {
             "decompress": ["compress", "vae", "cards.npz", "-n", "3", "-o", "coded.pxc"],
             "redo": ["edit", "adjust(gamma=2)", "painting.png", "-o", "edited.png"],
