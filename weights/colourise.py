@@ -29,7 +29,7 @@ from pinxit.images import load_image, resize, save_image
 from pinxit.images.convert import to_float
 from pinxit.objectives.settings import ColourSettings
 from pinxit.progress import say, track
-from pinxit.training.run import Run
+from pinxit.training.run import LOG, Run
 from pinxit.training.settings import TrainingSettings
 
 NAME = "colour-v1"
@@ -140,7 +140,7 @@ def publish_run(place: Path, scores: Path, limits: str) -> None:
 
 def steps_of(place: Path) -> int:
     """Return the last step of a run that was trained or stopped."""
-    return int(json.loads(Run.open(place).log.read_text().splitlines()[-1])["step"])
+    return int(json.loads((place / LOG).read_text().splitlines()[-1])["step"])
 
 
 LIMITS = """TO BE WRITTEN"""
