@@ -14,6 +14,7 @@ from skimage.color import lab2rgb
 
 import pinxit
 from pinxit.colour import from_lab, lab, lightness
+from pinxit.data import Batch
 from pinxit.edits import colourise
 from pinxit.edits.engine import edit_picture
 from pinxit.edits.mask import TOP
@@ -21,8 +22,9 @@ from pinxit.edits.settings import Colourise
 from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.images import Picture, save_image
 from pinxit.matting.spread import FLOOR, LEAST, VARIANCE, settled, spread
-from pinxit.nets.colouriser import REACH, expected, palette, shares
+from pinxit.nets.colouriser import REACH, expected, look, palette, shares
 from pinxit.nets.shapes import PictureShape
+from pinxit.objectives.colourising import TEMPERATURE
 from pinxit.objectives.settings import ColourSettings
 
 PHOTO = data.astronaut()[60:84, 190:222]
@@ -222,3 +224,35 @@ def test_what_cannot_be_learned_or_run_is_refused(tmp_path: Path, model: Path) -
         SETTINGS.build(PictureShape(32, 1))
     with pytest.raises(UsageError, match="cannot be exported"):
         pinxit.export(model, out=tmp_path / "model.onnx")
+
+
+def striped(step: int) -> Batch:
+    """Orange stripes down and blue stripes across, of any lightness: what a grey picture shows says its colour."""
+    light = 0.5 + 0.5 * torch.rand(4, 1, 1, 1, generator=torch.Generator().manual_seed(step))
+    wave = (0.6 + 0.3 * torch.sin(torch.arange(32) * 1.6)) * light
+    down, across = wave.expand(4, 1, 32, 32), wave.mT.expand(4, 1, 32, 32)
+    orange, blue = (torch.tensor(colour)[None, :, None, None] for colour in ([1.0, 0.6, 0.3], [0.4, 0.6, 1.0]))
+    return Batch(
+        image=torch.where(torch.arange(4)[:, None, None, None] < 2, down * orange, across * blue), seed=0, step=step
+    )
+
+
+def test_it_learns_what_tells_colours_and_hides_channels_in_training_only() -> None:
+    torch.manual_seed(0)
+    objective = ColourSettings(width=16, drop=0.2).build(PictureShape(32, 3))
+    objective.start(striped(0))
+    whole = ColourSettings(width=16, drop=0).build(PictureShape(32, 3))
+    optimiser = torch.optim.Adam(objective.painter.parameters(), 1e-2)
+    for step in range(60):
+        loss = objective.loss(striped(step), objective.draw(striped(step))).terms["cross_entropy"]
+        optimiser.zero_grad(), loss.backward(), optimiser.step()
+        objective.after_step(striped(step), {})
+    with torch.no_grad():
+        logits = objective.painter(look(lightness(striped(99).image)))
+        one, other = expected(logits, TEMPERATURE).unflatten(0, (2, 2)).mean((1, 2, 3))
+        assert one[1] > 10
+        assert other[1] < -10
+        whole.networks.load_state_dict(objective.networks.state_dict())
+        assert objective.judge(striped(99)) == whole.judge(striped(99))
+        assert not torch.equal(objective.draw(striped(99)).logits, whole.draw(striped(99)).logits)
+    assert abs(objective.networks["seen"].frequency.sum() - 1) < 1e-4
