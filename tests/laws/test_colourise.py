@@ -35,7 +35,7 @@ KINDS = {
     "grey": PHOTO[..., :1],
     "colour": PHOTO,
     "16-bit": PHOTO[..., :1].astype(np.uint16) * 250 + 99,
-    "alpha": np.concatenate([PHOTO, np.where(PHOTO[..., :1] > 60, PHOTO[..., 1:2], 0)], axis=2),
+    "alpha": np.concatenate([PHOTO, np.where(PHOTO[..., :1] > 150, PHOTO[..., 1:2], 0)], axis=2),
     "float": PHOTO.astype(np.float32) / 255,
     "one pixel": PHOTO[:1, :1],
     "one row": PHOTO[:1],
@@ -153,6 +153,7 @@ def test_lightness_stays_and_what_is_transparent_keeps_its_bits(kind: str, model
         if kind == "alpha":
             np.testing.assert_array_equal(edited[..., 3], pixels[..., 3])
             unseen = pixels[..., 3] == 0
+            assert 0.2 < unseen.mean() < 0.8
             np.testing.assert_array_equal(edited[unseen], pixels[unseen])
 
 
@@ -205,18 +206,19 @@ def test_masks_and_strength_blend_colours_at_the_same_lightness(hint: Path) -> N
     assert np.median(np.hypot(*(half - middle).T[1:])) < 1
 
 
-def test_colours_of_a_large_picture_are_found_small(
-    monkeypatch: pytest.MonkeyPatch, model: Path, tmp_path: Path
-) -> None:
-    large = np.repeat(np.repeat(GREY.pixels, 3, 0), 3, 1)
+def test_colours_of_a_large_picture_are_found_small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    large = np.full((3 * HIGH, 3 * WIDE, 1), 120, np.uint8)
     dabs = np.zeros((*large.shape[:2], 4), np.uint8)
     dabs[30:33, 40] = [180, 70, 60, 255]  # less than a pixel of the small picture
+    dabs[:, :3] = [120, 120, 120, 255]
     save_image(tmp_path / "hint.png", dabs)
-    edit = Colourise(model=model, hint=tmp_path / "hint.png")
     monkeypatch.setattr(colourise, "PIXELS", HIGH * WIDE // 4)
+    edit = Colourise(guess=False, hint=tmp_path / "hint.png")
     result = in_lab(edit_picture(Picture(large, mode="L"), [edit]).pixels)
     wanted = in_lab(np.array([180, 70, 60], np.uint8)[None, None])[0, 0, 1:]
     assert np.hypot(*(result[30:33, 40, 1:] - wanted).T).max() < 5
+    assert result[60, 80, 1] > 20
+    assert np.abs(result[:, :2, 1:]).max() < 1
 
 
 def test_what_cannot_be_learned_or_run_is_refused(tmp_path: Path, model: Path) -> None:
