@@ -119,7 +119,16 @@ LARGER_X4 = LARGER_X2.changed(degrade="downscale(scale=4)")
 HOLEY = RestorationSettings(degrade=HOLES, grey=0.1, learning_rate=1e-3)
 REAL_X2 = "real(scale=2, blur=0.2..1.5) or real(scale=2, blur=0.2..1.5) or downscale(scale=2) | clip"
 REAL_X4 = "real(scale=4) or real(scale=4) or downscale(scale=4) | clip"
-INVENT = {"perceptual": 0.2, "adversarial": 0.01, "discriminator": "pixels", "learning_rate": 2e-4}
+INVENT = {
+    "perceptual": 0.002,
+    "grid": 3.0,
+    "jitter": 7,
+    "adversarial": 0.004,
+    "discriminator": "pixels",
+    "discriminator_rate": 6e-4,
+    "learning_rate": 3e-4,
+    "beta1": 0.5,
+}
 BLUR = "blur(sigma=0.5..2.5) | noise(sigma=0..0.012)"
 LIGHT = "dark(gain=0.1..0.3) | clip or dark(gain=0.1..1) | clip or dark(gain=1, read_noise=0)"
 TRAINING = TrainingSettings(steps=9_000, batch_size=8, schedule="cosine", warmup=100, clip=1.0, threads=1)
@@ -212,17 +221,17 @@ RECIPES = {
     ),
     "upscale-x4-crisp-v1": Recipe(
         LARGER_X4.changed(degrade=REAL_X4, **INVENT),
-        TRAINING.changed(steps=3_000, batch_size=4),
+        TRAINING.changed(steps=900, batch_size=4, warmup=20),
         "real-x4",
         CRISP_X4,
         INVENTED,
         start="upscale-x4-clean-v1",
-        data=PatchSettings(holdout=0.05, size=160),
+        data=PatchSettings(holdout=0.05, size=128),
         pictures="untested",
     ),
     "upscale-x2-clean-v1": Recipe(
         LARGER_X2.changed(degrade=REAL_X2, learning_rate=5e-4),
-        TRAINING.changed(steps=1_500),
+        TRAINING.changed(steps=600),
         "real-x2",
         CLEAN_X2,
         STILL_SOFT,
@@ -232,7 +241,7 @@ RECIPES = {
     ),
     "upscale-x2-crisp-v1": Recipe(
         LARGER_X2.changed(degrade=REAL_X2, **INVENT),
-        TRAINING.changed(steps=1_500, batch_size=4),
+        TRAINING.changed(steps=1_000, batch_size=4),
         "real-x2",
         CRISP_X2,
         INVENTED,

@@ -5,12 +5,14 @@ A place is a run's folder, a safetensors file of weights, the name of a network 
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from pinxit import runtime
@@ -180,19 +182,21 @@ def shipped(name: str) -> Path:
     return path
 
 
-def between(first: Path, last: Path, share: float) -> Path:
-    """Return a file of weights a share of the way from one file's to another's, in the cache folder.
+def mixture(shares: Mapping[Path, float]) -> Path:
+    """Return a file of weights, each the mean of those in these files by their shares, in the cache folder.
 
-    Both are of one network, so that each weight is (1 - share) a + share b. The file is written once.
+    The files are of one network; what it is, the last one states. The mixture is written once.
     """
-    folder = cache_folder() / "between" / f"{sha256(first)}-{sha256(last)}"
-    file = folder / f"{last.stem}-{share!r}.safetensors"
-    if not file.is_file():
+    parts = "".join(f"{sha256(file)} {share!r}\n" for file, share in shares.items())
+    *_, last = shares
+    mixed = cache_folder() / "mixtures" / hashlib.sha256(parts.encode()).hexdigest() / last.name
+    if not mixed.is_file():
         with open_tensors(last) as opened:
             about = opened.metadata()["pinxit"]
-        one, other = read_tensors(first), read_tensors(last)
-        write_tensors(file, {name: one[name].lerp(other[name], share) for name in other}, about)
-    return file
+        read = [(read_tensors(file), share) for file, share in shares.items()]
+        tensors = {key: torch.stack([share * one[key] for one, share in read]).sum(0) for key in read[-1][0]}
+        write_tensors(mixed, tensors, about)
+    return mixed
 
 
 def is_exported(place: Path) -> bool:
