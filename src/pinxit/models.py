@@ -39,6 +39,8 @@ SHIPPED: dict[str, str] = {
     "style-any-v2": "6be80d856e5f9fa0dc22257b5993abc5bc464aa60d28efcb31fc679081aaa873",
     "upscale-x2-v1": "94177daaea5d82ed284728ff1ecc5a57fd1ae03b9c9a2f8db4dc23712eca0b56",
     "upscale-x4-v2": "9a0f90648b664cff7b7be0fd828be76f0d4131ad951b4322ae38ef85de9709f8",
+    "upscale-x4-clean-v1": "ec7ca86cf7f3711479696e4114af45331edee615476d12b573d14061ba426507",
+    "upscale-x4-crisp-v1": "f6b27883f1d5bbc5e7628c47b8e55a5815e64a52d89336299b2539baf5ffb03f",
     "person-v1": "e607bc12938faa3faf50edcfafb91ae83c8c4de362c2d3e2bc64b0a916526763",
 }
 """The SHA-256 of the weights that ship with pinxit, by name."""

@@ -18,7 +18,7 @@ from pinxit.models import chosen, mixture
 
 LARGEST = 8
 """The largest factor."""
-MIDDLE = 0.7
+MIDDLE = 0.8
 """The share of the crisp network, beside the clean one, in the middle of the dial."""
 AMPLIFIED = 5
 """Factor on differences in a map of what is invented."""
