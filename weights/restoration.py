@@ -159,8 +159,8 @@ CRISP_X4 = CRISP_X2.replace("by 2", "by 4")
 INVENTED = (
     "What it adds is invented: grain, and edges where there may be none. Faces of less than about 60 pixels get hard "
     "shadows around eyes and mouth, and letters of less than about 10 pixels may become other letters: do not read "
-    "either from it. A fine screen of dots shows along edges, in flat areas beside JPEG blocks and in weak texture, less "
-    f"at a lower dial. {FIRST}"
+    "either from it. A fine screen of dots shows along edges, in flat areas beside JPEG blocks and in weak texture, "
+    f"less at a lower dial. {FIRST}"
 )
 FILL = (
     "Fills holes given by a mask: lost pixels, text, scratches, strokes, boxes. Its input has a smooth interpolation "
