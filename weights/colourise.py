@@ -24,18 +24,21 @@ from package import publish
 
 import pinxit
 from pinxit.colour import lab
+from pinxit.data.settings import DataSettings
 from pinxit.images import load_image, resize, save_image
 from pinxit.images.convert import to_float
 from pinxit.objectives.settings import ColourSettings
 from pinxit.progress import say, track
-from pinxit.training.run import Run
+from pinxit.training.run import LOG, Run
 from pinxit.training.settings import TrainingSettings
 
 NAME = "colour-v1"
 HELD_OUT = 0.05
 SIDE, LEAST_SIDE = 192, 160
 LEAST_CHROMA = 5.0
-MINUTES = 35.0
+MINUTES = 70.0
+FIRST = 0.6
+"""The share of the minutes for the first stage, at a high rate; the second also enlarges and reduces the pictures."""
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "quality" / "colourise.py"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 SETS = {
@@ -47,6 +50,9 @@ SETS = {
     "textures-dtd": "Describable Textures (Cimpoi et al., 2014): for research",
 }
 SETTINGS = ColourSettings(learning_rate=1e-3, optimiser="adamw", weight_decay=0.02)
+LATER = SETTINGS.changed(learning_rate=5e-4, weight_decay=0.05)
+DATA = SETTINGS.pictures(holdout=HELD_OUT)
+TRAINING = TrainingSettings(batch_size=16, schedule="cosine", warmup=100, clip=1.0, average=0.998, threads=1)
 
 
 def prepare(photos: Path, out: Path) -> None:
@@ -70,15 +76,20 @@ def chroma(image: torch.Tensor) -> float:
 
 
 def train(pictures: Path, place: Path, minutes: float) -> None:
-    """Train or resume the network."""
+    """Train or resume both stages of the network; the first is in a run beside it."""
+    first = place.with_name(f"{place.name}-first")
+    stage(first, SETTINGS, pictures, DATA, FIRST * minutes, None)
+    stage(place, LATER, pictures, DATA.changed(scale=0.2), (1 - FIRST) * minutes, first)
+
+
+def stage(
+    place: Path, settings: ColourSettings, pictures: Path, data: DataSettings, minutes: float, start: Path | None
+) -> None:
+    """Train or resume one run, unless it has finished."""
     if (place / "recipe.json").exists():
         pinxit.resume(place)
-        return
-    data = SETTINGS.pictures(holdout=HELD_OUT)
-    training = TrainingSettings(
-        minutes=minutes, batch_size=16, schedule="cosine", warmup=100, clip=1.0, average=0.998, threads=1
-    )
-    pinxit.train(SETTINGS, pictures, place, data, training)
+    else:
+        pinxit.train(settings, pictures, place, data, TRAINING.changed(minutes=minutes), start)
 
 
 CARD = """\
@@ -93,7 +104,8 @@ Guesses the colours of a grey picture: `pinxit edit colourise`.
   {data.holdout} of the pictures, by a hash of their names, was never trained on. Made by `prepare` from
 {sets}
 - **Training**: `pinxit train colourise` with {settings}; {training.steps:,} steps of {training.batch_size} pictures,
-  seed {training.seed}. Script: `weights/colourise.py`.
+  seed {training.seed}, starting from weights of sha256 `{start}`, of {first:,} steps of a first stage that was to be
+  longer. Script: `weights/colourise.py`; its length is in minutes, so it cannot be reproduced bit for bit.
 - **File**: `{name}.safetensors`, {size:,} bytes, sha256 `{sha256}`.
 - **Licence**: Apache-2.0, as the rest of pinxit, for the weights themselves; the terms of the data above apply too: two
   of the sets are for research, so these are research weights.
@@ -118,10 +130,17 @@ def publish_run(place: Path, scores: Path, limits: str) -> None:
         data=run.recipe.data,
         settings=run.recipe.settings.model_dump_json(exclude_unset=True),
         training=run.recipe.training,
+        start=run.recipe.start,
+        first=steps_of(place.with_name(f"{place.name}-first")),
         scores=measured["card"],
         limits=limits,
     )
     say(f'{NAME}: now put "{NAME}": "{sha256}" into SHIPPED in src/pinxit/models.py')
+
+
+def steps_of(place: Path) -> int:
+    """Return the last step of a run that was trained or stopped."""
+    return int(json.loads((place / LOG).read_text().splitlines()[-1])["step"])
 
 
 LIMITS = """TO BE WRITTEN"""

@@ -20,7 +20,7 @@ from pinxit.edits.mask import TOP
 from pinxit.edits.settings import Colourise
 from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.images import Picture, save_image
-from pinxit.matting.spread import FLOOR, LEAST, VARIANCE, spread
+from pinxit.matting.spread import FLOOR, LEAST, VARIANCE, settled, spread
 from pinxit.nets.colouriser import REACH, expected, palette, shares
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.settings import ColourSettings
@@ -123,6 +123,8 @@ def test_values_spread_as_their_equation_says() -> None:
         rows, flat = ~known.ravel(), np.where(known[..., None], values, 0).reshape(42, 2)
         flat[rows] = np.linalg.solve(system[np.ix_(rows, rows)], -(system[rows] @ flat))
         np.testing.assert_allclose(spread(light, values, known, pull), flat.reshape(7, 6, 2), atol=2e-4)
+    even = np.linalg.solve(system, 0.1 * values.reshape(42, 2)).reshape(7, 6, 2)
+    np.testing.assert_allclose(settled(light, values, 0.1), even, atol=2e-4)
 
 
 def test_colours_on_the_grid_are_shared_so_that_their_mean_is_near_the_true_one() -> None:

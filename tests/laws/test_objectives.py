@@ -22,6 +22,7 @@ from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Judgement, Loss, Objective, Player, Probabilistic
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
 from pinxit.objectives.settings import (
+    ClassifySettings,
     ColourSettings,
     EnhancementSettings,
     GANSettings,
@@ -53,6 +54,7 @@ VAE = partial(VAESettings, channels=4, latent=6)
 VQ = partial(VQVAESettings, channels=4, codes=16, dimensions=4)
 Prior = partial(PriorSettings, width=32, depth=2)
 RESTORE = partial(RestorationSettings, channels=4, levels=2, blocks=1)
+CLASSIFY = partial(ClassifySettings, channels=4)
 CASES = {
     "dcgan": GAN(),
     "dcgan conditional": GAN(conditional=True),
@@ -131,6 +133,9 @@ CASES = {
     "enhance": EnhancementSettings(width=8, degrade="dark(gamma=0.5..2) | clip or dark(gain=1)"),
     "matte": MattingSettings(channels=8, replace=0.5),
     "colourise": ColourSettings(width=4),
+    "classify": CLASSIFY(label_smoothing=0.1, dropout=0.1),
+    "classify lite0": CLASSIFY(network="lite0", trained_blocks=1),
+    "classify mixed": CLASSIFY(network="plain", mixup=0.2, balanced=True),
     "style": StyleSettings(style=STYLE, style_size=32),
     "any style": StyleSettings(any=True, styles=STYLE.parent),
 }

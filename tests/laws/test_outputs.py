@@ -29,6 +29,7 @@ LINES = {
     "decompress": ("run set.pxc -o {}", "a.npz"),
     "edit": ("adjust in.png -o {}", "a.png"),
     "redo": ("edited.png -o {}", "a.png"),
+    "predict": ("run in.png -o there", "there/predictions.csv"),
     "evaluate": ("one other -o {}", "a.json"),
     "export": ("run -o {}", "a.onnx"),
     "data check": ("set -o there", "there/check.png"),

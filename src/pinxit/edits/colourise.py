@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,14 @@ from pinxit.data import Batch
 from pinxit.edits.bound import Layered
 from pinxit.edits.engine import filled, split
 from pinxit.edits.mask import rounded, unit
-from pinxit.edits.nearest import strips
+from pinxit.edits.nearest import STRIP, strips
 from pinxit.edits.subjects import check_size
 from pinxit.errors import UsageError
 from pinxit.images import Picture, load_picture, resize, scaled
 from pinxit.matting import guided
-from pinxit.matting.spread import BYTES, spread
+from pinxit.matting.spread import BYTES, settled, spread
 from pinxit.nets.colouriser import ColourDecoder, expected, look, palette
+from pinxit.nets.stylizer import pixel_norm
 from pinxit.objectives.colourising import TEMPERATURE
 
 NAME = "colour-v1"
@@ -38,18 +40,26 @@ PIXELS = 55_000
 """Colours are proposed and spread in a picture of at most this many pixels; the network was trained on such."""
 LEAST_SIDE, MOST_SIDE = 32, 1024
 """Of the picture that the network sees."""
-NETWORK = 200 << 20
+NETWORK = 64 << 20
 """Bytes that the network takes at most."""
+STRIP_BYTES = 200
+"""Bytes for each pixel of the strip of rows that is coloured at once."""
 RANGE = 256.0
 """A range of a* and b* that holds all colours, centred on grey."""
-SOFT = 1e-3
-"""How much the functions from lightness to a proposal's colours are held to be flat; see `guided.functions`."""
+SOFT, HOLD = 1e-2, 3e-3
+"""How much the functions from lightness to a proposal's colours are held to be flat (`guided.functions`), and how much
+its colours are held to be what they are when they are made even; larger leaves more blotches."""
 SAID, COLOURED = 0.5, 8.0
 """Where a hint says something: from this alpha on, or in an opaque picture from this distance from grey on."""
-PULL = 1e-3
+PULL = 1e-5
 """How much the difference of hints from a proposal is pulled to 0; larger reaches less far."""
-WAVES, TINT = 4, 1.5
-"""Of the tints that other seeds draw: how many a side, and their strength in standard deviations."""
+ALIKE = 2
+"""The map of `look` that says which places look alike, at a sixteenth of the sides."""
+TINT = 0.06
+"""How much a seed other than 0 favours a colour 1 unit further in its direction, in nats; larger varies more."""
+
+Functions = tuple[np.ndarray, np.ndarray]
+"""From lightness to a* and to b*, around each pixel of a smaller picture, as of `guided.functions`."""
 
 
 class Hints:
@@ -76,6 +86,18 @@ class Hints:
         means = np.stack([total / fallen.clip(1) for total in sums], axis=-1)
         return means.reshape(*size, 2), (fallen > 0).reshape(size)
 
+    def over(self, colours: np.ndarray, rows: slice) -> np.ndarray:
+        """Return colours (2, n, W) of some rows, with those that the dabs say where they lie."""
+        number = self.numbers[rows]
+        return np.where(number >= 0, np.moveaxis(self.colours[number], 2, 0), colours)
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """The number of the place at each pixel, (H, W) int32, -1 where nothing is said."""
+        found = np.full(self.size, -1, np.int32)
+        found[tuple(self.places.T)] = np.arange(len(self.places))
+        return found
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -93,26 +115,21 @@ class Proposal:
         light = lightness(_planes(resize(shown, (size[0], size[1]))))
         computing = hardware.choose(self.device)
         with torch.no_grad(), computing.autocast():
-            logits = self.painter(look(light.to(computing.device)))
-        return expected(self._tinted(logits.cpu()), TEMPERATURE)[0].numpy()
+            maps = look(light.to(computing.device))
+            logits = self.painter(maps).cpu()
+        return expected(self._tinted(logits, maps[ALIKE].float().cpu()), TEMPERATURE)[0].numpy()
 
-    def _tinted(self, logits: Tensor) -> Tensor:
-        """Return logits of which a seed other than 0 favours colours in directions that change slowly over the picture.
+    def _tinted(self, logits: Tensor, seen: Tensor) -> Tensor:
+        """Return logits (1, h, w, Q) of which a seed other than 0 favours, at each place, a direction of colour.
 
-        What the network is sure of hardly changes. Where several colours are likely, one of them is drawn; as the
-        directions change slowly, neighbours draw alike.
+        Directions are Gaussian, and as alike as the places are in a map `seen` of the frozen network: what looks alike
+        draws alike. The more colours are likely at a place, the more its colour changes.
         """
         if not self.seed:
             return logits
-        drawn = Batch(image=torch.zeros(1), seed=self.seed, step=0).normal(2, WAVES, WAVES, stream="tints")
-        field = F.interpolate(drawn, logits.shape[1:3], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
-        points = palette()
-        likely = (logits / TEMPERATURE).softmax(-1)
-        mean = likely @ points
-        deviation = (
-            (likely @ points.square().sum(1, keepdim=True) - mean.square().sum(-1, keepdim=True)).clamp(1).sqrt()
-        )
-        return logits + TEMPERATURE * TINT * (field / deviation) @ points.T
+        drawn = Batch(image=torch.zeros(1), seed=self.seed, step=0).normal(seen.shape[1], 2, stream="tints")[0]
+        field = F.interpolate(pixel_norm(seen), logits.shape[1:3], mode="bilinear").permute(0, 2, 3, 1)
+        return logits + TEMPERATURE * TINT * (field @ drawn / seen.shape[1] ** 0.5) @ palette().T
 
 
 class Colourised(Layered):
@@ -124,27 +141,21 @@ class Colourised(Layered):
         self.proposal, self.hints, self.weights = proposal, hints, weights
 
     def bytes_for(self, size: tuple[int, int]) -> int:
-        """Return the memory of the small picture with its equations, of the network, and of the result."""
-        small = BYTES * min(math.prod(size), PIXELS) if self.hints else 0
-        return small + (NETWORK if self.proposal else 0) + 16 * math.prod(size) + 200 * (1 << 19)
+        """Return the memory of the network, of the small picture's equations, of a strip, and of the result."""
+        pixels = math.prod(size)
+        network, equations = NETWORK if self.proposal else 0, BYTES * min(pixels, PIXELS)
+        return network + equations + STRIP_BYTES * min(pixels, STRIP) + (12 if self.hints else 8) * pixels
 
     @torch.no_grad()
     def compose(self, picture: Picture, share: np.ndarray) -> Picture:
         """Return the picture in new colours; `share` blends them with its own, at the same lightness."""
         colours, alpha = split(picture)
         if self.hints is not None:
-            check_size(self.hints.path, np.empty(self.hints.size), picture)
+            check_size(self.hints.path, self.hints.numbers, picture)
         found = self._functions(colours if alpha is None else filled(colours, alpha))
-        said = None if self.hints is None else self._said(colours.shape[:2])
         result = np.empty((*share.shape, 3 if alpha is None else 4), colours.dtype)
         for strip in strips(share.shape):
-            before = _lab(colours[strip])
-            new = _applied(found, before[..., 0], strip, share.shape)
-            if self.hints is not None and said is not None:
-                new = np.where(said[strip] >= 0, np.moveaxis(self.hints.colours[said[strip]], 2, 0), new)
-            mixed = np.moveaxis(before[..., 1:], 2, 0) * (1 - share[strip]) + new * share[strip]
-            made = from_lab(torch.from_numpy(np.concatenate([before[None, ..., 0], mixed])[None].astype(np.float32)))[0]
-            values = rounded(made.movedim(0, 2).numpy(), colours.dtype)
+            values = rounded(self._recoloured(_lab(colours[strip]), found, strip, share), colours.dtype)
             kept = share[strip] == 0 if alpha is None else (share[strip] == 0) | (alpha[strip] == 0)
             np.copyto(values, colours[strip], where=kept[..., None])
             result[strip, :, :3] = values
@@ -152,35 +163,37 @@ class Colourised(Layered):
             result[..., 3] = alpha
         return replace(picture, pixels=result, mode="RGB" + "A" * (alpha is not None))
 
-    def _said(self, size: tuple[int, ...]) -> np.ndarray:
-        """Return the number of the hint that says the colour of each pixel, (H, W) int32, -1 where none does."""
-        assert self.hints is not None
-        said = np.full(size, -1, np.int32)
-        said[tuple(self.hints.places.T)] = np.arange(len(self.hints.places))
-        return said
+    def _recoloured(self, before: np.ndarray, found: Functions, rows: slice, share: np.ndarray) -> np.ndarray:
+        """Return some rows, in L*a*b* (n, W, 3) before, in new colours: sRGB (n, W, 3) in [0, 1]."""
+        new = _applied(found, before[..., 0], rows, share.shape)
+        if self.hints is not None:
+            new = self.hints.over(new, rows)
+        own = np.moveaxis(before[..., 1:], 2, 0)
+        values = np.concatenate([before[None, ..., 0], own + share[rows] * (new - own)]).astype(np.float32)
+        return from_lab(torch.from_numpy(values)[None])[0].movedim(0, 2).numpy()
 
-    def _functions(self, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the functions from lightness to a* and b*, as of `guided.functions`, of a picture's colours."""
+    def _functions(self, shown: np.ndarray) -> Functions:
+        """Return the functions that give a picture (H, W, C) its new colours."""
         small = scaled(shown, min(1.0, math.sqrt(PIXELS / math.prod(shown.shape[:2]))))
         light = _lab(small)[..., 0]
-        colours = np.zeros((2, *light.shape))
+        colours = np.zeros((*light.shape, 2))
         if self.proposal is not None:
             proposed = self.proposal.colours(small)
             coarse = _lab(resize(small, proposed.shape[:2]))[..., 0]
-            smooth = tuple(_function(coarse, proposed[..., channel], SOFT) for channel in range(2))
-            colours = _applied((smooth[0], smooth[1]), light, slice(0, len(light)), light.shape)
+            smooth = _function(coarse, proposed[..., 0], SOFT), _function(coarse, proposed[..., 1], SOFT)
+            large = _applied(smooth, light, slice(0, len(light)), light.shape)
+            colours = settled(light / 100, np.moveaxis(large, 0, 2), HOLD)
         if self.hints is not None:
             wanted, known = self.hints.reduced(light.shape)
-            missing = wanted - np.moveaxis(colours, 0, 2)
-            colours = colours + np.moveaxis(spread(light / 100, missing, known, PULL if self.proposal else 0.0), 2, 0)
-        return _function(light, colours[0]), _function(light, colours[1])
+            colours = colours + spread(light / 100, wanted - colours, known, PULL if self.proposal else 0.0)
+        return _function(light, colours[..., 0]), _function(light, colours[..., 1])
 
 
 def _function(light: np.ndarray, colour: np.ndarray, eps: float = guided.EPS) -> np.ndarray:
     return guided.functions(light[..., None] / 100, colour / RANGE + 0.5, eps=eps)
 
 
-def _applied(found: tuple[np.ndarray, np.ndarray], light: np.ndarray, rows: slice, size: tuple[int, ...]) -> np.ndarray:
+def _applied(found: Functions, light: np.ndarray, rows: slice, size: tuple[int, ...]) -> np.ndarray:
     """Return a* and b* (2, n, W) of rows of a picture of `size`, whose lightness (n, W) is given."""
     return np.stack([RANGE * (guided.applied(one, light[..., None] / 100, rows, size) - 0.5) for one in found])
 

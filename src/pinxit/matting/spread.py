@@ -40,6 +40,17 @@ def spread(light: np.ndarray, values: np.ndarray, known: np.ndarray, pull: float
     return result
 
 
+def settled(light: np.ndarray, values: np.ndarray, hold: float) -> np.ndarray:
+    """Return values (H, W, C) float64 made even among neighbours of like lightness (H, W), in [0, 1].
+
+    `hold` is the weight of a value's squared change against that of its difference from a like neighbour.
+    """
+    system = (_laplacian(np.asarray(light, np.float64)) + hold * sparse.eye_array(light.size)).tocsr()
+    places = np.argwhere(np.ones(light.shape, bool))
+    planes = [solved(system, hold * plane.ravel(), places) for plane in np.moveaxis(values, 2, 0)]
+    return np.stack(planes, axis=1).reshape(values.shape)
+
+
 def _laplacian(light: np.ndarray) -> sparse.csr_array:
     """Return the sum of the weights of each pixel's neighbours on the diagonal, less the weights, (HW, HW)."""
     high, wide = light.shape
@@ -55,6 +66,6 @@ def _laplacian(light: np.ndarray) -> sparse.csr_array:
         others.append(numbers[there].ravel())
         weights.append(weight.ravel())
     one, other, weight = (np.concatenate(parts) for parts in (ones, others, weights))
-    total = np.bincount(one, weight, light.size) + np.bincount(other, weight, light.size)
+    total = (np.bincount(one, weight, light.size) + np.bincount(other, weight, light.size)).astype(np.float64)
     half = sparse.coo_array((weight, (one, other)), shape=(light.size, light.size))
     return (sparse.diags_array(total) - half - half.T).tocsr()

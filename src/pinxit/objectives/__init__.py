@@ -11,5 +11,6 @@ OBJECTIVES: dict[str, type[settings.ObjectiveSettings]] = {
     "enhance": settings.EnhancementSettings,  # low light
     "matte": settings.MattingSettings,  # Ke et al., 2022, and others, over a frozen network
     "colourise": settings.ColourSettings,  # Zhang et al., 2016
+    "classify": settings.ClassifySettings,
     "style": settings.StyleSettings,  # Johnson et al., 2016, and AdaIN: Huang and Belongie, 2017
 }

@@ -16,6 +16,7 @@ from pinxit.data.settings import (
     MattedSettings,
     PaintedSettings,
     PatchSettings,
+    RecognisedSettings,
     WholeSettings,
 )
 from pinxit.degradations import Chain
@@ -25,7 +26,7 @@ from pinxit.losses.latent import PENALTIES
 from pinxit.losses.likelihood import LIKELIHOODS
 from pinxit.losses.reconstruction import RECONSTRUCTION
 from pinxit.objectives.augmentation import AUGMENTATIONS
-from pinxit.objectives.networks import GAN_NETWORKS, VAE_NETWORKS
+from pinxit.objectives.networks import CLASSIFIERS, GAN_NETWORKS, VAE_NETWORKS
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
 from pinxit.settings import Place, Settings, Topic, did_you_mean, flag_of
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pinxit.objectives.matting import Matting
     from pinxit.objectives.objective import Autoencoder, Objective
     from pinxit.objectives.prior import Prior
+    from pinxit.objectives.recognition import Recognition
     from pinxit.objectives.restoration import Restoration
     from pinxit.objectives.style import AnyStyle, OneStyle
     from pinxit.objectives.vae import VAE
@@ -68,6 +70,8 @@ class ObjectiveSettings(Settings):
     """Whether its pictures need mattes: transparent parts, or a mask or a matte beside each."""
     of_codes: ClassVar[bool] = False
     """Whether it is learned from a run's codes instead of pictures."""
+    recognises: ClassVar[bool] = False
+    """Whether it tells the classes of pictures instead of making some."""
     preview: ClassVar[str] = "pictures, each beside its reconstruction"
     """What the preview shows, unless `sheet` says otherwise."""
 
@@ -936,6 +940,78 @@ class StyleSettings(ObjectiveSettings):
         return "pictures, each with a style and painted in it" if self.any else "pictures, each beside its painting"
 
 
+class ClassifySettings(ObjectiveSettings):
+    """A network that tells which class a picture belongs to (classification).
+
+    Unlike the defaults listed below, the learning rate decays to zero over the run.
+    """
+
+    noun: ClassVar[str] = "classifier"
+    recognises: ClassVar[bool] = True
+    pictures: ClassVar[type[DataSettings]] = RecognisedSettings
+    training: ClassVar[Mapping[str, Any]] = {"schedule": "cosine", "steps": 2000, "average": 0.99}
+    preview: ClassVar[str] = "training pictures, the least certain first"
+
+    learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
+    network: Annotated[Literal[*CLASSIFIERS], Topic.NETWORKS] = Field(  # type: ignore[valid-type]
+        "residual",
+        description="Network: residual (learns from nothing, for small pictures: He 2016), lite0 (a head on a network "
+        "that knows photographs: Tan 2019) or plain (three convolutions, the fastest).",
+    )
+    channels: Annotated[int, Topic.NETWORKS] = Field(
+        16, ge=1, le=512, description="Channels of --network residual at the largest feature map; more is slower."
+    )
+    trained_blocks: Annotated[int, Topic.NETWORKS] = Field(
+        0,
+        ge=0,
+        le=16,
+        description="Last blocks of --network lite0 that are trained too, of 16. With 0 only the head is trained, "
+        "which is fast and safe for few pictures.",
+    )
+    dropout: Annotated[float, Topic.NETWORKS] = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the last features that are left out at random in each step, against learning pictures by "
+        "heart (Srivastava 2014). --network plain has none.",
+    )
+    label_smoothing: Annotated[float, Topic.LOSS] = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Share of each label that is spread over all classes, for labels that are sometimes wrong (Szegedy "
+        "2016); 0.1 is usual.",
+    )
+    balanced: Annotated[bool, Topic.LOSS] = Field(
+        False, description="Make rare classes count as much as common ones: weight each picture by its class."
+    )
+    mixup: Annotated[float, Topic.AUGMENTATION] = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="Mix pictures and labels in pairs; the share is drawn from Beta(a, a) for this a (Zhang 2018). 0.2 "
+        "is usual, 0 mixes none.",
+    )
+
+    def build(self, shape: PictureShape) -> Recognition:
+        """Return the objective; `DataError` if the pictures have no classes to learn."""
+        from pinxit.objectives.recognition import Recognition
+
+        check_sides(shape)
+        if shape.classes < 2:
+            raise DataError("a classifier needs two classes: put the pictures of each class in a folder of their own")
+        return Recognition(self, shape)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return a line for each setting of another network than the one that is asked for."""
+        of = {"channels": ("residual",), "trained_blocks": ("lite0",), "dropout": ("residual", "lite0")}
+        return tuple(
+            f"{flag_of(name)} changes nothing: it is of --network {' and '.join(networks)}"
+            for name, networks in of.items()
+            if name in self.model_fields_set and self.network not in networks and "network" in self.model_fields_set
+        )
+
+
 def check_unbounded(loss: str) -> None:
     """Raise `UsageError` if an adversarial loss needs a bounded discriminator, for an objective without such bounds."""
     if ADVERSARIAL[loss].bounded:
@@ -948,9 +1024,14 @@ def check_opaque(shape: PictureShape) -> None:
         raise DataError("restoration needs pictures without transparency; flatten these onto a background first")
 
 
-def check_shape(shape: PictureShape, conditional: bool) -> None:
-    """Raise `UsageError` or `DataError` for pictures that the networks cannot be built for."""
+def check_sides(shape: PictureShape) -> None:
+    """Raise `UsageError` for pictures that are too small or too large for networks."""
     if not all(SMALLEST <= side <= LARGEST for side in shape.sides):
         raise UsageError(f"--size {shape.size}: networks support sides of {SMALLEST} to {LARGEST} pixels")
+
+
+def check_shape(shape: PictureShape, conditional: bool) -> None:
+    """Raise `UsageError` or `DataError` for pictures that the networks cannot be built for."""
+    check_sides(shape)
     if conditional and shape.classes < 2:
         raise DataError("--conditional needs classes: put the pictures of each class in their own folder")

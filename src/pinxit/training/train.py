@@ -81,7 +81,8 @@ def prepared(
     pictures = opened(source, data, settings.matted)
     asked = training.model_dump(exclude_unset=True) if training else {}
     row = _asked(recipe, start, type(settings))
-    planned = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}), row)
+    usual = {name: value for name, value in settings.training.items() if not (name == "steps" and "minutes" in asked)}
+    planned = plan(settings, source, pictures, data, TrainingSettings.parse({**usual, **asked}), row)
     return planned, pictures, settings.model_fields_set | data.model_fields_set | set(asked)
 
 
