@@ -147,15 +147,15 @@ class Recipe:
 
 RESEARCH = """\
 research weights. The numbers are under Apache-2.0, as the rest of pinxit; but the photographs that they were
-  trained on have no licence, or one for research. Where that matters, `--find free`, `--find person` or a way without a
-  network does without them."""
+  trained on have no licence, or one for research. Where that matters, `--find person`, a run of
+  one's own or a way without a network does without them."""
 FREE = "Apache-2.0, as the rest of pinxit, for the weights themselves; the terms of the data above apply too."
 
 RECIPES = {
     "matte-v1": Recipe(
         ("saliency-ecssd", "cutouts-tuxpaint"),
         ("photos-bsds/train", "textures-dtd", "photos-paintings-cc0", "photos-wallpapers"),
-        7_000,
+        4_500,
         "Finds the subject of a picture, whatever it is: the first guess of `pinxit edit cutout` and `background`,\n"
         "and of `--subject`. Edges are then found anew at the picture's own size.",
         RESEARCH,

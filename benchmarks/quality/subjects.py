@@ -1,17 +1,18 @@
 """Mattes of subjects that nothing points at, on pictures that no training saw.
 
-    python benchmarks/quality/subjects.py DATA OUT [--count 60] [--out results.json]
+    python benchmarks/quality/subjects.py DATA OUT [--model RUN] [--count 60] [--out results.json]
 
 OUT is the folder of `weights/matte.py prepare`; its held-out pictures are those of `weights/matte.py train`. DATA has
 `photos-bsds/test`, whose photographs are the new backgrounds. Four kinds of pictures: held-out photographs of ECSSD
 that show things and animals (`things`) or people (`people`, those of `PEOPLE`, told by eye), with their masks; held-out
 subjects of ECSSD before other photographs (`moved`); and held-out cut-outs with an exact matte (`cut-outs`), before
-other photographs too. All at a longer side of 320 pixels, layers mixed in linear light.
+other photographs too. All at a longer side of 256 pixels, layers mixed in linear light.
 
 Rows: everything is subject; the border's commonest colour is background (threshold); a cut from a box 5 % inside the
 picture, by colours and contours, with its edge found anew (classical: GrabCut and closed-form matting); the networks of
 `--find`. For cut-outs also what a trimap grown by 8 pixels gives: closed-form matting here, and by pymatting if it is
-installed. One thread; then the seconds of a whole cut-out of 512 x 512 pixels on two threads.
+installed. `--model` measures a run in place of all these, beside the first. One thread; then the seconds of a whole
+cut-out of 512 x 512 pixels on two threads.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from pinxit.colour import encoded, linear
 from pinxit.data import open_matted
 from pinxit.edits import subjects
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.estimators import ESTIMATORS
+from pinxit.edits.estimators import ESTIMATORS, Anything
 from pinxit.edits.matte import Cutout
 from pinxit.errors import DataError
 from pinxit.images import Picture, at_most, load_image, resize
@@ -45,7 +46,7 @@ from pinxit.progress import track
 sys.path.append(str(Path(__file__).parents[1]))
 from record import arguments, record, write
 
-SIDE, SEED, INSIDE, APART, GROWN, HOLDOUT, TIMES = 320, 0, 0.05, 0.25, 8, 0.15, 5
+SIDE, SEED, INSIDE, APART, GROWN, HOLDOUT, TIMES = 256, 0, 0.05, 0.25, 8, 0.15, 5
 PEOPLE = frozenset(
     "0086 0188 0439 0473 0484 0488 0509 0568 0648 0677 0681 0736 0787 0788 0881 0884 0889 0945".split()  # noqa: SIM905
 )
@@ -103,14 +104,15 @@ def classical(picture: Picture) -> np.ndarray:
     return subjects.Picked([], (left, top, wide - 2 * left, high - 2 * top)).matte(picture)
 
 
-def ways() -> dict[str, Callable[[Picture], np.ndarray]]:
+def ways(model: Path | None) -> dict[str, Callable[[Picture], np.ndarray]]:
     """Return what finds mattes, by name."""
-    plain: dict[str, Callable[[Picture], np.ndarray]] = {
-        "all foreground": lambda picture: np.ones(picture.pixels.shape[:2], np.float32),
-        "threshold": threshold,
-        "classical": classical,
+    every: dict[str, Callable[[Picture], np.ndarray]] = {
+        "all foreground": lambda picture: np.ones(picture.pixels.shape[:2], np.float32)
     }
-    return plain | {f"find {name}": subjects.Guessed(kind()).matte for name, kind in ESTIMATORS.items()}
+    if model is not None:
+        return every | {model.name: subjects.Guessed(Anything(model)).matte}
+    plain = {"threshold": threshold, "classical": classical}
+    return every | plain | {f"find {name}": subjects.Guessed(kind()).matte for name, kind in ESTIMATORS.items()}
 
 
 def told(case: Case) -> Iterator[tuple[str, np.ndarray]]:
@@ -158,16 +160,17 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("prepared", type=Path)
+    parser.add_argument("--model", type=Path)
     parser.add_argument("--count", type=int, default=60)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     rows: dict[str, dict[str, list[dict[str, float]]]] = {}
-    finders = ways()
+    finders = ways(asked.model)
     folder = asked.prepared / "matte-v1-pictures"
     for one in track(cases(folder, asked.data / "photos-bsds" / "test", asked.count), "picture", 4 * asked.count):
         picture = Picture(one.pixels)
         mattes = {name: found(finder, picture) for name, finder in finders.items()}
-        mattes |= dict(told(one)) if one.kind == "cut-outs" else {}
+        mattes |= dict(told(one)) if one.kind == "cut-outs" and asked.model is None else {}
         for name, matte in mattes.items():
             rows.setdefault(one.kind, {}).setdefault(name, []).append(scores(matte, one.matte))
     means = {
@@ -183,7 +186,7 @@ def main() -> None:
         {"side": SIDE, "count": asked.count, "seed": SEED, "holdout": HOLDOUT},
         pictures={kind: len(found["all foreground"]) for kind, found in rows.items()},
         found=means,
-        seconds={name: seconds(name) for name in ESTIMATORS},
+        seconds={} if asked.model else {name: seconds(name) for name in ESTIMATORS},
     )
     print(json.dumps(document, indent=2))
     write(asked.out, document)

@@ -37,6 +37,7 @@ SHIPPED: dict[str, str] = {
     "style-any-v2": "6be80d856e5f9fa0dc22257b5993abc5bc464aa60d28efcb31fc679081aaa873",
     "upscale-x2-v1": "94177daaea5d82ed284728ff1ecc5a57fd1ae03b9c9a2f8db4dc23712eca0b56",
     "upscale-x4-v2": "9a0f90648b664cff7b7be0fd828be76f0d4131ad951b4322ae38ef85de9709f8",
+    "matte-v1": "c0e555e7a55cff50d9b15a0445f0f232bd6b798441502321c974ca2f69cba8bf",
     "person-v1": "e607bc12938faa3faf50edcfafb91ae83c8c4de362c2d3e2bc64b0a916526763",
 }
 """The SHA-256 of the weights that ship with pinxit, by name."""

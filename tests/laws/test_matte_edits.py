@@ -17,9 +17,8 @@ from pinxit import models
 from pinxit.cli import run
 from pinxit.colour import encoded, linear
 from pinxit.commands import completed
-from pinxit.edits import subjects
+from pinxit.edits import estimators, subjects
 from pinxit.edits.engine import BrokenEditError, edit_picture
-from pinxit.edits.estimators import ESTIMATORS
 from pinxit.edits.layers import Replaced, nothing
 from pinxit.edits.mask import TOP, Mask, rounded, unit
 from pinxit.edits.matte import Background, Cutout
@@ -303,7 +302,10 @@ def test_anything_is_found_without_a_word_and_by_a_network_of_ones_own(tmp_path:
     np.testing.assert_array_equal(cut, pinxit.edit(photo, own)[..., 3])
     with pytest.raises(UsageError, match="--matte and --model each say"):
         Cutout(matte=tmp_path, model=tmp_path).bind()
-    area, kinds = Mask(subject="only"), {name: kind().weights for name, kind in ESTIMATORS.items()}
+    either = estimators.Either()
+    for picture, finder in ((photo, either.anything), (data.astronaut()[::2, ::2], either.people)):
+        np.testing.assert_array_equal(either.guess(picture), finder.guess(picture))
+    area, kinds = Mask(subject="only"), {name: kind().weights for name, kind in estimators.ESTIMATORS.items()}
     assert {name: subjects.asked_for(area, kinds[name]).weights for name in kinds} == kinds
     assert subjects.asked_for(area).weights == kinds["auto"]
     assert subjects.asked_for(Mask()) is None

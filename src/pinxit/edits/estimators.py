@@ -34,7 +34,7 @@ WORN = (
     808, 824, 834, 836, 837, 838, 841, 842, 869, 887, 903, 906, 981, 982, 983,
 )  # fmt: skip
 """ImageNet's classes of what people wear: clothes, hats, glasses, wigs, masks; and of three kinds of people."""
-SURELY, AGREE = 0.1, 0.3
+SURELY, AGREE = 0.2, 0.4
 """From which probability of `WORN`, and which intersection over union of both guesses, people surely are there."""
 
 
@@ -93,8 +93,8 @@ class Anything(Estimator):
 class Either(Estimator):
     """People where a picture surely shows some, else what `Anything` finds.
 
-    They surely are there if a network of ImageNet's classes sees what people wear, and if both finders find much the
-    same.
+    They surely are there if a network of ImageNet's classes sees what people wear, and if both find much the same: so a
+    subject before people stays one.
     """
 
     what, quick = "subject", True
@@ -108,8 +108,7 @@ class Either(Estimator):
         found = self.anything.guess(colours)
         if worn(colours) < SURELY:
             return found
-        people = self.people.guess(colours)
-        same = resize(found[..., None], (SIDE, SIDE))[..., 0]
+        people, same = self.people.guess(colours), resize(found[..., None], (SIDE, SIDE))[..., 0]
         return people if np.minimum(people, same).sum() > AGREE * np.maximum(people, same).sum() else found
 
 
