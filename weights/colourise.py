@@ -49,8 +49,8 @@ SETS = {
     "pictures of BSDS500",
     "textures-dtd": "Describable Textures (Cimpoi et al., 2014): for research",
 }
-SETTINGS = ColourSettings(learning_rate=1e-3, optimiser="adamw", weight_decay=0.02)
-LATER = SETTINGS.changed(learning_rate=5e-4, weight_decay=0.05)
+SETTINGS = ColourSettings(learning_rate=1e-3, optimiser="adamw", weight_decay=0.02, drop=0)
+LATER = SETTINGS.changed(learning_rate=5e-4, weight_decay=0.05, drop=0.4)
 DATA = SETTINGS.pictures(holdout=HELD_OUT)
 TRAINING = TrainingSettings(batch_size=16, schedule="cosine", warmup=100, clip=1.0, average=0.998, threads=1)
 

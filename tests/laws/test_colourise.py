@@ -14,6 +14,7 @@ from skimage.color import lab2rgb
 
 import pinxit
 from pinxit.colour import from_lab, lab, lightness
+from pinxit.data import Batch
 from pinxit.edits import colourise
 from pinxit.edits.engine import edit_picture
 from pinxit.edits.mask import TOP
@@ -21,8 +22,9 @@ from pinxit.edits.settings import Colourise
 from pinxit.errors import DataError, MemoryLimitError, UsageError
 from pinxit.images import Picture, save_image
 from pinxit.matting.spread import FLOOR, LEAST, VARIANCE, settled, spread
-from pinxit.nets.colouriser import REACH, expected, palette, shares
+from pinxit.nets.colouriser import REACH, expected, look, palette, shares
 from pinxit.nets.shapes import PictureShape
+from pinxit.objectives.colourising import TEMPERATURE
 from pinxit.objectives.settings import ColourSettings
 
 PHOTO = data.astronaut()[60:84, 190:222]
@@ -33,7 +35,7 @@ KINDS = {
     "grey": PHOTO[..., :1],
     "colour": PHOTO,
     "16-bit": PHOTO[..., :1].astype(np.uint16) * 250 + 99,
-    "alpha": np.concatenate([PHOTO, np.where(PHOTO[..., :1] > 60, PHOTO[..., 1:2], 0)], axis=2),
+    "alpha": np.concatenate([PHOTO, np.where(PHOTO[..., :1] > 150, PHOTO[..., 1:2], 0)], axis=2),
     "float": PHOTO.astype(np.float32) / 255,
     "one pixel": PHOTO[:1, :1],
     "one row": PHOTO[:1],
@@ -151,6 +153,7 @@ def test_lightness_stays_and_what_is_transparent_keeps_its_bits(kind: str, model
         if kind == "alpha":
             np.testing.assert_array_equal(edited[..., 3], pixels[..., 3])
             unseen = pixels[..., 3] == 0
+            assert 0.2 < unseen.mean() < 0.8
             np.testing.assert_array_equal(edited[unseen], pixels[unseen])
 
 
@@ -203,18 +206,19 @@ def test_masks_and_strength_blend_colours_at_the_same_lightness(hint: Path) -> N
     assert np.median(np.hypot(*(half - middle).T[1:])) < 1
 
 
-def test_colours_of_a_large_picture_are_found_small(
-    monkeypatch: pytest.MonkeyPatch, model: Path, tmp_path: Path
-) -> None:
-    large = np.repeat(np.repeat(GREY.pixels, 3, 0), 3, 1)
+def test_colours_of_a_large_picture_are_found_small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    large = np.full((3 * HIGH, 3 * WIDE, 1), 120, np.uint8)
     dabs = np.zeros((*large.shape[:2], 4), np.uint8)
     dabs[30:33, 40] = [180, 70, 60, 255]  # less than a pixel of the small picture
+    dabs[:, :3] = [120, 120, 120, 255]
     save_image(tmp_path / "hint.png", dabs)
-    edit = Colourise(model=model, hint=tmp_path / "hint.png")
     monkeypatch.setattr(colourise, "PIXELS", HIGH * WIDE // 4)
+    edit = Colourise(guess=False, hint=tmp_path / "hint.png")
     result = in_lab(edit_picture(Picture(large, mode="L"), [edit]).pixels)
     wanted = in_lab(np.array([180, 70, 60], np.uint8)[None, None])[0, 0, 1:]
     assert np.hypot(*(result[30:33, 40, 1:] - wanted).T).max() < 5
+    assert result[60, 80, 1] > 20
+    assert np.abs(result[:, :2, 1:]).max() < 1
 
 
 def test_what_cannot_be_learned_or_run_is_refused(tmp_path: Path, model: Path) -> None:
@@ -222,3 +226,35 @@ def test_what_cannot_be_learned_or_run_is_refused(tmp_path: Path, model: Path) -
         SETTINGS.build(PictureShape(32, 1))
     with pytest.raises(UsageError, match="cannot be exported"):
         pinxit.export(model, out=tmp_path / "model.onnx")
+
+
+def striped(step: int) -> Batch:
+    """Orange stripes down and blue stripes across, of any lightness: what a grey picture shows says its colour."""
+    light = 0.5 + 0.5 * torch.rand(4, 1, 1, 1, generator=torch.Generator().manual_seed(step))
+    wave = (0.6 + 0.3 * torch.sin(torch.arange(32) * 1.6)) * light
+    down, across = wave.expand(4, 1, 32, 32), wave.mT.expand(4, 1, 32, 32)
+    orange, blue = (torch.tensor(colour)[None, :, None, None] for colour in ([1.0, 0.6, 0.3], [0.4, 0.6, 1.0]))
+    return Batch(
+        image=torch.where(torch.arange(4)[:, None, None, None] < 2, down * orange, across * blue), seed=0, step=step
+    )
+
+
+def test_it_learns_what_tells_colours_and_hides_channels_in_training_only() -> None:
+    torch.manual_seed(0)
+    objective = ColourSettings(width=16, drop=0.2).build(PictureShape(32, 3))
+    objective.start(striped(0))
+    whole = ColourSettings(width=16, drop=0).build(PictureShape(32, 3))
+    optimiser = torch.optim.Adam(objective.painter.parameters(), 1e-2)
+    for step in range(60):
+        loss = objective.loss(striped(step), objective.draw(striped(step))).terms["cross_entropy"]
+        optimiser.zero_grad(), loss.backward(), optimiser.step()
+        objective.after_step(striped(step), {})
+    with torch.no_grad():
+        logits = objective.painter(look(lightness(striped(99).image)))
+        one, other = expected(logits, TEMPERATURE).unflatten(0, (2, 2)).mean((1, 2, 3))
+        assert one[1] > 10
+        assert other[1] < -10
+        whole.networks.load_state_dict(objective.networks.state_dict())
+        assert objective.judge(striped(99)) == whole.judge(striped(99))
+        assert not torch.equal(objective.draw(striped(99)).logits, whole.draw(striped(99)).logits)
+    assert abs(objective.networks["seen"].frequency.sum() - 1) < 1e-4

@@ -61,6 +61,7 @@ CASES: dict[str, dict[str, Any]] = {
     "compress": {"run": "vae", "pictures": "cards.npz", "n": 4, "out": "c.pxc", "step": 0.5},
     "decompress": {"run": "vae", "file": "coded.pxc", "out": "back.npz"},
     "predict": {"run": "classify", "pictures": ["a", "painting.png"], "out": "seen"},
+    "explain": {"run": "classify", "pictures": ["a"], "out": "why", "methods": ["grad-cam"]},
     "edit": {"edit": "adjust(gamma=2)", "pictures": ["painting.png"], "out": "folder", "settings": {"strength": 0.5}},
     "redo": {"result": "edited.png"},
     "evaluate": {
@@ -97,7 +98,7 @@ def world(
     monkeypatch.setitem(GOLDEN, "digits", tiny)
 
     def fill(name: str) -> None:
-        for kind in ("gan", "vae", *(("classify",) if name == "predict" else ())):
+        for kind in ("gan", "vae", *(("classify",) if name in ("predict", "explain") else ())):
             tiny_runs.copy(kind, Path(kind))
         for path in (tiny_runs.cards, tiny_runs.photos, tiny_runs.painting):
             shutil.copy(path, path.name)

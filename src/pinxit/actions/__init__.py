@@ -24,6 +24,7 @@ ACTIONS: dict[str, type[Action]] = {
     "redo": edit.Redo,
     # Recognising.
     "predict": predict.Predict,
+    "explain": predict.Explain,
     # Judging.
     "evaluate": evaluate.Evaluate,
     "compare": evaluate.Compare,

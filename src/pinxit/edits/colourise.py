@@ -55,8 +55,9 @@ PULL = 1e-5
 """How much the difference of hints from a proposal is pulled to 0; larger reaches less far."""
 ALIKE = 2
 """The map of `look` that says which places look alike, at a sixteenth of the sides."""
-TINT = 0.06
-"""How much a seed other than 0 favours a colour 1 unit further in its direction, in nats; larger varies more."""
+TINT, PALE = 8.0, 15.0
+"""How much a seed other than 0 favours a colour in its direction, in nats, and the distance from grey from which on a
+colour has most of that. Larger varies more, and makes unlikely colours."""
 
 Functions = tuple[np.ndarray, np.ndarray]
 """From lightness to a* and to b*, around each pixel of a smaller picture, as of `guided.functions`."""
@@ -129,7 +130,9 @@ class Proposal:
             return logits
         drawn = Batch(image=torch.zeros(1), seed=self.seed, step=0).normal(seen.shape[1], 2, stream="tints")[0]
         field = F.interpolate(pixel_norm(seen), logits.shape[1:3], mode="bilinear").permute(0, 2, 3, 1)
-        return logits + TEMPERATURE * TINT * (field @ drawn / seen.shape[1] ** 0.5) @ palette().T
+        points = palette()
+        towards = points / (points.square().sum(1, keepdim=True) + PALE**2).sqrt()
+        return logits + TEMPERATURE * TINT * (field @ drawn / seen.shape[1] ** 0.5) @ towards.T
 
 
 class Colourised(Layered):

@@ -44,10 +44,18 @@ class Classifier(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (N, K)."""
+        return self.classify(self.maps(image))
+
+    def maps(self, image: Tensor) -> Tensor:
+        """Return the last map (N, C, h, w)."""
         x = 2 * image - 1
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = F.relu(norm(convolution(x)))
-        return self.head(x.flatten(1))
+        return x
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Return the logits (N, K) of last maps."""
+        return self.head(maps.flatten(1))
 
 
 class Residual(nn.Module):
@@ -67,8 +75,15 @@ class Residual(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (N, K)."""
-        x = self.blocks(self.stem(2 * image - 1))
-        return self.head(self.dropout(F.relu(self.norm(x)).mean((2, 3))))
+        return self.classify(self.maps(image))
+
+    def maps(self, image: Tensor) -> Tensor:
+        """Return the last map (N, C, h, w)."""
+        return F.relu(self.norm(self.blocks(self.stem(2 * image - 1))))
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Return the logits (N, K) of last maps."""
+        return self.head(self.dropout(maps.mean((2, 3))))
 
 
 class _Block(nn.Module):
@@ -120,21 +135,26 @@ class Pretrained(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (N, K)."""
-        return self.head(self.dropout(self.norm(self.features(image).float())))
+        return self.classify(self.maps(image))
 
-    def features(self, image: Tensor) -> Tensor:
-        """Return the features (N, 1280) of pictures."""
+    def classify(self, maps: Tensor) -> Tensor:
+        """Return the logits (N, K) of last maps."""
+        return self.head(self.dropout(self.norm(maps.mean((2, 3)).float())))
+
+    def maps(self, image: Tensor) -> Tensor:
+        """Return the last map (N, 1280, h, w) of pictures."""
         network = lite0_network(image.device)
         seen = over_black(image).expand(-1, 3, -1, -1)
         if seen.shape[-2:] != self.sides:
             seen = F.interpolate(seen, self.sides, mode="bilinear", align_corners=False)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.stem is not None):
+        followed = torch.is_grad_enabled() and (self.stem is not None or seen.requires_grad)
+        with torch.set_grad_enabled(followed):
             x = F.relu6((self.stem or network.stem)((255 * seen - 127) / 128))
             for block in list(network.blocks)[: BLOCKS - len(self.blocks)]:
                 x = block(x)
         for block in self.blocks:
             x = block(x)
-        return F.relu6((self.top or network.top)(x)).mean((2, 3))
+        return F.relu6((self.top or network.top)(x))
 
 
 class Calibration(nn.Module):

@@ -57,7 +57,7 @@ class Colourisation(Objective):
 
     def draw(self, batch: Batch) -> Guessed:
         """Return what the network takes the batch's places for, and what they are."""
-        return Guessed(self.painter(look(lightness(batch.image))), shares(places(batch.image)))
+        return self._guessed(batch, self._hidden(batch, look(lightness(batch.image))))
 
     def loss(self, batch: Batch, guessed: Guessed) -> Loss:
         """Return the cross-entropy, weighted by how rare the true colours are."""
@@ -69,7 +69,7 @@ class Colourisation(Objective):
 
     def judge(self, batch: Batch) -> float:
         """Return the mean cross-entropy, without weights."""
-        return float(entropy(self.draw(batch)).mean())
+        return float(entropy(self._guessed(batch, look(lightness(batch.image)))).mean())
 
     def preview(self, batch: Batch) -> Tensor:
         """Return pictures, each followed by its grey and its newly coloured form, as many as fill a square sheet."""
@@ -79,6 +79,18 @@ class Colourisation(Objective):
         large = F.interpolate(colours.permute(0, 3, 1, 2), light.shape[-2:], mode="bilinear")
         grey, coloured = (from_lab(torch.cat([light, part], 1)) for part in (torch.zeros_like(large), large))
         return in_threes(shown.image, grey, coloured)
+
+    def _guessed(self, batch: Batch, maps: list[Tensor]) -> Guessed:
+        return Guessed(self.painter(maps), shares(places(batch.image)))
+
+    def _hidden(self, batch: Batch, maps: list[Tensor]) -> list[Tensor]:
+        """Return maps without some of their channels, other ones for each picture (dropout of channels)."""
+        left = 1 - self.settings.drop
+        if left == 1:
+            return maps
+        odds = [part.new_full(part.shape[:2], left, dtype=torch.float32) for part in maps]
+        kept = [batch.coins(chance, f"kept {level}") / left for level, chance in enumerate(odds)]
+        return [part * keep[:, :, None, None].to(part.dtype) for part, keep in zip(maps, kept, strict=True)]
 
     @property
     def _frequency(self) -> Tensor:

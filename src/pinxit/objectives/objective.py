@@ -144,6 +144,14 @@ class Predictor(Objective):
         """Return the class logits (N, K) of pictures (N, C, H, W) in [0, 1], float32."""
 
     @abstractmethod
+    def maps(self, image: Tensor) -> Tensor:
+        """Return the last maps (N, C, h, w) of pictures, of which `of_maps` makes logits."""
+
+    @abstractmethod
+    def of_maps(self, maps: Tensor) -> Tensor:
+        """Return the class logits (N, K) of last maps."""
+
+    @abstractmethod
     def calibrate(self, batches: Iterable[Batch]) -> None:
         """Fit `temperature` and `least` to held-out pictures, after training."""
 

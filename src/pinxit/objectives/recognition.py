@@ -97,6 +97,14 @@ class Recognition(Predictor):
         """What is fitted to held-out pictures."""
         return cast(Calibration, self.networks["calibration"])
 
+    def maps(self, image: Tensor) -> Tensor:
+        """Return the last maps (N, C, h, w) of pictures, of which `of_maps` makes logits."""
+        return cast(Tensor, self.networks["classifier"].maps(image))  # type: ignore[operator]
+
+    def of_maps(self, maps: Tensor) -> Tensor:
+        """Return the class logits (N, K) of last maps."""
+        return cast(Tensor, self.networks["classifier"].classify(maps)).float()  # type: ignore[operator]
+
     @property
     def temperature(self) -> float:
         """Return what logits are divided by before they become probabilities."""

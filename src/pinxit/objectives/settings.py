@@ -874,6 +874,13 @@ class ColourSettings(ObjectiveSettings):
         description="How much more rare colours count in the loss than greys; larger makes colours livelier and more "
         "often wrong. At 0 all places count alike; 0.5 is that of Zhang 2016.",
     )
+    drop: Annotated[float, Topic.NETWORKS] = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="Share of the frozen network's channels that are hidden at random in training; larger keeps it "
+        "from learning few pictures by heart.",
+    )
 
     def build(self, shape: PictureShape) -> Colourisation:
         """Return the objective; `DataError` if the pictures have no colours to learn."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -35,9 +35,17 @@ class Recogniser:
 
     def logits(self, pictures: Iterable[np.ndarray]) -> Tensor:
         """Return the logits (N, K) of pictures (H, W, C) uint8 or uint16 of any size, C in {1, 3, 4}."""
-        fitted = map(self._fitted, pictures)
-        found = [self._read(rows) for rows in iter(lambda: tuple(islice(fitted, ROWS)), ())]
+        found = list(self._read(pictures, self.objective.logits))
         return torch.cat(found) if found else torch.empty(0, len(self.classes))
+
+    def features(self, pictures: Iterable[np.ndarray]) -> Tensor:
+        """Return the means (N, D) of the last maps of pictures, at least one, as `logits` takes them."""
+        return torch.cat(list(self._read(pictures, lambda image: self.objective.maps(image).float().mean((2, 3)))))
+
+    def fitted(self, picture: np.ndarray) -> Tensor:
+        """Return a picture (H, W, C) as the network takes it: (C, H, W) float32 in [0, 1]."""
+        shape = self.objective.shape
+        return converted(fit_picture(eight_bit(picture), shape.sides, self.fit), shape.channels)[0]
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the calibrated probabilities (N, K) of logits (N, K)."""
@@ -47,14 +55,12 @@ class Recogniser:
         """Say of each of logits (N, K) whether its picture is unlike the pictures that were held out from training."""
         return logits.logsumexp(1) < self.objective.least
 
-    def _fitted(self, picture: np.ndarray) -> Tensor:
-        shape = self.objective.shape
-        return converted(fit_picture(eight_bit(picture), shape.sides, self.fit), shape.channels)[0]
-
-    def _read(self, rows: tuple[Tensor, ...]) -> Tensor:
-        filled = torch.stack([*rows, *[rows[0]] * (ROWS - len(rows))])
-        with torch.inference_mode():
-            return self.objective.logits(filled)[: len(rows)].clone()
+    def _read(self, pictures: Iterable[np.ndarray], network: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+        """Yield what a network makes of pictures, of some at once."""
+        fitted = map(self.fitted, pictures)
+        while rows := list(islice(fitted, ROWS)):
+            with torch.no_grad():
+                yield network(torch.stack([*rows, *[rows[0]] * (ROWS - len(rows))]))[: len(rows)]
 
 
 def load(folder: Path) -> Recogniser:
