@@ -23,7 +23,7 @@ from pinxit.data.pack import pack_path
 from pinxit.data.sets import DataSet, open_data
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
-KINDS = ("gan", "vae", "cvae", "ladder", "vq", "prior", "restore", "enhance", "style")
+KINDS = ("gan", "vae", "cvae", "ladder", "vq", "prior", "classify", "restore", "enhance", "style")
 LONGEST = ("test_export", "test_edits", "test_readme", "test_gan", "test_evaluate_command", "test_score", "test_codes")
 REAL_MNIST = pack_path(mnist.FINGERPRINT)  # looked up before the tests' own cache takes the place of the user's
 
@@ -124,8 +124,9 @@ class TinyRuns:
     """Finished runs of a few steps on 16 x 16 pixels, float32, one thread, without reports, trained when first asked.
 
     `tiny_runs["vae"]` is the folder of one of `KINDS`. `prior` is a VAE with a flow in its folder `prior`. Pictures are
-    `cards` (60 grey ones of 3 classes: gan, vae, cvae, ladder, vq, prior) and `photos` (16 in colour: restore, enhance
-    and style, which learns the picture `painting`). All workers of a session share them: change `copy(kind, to)` only.
+    `cards` (60 grey ones of 3 classes: gan, vae, cvae, ladder, vq, prior, classify) and `photos` (16 in colour:
+    restore, enhance and style, which learns the picture `painting`). All workers of a session share them: change
+    `copy(kind, to)` only.
     """
 
     def __init__(self, place: Path) -> None:
@@ -172,11 +173,12 @@ class TinyRuns:
             "ladder": (pinxit.VAESettings(levels=2, **dense), 5, None),
             "vq": (pinxit.VQVAESettings(channels=4, codes=16, dimensions=4), 20, None),
             "prior": (pinxit.VAESettings(**dense), 20, None),
+            "classify": (pinxit.ClassifySettings(network="plain"), 60, None),
             "restore": (pinxit.RestorationSettings(channels=4, levels=1, blocks=1), 2, {"size": 16}),
             "enhance": (pinxit.EnhancementSettings(width=4), 2, {"size": 16}),
             "style": (pinxit.OBJECTIVES["style"](style=self.painting, style_size=32), 1, {"size": 16}),
         }[kind]
-        source = self.cards if kind in KINDS[:6] else self.photos
+        source = self.cards if kind in KINDS[:7] else self.photos
         how = {"batch_size": 4, "threads": 1, "device": "cpu", "precision": "float32", "average": 0.9}
         training = pinxit.TrainingSettings(steps=steps, **how)
         with pytest.MonkeyPatch.context() as patch, redirect_stderr(StringIO()):

@@ -21,7 +21,8 @@ FLOORS = {
     "metrics": 2, "objectives": 2.1,
     "training.settings": 3, "training.recipes": 3, "training.documents": 3, "training.run": 3, "training.store": 3,
     "models": 3.1, "training": 3.2,
-    "latents": 4, "evaluation": 4.1, "exporting": 4.1, "explain": 4.1, "edits": 4.2, "jobs": 4.3, "lessons": 4.3,
+    "latents": 4, "recognition": 4, "evaluation": 4.1, "exporting": 4.1, "explanation": 4.1,
+    "edits": 4.2, "jobs": 4.3, "lessons": 4.3,
     "actions": 5, "commands": 5.1, "cli": 5.2, "studio": 5.2, "__main__": 5.3,
 }  # fmt: skip
 MODULES = {

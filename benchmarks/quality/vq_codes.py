@@ -32,7 +32,7 @@ from torch.nn import functional as F
 import pinxit
 from pinxit import hardware
 from pinxit.data import DataSet, ImageSet, batch_at, open_data
-from pinxit.evaluation.utility import OPTIMISER, TRAINING
+from pinxit.evaluation.utility import CLASSIFIER, TRAINING
 from pinxit.images.convert import to_float
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.recognition import Recognition
@@ -78,7 +78,7 @@ def classifier(train: ImageSet, side: int, seed: int) -> Recognition:
     """Return a classifier learned from a labelled set."""
     training = TRAINING.changed(steps=4 * TRAINING.steps, seed=seed)
     torch.manual_seed(seed)
-    objective = Recognition(PictureShape(side, train.channels, len(train.classes)), OPTIMISER)
+    objective = CLASSIFIER.build(PictureShape(side, train.channels, len(train.classes)))
     batches = partial(batch_at, train, batch_size=training.batch_size, seed=seed, size=side)
     trainer = Trainer(objective, batches, training, hardware.choose(threads=torch.get_num_threads()))
     for _ in trainer:

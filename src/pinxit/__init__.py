@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pinxit.edits import EDITS as EDITS
     from pinxit.latents.sampling import load as load
     from pinxit.objectives import OBJECTIVES as OBJECTIVES
+    from pinxit.objectives.settings import ClassifySettings as ClassifySettings
     from pinxit.objectives.settings import EnhancementSettings as EnhancementSettings
     from pinxit.objectives.settings import GANSettings as GANSettings
     from pinxit.objectives.settings import PriorSettings as PriorSettings
@@ -40,6 +41,7 @@ _HOMES = {
     "ACTIONS": "actions",
     "EDITS": "edits",
     "OBJECTIVES": "objectives",
+    "ClassifySettings": "objectives.settings",
     "DataSettings": "data.settings",
     "EnhancementSettings": "objectives.settings",
     "GANSettings": "objectives.settings",

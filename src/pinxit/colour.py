@@ -24,6 +24,11 @@ _XYZ: tuple[Weights, ...] = (
     (0.019334, 0.119193, 0.950227),
 )
 _WHITE = (0.95047, 1.0, 1.08883)
+_LINEAR = np.linalg.inv(np.array(_XYZ))
+
+KEPT = 1e-5
+"""How far linear light may leave [0, 1] before a colour counts as one that sRGB lacks: rounding goes less far."""
+HALVINGS = 16
 
 
 def mix(images: Tensor, weights: Weights) -> Tensor:
@@ -62,3 +67,50 @@ def lab(images: Tensor) -> Tensor:
     ratios = torch.cat([mix(light, row) / white for row, white in zip(_XYZ, _WHITE, strict=True)], 1)
     x, y, z = torch.where(ratios > (6 / 29) ** 3, ratios ** (1 / 3), ratios * (29 / 6) ** 2 / 3 + 4 / 29).unbind(1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
+
+
+def lightness(images: Tensor) -> Tensor:
+    """Return the CIE lightness L* of sRGB pictures (..., 1 or 3, H, W) in [0, 1] as (..., 1, H, W), in [0, 100]."""
+    import torch
+
+    light: Tensor = mix(linear(images.expand(*images.shape[:-3], 3, -1, -1)), _XYZ[1])
+    return 116 * torch.where(light > (6 / 29) ** 3, light ** (1 / 3), light * (29 / 6) ** 2 / 3 + 4 / 29) - 16
+
+
+def from_lab(values: Tensor) -> Tensor:
+    """Return CIE L*a*b* (N, 3, H, W), white D65, as sRGB pictures (N, 3, H, W) in [0, 1].
+
+    A colour that sRGB lacks loses chroma until it has it, and keeps its lightness and its hue.
+    """
+    import torch
+
+    light = _light(values)
+    lost = ((light < -KEPT) | (light > 1 + KEPT)).any(1)
+    if lost.any():
+        wide = values.movedim(1, -1)[lost].T[None, :, None]
+        light.movedim(1, -1)[lost] = _light(torch.cat([wide[:, :1], _most(wide) * wide[:, 1:]], 1))[0, :, 0].T
+    found: Tensor = encoded(light.clamp(0, 1))
+    return found
+
+
+def _light(values: Tensor) -> Tensor:
+    """Return L*a*b* (N, 3, H, W) as linear light of red, green and blue, which may leave [0, 1]."""
+    import torch
+
+    y = (values[:, 0] + 16) / 116
+    ratios = torch.stack([y + values[:, 1] / 500, y, y - values[:, 2] / 200], 1)
+    xyz = torch.where(ratios > 6 / 29, ratios**3, 3 * (6 / 29) ** 2 * (ratios - 4 / 29))
+    rows = _LINEAR * np.array(_WHITE)
+    return torch.cat([mix(xyz, tuple(row)) for row in rows.tolist()], 1)
+
+
+def _most(values: Tensor) -> Tensor:
+    """Return the largest share of the chroma of each colour (N, 3, H, W) that sRGB has, (N, 1, H, W) in [0, 1]."""
+    import torch
+
+    low = torch.zeros_like(values[:, :1])
+    for step in range(1, HALVINGS + 1):
+        tried = low + 0.5**step
+        light = _light(torch.cat([values[:, :1], tried * values[:, 1:]], 1))
+        low = torch.where(((light >= -KEPT) & (light <= 1 + KEPT)).all(1, keepdim=True), tried, low)
+    return low

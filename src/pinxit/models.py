@@ -41,6 +41,7 @@ SHIPPED: dict[str, str] = {
     "upscale-x4-v2": "9a0f90648b664cff7b7be0fd828be76f0d4131ad951b4322ae38ef85de9709f8",
     "upscale-x4-clean-v1": "ec7ca86cf7f3711479696e4114af45331edee615476d12b573d14061ba426507",
     "upscale-x4-crisp-v1": "f6b27883f1d5bbc5e7628c47b8e55a5815e64a52d89336299b2539baf5ffb03f",
+    "matte-v1": "c0e555e7a55cff50d9b15a0445f0f232bd6b798441502321c974ca2f69cba8bf",
     "person-v1": "e607bc12938faa3faf50edcfafb91ae83c8c4de362c2d3e2bc64b0a916526763",
 }
 """The SHA-256 of the weights that ship with pinxit, by name."""

@@ -37,6 +37,8 @@ def model(name: str, **settings: object) -> dict[str, object]:
 PHOTO = data.astronaut()[60:108, 190:255]
 MATTE = Path(MODELS.name) / "matte.png"
 save_image(MATTE, np.clip(PHOTO[..., :1].astype(int) * 3 - 200, 0, 255).astype(np.uint8))
+HINT = Path(MODELS.name) / "hint.png"
+save_image(HINT, np.concatenate([PHOTO[..., ::-1], 255 * (PHOTO[..., :1] > 200)], axis=2).astype(np.uint8))
 
 # Settings that change a picture, and make slow edits quick.
 CASES: dict[str, dict[str, object]] = {
@@ -64,11 +66,13 @@ CASES: dict[str, dict[str, object]] = {
     "enhance": {"denoise": False, "model": untrained_curve(Path(MODELS.name) / "enhance.safetensors")},
     "stylize": {"style": drawn_style(Path(MODELS.name) / "style.png"), "steps": 2},
     "texture": {"steps": 2},
+    "colourise": {"guess": False, "hint": HINT},
     "cutout": {"matte": MATTE},
     "background": {"matte": MATTE, "to": "#abc"},
 }
 FILLS_HOLES = ("inpaint-prior", "inpaint", "erase")
-LAYERED = ("cutout", "background")  # their results have other alpha and channels: test_matte_edits.py
+LAYERED = ("cutout", "background", "colourise")
+"""Their results have other alpha or channels: test_matte_edits.py and test_colourise.py."""
 PICTURES = {
     "colour": PHOTO,
     "grey": PHOTO[..., :1],

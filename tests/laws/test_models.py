@@ -27,6 +27,8 @@ KINDS = {
     "quantised": ("vq", SMALL | {"codes": 8, "dimensions": 4}),
     "restore": ("restore", SMALL | {"levels": 2, "blocks": 1, "adversarial": 1.0}),
     "enhance": ("enhance", {"width": 4}),
+    "matte": ("matte", SMALL),
+    "colourise": ("colourise", {"width": 4}),
     "one style": ("style", {}),
 }
 

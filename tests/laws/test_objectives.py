@@ -22,8 +22,11 @@ from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Judgement, Loss, Objective, Player, Probabilistic
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
 from pinxit.objectives.settings import (
+    ClassifySettings,
+    ColourSettings,
     EnhancementSettings,
     GANSettings,
+    MattingSettings,
     ObjectiveSettings,
     PriorSettings,
     RestorationSettings,
@@ -51,6 +54,7 @@ VAE = partial(VAESettings, channels=4, latent=6)
 VQ = partial(VQVAESettings, channels=4, codes=16, dimensions=4)
 Prior = partial(PriorSettings, width=32, depth=2)
 RESTORE = partial(RestorationSettings, channels=4, levels=2, blocks=1)
+CLASSIFY = partial(ClassifySettings, channels=4)
 CASES = {
     "dcgan": GAN(),
     "dcgan conditional": GAN(conditional=True),
@@ -127,6 +131,11 @@ CASES = {
     "noise2void": RESTORE(target="blind-spot", degrade=""),
     "neighbor2neighbor": RESTORE(target="neighbours"),
     "enhance": EnhancementSettings(width=8, degrade="dark(gamma=0.5..2) | clip or dark(gain=1)"),
+    "matte": MattingSettings(channels=8, replace=0.5),
+    "colourise": ColourSettings(width=4),
+    "classify": CLASSIFY(label_smoothing=0.1, dropout=0.1),
+    "classify lite0": CLASSIFY(network="lite0", trained_blocks=1),
+    "classify mixed": CLASSIFY(network="plain", mixup=0.2, balanced=True),
     "style": StyleSettings(style=STYLE, style_size=32),
     "any style": StyleSettings(any=True, styles=STYLE.parent),
 }
@@ -136,7 +145,8 @@ EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 def batch(step: int, rows: int = 6, size: Size = SIZE, channels: int = 3) -> Batch:
     rng = np.random.default_rng(step)
     image = torch.from_numpy(rng.random((rows, channels, *sides(size)), dtype=np.float32))
-    return Batch(image=image, label=torch.arange(rows) % 3, other=image.flip(0), seed=1, step=step)
+    companions = {"pair": image[:, :1].round(), "other": image.flip(0)}
+    return Batch(image=image, label=torch.arange(rows) % 3, **companions, seed=1, step=step)
 
 
 def built(settings: ObjectiveSettings) -> Objective:

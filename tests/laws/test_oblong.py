@@ -38,6 +38,7 @@ def objectives(style: Path) -> dict[str, ObjectiveSettings]:
         "vq": pinxit.VQVAESettings(channels=4, codes=8, dimensions=4),
         "restore": pinxit.RestorationSettings(channels=4, levels=2, blocks=1),
         "enhance": pinxit.EnhancementSettings(width=4),
+        "colourise": pinxit.OBJECTIVES["colourise"](width=4),
         "style": pinxit.OBJECTIVES["style"](style=style, style_size=32),
     }
 

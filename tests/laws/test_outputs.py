@@ -29,6 +29,8 @@ LINES = {
     "decompress": ("run set.pxc -o {}", "a.npz"),
     "edit": ("adjust in.png -o {}", "a.png"),
     "redo": ("edited.png -o {}", "a.png"),
+    "predict": ("run in.png -o there", "there/predictions.csv"),
+    "explain": ("run in.png -o there", "there/explanations.html"),
     "evaluate": ("one other -o {}", "a.json"),
     "export": ("run -o {}", "a.onnx"),
     "data check": ("set -o there", "there/check.png"),

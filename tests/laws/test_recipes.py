@@ -50,7 +50,7 @@ def test_every_recipe_is_a_possible_request() -> None:
         for row in rows.values():
             settings = filled(pinxit.OBJECTIVES[objective](), row.settings)
             filled(settings.pictures(), row.data), filled(TrainingSettings(), row.training)
-            for shape in (PictureShape(28, 1), PictureShape(64, 4), PictureShape("96x64", 3)):
+            for shape in (PictureShape(28, 1, 2), PictureShape(64, 4, 2), PictureShape("96x64", 3, 2)):
                 with without_memory():
                     settings.build(shape)
     assert FITTING["gan"][PLAIN].settings == FITTING["gan"][PLAIN].data == FITTING["gan"][PLAIN].training == {}

@@ -46,7 +46,10 @@ CASES: dict[str, dict[str, Any]] = {
     "train prior": {"run": "vae", "settings": {"network": "flow", "width": 32, "depth": 2}, "training": TRAINING},
     "train restore": training("restore", "photos.npz", channels=4, levels=1, blocks=1),
     "train enhance": training("enhance", "photos.npz", width=4),
+    "train colourise": training("colourise", "photos.npz", width=4),
     "train style": training("style", "photos.npz", style="painting.png", style_size=32),
+    "train matte": training("matte", "cutouts.npz", channels=4),
+    "train classify": training("classify", "cards.npz", network="plain"),
     "resume": {"run": "gan"},
     "sample": {"run": "vae", "n": 3, "out": "a.npz", "seed": 1, "sampler": "prior", "strategy": "density", "keep": 0.3},
     "reconstruct": {"run": "vae", "pictures": "cards.npz", "n": 3},
@@ -57,6 +60,8 @@ CASES: dict[str, dict[str, Any]] = {
     "anomaly": {"run": "vae", "pictures": "few.npz", "out": "odd"},
     "compress": {"run": "vae", "pictures": "cards.npz", "n": 4, "out": "c.pxc", "step": 0.5},
     "decompress": {"run": "vae", "file": "coded.pxc", "out": "back.npz"},
+    "predict": {"run": "classify", "pictures": ["a", "painting.png"], "out": "seen"},
+    "explain": {"run": "classify", "pictures": ["a"], "out": "why", "methods": ["grad-cam"]},
     "edit": {"edit": "adjust(gamma=2)", "pictures": ["painting.png"], "out": "folder", "settings": {"strength": 0.5}},
     "redo": {"result": "edited.png"},
     "evaluate": {
@@ -93,11 +98,13 @@ def world(
     monkeypatch.setitem(GOLDEN, "digits", tiny)
 
     def fill(name: str) -> None:
-        for kind in ("gan", "vae"):
+        for kind in ("gan", "vae", *(("classify",) if name in ("predict", "explain") else ())):
             tiny_runs.copy(kind, Path(kind))
         for path in (tiny_runs.cards, tiny_runs.photos, tiny_runs.painting):
             shutil.copy(path, path.name)
         np.savez("few.npz", images=np.load(tiny_runs.cards)["images"][:2])
+        if name == "train matte":
+            np.savez("cutouts.npz", images=np.random.default_rng(0).integers(0, 256, (16, 16, 16, 4), np.uint8))
         setup = {
             "decompress": ["compress", "vae", "cards.npz", "-n", "3", "-o", "coded.pxc"],
             "redo": ["edit", "adjust(gamma=2)", "painting.png", "-o", "edited.png"],

@@ -1,6 +1,6 @@
 """What a person can do: the table of actions, by the name that the command line and Python take. No torch here."""
 
-from pinxit.actions import codes, data, doctor, edit, evaluate, export, learn, runs
+from pinxit.actions import codes, data, doctor, edit, evaluate, export, learn, predict, runs
 from pinxit.actions.action import Action
 
 ACTIONS: dict[str, type[Action]] = {
@@ -22,6 +22,9 @@ ACTIONS: dict[str, type[Action]] = {
     # Pictures.
     "edit": edit.Edit,
     "redo": edit.Redo,
+    # Recognising.
+    "predict": predict.Predict,
+    "explain": predict.Explain,
     # Judging.
     "evaluate": evaluate.Evaluate,
     "compare": evaluate.Compare,

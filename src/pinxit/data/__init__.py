@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pinxit.data.batch import Batch, batch_at
-    from pinxit.data.pairs import is_packed, open_packed, open_pairs
+    from pinxit.data.pairs import is_packed, open_matted, open_packed, open_pairs
     from pinxit.data.sets import DataSet, ImageSet, open_data
 
 _HOMES = {
@@ -20,10 +20,21 @@ _HOMES = {
     "batch_at": "batch",
     "is_packed": "pairs",
     "open_data": "sets",
+    "open_matted": "pairs",
     "open_packed": "pairs",
     "open_pairs": "pairs",
 }
-__all__ = ["Batch", "DataSet", "ImageSet", "batch_at", "is_packed", "open_data", "open_packed", "open_pairs"]
+__all__ = [
+    "Batch",
+    "DataSet",
+    "ImageSet",
+    "batch_at",
+    "is_packed",
+    "open_data",
+    "open_matted",
+    "open_packed",
+    "open_pairs",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,8 +13,9 @@ import numpy as np
 
 from pinxit.data.layout import part_of
 from pinxit.data.pack import NAMED_AT_MOST, Pack, checked, pack, pack_folder, pack_path
+from pinxit.data.places import remember
 from pinxit.data.render import VOID
-from pinxit.data.sets import Companions, DataSet, ImageSet, Layer, divide, parse_spec, whole_pack
+from pinxit.data.sets import Companions, DataSet, ImageSet, Layer, divide, open_data, parse_spec, whole_pack
 from pinxit.data.settings import HOLDOUT
 from pinxit.data.sources import Source, key_of, open_source
 from pinxit.errors import DataError
@@ -26,7 +27,7 @@ Kind = Literal["image", "mask", "pair"]
 FOLDERS: dict[Kind, tuple[str, ...]] = {
     "image": ("images", "image", "photos", "photo", "inputs", "input", "A"),
     "mask": ("masks", "mask", "labels", "label"),
-    "pair": ("pairs", "pair", "targets", "target", "B"),
+    "pair": ("pairs", "pair", "targets", "target", "B", "mattes", "matte"),
 }
 ENDINGS = ("_mask", "_gt", "_label")  # what may follow an image's stem in the stem of its mask or pair
 
@@ -60,6 +61,25 @@ def open_pairs(
     write_json(record_path(fingerprint), record)
     whole = _joined(packs, numbers, fingerprint)
     return divide(whole, base, part, holdout, [*notes, *left_out, *_about_masks(whole.companions)])
+
+
+def open_matted(spec: str, holdout: float = HOLDOUT) -> DataSet:
+    """Open pictures whose subject is known: with masks or pairs where there are folders of them, else cut-outs.
+
+    Raises `DataError` if they are neither.
+    """
+    base = Path(parse_spec(spec)[0])
+    if base.exists() and _folders(open_source(base))[1]:
+        pairs = open_pairs(spec, holdout)
+        remember(pairs.train.fingerprint, base)
+        return pairs
+    found = open_data(spec, holdout)
+    if found.train.channels != 4:
+        raise DataError(
+            f"{base}: nothing says what the subject of these pictures is: they have no transparent parts, and no "
+            "folders such as images and masks, or images and mattes, with files of equal stems"
+        )
+    return found
 
 
 def open_packed(fingerprint: str, spec: str, holdout: float = HOLDOUT) -> DataSet:

@@ -7,9 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
+from torch import Tensor
 
+from pinxit.colour import BT601, luma
 from pinxit.data.settings import Fit
 from pinxit.images import resize, resize_nearest
+from pinxit.images.convert import to_float
+from pinxit.nets.shapes import over_black
 
 CACHE_CEILING = 1 << 30
 VOID = 255  # the class of mask pixels that belong to no class, and of those beside a padded picture
@@ -130,6 +134,18 @@ def with_channels(picture: np.ndarray, channels: int) -> np.ndarray:
     if picture.shape[2] == 3 and channels == 4:
         picture = np.pad(picture, ((0, 0), (0, 0), (0, 1)), constant_values=np.iinfo(picture.dtype).max)
     return picture
+
+
+def converted(picture: np.ndarray, channels: int) -> tuple[Tensor, str]:
+    """Return a picture (H, W, C) as (channels, H, W) in [0, 1], and what it lost by that, in words."""
+    image, lost = to_float(with_channels(picture, channels)[None].copy()), []
+    if image.shape[1] == 4 > channels:
+        image = over_black(image)
+        lost.append("its transparency is laid over black")
+    if image.shape[1] == 3 > channels:
+        image = luma(image, BT601)
+        lost.append("its colours become grey")
+    return image[0], " and ".join(lost) + (", as the model needs it" if lost else "")
 
 
 def _crop_box(shape: Sequence[int], size: tuple[int, int]) -> tuple[float, float, float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,9 @@ class Augment(Settings):
 class DataSettings(Augment):
     """How pictures are fitted, held out and augmented."""
 
+    usual_size: ClassVar[int] = USUAL_SIZE
+    """The side of pictures that have no common size of their own, or too large a one."""
+
     size: Annotated[Size | None, SIZES] = Field(
         None,
         description="Size of the pictures in pixels: the side of a square, or width x height such as 96x64. By default "
@@ -63,9 +66,9 @@ class DataSettings(Augment):
         if self.size:
             return self.size, "as asked"
         if own is None or max(sides(own)) > LARGEST_OWN_SIZE:
-            return USUAL_SIZE, "the usual size; --size chooses another"
+            return self.usual_size, "the usual size; --size chooses another"
         if isinstance(own, str):
-            return USUAL_SIZE, f"the usual size; --size {own} is the pictures' own"
+            return self.usual_size, f"the usual size; --size {own} is the pictures' own"
         return own, "their own size"
 
 
@@ -90,3 +93,30 @@ class PaintedSettings(DataSettings):
     size: Annotated[Size | None, SIZES] = Field(128, description=f"Size of the patches in pixels{EITHER}")
     flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
     fit: Fit = Field("patch", description=DataSettings.model_fields["fit"].description)
+
+
+class MattedSettings(DataSettings):
+    """Pictures whose subject is to be found: whole ones, stretched."""
+
+    size: Annotated[Size | None, SIZES] = Field(224, description=f"Size of the pictures in pixels{EITHER}")
+    fit: Fit = Field("stretch", description=DataSettings.model_fields["fit"].description)
+
+
+class ColouredSettings(DataSettings):
+    """Pictures whose colours are to be guessed: patches, mirrored, large enough to tell what they show."""
+
+    size: Annotated[Size | None, SIZES] = Field(160, description=f"Size of the patches in pixels{EITHER}")
+    flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
+    fit: Fit = Field("patch", description=DataSettings.model_fields["fit"].description)
+
+
+class RecognisedSettings(DataSettings):
+    """Pictures to be recognised: larger ones, as a network that knows photographs needs them."""
+
+    usual_size: ClassVar[int] = 160
+
+    size: Annotated[Size | None, SIZES] = Field(
+        None,
+        description="Size of the pictures in pixels: the side of a square, or width x height such as 96x64. By default "
+        f"the side of the set's own pictures if all are squares of one size of at most {LARGEST_OWN_SIZE}, else 160.",
+    )

@@ -38,6 +38,8 @@ EDITS: dict[str, type[Edit]] = {
     "restore": settings.Restore,
     # A global tone curve that a network chooses, and the denoiser above.
     "enhance": settings.Enhance,
+    # Colours by a network (Zhang et al., 2016) and by dabs of them (Levin et al., 2004), at the picture's lightness.
+    "colourise": settings.Colourise,
     # Painted by optimisation (Gatys et al., 2016 and 2015); `stylize` also in one pass.
     "stylize": settings.Stylize,
     "texture": settings.Texture,

@@ -27,6 +27,10 @@ class Edit(Settings):
     """The default of `--steady`: the weight in [0, 1) of earlier results where a film does not move."""
     earlier: ClassVar[Mapping[str, Any]] = {}
     """What a recipe means that lacks these settings, because it is from before there were any."""
+    each: ClassVar[tuple[str, ...]] = ()
+    """The settings that may name a folder, which has a file for each picture: of its place in its folder, and stem."""
+    exact: ClassVar[bool] = False
+    """Whether its settings may be about single pixels of a picture, so that no proof can be made of a reduced one."""
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load what the edit needs, once. `memory` is its limit in bytes; None for no limit."""
@@ -282,6 +286,29 @@ class Enhance(Networked):
         from pinxit.edits.restore import enhancer
 
         return enhancer(self.model, self.denoise, device, self.runtime)
+
+
+class Colourise(Edit):
+    """Give a grey picture colours, or a coloured one others; the lightness of every pixel stays."""
+
+    hint: Path | None = Field(
+        None,
+        description="A picture of the same size with dabs of colour, transparent or grey where nothing is said. They "
+        "are obeyed and spread to pixels of like lightness.",
+    )
+    guess: bool = Field(True, description="Guess colours with a network; with --no-guess only --hint says them.")
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="Seed of the guess: 0 for the likeliest colours; others draw among likely ones."
+    )
+    model: Path | None = Field(
+        None, description="A run of `pinxit train colourise`, or its weights, instead of the network that ships."
+    )
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network and the hints; `UsageError` if neither says any colours."""
+        from pinxit.edits.colourise import colouriser
+
+        return colouriser(self.model, self.hint, self.guess, self.seed, device)
 
 
 # Styles and textures.

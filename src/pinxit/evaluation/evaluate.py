@@ -12,15 +12,20 @@ from pinxit.errors import DataError, UsageError
 from pinxit.evaluation.audit import audit, sheet
 from pinxit.evaluation.certificate import Document
 from pinxit.evaluation.pictures import Generated, Pictures, parts
+from pinxit.evaluation.recognition import draw_confusion, score_classes
 from pinxit.evaluation.score import count, extractor_of, score
 from pinxit.evaluation.utility import check_classes, utility
 from pinxit.files import sha256, write_json
 from pinxit.images import save_sheet
 from pinxit.latents.sampling import load
 from pinxit.metrics.extractors import EXTRACTORS
+from pinxit.recognition import reading
 from pinxit.training.pictures import pictures_of
 from pinxit.training.report import write_report
 from pinxit.training.run import EVALUATION, Run, is_run
+
+CONFUSION = "confusion.png"
+"""The picture of what a classifier takes for what, in its run."""
 
 SMALL = 64
 """The longest side, in pixels, of pictures that lite0-96 suits. It takes a fifth of the time of lite0."""
@@ -54,6 +59,11 @@ def evaluate(
     audited or used are refused before the long work.
     """
     run = Run.open(Path(generated)) if is_run(Path(generated)) else None
+    if run and run.recipe.settings.recognises:
+        asked = {"--extractor": extractors, "--metrics": metrics, "--sampler": sampler, "--audit": audit_sheet}
+        if named := [flag for flag, value in (asked | {"--utility": with_utility}).items() if value]:
+            raise UsageError(f"{' and '.join(named)}: {run.folder} makes no pictures; it recognises their classes")
+        return _recognised(run, reference, n, seed)
     if sampler and run is None:
         raise UsageError(f"--sampler {sampler}: {generated} is not a run, and only a run has samplers")
     target, real = _reference(reference, run)
@@ -72,9 +82,26 @@ def evaluate(
             beside["utility"] = utility(training, pictures, held_out, seed).document()
     document = score(pictures, target, real=real, extractors=names, metrics=metrics, n=n, seed=seed) | beside
     document["remarks"] += _about_extractors(names, target) + _about_training(run, target)
-    if run:
-        write_json(run.folder / EVALUATION, {"weights": sha256(run.weights, run.folder)} | document, run.folder)
-        write_report(run.folder)
+    return _kept(run, document) if run else document
+
+
+def _recognised(run: Run, reference: str | None, n: int | None, seed: int) -> Document:
+    """Return the certificate of a run that recognises classes; it is kept in the run, beside a picture of confusions.
+
+    The reference is by default the pictures held out from its training.
+    """
+    target, _ = _reference(reference, run)
+    known = reading.load(run.folder)
+    document = score_classes(known, target, n, seed)
+    document["remarks"] += _about_training(run, target)
+    draw_confusion(document["confusion"], known.classes, run.folder / CONFUSION, run.folder)
+    return _kept(run, document)
+
+
+def _kept(run: Run, document: Document) -> Document:
+    """Keep a certificate in its run, with the hash of the weights, and write the report anew."""
+    write_json(run.folder / EVALUATION, {"weights": sha256(run.weights, run.folder)} | document, run.folder)
+    write_report(run.folder)
     return document
 
 

@@ -47,10 +47,11 @@ def table(document: Mapping[str, Any]) -> Iterator[str]:
 def _rows(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[list[str]]:
     """Yield the cells of a table, head first: a row for each score, with its interval and its anchor rows."""
     anchors = [row["name"] for row in next(iter(scores.values())).get("rows", ())[1:]]
-    yield ["", "", "value", "95 % interval", *(["/ blur"] if anchors else []), *anchors]
+    blurred = "blur" in anchors
+    yield ["", "", "value", "95 % interval", *(["/ blur"] if blurred else []), *anchors]
     for name, score in scores.items():
         rows = score.get("rows", ())
-        ratio = [_number(rows[0]["ratio"])] if rows else []
+        ratio = [_number(rows[0]["ratio"])] if blurred else []
         yield [
             name, f"{score['better']} is better" if score["better"] != "as real" else "best near the floor",
             *_with_interval(score), *ratio, *(_number(row["value"]) for row in rows[1:]),

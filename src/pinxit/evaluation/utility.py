@@ -26,8 +26,8 @@ from pinxit.images import eight_bit
 from pinxit.images.convert import to_float
 from pinxit.metrics.intervals import Estimate, share_estimate
 from pinxit.nets.shapes import PictureShape
-from pinxit.objectives.optimiser import Optimiser
 from pinxit.objectives.recognition import Recognition
+from pinxit.objectives.settings import ClassifySettings
 from pinxit.progress import track
 from pinxit.training.settings import TrainingSettings
 from pinxit.training.trainer import Trainer
@@ -35,7 +35,7 @@ from pinxit.training.trainer import Trainer
 MOST_PICTURES = 20_000
 SMALLEST, LARGEST = 16, 64
 TRAINING = TrainingSettings(steps=500, batch_size=128, schedule="cosine", warmup=25, average=0.99)
-OPTIMISER = Optimiser(rate=2e-3)
+CLASSIFIER = ClassifySettings(network="plain", learning_rate=2e-3)
 ROWS = 500
 
 
@@ -107,7 +107,7 @@ def utility(
         "classifier": "three 3x3 convolutions of 32, 64, 128 channels, stride 2, from scratch, averaged weights",
         "input": f"8 bit, cropped to squares of {shape.size} pixels, {shape.channels} channels",
         "training": settings.model_dump(include={"steps", "batch_size", "schedule", "warmup", "average"})
-        | {"learning_rate": OPTIMISER.rate, "precision": computing.precision},
+        | {"learning_rate": CLASSIFIER.learning_rate, "precision": computing.precision},
         "classes": list(classes),
         "n": {"real": n, "synthetic": n, "both": 2 * n, "test": len(held_out.labels)},
         "seed": seed,
@@ -162,7 +162,7 @@ def _trained(
     order = np.concatenate([draws.permutation(len(pictures.labels), training.seed, epoch) for epoch in range(epochs)])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
-        objective = Recognition(shape, OPTIMISER)
+        objective = CLASSIFIER.build(shape)
     trainer = Trainer(objective, partial(_batch, pictures, order, training), training, computing)
     for _ in track(trainer, f"training on {name} pictures", training.steps):
         pass

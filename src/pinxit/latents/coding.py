@@ -13,17 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pinxit.colour import BT601, luma
 from pinxit.data import Batch, open_data
-from pinxit.data.render import fit_picture, with_channels
+from pinxit.data.render import converted, fit_picture, with_channels
 from pinxit.data.sets import ImageSet, parse_spec
 from pinxit.errors import DataError, SomeFailedError, UsageError
 from pinxit.files import remove_leftovers, write_json
 from pinxit.images import grid, save_sheet
-from pinxit.images.convert import to_float, to_uint8
+from pinxit.images.convert import to_uint8
 from pinxit.latents.sampling import COPIES, GenerativeModel, check_room, file_name, finite
 from pinxit.losses.latent import kl_to_normal
-from pinxit.nets.shapes import over_black
 from pinxit.objectives.mixture import BY_CLASS
 from pinxit.objectives.vae import active_units
 from pinxit.plots import colormaps
@@ -89,25 +87,13 @@ def model_pictures(model: GenerativeModel, source: str, n: int | None = None, on
     changed: dict[str, list[str]] = defaultdict(list)
     for row, name, number in zip(floats, names, numbers, strict=True):
         fitted = fit_picture(images[number], sides(recipe.size), recipe.fit)
-        row[:], change = _converted(fitted, recipe.channels)
+        row[:], change = converted(fitted, recipe.channels)
         if change:
             changed[change].append(name)
     for change, pictures in changed.items():
         say(f"{len(pictures)} of {len(names)} pictures (the first: {pictures[0]}): {change}")
     unreadable = tuple(name for name in opened.unreadable if n is None or name <= names[-1])
     return ModelPictures(names, floats, labels, unreadable)
-
-
-def _converted(pixels: np.ndarray, channels: int) -> tuple[Tensor, str]:
-    """Return a picture (H, W, C) as (channels, H, W) in [0, 1], and what it lost by that, in words."""
-    image, lost = to_float(with_channels(pixels, channels)[None].copy()), []
-    if image.shape[1] == 4 > channels:
-        image = over_black(image)
-        lost.append("its transparency is laid over black")
-    if image.shape[1] == 3 > channels:
-        image = luma(image, BT601)
-        lost.append("its colours become grey")
-    return image[0], " and ".join(lost) + (", as the model needs it" if lost else "")
 
 
 def reconstruct(model: GenerativeModel, pictures: ModelPictures) -> np.ndarray:

@@ -52,7 +52,7 @@ def matte(colours: np.ndarray, known: np.ndarray, certain: np.ndarray, belief: B
     if belief is not None:
         weight = belief.weight[~certain]
         unknown, right = (unknown + sparse.diags_array(weight)).tocsr(), right + weight * belief.share[~certain]
-    solution = _solved(unknown, right, places)
+    solution = solved(unknown, right, places)
     result[~certain] = solution.clip(0, 1)
     return result.astype(np.float32)
 
@@ -92,7 +92,7 @@ def _rows(stencil: np.ndarray, places: np.ndarray) -> sparse.csr_array:
     return sparse.csr_array((values, columns, starts), shape=(len(places), high * wide))
 
 
-def _solved(system: sparse.csr_array, right: np.ndarray, places: np.ndarray) -> np.ndarray:
+def solved(system: sparse.csr_array, right: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return the solution of a positive definite system whose unknowns are pixels at `places` (n, 2)."""
     cycle = linalg.LinearOperator(system.shape, matvec=_cycle(system, places), dtype=np.float64)
     solution, _ = linalg.cg(system, right, rtol=CLOSE, maxiter=ROUNDS, M=cycle)

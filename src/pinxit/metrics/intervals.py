@@ -25,6 +25,7 @@ GROUPS = 20
 BLOCKS = 10
 BLOCK_ROWS = 1000
 RESAMPLES = 2000
+REMEASURED = 400
 NOTHING = -1  # the group that no picture is in
 LEVEL = 0.95
 WILSON = "Wilson's score interval"
@@ -129,6 +130,21 @@ def mean_estimate(samples: Tensor, seed: int = 0) -> Estimate:
     low, high = means.quantile(torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)).tolist()
     method = f"bootstrap of the mean, {RESAMPLES} resamples, percentiles"
     return Estimate(value, min(low, value), max(high, value), method)
+
+
+def resampled(measure: Callable[[Tensor], float], n: int, seed: int = 0) -> Estimate:
+    """Return a measure of rows (n,) of pictures, with the percentile interval of `REMEASURED` bootstrap samples.
+
+    One picture has no interval: both ends are its value.
+    """
+    value = measure(torch.arange(n))
+    if n == 1:
+        return Estimate(value, value, value, ONE_SAMPLE)
+    rng = torch.Generator().manual_seed(seed)
+    found = [measure(torch.randint(n, (n,), generator=rng)) for _ in range(REMEASURED)]
+    ends = torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)
+    low, high = torch.tensor(found, dtype=torch.float64).quantile(ends).tolist()
+    return Estimate(value, min(low, value), max(high, value), f"bootstrap, {REMEASURED} resamples, percentiles")
 
 
 def share_estimate(hits: Tensor) -> Estimate:

@@ -9,5 +9,8 @@ OBJECTIVES: dict[str, type[settings.ObjectiveSettings]] = {
     "prior": settings.PriorSettings,  # over the codes of a finished run of the two above
     "restore": settings.RestorationSettings,
     "enhance": settings.EnhancementSettings,  # low light
+    "matte": settings.MattingSettings,  # Ke et al., 2022, and others, over a frozen network
+    "colourise": settings.ColourSettings,  # Zhang et al., 2016
+    "classify": settings.ClassifySettings,
     "style": settings.StyleSettings,  # Johnson et al., 2016, and AdaIN: Huang and Belongie, 2017
 }

@@ -1,4 +1,4 @@
-"""The networks of GANs and autoencoders by name. Torch is imported only when one is built.
+"""The networks of GANs, autoencoders and classifiers by name. Torch is imported only when one is built.
 
 A new network is a file in `nets/` and a row here.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pinxit.nets import dcgan, dense, projected, residual
     from pinxit.nets.projected import Own
     from pinxit.nets.shapes import PictureShape
-    from pinxit.objectives.settings import GANSettings, VAESettings
+    from pinxit.objectives.settings import ClassifySettings, GANSettings, VAESettings
 
     Discriminator = Own | projected.Discriminator | projected.Aided
     Pair = tuple[nn.Module, Own]
@@ -184,4 +184,32 @@ VAE_NETWORKS: dict[str, Coders] = {
     "residual": Coders(_residual_coders, _residual_discriminator),
     # Burda et al., 2016, appendix C.
     "dense": Coders(_dense_coders, _dense_discriminator),
+}
+
+
+def _lite0_classifier(settings: ClassifySettings, shape: PictureShape) -> nn.Module:
+    from pinxit.nets import classifier
+
+    return classifier.Pretrained(shape, settings.trained_blocks, settings.dropout)
+
+
+def _residual_classifier(settings: ClassifySettings, shape: PictureShape) -> nn.Module:
+    from pinxit.nets import classifier
+
+    return classifier.Residual(shape, settings.channels, settings.dropout)
+
+
+def _plain_classifier(settings: ClassifySettings, shape: PictureShape) -> nn.Module:
+    from pinxit.nets import classifier
+
+    return classifier.Classifier(shape)
+
+
+CLASSIFIERS: dict[str, Callable[[ClassifySettings, PictureShape], nn.Module]] = {
+    # He et al., 2016.
+    "residual": _residual_classifier,
+    # Tan and Le, 2019, with a new last layer.
+    "lite0": _lite0_classifier,
+    # Three convolutions and a linear layer.
+    "plain": _plain_classifier,
 }

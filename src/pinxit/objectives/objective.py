@@ -123,6 +123,39 @@ class Generative(Objective):
         return {}
 
 
+class Predictor(Objective):
+    """An objective that tells which class pictures belong to."""
+
+    shape: PictureShape
+    """The pictures it reads; `classes` says how many classes it knows."""
+
+    @property
+    @abstractmethod
+    def temperature(self) -> float:
+        """Return what logits are divided by before they become probabilities."""
+
+    @property
+    @abstractmethod
+    def least(self) -> float:
+        """Return the log-sum-exp of logits below which a picture is unlike all that was learned."""
+
+    @abstractmethod
+    def logits(self, image: Tensor) -> Tensor:
+        """Return the class logits (N, K) of pictures (N, C, H, W) in [0, 1], float32."""
+
+    @abstractmethod
+    def maps(self, image: Tensor) -> Tensor:
+        """Return the last maps (N, C, h, w) of pictures, of which `of_maps` makes logits."""
+
+    @abstractmethod
+    def of_maps(self, maps: Tensor) -> Tensor:
+        """Return the class logits (N, K) of last maps."""
+
+    @abstractmethod
+    def calibrate(self, batches: Iterable[Batch]) -> None:
+        """Fit `temperature` and `least` to held-out pictures, after training."""
+
+
 class Autoencoder(Generative):
     """An objective that also encodes pictures; a code is a latent."""
 

@@ -1,45 +1,168 @@
-"""Recognition: a classifier lowers the cross entropy of the true classes."""
+"""Recognition: a classifier lowers the cross entropy of the true classes.
+
+After training, a temperature is fitted to held-out pictures so that confidences are as high as they are right (Guo et
+al., 2017), and a least log-sum-exp of the logits, below which a picture is unlike all that was learned (the energy of
+Liu et al., 2020, with the sign turned).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+import torch
+from scipy.optimize import minimize_scalar
+from scipy.special import betaincinv
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pinxit.data import Batch
 from pinxit.errors import DataError
-from pinxit.nets.classifier import Classifier
+from pinxit.nets.classifier import Calibration, Pretrained
 from pinxit.nets.shapes import PictureShape
-from pinxit.objectives.objective import Loss, Objective, Player
-from pinxit.objectives.optimiser import Optimiser
+from pinxit.objectives.networks import CLASSIFIERS
+from pinxit.objectives.objective import Judgement, Loss, Predictor
+from pinxit.objectives.settings import ClassifySettings
+
+COOLEST, HOTTEST = -4.0, 4.0
+"""Natural logarithms of the least and the highest temperature."""
+
+UNKNOWN = 0.05
+"""The share of held-out pictures that count as unknown: those of the least log-sum-exp."""
 
 
-class Recognition(Objective):
+class Recognition(Predictor):
     """A classifier of labelled pictures."""
 
-    model = ("classifier",)
+    settings: ClassifySettings
+    player = "classifier"
+    model = ("classifier", "calibration")
 
-    def __init__(self, shape: PictureShape, optimiser: Optimiser) -> None:
-        self.optimiser = optimiser
-        self.networks = nn.ModuleDict({"classifier": Classifier(shape)})
+    def __init__(self, settings: ClassifySettings, shape: PictureShape) -> None:
+        self.settings, self.shape = settings, shape
+        classifier = CLASSIFIERS[settings.network](settings, shape)
+        self.networks = nn.ModuleDict({"classifier": classifier, "calibration": Calibration()})
+        if settings.balanced:
+            self.networks["seen"] = _Seen(shape.classes)
+        self.judgement = Judgement("accuracy", "highest", self.judge)
 
-    def players(self) -> tuple[Player, ...]:
-        """Return the classifier."""
-        return (Player("classifier", self.networks["classifier"], self.loss, self.optimiser),)
+    def start(self, batch: Batch) -> None:
+        """Take the published weights for blocks that are trained further."""
+        classifier = self.networks["classifier"]
+        if isinstance(classifier, Pretrained):
+            classifier.adopt()
 
-    def draw(self, batch: Batch) -> None:
-        """The one player shares nothing."""
+    def draw(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Return the pictures, mixed if asked for, and each one's own share (N,); None if nothing is mixed."""
+        if not self.settings.mixup:
+            return batch.image, None
+        drawn = batch.uniform(stream="mixup").cpu().double().numpy()
+        share = torch.from_numpy(betaincinv(self.settings.mixup, self.settings.mixup, drawn)).float()
+        share = share.to(batch.image.device)
+        return batch.image.roll(1, 0).lerp(batch.image, share[:, None, None, None]), share
 
-    def loss(self, batch: Batch, shared: None) -> Loss:
-        """Return the mean cross entropy in nats."""
-        if batch.label is None:
-            raise DataError("training a classifier needs labels, and this set has none")
-        return Loss({"cross_entropy": F.cross_entropy(self.logits(batch.image), batch.label)})
+    def loss(self, batch: Batch, shared: tuple[Tensor, Tensor | None]) -> Loss:
+        """Return the mean cross entropy in nats, and the accuracy where nothing is mixed."""
+        label = labels(batch)
+        image, share = shared
+        logits = self.logits(image)
+        entropy = self._entropy(logits, label)
+        if share is not None:
+            return Loss({"cross_entropy": self._entropy(logits, label.roll(1, 0)).lerp(entropy, share).mean()})
+        right = logits.argmax(1) == label
+        return Loss({"cross_entropy": entropy.mean()}, {"accuracy": right.float().mean()})
+
+    def _entropy(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the cross entropy (N,), weighted by class if asked for."""
+        smoothing = self.settings.label_smoothing
+        entropy = F.cross_entropy(logits, label, reduction="none", label_smoothing=smoothing)
+        return entropy * self.seen.weight(label) if self.settings.balanced else entropy
+
+    def after_step(self, batch: Batch, values: Mapping[str, float]) -> None:
+        """Count the classes of the batch if they are to be balanced."""
+        if self.settings.balanced:
+            self.seen.add(labels(batch))
 
     def logits(self, image: Tensor) -> Tensor:
         """Return the class logits (N, K) of pictures (N, C, H, W) in [0, 1], always in float32."""
         return self.networks["classifier"](image).float()
 
+    @property
+    def seen(self) -> _Seen:
+        """How often each class was met."""
+        return cast(_Seen, self.networks["seen"])
+
+    @property
+    def calibration(self) -> Calibration:
+        """What is fitted to held-out pictures."""
+        return cast(Calibration, self.networks["calibration"])
+
+    def maps(self, image: Tensor) -> Tensor:
+        """Return the last maps (N, C, h, w) of pictures, of which `of_maps` makes logits."""
+        return cast(Tensor, self.networks["classifier"].maps(image))  # type: ignore[operator]
+
+    def of_maps(self, maps: Tensor) -> Tensor:
+        """Return the class logits (N, K) of last maps."""
+        return cast(Tensor, self.networks["classifier"].classify(maps)).float()  # type: ignore[operator]
+
+    @property
+    def temperature(self) -> float:
+        """Return what logits are divided by before they become probabilities."""
+        return float(self.calibration.temperature)
+
+    @property
+    def least(self) -> float:
+        """Return the log-sum-exp of logits below which a picture is unlike all that was learned."""
+        return float(self.calibration.least)
+
+    def calibrate(self, batches: Iterable[Batch]) -> None:
+        """Fit the temperature and the least log-sum-exp to held-out pictures."""
+        found = [(self.logits(batch.image).cpu(), labels(batch).cpu()) for batch in batches]
+        logits, label = (torch.cat(part) for part in zip(*found, strict=True))
+        self.calibration.temperature.fill_(fitted_temperature(logits, label))
+        self.calibration.least.fill_(float(logits.logsumexp(1).quantile(UNKNOWN)))
+
+    def judge(self, batch: Batch) -> float:
+        """Return the share of pictures whose class is recognised."""
+        return float((self.logits(batch.image).argmax(1) == labels(batch)).float().mean())
+
     def preview(self, batch: Batch) -> Tensor:
         """Return the batch's pictures, the least confidently classified first."""
         confidence = self.logits(batch.image).softmax(1).amax(1)
         return batch.image[confidence.argsort(stable=True)]
+
+
+class _Seen(nn.Module):
+    """How often each class was met in training, as a buffer; each counts once more."""
+
+    count: Tensor
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.ones(classes))
+
+    def add(self, label: Tensor) -> None:
+        """Count labels (N,)."""
+        self.count.add_(label.bincount(minlength=len(self.count)))
+
+    def weight(self, label: Tensor) -> Tensor:
+        """Return a weight for each of labels (N,): 1 on average, and equal in sum for all classes."""
+        return (self.count.sum() / (len(self.count) * self.count))[label]
+
+
+def labels(batch: Batch) -> Tensor:
+    """Return the classes (N,) of a batch; `DataError` if it has none."""
+    if batch.label is None:
+        raise DataError("training a classifier needs labels, and this set has none")
+    return batch.label
+
+
+def fitted_temperature(logits: Tensor, label: Tensor) -> float:
+    """Return the temperature that makes the labels (N,) most likely by logits (N, K) divided by it."""
+    logits = logits.double()
+
+    def likely(logarithm: float) -> float:
+        return float(F.cross_entropy(logits * torch.tensor(-logarithm).exp().double(), label))
+
+    found = minimize_scalar(likely, bounds=(COOLEST, HOTTEST), method="bounded")
+    return float(torch.tensor(found.x).exp())

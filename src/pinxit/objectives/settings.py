@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from pinxit.data.settings import LARGEST, SMALLEST, DataSettings, PaintedSettings, PatchSettings, WholeSettings
+from pinxit.data.settings import (
+    LARGEST,
+    SMALLEST,
+    ColouredSettings,
+    DataSettings,
+    MattedSettings,
+    PaintedSettings,
+    PatchSettings,
+    RecognisedSettings,
+    WholeSettings,
+)
 from pinxit.degradations import Chain
 from pinxit.errors import DataError, UsageError
 from pinxit.losses.adversarial import ADVERSARIAL
@@ -16,16 +26,19 @@ from pinxit.losses.latent import PENALTIES
 from pinxit.losses.likelihood import LIKELIHOODS
 from pinxit.losses.reconstruction import RECONSTRUCTION
 from pinxit.objectives.augmentation import AUGMENTATIONS
-from pinxit.objectives.networks import GAN_NETWORKS, VAE_NETWORKS
+from pinxit.objectives.networks import CLASSIFIERS, GAN_NETWORKS, VAE_NETWORKS
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
 from pinxit.settings import Place, Settings, Topic, did_you_mean, flag_of
 
 if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
+    from pinxit.objectives.colourising import Colourisation
     from pinxit.objectives.enhancement import Enhancement
     from pinxit.objectives.gan import GAN
+    from pinxit.objectives.matting import Matting
     from pinxit.objectives.objective import Autoencoder, Objective
     from pinxit.objectives.prior import Prior
+    from pinxit.objectives.recognition import Recognition
     from pinxit.objectives.restoration import Restoration
     from pinxit.objectives.style import AnyStyle, OneStyle
     from pinxit.objectives.vae import VAE
@@ -53,8 +66,12 @@ class ObjectiveSettings(Settings):
     """Defaults of the training settings that differ from those of other objectives."""
     usual_prior: ClassVar[str | None] = None
     """The network that usually learns its codes; None if it has no codes."""
+    matted: ClassVar[bool] = False
+    """Whether its pictures need mattes: transparent parts, or a mask or a matte beside each."""
     of_codes: ClassVar[bool] = False
     """Whether it is learned from a run's codes instead of pictures."""
+    recognises: ClassVar[bool] = False
+    """Whether it tells the classes of pictures instead of making some."""
     preview: ClassVar[str] = "pictures, each beside its reconstruction"
     """What the preview shows, unless `sheet` says otherwise."""
 
@@ -791,6 +808,103 @@ class EnhancementSettings(ObjectiveSettings):
         return Enhancement(self, shape)
 
 
+class MattingSettings(ObjectiveSettings):
+    """A network that finds the subject of a picture: how much of each pixel belongs to it.
+
+    DATA has cut-outs with transparent parts, or pictures in a folder images with equal stems in a folder masks or
+    mattes. Unlike the defaults listed below, a batch has 8 pictures and the learning rate decays to zero over the run.
+    """
+
+    noun: ClassVar[str] = "matting network"
+    pictures: ClassVar[type[DataSettings]] = MattedSettings
+    training: ClassVar[Mapping[str, Any]] = {
+        "batch_size": 8, "schedule": "cosine", "warmup": 100, "clip": 1.0, "average": 0.998
+    }  # fmt: skip
+    matted = True
+    preview: ClassVar[str] = "pictures, each followed by its true and its found matte"
+
+    learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
+    backgrounds: Place | None = Field(
+        None,
+        description="Pictures before which subjects are put: a folder, a zip or an npz. Without it, and sometimes with "
+        "it, backgrounds are drawn: smooth colours with some texture.",
+    )
+    replace: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Share of opaque pictures whose subject is put before another background. Cut-outs always are.",
+    )
+    degrade: Degrade = Field(
+        "clip or jpeg(quality=30..95) or noise(sigma=0..0.04) | clip or blur(sigma=0.3..1.5)",
+        description="What happens to the pictures before the network sees them, such as 'jpeg(quality=30..95)'. Write "
+        "'or' between chains to sample one for each picture; '' for nothing.",
+    )
+    channels: Annotated[int, Topic.NETWORKS] = Field(
+        32, multiple_of=4, ge=4, le=256, description="Channels of the network at its largest map; more is slower."
+    )
+    edge: Annotated[float, Topic.LOSS] = Field(1.0, ge=0, description="Weight of the matte's error at the edge.")
+    gradient: Annotated[float, Topic.LOSS] = Field(
+        1.0, ge=0, description="Weight of the error of the differences of neighbouring pixels; larger is crisper."
+    )
+    shape: Annotated[float, Topic.LOSS] = Field(
+        0.5, ge=0, description="Weight of the part of the subject that is missed or found in vain."
+    )
+    coarse: Annotated[float, Topic.LOSS] = Field(
+        0.5, ge=0, description="Weight of the cross entropy of the matte at an eighth of the sides."
+    )
+
+    def build(self, shape: PictureShape) -> Matting:
+        """Return the objective; it works with pictures of any shape."""
+        from pinxit.objectives.matting import Matting
+
+        check_shape(shape, conditional=False)
+        return Matting(self)
+
+    def others(self) -> Path | None:
+        """Return the path of the backgrounds."""
+        return self.backgrounds
+
+
+class ColourSettings(ObjectiveSettings):
+    """A network that guesses the colours of grey pictures, with a frozen network that knows photographs.
+
+    Unlike the defaults listed below, a batch has 16 pictures and the learning rate decays to zero over the run.
+    """
+
+    noun: ClassVar[str] = "colouriser"
+    pictures: ClassVar[type[DataSettings]] = ColouredSettings
+    training: ClassVar[Mapping[str, Any]] = {"batch_size": 16, "schedule": "cosine"}
+    preview: ClassVar[str] = "pictures, each followed by its grey and its newly coloured form"
+
+    width: Annotated[int, Topic.NETWORKS] = Field(
+        64, ge=2, le=1024, description="Channels of the network at the largest feature map; more is slower."
+    )
+    rebalance: Annotated[float, Topic.LOSS] = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="How much more rare colours count in the loss than greys; larger makes colours livelier and more "
+        "often wrong. At 0 all places count alike; 0.5 is that of Zhang 2016.",
+    )
+    drop: Annotated[float, Topic.NETWORKS] = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="Share of the frozen network's channels that are hidden at random in training; larger keeps it "
+        "from learning few pictures by heart.",
+    )
+
+    def build(self, shape: PictureShape) -> Colourisation:
+        """Return the objective; `DataError` if the pictures have no colours to learn."""
+        from pinxit.objectives.colourising import Colourisation
+
+        check_opaque(shape)
+        if shape.channels == 1:
+            raise DataError("these pictures are grey: their colours are what is to be learned; give colour pictures")
+        return Colourisation(self)
+
+
 class StyleSettings(ObjectiveSettings):
     """A network that paints a picture in one pass: in one style, or in any style it is given.
 
@@ -846,6 +960,78 @@ class StyleSettings(ObjectiveSettings):
         return "pictures, each with a style and painted in it" if self.any else "pictures, each beside its painting"
 
 
+class ClassifySettings(ObjectiveSettings):
+    """A network that tells which class a picture belongs to (classification).
+
+    Unlike the defaults listed below, the learning rate decays to zero over the run.
+    """
+
+    noun: ClassVar[str] = "classifier"
+    recognises: ClassVar[bool] = True
+    pictures: ClassVar[type[DataSettings]] = RecognisedSettings
+    training: ClassVar[Mapping[str, Any]] = {"schedule": "cosine", "steps": 2000, "average": 0.99}
+    preview: ClassVar[str] = "training pictures, the least certain first"
+
+    learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
+    network: Annotated[Literal[*CLASSIFIERS], Topic.NETWORKS] = Field(  # type: ignore[valid-type]
+        "residual",
+        description="Network: residual (learns from nothing, for small pictures: He 2016), lite0 (a head on a network "
+        "that knows photographs: Tan 2019) or plain (three convolutions, the fastest).",
+    )
+    channels: Annotated[int, Topic.NETWORKS] = Field(
+        16, ge=1, le=512, description="Channels of --network residual at the largest feature map; more is slower."
+    )
+    trained_blocks: Annotated[int, Topic.NETWORKS] = Field(
+        0,
+        ge=0,
+        le=16,
+        description="Last blocks of --network lite0 that are trained too, of 16. With 0 only the head is trained, "
+        "which is fast and safe for few pictures.",
+    )
+    dropout: Annotated[float, Topic.NETWORKS] = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the last features that are left out at random in each step, against learning pictures by "
+        "heart (Srivastava 2014). --network plain has none.",
+    )
+    label_smoothing: Annotated[float, Topic.LOSS] = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Share of each label that is spread over all classes, for labels that are sometimes wrong (Szegedy "
+        "2016); 0.1 is usual.",
+    )
+    balanced: Annotated[bool, Topic.LOSS] = Field(
+        False, description="Make rare classes count as much as common ones: weight each picture by its class."
+    )
+    mixup: Annotated[float, Topic.AUGMENTATION] = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="Mix pictures and labels in pairs; the share is drawn from Beta(a, a) for this a (Zhang 2018). 0.2 "
+        "is usual, 0 mixes none.",
+    )
+
+    def build(self, shape: PictureShape) -> Recognition:
+        """Return the objective; `DataError` if the pictures have no classes to learn."""
+        from pinxit.objectives.recognition import Recognition
+
+        check_sides(shape)
+        if shape.classes < 2:
+            raise DataError("a classifier needs two classes: put the pictures of each class in a folder of their own")
+        return Recognition(self, shape)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return a line for each setting of another network than the one that is asked for."""
+        of = {"channels": ("residual",), "trained_blocks": ("lite0",), "dropout": ("residual", "lite0")}
+        return tuple(
+            f"{flag_of(name)} changes nothing: it is of --network {' and '.join(networks)}"
+            for name, networks in of.items()
+            if name in self.model_fields_set and self.network not in networks and "network" in self.model_fields_set
+        )
+
+
 def check_unbounded(loss: str) -> None:
     """Raise `UsageError` if an adversarial loss needs a bounded discriminator, for an objective without such bounds."""
     if ADVERSARIAL[loss].bounded:
@@ -858,9 +1044,14 @@ def check_opaque(shape: PictureShape) -> None:
         raise DataError("restoration needs pictures without transparency; flatten these onto a background first")
 
 
-def check_shape(shape: PictureShape, conditional: bool) -> None:
-    """Raise `UsageError` or `DataError` for pictures that the networks cannot be built for."""
+def check_sides(shape: PictureShape) -> None:
+    """Raise `UsageError` for pictures that are too small or too large for networks."""
     if not all(SMALLEST <= side <= LARGEST for side in shape.sides):
         raise UsageError(f"--size {shape.size}: networks support sides of {SMALLEST} to {LARGEST} pixels")
+
+
+def check_shape(shape: PictureShape, conditional: bool) -> None:
+    """Raise `UsageError` or `DataError` for pictures that the networks cannot be built for."""
+    check_sides(shape)
     if conditional and shape.classes < 2:
         raise DataError("--conditional needs classes: put the pictures of each class in their own folder")

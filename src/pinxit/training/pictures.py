@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from pinxit.data import DataSet, is_packed, mnist, open_data, open_packed
+from pinxit.data import DataSet, is_packed, mnist, open_data, open_matted, open_packed
 from pinxit.data.places import remembered
 from pinxit.data.sets import parse_spec, spec_of
 from pinxit.data.settings import DataSettings
@@ -19,9 +19,9 @@ from pinxit.training.recipes import DataRecipe
 NAMED = 3  # pictures in an error
 
 
-def opened(source: str, data: DataSettings) -> DataSet:
-    """Return a set of pictures, and report its remarks."""
-    pictures = open_data(source, data.holdout)
+def opened(source: str, data: DataSettings, matted: bool = False) -> DataSet:
+    """Return a set of pictures, each with its matte if they are to be `matted`, and report its remarks."""
+    pictures = (open_matted if matted else open_data)(source, data.holdout)
     for remark in pictures.notes:
         say(remark)
     return pictures
@@ -40,7 +40,7 @@ def pictures_of(data: DataRecipe) -> DataSet:
     places = remembered(data.fingerprint)
     for place in places:
         with suppress(DataError):  # what lies there now may be no pictures
-            pictures = open_data(spec_of(place, part), data.holdout)
+            pictures = _found(spec_of(place, part), data)
             if pictures.train.fingerprint == data.fingerprint:
                 return pictures
     if places:
@@ -51,6 +51,15 @@ def pictures_of(data: DataRecipe) -> DataSet:
         f"the run's pictures, {data.name} of {data.source}, were never read on this machine; `pinxit data pack DATA` "
         "or `pinxit resume RUN --data DATA` reads them"
     )
+
+
+def _found(spec: str, data: DataRecipe) -> DataSet:
+    """Return the set at a place: with what belongs to its pictures, if it is a recipe's so; else alone."""
+    with suppress(DataError):
+        pictures = open_matted(spec, data.holdout)
+        if pictures.train.fingerprint == data.fingerprint:
+            return pictures
+    return open_data(spec, data.holdout)
 
 
 def _packed(data: DataRecipe) -> DataSet:
@@ -67,7 +76,7 @@ def moved(data: DataRecipe, source: str) -> DataSet:
     (base, asked), part = parse_spec(source), parse_spec(data.source)[1]
     if asked not in ("", part):
         raise UsageError(f"--data {source}: the run was trained on {data.source}, another part; leave out ':{asked}'")
-    pictures = open_data(spec_of(base, part), data.holdout)
+    pictures = _found(spec_of(base, part), data)
     if pictures.train.fingerprint != data.fingerprint:
         raise DataError(
             f"{source} does not hold the pictures that the run was trained on: {_differences(data, pictures)}"

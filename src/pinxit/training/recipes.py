@@ -269,6 +269,23 @@ FITTING: dict[str, dict[str, Fitting]] = {
         ),
         PLAIN: EVERYTHING,
     },
+    "classify": {
+        "photos": Fitting(
+            f"pictures in colour, or of more than {SMALL} pixels",
+            lambda known: known.channels > 1 or max(sides(known.size)) > SMALL,
+            lambda known: f"because the pictures are in colour or larger than {SMALL} pixels",
+            {"network": "lite0", "label_smoothing": 0.05},
+            data={"flip": True, "shift": 0.1, "scale": 0.1},
+        ),
+        "small": Fitting(
+            f"grey pictures of at most {SMALL} pixels",
+            lambda known: known.channels == 1 and max(sides(known.size)) <= SMALL,
+            lambda known: f"because the pictures are grey and at most {SMALL} pixels wide and high",
+            {"network": "residual"},
+            data={"shift": 0.1},
+        ),
+        PLAIN: EVERYTHING,
+    },
 }
 """Recipes by objective and name, in the order in which they are tried; the last fits everything."""
 

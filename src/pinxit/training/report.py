@@ -48,6 +48,7 @@ PANELS = {
 }
 LIKENESS = tuple(f"{WATCH}{reading}" for reading in ("diversity", "coverage", "nearest"))
 
+_BELOW = "<p><small>Below each value: its ratio to the blur row.</small></p>\n"
 SCORED = ("value", "interval", "better", "headline", "metric", "rows")  # of a score; the rest is its protocol
 
 
@@ -268,7 +269,7 @@ def _scores(run: Run, evaluation: Mapping[str, Any] | None) -> str:
     return (
         f'<ul class="words">\n{words}</ul>\n'
         f'<div class="wide"><table class="scores">\n<tr><td></td>{heads}</tr>\n{rows}</table></div>\n'
-        "<p><small>Below each value: its ratio to the blur row.</small></p>\n"
+        f"{_BELOW if any(row['name'] == 'blur' for score in scores.values() for row in score['rows']) else ''}"
         f"{_list([*verdicts, *evaluation['remarks']])}"
         f"<details><summary>The protocol in full</summary>\n{definitions}</details>"
     )

@@ -208,6 +208,7 @@ class Session:
         if planned := cut_short(self.run.recipe):
             more = command("resume", self.run.folder, "--steps", planned)
             say(f"auto-fix: returns took most of the minutes; `{more}` trains all {planned:,} steps of the plan")
+        outputs.calibrate(self.run, self.trainer, self.pictures.held_out)
         self.publish()
         outputs.fit_samplers(self.run, self.trainer, self.pictures.train)
 

@@ -78,10 +78,11 @@ def prepared(
     if settings.of_codes:
         raise UsageError("a prior is trained on the codes of a run: pinxit.train_prior(settings, RUN)")
     data = settings.pictures.parse(data.model_dump(exclude_unset=True) if data else {})
-    pictures = opened(source, data)
+    pictures = opened(source, data, settings.matted)
     asked = training.model_dump(exclude_unset=True) if training else {}
     row = _asked(recipe, start, type(settings))
-    planned = plan(settings, source, pictures, data, TrainingSettings.parse({**settings.training, **asked}), row)
+    usual = {name: value for name, value in settings.training.items() if not (name == "steps" and "minutes" in asked)}
+    planned = plan(settings, source, pictures, data, TrainingSettings.parse({**usual, **asked}), row)
     return planned, pictures, settings.model_fields_set | data.model_fields_set | set(asked)
 
 

@@ -1,0 +1,81 @@
+"""Actions of trained recognisers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pinxit.actions.action import OUT, RUN, Action, Flag, Outcome, Overwrite, Word
+from pinxit.explanation.methods import METHODS
+from pinxit.files import refuse_to_replace
+
+Classifier = Annotated[Path, RUN, Field(description="Folder of a run of `pinxit train classify`.")]
+Pictures = Annotated[
+    tuple[str, ...],
+    Word("IN"),
+    Field(min_length=1, description="Pictures: files, folders, or patterns in quotes such as 'photos/*.jpg'."),
+]
+Folder = Annotated[Path, OUT, Field(description="Folder for the results.")]
+Recursive = Annotated[bool, Flag("-r", "--recursive"), Field(description="Include the pictures in sub-folders.")]
+
+
+class Predict(Action):
+    """Tell which class pictures belong to, by a trained classifier.
+
+    Writes predictions.csv (file, class, confidence, unknown) and sheet.jpg, the least certain pictures first. Unknown
+    is what is less like the classes than 95 % of the pictures held out from training.
+    """
+
+    run: Classifier
+    pictures: Pictures
+    out: Folder
+    recursive: Recursive = False
+    overwrite: Overwrite = False
+
+    def do(self) -> Outcome:
+        """Predict; the value is the predictions in the order of the files."""
+        from pinxit.jobs.predictions import SHEET, TABLE, predict_files
+        from pinxit.recognition.reading import load
+
+        refuse_to_replace(self.out / TABLE, self.out / SHEET, overwrite=self.overwrite)
+        done = predict_files(load(self.run), self.pictures, self.out, self.recursive)
+        document = {"predictions": [asdict(row) for row in done.rows], "files": [str(path) for path in done.files]}
+        return Outcome(done.rows, document, done.files, check=done.check)
+
+
+class Explain(Action):
+    """Show why a trained classifier sees a class in pictures, and whether the explanation holds.
+
+    Writes explanations.html: maps of what speaks for the class, with a test of each, and the training pictures that are
+    most alike. explanations.json has the numbers.
+    """
+
+    run: Classifier
+    pictures: Pictures
+    out: Folder
+    methods: Annotated[tuple[Literal[*METHODS], ...], Flag("--method")] = Field(  # type: ignore[valid-type]
+        (),
+        description="Ways to explain; by default all: "
+        + "; ".join(f"{name} ({row.about})" for name, row in METHODS.items())
+        + ". May be given several times.",
+    )
+    target: str | None = Field(None, description="The class to explain; by default the likeliest of each picture.")
+    recursive: Recursive = False
+    overwrite: Overwrite = False
+
+    def do(self) -> Outcome:
+        """Explain; the value is the explanations in the order of the files."""
+        from pinxit.jobs.explanations import NUMBERS, PAGE, explain_files
+        from pinxit.recognition.reading import load
+        from pinxit.training.run import Run
+
+        refuse_to_replace(self.out / PAGE, self.out / NUMBERS, overwrite=self.overwrite)
+        methods = self.methods or tuple(METHODS)
+        done = explain_files(
+            load(self.run), Run.open(self.run), self.pictures, self.out, methods, self.target, self.recursive
+        )
+        document = {"explanations": [asdict(row) for row in done.rows], "files": [str(path) for path in done.files]}
+        return Outcome(done.rows, document, done.files, check=done.check)

@@ -1,0 +1,1 @@
+"""A trained classifier at work: what it sees in pictures, and how sure it is."""

@@ -1,0 +1,148 @@
+"""Recognition: metrics against torchmetrics, calibration, and what predictions and certificates of a run say."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchmetrics.functional import classification as oracle
+
+import pinxit
+from conftest import TinyRuns
+from pinxit.data import Batch
+from pinxit.errors import DataError, SomeFailedError, UsageError
+from pinxit.metrics.recognition import RECOGNITION, confusion, estimate
+from pinxit.nets.classifier import Pretrained
+from pinxit.nets.pretrained import lite0_network
+from pinxit.nets.shapes import PictureShape
+from pinxit.objectives.recognition import Recognition, fitted_temperature
+from pinxit.recognition.reading import ROWS, load
+
+
+@pytest.fixture
+def seen() -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities of 300 pictures of 5 classes, one of which has no picture, with some equal ones."""
+    rng = torch.Generator().manual_seed(0)
+    label = torch.randint(4, (300,), generator=rng)
+    logits = torch.randn(300, 5, generator=rng) + 1.5 * torch.nn.functional.one_hot(label, 5)
+    return (4 * logits).round().div(4).softmax(1), label
+
+
+@pytest.mark.filterwarnings("ignore:No positive samples")
+def test_metrics_agree_with_torchmetrics(seen: tuple[torch.Tensor, torch.Tensor]) -> None:
+    probabilities, label = seen
+    have = label.unique()
+    areas = oracle.multiclass_auroc(probabilities, label, 5, average="none")
+    expected = {
+        "accuracy": oracle.multiclass_accuracy(probabilities, label, 5, average="micro"),
+        "balanced accuracy": oracle.multiclass_recall(probabilities, label, 5, average="none")[have].mean(),
+        "auroc": areas[have].mean(),
+        "calibration error": oracle.multiclass_calibration_error(probabilities, label, 5, n_bins=15, norm="l1"),
+    }
+    assert expected.keys() == RECOGNITION.keys()
+    for name, value in expected.items():
+        found = estimate(name, probabilities, label)
+        assert found.value == pytest.approx(float(value), abs=1e-6), name
+        assert found.low < found.value < found.high
+    assert torch.equal(confusion(probabilities, label), oracle.multiclass_confusion_matrix(probabilities, label, 5))
+
+
+def test_metrics_are_perfect_on_the_truth() -> None:
+    label = torch.arange(40) % 4
+    truth = torch.nn.functional.one_hot(label, 4).float()
+    assert [row.measure(truth, label) for row in RECOGNITION.values()] == [1, 1, 1, 0]
+
+
+def test_temperature_makes_confidence_as_high_as_it_is_right() -> None:
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(20_000, 3, generator=rng)
+    label = torch.multinomial(logits.softmax(1), 1, generator=rng)[:, 0]
+    for sharper in (0.3, 1.0, 4.0):
+        assert fitted_temperature(sharper * logits, label) == pytest.approx(sharper, rel=0.05)
+
+
+def recogniser(**settings: object) -> Recognition:
+    torch.manual_seed(0)
+    return Recognition(pinxit.ClassifySettings(**settings), PictureShape(16, 3, 3))
+
+
+def batch(label: torch.Tensor) -> Batch:
+    return Batch(image=torch.rand(len(label), 3, 16, 16), label=label, seed=0, step=0)
+
+
+def test_balanced_classes_count_alike() -> None:
+    objective = recogniser(network="plain", balanced=True)
+    rare = batch(torch.tensor([0, 0, 0, 0, 0, 0, 1, 2]))
+    for _ in range(1000):
+        objective.after_step(rare, {})
+    weight = objective.seen.weight(rare.label)
+    sums = torch.zeros(3).index_add_(0, rare.label, weight)
+    torch.testing.assert_close(sums, torch.full((3,), 8 / 3), rtol=2e-3, atol=0)
+
+
+def test_mixed_pictures_have_mixed_losses() -> None:
+    objective = recogniser(network="plain", mixup=0.5)
+    objective.networks.eval()
+    rows = batch(torch.tensor([0, 1, 2, 0]))
+    image, share = objective.draw(rows)
+    assert share is not None
+    torch.testing.assert_close(image[1], share[1] * rows.image[1] + (1 - share[1]) * rows.image[0])
+    log = objective.logits(image).log_softmax(1)
+    own, other = (log.gather(1, label[:, None])[:, 0] for label in (rows.label, rows.label.roll(1)))
+    expected = -(share * own + (1 - share) * other).mean()
+    torch.testing.assert_close(objective.loss(rows, (image, share)).terms["cross_entropy"], expected)
+
+
+def test_trained_blocks_begin_as_the_published_network() -> None:
+    image = torch.rand(2, 3, 100, 100)
+    expected = lite0_network(torch.device("cpu"))(image).features
+    for trained in (0, 2, 16):
+        network = Pretrained(PictureShape(100, 3, 3), trained, 0).eval()
+        network.adopt()
+        torch.testing.assert_close(network.maps(image).mean((2, 3)), expected, rtol=1e-4, atol=1e-4)
+        assert len(list(network.parameters())) > 2 if trained else len(list(network.parameters())) == 2
+
+
+def test_predictions_do_not_depend_on_other_pictures(tiny_runs: TinyRuns) -> None:
+    known = load(tiny_runs["classify"])
+    pictures = list(np.load(tiny_runs.cards)["images"][: ROWS + 3, ..., None])
+    together = known.logits(pictures)
+    assert torch.equal(together, torch.cat([known.logits([picture]) for picture in pictures]))
+    assert known.logits([]).shape == (0, 3)
+
+
+def test_a_folder_is_predicted_and_a_bad_file_named(tiny_runs: TinyRuns, tmp_path: Path) -> None:
+    cards = np.load(tiny_runs.cards)
+    names = [f"{number:02}.png" for number in range(20)]
+    (tmp_path / "in").mkdir()
+    for name, card in zip(names, cards["images"], strict=False):
+        Image.fromarray(card).convert("RGB").save(tmp_path / "in" / name)  # a colour picture for a grey run
+    (tmp_path / "in" / "05.png").write_bytes(b"no picture")
+    with pytest.raises(SomeFailedError, match="1 of 20 pictures"):
+        pinxit.predict(tiny_runs["classify"], [str(tmp_path / "in")], out=tmp_path / "out")
+    rows = list(csv.DictReader((tmp_path / "out" / "predictions.csv").open()))
+    assert [row["file"] for row in rows] == [name for name in names if name != "05.png"]
+    right = [int(row["class"]) == int(Path(row["file"]).stem) % 3 for row in rows]
+    assert sum(right) == len(rows)
+    assert all(1 / 3 < float(row["confidence"]) <= 1 for row in rows)
+    assert (tmp_path / "out" / "sheet.jpg").is_file()
+    with pytest.raises(DataError, match="do not recognise"):
+        pinxit.predict(tiny_runs["gan"], [str(tmp_path / "in")], out=tmp_path / "other")
+
+
+def test_a_certificate_of_a_classifier(tiny_runs: TinyRuns, tmp_path: Path) -> None:
+    run = tiny_runs.copy("classify", tmp_path / "run")
+    document = pinxit.evaluate(str(run), str(tiny_runs.cards), out=tmp_path / "one.json")
+    assert document["scores"]["accuracy"]["value"] == 1
+    assert document["scores"]["accuracy"]["rows"][1]["value"] == pytest.approx(1 / 3)
+    assert np.array(document["confusion"]).trace() == 60
+    assert json.loads((run / "evaluation.json").read_text())["scores"] == document["scores"]
+    assert (run / "confusion.png").is_file()
+    pinxit.compare(tmp_path / "one.json", tmp_path / "one.json")
+    with pytest.raises(UsageError, match=r"--sampler: .* makes no pictures"):
+        pinxit.evaluate(str(run), str(tiny_runs.cards), sampler="prior")
+    with pytest.raises(DataError, match="no labels"):
+        pinxit.evaluate(str(run), str(tiny_runs.photos))
