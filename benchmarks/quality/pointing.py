@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from pinxit.data import open_data
-from pinxit.explanation.checks import check, randomised
+from pinxit.explanation.checks import check, random_removal, randomised
 from pinxit.explanation.methods import METHODS
 from pinxit.metrics.intervals import share_estimate
 from pinxit.progress import track
@@ -59,13 +59,14 @@ def measure(asked: argparse.Namespace) -> dict[str, dict[str, object]]:
     for number in track(range(asked.mosaics), "mosaics", asked.mosaics):
         image, classes = mosaic(pictures, held_out.labels, rng)
         for target in rng.choice(classes, ASKED, replace=False).tolist():
+            by_chance = random_removal(known, image, target) if number * ASKED < CHECKED else None
             for name, method in METHODS.items():
                 found = method.attribute(known.objective, image, target)
                 blind = method.attribute(chance, image, target)
                 hits[name, "trained"].append(points_at(found) == classes.index(target))
                 hits[name, "random weights"].append(points_at(blind) == classes.index(target))
-                if number * ASKED < CHECKED:
-                    tested = check(known, image, target, found, blind)
+                if by_chance:
+                    tested = check(known, image, target, found, blind, by_chance)
                     checks[name].append((tested.deletion, tested.random_deletion))
     figures: dict[str, dict[str, object]] = {}
     for name in METHODS:

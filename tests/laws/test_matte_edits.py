@@ -13,10 +13,11 @@ from skimage import data
 from test_edit_keeps import KINDS, loaded
 
 import pinxit
+from pinxit import models
 from pinxit.cli import run
 from pinxit.colour import encoded, linear
 from pinxit.commands import completed
-from pinxit.edits import subjects
+from pinxit.edits import estimators, subjects
 from pinxit.edits.engine import BrokenEditError, edit_picture
 from pinxit.edits.layers import Replaced, nothing
 from pinxit.edits.mask import TOP, Mask, rounded, unit
@@ -228,12 +229,11 @@ def test_a_trimap_or_scribbles_say_what_is_known_and_the_rest_is_found(tmp_path:
         Cutout(trimap=tmp_path / "drawn.png", matte=tmp_path / "white.png").bind()
 
 
-def test_the_matte_of_a_large_picture_is_solved_small_and_keeps_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_matte_of_a_large_picture_is_solved_small_and_keeps_what_is_known() -> None:
     share = np.repeat(np.repeat(MATTE, 4, 0), 4, 1)[..., None] / 255
     seen = np.rint(share * [200, 30, 30] + (1 - share) * [20, 60, 180]).astype(np.uint8)
     subject, background = share[..., 0] == 1, share[..., 0] == 0
-    monkeypatch.setattr(subjects, "PIXELS", 2000)
-    found = subjects.between(seen, subject, background)
+    found = subjects.between(seen, subject, background, 2000)
     assert (found[subject] == 1).all()
     assert (found[background] == 0).all()
     assert np.abs(found - share[..., 0]).max() < 0.1
@@ -287,7 +287,61 @@ def test_people_are_found_without_a_word() -> None:
     assert cut[10, 95, 3] == 0
     assert Cutout().bind().weights
     with pytest.raises(DataError, match="no person is found in it; --matte"):
-        pinxit.edit(np.full((20, 20, 3), 99, np.uint8), Cutout())
+        pinxit.edit(np.full((20, 20, 3), 99, np.uint8), Cutout(find="person"))
+
+
+def test_anything_is_found_without_a_word_and_by_a_network_of_ones_own(tmp_path: Path) -> None:
+    """A cat's face is no person; a result that was made when only people were found is made again as it was."""
+    photo = data.chelsea()[::3, ::3]
+    cut = pinxit.edit(photo, Cutout())[..., 3]
+    assert cut[50, 70] == 255
+    assert cut[5, 5] == 0
+    np.testing.assert_array_equal(cut, pinxit.edit(photo, Cutout(find="subject"))[..., 3])
+    own = Cutout(model=models.shipped("matte-v1"))
+    assert own.bind().weights == {}
+    np.testing.assert_array_equal(cut, pinxit.edit(photo, own)[..., 3])
+    with pytest.raises(UsageError, match="--matte and --model each say"):
+        Cutout(matte=tmp_path, model=tmp_path).bind()
+    either = estimators.Either()
+    for picture, finder in ((photo, either.anything), (data.astronaut()[::2, ::2], either.people)):
+        np.testing.assert_array_equal(either.guess(picture), finder.guess(picture))
+    area, kinds = Mask(subject="only"), {name: kind().weights for name, kind in estimators.ESTIMATORS.items()}
+    assert {name: subjects.asked_for(area, kinds[name]).weights for name in kinds} == kinds
+    assert subjects.asked_for(area).weights == kinds["auto"]
+    assert subjects.asked_for(Mask()) is None
+
+
+def test_a_folder_has_a_matte_for_each_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each result names its own; made again, that one is looked for."""
+    for name, drawn in (("a", MATTE), ("b", MATTE[::-1]), ("c", None)):
+        save_image(tmp_path / "in" / f"{name}.png", PHOTO)
+        if drawn is not None:
+            save_image(tmp_path / "mattes" / f"{name}.png", drawn[..., None])
+    words = ["--matte", str(tmp_path / "mattes"), "-o", str(tmp_path / "out")]
+    assert run(["edit", "cutout", str(tmp_path / "in"), *words]) == 7
+    assert "c.png: " in capsys.readouterr().err
+    for name, drawn in (("a", MATTE), ("b", MATTE[::-1])):
+        out = tmp_path / "out" / f"{name}.png"
+        np.testing.assert_array_equal(load_picture(out).pixels[..., 3], drawn)
+        assert run(["redo", str(out), "--on", str(tmp_path / "in" / f"{name}.png"), "-o", str(tmp_path / "x.png")]) == 3
+        monkeypatch.chdir(tmp_path / "mattes")
+        again = tmp_path / f"{name}-again.png"
+        assert run(["redo", str(out), "--on", str(tmp_path / "in" / f"{name}.png"), "-o", str(again)]) == 0
+        assert again.read_bytes() == out.read_bytes()
+        monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="is a folder, for pictures that are files"):
+        pinxit.edit(PHOTO, Cutout(matte=tmp_path / "mattes"))
+
+
+def test_a_proof_of_a_matte_is_made_at_its_size(tmp_path: Path) -> None:
+    large = np.repeat(np.repeat(PHOTO, 13, 0), 13, 1)
+    save_image(tmp_path / "photo.png", large)
+    save_image(tmp_path / "matte.png", np.repeat(np.repeat(MATTE, 13, 0), 13, 1)[..., None])
+    words = [str(tmp_path / "photo.png"), "--matte", str(tmp_path / "matte.png"), "-o", str(tmp_path / "proof.html")]
+    assert run(["edit", "background", *words, "--to", "white", "--proof"]) == 0
+    assert "own size" in (tmp_path / "proof.html").read_text()
 
 
 def test_any_edit_can_be_held_to_the_subject_or_to_its_background(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_shipped_weights_are_known_by_their_hash(
         edit.bind()
 
 
-OTHERS = {"colour-v1": "colourise", "light-v1": "enhance", "style-any-v2": "style"}
+OTHERS = {"colour-v1": "colourise", "light-v1": "enhance", "matte-v1": "matte", "style-any-v2": "style"}
 CONVERTED = ("person-v1",)  # from elsewhere, of no objective: test_matting_values.py
 
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -16,13 +16,26 @@ from pinxit import runtime
 from pinxit.edits.mask import unit
 from pinxit.errors import DataError, UsageError
 from pinxit.images import resize
-from pinxit.models import SHIPPED, runtime_errors, shipped
+from pinxit.models import SHIPPED, chosen, load, runtime_errors, shipped
+from pinxit.nets.lite0 import EfficientNetLite0
 from pinxit.nets.person import SIDE, PersonNet
+from pinxit.nets.pretrained import lite0_network
+from pinxit.objectives.matting import Matting
 from pinxit.tensors import read_tensors
 
-PERSON = "person-v1"
+PERSON, MATTE = "person-v1", "matte-v1"
 USUAL, MULTIPLE = 512, 32
 """Sides in pixels at which a file that takes any size is run, the longer one, and of which they are multiples."""
+READ = 320
+"""The longer side in pixels at which our own network reads a picture."""
+WORN = (
+    399, 400, 411, 433, 439, 445, 451, 452, 457, 459, 465, 474, 501, 514, 515, 518, 529, 552, 560, 568, 570, 578, 585,
+    601, 608, 610, 614, 615, 617, 629, 638, 639, 643, 652, 655, 658, 667, 678, 689, 697, 735, 775, 785, 793, 796, 806,
+    808, 824, 834, 836, 837, 838, 841, 842, 869, 887, 903, 906, 981, 982, 983,
+)  # fmt: skip
+"""ImageNet's classes of what people wear: clothes, hats, glasses, wigs, masks; and of three kinds of people."""
+SURELY, AGREE = 0.2, 0.4
+"""From which probability of `WORN`, and which intersection over union of both guesses, people surely are there."""
 
 
 class Estimator(ABC):
@@ -32,6 +45,8 @@ class Estimator(ABC):
     """What it finds, for errors."""
     fine: bool = False
     """Whether its guess is a matte with edges of its own, which need not be found anew."""
+    quick: bool = False
+    """Whether the edges are found anew in fewer pixels."""
     weights: Mapping[str, str] = MappingProxyType({})
     """The SHA-256 of the shipped weights that it runs with, by name."""
 
@@ -57,11 +72,61 @@ class People(Estimator):
         return found
 
 
+class Anything(Estimator):
+    """A network of `pinxit train matte`: the one that ships, or the person's own."""
+
+    what, quick = "subject", True
+
+    def __init__(self, model: Path | None = None) -> None:
+        place, self.weights = chosen(MATTE, model)
+        self.network = cast(Matting, load(place, "matte").objective)
+
+    def guess(self, colours: np.ndarray) -> np.ndarray:
+        """Return the shares of the subject, at a half of the sides at which the network reads the picture."""
+        ratio = READ / max(colours.shape[:2])
+        high, wide = (max(1, round(side * ratio / MULTIPLE)) * MULTIPLE for side in colours.shape[:2])
+        small = torch.from_numpy(unit(resize(colours, (high, wide)))).movedim(2, 0)
+        found: np.ndarray = self.network.matte(small.expand(1, 3, -1, -1))[0, 0].numpy()
+        return found
+
+
+class Either(Estimator):
+    """People where a picture surely shows some, else what `Anything` finds.
+
+    They surely are there if a network of ImageNet's classes sees what people wear, and if both find much the same: so a
+    subject before people stays one.
+    """
+
+    what, quick = "subject", True
+
+    def __init__(self) -> None:
+        self.people, self.anything = People(), Anything()
+        self.weights = {**self.people.weights, **self.anything.weights}
+
+    def guess(self, colours: np.ndarray) -> np.ndarray:
+        """Return the shares of the people or of the subject, at the size of that network's guess."""
+        found = self.anything.guess(colours)
+        if worn(colours) < SURELY:
+            return found
+        people, same = self.people.guess(colours), resize(found[..., None], (SIDE, SIDE))[..., 0]
+        return people if np.minimum(people, same).sum() > AGREE * np.maximum(people, same).sum() else found
+
+
+def worn(colours: np.ndarray) -> float:
+    """Return how likely colours (H, W, C) show one of the things of `WORN`, to a network of ImageNet's classes."""
+    side = EfficientNetLite0.side
+    image = torch.from_numpy(unit(resize(colours, (side, side)))).movedim(2, 0).expand(1, 3, -1, -1)
+    return lite0_network(image.device)(image).logits.softmax(1)[0, list(WORN)].sum().item()
+
+
 ESTIMATORS: dict[str, Callable[[], Estimator]] = {
+    "auto": Either,
+    # Our own network (`nets.matting`).
+    "subject": Anything,
     # MediaPipe Selfie Segmentation (Google, 2021).
     "person": People,
 }
-"""What can guess where the subject is, by the names of `matte.Matted.find`; `--subject` takes the first."""
+"""What can guess where the subject is, by the names of `matte.Matted.find`."""
 
 
 class Scale(NamedTuple):

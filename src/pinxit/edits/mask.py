@@ -49,8 +49,8 @@ class Mask(Settings):
     subject: Literal["only", "invert"] | None = Field(
         None,
         exclude_if=lambda value: value is None,  # as in recipes from before there was a subject
-        description="Change only the subject: people, or what a picture with transparent parts shows; or with invert "
-        "only its background. --subject alone is --subject only.",
+        description="Change only the subject: what stands out, or what a picture with transparent parts shows; or with "
+        "invert only its background. --subject alone is --subject only.",
     )
     invert: bool = Field(False, description="Change everything except the selection.")
     grow: float = Field(0.0, ge=0, le=1000, description="Pixels to grow the mask by, on every side.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from pinxit.settings import Topic
 if TYPE_CHECKING:
     from pinxit.edits.subjects import Finder
 
-WAYS = ("matte", "trimap", "plate", "key", "network")
+WAYS = ("matte", "trimap", "plate", "key", "network", "model")
 TRANSPARENT, BLUR, AUTO = "transparent", "blur", "auto"
 
 
@@ -58,15 +59,18 @@ def _box(values: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] 
 class Matted(Edit):
     """Base of edits that find the subject of a picture: what says where it is."""
 
+    each = ("matte", "trimap")
+    exact = True
+
     matte: Annotated[Path | None, Topic.SUBJECT] = Field(
         None,
         description="The matte: a grey picture of the same size, white where the subject is; or a cut-out, whose "
-        "transparency counts.",
+        "transparency counts; or a folder of them, named like the pictures.",
     )
     trimap: Annotated[Path | None, Topic.SUBJECT] = Field(
         None,
         description="A trimap or scribbles of the same size: white is subject, black is background; greys and "
-        "transparent parts are found by the colours around.",
+        "transparent parts are found by the colours around. Or a folder of them, named like the pictures.",
     )
     plate: Annotated[Path | None, Topic.SUBJECT] = Field(
         None, description="A picture of the same scene without the subject, from the same place and as light."
@@ -88,9 +92,13 @@ class Matted(Edit):
     box: Annotated[tuple[int, int, int, int] | None, BeforeValidator(_numbers), AfterValidator(_box), Topic.SUBJECT] = (
         Field(None, description="A box around the subject: x, y, width, height in pixels, from the top left.")
     )
-    find: Annotated[Literal["person"], Topic.SUBJECT] = Field(
-        "person",
-        description="What to look for if nothing says where the subject is, and the picture has no transparent parts.",
+    find: Annotated[Literal["auto", "subject", "person"], Topic.SUBJECT] = Field(
+        "auto",
+        description="What to look for if nothing says where the subject is, and the picture has no transparent parts: "
+        "subject (anything that stands out), person, or auto (people where there surely are some, else the subject).",
+    )
+    model: Annotated[Path | None, Topic.SUBJECT] = Field(
+        None, description="Your own network, a run of `pinxit train matte`, instead of --find."
     )
     network: Annotated[Path | None, Topic.SUBJECT] = Field(
         None, description="A matting network of others, an ONNX file from colour pictures to mattes, instead of --find."
@@ -110,17 +118,17 @@ class Matted(Edit):
             raise UsageError(f"--{' and --'.join(given)} each say where the subject is: give only one of them")
         if picked:
             return subjects.Picked(list(zip(self.click[::2], self.click[1::2], strict=True)), self.box)
-        if self.matte is not None:
-            return subjects.Given(self.matte)
-        if self.trimap is not None:
-            return subjects.Drawn(self.trimap)
-        if self.plate is not None:
-            return subjects.Plate(self.plate)
-        if self.key is not None:
-            return subjects.Screen(_colour(self.key), self.key_tolerance)
-        if self.network is not None:
-            return subjects.Guessed(estimators.Network(self.network, self.network_range))
-        return subjects.Guessed(estimators.ESTIMATORS[self.find]())
+        if not given:
+            return subjects.Guessed(estimators.ESTIMATORS[self.find]())
+        ways: dict[str, Callable[[Any], Finder]] = {
+            "matte": lambda place: subjects.Each(place) if place.is_dir() else subjects.Given(place),
+            "trimap": lambda place: subjects.Each(place) if place.is_dir() else subjects.Drawn(place),
+            "plate": subjects.Plate,
+            "key": lambda key: subjects.Screen(_colour(key), self.key_tolerance),
+            "network": lambda place: subjects.Guessed(estimators.Network(place, self.network_range)),
+            "model": lambda place: subjects.Guessed(estimators.Anything(place)),
+        }
+        return ways[given[0]](getattr(self, given[0]))
 
 
 class Cutout(Matted):

@@ -27,6 +27,10 @@ class Edit(Settings):
     """The default of `--steady`: the weight in [0, 1) of earlier results where a film does not move."""
     earlier: ClassVar[Mapping[str, Any]] = {}
     """What a recipe means that lacks these settings, because it is from before there were any."""
+    each: ClassVar[tuple[str, ...]] = ()
+    """The settings that may name a folder, which has a file for each picture: of its place in its folder, and stem."""
+    exact: ClassVar[bool] = False
+    """Whether its settings may be about single pixels of a picture, so that no proof can be made of a reduced one."""
 
     def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
         """Load what the edit needs, once. `memory` is its limit in bytes; None for no limit."""

@@ -20,7 +20,7 @@ from pinxit.recognition.reading import Recogniser
 CELLS = 14
 """Cells on a side in which pixels are hidden and maps compared, at most."""
 
-POINTS, ORDERS = 16, 4
+POINTS, ORDERS = 12, 3
 """Points of a curve, and random orders beside it."""
 
 
@@ -94,11 +94,21 @@ def removal(known: Recogniser, image: Tensor, target: int, order: Tensor) -> tup
     return curves[0], curves[1]
 
 
-def check(known: Recogniser, image: Tensor, target: int, found: Tensor, by_chance: Tensor, seed: int = 0) -> Check:
-    """Return how a map of a picture (1, C, H, W) did; `by_chance` is the map of the network with random weights."""
-    deletion, insertion = removal(known, image, target, cells(found).flatten().argsort(descending=True, stable=True))
+def random_removal(known: Recogniser, image: Tensor, target: int, seed: int = 0) -> tuple[float, float]:
+    """Return the means of `removal` in `ORDERS` random orders."""
     rng = torch.Generator().manual_seed(seed)
-    count = cells(found).numel()
+    count = cells(image[0, 0]).numel()
     shuffled = [removal(known, image, target, torch.randperm(count, generator=rng)) for _ in range(ORDERS)]
-    chance = [sum(column) / ORDERS for column in zip(*shuffled, strict=True)]
-    return Check(likeness(found, by_chance), deletion, chance[0], insertion, chance[1])
+    hidden, shown = (sum(column) / ORDERS for column in zip(*shuffled, strict=True))
+    return hidden, shown
+
+
+def check(
+    known: Recogniser, image: Tensor, target: int, found: Tensor, blind: Tensor, by_chance: tuple[float, float]
+) -> Check:
+    """Return how a map of a picture (1, C, H, W) did.
+
+    `blind` is the map of the network with random weights, and `by_chance` what `random_removal` gives.
+    """
+    deletion, insertion = removal(known, image, target, cells(found).flatten().argsort(descending=True, stable=True))
+    return Check(likeness(found, blind), deletion, by_chance[0], insertion, by_chance[1])

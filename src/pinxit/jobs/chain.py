@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pinxit import __version__
 from pinxit.edits import EDITS
+from pinxit.edits.bound import Bound
 from pinxit.edits.drawn import FAINTLY, NO_PIXEL, is_faint, understood
 from pinxit.edits.engine import changes_nothing, edit_picture
 from pinxit.edits.mask import Mask
@@ -21,7 +23,7 @@ from pinxit.images import AUTO, Picture, load_picture, save_picture
 from pinxit.images.animations import PAGED, Animation, save_animation
 from pinxit.jobs.film import Deflicker
 from pinxit.jobs.listing import LOSSY, find
-from pinxit.jobs.recipe import EditRecipe, FileStamp, with_base_names
+from pinxit.jobs.recipe import EditRecipe, FileStamp, folders_of, with_base_names
 from pinxit.jobs.settings import EditSettings
 from pinxit.progress import say, track
 from pinxit.settings import chain_document
@@ -32,19 +34,29 @@ class LoadedChain:
 
     `area` chooses where pictures change; `mask` is a picture that is white there, or a folder of such pictures, each
     with the place and stem of its own picture. `unchanged` counts the pictures whose mask selected no pixel.
+    `made_with` are the weights of a result that is made again, by name.
     """
 
     def __init__(
-        self, chain: Sequence[Edit], settings: EditSettings, area: Mask = Mask(), mask: Path | None = None
+        self,
+        chain: Sequence[Edit],
+        settings: EditSettings,
+        area: Mask = Mask(),
+        mask: Path | None = None,
+        made_with: Mapping[str, str] | None = None,
     ) -> None:
         chosen = choose(settings.device)
         say(f"editing on {chosen.device}: {chosen.reason.partition(';')[0]}")
         self.device, self.settings = chosen.device, settings
         self.area, self.mask = area, mask
+        self.chain, self.folders = (
+            chain,
+            {place: _by_stem(place) for step in chain for place in folders_of(step).values()},
+        )
         self.edits, self.files = with_base_names(chain)
         self.bounds = [edit.bind(str(chosen.device), settings.max_memory) for edit in chain]
         self.steady = max(edit.steady for edit in chain) if settings.steady is None else settings.steady
-        self.subject = asked_for(area)
+        self.subject = asked_for(area, made_with)
         found = {} if self.subject is None else self.subject.weights
         self.weights = {name: digest for bound in self.bounds for name, digest in bound.weights.items()} | {**found}
         self.masks = _by_stem(mask) if mask and mask.is_dir() else None
@@ -60,10 +72,10 @@ class LoadedChain:
         `place` finds the picture's mask in a folder of masks; one mask holds for all frames. `film` is the memory of a
         film whose next frame this picture is.
         """
-        path = self.mask_for(place)
+        path, bounds = self.mask_for(place), self._for_place(place).bounds
         mask = self.drawn if self.masks is None or path is None else self._draw(path)
         if isinstance(given, Picture):
-            edited, changed = self._frame(given, mask, film)
+            edited, changed = self._frame(given, bounds, mask, film)
             self._note(place, changed)
             return edited
 
@@ -71,7 +83,7 @@ class LoadedChain:
             memory = Deflicker(self.steady) if self.steady and given.format != PAGED else None
             any_changed = False
             for frame in track(given.frames(), f"{printable(place)}: frame", len(given.durations)):
-                edited, changed = self._frame(frame, mask, memory)
+                edited, changed = self._frame(frame, bounds, mask, memory)
                 any_changed = any_changed or changed
                 yield edited
             self._note(place, any_changed)
@@ -80,18 +92,39 @@ class LoadedChain:
 
     def edit_frame(self, frame: Picture, mask: Picture | None, film: Deflicker | None) -> Picture:
         """Return a picture after the edits, smoothed over the earlier frames of `film` if there is one."""
-        return self._frame(frame, mask, film)[0]
+        return self._frame(frame, self.bounds, mask, film)[0]
 
-    def _frame(self, frame: Picture, mask: Picture | None, film: Deflicker | None) -> tuple[Picture, bool]:
+    def _for_place(self, place: PurePosixPath) -> LoadedChain:
+        """Return the chain for a picture, with its own files instead of folders of them."""
+        if not self.folders:
+            return self
+        own = [
+            step.changed(
+                **{name: _named(place, self.folders[folder], folder, "file") for name, folder in found.items()}
+            )
+            for step in self.chain
+            for found in [folders_of(step)]
+        ]
+        chain = copy(self)
+        chain.folders, (chain.edits, chain.files) = {}, with_base_names(own)
+        chain.bounds = [
+            bound if step == before else step.bind(str(self.device), self.settings.max_memory)
+            for step, before, bound in zip(own, self.chain, self.bounds, strict=True)
+        ]
+        return chain
+
+    def _frame(
+        self, frame: Picture, bounds: Sequence[Bound], mask: Picture | None, film: Deflicker | None
+    ) -> tuple[Picture, bool]:
         """Return a picture after the edits, and whether its mask lets them change anything."""
         held = (film.nbytes if film else 0) + (mask.pixels.nbytes if mask else 0)
         weights = self.area.weights(frame, mask, None if self.subject is None else self.subject.matte(frame))
         how = self.settings
         edited = edit_picture(
-            frame, self.bounds, weights,
+            frame, bounds, weights,
             strength=how.strength, memory=how.max_memory, held=held, device=str(self.device),
         )  # fmt: skip
-        changed = not changes_nothing(self.bounds, weights)
+        changed = not changes_nothing(bounds, weights)
         return film.smooth(frame, edited) if film else edited, changed
 
     def _draw(self, path: Path) -> Picture:
@@ -123,17 +156,17 @@ class LoadedChain:
 
         `follows` is the frame before it, if it is a frame of a film.
         """
-        mask = self.mask_for(place)
+        mask, own = self.mask_for(place), self._for_place(place)
         return EditRecipe(
             pinxit=__version__,
-            edit=chain_document(self.edits, EDITS),
+            edit=chain_document(own.edits, EDITS),
             strength=self.settings.strength,
             max_memory=self.settings.max_memory,
             device=self.device.type,
             input=source,
             mask=self.area,
             drawn=FileStamp.of(mask) if mask else None,
-            files=self.files,
+            files=own.files,
             steady=self.steady if animated or follows else None,
             follows=follows,
             quality=(self.settings.quality or AUTO) if kind in LOSSY else None,
@@ -142,13 +175,7 @@ class LoadedChain:
 
     def mask_for(self, place: PurePosixPath) -> Path | None:
         """Return the file of a picture's mask; `DataError` unless a folder of masks holds exactly one."""
-        if self.masks is None:
-            return self.mask
-        fitting = self.masks.get(place.as_posix()) or self.masks.get(place.with_suffix("").as_posix(), [])
-        if len(fitting) != 1:
-            count = f"{len(fitting)} masks" if fitting else "no mask"
-            raise DataError(f"{printable(place)}: {self.mask} has {count} named {printable(place.stem)}.*")
-        return fitting[0]
+        return self.mask if self.masks is None else _named(place, self.masks, self.mask, "mask")
 
 
 def save(path: Path, result: Picture | Animation, recipe: dict[str, Any]) -> None:
@@ -157,6 +184,15 @@ def save(path: Path, result: Picture | Animation, recipe: dict[str, Any]) -> Non
         save_animation(path, result, recipe, recipe.get("quality"))
     else:
         save_picture(path, result, recipe, recipe.get("quality"))
+
+
+def _named(place: PurePosixPath, files: Mapping[str, list[Path]], folder: Path | None, what: str) -> Path:
+    """Return the one of a folder's files (`_by_stem`) that is named like a picture; `DataError` unless it is one."""
+    fitting = files.get(place.as_posix()) or files.get(place.with_suffix("").as_posix(), [])
+    if len(fitting) != 1:
+        count = f"{len(fitting)} {what}s" if fitting else f"no {what}"
+        raise DataError(f"{printable(place)}: {folder} has {count} named {printable(place.stem)}.*")
+    return fitting[0]
 
 
 def _by_stem(folder: Path) -> dict[str, list[Path]]:

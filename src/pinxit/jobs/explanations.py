@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from pinxit import __version__
 from pinxit.data import ImageSet
 from pinxit.errors import DataError, SomeFailedError, UsageError, UserError, counted, printable
-from pinxit.explanation.checks import Check, check, randomised
+from pinxit.explanation.checks import Check, check, random_removal, randomised
 from pinxit.explanation.methods import METHODS
 from pinxit.files import write_json, write_whole
 from pinxit.images import Picture, eight_bit, load_picture, write_picture
@@ -179,11 +179,12 @@ def _explained(
     image = known.fitted(pixels)[None]
     probabilities = known.probabilities(known.logits([pixels]))[0]
     number = int(probabilities.argmax()) if target is None else known.classes.index(target)
+    by_chance = random_removal(known, image, number)
     reasons, shown = [], []
     for name in methods:
         method = METHODS[name]
         found = method.attribute(known.objective, image, number)
-        tested = check(known, image, number, found, method.attribute(chance, image, number))
+        tested = check(known, image, number, found, method.attribute(chance, image, number), by_chance)
         reasons.append(Reason(name, float(found.max()), tested))
         shown.append(_overlaid(image, found, method.signed))
     seen = int(probabilities.argmax())

@@ -109,10 +109,17 @@ def with_base_names(chain: Sequence[Edit]) -> tuple[list[Edit], tuple[FileStamp,
 
 
 def files_of(step: Edit) -> list[Path]:
-    """Return the files that an edit's settings name, such as a model's run."""
-    values = [getattr(step, name) for name in type(step).model_fields]
+    """Return the files that an edit's settings name, such as a model's run, but no `folders_of` it."""
+    folders = folders_of(step).keys()
+    values = [getattr(step, name) for name in type(step).model_fields if name not in folders]
     flat = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
     return [one for one in flat if isinstance(one, Path)]
+
+
+def folders_of(step: Edit) -> dict[str, Path]:
+    """Return the folders that have a file for each picture, by the settings that name them."""
+    named = {name: getattr(step, name) for name in step.each}
+    return {name: place for name, place in named.items() if place is not None and place.is_dir()}
 
 
 def with_files(step: Edit, replacement: Callable[[Path], Path]) -> Edit:

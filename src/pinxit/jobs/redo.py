@@ -109,4 +109,4 @@ def _load(recipe: EditRecipe, folders: list[Path], device: str) -> LoadedChain:
             "quality": None if recipe.quality == AUTO else recipe.quality,
         }
     )
-    return LoadedChain(steps, settings, recipe.mask, mask)
+    return LoadedChain(steps, settings, recipe.mask, mask, recipe.weights)

@@ -114,9 +114,12 @@ def proofs(edit: Edit) -> list[list[Proof]]:
 
 
 def save_proof(source: Path, edit: Edit, out: Path, device: str = "auto") -> None:
-    """Write the page of a picture's proofs, made at sides of at most 256 pixels; raises as `load_picture`."""
+    """Write the page of a picture's proofs, made at sides of at most 256 pixels; raises as `load_picture`.
+
+    Edits that may be about single pixels are made at the picture's own size.
+    """
     picture = load_picture(source)
-    small = Picture(at_most(picture.pixels, PROOF_SIDE), mode=picture.mode)
+    small = Picture(picture.pixels if edit.exact else at_most(picture.pixels, PROOF_SIDE), mode=picture.mode)
     rows = proofs(edit)
     chosen = str(choose(device).device)
 
@@ -129,7 +132,7 @@ def save_proof(source: Path, edit: Edit, out: Path, device: str = "auto") -> Non
                 yield f'<figure><img src="{_webp(edited.pixels)}" alt="">{caption}</figure>\n'
 
     shown = list(track(figures(), "proof", sum(map(len, rows))))
-    write_whole(out, _proof_page(shown, source))
+    write_whole(out, _proof_page(shown, source, edit.exact))
 
 
 def _flag(name: str, value: object) -> tuple[str, ...]:
@@ -141,12 +144,13 @@ def _failures(failed: Sequence[Mapping[str, Any]]) -> str:
     return rows and f"\n<section><h2>What failed</h2>\n<ul>\n{rows}</ul></section>"
 
 
-def _proof_page(figures: Sequence[str], source: Path) -> str:
+def _proof_page(figures: Sequence[str], source: Path, exact: bool) -> str:
     title = f"{source.name}, {len(figures)} proofs"
     columns = f"grid-template-columns: repeat({len(STRENGTHS)}, 1fr)"
+    made = "the picture's own size" if exact else f"{PROOF_SIDE} pixels"
     body = (
         f'<header><p class="sign">pinxit {__version__}</p><h1>{escape(title)}</h1>'
-        f"<p>Made at {PROOF_SIDE} pixels; the command below each makes it at the picture's size.</p></header>\n"
+        f"<p>Made at {made}; the command below each makes it at the picture's size.</p></header>\n"
         f'<section class="proof" style="{columns}">\n{"".join(figures)}</section>'
     )
     return page(f"{title} · pinxit", body, PROOF_CSS)
