@@ -107,8 +107,8 @@ Guesses the colours of a grey picture: `pinxit edit colourise`.
   seed {training.seed}, starting from weights of sha256 `{start}`, of {first:,} steps of a first stage that was to be
   longer. Script: `weights/colourise.py`; its length is in minutes, so it cannot be reproduced bit for bit.
 - **File**: `{name}.safetensors`, {size:,} bytes, sha256 `{sha256}`.
-- **Licence**: Apache-2.0, as the rest of pinxit, for the weights themselves; the terms of the data above apply too: three
-  of the sets are for research, so these are research weights.
+- **Licence**: Apache-2.0, as the rest of pinxit, for the weights themselves; the terms of the data above apply too:
+  three of the sets are for research, so these are research weights.
 
 {scores}
 
