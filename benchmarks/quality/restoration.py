@@ -161,16 +161,16 @@ def real(clean: Tensor, number: int, network: Restored) -> Iterator[Row]:
     """Yield the rows of a smaller picture, damaged by the degradation `real` and intact."""
     scale = network.scale
     high, wide = (side // scale * scale for side in clean.shape[1:])
-    clean = clean[:, :high, :wide].contiguous()
+    clean, faithful = clean[:, :high, :wide].contiguous(), Upscale(scale=scale).bind()
     damage = Chain.parse(f"real(scale={scale}, blur={'0.2..1.5' if scale == 2 else '0.2..2'})")
     damaged = damage.degrade(clean, torch.Generator().manual_seed(number)).image
     intact = rounded(resize_bicubic(clean, (high // scale, wide // scale)))
     for column, small in (("damaged", damaged), ("intact", intact)):
-        faithful = Upscale(scale=scale).bind().run(small, None)
-        results = {"bicubic": resize_bicubic(small, (high, wide)), "faithful": faithful}
+        results = {"bicubic": resize_bicubic(small, (high, wide)), "faithful": faithful.run(small, None)}
         for row, large in (results | {"network": network.run(small, None)}).items():
             yield column, row, decibels(large.clamp(0, 1), clean)
-            yield f"{column}, {DISTANCE}", row, st_lpips(large.clamp(0, 1)[None], clean[None]).item()
+            if column == "damaged":
+                yield f"{column}, {DISTANCE}", row, st_lpips(large.clamp(0, 1)[None], clean[None]).item()
 
 
 TASKS = {

@@ -5,12 +5,14 @@ A place is a run's folder, a safetensors file of weights, the name of a network 
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from pinxit import runtime
@@ -29,6 +31,7 @@ from pinxit.training.run import WEIGHTS, Run, is_run
 
 SHIPPED: dict[str, str] = {
     "denoise-v2": "c9bd4018de64a582cd268ca69e77ff9c8c808996980a565b3970b9b6d97da90e",
+    "colour-v1": "2ca2e56e6322559c2688d35a7976346b71d9966d94244978c30c9f4125fb6b00",
     "deblur-v1": "9119b30dc44365ba585dfaac745c24f9a7f9844608a3758e558207c64ec40130",
     "jpeg-v2": "b21fc06770ef7543d2e81813da1e0d06dfb8fbade72de87c93bd50a500af070d",
     "inpaint-v2": "d6e1f4a723a180b91273cf6ab89078c5b79f9cf1fc7b7cd90b90646065f05a17",
@@ -37,6 +40,8 @@ SHIPPED: dict[str, str] = {
     "style-any-v2": "6be80d856e5f9fa0dc22257b5993abc5bc464aa60d28efcb31fc679081aaa873",
     "upscale-x2-v1": "94177daaea5d82ed284728ff1ecc5a57fd1ae03b9c9a2f8db4dc23712eca0b56",
     "upscale-x4-v2": "9a0f90648b664cff7b7be0fd828be76f0d4131ad951b4322ae38ef85de9709f8",
+    "upscale-x4-clean-v1": "ec7ca86cf7f3711479696e4114af45331edee615476d12b573d14061ba426507",
+    "upscale-x4-crisp-v1": "f6b27883f1d5bbc5e7628c47b8e55a5815e64a52d89336299b2539baf5ffb03f",
     "matte-v1": "c0e555e7a55cff50d9b15a0445f0f232bd6b798441502321c974ca2f69cba8bf",
     "person-v1": "e607bc12938faa3faf50edcfafb91ae83c8c4de362c2d3e2bc64b0a916526763",
 }
@@ -181,19 +186,21 @@ def shipped(name: str) -> Path:
     return path
 
 
-def between(first: Path, last: Path, share: float) -> Path:
-    """Return a file of weights a share of the way from one file's to another's, in the cache folder.
+def mixture(shares: Mapping[Path, float]) -> Path:
+    """Return a file of weights, each the mean of those in these files by their shares, in the cache folder.
 
-    Both are of one network, so that each weight is (1 - share) a + share b. The file is written once.
+    The files are of one network; what it is, the last one states. The mixture is written once.
     """
-    folder = cache_folder() / "between" / f"{sha256(first)}-{sha256(last)}"
-    file = folder / f"{last.stem}-{share!r}.safetensors"
-    if not file.is_file():
+    parts = "".join(f"{sha256(file)} {share!r}\n" for file, share in shares.items())
+    *_, last = shares
+    mixed = cache_folder() / "mixtures" / hashlib.sha256(parts.encode()).hexdigest() / last.name
+    if not mixed.is_file():
         with open_tensors(last) as opened:
             about = opened.metadata()["pinxit"]
-        one, other = read_tensors(first), read_tensors(last)
-        write_tensors(file, {name: one[name].lerp(other[name], share) for name in other}, about)
-    return file
+        read = [(read_tensors(file), share) for file, share in shares.items()]
+        tensors = {key: torch.stack([share * one[key] for one, share in read]).sum(0) for key in read[-1][0]}
+        write_tensors(mixed, tensors, about)
+    return mixed
 
 
 def is_exported(place: Path) -> bool:

@@ -15,7 +15,7 @@ from test_restore_edits import PHOTO, untrained
 from pinxit import models
 from pinxit.cli import run
 from pinxit.edits.engine import edit_picture
-from pinxit.edits.enlarge import AMPLIFIED
+from pinxit.edits.enlarge import AMPLIFIED, MIDDLE
 from pinxit.edits.settings import Upscale
 from pinxit.errors import UsageError
 from pinxit.hardware import Hardware
@@ -51,18 +51,25 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_dial_goes_from_one_network_to_the_other_by_their_weights(shipped: Path, tmp_path: Path) -> None:
-    for scale, names in ((2, ("upscale-x2-v1", "upscale-x2-crisp-v1")), (4, ("upscale-x4-v2", "upscale-x4-crisp-v1"))):
-        first, last = (shipped / f"{name}.safetensors" for name in names)
+def test_the_dial_mixes_the_weights_of_three_networks(shipped: Path, tmp_path: Path) -> None:
+    for scale in (2, 4):
+        names = [Upscale.networks[kind][scale] for kind in ("faithful", "clean", "crisp")]
+        first, clean, last = (shipped / f"{name}.safetensors" for name in names)
         np.testing.assert_array_equal(enlarged(scale=scale, crisp=0), enlarged(scale=scale, model=first))
         np.testing.assert_array_equal(enlarged(scale=scale, crisp=1), enlarged(scale=scale, model=last))
-        one, other = load_file(first), load_file(last)
-        between = tmp_path / f"between{scale}.safetensors"
-        save_file({key: 0.75 * one[key] + 0.25 * other[key] for key in one}, between, about(last))
-        quarter = enlarged(scale=scale, crisp=0.25)
-        np.testing.assert_allclose(quarter, enlarged(scale=scale, model=between), atol=1e-6)
-        np.testing.assert_array_equal(quarter, enlarged(scale=scale, crisp=0.25))
-        assert np.abs(quarter - enlarged(scale=scale, crisp=0)).max() > 1e-3
+        parts = [load_file(path) for path in (first, clean, last)]
+        for dial, shares in (
+            (0.25, (0.5, 0.5 - 0.5 * MIDDLE, 0.5 * MIDDLE)),
+            (0.5, (0, 1 - MIDDLE, MIDDLE)),
+            (0.75, (0, 0.5 - 0.5 * MIDDLE, 0.5 + 0.5 * MIDDLE)),
+        ):
+            mixed = tmp_path / f"{scale}-{dial}.safetensors"
+            save_file({key: sum(s * part[key] for s, part in zip(shares, parts, strict=True)) for key in parts[0]},
+                      mixed, about(last))  # fmt: skip
+            one = enlarged(scale=scale, crisp=dial)
+            np.testing.assert_allclose(one, enlarged(scale=scale, model=mixed), atol=1e-5)
+            np.testing.assert_array_equal(one, enlarged(scale=scale, crisp=dial))
+            assert np.abs(one - enlarged(scale=scale, crisp=0)).max() > 1e-3
         assert set(Upscale(scale=scale, crisp=0.25).bind().weights) == set(names)
 
 

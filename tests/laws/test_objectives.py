@@ -126,7 +126,7 @@ CASES = {
     "denoise nafnet": RESTORE(network="nafnet", loss="l1"),
     "inpaint": RESTORE(degrade="pixels(share=0.5) or strokes"),
     "upscale": RESTORE(degrade="downscale(scale=2)", perceptual=0.1, adversarial=0.1),
-    "crisp": RESTORE(degrade="real(scale=2)", adversarial=0.1, discriminator="pixels"),
+    "crisp": RESTORE(degrade="real(scale=2)", perceptual=0.1, jitter=3, adversarial=0.1, discriminator="pixels"),
     "noise2noise": RESTORE(target="noisy", loss="l2"),
     "noise2void": RESTORE(target="blind-spot", degrade=""),
     "neighbor2neighbor": RESTORE(target="neighbours"),

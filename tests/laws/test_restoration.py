@@ -13,7 +13,7 @@ from pinxit.data import Batch
 from pinxit.errors import UsageError, UserError
 from pinxit.losses.reconstruction import RECONSTRUCTION
 from pinxit.nets.shapes import PictureShape
-from pinxit.objectives.restoration import Restoration, subsampled
+from pinxit.objectives.restoration import Restoration, Restored, repeated, subsampled
 from pinxit.objectives.settings import RestorationSettings
 
 SETTINGS = partial(RestorationSettings, channels=4, levels=1, blocks=1)
@@ -257,3 +257,32 @@ def test_a_network_without_holes_takes_no_mask_and_one_with_needs_it() -> None:
         built().restore(image, torch.ones(8, 1, 32, 32))
     with pytest.raises(UsageError, match="needs a mask"):
         built(degrade="pixels").restore(image)
+
+
+def test_what_repeats_is_a_grid_and_not_the_picture() -> None:
+    """A tile repeated is found whole; an even picture has none; one pixel in a cell of sixteen is a sixteenth."""
+    tile = torch.rand(1, 3, 4, 4)
+    found = repeated(tile.repeat(1, 1, 8, 8) + 0.2)
+    expected = (tile - tile.mean((2, 3), keepdim=True)).flatten(2)[..., None, None]
+    torch.testing.assert_close(found, expected.expand(-1, -1, -1, 2, 2))
+    point = torch.zeros(1, 1, 16, 16)
+    point[0, 0, 5, 6] = 1
+    assert repeated(point).max().item() == pytest.approx(15 / 256)
+    objective = built(grid=2.0, loss="l1")
+    given = Restored(torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32).index_fill_(3, torch.arange(0, 32, 2), 0.1))
+    assert objective.loss(photos(1, 1), given).terms["grid"].item() == pytest.approx(2 * 0.05)
+
+
+def test_jitter_shows_the_same_part_of_both_pictures_another_in_each_row_and_step() -> None:
+    objective, batch = built(jitter=5), Batch(image=torch.rand(6, 3, 32, 32), seed=1, step=2)
+    image, target = objective._seen(batch, Restored(batch.image + 1, batch.image))
+    assert image.shape == (6, 3, 27, 27)
+    torch.testing.assert_close(target, image + 1)
+    places = [
+        {(y, x) for y in range(6) for x in range(6) if torch.equal(part, whole[:, y : y + 27, x : x + 27])}
+        for part, whole in zip(image, batch.image, strict=True)
+    ]
+    assert all(len(place) == 1 for place in places)
+    assert len(set.union(*places)) > 1
+    again, _ = objective._seen(dataclasses.replace(batch, step=3), Restored(batch.image, batch.image))
+    assert not torch.equal(again, image)

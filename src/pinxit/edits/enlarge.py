@@ -14,10 +14,12 @@ from pinxit.edits.bound import Bound
 from pinxit.edits.resampling import REACH
 from pinxit.edits.restore import Faithful, Restored, chosen_restorer, misfit, restorer
 from pinxit.errors import UsageError
-from pinxit.models import between, chosen
+from pinxit.models import chosen, mixture
 
 LARGEST = 8
 """The largest factor."""
+MIDDLE = 0.8
+"""The share of the crisp network, beside the clean one, in the middle of the dial."""
 AMPLIFIED = 5
 """Factor on differences in a map of what is invented."""
 
@@ -144,7 +146,7 @@ class Networks:
 
     def crisp(self, dial: float, factor: float | None, *, invented: bool) -> list[Bound]:
         """Return the enlargements between faithful, at dial 0, and crisp, at 1; or maps of what these invent."""
-        crisp = self._enough(lambda scale: self._between("faithful", "crisp", scale, dial), factor)
+        crisp = self._enough(lambda scale: self._dialled(scale, dial), factor)
         if not invented:
             return crisp
         return [Invented(one, other) for one, other in zip(crisp, self.shipped("faithful", factor), strict=True)]
@@ -160,10 +162,18 @@ class Networks:
     def _load(self, kind: str, scale: int) -> Restored:
         return chosen_restorer(self.names[kind][scale], None, self.device, self.runtime, scale=scale)
 
-    def _between(self, kind: str, other: str, scale: int, share: float) -> Restored:
-        """Return the network whose weights lie between those of two kinds (Wang et al., 2018, ESRGAN, section 3.4)."""
-        if share in (0, 1):
-            return self._load(other if share else kind, scale)
-        (first, weights), (last, more) = (chosen(self.names[one][scale], None) for one in (kind, other))
-        mixed = between(first, last, share)
-        return restorer(mixed, self.device, self.runtime, weights={**weights, **more})
+    def _dialled(self, scale: int, dial: float) -> Restored:
+        """Return the network at a dial, whose weights are a mixture (Wang et al., 2018, ESRGAN, section 3.4).
+
+        Differs from the paper: three networks are mixed, not two. From 0 to 0.5 the weights go straight from faithful
+        to a point between clean and crisp, and from there to crisp.
+        """
+        if dial in (0, 1):
+            return self._load("crisp" if dial else "faithful", scale)
+        halfway = 1 - abs(1 - 2 * dial)
+        shares = {"faithful": max(0.0, 1 - 2 * dial), "clean": (1 - MIDDLE) * halfway}
+        shares["crisp"] = 1 - sum(shares.values())
+        found = {kind: chosen(self.names[kind][scale], None) for kind, share in shares.items() if share}
+        mixed = mixture({place: shares[kind] for kind, (place, _) in found.items()})
+        weights = {name: digest for _, known in found.values() for name, digest in known.items()}
+        return restorer(mixed, self.device, self.runtime, weights=weights)

@@ -42,6 +42,7 @@ from pinxit.objectives.settings import RestorationSettings, alternatives
 
 JUDGED_AT_ONCE = 16
 HIDDEN, WINDOW = 1 / 6, 5
+REPEAT = 4
 
 
 @dataclass(frozen=True)
@@ -157,16 +158,32 @@ class Restoration(Contest):
         terms = {"reconstruction": weighted_mean(of_values(restored.image, restored.target), restored.counts)}
         if restored.expected is not None:
             terms["consistency"] = of_values(restored.image - restored.expected, restored.target).mean()
+        if weight := self.settings.grid:
+            terms["grid"] = weight * (repeated(restored.image) - repeated(restored.target)).abs().mean()
+        image, target = self._seen(batch, restored)
         if weight := self.settings.perceptual:
-            terms["perceptual"] = weight * perceptual_distance(restored.image, restored.target).mean()
+            terms["perceptual"] = weight * perceptual_distance(image, target).mean()
         if weight := self.settings.adversarial:
-            fake_scores = self.score(restored.image)
-            terms["adversarial"] = weight * self.generator_term(lambda: self.score(restored.target), fake_scores)
+            terms["adversarial"] = weight * self.generator_term(lambda: self.score(target), self.score(image))
         return Loss(terms)
 
     def discriminator_loss(self, batch: Batch, restored: Restored) -> Loss:
         """Return the discriminator's loss, with restored pictures as the fakes."""
-        return self.scored(self.score(restored.target), self.score(restored.image.detach()))
+        image, target = self._seen(batch, restored)
+        return self.scored(self.score(target), self.score(image.detach()))
+
+    def _seen(self, batch: Batch, restored: Restored) -> tuple[Tensor, Tensor]:
+        """Return restored pictures and targets, each pair shifted by up to `jitter` pixels and cut to one size."""
+        most = self.settings.jitter
+        if not most:
+            return restored.image, restored.target
+        starts = (batch.uniform(2, stream="jitter") * (most + 1)).long().tolist()
+        high, wide = (side - most for side in restored.image.shape[-2:])
+        one, other = (
+            torch.stack([row[:, y : y + high, x : x + wide] for row, (y, x) in zip(rows, starts, strict=True)])
+            for rows in (restored.image, restored.target)
+        )
+        return one, other
 
     def score(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Return the discriminator's scores in float32: one of each picture, or one of each pixel."""
@@ -265,7 +282,7 @@ TARGETS: dict[str, Callable[[Restoration, Batch], Restored]] = {
 
 DISCRIMINATORS: dict[str, Callable[[PictureShape, int], nn.Module]] = {
     "picture": lambda shape, width: residual.Discriminator(shape._replace(classes=0), width),
-    "pixels": lambda shape, width: PixelDiscriminator(shape.channels, max(width // 3, 8)),
+    "pixels": lambda shape, width: PixelDiscriminator(shape.channels, max(width // 2, 8)),
 }
 
 # All ordered pairs of adjacent pixels of a 2 x 2 cell, numbered 0 1 / 2 3.
@@ -294,6 +311,18 @@ def degraded(chains: Sequence[Chain], clean: Tensor, batch: Batch, stream: str) 
     each = zip(chosen, clean.cpu(), batch.generators(stream), strict=True)
     rows = [chain.degrade(as_grey(row), rng) for chain, row, rng in each]
     return [replace(row, image=row.image.expand(clean.shape[1], -1, -1)) for row in rows]
+
+
+def repeated(image: Tensor) -> Tensor:
+    """Return what repeats from cell to cell of pictures (N, C, H, W): the mean of each 4 x 4 cells, without its mean.
+
+    A network that enlarges makes each cell from one pixel, so a pattern of its own repeats in this way.
+    """
+    cells = F.pixel_unshuffle(
+        image[..., : image.shape[-2] // REPEAT * REPEAT, : image.shape[-1] // REPEAT * REPEAT], REPEAT
+    )
+    means = F.avg_pool2d(cells, min(REPEAT, *cells.shape[-2:])).unflatten(1, (-1, REPEAT**2))
+    return means - means.mean(2, keepdim=True)
 
 
 def weighted_mean(values: Tensor, counts: Tensor | None) -> Tensor:

@@ -732,6 +732,19 @@ class RestorationSettings(ObjectiveSettings):
     perceptual: Annotated[float, Topic.LOSS] = Field(
         0.0, ge=0, description="Weight of the perceptual distance between restored and clean picture."
     )
+    grid: Annotated[float, Topic.LOSS] = Field(
+        0.0,
+        ge=0,
+        description="Weight of the error in what repeats from cell to cell of 4 x 4 pixels; above 0 weakens the grid "
+        "of dots that --adversarial may leave.",
+    )
+    jitter: Annotated[int, Topic.LOSS] = Field(
+        0,
+        ge=0,
+        le=15,
+        description="Largest random shift in pixels, down and across, of what --perceptual and --adversarial see. "
+        "Their networks skip pixels; without a shift, restored pictures may get a grid of dots.",
+    )
     adversarial: Annotated[float, Topic.LOSS] = Field(
         0.0,
         ge=0,
