@@ -107,8 +107,8 @@ Guesses the colours of a grey picture: `pinxit edit colourise`.
   seed {training.seed}, starting from weights of sha256 `{start}`, of {first:,} steps of a first stage that was to be
   longer. Script: `weights/colourise.py`; its length is in minutes, so it cannot be reproduced bit for bit.
 - **File**: `{name}.safetensors`, {size:,} bytes, sha256 `{sha256}`.
-- **Licence**: Apache-2.0, as the rest of pinxit, for the weights themselves; the terms of the data above apply too: two
-  of the sets are for research, so these are research weights.
+- **Licence**: Apache-2.0, as the rest of pinxit, for the weights themselves; the terms of the data above apply too:
+  three of the sets are for research, so these are research weights.
 
 {scores}
 
@@ -143,7 +143,12 @@ def steps_of(place: Path) -> int:
     return int(json.loads((place / LOG).read_text().splitlines()[-1])["step"])
 
 
-LIMITS = """TO BE WRITTEN"""
+LIMITS = """it saw 1,274 pictures and knows what outdoor photographs usually have: skies, water, grass, trees,
+  earth, animals, skin. Its colours are quiet, as in photographs tinted by hand. Of 40 held-out photographs that we
+  looked at, about two in three were believable, and one in six was plainly wrong somewhere: a red penguin, blue leaves.
+  Things that may have any colour, such as clothes, cars, flowers and walls, become brownish. Colours run a little over
+  soft edges. The mean colour of the judged photographs, which no method knows beforehand, is nearer to them than the
+  guess is; three dabs of the right colours are nearer by far. What other seeds propose is less believable."""
 
 
 def everything(photos: Path, out: Path, minutes: float) -> None:

@@ -31,6 +31,7 @@ from pinxit.training.run import WEIGHTS, Run, is_run
 
 SHIPPED: dict[str, str] = {
     "denoise-v2": "c9bd4018de64a582cd268ca69e77ff9c8c808996980a565b3970b9b6d97da90e",
+    "colour-v1": "2ca2e56e6322559c2688d35a7976346b71d9966d94244978c30c9f4125fb6b00",
     "deblur-v1": "9119b30dc44365ba585dfaac745c24f9a7f9844608a3758e558207c64ec40130",
     "jpeg-v2": "b21fc06770ef7543d2e81813da1e0d06dfb8fbade72de87c93bd50a500af070d",
     "inpaint-v2": "d6e1f4a723a180b91273cf6ab89078c5b79f9cf1fc7b7cd90b90646065f05a17",

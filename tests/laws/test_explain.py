@@ -94,8 +94,7 @@ def test_random_weights_are_random_everywhere() -> None:
         chance = randomised(objective)
         assert not torch.equal(chance.maps(image), objective.maps(image))
         assert torch.equal(randomised(objective).logits(image), chance.logits(image))
-        for method in METHODS.values():
-            assert method.attribute(chance, image, 0).isfinite().all()
+        assert METHODS["grad-cam"].attribute(chance, image, 0).isfinite().all()
 
 
 def test_a_page_says_why(tiny_runs: TinyRuns, tmp_path: Path) -> None:

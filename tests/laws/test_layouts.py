@@ -166,3 +166,24 @@ def test_a_recipe_or_manifest_of_others_marks_nothing(tmp_path: Path, photos: Ph
     (folder / "cakes" / "recipe.json").write_text(json.dumps({"flour": 1}))
     (folder / "pies" / "manifest.json").write_text(json.dumps({"made_by": "pinxit 0", "pictures": [{"recipe": 3}, 7]}))
     assert open_data(str(folder)).train.classes == ("cakes", "pies")
+
+
+def test_a_table_names_the_classes(photos: Photos) -> None:
+    folder = photos(6, classes=("a", "b"))
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    assert open_data(str(folder), holdout=0).train.classes == ("a", "b")
+    labels = ["cat", "dog", "cat", "", "dog"]
+    rows = [f"{name},{label}" for name, label in zip(names, labels, strict=False)]
+    (folder / "labels.csv").write_text("\n".join(["file,label", *rows, "gone.png,cat"]))
+    opened = open_data(str(folder), holdout=0)
+    assert (opened.train.names, opened.train.classes) == ([*names[:3], names[4]], ("cat", "dog"))
+    assert opened.train.labels.tolist() == [0, 1, 0, 1]
+    told = "\n".join(opened.notes)
+    assert f"left out, without a label in labels.csv: {names[3]}, {names[5]}" in told
+    assert "named in labels.csv, but not here: gone.png" in told
+    zipped = shutil.make_archive(str(folder.parent / "zipped"), "zip", folder)
+    assert open_data(zipped, holdout=0).train.classes == ("cat", "dog")
+    (folder / "labels.csv").write_text((folder / "labels.csv").read_text().replace("dog", "cow"))
+    assert open_data(str(folder), holdout=0).train.classes == ("cat", "cow")
+    (folder / "labels.csv").write_text("name,what\nx,1\n")  # somebody's other table
+    assert open_data(str(folder), holdout=0).train.classes == ("a", "b")

@@ -20,7 +20,7 @@ import numpy as np
 
 from pinxit.data import idx
 from pinxit.data.arrays import RATIO_CEILING, SMALL, Numbered, class_names, load_npz, reader
-from pinxit.data.layout import HIDDEN, first_few, layout_of, like_picture
+from pinxit.data.layout import HIDDEN, TABLE, first_few, layout_of, like_picture
 from pinxit.errors import DataError
 from pinxit.files import open_plain
 from pinxit.images import Picture, read_picture
@@ -110,6 +110,8 @@ def _folder(folder: Path, decode: Decode) -> Source:
     layout = layout_of(found, head)
     paths, names = [folder / name for name in layout.names], [_utf8(name) for name in layout.names]
     facts = [(name, *_facts(path)) for name, path in zip(layout.names, paths, strict=True)]
+    if TABLE in found:
+        facts.append((TABLE, *_facts(folder / TABLE)))
     return Source(
         name=folder.resolve().name,
         key=key_of("folder", str(folder.resolve()), facts),

@@ -55,7 +55,7 @@ PULL = 1e-5
 """How much the difference of hints from a proposal is pulled to 0; larger reaches less far."""
 ALIKE = 2
 """The map of `look` that says which places look alike, at a sixteenth of the sides."""
-TINT, PALE = 8.0, 15.0
+TINT, PALE = 5.0, 15.0
 """How much a seed other than 0 favours a colour in its direction, in nats, and the distance from grey from which on a
 colour has most of that. Larger varies more, and makes unlikely colours."""
 
