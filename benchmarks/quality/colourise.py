@@ -13,9 +13,9 @@ each of one colour, without the network (--no-guess) and with it.
 error is the mean distance in a* and b* of a pixel from the photograph's, ciede2000 the mean of that difference
 (scikit-image). chroma is the mean distance from grey, as a share of the photographs'. kd[lite0-96] is between results
 of every second photograph and the other photographs themselves, so that no scene is on both sides; the floor is what
-the photographs themselves get. Hints are judged on the first --hints-of photographs: how many pixels of dabs are within
-5 units of what their dab says, as far as sRGB has that colour at their lightness, and the farthest from it. lightness
-is the largest difference in L* of a result, in 8 bits, from its grey picture.
+what the photographs themselves get. Hints, and none (0 hints), are judged on the first --hints-of photographs: how many
+pixels of dabs are within 5 units of what their dab says, as far as sRGB has that colour at their lightness, and the
+farthest from it. lightness is the largest difference in L* of a result, in 8 bits, from its grey picture.
 
 --show writes a picture of each photograph: grey, result of seeds 0, 1 and 2, 10 hints without and with the network,
 the photograph. The last line of stdout is the means of each row.
@@ -50,6 +50,8 @@ from record import arguments, record, write
 
 EXTRACTOR, SEEDS, COUNTS, RADIUS, NEAR = "lite0-96", (0, 1, 2), (1, 3, 10, 30), 4, 5.0
 SHOWN = ("grey", "network", "seed 1", "seed 2", "10 hints", "10 hints, network", "true")
+WITHOUT = {"hints": "grey", "hints, network": "network"}
+"""What the photographs that are judged with hints have without."""
 EIGHT = np.dtype(np.uint8)
 
 
@@ -213,6 +215,8 @@ def main() -> None:
             hints = number < asked.hints_of
             rows = list(rows_of(true, number, network, asked.model, hints, Path(folder) / "hint.png"))
             made = {name: result for name, result, _ in rows} | {"mean": tinted(true, tint), "true": true}
+            if hints:
+                made |= {f"0 {name}": made[row] for name, row in WITHOUT.items() if row in made}
             found.add(made, {name: far for name, _, far in rows if far is not None}, true)
             if asked.show and hints:
                 show(made, asked.show / f"{number:03d}.png")

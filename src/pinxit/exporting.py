@@ -34,12 +34,14 @@ from pinxit.latents.sampling import load
 from pinxit.models import Model, find
 from pinxit.nets.curve import SIDE, lightened
 from pinxit.nets.peak import Peak
+from pinxit.nets.pretrained import lite0_network
 from pinxit.nets.stylizer import AnyStyle
 from pinxit.objectives.enhancement import Enhancement
 from pinxit.objectives.restoration import Inputs, Restoration
 from pinxit.objectives.settings import StyleSettings
 from pinxit.objectives.style import style_encoder
 from pinxit.progress import say
+from pinxit.recognition import reading
 from pinxit.runtime import session
 from pinxit.settings import BASE_NAMES
 from pinxit.training.run import WEIGHTS, is_run
@@ -67,14 +69,16 @@ NOISE_LEVEL, STRENGTH, LATENTS = 0.1, 0.7, 16
 class Portable:
     """A model ready for export.
 
-    `network` takes named arrays and returns pictures (N, H, W, C) in [0, 1]. `trials` are its inputs by name, for the
-    comparison; the first is traced. `free` lists each input's axes of variable length. `metadata` goes into the file.
+    `network` takes named arrays and returns pictures (N, H, W, C) in [0, 1], or what `output` names. `trials` are its
+    inputs by name, for the comparison; the first is traced. `free` lists each input's axes of variable length.
+    `metadata` goes into the file.
     """
 
     network: nn.Module
     trials: list[dict[str, Tensor]]
     free: dict[str, tuple[int, ...]]
     metadata: dict[str, str]
+    output: str = "pictures"
 
 
 class Graph(nn.Module):
@@ -176,11 +180,34 @@ def generator(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     return Portable(graph, [trial], dict.fromkeys(trial, (0,)), metadata)
 
 
+def classifier(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
+    """Return a model from pictures of its own size to calibrated probabilities (N, K); the classes are metadata."""
+    if model.place.name != WEIGHTS or not is_run(model.place.parent):
+        raise UsageError(f"{model.place}: give the folder of the run, which has the names of the classes")
+    known = reading.load(model.place.parent)
+    shape = known.objective.shape
+    eight = (np.rint(255 * pixels).astype(np.uint8) for pixels in pictures)
+    rows = torch.stack([known.fitted(pixels) for pixels in eight]).movedim(1, 3).contiguous()
+    temperature = known.objective.temperature
+
+    def forward(image: Tensor) -> Tensor:
+        return (known.objective.logits(image.movedim(3, 1)) / temperature).softmax(1)
+
+    metadata = {
+        "channels": str(shape.channels), "size": str(shape.size), "fit": known.fit, "classes": json.dumps(known.classes)
+    }  # fmt: skip
+    frozen = [lite0_network(torch.device("cpu"))] if model.settings.model_dump().get("network") == "lite0" else []
+    graph = Graph(nn.ModuleList([known.objective.networks, *frozen]), forward)
+    return Portable(graph, [{"image": row[None]} for row in rows], {"image": (0,)}, metadata, "probabilities")
+
+
 EXPORTS: dict[str, Callable[[Model, Sequence[np.ndarray]], Portable]] = {
     # By the name in `pinxit train NAME`. Pictures to pictures: the input is `image`, and the runtime can run the file.
     "restore": restoration,
     "enhance": enhancement,
     "style": style_transfer,
+    # Pictures to probabilities of classes.
+    "classify": classifier,
     # Latents to pictures.
     "gan": generator,
     "vae": generator,
@@ -332,7 +359,7 @@ def _traced(portable: Portable) -> Any:
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
             portable.network, kwargs=example, dynamic_shapes=axes, dynamo=True, opset_version=OPSET,
-            input_names=list(example), output_names=["pictures"], verbose=False,
+            input_names=list(example), output_names=[portable.output], verbose=False,
         )  # fmt: skip
     return cast(Any, program).model_proto
 

@@ -97,6 +97,8 @@ class Model:
             raise RefusedError(f"{path}: its names are not text ({error.reason})") from error
         if "pinxit" not in self.metadata:
             raise RefusedError(f"{path}: not written by `pinxit export`: its metadata do not describe it")
+        if "classes" in self.metadata and "image" in self.inputs:
+            raise RefusedError(f"{path}: tells the classes of pictures and makes none; docs/export.md says how", USAGE)
         if "image" not in self.inputs or set(self.inputs) - {"image", *REFUSED_INPUTS}:
             raise RefusedError(f"{path}: makes pictures from {', '.join(self.inputs)}, not from pictures", USAGE)
         self.channels, self.stride, self.scale, self.bytes_per_pixel = (

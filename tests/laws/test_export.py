@@ -22,6 +22,7 @@ from test_one_pass import untrained_style
 from test_restore_edits import PHOTO, untrained
 
 import pinxit
+from conftest import TinyRuns
 from pinxit import runtime
 from pinxit.cli import run
 from pinxit.edits import EDITS
@@ -34,6 +35,7 @@ from pinxit.models import SHIPPED
 from pinxit.nets import bridge
 from pinxit.nets.shapes import PictureShape
 from pinxit.nets.stylizer import WIDTHS, StyleDecoder, TransformNet
+from pinxit.recognition import reading
 
 onnx = pytest.importorskip("onnx", reason="the extra pinxit[export] is not installed")
 pytest.importorskip("onnxscript")
@@ -415,6 +417,19 @@ def test_generators_draw_the_same_pictures_of_latents(name: str, tmp_path: Path)
     with pytest.raises(runtime.RefusedError, match="latent") as error:
         runtime.Model(tmp_path / "model.onnx")
     assert error.value.exit_code == 2
+
+
+def test_a_classifier_gives_the_same_probabilities(tiny_runs: TinyRuns, tmp_path: Path) -> None:
+    run_folder, file = tiny_runs["classify"], tmp_path / "cards.onnx"
+    exporting.export(run_folder, file)
+    known, cards = reading.load(run_folder), np.load(tiny_runs.cards)["images"][:5, ..., None]
+    session = runtime.session(file)
+    (made,) = session.run(["probabilities"], {"image": cards.astype(np.float32) / 255})
+    np.testing.assert_allclose(made, known.probabilities(known.logits(cards)).numpy(), atol=1e-5)
+    about = session.get_modelmeta().custom_metadata_map
+    assert (json.loads(about["classes"]), about["size"], about["fit"]) == (["0", "1", "2"], "16", "crop")
+    with pytest.raises(runtime.RefusedError, match="tells the classes"):
+        runtime.Model(file)
 
 
 def test_nothing_is_written_that_departs_from_pytorch(files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
