@@ -94,6 +94,10 @@ class Guessed(Finder):
             return _guided(guided.functions(_light(resize(colours, guess.shape)), guess), colours)
         return around(colours, guess, self.estimator.quick)
 
+    def bytes_for(self, size: tuple[int, int]) -> int:
+        """Return the memory of the guess or of what is found by it, whichever is more."""
+        return max(self.estimator.room, super().bytes_for(size))
+
 
 class Each(Finder):
     """A folder with a matte or a trimap for each picture: `jobs.chain` puts the one of a picture in its place."""
