@@ -40,6 +40,8 @@ SHIPPED: dict[str, str] = {
     "style-any-v2": "6be80d856e5f9fa0dc22257b5993abc5bc464aa60d28efcb31fc679081aaa873",
     "upscale-x2-v1": "94177daaea5d82ed284728ff1ecc5a57fd1ae03b9c9a2f8db4dc23712eca0b56",
     "upscale-x4-v2": "9a0f90648b664cff7b7be0fd828be76f0d4131ad951b4322ae38ef85de9709f8",
+    "upscale-x2-clean-v1": "ec58ae4d606048cb1b911b0098e71986fcb554e4c3b969c6d65559929d30d9d2",
+    "upscale-x2-crisp-v1": "dfbc884f159e0bd4af7d9786365e1654dc2bcd4e86f157dc1c54176d6b9ba9b9",
     "upscale-x4-clean-v1": "ec7ca86cf7f3711479696e4114af45331edee615476d12b573d14061ba426507",
     "upscale-x4-crisp-v1": "f6b27883f1d5bbc5e7628c47b8e55a5815e64a52d89336299b2539baf5ffb03f",
     "matte-v1": "c0e555e7a55cff50d9b15a0445f0f232bd6b798441502321c974ca2f69cba8bf",
