@@ -163,8 +163,8 @@ RECIPES = {
         "parts. Of what is thin or transparent (a net, a glass) it finds the outline. A picture that is all subject\n"
         "or all background has no answer.\n\n"
         "The same network trained for 700 steps on drawings free for any use alone (`matte-free-v1` of the script:\n"
-        "`emoji64`, `sprites-crawl`, `game-freedoom`) does not find subjects in photographs: iou 0.187 and sad 8.57\n"
-        "on things, 0.193 and 9.60 on people, 0.216 and 6.78 on moved ones, 0.302 and 10.65 on cut-outs\n"
+        "`emoji64`, `sprites-crawl`, `game-freedoom`) does not find subjects in photographs: iou 0.188 and sad 8.58\n"
+        "on things, 0.204 and 9.54 on people, 0.210 and 6.81 on moved ones, 0.304 and 10.69 on cut-outs\n"
         "(`benchmarks/results/subjects_free.json`). So it does not ship.",
     ),
     "matte-free-v1": Recipe(

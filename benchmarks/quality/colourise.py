@@ -12,7 +12,7 @@ each of one colour, without the network (--no-guess) and with it.
 
 error is the mean distance in a* and b* of a pixel from the photograph's, ciede2000 the mean of that difference
 (scikit-image). chroma is the mean distance from grey, as a share of the photographs'. kd[lite0-96] is between results
-of every second photograph and the other photographs themselves, so that no scene is on both sides; the floor is what
+of every second photograph and the other photographs themselves, so that no scene is on both sides; the floor is
 what the photographs themselves get. Hints, and none (0 hints), are judged on the first --hints-of photographs: how many
 pixels of dabs are within 5 units of what their dab says, as far as sRGB has that colour at their lightness, and the
 farthest from it. lightness is the largest difference in L* of a result, in 8 bits, from its grey picture.

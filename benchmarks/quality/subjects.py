@@ -11,8 +11,8 @@ other photographs too. All at a longer side of 256 pixels, layers mixed in linea
 Rows: everything is subject; the border's commonest colour is background (threshold); a cut from a box 5 % inside the
 picture, by colours and contours, with its edge found anew (classical: GrabCut and closed-form matting); the networks of
 `--find`. For cut-outs also what a trimap grown by 8 pixels gives: closed-form matting here, and by pymatting if it is
-installed. `--model` measures a run in place of all these, beside the first. One thread; then the seconds of a whole
-cut-out of 512 x 512 pixels on two threads.
+installed. `--model` measures a run in place of all these, beside the first. Then the seconds of a whole cut-out of
+512 x 512 pixels, the least of five. One thread.
 """
 
 from __future__ import annotations
@@ -180,7 +180,6 @@ def main() -> None:
         }
         for kind, found in rows.items()
     }
-    torch.set_num_threads(2)
     document = record(
         __doc__,
         {"side": SIDE, "count": asked.count, "seed": SEED, "holdout": HOLDOUT},

@@ -239,6 +239,20 @@ def test_the_matte_of_a_large_picture_is_solved_small_and_keeps_what_is_known() 
     assert np.abs(found - share[..., 0]).max() < 0.1
 
 
+def test_a_guess_counts_where_it_is_sure_and_where_it_lies() -> None:
+    """A ramp from black to white over 20 columns of a guess, seen in a box of a picture that is ten times as large."""
+    ramp = np.linspace(0, 1, 20, dtype=np.float32)[None].repeat(10, 0)
+    told = subjects._belief(ramp, (slice(30, 90), slice(60, 160)), (100, 200), (60, 100))
+    assert told.share.shape == told.weight.shape == (60, 100)
+    assert not told.share[:, :38].any()
+    assert told.share[:, 42:].all()
+    assert told.weight[:, 40].max() < 1e-9 < told.weight[:, -1].min() < subjects.TRUST
+    photo, guess = np.full((60, 60, 3), 90, np.uint8), np.zeros((30, 30), np.float32)
+    guess[8:22, 8:22] = 1
+    plain, quick = subjects.around(photo, guess), subjects.around(photo, guess, quick=True)
+    assert np.abs(quick[28:32, 14:18] - 1).mean() < np.abs(plain[28:32, 14:18] - 1).mean()  # no colour says so
+
+
 def mixed(subject: list[int], background: np.ndarray) -> np.ndarray:
     """The disc in one colour before a background, mixed in linear light, with a little noise."""
     share = MATTE[..., None] / 255

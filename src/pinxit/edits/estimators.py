@@ -28,6 +28,8 @@ USUAL, MULTIPLE = 512, 32
 """Sides in pixels at which a file that takes any size is run, the longer one, and of which they are multiples."""
 READ = 320
 """The longer side in pixels at which our own network reads a picture."""
+ROOM = 64 << 20
+"""Bytes that reading takes; 47 MB were measured."""
 WORN = (
     399, 400, 411, 433, 439, 445, 451, 452, 457, 459, 465, 474, 501, 514, 515, 518, 529, 552, 560, 568, 570, 578, 585,
     601, 608, 610, 614, 615, 617, 629, 638, 639, 643, 652, 655, 658, 667, 678, 689, 697, 735, 775, 785, 793, 796, 806,
@@ -47,6 +49,8 @@ class Estimator(ABC):
     """Whether its guess is a matte with edges of its own, which need not be found anew."""
     quick: bool = False
     """Whether the edges are found anew in fewer pixels."""
+    room: int = 0
+    """Bytes of memory that a guess takes at most, if they are many."""
     weights: Mapping[str, str] = MappingProxyType({})
     """The SHA-256 of the shipped weights that it runs with, by name."""
 
@@ -75,7 +79,7 @@ class People(Estimator):
 class Anything(Estimator):
     """A network of `pinxit train matte`: the one that ships, or the person's own."""
 
-    what, quick = "subject", True
+    what, quick, room = "subject", True, ROOM
 
     def __init__(self, model: Path | None = None) -> None:
         place, self.weights = chosen(MATTE, model)
@@ -97,7 +101,7 @@ class Either(Estimator):
     subject before people stays one.
     """
 
-    what, quick = "subject", True
+    what, quick, room = "subject", True, ROOM
 
     def __init__(self) -> None:
         self.people, self.anything = People(), Anything()
