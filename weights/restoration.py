@@ -152,15 +152,16 @@ CLEAN_X4 = CLEAN_X2.replace("by 2", "by 4")
 FIRST = "Its first weights, of the network without damage, also learned from `photos-bsds/test`, reduced cleanly."
 STILL_SOFT = (
     "What the damage took away stays soft. Weak texture is taken for noise and removed. Blocks of strong JPEG stay in "
-    f"part, and so does noise that a phone has sharpened. {FIRST}"
+    "part, and so does noise that a phone has sharpened. In damaged pictures, letters of less than about 10 pixels may "
+    f"look like other letters. {FIRST}"
 )
 CRISP_X2 = "Enlarges by 2 pictures with or without damage, and invents texture that looks like theirs."
 CRISP_X4 = CRISP_X2.replace("by 2", "by 4")
 INVENTED = (
-    "What it adds is invented: grain, and edges where there may be none. Faces of less than about 60 pixels get hard "
-    "shadows around eyes and mouth, and letters of less than about 10 pixels may become other letters: do not read "
-    "either from it. A fine screen of dots shows along edges, in flat areas beside JPEG blocks and in weak texture, "
-    f"less at a lower dial. {FIRST}"
+    "What it adds is invented: grain, and edges where there may be none. Faces of about 25 pixels melt, and those of "
+    "about 50 get hard shadows. Letters of less than about 10 pixels may become other letters. Do not read faces, text "
+    "or numbers from it. A fine screen of dots shows along edges, in flat areas beside JPEG blocks and in weak "
+    f"texture, less at a lower dial. {FIRST}"
 )
 FILL = (
     "Fills holes given by a mask: lost pixels, text, scratches, strokes, boxes. Its input has a smooth interpolation "

@@ -165,8 +165,8 @@ class Upscale(Networked):
         ge=0,
         le=1,
         exclude_if=lambda value: value is None,
-        description="Invent crisp detail, from 0 (faithful) to 1 (crispest); 0.5 without a value. Faces and text may "
-        "come out as others than they were.",
+        description="Repair, and invent crisp detail, from 0 (faithful) to 1 (crispest); 0.5 without a value. Small "
+        "faces melt, and small letters may become others.",
     )
     only: Literal["invented"] | None = Field(
         None,

@@ -29,14 +29,17 @@ class Normalised(nn.Module):
         rows = weight.flatten(1)
         for name, length in zip(("left", "right"), rows.shape, strict=True):
             self.register_buffer(name, rows.new_empty(length).normal_())
-        for _ in range(FIRST_ITERATIONS):
+        for _ in range(0 if weight.is_meta else FIRST_ITERATIONS):
             self.advance(weight)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weights divided; the gradient passes the singular value too (eq. 9).
 
-        It is a sum instead of products of matrices, which would be rounded to bf16 in lower precision.
+        It is a sum instead of products of matrices, which would be rounded to bf16 in lower precision. A network that
+        is built without memory is left alone: computing there would import torch's compiler.
         """
+        if weight.is_meta:
+            return weight
         return weight / (self.left[:, None] * weight.flatten(1) * self.right).sum()
 
     @torch.no_grad()
