@@ -16,13 +16,14 @@ from torch.nn import functional as F
 
 from pinxit import __version__
 from pinxit.data import ImageSet
-from pinxit.errors import DataError, SomeFailedError, UsageError, UserError, counted, printable
+from pinxit.errors import DataError, UsageError, UserError, counted
 from pinxit.explanation.checks import Check, check, random_removal, randomised
 from pinxit.explanation.methods import METHODS
 from pinxit.files import write_json, write_whole
-from pinxit.images import Picture, eight_bit, load_picture, write_picture
+from pinxit.images import Picture, eight_bit, write_picture
 from pinxit.images.convert import to_uint8
-from pinxit.jobs.listing import Found, find
+from pinxit.jobs.listing import find
+from pinxit.jobs.predictions import read_picture, refuse_failures
 from pinxit.nets.shapes import over_black
 from pinxit.page import data_uri, page
 from pinxit.plots import colormaps
@@ -91,11 +92,7 @@ class Explanations:
 
     def check(self) -> None:
         """Raise an error if files failed."""
-        if self.failures and not self.rows:
-            raise self.failures[0]
-        if self.failures:
-            of = len(self.rows) + len(self.failures)
-            raise SomeFailedError(f"{len(self.failures):,} of {counted(of, 'picture')} failed, the others are done")
+        refuse_failures(len(self.rows), self.failures)
 
 
 class Neighbours:
@@ -143,7 +140,7 @@ def explain_files(
     sections: list[str] = []
     for one in track(listing.found, "explaining", len(listing.found)):
         try:
-            pixels = _read(one)
+            pixels = read_picture(one)
         except UserError as error:
             failures.append(error)
             say(str(error))
@@ -164,12 +161,6 @@ def _neighbours(known: Recogniser, run: Run) -> Neighbours | None:
     except UserError as error:
         say(f"no nearest training pictures: {error}")
         return None
-
-
-def _read(one: Found) -> np.ndarray:
-    if one.problem:
-        raise DataError(f"{printable(one.path)}: {one.problem}")
-    return eight_bit(load_picture(one.path).pixels)
 
 
 def _explained(

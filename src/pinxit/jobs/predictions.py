@@ -47,11 +47,16 @@ class Predictions:
 
     def check(self) -> None:
         """Raise an error if files failed."""
-        if self.failures and not self.rows:
-            raise self.failures[0]
-        if self.failures:
-            of = len(self.rows) + len(self.failures)
-            raise SomeFailedError(f"{len(self.failures):,} of {counted(of, 'picture')} failed, the others are done")
+        refuse_failures(len(self.rows), self.failures)
+
+
+def refuse_failures(done: int, failures: Sequence[UserError]) -> None:
+    """Raise the first error if nothing was done, `SomeFailedError` if some pictures failed beside those done."""
+    if failures and not done:
+        raise failures[0]
+    if failures:
+        of = counted(done + len(failures), "picture")
+        raise SomeFailedError(f"{len(failures):,} of {of} failed, the others are done")
 
 
 def predict_files(known: Recogniser, words: Sequence[str], out: Path, recursive: bool = False) -> Predictions:
@@ -70,7 +75,7 @@ def predict_files(known: Recogniser, words: Sequence[str], out: Path, recursive:
     waiting: list[tuple[Found, np.ndarray]] = []
     for one in track(listing.found, "recognising", len(listing.found)):
         try:
-            waiting.append((one, _read(one)))
+            waiting.append((one, read_picture(one)))
         except UserError as error:
             failures.append(error)
             say(str(error))
@@ -85,7 +90,8 @@ def predict_files(known: Recogniser, words: Sequence[str], out: Path, recursive:
     return Predictions(tuple(rows), tuple(failures), (out / TABLE, out / SHEET) if rows else ())
 
 
-def _read(one: Found) -> np.ndarray:
+def read_picture(one: Found) -> np.ndarray:
+    """Return the picture of a file (H, W, C) uint8; `DataError` if it cannot be read."""
     if one.problem:
         raise DataError(f"{printable(one.path)}: {one.problem}")
     return eight_bit(load_picture(one.path).pixels)
