@@ -95,19 +95,16 @@ class PaintedSettings(DataSettings):
     fit: Fit = Field("patch", description=DataSettings.model_fields["fit"].description)
 
 
-class MattedSettings(DataSettings):
+class MattedSettings(WholeSettings):
     """Pictures whose subject is to be found: whole ones, stretched."""
 
-    size: Annotated[Size | None, SIZES] = Field(224, description=f"Size of the pictures in pixels{EITHER}")
-    fit: Fit = Field("stretch", description=DataSettings.model_fields["fit"].description)
+    size: Annotated[Size | None, SIZES] = Field(224, description=WholeSettings.model_fields["size"].description)
 
 
-class ColouredSettings(DataSettings):
+class ColouredSettings(PaintedSettings):
     """Pictures whose colours are to be guessed: patches, mirrored, large enough to tell what they show."""
 
-    size: Annotated[Size | None, SIZES] = Field(160, description=f"Size of the patches in pixels{EITHER}")
-    flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
-    fit: Fit = Field("patch", description=DataSettings.model_fields["fit"].description)
+    size: Annotated[Size | None, SIZES] = Field(160, description=PaintedSettings.model_fields["size"].description)
 
 
 class RecognisedSettings(DataSettings):

@@ -47,8 +47,8 @@ STRIP_BYTES = 200
 RANGE = 256.0
 """A range of a* and b* that holds all colours, centred on grey."""
 SOFT, HOLD = 1e-2, 3e-3
-"""How much the functions from lightness to a proposal's colours are held to be flat (`guided.functions`), and how much
-its colours are held to be what they are when they are made even; larger leaves more blotches."""
+"""How flat the functions from lightness to a proposal's colours are kept (`guided.functions`). And how near its colours
+stay to what they are while they are made even; larger leaves more blotches."""
 SAID, COLOURED = 0.5, 8.0
 """Where a hint says something: from this alpha on, or in an opaque picture from this distance from grey on."""
 PULL = 1e-5

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from pinxit.images.convert import to_uint8
 from pinxit.jobs.listing import find
 from pinxit.jobs.predictions import read_picture, refuse_failures
 from pinxit.nets.shapes import over_black
+from pinxit.objectives.objective import Predictor
 from pinxit.page import data_uri, page
 from pinxit.plots import colormaps
 from pinxit.progress import say, track
@@ -164,7 +164,7 @@ def _neighbours(known: Recogniser, run: Run) -> Neighbours | None:
 
 
 def _explained(
-    known: Recogniser, chance: Any, file: str, pixels: np.ndarray, methods: Sequence[str], target: str | None
+    known: Recogniser, chance: Predictor, file: str, pixels: np.ndarray, methods: Sequence[str], target: str | None
 ) -> tuple[Explanation, list[np.ndarray]]:
     """Return the explanation of a picture, and the picture under each map."""
     image = known.fitted(pixels)[None]

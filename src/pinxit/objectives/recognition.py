@@ -1,8 +1,8 @@
 """Recognition: a classifier lowers the cross entropy of the true classes.
 
-After training, a temperature is fitted to held-out pictures so that confidences are as high as they are right (Guo et
-al., 2017), and a least log-sum-exp of the logits, below which a picture is unlike all that was learned (the energy of
-Liu et al., 2020, with the sign turned).
+After training, two numbers are fitted to held-out pictures. A temperature makes confidences as high as they are right
+(Guo et al., 2017). A picture whose logits have a smaller log-sum-exp than the second number is unlike all that was
+learned (the energy of Liu et al., 2020, with the sign turned).
 """
 
 from __future__ import annotations
