@@ -12,5 +12,6 @@ OBJECTIVES: dict[str, type[settings.ObjectiveSettings]] = {
     "matte": settings.MattingSettings,  # Ke et al., 2022, and others, over a frozen network
     "colourise": settings.ColourSettings,  # Zhang et al., 2016
     "classify": settings.ClassifySettings,
+    "segment": settings.SegmentSettings,  # Ronneberger et al., 2015
     "style": settings.StyleSettings,  # Johnson et al., 2016, and AdaIN: Huang and Belongie, 2017
 }
