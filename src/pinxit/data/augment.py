@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from pinxit.data.batch import Batch
 
 NO_CLASS = -1.0  # the class of padding rows
+Edges = Literal["reflection", "border"]
 LEAST_SIDE = 1.0  # pixels; a box that is narrower or lower after clipping is dropped
 
 
 def augmented(batch: Batch, augment: Augment) -> Batch:
     """Return the batch with its images moved, each row at random; edges are continued by reflection.
+
+    Where there are boxes, the edge's own pixels are continued, because a reflected thing would have no box.
 
     The pair moves as the image does, and so does the mask, by the nearest pixel. Boxes become the upright boxes around
     their moved corners, clipped to the image.
@@ -27,11 +30,12 @@ def augmented(batch: Batch, augment: Augment) -> Batch:
     motion = _motion(batch, augment)
     if motion is None:
         return batch
-    moved: dict[str, Any] = {"image": motion.move(batch.image, "bilinear")}
+    edges: Edges = "reflection" if batch.boxes is None else "border"  # reflected things would have no boxes
+    moved: dict[str, Any] = {"image": motion.move(batch.image, "bilinear", edges)}
     if batch.pair is not None:
-        moved["pair"] = motion.move(batch.pair, "bilinear")
+        moved["pair"] = motion.move(batch.pair, "bilinear", edges)
     if batch.mask is not None:
-        moved["mask"] = motion.move(batch.mask.float(), "nearest").to(batch.mask.dtype)
+        moved["mask"] = motion.move(batch.mask.float(), "nearest", edges).to(batch.mask.dtype)
     if batch.boxes is not None:
         moved["boxes"] = motion.move_boxes(batch.boxes, (batch.image.shape[2], batch.image.shape[3]))
     return replace(batch, **moved)
@@ -48,7 +52,7 @@ class Motion:
     turns: tuple[int, ...] | None
     back: Tensor | None
 
-    def move(self, image: Tensor, mode: Literal["bilinear", "nearest"]) -> Tensor:
+    def move(self, image: Tensor, mode: Literal["bilinear", "nearest"], edges: Edges = "reflection") -> Tensor:
         """Return pictures (N, C, H, W), moved."""
         if self.mirrored is not None:
             image = torch.where(self.mirrored[:, None, None, None], image.flip(-1), image)
@@ -57,7 +61,7 @@ class Motion:
         if self.back is None:
             return image
         where = F.affine_grid(self.back, list(image.shape), align_corners=False)
-        return F.grid_sample(image, where, mode=mode, padding_mode="reflection", align_corners=False)
+        return F.grid_sample(image, where, mode=mode, padding_mode=edges, align_corners=False)
 
     def move_boxes(self, boxes: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the upright boxes around the moved corners of (N, K, 5), clipped to `size` = (height, width)."""

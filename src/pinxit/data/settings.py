@@ -117,3 +117,13 @@ class RecognisedSettings(DataSettings):
         description="Size of the pictures in pixels: the side of a square, or width x height such as 96x64. By default "
         f"the side of the set's own pictures if all are squares of one size of at most {LARGEST_OWN_SIZE}, else 160.",
     )
+
+
+class BoxedSettings(DataSettings):
+    """Pictures in which things are framed: whole ones, mirrored, shifted and zoomed."""
+
+    size: Annotated[Size | None, SIZES] = Field(320, description=f"Size of the pictures in pixels{EITHER}")
+    fit: Fit = Field("pad", description=DataSettings.model_fields["fit"].description)
+    flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
+    shift: float = Field(0.1, description=DataSettings.model_fields["shift"].description)
+    scale: float = Field(0.25, description=DataSettings.model_fields["scale"].description)
