@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pinxit.data.batch import Batch
 
 NO_CLASS = -1.0  # the class of padding rows
+IGNORED = -2.0  # the class of an ignored thing of class 0, which is neither right nor wrong; -3 is one of class 1 ...
 Edges = Literal["reflection", "border"]
 LEAST_SIDE = 1.0  # pixels; a box that is narrower or lower after clipping is dropped
 
@@ -85,7 +86,7 @@ def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Return boxes (N, K, 5) clipped to `size` = (height, width); those too small are replaced by padding rows."""
     limits = boxes.new_tensor([size[1], size[0], size[1], size[0]])
     inside = boxes[..., :4].clamp(min=0).minimum(limits)
-    kept = (inside[..., 2:] - inside[..., :2] >= LEAST_SIDE).all(-1, keepdim=True) & (boxes[..., 4:] >= 0)
+    kept = (inside[..., 2:] - inside[..., :2] >= LEAST_SIDE).all(-1, keepdim=True) & (boxes[..., 4:] != NO_CLASS)
     return torch.cat([torch.where(kept, inside, 0.0), torch.where(kept, boxes[..., 4:], NO_CLASS)], dim=-1)
 
 

@@ -80,7 +80,7 @@ class Companions:
     """What belongs to the pictures of a set, in their order and of their shapes: masks, pairs and boxes.
 
     Masks have `pixel_classes` classes, and `VOID` where a pixel has none. Boxes are (k, 5) float32 a picture: left,
-    top, right and bottom in its pixels, and the class. `classes` names those of masks or boxes, if they are to be
+    top, right and bottom in its pixels, and the class, as in `Batch`. `classes` names those of masks or boxes, if they are to be
     recognised.
     """
 
@@ -164,6 +164,7 @@ class ImageSet(Layer):
 class DataSet:
     """The pictures to train on, those held out for judging, and remarks on both for the user.
 
+    `apart` are pictures of a test part that is neither, because another part is held out for judging while training.
     `unreadable` names the files that were left out, because they cannot be read.
     """
 
@@ -171,6 +172,7 @@ class DataSet:
     held_out: ImageSet
     notes: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    apart: ImageSet | None = None
 
 
 def own_size(shapes: np.ndarray) -> Size | None:
@@ -232,9 +234,9 @@ def divide(whole: ImageSet, base: str, part: str, holdout: float, notes: Sequenc
         part = next(key for key in parts if len(parts[key]))  # the set has only an official part to judge by
     held = "val" if "val" in parts else "test"
     train, rest = (parts[part], nothing) if part else (parts["train"], parts[held])
-    apart = len(parts["test"]) if held == "val" and not part else 0
-    said = [f"{counted(apart, 'picture')} left alone: {spec_of(base, 'test')} names them"] if apart else []
-    return DataSet(train, rest, (_summary(whole, name, train, rest), *said, *notes))
+    apart = parts["test"] if held == "val" and not part and len(parts["test"]) else None
+    said = [f"{counted(len(apart), 'picture')} left alone: {spec_of(base, 'test')} names them"] if apart else []
+    return DataSet(train, rest, (_summary(whole, name, train, rest), *said, *notes), apart=apart)
 
 
 def _official(whole: ImageSet) -> dict[str, np.ndarray]:

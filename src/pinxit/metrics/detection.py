@@ -22,6 +22,8 @@ from pinxit.metrics.intervals import Estimate, resampled
 MOST = 100
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
+USUAL_LIMIT = 0.5
+"""The score from which on boxes are kept if nothing tells a better one."""
 LEAST_OVERLAP = 1 - 1e-10
 """The highest threshold: boxes that are equal but for rounding overlap fully."""
 
@@ -38,14 +40,25 @@ class Things(NamedTuple):
 class Taken:
     """The found boxes of one class in all pictures, from the best score down: what each took, by threshold.
 
-    `picture` (n,) is where it was found, `right` and `counts` (10, n) whether it took a true box, and whether it counts
+    `score` and `picture` (n,) are how sure it is and where it was found, `right` and `counts` (10, n) whether it took a true box, and whether it counts
     at all. `true` (pictures,) is how many there are to find.
     """
 
+    score: np.ndarray
     picture: np.ndarray
     right: np.ndarray
     counts: np.ndarray
     true: np.ndarray
+
+    def limit(self) -> float:
+        """Return the score from which on boxes are kept for the best F1 at an overlap of .5; the middle to the next."""
+        right = (self.right[0] & self.counts[0]).cumsum()
+        kept = self.counts[0].cumsum()
+        measure = np.where(np.append(np.diff(self.score) < 0, True), 2 * right / np.maximum(kept + self.true.sum(), 1), 0)
+        if not right.size or not right[-1]:
+            return USUAL_LIMIT
+        best = int(measure.argmax())
+        return float(self.score[best : best + 2].mean())
 
     def precision(self, times: np.ndarray) -> np.ndarray:
         """Return the average precision (10,) where each picture counts so many `times`; NaN if nothing is true."""
@@ -80,7 +93,7 @@ def _of_class(found: Sequence[np.ndarray], true: Sequence[Things], kind: int) ->
     picture = np.repeat(np.arange(len(rows)), [len(row[0]) for row in rows])[order]
     right, counts = (np.concatenate([row[place] for row in rows], axis=1)[:, order] for place in (1, 2))
     there = [int((~things.ignored[things.kind == kind]).sum()) for things in true]
-    return Taken(picture, right, counts, np.array(there))
+    return Taken(score[order], picture, right, counts, np.array(there))
 
 
 def _of(things: Things, kind: int) -> Things:

@@ -10,6 +10,7 @@ class, and of those the ones that no better one of their class overlaps (non-max
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
@@ -43,7 +44,7 @@ ROUNDS = 32
 """Rounds of the suppression; exact where no chain of boxes that leave each other out is longer."""
 
 
-class Detector(nn.Module):
+class Pyramid(nn.Module):
     """Pictures (N, C, H, W) in [0, 1] to class logits (N, L, K) and boxes (N, L, 4) in pixels, at L places.
 
     `trained` of the last blocks of EfficientNet-Lite0 have weights of their own, which `adopt` sets to the published
@@ -65,8 +66,8 @@ class Detector(nn.Module):
             module.apply(keep_variance)
         for last in (self.score, self.distance):
             nn.init.normal_(last.weight, 0.0, 0.01)
-        nn.init.constant_(cast(Tensor, self.score.bias), -torch.tensor(1 / RARE - 1).log().item())
-        nn.init.constant_(cast(Tensor, self.distance.bias), torch.tensor(REACH).expm1().log().item())
+        nn.init.constant_(cast(Tensor, self.score.bias), -math.log(1 / RARE - 1))
+        nn.init.constant_(cast(Tensor, self.distance.bias), math.log(math.expm1(REACH)))
 
     def adopt(self) -> None:
         """Set the blocks that are trained to the published weights."""

@@ -68,7 +68,7 @@ class ObjectiveSettings(Settings):
     """Defaults of the training settings that differ from those of other objectives."""
     usual_prior: ClassVar[str | None] = None
     """The network that usually learns its codes; None if it has no codes."""
-    opens: ClassVar[Literal["pictures", "mattes", "masks"]] = "pictures"
+    opens: ClassVar[Literal["pictures", "mattes", "masks", "boxes"]] = "pictures"
     """What its pictures need beside them: a row of `training.pictures.OPENERS`."""
     of_codes: ClassVar[bool] = False
     """Whether it is learned from a run's codes instead of pictures."""
@@ -1043,6 +1043,7 @@ class DetectSettings(ObjectiveSettings):
     """
 
     noun: ClassVar[str] = "detector"
+    opens = "boxes"
     recognises: ClassVar[bool] = True
     pictures: ClassVar[type[DataSettings]] = BoxedSettings
     training: ClassVar[Mapping[str, Any]] = {

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pinxit.data.augment import IGNORED
 from pinxit.data.boxes import FORMS
 from pinxit.data.boxes.box import Annotations, Box, Boxed, Place
 from pinxit.data.boxes.finding import Finder, parts_by_folder, parts_by_list
@@ -25,8 +26,6 @@ from pinxit.errors import DataError
 from pinxit.files import read_json, write_json
 from pinxit.images.metadata import BROKEN, orientation
 
-IGNORED = -2
-"""The class of an ignored box of class 0; of class 1 it is one less, and so on."""
 TOUCH = 1.0
 """Pixels that a box may reach beyond its picture without a word."""
 
@@ -124,7 +123,7 @@ def _joined(opened: Pack, said: Annotations, base: Path) -> tuple[ImageSet, list
     return recorded(fingerprint), notes[:NAMED_AT_MOST] + ([f"... and {more} more remarks on boxes"] if more > 0 else [])
 
 
-def _class(box: Box, classes: Sequence[str]) -> int:
+def _class(box: Box, classes: Sequence[str]) -> float:
     number = classes.index(box.name)
     return IGNORED - number if box.ignored else number
 
