@@ -80,8 +80,8 @@ class Companions:
     """What belongs to the pictures of a set, in their order and of their shapes: masks, pairs and boxes.
 
     Masks have `pixel_classes` classes, and `VOID` where a pixel has none. Boxes are (k, 5) float32 a picture: left,
-    top, right and bottom in its pixels, and the class, as in `Batch`. `classes` names those of masks or boxes, if they are to be
-    recognised.
+    top, right and bottom in its pixels, and the class, as in `Batch`. `classes` names those of masks or boxes, if they
+    are to be recognised.
     """
 
     mask: Layer | None = None

@@ -11,7 +11,7 @@ from pinxit.data.augment import IGNORED, NO_CLASS
 from pinxit.errors import DataError, counted
 from pinxit.evaluation.certificate import Document, made_by
 from pinxit.evaluation.pictures import identity
-from pinxit.metrics.detection import DETECTION, Taken, Things, ap50, estimate, taken
+from pinxit.metrics.detection import DETECTION, Taken, Things, estimate, taken
 from pinxit.progress import track
 from pinxit.recognition.boxes import BoxReader
 
@@ -67,15 +67,17 @@ def _of_class(name: str, took: Taken, blind: Taken, seed: int) -> dict[str, Any]
     if not took.true.sum():
         return None
     score = _score("ap50", [took], [blind], seed)
-    return score | {"headline": False, "metric": f"COCO's average precision of {name} at an overlap of .5", "true": int(took.true.sum())}
+    return score | {
+        "headline": False,
+        "metric": f"COCO's average precision of {name} at an overlap of .5",
+        "true": int(took.true.sum()),
+    }
 
 
 def _guessed(things: Things) -> np.ndarray:
     """Return true boxes as if they were found."""
     kept = ~things.ignored
-    return np.concatenate(
-        [things.boxes[kept], np.ones((kept.sum(), 1)), things.kind[kept][:, None]], axis=1
-    )
+    return np.concatenate([things.boxes[kept], np.ones((kept.sum(), 1)), things.kind[kept][:, None]], axis=1)
 
 
 def _matched(known: BoxReader, reference: ImageSet, count: int) -> tuple[list[Things], int]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import ImageDraw
 
 from pinxit.images.picture import to_pillow
 
 COLOURS = (
-    (230, 60, 50), (40, 130, 240), (30, 170, 80), (245, 160, 20), (160, 80, 220), (0, 175, 190), (235, 90, 170), (150, 110, 60)
+    (230, 60, 50), (40, 130, 240), (30, 170, 80), (245, 160, 20),
+    (160, 80, 220), (0, 175, 190), (235, 90, 170), (150, 110, 60),
 )  # fmt: skip
 """Colours of classes, in turn."""
 LEAST = 24

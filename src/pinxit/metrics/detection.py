@@ -1,20 +1,18 @@
 """How well things are found: average precision as COCO measures it (Lin et al., 2014, and its code of 2015).
 
-Found boxes of a class are taken from the best score down, in each picture at most `MOST`. Each takes the true box that it
-overlaps most of those that are left, if by the threshold at least. What takes an ignored box (a crowd, a difficult
-one), is neither right nor wrong; of a crowd, the part of the found box that lies in it counts. Precision is made to fall
-with recall, and is averaged over 101 recalls from 0 to 1. Classes without a true box drop.
+Found boxes of a class are taken from the best score down, in each picture at most `MOST`. Each takes the true box that
+it overlaps most of those that are left, if by the threshold at least. What takes an ignored box, such as a crowd, is
+neither right nor wrong; there the share of the found box that lies in the ignored one counts as overlap. Precision is
+made to fall with recall, and is averaged over 101 recalls from 0 to 1. Classes without a true box drop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-
 from torch import Tensor
 
 from pinxit.metrics.intervals import Estimate, resampled
@@ -40,8 +38,8 @@ class Things(NamedTuple):
 class Taken:
     """The found boxes of one class in all pictures, from the best score down: what each took, by threshold.
 
-    `score` and `picture` (n,) are how sure it is and where it was found, `right` and `counts` (10, n) whether it took a true box, and whether it counts
-    at all. `true` (pictures,) is how many there are to find.
+    `score` and `picture` (n,) are how sure each is and where it was found; `right` and `counts` (10, n) are whether it
+    took a true box, and whether it counts at all. `true` (pictures,) is how many there are to find.
     """
 
     score: np.ndarray
@@ -54,7 +52,8 @@ class Taken:
         """Return the score from which on boxes are kept for the best F1 at an overlap of .5; the middle to the next."""
         right = (self.right[0] & self.counts[0]).cumsum()
         kept = self.counts[0].cumsum()
-        measure = np.where(np.append(np.diff(self.score) < 0, True), 2 * right / np.maximum(kept + self.true.sum(), 1), 0)
+        ends = np.append(np.diff(self.score) < 0, True)[: self.score.size]  # of runs of equal scores
+        measure = np.where(ends, 2 * right / np.maximum(kept + self.true.sum(), 1), 0)
         if not right.size or not right[-1]:
             return USUAL_LIMIT
         best = int(measure.argmax())
@@ -87,7 +86,9 @@ def taken(found: Sequence[np.ndarray], true: Sequence[Things], classes: int) -> 
 
 
 def _of_class(found: Sequence[np.ndarray], true: Sequence[Things], kind: int) -> Taken:
-    rows = [_in_picture(boxes[boxes[:, 5] == kind], _of(things, kind)) for boxes, things in zip(found, true, strict=True)]
+    rows = [
+        _in_picture(boxes[boxes[:, 5] == kind], _of(things, kind)) for boxes, things in zip(found, true, strict=True)
+    ]
     score = np.concatenate([row[0] for row in rows])
     order = np.argsort(-score, kind="stable")
     picture = np.repeat(np.arange(len(rows)), [len(row[0]) for row in rows])[order]

@@ -91,7 +91,8 @@ class Detection(Detector):
 
     def rows(self, image: Tensor) -> Tensor:
         """Return the boxes of pictures as (N, 100, 6); rows that are left have score 0."""
-        return chosen(*self.detector(image), (image.shape[2], image.shape[3]))
+        logits, boxes = self.detector(image)
+        return chosen(logits, boxes, (image.shape[2], image.shape[3]))
 
     @property
     def least(self) -> Tensor:

@@ -5,7 +5,8 @@ Numbers of categories may have gaps. A crowd (`iscrowd`) is ignored in judging.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,72 +14,91 @@ from pinxit.data.boxes.box import Annotations, Box, Boxed, Form, Place, Predicte
 from pinxit.data.boxes.finding import Finder, fine_part, in_order, words_of
 from pinxit.data.layout import first_few
 from pinxit.errors import DataError
-from pinxit.files import read_bytes, read_json, write_json
+from pinxit.files import open_plain, read_json, write_json
 
 LARGEST = 512 << 20
 HEAD = 1 << 16
-KEYS = (b'"images"', b'"annotations"', b'"categories"')
+KEYS = {"images", "annotations", "categories"}
 TABLE = "predictions.json"
 
 
 def knows(place: Place) -> bool:
     """Return whether a JSON file names pictures, annotations and categories."""
-    return any(True for _ in _files(place))
+    return next(_files(place), None) is not None
 
 
-def _files(place: Place) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return the files of a set that are COCO's, with their content."""
-    found = []
+def _files(place: Place) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the files of a set that are COCO's, with their content."""
     for name in place.files:
-        if name.endswith(".json") and any(key in _head(place.folder / name) for key in KEYS):
+        if name.endswith(".json") and _mentions(place.folder / name):
             content = read_json(place.folder / name, largest=LARGEST)
-            if isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys():
-                found.append((name, content))
-    return found
+            if isinstance(content, dict) and content.keys() >= KEYS:
+                yield name, content
 
 
-def _head(path: Path) -> bytes:
-    size = path.stat().st_size if path.is_file() else 0
-    return read_bytes(path, size)[:HEAD] if 0 < size <= LARGEST else b""
+def _mentions(path: Path) -> bool:
+    """Return whether a file names one of the keys near its beginning."""
+    with open_plain(path) as file:
+        head = file.read(HEAD)
+    return any(f'"{key}"'.encode() in head for key in KEYS)
 
 
 def read(place: Place) -> Annotations:
     """Return the boxes of all files; the part of a file is in its name, as in instances_val2017.json."""
-    finder = Finder(place.pictures)
-    pictures: dict[str, list[Box]] = {}
-    stated: dict[str, tuple[int, int] | None] = {}
-    classes: dict[int, str] = {}
-    parts: dict[str, str] = {}
-    alone: list[str] = []
-    odd = 0
+    reading = _Reading(Finder(place.pictures))
     for name, content in _files(place):
-        part = next(filter(None, map(fine_part, words_of(PurePosixPath(name).stem))), "")
         try:
-            names = {int(row["id"]): str(row["name"]) for row in content["categories"]}
-            numbers: dict[Any, str] = {}
-            for row in content["images"]:
-                picture = finder.find(str(row["file_name"]), f"{part}/x" if part else "")
-                if picture is None:
-                    alone.append(str(row["file_name"]))
-                    continue
-                numbers[row["id"]] = picture
-                pictures.setdefault(picture, [])
-                stated[picture] = _size(row)
-                if part:
-                    parts[picture] = part
-            for row in content["annotations"]:
-                if row["image_id"] not in numbers:
-                    continue
-                box = _box(row, names)
-                odd += box is None
-                pictures[numbers[row["image_id"]]] += [] if box is None else [box]
+            reading.add(name, content)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{name} is not a COCO file: {type(error).__name__} at {error}") from error
-        classes |= names
-    notes = [f"{len(alone)} pictures that COCO names are not here: {first_few(alone)}"] if alone else []
-    notes += [f"{odd} COCO annotations have no box or an unknown category, and are left out"] if odd else []
-    found = {name: Boxed(boxes, stated[name]) for name, boxes in pictures.items()}
-    return Annotations(found, in_order(classes), parts if "train" in parts.values() else {}, notes)
+    return reading.annotations()
+
+
+@dataclass
+class _Reading:
+    """What was read of some files: boxes and sizes by picture, categories by number, and what does not fit."""
+
+    finder: Finder
+    boxes: dict[str, list[Box]] = field(default_factory=dict)
+    stated: dict[str, tuple[int, int] | None] = field(default_factory=dict)
+    classes: dict[int, str] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)
+    alone: list[str] = field(default_factory=list)
+    odd: int = 0
+
+    def add(self, name: str, content: Mapping[str, Any]) -> None:
+        """Read the content of a file."""
+        names = {int(row["id"]): str(row["name"]) for row in content["categories"]}
+        self.classes |= names
+        numbers = self._pictures(name, content["images"])
+        for row in content["annotations"]:
+            if row["image_id"] in numbers:
+                box = _box(row, names)
+                self.odd += box is None
+                self.boxes[numbers[row["image_id"]]] += [] if box is None else [box]
+
+    def _pictures(self, name: str, rows: Sequence[Mapping[str, Any]]) -> dict[Any, str]:
+        """Return the pictures that are here by the numbers in a file."""
+        part = next(filter(None, map(fine_part, words_of(PurePosixPath(name).stem))), "")
+        numbers = {}
+        for row in rows:
+            picture = self.finder.find(str(row["file_name"]), f"{part}/{name}")
+            if picture is None:
+                self.alone.append(str(row["file_name"]))
+                continue
+            numbers[row["id"]] = picture
+            self.boxes.setdefault(picture, [])
+            self.stated[picture] = _size(row)
+            self.parts |= {picture: part} if part else {}
+        return numbers
+
+    def annotations(self) -> Annotations:
+        """Return what was read."""
+        odd, alone = self.odd, self.alone
+        notes = [f"{len(alone)} pictures that COCO names are not here: {first_few(alone)}"] if alone else []
+        notes += [f"{odd} COCO annotations have no box or an unknown category, and are left out"] if odd else []
+        found = {name: Boxed(boxes, self.stated[name]) for name, boxes in self.boxes.items()}
+        return Annotations(found, in_order(self.classes), self.parts if "train" in self.parts.values() else {}, notes)
 
 
 def _size(row: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,9 +79,7 @@ def annotated_or_none(path: Path) -> Found | None:
         if names:
             notes.append(f"{len(names)} pictures have {what} and are left out: {first_few(sorted(names))}")
     numbers = [
-        number
-        for number, name in enumerate(place.pictures)
-        if name in said.pictures and (not parts or name in parts)
+        number for number, name in enumerate(place.pictures) if name in said.pictures and (not parts or name in parts)
     ]
     names = [place.pictures[number] for number in numbers]
     kept = replace(
@@ -113,14 +110,19 @@ def _joined(opened: Pack, said: Annotations, base: Path) -> tuple[ImageSet, list
         numbers.append(number)
         boxes.append([[*box[:4], _class(box, said.classes)] for box in kept])
     if misfits:
-        notes.append(f"{len(misfits)} pictures have another size than their annotation states and are left out: {first_few(misfits)}")
+        names = first_few(misfits)
+        notes.append(
+            f"{len(misfits)} pictures have another size than their annotation states and are left out: {names}"
+        )
     if not any(boxes):
         raise DataError(f"{base}: no box is left of the annotations" + "".join(f"; {note}" for note in notes[:1]))
     record = {"pack": opened.fingerprint, "numbers": numbers, "boxes": boxes, "classes": list(said.classes)}
     fingerprint = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
     write_json(record_path(fingerprint), record)
     more = len(notes) - NAMED_AT_MOST
-    return recorded(fingerprint), notes[:NAMED_AT_MOST] + ([f"... and {more} more remarks on boxes"] if more > 0 else [])
+    return recorded(fingerprint), notes[:NAMED_AT_MOST] + (
+        [f"... and {more} more remarks on boxes"] if more > 0 else []
+    )
 
 
 def _class(box: Box, classes: Sequence[str]) -> float:
@@ -136,7 +138,10 @@ def oriented(boxed: Boxed, size: tuple[int, int], path: Path) -> Sequence[Box] |
     """
     wide, high = size
     if boxed.shares:
-        return [box._replace(left=box.left * wide, top=box.top * high, right=box.right * wide, bottom=box.bottom * high) for box in boxed.boxes]
+        return [
+            box._replace(left=box.left * wide, top=box.top * high, right=box.right * wide, bottom=box.bottom * high)
+            for box in boxed.boxes
+        ]
     if boxed.stated in (None, size):
         return boxed.boxes
     turn = turn_of(path) if boxed.stated == (high, wide) else 1
@@ -174,7 +179,7 @@ def turn_of(path: Path) -> int:
 
 
 def cleaned(boxes: Sequence[Box], size: tuple[int, int], name: str) -> tuple[list[Box], list[str]]:
-    """Return the boxes that lie in a picture of `size` = (width, height), clipped to it, and a line for each odd one."""
+    """Return the boxes inside a picture of `size` = (width, height), clipped to it, and a line for each odd one."""
     wide, high = size
     kept, lines = [], []
     for box in boxes:

@@ -1,7 +1,7 @@
 """The part of YAML that a data.yaml uses: keys with a word, a list or numbered names. Nothing else is read.
 
-    train: images/train          names: [cat, dog]        names:            names:
-    val: images/val              names: {0: cat, 1: dog}    - cat             0: cat
+train: images/train          names: [cat, dog]        names:            names:
+val: images/val              names: {0: cat, 1: dog}    - cat             0: cat
 """
 
 from __future__ import annotations

@@ -6,12 +6,12 @@ in data.yaml, classes.txt or obj.names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from pinxit.data.boxes.box import LARGEST_TEXT, Annotations, Box, Boxed, Form, Place, Predicted
 from pinxit.data.boxes.finding import fine_part, in_order, text_of
-from pinxit.data.boxes.yaml import parsed
+from pinxit.data.boxes.yaml import Value, parsed
 from pinxit.data.layout import first_few
 from pinxit.errors import DataError
 from pinxit.files import write_whole
@@ -19,6 +19,8 @@ from pinxit.files import write_whole
 LISTS = ("classes.txt", "obj.names")
 BOX, SURE = 5, 6
 """How many numbers a line of a box has, and one with how sure a detector is."""
+CORNERS = 6
+"""The least numbers of a polygon."""
 SLACK = 1.001
 """The largest share of a side; more is no share."""
 
@@ -59,17 +61,26 @@ def _where(path: PurePosixPath) -> list[str]:
 
 def _names(place: Place) -> dict[int, str]:
     """Return the names of classes by their numbers; none if no file says them."""
-    for name in place.files:
-        if name.endswith((".yaml", ".yml")) and "names" in (content := parsed(text_of(place, name, LARGEST_TEXT), name)):
-            names = content["names"]
-            if isinstance(names, str):
+    for name, content in _yamls(place):
+        match content.get("names"):
+            case list(words):
+                return dict(enumerate(words))
+            case dict(words):
+                return {_number(key, name): words[key] for key in words}
+            case str():
                 raise DataError(f"{name}: names is not a list of classes")
-            return dict(enumerate(names)) if isinstance(names, list) else {_number(key, name): names[key] for key in names}
     for name in place.files:
         if PurePosixPath(name).name in LISTS:
             lines = text_of(place, name, LARGEST_TEXT).splitlines()
             return {number: line.strip() for number, line in enumerate(lines) if line.strip()}
     return {}
+
+
+def _yamls(place: Place) -> Iterator[tuple[str, dict[str, Value]]]:
+    """Yield what the YAML files of a set say."""
+    for name in place.files:
+        if name.endswith((".yaml", ".yml")):
+            yield name, parsed(text_of(place, name, LARGEST_TEXT), name)
 
 
 def _number(key: str, name: str) -> int:
@@ -103,40 +114,49 @@ def read(place: Place) -> Annotations:
 def _parts(place: Place) -> dict[str, str]:
     """Return the parts that a data.yaml names by folders of pictures; none if it names none."""
     parts: dict[str, str] = {}
-    for name in place.files:
-        if name.endswith((".yaml", ".yml")):
-            content = parsed(text_of(place, name, LARGEST_TEXT), name)
-            for key, value in content.items():
-                folders = value if isinstance(value, list) else [value]
-                if part := fine_part(key):
-                    parts |= dict.fromkeys(_within(place, [word for word in folders if isinstance(word, str)]), part)
+    for _, content in _yamls(place):
+        for key, value in content.items():
+            folders = [value] if isinstance(value, str) else value
+            if part := fine_part(key):
+                parts |= dict.fromkeys(_within(place, list(folders)), part)
     return parts if "train" in parts.values() else {}
 
 
 def _within(place: Place, folders: Sequence[str]) -> list[str]:
     """Return the pictures in folders, of which only the end of the path counts."""
-    ends = ["/".join(part for part in word.replace("\\", "/").split("/") if part not in ("", ".", "..")) for word in folders]
+    ends = [
+        "/".join(part for part in word.replace("\\", "/").split("/") if part not in ("", ".", "..")) for word in folders
+    ]
     return [name for name in place.pictures if any(end and f"/{name}".find(f"/{end}/") >= 0 for end in ends)]
 
 
-def _box(line: str, names: dict[int, str]) -> Box | None:
+def _box(line: str, names: Mapping[int, str]) -> Box | None:
     """Return the box of a line, in shares; None if it is none."""
     try:
         numbers = [float(word) for word in line.split()]
         kind = int(numbers[0])
     except (ValueError, IndexError, OverflowError):
         return None
-    if kind != numbers[0] or kind < 0 or (names and kind not in names):
+    sides = _middled(numbers[1:5]) if len(numbers) in (BOX, SURE) else _around(numbers[1:])
+    if sides is None or kind != numbers[0] or kind < 0 or (names and kind not in names):
         return None
-    shares = numbers[1:]
-    if len(numbers) in (BOX, SURE):
-        across, down, wide, high = shares[:4]
-        shares = [across - wide / 2, down - high / 2, across + wide / 2, down + high / 2]
-        sound = max(across, down, wide, high) <= SLACK and min(wide, high) >= 0
-    else:
-        sound = len(shares) > BOX and len(shares) % 2 == 0 and max(map(abs, shares)) <= SLACK
-        shares = [min(shares[::2]), min(shares[1::2]), max(shares[::2]), max(shares[1::2])] if sound else []
-    return Box(*shares, names.get(kind, str(kind))) if sound else None
+    left, top, right, bottom = sides
+    return Box(left, top, right, bottom, names.get(kind, str(kind)))
+
+
+def _middled(shares: Sequence[float]) -> tuple[float, float, float, float] | None:
+    """Return the sides of a box of a middle, a width and a height; None if these are no shares."""
+    across, down, wide, high = shares
+    if not (max(shares) <= SLACK and min(wide, high) >= 0):
+        return None
+    return across - wide / 2, down - high / 2, across + wide / 2, down + high / 2
+
+
+def _around(shares: Sequence[float]) -> tuple[float, float, float, float] | None:
+    """Return the sides of the box around a polygon; None if it has no three corners, or these are no shares."""
+    if len(shares) < CORNERS or len(shares) % 2 or not all(abs(share) <= SLACK for share in shares):
+        return None
+    return min(shares[::2]), min(shares[1::2]), max(shares[::2]), max(shares[1::2])
 
 
 def write(folder: Path, found: Sequence[Predicted], classes: Sequence[str]) -> list[Path]:
