@@ -148,3 +148,13 @@ class SegmentedSettings(DataSettings):
     def ignored(self) -> tuple[str, ...]:
         """Return the void classes."""
         return self.void
+
+
+class BoxedSettings(DataSettings):
+    """Pictures in which things are framed: whole ones, mirrored, shifted and zoomed."""
+
+    size: Annotated[Size | None, SIZES] = Field(320, description=f"Size of the pictures in pixels{EITHER}")
+    fit: Fit = Field("pad", description=DataSettings.model_fields["fit"].description)
+    flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
+    shift: float = Field(0.1, description=DataSettings.model_fields["shift"].description)
+    scale: float = Field(0.25, description=DataSettings.model_fields["scale"].description)

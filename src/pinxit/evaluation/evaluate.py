@@ -192,6 +192,7 @@ def _about_training(run: Run | None, target: ImageSet) -> list[str]:
     """Return a remark if the reference holds pictures that the run was trained on."""
     if run is None or run.recipe.data.fingerprint != target.fingerprint:
         return []
-    if target.selection == _opened(run).held_out.selection:
+    own = _opened(run)
+    if target.selection in (own.held_out.selection, own.apart and own.apart.selection):
         return []
     return [f"{target.name} holds pictures that {run.folder.name} was trained on, so copies would score well"]

@@ -13,5 +13,6 @@ OBJECTIVES: dict[str, type[settings.ObjectiveSettings]] = {
     "colourise": settings.ColourSettings,  # Zhang et al., 2016
     "classify": settings.ClassifySettings,
     "segment": settings.SegmentSettings,  # Ronneberger et al., 2015
+    "detect": settings.DetectSettings,  # Tian et al., 2019, and Feng et al., 2021
     "style": settings.StyleSettings,  # Johnson et al., 2016, and AdaIN: Huang and Belongie, 2017
 }
