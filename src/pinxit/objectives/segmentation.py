@@ -61,14 +61,16 @@ class Segmentation(Segmenter):
         A batch whose pixels are all void has losses of zero.
         """
         mask = masks(batch)[:, 0]
-        known = mask != VOID
-        label, given = mask[known], logits.movedim(1, 3)[known]
-        if not len(label):
-            return Loss({name: 0 * logits.sum() for name in self.losses})
-        log_probability = given.log_softmax(1)
-        weight = self.seen.weights(self.settings.balance) if self.settings.balance else given.new_ones(given.shape[1])
-        terms = {name: SEGMENTATION[name].term(log_probability, label, weight) for name in self.losses}
-        return Loss(terms, {"accuracy": (given.argmax(1) == label).float().mean()})
+        known = (mask != VOID).float()
+        label = mask.where(mask != VOID, 0)
+        log_probability = logits.contiguous().log_softmax(1)
+        weight = self.seen.weights(self.settings.balance) if self.settings.balance else known.new_ones(logits.shape[1])
+        terms = {
+            name.replace("-", "_"): SEGMENTATION[name].term(log_probability, label, known, weight)
+            for name in self.losses
+        }
+        right = known * (log_probability.detach().argmax(1) == label)
+        return Loss(terms, {"accuracy": right.sum() / known.sum().clamp(min=1)})
 
     def after_step(self, batch: Batch, values: Mapping[str, float]) -> None:
         """Count the classes of the batch's pixels if they are to be balanced."""
