@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pinxit.data.batch import Batch, batch_at
+    from pinxit.data.boxes.opening import open_boxes
+    from pinxit.data.masks import open_masked
     from pinxit.data.pairs import is_packed, open_matted, open_packed, open_pairs
     from pinxit.data.sets import DataSet, ImageSet, open_data
 
@@ -19,7 +21,9 @@ _HOMES = {
     "ImageSet": "sets",
     "batch_at": "batch",
     "is_packed": "pairs",
+    "open_boxes": "boxes.opening",
     "open_data": "sets",
+    "open_masked": "masks",
     "open_matted": "pairs",
     "open_packed": "pairs",
     "open_pairs": "pairs",
@@ -30,7 +34,9 @@ __all__ = [
     "ImageSet",
     "batch_at",
     "is_packed",
+    "open_boxes",
     "open_data",
+    "open_masked",
     "open_matted",
     "open_packed",
     "open_pairs",

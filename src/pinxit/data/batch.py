@@ -29,7 +29,8 @@ class Batch:
     - `mask`: (N, 1, H, W); where a picture is to change (float32, 0 or 1), or each pixel's class (int64; 255 is void).
     - `pair`: float32 (N, C', H, W) in [0, 1], another picture of the same scene.
     - `boxes`: float32 (N, K, 5); left, top, right, bottom in pixels from the top left corner, and the class. Rows that
-      pad a picture of fewer boxes have class -1.
+      pad a picture of fewer boxes have class -1. Things of class k that are neither right nor wrong to find have class
+      -2 - k.
     - `caption`: N texts.
     - `sound`: float32 (N, D), a vector that describes a sound.
     - `other`: float32 (N, C, H, W) in [0, 1], an independent sample of a second set.

@@ -80,21 +80,23 @@ class Companions:
     """What belongs to the pictures of a set, in their order and of their shapes: masks, pairs and boxes.
 
     Masks have `pixel_classes` classes, and `VOID` where a pixel has none. Boxes are (k, 5) float32 a picture: left,
-    top, right and bottom in its pixels, and the class.
+    top, right and bottom in its pixels, and the class, as in `Batch`. `classes` names those of masks or boxes, if they
+    are to be recognised.
     """
 
     mask: Layer | None = None
     pair: Layer | None = None
     boxes: Sequence[np.ndarray] | None = None
     pixel_classes: int = 0
+    classes: tuple[str, ...] = ()
 
     def subset(self, positions: np.ndarray) -> Companions:
         """Return what belongs to the pictures at these positions."""
-        return Companions(
+        return replace(
+            self,
             mask=None if self.mask is None else self.mask.subset(positions),
             pair=None if self.pair is None else self.pair.subset(positions),
             boxes=None if self.boxes is None else [self.boxes[position] for position in positions],
-            pixel_classes=self.pixel_classes,
         )
 
 
@@ -102,7 +104,8 @@ class ImageSet(Layer):
     """Some pictures of a packed set with their names, and their labels and companions where there are any.
 
     `name` is the set's and, where it is divided, the part's ("mnist:test"). `fingerprint` is the SHA-256 of the pack,
-    or of all packs where there are companions. `labels` is (n,) int64 into `classes`, or None.
+    or of all packs where there are companions. `labels` is (n,) int64 into `classes`, or None. `classes` are those of
+    labels or, where companions name theirs, of these; then there are no labels.
     """
 
     def __init__(
@@ -117,8 +120,9 @@ class ImageSet(Layer):
         self.name = name
         self.companions = companions
         self.fingerprint = fingerprint or pack.fingerprint
-        self.classes = pack.classes
-        self.labels: np.ndarray | None = None if pack.labels is None else pack.labels[indices]
+        self.classes = companions.classes or pack.classes
+        labelled = pack.labels is not None and not companions.classes
+        self.labels: np.ndarray | None = pack.labels[indices] if labelled else None  # type: ignore[index]
         self.parts: np.ndarray = pack.parts[indices]
 
     @property
@@ -160,6 +164,7 @@ class ImageSet(Layer):
 class DataSet:
     """The pictures to train on, those held out for judging, and remarks on both for the user.
 
+    `apart` are pictures of a test part that is neither, because another part is held out for judging while training.
     `unreadable` names the files that were left out, because they cannot be read.
     """
 
@@ -167,6 +172,7 @@ class DataSet:
     held_out: ImageSet
     notes: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    apart: ImageSet | None = None
 
 
 def own_size(shapes: np.ndarray) -> Size | None:
@@ -213,21 +219,36 @@ def whole_pack(opened: Pack) -> ImageSet:
 
 
 def divide(whole: ImageSet, base: str, part: str, holdout: float, notes: Sequence[str]) -> DataSet:
-    """Divide a set into training and held-out pictures, by its official parts or by name; `part` picks one."""
-    held = whole.parts == PARTS.index("test") if whole.parts.any() else held_out(whole.each_name(), holdout, len(whole))
+    """Divide a set into training and held-out pictures, by its official parts or by name; `part` picks one.
+
+    In a set with the parts val and test, val is held out, and test is left alone unless it is picked.
+    """
+    numbers = _official(whole) if whole.parts.any() else _by_name(whole, holdout)
     name = Path(base).resolve().name
-    divided = held.any() and not held.all()
-    parts = {
-        "train": whole.part(np.flatnonzero(~held), f"{name}:train" if divided else name),
-        "test": whole.part(np.flatnonzero(held), f"{name}:test" if divided else name),
-    }
-    if part and not len(parts[part]):
+    divided = sum(len(places) > 0 for places in numbers.values()) > 1
+    parts = {key: whole.part(places, f"{name}:{key}" if divided else name) for key, places in numbers.items()}
+    nothing = whole.part(np.arange(0), f"{name}:nothing")
+    if part and not len(parts.get(part, nothing)):
         raise DataError(f"{base}: its {part} part is empty; raise --holdout, or leave out ':{part}'")
     if not part and not len(parts["train"]):
-        part = "test"  # the set has only its official test part
-    nothing = whole.part(np.arange(0), f"{name}:nothing")
-    train, rest = (parts[part], nothing) if part else (parts["train"], parts["test"])
-    return DataSet(train, rest, (_summary(whole, name, train, rest), *notes))
+        part = next(key for key in parts if len(parts[key]))  # the set has only an official part to judge by
+    held = "val" if "val" in parts else "test"
+    train, rest = (parts[part], nothing) if part else (parts["train"], parts[held])
+    apart = parts["test"] if held == "val" and not part and len(parts["test"]) else None
+    said = [f"{counted(len(apart), 'picture')} left alone: {spec_of(base, 'test')} names them"] if apart else []
+    return DataSet(train, rest, (_summary(whole, name, train, rest), *said, *notes), apart=apart)
+
+
+def _official(whole: ImageSet) -> dict[str, np.ndarray]:
+    """Return the numbers of the pictures of each official part; val only if there is one."""
+    judged = {part: np.flatnonzero(whole.parts == PARTS.index(part)) for part in ("test", "val")}
+    train = np.flatnonzero(~np.isin(whole.parts, [PARTS.index(part) for part in judged]))
+    return {"train": train, "test": judged["test"]} | ({"val": judged["val"]} if len(judged["val"]) else {})
+
+
+def _by_name(whole: ImageSet, holdout: float) -> dict[str, np.ndarray]:
+    held = held_out(whole.each_name(), holdout, len(whole))
+    return {"train": np.flatnonzero(~held), "test": np.flatnonzero(held)}
 
 
 def held_out(names: Iterable[str], holdout: float, count: int = -1) -> np.ndarray:

@@ -66,6 +66,10 @@ class DataSettings(Augment):
         description="Share of the files held out for evaluation, chosen by file name; named sets keep their own split.",
     )
 
+    def ignored(self) -> tuple[str, ...]:
+        """Return the classes of masks, by name or number, whose pixels belong to no class."""
+        return ()
+
     def size_for(self, own: Size | None) -> tuple[Size, str]:
         """Return the size that pictures are fitted to, and why; `own` is as in `sets.own_size`."""
         if self.size:
@@ -122,3 +126,13 @@ class RecognisedSettings(DataSettings):
         description="Size of the pictures in pixels: the side of a square, or width x height such as 96x64. By default "
         f"the side of the set's own pictures if all are squares of one size of at most {LARGEST_OWN_SIZE}, else 224.",
     )
+
+
+class BoxedSettings(DataSettings):
+    """Pictures in which things are framed: whole ones, mirrored, shifted and zoomed."""
+
+    size: Annotated[Size | None, SIZES] = Field(320, description=f"Size of the pictures in pixels{EITHER}")
+    fit: Fit = Field("pad", description=DataSettings.model_fields["fit"].description)
+    flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
+    shift: float = Field(0.1, description=DataSettings.model_fields["shift"].description)
+    scale: float = Field(0.25, description=DataSettings.model_fields["scale"].description)
