@@ -34,6 +34,7 @@ class Batch:
     - `caption`: N texts.
     - `sound`: float32 (N, D), a vector that describes a sound.
     - `other`: float32 (N, C, H, W) in [0, 1], an independent sample of a second set.
+    - `features`: float32 (N, D), what a frozen network makes of the images, which are then (N, C, 1, 1) and black.
 
     Row i draws from (seed, step, start + i, stream). `start` is the index of row 0 within its step, so a part of a
     batch draws the same numbers as the whole.
@@ -47,6 +48,7 @@ class Batch:
     caption: tuple[str, ...] | None = None
     sound: Tensor | None = None
     other: Tensor | None = None
+    features: Tensor | None = None
     seed: int
     step: int
     start: int = 0

@@ -1129,7 +1129,7 @@ class DetectSettings(ObjectiveSettings):
 
     learning_rate: float = Field(1e-3, gt=0, le=1, description=LEARNING_RATE)
     channels: Annotated[int, Topic.NETWORKS] = Field(
-        64, ge=8, le=512, multiple_of=8, description="Channels of the part that is trained; more is slower."
+        64, ge=16, le=512, multiple_of=8, description="Channels of the part that is trained; more is slower."
     )
     trained_blocks: Annotated[int, Topic.NETWORKS] = Field(
         11,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -16,8 +17,16 @@ ROWS = 8
 """Pictures that pass the network at once: always as many, so that none depends on how many there are."""
 
 
+@dataclass(frozen=True)
 class BoxReader(Recogniser[Detector]):
-    """A trained detector."""
+    """A trained detector; `form` is how found boxes are written, `threshold` the least score of one if given."""
+
+    form: str = "coco"
+    threshold: float | None = None
+
+    def asked(self, form: str | None, threshold: float | None) -> BoxReader:
+        """Return the detector with what a person asked for."""
+        return replace(self, form=form or self.form, threshold=threshold)
 
     def read(self, pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield the boxes (k, 6) float64 in each of pictures (H, W, C) uint8 or uint16 of any size, the surest first.
@@ -41,7 +50,9 @@ class BoxReader(Recogniser[Detector]):
         kept = (inside[:, 2:] > inside[:, :2]).all(1)
         return np.concatenate([inside, boxes[:, 4:]], axis=1)[kept]
 
-    def sure(self, boxes: np.ndarray, least: float | None = None) -> np.ndarray:
-        """Return the boxes whose score is at least `least`, by default at least that of their class."""
-        limits = self.objective.least.double().cpu().numpy() if least is None else np.full(len(self.classes), least)
-        return boxes[boxes[:, 4] >= limits[boxes[:, 5].astype(int)]]
+    def sure(self, boxes: np.ndarray) -> np.ndarray:
+        """Return the boxes whose score is at least the threshold, by default that of their class."""
+        least = self.objective.least.double().cpu().numpy()
+        limits = least if self.threshold is None else np.full(len(least), self.threshold)
+        kept: np.ndarray = boxes[boxes[:, 4] >= limits[boxes[:, 5].astype(int)]]
+        return kept

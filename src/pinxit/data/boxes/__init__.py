@@ -1,9 +1,1 @@
-"""Boxes beside pictures: the forms that annotations have, by name."""
-
-from pinxit.data.boxes.box import Form
-from pinxit.data.boxes.coco import COCO
-from pinxit.data.boxes.voc import VOC
-from pinxit.data.boxes.yolo import YOLO
-
-FORMS: dict[str, Form] = {"coco": COCO, "voc": VOC, "yolo": YOLO}
-"""In the order in which they are looked for."""
+"""Pictures with boxes: how annotations are read and written, and how they become a set to train on."""

@@ -53,9 +53,13 @@ class Annotations:
 
 
 class Predicted(NamedTuple):
-    """A picture with boxes to write: the place of its file, its width and height, and the boxes that are found."""
+    """A picture with boxes to write: its file, its width and height, and the boxes that are found.
+
+    `result` is the name, without a suffix, of a file of its own.
+    """
 
     file: str
+    result: str
     size: tuple[int, int]
     boxes: Sequence[Box]
 
@@ -69,9 +73,13 @@ class Place(NamedTuple):
 
 
 class Form(NamedTuple):
-    """A form of annotation: what help calls it, how it is recognised and read, and how found boxes are written."""
+    """A form of annotation: what help calls it, how it is recognised and read, and how found boxes are written.
+
+    `writes` are the names of what it writes into a folder.
+    """
 
     about: str
+    writes: tuple[str, ...]
     knows: Callable[[Place], bool]
     read: Callable[[Place], Annotations]
-    write: Callable[[Path, Sequence[Predicted], Sequence[str]], list[Path]]
+    write: Callable[[Path, Sequence[Predicted], Sequence[str]], None]

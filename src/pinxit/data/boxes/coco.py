@@ -115,11 +115,9 @@ def _box(row: Mapping[str, Any], names: Mapping[int, str]) -> Box | None:
     return Box(left, top, left + wide, top + high, names[row["category_id"]], bool(row.get("iscrowd")))
 
 
-def write(folder: Path, found: Sequence[Predicted], classes: Sequence[str]) -> list[Path]:
+def write(folder: Path, found: Sequence[Predicted], classes: Sequence[str]) -> None:
     """Write boxes as COCO's results: a list with an entry for each box."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / TABLE, results(found, classes))
-    return [folder / TABLE]
 
 
 def results(found: Sequence[Predicted], classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -138,4 +136,4 @@ def results(found: Sequence[Predicted], classes: Sequence[str]) -> list[dict[str
     ]
 
 
-COCO = Form("COCO (a JSON file)", knows, read, write)
+COCO = Form("COCO (a JSON file)", (TABLE,), knows, read, write)

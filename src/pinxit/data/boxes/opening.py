@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from pinxit.data.augment import IGNORED
-from pinxit.data.boxes import FORMS
 from pinxit.data.boxes.box import Annotations, Box, Boxed, Place
 from pinxit.data.boxes.finding import Finder, parts_by_folder, parts_by_list
+from pinxit.data.boxes.forms import FORMS
 from pinxit.data.layout import first_few
 from pinxit.data.pack import NAMED_AT_MOST, Pack, checked, pack, pack_folder, pack_path
 from pinxit.data.places import remember

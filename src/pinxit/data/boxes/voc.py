@@ -16,6 +16,7 @@ from pinxit.errors import DataError
 from pinxit.files import read_bytes, write_whole
 
 ROOT = "annotation"
+FOLDER = "annotations"
 
 
 def knows(place: Place) -> bool:
@@ -76,13 +77,12 @@ def parsed(content: bytes, name: str) -> ElementTree.Element:
         raise DataError(f"{name} is not XML ({error})") from error
 
 
-def write(folder: Path, found: Sequence[Predicted], classes: Sequence[str]) -> list[Path]:
-    """Write annotations/STEM.xml for each picture, rounded to whole pixels as VOC counts them; return their folder."""
+def write(folder: Path, found: Sequence[Predicted], classes: Sequence[str]) -> None:
+    """Write annotations/STEM.xml for each picture, rounded to whole pixels as VOC counts them."""
     for one in found:
-        path = folder / "annotations" / f"{PurePosixPath(one.file).stem}.xml"
+        path = folder / FOLDER / f"{one.result}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text_of(one))
-    return [folder / "annotations"]
 
 
 def text_of(one: Predicted) -> bytes:
@@ -115,4 +115,4 @@ def _number(text: str | None) -> float | None:
     return value if abs(value) < 1e9 else None
 
 
-VOC = Form("Pascal VOC (an XML file a picture)", knows, read, write)
+VOC = Form("Pascal VOC (an XML file a picture)", (FOLDER,), knows, read, write)

@@ -16,6 +16,7 @@ from pinxit.data.layout import first_few
 from pinxit.errors import DataError
 from pinxit.files import write_whole
 
+FOLDER = "labels"
 LISTS = ("classes.txt", "obj.names")
 BOX, SURE = 5, 6
 """How many numbers a line of a box has, and one with how sure a detector is."""
@@ -55,8 +56,8 @@ def _where(path: PurePosixPath) -> list[str]:
     names = []
     if "images" in folders:
         last = len(folders) - 1 - folders[::-1].index("images")
-        names.append("/".join([*folders[:last], "labels", *folders[last + 1 :], path.name]))
-    return [*names, path.as_posix(), "/".join([*folders, "labels", path.name]), f"labels/{path.name}"]
+        names.append("/".join([*folders[:last], FOLDER, *folders[last + 1 :], path.name]))
+    return [*names, path.as_posix(), "/".join([*folders, FOLDER, path.name]), f"{FOLDER}/{path.name}"]
 
 
 def _names(place: Place) -> dict[int, str]:
@@ -159,14 +160,13 @@ def _around(shares: Sequence[float]) -> tuple[float, float, float, float] | None
     return min(shares[::2]), min(shares[1::2]), max(shares[::2]), max(shares[1::2])
 
 
-def write(folder: Path, found: Sequence[Predicted], classes: Sequence[str]) -> list[Path]:
-    """Write labels/STEM.txt for each picture, and classes.txt; return both places."""
-    place = folder / "labels"
-    place.mkdir(parents=True, exist_ok=True)
+def write(folder: Path, found: Sequence[Predicted], classes: Sequence[str]) -> None:
+    """Write labels/STEM.txt for each picture, and classes.txt."""
     for one in found:
-        write_whole(place / f"{PurePosixPath(one.file).stem}.txt", lines_of(one, classes).encode())
+        path = folder / FOLDER / f"{one.result}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, lines_of(one, classes).encode())
     write_whole(folder / LISTS[0], "".join(f"{name}\n" for name in classes).encode())
-    return [place, folder / LISTS[0]]
 
 
 def lines_of(one: Predicted, classes: Sequence[str]) -> str:
@@ -181,4 +181,4 @@ def lines_of(one: Predicted, classes: Sequence[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-YOLO = Form("YOLO (a text a picture)", knows, read, write)
+YOLO = Form("YOLO (a text a picture)", (FOLDER, LISTS[0]), knows, read, write)
