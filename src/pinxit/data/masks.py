@@ -93,7 +93,8 @@ def _content(base: Path, name: str) -> bytes:
     if base.is_file():
         with (
             suppress(zipfile.BadZipFile, OSError, KeyError, RuntimeError),
-            zipfile.ZipFile(open_plain(base)) as archive,archive.open(name) as member
+            zipfile.ZipFile(open_plain(base)) as archive,
+            archive.open(name) as member,
         ):
             return member.read(LARGEST_NAMES)
         return b""
@@ -156,18 +157,19 @@ def _numbered(source: Path | BinaryIO, name: str, colours: Mapping[Colour, int])
 
 def _class_folders(images: Source, masks: Source) -> list[str]:
     """Return the folders, one for each class, in which masks lie; none if each picture has one mask."""
-    stems = {_stem(PurePosixPath(name)) for name in images.names}
+    stems = {stem_of(PurePosixPath(name)) for name in images.names}
     paths = [PurePosixPath(name) for name in masks.names]
-    if any(_stem(path) in stems for path in paths):
+    if any(stem_of(path) in stems for path in paths):
         return []
-    return sorted({path.parts[-2] for path in paths if len(path.parts) > 1 and _stem(_without_class(path)) in stems})
+    return sorted({path.parts[-2] for path in paths if len(path.parts) > 1 and stem_of(_without_class(path)) in stems})
 
 
 def _without_class(path: PurePosixPath) -> PurePosixPath:
     return path.parent.parent / path.name
 
 
-def _stem(path: PurePosixPath) -> str:
+def stem_of(path: PurePosixPath) -> str:
+    """Return the name by which a picture and its mask go together."""
     stem = str(path.with_suffix(""))
     return next((stem.removesuffix(end) for end in ENDINGS if stem.endswith(end)), stem)
 
@@ -185,7 +187,7 @@ def _merged(masks: Source, folders: Sequence[str], names: Sequence[str]) -> Sour
     for number, path in enumerate(map(PurePosixPath, masks.names)):
         if len(path.parts) > 1 and path.parts[-2] in folders:
             whole = _without_class(path)
-            groups[str(whole.with_name(f"{PurePosixPath(_stem(whole)).name}{whole.suffix}"))][
+            groups[str(whole.with_name(f"{PurePosixPath(stem_of(whole)).name}{whole.suffix}"))][
                 names.index(path.parts[-2])
             ] = number
     order = sorted(groups)

@@ -66,7 +66,7 @@ def joined(sources: Mapping[Kind, Source], spec: str, holdout: float, known: Pix
     packs: dict[Kind, Pack] = {}
     notes: list[str] = []
     for kind, source in sources.items():
-        packs[kind], remarks = pack(_divided(source))
+        packs[kind], remarks = pack(divided(source))
         notes += list(remarks)
     numbers, left_out = _together(packs)
     if not len(numbers["image"]):
@@ -190,7 +190,7 @@ def _folders(source: Source) -> tuple[int, dict[Kind, str]]:
     return 0, {}
 
 
-def _divided(source: Source) -> Source:
+def divided(source: Source) -> Source:
     """Return a source with its official parts, if each of its pictures lies in a folder of one."""
     paths = [PurePosixPath(name).parts[:-1] for name in source.names]
     parts = [next(filter(None, map(part_of, path)), "") for path in paths]
