@@ -107,6 +107,19 @@ class ColouredSettings(PaintedSettings):
     size: Annotated[Size | None, SIZES] = Field(160, description=PaintedSettings.model_fields["size"].description)
 
 
+class TranslatedSettings(DataSettings):
+    """Pictures that become others: mirrored, large enough to show more than one thing."""
+
+    usual_size: ClassVar[int] = 128
+
+    size: Annotated[Size | None, SIZES] = Field(
+        None,
+        description="Size of the pictures in pixels: the side of a square, or width x height such as 96x64. By default "
+        f"the side of the set's own pictures if all are squares of one size of at most {LARGEST_OWN_SIZE}, else 128.",
+    )
+    flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
+
+
 class RecognisedSettings(DataSettings):
     """Pictures to be recognised: larger ones, as a network that knows photographs needs them."""
 
