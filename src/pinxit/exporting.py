@@ -184,7 +184,7 @@ def classifier(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     """Return a model from pictures of its own size to calibrated probabilities (N, K); the classes are metadata."""
     if model.place.name != WEIGHTS or not is_run(model.place.parent):
         raise UsageError(f"{model.place}: give the folder of the run, which has the names of the classes")
-    known = reading.load(model.place.parent)
+    known = reading.load_classes(model.place.parent)
     shape = known.objective.shape
     eight = (np.rint(255 * pixels).astype(np.uint8) for pixels in pictures)
     rows = torch.stack([known.fitted(pixels) for pixels in eight]).movedim(1, 3).contiguous()

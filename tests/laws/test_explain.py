@@ -18,7 +18,7 @@ from pinxit.explanation.checks import cells, likeness, randomised, removal
 from pinxit.explanation.methods import METHODS
 from pinxit.nets.shapes import PictureShape, keep_variance
 from pinxit.objectives.recognition import Recognition
-from pinxit.recognition.reading import Recogniser
+from pinxit.recognition.classes import ClassReader
 
 
 def trained(**settings: object) -> Recognition:
@@ -76,7 +76,7 @@ def test_maps_find_what_decides() -> None:
 
 
 def test_checks_tell_a_good_map_from_a_bad_one() -> None:
-    known = Recogniser("square", SQUARE, ("bright", "dark", "other"), "crop", "")
+    known = ClassReader("square", SQUARE, ("bright", "dark", "other"), "crop", "")
     good = cells(occlusion(SQUARE, BRIGHT, 0)).flatten().argsort(descending=True)
     hidden, shown = removal(known, BRIGHT, 0, good)
     badly_hidden, badly_shown = removal(known, BRIGHT, 0, good.flip(0))

@@ -19,7 +19,8 @@ from pinxit.nets.classifier import Pretrained
 from pinxit.nets.pretrained import lite0_network
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.recognition import Recognition, fitted_temperature
-from pinxit.recognition.reading import ROWS, load
+from pinxit.recognition.classes import ROWS
+from pinxit.recognition.reading import load
 
 
 @pytest.fixture

@@ -37,11 +37,12 @@ class Predict(Action):
 
     def do(self) -> Outcome:
         """Predict; the value is the predictions in the order of the files."""
-        from pinxit.jobs.predictions import SHEET, TABLE, predict_files
+        from pinxit.jobs.predicting import SHEET, TABLE
+        from pinxit.jobs.predictions import predict_files
         from pinxit.recognition.reading import load
 
         refuse_to_replace(self.out / TABLE, self.out / SHEET, overwrite=self.overwrite)
-        done = predict_files(load(self.run), self.pictures, self.out, self.recursive)
+        done = predict_files(load(self.run), self.pictures, self.out, self.recursive, self.overwrite)
         document = {"predictions": [asdict(row) for row in done.rows], "files": [str(path) for path in done.files]}
         return Outcome(done.rows, document, done.files, check=done.check)
 
@@ -69,13 +70,13 @@ class Explain(Action):
     def do(self) -> Outcome:
         """Explain; the value is the explanations in the order of the files."""
         from pinxit.jobs.explanations import NUMBERS, PAGE, explain_files
-        from pinxit.recognition.reading import load
+        from pinxit.recognition.reading import load_classes
         from pinxit.training.run import Run
 
         refuse_to_replace(self.out / PAGE, self.out / NUMBERS, overwrite=self.overwrite)
         methods = self.methods or tuple(METHODS)
         done = explain_files(
-            load(self.run), Run.open(self.run), self.pictures, self.out, methods, self.target, self.recursive
+            load_classes(self.run), Run.open(self.run), self.pictures, self.out, methods, self.target, self.recursive
         )
         document = {"explanations": [asdict(row) for row in done.rows], "files": [str(path) for path in done.files]}
         return Outcome(done.rows, document, done.files, check=done.check)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pinxit.data.batch import Batch, batch_at
+    from pinxit.data.masks import open_masked
     from pinxit.data.pairs import is_packed, open_matted, open_packed, open_pairs
     from pinxit.data.sets import DataSet, ImageSet, open_data
 
@@ -20,6 +21,7 @@ _HOMES = {
     "batch_at": "batch",
     "is_packed": "pairs",
     "open_data": "sets",
+    "open_masked": "masks",
     "open_matted": "pairs",
     "open_packed": "pairs",
     "open_pairs": "pairs",
@@ -31,6 +33,7 @@ __all__ = [
     "batch_at",
     "is_packed",
     "open_data",
+    "open_masked",
     "open_matted",
     "open_packed",
     "open_pairs",

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,16 @@ FOLDERS: dict[Kind, tuple[str, ...]] = {
 ENDINGS = ("_mask", "_gt", "_label")  # what may follow an image's stem in the stem of its mask or pair
 
 
+class PixelClasses(NamedTuple):
+    """What is known of the classes of masks that are to be recognised: their names, and the numbers that are void.
+
+    Without names a class is called by its number.
+    """
+
+    names: tuple[str, ...] = ()
+    void: tuple[int, ...] = ()
+
+
 def open_pairs(
     spec: str, holdout: float = HOLDOUT, *, mask: str | Path | None = None, pair: str | Path | None = None
 ) -> DataSet:
@@ -46,20 +56,29 @@ def open_pairs(
     is `VOID`. Soft masks are pairs. Pictures that lack a partner, or whose partner has another size, are named and left
     out. In all else this works like `open_data`.
     """
+    return joined(sources_of(Path(parse_spec(spec)[0]), mask, pair), spec, holdout)
+
+
+def joined(sources: Mapping[Kind, Source], spec: str, holdout: float, known: PixelClasses | None = None) -> DataSet:
+    """Return the set of pictures that lie in several sources, together by their stems; `known` are named classes."""
     base, part = parse_spec(spec)
     packs: dict[Kind, Pack] = {}
     notes: list[str] = []
-    for kind, source in _sources(Path(base), mask, pair).items():
+    for kind, source in sources.items():
         packs[kind], remarks = pack(_divided(source))
         notes += list(remarks)
     numbers, left_out = _together(packs)
     if not len(numbers["image"]):
         partners = " and a ".join(kind for kind in packs if kind != "image")
         raise DataError(f"{base}: no picture has a {partners} of the same stem and size")
-    record = {kind: {"pack": packs[kind].fingerprint, "numbers": numbers[kind].tolist()} for kind in packs}
+    record: dict[str, Any] = {
+        kind: {"pack": packs[kind].fingerprint, "numbers": numbers[kind].tolist()} for kind in packs
+    }
+    if known is not None:
+        record["classes"] = known._asdict()
     fingerprint = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    whole = _joined(packs, numbers, fingerprint, known)
     write_json(record_path(fingerprint), record)
-    whole = _joined(packs, numbers, fingerprint)
     return divide(whole, base, part, holdout, [*notes, *left_out, *_about_masks(whole.companions)])
 
 
@@ -106,21 +125,27 @@ def _recorded(fingerprint: str) -> ImageSet:
         numbers = {kind: np.array(record[kind]["numbers"], np.int64) for kind in packs}
         if any(((places < 0) | (places >= len(packs[kind]))).any() for kind, places in numbers.items()):
             raise ValueError("a number beyond the pack")
-        return _joined(packs, numbers, fingerprint)
+        named = record.get("classes")
+        known = named and PixelClasses(tuple(map(str, named["names"])), tuple(map(int, named["void"])))
+        return _joined(packs, numbers, fingerprint, known)
     except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise DataError(f"{record_path(fingerprint)}: the record of a packed set is missing or damaged") from error
 
 
-def _joined(packs: Mapping[Kind, Pack], numbers: Mapping[Kind, np.ndarray], fingerprint: str) -> ImageSet:
+def _joined(
+    packs: Mapping[Kind, Pack], numbers: Mapping[Kind, np.ndarray], fingerprint: str, known: PixelClasses | None
+) -> ImageSet:
     pair = Layer(packs["pair"], numbers["pair"]) if "pair" in packs else None
     companions = Companions(pair=pair)
     if "mask" in packs:
-        table, count = _classes(packs["mask"], numbers["mask"])
-        companions = Companions(Layer(packs["mask"], numbers["mask"], table), pair, pixel_classes=count)
+        table, names, count = _classes(packs["mask"], numbers["mask"], known)
+        mask = Layer(packs["mask"], numbers["mask"], table)
+        companions = Companions(mask, pair, pixel_classes=count, classes=names)
     return ImageSet(packs["image"], numbers["image"], "", companions, fingerprint)
 
 
-def _sources(path: Path, mask: str | Path | None, pair: str | Path | None) -> dict[Kind, Source]:
+def sources_of(path: Path, mask: str | Path | None = None, pair: str | Path | None = None) -> dict[Kind, Source]:
+    """Return the pictures of a set, and what belongs to them, by kind."""
     if mask or pair:
         places: dict[Kind, str | Path | None] = {"image": path, "mask": mask, "pair": pair}
         return {kind: _open(kind, Path(place)) for kind, place in places.items() if place}
@@ -211,16 +236,28 @@ def _about(what: str, stems: list[str]) -> list[str]:
     return [f"{len(stems)} pictures {what} and are left out: {', '.join(stems[:NAMED_AT_MOST])}{more}"] if stems else []
 
 
-def _classes(masks: Pack, numbers: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return a table (256,) uint8 from the numbers in mask files to classes, and how many classes there are."""
-    used = np.zeros(256, bool)
-    for number in numbers:
-        used |= np.bincount(masks[int(number)].ravel(), minlength=256) > 0
+def _classes(masks: Pack, numbers: np.ndarray, known: PixelClasses | None) -> tuple[np.ndarray, tuple[str, ...], int]:
+    """Return a table (256,) uint8 from the numbers in mask files to classes, their names, and how many there are.
+
+    Void classes keep their number, so that those of others are the numbers in the files; at the end they are cut off.
+    """
+    used = np.array([np.bincount(masks[int(number)].ravel(), minlength=256) > 0 for number in numbers])
     table = np.arange(256, dtype=np.uint8)
-    if not used[1:VOID].any():
+    if not used[:, 1:VOID].any():
         table[VOID] = 1
-        return table, 2
-    return table, int(np.flatnonzero(used[:VOID])[-1]) + 1
+        count = 2
+    else:
+        count = int(np.flatnonzero(used[:, :VOID].any(0))[-1]) + 1
+    if known is None:
+        return table, (), count
+    if known.names and count > len(known.names):
+        where = masks.names[int(numbers[int(np.argmax(used[:, count - 1]))])]
+        raise DataError(f"{where}: holds class {count - 1}, but only {len(known.names)} classes are named, from 0 on")
+    names = known.names or tuple(map(str, range(count)))
+    table[list(known.void)] = VOID
+    while names and len(names) - 1 in known.void:
+        names = names[:-1]
+    return table, names, len(names)
 
 
 def _about_masks(found: Companions) -> list[str]:

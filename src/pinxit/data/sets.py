@@ -80,21 +80,23 @@ class Companions:
     """What belongs to the pictures of a set, in their order and of their shapes: masks, pairs and boxes.
 
     Masks have `pixel_classes` classes, and `VOID` where a pixel has none. Boxes are (k, 5) float32 a picture: left,
-    top, right and bottom in its pixels, and the class.
+    top, right and bottom in its pixels, and the class. `classes` names those of masks or boxes, if they are to be
+    recognised.
     """
 
     mask: Layer | None = None
     pair: Layer | None = None
     boxes: Sequence[np.ndarray] | None = None
     pixel_classes: int = 0
+    classes: tuple[str, ...] = ()
 
     def subset(self, positions: np.ndarray) -> Companions:
         """Return what belongs to the pictures at these positions."""
-        return Companions(
+        return replace(
+            self,
             mask=None if self.mask is None else self.mask.subset(positions),
             pair=None if self.pair is None else self.pair.subset(positions),
             boxes=None if self.boxes is None else [self.boxes[position] for position in positions],
-            pixel_classes=self.pixel_classes,
         )
 
 
@@ -102,7 +104,8 @@ class ImageSet(Layer):
     """Some pictures of a packed set with their names, and their labels and companions where there are any.
 
     `name` is the set's and, where it is divided, the part's ("mnist:test"). `fingerprint` is the SHA-256 of the pack,
-    or of all packs where there are companions. `labels` is (n,) int64 into `classes`, or None.
+    or of all packs where there are companions. `labels` is (n,) int64 into `classes`, or None. `classes` are those of
+    labels or, where companions name theirs, of these; then there are no labels.
     """
 
     def __init__(
@@ -117,8 +120,9 @@ class ImageSet(Layer):
         self.name = name
         self.companions = companions
         self.fingerprint = fingerprint or pack.fingerprint
-        self.classes = pack.classes
-        self.labels: np.ndarray | None = None if pack.labels is None else pack.labels[indices]
+        self.classes = companions.classes or pack.classes
+        labelled = pack.labels is not None and not companions.classes
+        self.labels: np.ndarray | None = pack.labels[indices] if labelled else None  # type: ignore[index]
         self.parts: np.ndarray = pack.parts[indices]
 
     @property

@@ -61,6 +61,10 @@ class DataSettings(Augment):
         description="Share of the files held out for evaluation, chosen by file name; named sets keep their own split.",
     )
 
+    def ignored(self) -> tuple[str, ...]:
+        """Return the classes of masks, by name or number, whose pixels belong to no class."""
+        return ()
+
     def size_for(self, own: Size | None) -> tuple[Size, str]:
         """Return the size that pictures are fitted to, and why; `own` is as in `sets.own_size`."""
         if self.size:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pinxit.data import DataSet, ImageSet, mnist
 from pinxit.data.sets import parse_spec
@@ -11,6 +12,7 @@ from pinxit.data.settings import HOLDOUT
 from pinxit.errors import DataError, UsageError
 from pinxit.evaluation.audit import audit, sheet
 from pinxit.evaluation.certificate import Document
+from pinxit.evaluation.masks import score_masks
 from pinxit.evaluation.pictures import Generated, Pictures, parts
 from pinxit.evaluation.recognition import draw_confusion, score_classes
 from pinxit.evaluation.score import count, extractor_of, score
@@ -20,12 +22,21 @@ from pinxit.images import save_sheet
 from pinxit.latents.sampling import load
 from pinxit.metrics.extractors import EXTRACTORS
 from pinxit.recognition import reading
-from pinxit.training.pictures import pictures_of
+from pinxit.recognition.classes import ClassReader
+from pinxit.recognition.masks import MaskReader
+from pinxit.recognition.recogniser import Recogniser
+from pinxit.training.pictures import OPENERS, pictures_of
 from pinxit.training.report import write_report
 from pinxit.training.run import EVALUATION, Run, is_run
 
 CONFUSION = "confusion.png"
-"""The picture of what a classifier takes for what, in its run."""
+"""The picture of what a recogniser takes for what, in its run."""
+
+SCORING: dict[type[Recogniser[Any]], Callable[[Any, ImageSet, int | None, int], Document]] = {
+    # From a recogniser, a labelled set, the number of pictures and a seed to a certificate.
+    ClassReader: score_classes,
+    MaskReader: score_masks,
+}
 
 SMALL = 64
 """The longest side, in pixels, of pictures that lite0-96 suits. It takes a fifth of the time of lite0."""
@@ -62,7 +73,7 @@ def evaluate(
     if run and run.recipe.settings.recognises:
         asked = {"--extractor": extractors, "--metrics": metrics, "--sampler": sampler, "--audit": audit_sheet}
         if named := [flag for flag, value in (asked | {"--utility": with_utility}).items() if value]:
-            raise UsageError(f"{' and '.join(named)}: {run.folder} makes no pictures; it recognises their classes")
+            raise UsageError(f"{' and '.join(named)}: {run.folder} makes no pictures; it recognises what they show")
         return _recognised(run, reference, n, seed)
     if sampler and run is None:
         raise UsageError(f"--sampler {sampler}: {generated} is not a run, and only a run has samplers")
@@ -86,15 +97,16 @@ def evaluate(
 
 
 def _recognised(run: Run, reference: str | None, n: int | None, seed: int) -> Document:
-    """Return the certificate of a run that recognises classes; it is kept in the run, beside a picture of confusions.
+    """Return the certificate of a run that recognises, by its row of `SCORING`, and keep it in the run.
 
-    The reference is by default the pictures held out from its training.
+    The reference is by default the pictures held out from its training. What is taken for what is drawn in the run.
     """
     target, _ = _reference(reference, run)
     known = reading.load(run.folder)
-    document = score_classes(known, target, n, seed)
+    document = SCORING[type(known)](known, target, n, seed)
     document["remarks"] += _about_training(run, target)
-    draw_confusion(document["confusion"], known.classes, run.folder / CONFUSION, run.folder)
+    if "confusion" in document:
+        draw_confusion(document["confusion"], known.classes, run.folder / CONFUSION, run.folder)
     return _kept(run, document)
 
 
@@ -122,12 +134,21 @@ def _usual_extractor(reference: ImageSet) -> str:
 
 def _reference(reference: str | None, run: Run | None) -> tuple[ImageSet, ImageSet | None]:
     """Return the reference, and other real pictures for the floor if there are any."""
+    if reference is not None and run:
+        return _labelled(reference, run)
     if reference is not None:
-        return parts(reference, run.recipe.data.holdout if run else HOLDOUT, "reference")
+        return parts(reference, HOLDOUT, "reference")
     if run is None:
         raise UsageError("name a reference, such as mnist:test or a folder of real pictures; only a run has its own")
     training, held_out = _own(run)
     return held_out, training
+
+
+def _labelled(reference: str, run: Run) -> tuple[ImageSet, ImageSet | None]:
+    """Return a reference for a run: if it recognises, with all that its own pictures need beside them."""
+    data, settings = run.recipe.data, run.recipe.settings
+    opener = OPENERS[settings.opens if settings.recognises else "pictures"]
+    return parts(reference, data.holdout, "reference", lambda spec, share: opener(spec, data.changed(holdout=share)))
 
 
 def _own(run: Run) -> tuple[ImageSet, ImageSet]:

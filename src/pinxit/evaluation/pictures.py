@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pinxit.data import ImageSet, open_data
+from pinxit.data import DataSet, ImageSet, open_data
 from pinxit.data.sets import parse_spec
 from pinxit.errors import UsageError
 from pinxit.page import command
@@ -71,18 +72,20 @@ class Generated:
 Pictures = ImageSet | Generated
 
 
-def parts(spec: str, holdout: float, role: str) -> tuple[ImageSet, ImageSet | None]:
+def parts(
+    spec: str, holdout: float, role: str, opener: Callable[[str, float], DataSet] = open_data
+) -> tuple[ImageSet, ImageSet | None]:
     """Return the part of a set that a DATA argument names, and the set's other part if it has one.
 
     Without ":train" or ":test", a set with an official split gives its test part, any other set all its pictures.
-    `role` is what the set is called in remarks: judged, or reference.
+    `role` is what the set is called in remarks: judged, or reference. `opener` opens it, given its holdout.
     """
     base, part = parse_spec(spec)
     if is_run(Path(base)):
         raise UsageError(
             f"{base} is a run, not a set of pictures; `{command('sample', base, '-o', 'X.npz')}` makes a set of it"
         )
-    opened = open_data(base, holdout) if part else open_data(base, holdout=0)
+    opened = opener(base, holdout if part else 0)
     for note in opened.notes:
         say(f"{role}: {note}")
     if part == "train" or not opened.held_out:

@@ -17,7 +17,7 @@ from pinxit.files import whole_file
 from pinxit.metrics.recognition import RECOGNITION, confusion, estimate
 from pinxit.plots import Figure
 from pinxit.progress import track
-from pinxit.recognition.reading import Recogniser
+from pinxit.recognition.classes import ClassReader
 
 NAMED = 50
 """The most classes that a picture of confusions names."""
@@ -26,7 +26,7 @@ BLIND = "every picture gets the classes' own shares as probabilities"
 """The anchor row: what needs no look at the pictures."""
 
 
-def score_classes(known: Recogniser, reference: Pictures, n: int | None = None, seed: int = 0) -> Document:
+def score_classes(known: ClassReader, reference: Pictures, n: int | None = None, seed: int = 0) -> Document:
     """Return the certificate of a classifier on the first `n` pictures of a labelled set, by default on all.
 
     Classes are matched by name. Pictures of classes that it does not know are left out, and `remarks` says how many. A
@@ -83,7 +83,7 @@ def _score(name: str, probabilities: Tensor, label: Tensor, seed: int) -> dict[s
     return found.document() | about
 
 
-def _matched(known: Recogniser, reference: Pictures) -> tuple[np.ndarray, Tensor]:
+def _matched(known: ClassReader, reference: Pictures) -> tuple[np.ndarray, Tensor]:
     """Return the numbers of the pictures whose class is known, and their classes as the classifier counts them."""
     if reference.labels is None:
         raise DataError(f"{reference.name} has no labels; put the pictures of each class in a folder of their own")

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from pinxit.nets.shapes import keep_variance
 from pinxit.objectives.objective import Predictor
 from pinxit.objectives.settings import ClassifySettings
-from pinxit.recognition.reading import Recogniser
+from pinxit.recognition.classes import ClassReader
 
 CELLS = 14
 """Cells on a side in which pixels are hidden and maps compared, at most."""
@@ -74,7 +74,7 @@ def cells(found: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(found[None, None], side)[0, 0]
 
 
-def removal(known: Recogniser, image: Tensor, target: int, order: Tensor) -> tuple[float, float]:
+def removal(known: ClassReader, image: Tensor, target: int, order: Tensor) -> tuple[float, float]:
     """Return the mean probability of a class while cells are hidden in an order (N,), and while they are shown in it.
 
     What is hidden has the picture's mean colour.
@@ -94,7 +94,7 @@ def removal(known: Recogniser, image: Tensor, target: int, order: Tensor) -> tup
     return curves[0], curves[1]
 
 
-def random_removal(known: Recogniser, image: Tensor, target: int, seed: int = 0) -> tuple[float, float]:
+def random_removal(known: ClassReader, image: Tensor, target: int, seed: int = 0) -> tuple[float, float]:
     """Return the means of `removal` in `ORDERS` random orders."""
     rng = torch.Generator().manual_seed(seed)
     count = cells(image[0, 0]).numel()
@@ -104,7 +104,7 @@ def random_removal(known: Recogniser, image: Tensor, target: int, seed: int = 0)
 
 
 def check(
-    known: Recogniser, image: Tensor, target: int, found: Tensor, blind: Tensor, by_chance: tuple[float, float]
+    known: ClassReader, image: Tensor, target: int, found: Tensor, blind: Tensor, by_chance: tuple[float, float]
 ) -> Check:
     """Return how a map of a picture (1, C, H, W) did.
 

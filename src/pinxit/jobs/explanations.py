@@ -28,7 +28,7 @@ from pinxit.objectives.objective import Predictor
 from pinxit.page import data_uri, page
 from pinxit.plots import colormaps
 from pinxit.progress import say, track
-from pinxit.recognition.reading import Recogniser
+from pinxit.recognition.classes import ClassReader
 from pinxit.settings import did_you_mean
 from pinxit.training.pictures import pictures_of
 from pinxit.training.run import Run
@@ -98,7 +98,7 @@ class Explanations:
 class Neighbours:
     """Training pictures of a run, and their features, to find those like another picture."""
 
-    def __init__(self, known: Recogniser, images: ImageSet) -> None:
+    def __init__(self, known: ClassReader, images: ImageSet) -> None:
         self.known, self.images = known, images
         count = min(COMPARED, len(images))
         rows = (images[number] for number in track(range(count), "reading training pictures", count))
@@ -119,7 +119,7 @@ class Neighbours:
 
 
 def explain_files(
-    known: Recogniser, run: Run, words: Sequence[str], out: Path, methods: Sequence[str], target: str | None,
+    known: ClassReader, run: Run, words: Sequence[str], out: Path, methods: Sequence[str], target: str | None,
     recursive: bool = False,
 ) -> Explanations:  # fmt: skip
     """Write why a classifier sees a class in files, folders and patterns: `PAGE` and `NUMBERS` in the folder `out`.
@@ -155,7 +155,7 @@ def explain_files(
     return Explanations(tuple(rows), tuple(failures), (out / PAGE, out / NUMBERS) if rows else ())
 
 
-def _neighbours(known: Recogniser, run: Run) -> Neighbours | None:
+def _neighbours(known: ClassReader, run: Run) -> Neighbours | None:
     try:
         return Neighbours(known, pictures_of(run.recipe.data).train)
     except UserError as error:
@@ -164,7 +164,7 @@ def _neighbours(known: Recogniser, run: Run) -> Neighbours | None:
 
 
 def _explained(
-    known: Recogniser, chance: Predictor, file: str, pixels: np.ndarray, methods: Sequence[str], target: str | None
+    known: ClassReader, chance: Predictor, file: str, pixels: np.ndarray, methods: Sequence[str], target: str | None
 ) -> tuple[Explanation, list[np.ndarray]]:
     """Return the explanation of a picture, and the picture under each map."""
     image = known.fitted(pixels)[None]
@@ -198,7 +198,7 @@ def _overlaid(image: Tensor, found: Tensor, signed: bool) -> np.ndarray:
 
 
 def _section(
-    row: Explanation, shown: Sequence[np.ndarray], neighbours: Neighbours | None, known: Recogniser, pixels: np.ndarray
+    row: Explanation, shown: Sequence[np.ndarray], neighbours: Neighbours | None, known: ClassReader, pixels: np.ndarray
 ) -> str:
     parts = [_figure(pixels, "the picture")]
     for image, reason in zip(shown, row.reasons, strict=True):
@@ -218,7 +218,7 @@ def _figure(pixels: np.ndarray, caption: str) -> str:
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def _page(known: Recogniser, rows: Sequence[Explanation], sections: Sequence[str]) -> str:
+def _page(known: ClassReader, rows: Sequence[Explanation], sections: Sequence[str]) -> str:
     title = f"Why {known.name} sees what it sees in {counted(len(rows), 'picture')}"
     methods = "".join(f"<li><b>{name}</b>: {escape(METHODS[name].about)}</li>" for name in _used(rows))
     body = (

@@ -1,40 +1,35 @@
-"""The classes that a classifier sees in many files: a table, and a sheet to look at."""
+"""What a recogniser sees in many files, and a sheet to look at; `PREDICTING` has the kinds."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from pinxit.errors import DataError, SomeFailedError, UserError, counted, printable
-from pinxit.files import whole_file
+from pinxit.files import refuse_to_replace
 from pinxit.images import eight_bit, grid, load_picture, save_sheet
-from pinxit.images.picture import to_pillow
 from pinxit.jobs.listing import Found, find
+from pinxit.jobs.predicted_classes import PredictingClasses
+from pinxit.jobs.predicted_masks import PredictingMasks
+from pinxit.jobs.predicting import SHEET, SIDE, Predicting, Prediction
 from pinxit.progress import say, track
-from pinxit.recognition.reading import ROWS, Recogniser
+from pinxit.recognition.classes import ClassReader
+from pinxit.recognition.masks import MaskReader
+from pinxit.recognition.recogniser import Recogniser
 
-TABLE, SHEET = "predictions.csv", "sheet.jpg"
-SHOWN, SIDE, LINE = 100, 128, 14
-"""The most pictures of a sheet, the side of one in pixels, and the height of a line of text."""
+SHOWN, LINE = 100, 14
+"""The most pictures of a sheet, and the height of a line of text in pixels."""
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """What was seen in a file: its likeliest class, the probability of that, and whether it is like nothing known."""
-
-    file: str
-    found: str
-    confidence: float
-    unknown: bool
-
-    def caption(self) -> str:
-        """Return a line for a sheet."""
-        return f"{'? ' if self.unknown else ''}{self.found} {self.confidence:.0%}"
+PREDICTING: dict[type[Recogniser[Any]], type[Predicting[Any, Any]]] = {
+    # What is written and drawn, by the kind of recogniser.
+    ClassReader: PredictingClasses,
+    MaskReader: PredictingMasks,
+}
 
 
 @dataclass(frozen=True)
@@ -59,19 +54,24 @@ def refuse_failures(done: int, failures: Sequence[UserError]) -> None:
         raise SomeFailedError(f"{len(failures):,} of {of} failed, the others are done")
 
 
-def predict_files(known: Recogniser, words: Sequence[str], out: Path, recursive: bool = False) -> Predictions:
-    """Write what a classifier sees in files, folders and patterns to `TABLE` and `SHEET` in the folder `out`.
+def predict_files(
+    known: Recogniser[Any], words: Sequence[str], out: Path, recursive: bool = False, overwrite: bool = True
+) -> Predictions:
+    """Write what a recogniser sees in files, folders and patterns to the folder `out`, by its row of `PREDICTING`.
 
     A file that cannot be read is named and left out. The sheet shows the least certain first.
     """
+    kind = PREDICTING[type(known)]
+    for name in kind.files:
+        refuse_to_replace(out / name, overwrite=overwrite)
     listing = find(words, recursive, out)
     for remark in listing.remarks:
         say(remark)
     if not listing.found:
         raise DataError(f"no pictures in {', '.join(words)}")
-    rows: list[Prediction] = []
+    predicting = kind(known, out, listing.found)
+    seen: list[tuple[Prediction, np.ndarray]] = []
     failures: list[UserError] = []
-    shown: list[np.ndarray] = []
     waiting: list[tuple[Found, np.ndarray]] = []
     for one in track(listing.found, "recognising", len(listing.found)):
         try:
@@ -79,15 +79,15 @@ def predict_files(known: Recogniser, words: Sequence[str], out: Path, recursive:
         except UserError as error:
             failures.append(error)
             say(str(error))
-        if len(waiting) == ROWS or one is listing.found[-1]:
-            rows += _predicted(known, waiting)
-            shown += [_thumbnail(pixels) for _, pixels in waiting]
+        if len(waiting) == kind.rows or one is listing.found[-1]:
+            seen += predicting.predict(waiting)
             waiting.clear()
+    rows, files = [row for row, _ in seen], []
     if rows:
         out.mkdir(parents=True, exist_ok=True)
-        _write(out / TABLE, rows)
-        save_sheet(out / SHEET, _sheet(rows, shown))
-    return Predictions(tuple(rows), tuple(failures), (out / TABLE, out / SHEET) if rows else ())
+        files = [*predicting.finish(rows), out / SHEET]
+        save_sheet(out / SHEET, _sheet(seen))
+    return Predictions(tuple(rows), tuple(failures), tuple(files))
 
 
 def read_picture(one: Found) -> np.ndarray:
@@ -97,40 +97,12 @@ def read_picture(one: Found) -> np.ndarray:
     return eight_bit(load_picture(one.path).pixels)
 
 
-def _predicted(known: Recogniser, waiting: Sequence[tuple[Found, np.ndarray]]) -> list[Prediction]:
-    logits = known.logits(pixels for _, pixels in waiting)
-    confidence, place = known.probabilities(logits).max(1)
-    unknown = known.unknown(logits)
-    found = zip(waiting, place.tolist(), confidence.tolist(), unknown.tolist(), strict=True)
-    return [Prediction(str(one.place), known.classes[number], sure, unlike) for (one, _), number, sure, unlike in found]
-
-
-def _write(path: Path, rows: Sequence[Prediction]) -> None:
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("file", "class", "confidence", "unknown"))
-        for row in rows:
-            writer.writerow((row.file, row.found, f"{row.confidence:.6f}", "yes" if row.unknown else "no"))
-
-
-def _thumbnail(pixels: np.ndarray) -> np.ndarray:
-    """Return a picture as (SIDE, SIDE, 3) uint8, whole, on white."""
-    image = to_pillow(pixels).convert("RGBA")
-    scale = SIDE / max(image.size)
-    size = [max(1, round(side * scale)) for side in image.size]
-    image = image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
-    canvas = Image.new("RGBA", (SIDE, SIDE), "white")
-    canvas.alpha_composite(image, ((SIDE - size[0]) // 2, (SIDE - size[1]) // 2))
-    return np.asarray(canvas.convert("RGB"))
-
-
-def _sheet(rows: Sequence[Prediction], shown: Sequence[np.ndarray]) -> np.ndarray:
+def _sheet(seen: Sequence[tuple[Prediction, np.ndarray]]) -> np.ndarray:
     """Return the least certain pictures with their captions, laid out in a square."""
-    order = sorted(range(len(rows)), key=lambda place: rows[place].confidence)[:SHOWN]
     cells = []
-    for place in order:
+    for row, pixels in sorted(seen, key=lambda one: one[0].sureness)[:SHOWN]:
         cell = Image.new("RGB", (SIDE, SIDE + LINE), "white")
-        cell.paste(Image.fromarray(shown[place]), (0, 0))
-        ImageDraw.Draw(cell).text((2, SIDE), printable(rows[place].caption()), fill="black")
+        cell.paste(Image.fromarray(pixels), (0, 0))
+        ImageDraw.Draw(cell).text((2, SIDE), printable(row.caption()), fill="black")
         cells.append(np.asarray(cell))
     return grid(np.stack(cells))

@@ -183,6 +183,31 @@ class Translator(Objective):
         """
 
 
+class Segmenter(Objective):
+    """An objective that tells which class each pixel belongs to."""
+
+    shape: PictureShape
+    """The pictures it reads; `classes` says how many classes it knows."""
+
+    @abstractmethod
+    def logits(self, image: Tensor) -> Tensor:
+        """Return the class logits (N, K, H, W) of pictures (N, C, H, W) in [0, 1], float32."""
+
+
+class Detector(Objective):
+    """An objective that finds where objects are, and of which class."""
+
+    shape: PictureShape
+    """The pictures it reads; `classes` says how many classes it knows."""
+
+    @abstractmethod
+    def boxes(self, image: Tensor) -> list[Tensor]:
+        """Return the boxes of each of pictures (N, C, H, W) in [0, 1], the surest first: (k, 6) float32.
+
+        A row is left, top, right and bottom in pixels of the picture, the score in [0, 1], and the class.
+        """
+
+
 class Autoencoder(Generative):
     """An objective that also encodes pictures; a code is a latent."""
 

@@ -68,8 +68,8 @@ class ObjectiveSettings(Settings):
     """Defaults of the training settings that differ from those of other objectives."""
     usual_prior: ClassVar[str | None] = None
     """The network that usually learns its codes; None if it has no codes."""
-    matted: ClassVar[bool] = False
-    """Whether its pictures need mattes: transparent parts, or a mask or a matte beside each."""
+    opens: ClassVar[Literal["pictures", "mattes", "masks"]] = "pictures"
+    """What its pictures need beside them: a row of `training.pictures.OPENERS`."""
     of_codes: ClassVar[bool] = False
     """Whether it is learned from a run's codes instead of pictures."""
     recognises: ClassVar[bool] = False
@@ -822,7 +822,7 @@ class MattingSettings(ObjectiveSettings):
     training: ClassVar[Mapping[str, Any]] = {
         "batch_size": 8, "schedule": "cosine", "warmup": 100, "clip": 1.0, "average": 0.998
     }  # fmt: skip
-    matted = True
+    opens = "mattes"
     preview: ClassVar[str] = "pictures, each followed by its true and its found matte"
 
     learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)

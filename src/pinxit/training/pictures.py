@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from pinxit.data import DataSet, is_packed, mnist, open_data, open_matted, open_packed
+from pinxit.data import DataSet, is_packed, mnist, open_data, open_masked, open_matted, open_packed
 from pinxit.data.places import remembered
 from pinxit.data.sets import parse_spec, spec_of
 from pinxit.data.settings import DataSettings
@@ -18,10 +18,17 @@ from pinxit.training.recipes import DataRecipe
 
 NAMED = 3  # pictures in an error
 
+OPENERS: dict[str, Callable[[str, DataSettings], DataSet]] = {
+    # By what pictures need beside them (`ObjectiveSettings.opens`). A set is found again by trying each, in order.
+    "mattes": lambda source, data: open_matted(source, data.holdout),
+    "masks": lambda source, data: open_masked(source, data.holdout, data.ignored()),
+    "pictures": lambda source, data: open_data(source, data.holdout),
+}
 
-def opened(source: str, data: DataSettings, matted: bool = False) -> DataSet:
-    """Return a set of pictures, each with its matte if they are to be `matted`, and report its remarks."""
-    pictures = (open_matted if matted else open_data)(source, data.holdout)
+
+def opened(source: str, data: DataSettings, opens: str = "pictures") -> DataSet:
+    """Return a set of pictures by a row of `OPENERS`, and report its remarks."""
+    pictures = OPENERS[opens](source, data)
     for remark in pictures.notes:
         say(remark)
     return pictures
@@ -54,11 +61,12 @@ def pictures_of(data: DataRecipe) -> DataSet:
 
 
 def _found(spec: str, data: DataRecipe) -> DataSet:
-    """Return the set at a place: with what belongs to its pictures, if it is a recipe's so; else alone."""
-    with suppress(DataError):
-        pictures = open_matted(spec, data.holdout)
-        if pictures.train.fingerprint == data.fingerprint:
-            return pictures
+    """Return the set at a place: with whatever belongs to its pictures, if it is a recipe's so; else alone."""
+    for opener in OPENERS.values():
+        with suppress(DataError, UsageError):  # a set of another kind, or one without the void classes
+            pictures = opener(spec, data)
+            if pictures.train.fingerprint == data.fingerprint:
+                return pictures
     return open_data(spec, data.holdout)
 
 

@@ -28,6 +28,13 @@ class DataRecipe(DataSettings):
     fingerprint: str = Field(pattern=SHA256, description="SHA-256 of the packed pixels, shapes and labels.")
     channels: Literal[1, 3, 4] = Field(description="Grey, RGB or RGBA.")
     classes: tuple[str, ...] = Field((), description="The names of the classes, in the order of their labels.")
+    void: tuple[str, ...] = Field(
+        (), exclude_if=lambda value: not value, description="The classes of masks whose pixels belong to no class."
+    )
+
+    def ignored(self) -> tuple[str, ...]:
+        """Return the void classes."""
+        return self.void
 
 
 class HardwareRecipe(Settings):

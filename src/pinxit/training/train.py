@@ -78,7 +78,7 @@ def prepared(
     if settings.of_codes:
         raise UsageError("a prior is trained on the codes of a run: pinxit.train_prior(settings, RUN)")
     data = settings.pictures.parse(data.model_dump(exclude_unset=True) if data else {})
-    pictures = opened(source, data, settings.matted)
+    pictures = opened(source, data, settings.opens)
     asked = training.model_dump(exclude_unset=True) if training else {}
     row = _asked(recipe, start, type(settings))
     usual = {name: value for name, value in settings.training.items() if not (name == "steps" and "minutes" in asked)}
