@@ -16,7 +16,9 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from pinxit.errors import UsageError
-from pinxit.settings import Flag, Settings, Word
+from pinxit.settings import Flag as Flag
+from pinxit.settings import Settings
+from pinxit.settings import Word as Word
 
 PIPE = "-"
 """Stands for stdin or stdout in a field that allows a pipe."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pinxit.data.batch import Batch, batch_at
+    from pinxit.data.kinds import open_kinds
     from pinxit.data.masks import open_masked
     from pinxit.data.pairs import is_packed, open_matted, open_packed, open_pairs
     from pinxit.data.sets import DataSet, ImageSet, open_data
@@ -21,6 +22,7 @@ _HOMES = {
     "batch_at": "batch",
     "is_packed": "pairs",
     "open_data": "sets",
+    "open_kinds": "kinds",
     "open_masked": "masks",
     "open_matted": "pairs",
     "open_packed": "pairs",
@@ -33,6 +35,7 @@ __all__ = [
     "batch_at",
     "is_packed",
     "open_data",
+    "open_kinds",
     "open_masked",
     "open_matted",
     "open_packed",

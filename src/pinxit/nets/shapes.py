@@ -21,7 +21,7 @@ class Planes(NamedTuple):
     colours: tuple[str, ...] = ()
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         """How many planes there are."""
         return len(self.colours) or self.channels
 
@@ -29,6 +29,13 @@ class Planes(NamedTuple):
     def palette(self) -> Tensor:
         """The colours of the classes, (K, 3) in [0, 1]."""
         return torch.tensor([list(bytes.fromhex(colour[1:])) for colour in self.colours]).float() / 255
+
+
+class Target(NamedTuple):
+    """What pictures are to become: planes of another kind, those of a pair of each if they are `paired`."""
+
+    planes: Planes
+    paired: bool
 
 
 class PictureShape(NamedTuple):
@@ -42,7 +49,7 @@ class PictureShape(NamedTuple):
     channels: int
     classes: int = 0
     colours: tuple[str, ...] = ()
-    target: Planes | None = None
+    target: Target | None = None
 
     @property
     def sides(self) -> tuple[int, int]:

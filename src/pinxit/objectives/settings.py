@@ -29,7 +29,7 @@ from pinxit.losses.reconstruction import RECONSTRUCTION
 from pinxit.objectives.augmentation import AUGMENTATIONS
 from pinxit.objectives.networks import CLASSIFIERS, GAN_NETWORKS, VAE_NETWORKS
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
-from pinxit.settings import Flag, Place, Settings, Topic, Word, did_you_mean, flag_of
+from pinxit.settings import Place, Settings, Topic, did_you_mean, flag_of
 
 if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
@@ -68,7 +68,7 @@ class ObjectiveSettings(Settings):
     """Defaults of the training settings that differ from those of other objectives."""
     usual_prior: ClassVar[str | None] = None
     """The network that usually learns its codes; None if it has no codes."""
-    opens: ClassVar[Literal["pictures", "mattes", "masks"]] = "pictures"
+    opens: ClassVar[Literal["pictures", "mattes", "masks", "kinds"]] = "pictures"
     """What its pictures need beside them: a row of `training.pictures.OPENERS`."""
     of_codes: ClassVar[bool] = False
     """Whether it is learned from a run's codes instead of pictures."""
@@ -971,27 +971,13 @@ class TranslationSettings(ObjectiveSettings):
     """
 
     noun: ClassVar[str] = "translator"
+    opens = "kinds"
+    preview: ClassVar[str] = "pictures, each with what was made of it, and its pair, or itself turned back"
     pictures: ClassVar[type[DataSettings]] = TranslatedSettings
     training: ClassVar[Mapping[str, Any]] = {"batch_size": 4, "schedule": "late", "average": 0.998}
 
     learning_rate: float = Field(5e-4, gt=0, le=1, description=LEARNING_RATE)
     beta1: float = Field(0.5, ge=0, lt=1, description=BETA1)
-    second: Annotated[Place | None, Word("B")] = Field(
-        None, description="Pictures of the other kind: a folder, a zip or an npz. Omit it if DATA holds both kinds."
-    )
-    paired: Annotated[bool | None, Flag("--paired", negative="--unpaired")] = Field(
-        None, description="Learn from pairs, or from two sets. If omitted, from pairs where stems are equal."
-    )
-    layout: Literal["auto", "ab", "ba"] = Field(
-        "auto",
-        description="Where the two kinds are in pictures side by side: A is left (ab), or right (ba). If auto, a set "
-        "whose pictures are all twice as wide as high is taken for ab.",
-    )
-    labels: Literal["auto", "none", "a", "b", "both"] = Field(
-        "auto",
-        description="Which pictures are label maps: files whose values, or palette indices, are class numbers. If "
-        "auto, those with a palette, or with grey values below 64 only.",
-    )
     method: Literal["cycle", "contrast"] = Field(
         "cycle",
         description="What keeps the content without pairs: cycle (learns both ways, each undoes the other: CycleGAN, "
@@ -1066,63 +1052,32 @@ class TranslationSettings(ObjectiveSettings):
         None, gt=0, le=1, description=DISCRIMINATOR_RATE
     )
 
-    @property
-    def ladder(self) -> str:
-        """The network, as asked or by whether there are pairs."""
-        return self.network or ("unet" if self.paired else "residual")
-
-    @property
-    def looks_beside(self) -> bool:
-        """Whether the discriminator sees what a picture was made of."""
-        return bool(self.paired and self.conditional)
-
     def build(self, shape: PictureShape) -> Translation:
-        """Return the objective; `UsageError` if the settings do not fit together or to the pictures."""
+        """Return the objective for what was found of the pictures; `UsageError` if the settings do not fit to that."""
         from pinxit.objectives.translation import Contrast, Cycle, Paired
 
         check_sides(shape)
+        target = shape.target
+        if target is None:
+            raise DataError("one kind of pictures alone cannot be translated: give a second set as B")
         if ADVERSARIAL[self.loss].bounded and self.discriminator_norm != "spectral":
             raise UsageError(f"--loss {self.loss} needs a bounded discriminator: --discriminator-norm spectral")
-        if self.paired:
+        if target.paired:
             if not (self.adversarial or self.reconstruction or self.perceptual):
                 raise UsageError("--adversarial, --reconstruction and --perceptual are all 0: nothing can be learned")
-            if self.perceptual and shape.target is not None and shape.target.colours:
-                raise UsageError("--perceptual compares pictures; what is made here are label maps")
+            if self.perceptual and target.planes.colours:
+                raise UsageError("--perceptual compares pictures, and what is made here are label maps")
             return Paired(self, shape)
         if not (self.adversarial or (self.cycle if self.method == "cycle" else self.contrast)):
             raise UsageError(f"--adversarial and --{self.method} are both 0: nothing can be learned")
         if self.method == "cycle":
             return Cycle(self, shape)
-        if shape.colours or (shape.target is not None and (shape.target.colours or shape.target[0] != shape.channels)):
+        if shape.colours or target.planes != (shape.channels, ()):
             raise UsageError(
                 "--method contrast compares pictures of both kinds by one network, so both must be grey or both in "
                 "colour, and no label maps; --labels none reads those as pictures, and --method cycle takes any"
             )
         return Contrast(self, shape)
-
-    def remarks(self) -> tuple[str, ...]:
-        """Return a line for each setting that belongs to another method than the one that is used."""
-        if self.paired is None:
-            return ()
-        used = "paired" if self.paired else self.method
-        of = {
-            "method": ("cycle", "contrast"), "conditional": ("paired",), "reconstruction": ("paired",),
-            "perceptual": ("paired",), "feature_matching": ("paired",), "cycle": ("cycle",), "contrast": ("contrast",),
-            "identity": ("cycle", "contrast"),
-        }  # fmt: skip
-        return tuple(
-            f"{flag_of(name)} changes nothing with {'pairs' if self.paired else f'--method {self.method}'}"
-            for name, methods in of.items()
-            if name in self.model_fields_set and used not in methods
-        )
-
-    def sheet(self) -> str:
-        """Return a caption of the preview."""
-        if self.paired:
-            return "pictures, each with what was made of it, and its true pair"
-        if self.method == "cycle":
-            return "pictures, each with what was made of it, and that turned back"
-        return "pictures, each with what was made of it, and a picture of the other kind"
 
 
 class ClassifySettings(ObjectiveSettings):

@@ -63,9 +63,10 @@ class Translation(Contest, Translator):
     """Networks that the generators' player moves beside them, and that only training needs."""
 
     def __init__(self, settings: TranslationSettings, shape: PictureShape) -> None:
-        self.settings, self.shape = settings, shape
-        own = Planes(shape.channels, shape.colours)
-        self.sides = {"a": own, "b": shape.target or own}
+        if shape.target is None:
+            raise ValueError("the shape does not say what pictures are to become")
+        self.settings, self.shape, self.paired = settings, shape, shape.target.paired
+        self.sides = {"a": Planes(shape.channels, shape.colours), "b": shape.target.planes}
         self.adversarial = ADVERSARIAL[settings.loss]
         self.networks = nn.ModuleDict({f"to_{side}": self._generator(side) for side in self.made})
         self.model = tuple(self.networks)
@@ -74,16 +75,20 @@ class Translation(Contest, Translator):
 
     def _generator(self, to: str) -> Generator:
         settings, (source, target) = self.settings, (self.sides[OPPOSITE[to]], self.sides[to])
-        ladder = GENERATORS[settings.ladder]
+        ladder = GENERATORS[settings.network or ("unet" if self.paired else "residual")]
         return Generator(
-            source.count, target.count, ladder, settings.channels, settings.generator_norm, bool(target.colours)
+            source.number, target.number, ladder, settings.channels, settings.generator_norm, bool(target.colours)
         )
 
     def _discriminator(self, side: str) -> PatchDiscriminator:
         settings = self.settings
-        beside = self.sides[OPPOSITE[side]].count if settings.looks_beside else 0
-        inputs = self.sides[side].count + beside
+        inputs = self.sides[side].number + (self.sides[OPPOSITE[side]].number if self.looks_beside else 0)
         return PatchDiscriminator(inputs, settings.channels, HALVINGS[settings.patch], settings.discriminator_norm)
+
+    @property
+    def looks_beside(self) -> bool:
+        """Whether the discriminator sees what a picture was made of."""
+        return self.paired and self.settings.conditional
 
     @property
     def radius(self) -> int | None:
@@ -141,8 +146,9 @@ class Translation(Contest, Translator):
         scores = self.seen(side, torch.cat([real, fake])).maps[-1].flatten(1)
         real_scores, fake_scores = scores.chunk(2)
         loss = self.scored(real_scores.flatten(), fake_scores.flatten())
-        for name, weight, planes, own in (("r1", settings.r1, real, real_scores), ("r2", settings.r2, fake, fake_scores)):
-            if due and weight:
+        both = (("r1", settings.r1, real, real_scores), ("r2", settings.r2, fake, fake_scores))
+        for name, weight, planes, own in both if due else ():
+            if weight:
                 penalty = penalties.squared_gradient(own.mean(1), planes)
                 loss.terms[name] = settings.penalty_every * weight / 2 * penalty
         return loss
@@ -217,7 +223,7 @@ class Paired(Translation):
         return self.seen("b", self._beside(batch, pair_of(batch)))
 
     def _beside(self, batch: Batch, planes: Tensor) -> Tensor:
-        return torch.cat([batch.image, planes], dim=1) if self.settings.looks_beside else planes
+        return torch.cat([batch.image, planes], dim=1) if self.looks_beside else planes
 
 
 class Cycled(NamedTuple):
@@ -239,7 +245,7 @@ class Cycle(Translation):
     def __init__(self, settings: TranslationSettings, shape: PictureShape) -> None:
         super().__init__(settings, shape)
         if settings.adversarial:
-            pools = {side: Pool(self.sides[side].count, shape.sides) for side in self.made}
+            pools = {side: Pool(self.sides[side].number, shape.sides) for side in self.made}
             self.networks["pool"] = nn.ModuleDict(pools)
 
     def draw(self, batch: Batch) -> Cycled:
@@ -273,7 +279,8 @@ class Cycle(Translation):
     def discriminator_loss(self, batch: Batch, drawn: Cycled) -> Loss:
         """Return the losses of both discriminators; half of the fakes that they see are earlier ones."""
         own = {"a": batch.image, "b": other_of(batch)}
-        terms, readings = {}, {}
+        terms: dict[str, Tensor] = {}
+        readings: dict[str, Tensor] = {}
         for side in self.made:
             fakes = self._pool(side).mixed(batch, drawn.fakes[side].detach(), f"pool {side}")
             loss = self.judged(batch, side, own[side], fakes)
@@ -397,7 +404,7 @@ class Contrast(Translation):
         return self.judged(batch, "b", other_of(batch), drawn.made[: len(batch)])
 
     def preview(self, batch: Batch) -> Tensor:
-        """Return pictures, each followed by its translation and a picture of the other side, as many as fill a sheet."""
+        """Return pictures, each followed by its translation and another picture of that side, to fill a sheet."""
         rows = sheet_rows(batch)
         made, others = self.shown("b", self.translate(rows.image)), self.shown("b", other_of(rows))
         return in_threes(self.shown("a", rows.image), made, others)
