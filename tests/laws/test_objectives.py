@@ -24,6 +24,7 @@ from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
 from pinxit.objectives.settings import (
     ClassifySettings,
     ColourSettings,
+    DetectSettings,
     EnhancementSettings,
     GANSettings,
     MattingSettings,
@@ -138,6 +139,7 @@ CASES = {
     "classify": CLASSIFY(label_smoothing=0.1, dropout=0.1),
     "classify lite0": CLASSIFY(network="lite0", trained_blocks=1),
     "classify mixed": CLASSIFY(network="plain", mixup=0.2, balanced=True),
+    "detect": DetectSettings(channels=16, trained_blocks=1),
     "translate": TRANSLATE(network="residual", r1=1, r2=1, penalty_every=2),
     "translate by much": TRANSLATE(
         dropout=0.3, feature_matching=1, perceptual=1, loss="relativistic", discriminator_norm="spectral"
@@ -155,7 +157,9 @@ EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 def batch(step: int, rows: int = 6, size: Size = SIZE, channels: int = 3) -> Batch:
     rng = np.random.default_rng(step)
     image = torch.from_numpy(rng.random((rows, channels, *sides(size)), dtype=np.float32))
-    companions = {"pair": image[:, :1].round(), "other": image.flip(0)}
+    corner, side = rng.uniform(0, 10, (rows, 3, 2)), rng.uniform(4, 10, (rows, 3, 2))
+    boxes = np.concatenate([corner, corner + side, rng.integers(-2, 3, (rows, 3, 1))], axis=2)
+    companions = {"pair": image[:, :1].round(), "other": image.flip(0), "boxes": torch.from_numpy(boxes).float()}
     return Batch(image=image, label=torch.arange(rows) % 3, **companions, seed=1, step=step)
 
 

@@ -21,6 +21,9 @@ from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.recognition import Recognition, fitted_temperature
 from pinxit.recognition.classes import ROWS
 from pinxit.recognition.reading import load
+from pinxit.training.plan import build_trainer
+from pinxit.training.recipes import Recipe
+from pinxit.training.train import prepared
 
 
 @pytest.fixture
@@ -105,6 +108,29 @@ def test_trained_blocks_begin_as_the_published_network() -> None:
         network.adopt()
         torch.testing.assert_close(network.maps(image).mean((2, 3)), expected, rtol=1e-4, atol=1e-4)
         assert len(list(network.parameters())) > 2 if trained else len(list(network.parameters())) == 2
+
+
+def test_a_head_learns_from_features_that_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "set.npz", images=pictures, labels=np.arange(20) % 2)
+    training = pinxit.TrainingSettings(steps=3, batch_size=16, threads=1, precision="float32")
+    settings, data = pinxit.ClassifySettings(network="lite0"), pinxit.DataSettings(holdout=0)
+    recipe, found, _ = prepared(settings, str(tmp_path / "set.npz"), data, training, recipe="plain")
+    read, features = [], Recognition.features
+    monkeypatch.setattr(Recognition, "features", lambda known, image: read.append(1) or features(known, image))
+
+    def losses(recipe: Recipe) -> list[float]:
+        return [record.values["classifier/cross_entropy"] for record in build_trainer(recipe, found.train)]
+
+    once = losses(recipe)
+    assert len(read) == 20
+    assert losses(recipe) == once  # from the cache
+    assert len(read) == 20
+    turned = recipe.changed(data=recipe.data.model_dump(exclude_unset=True) | {"flip": True})
+    assert losses(turned) != once
+    assert len(read) == 20
+    monkeypatch.setattr(Recognition, "frozen", False)
+    assert losses(recipe) == pytest.approx(once, rel=1e-4)
 
 
 def test_predictions_do_not_depend_on_other_pictures(tiny_runs: TinyRuns) -> None:

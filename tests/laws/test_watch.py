@@ -146,6 +146,15 @@ def test_a_player_without_any_gradient_does_not_move() -> None:
     assert Motion(module).read()["idle_weights"] == 0.75
 
 
+def test_weights_that_begin_at_zero_are_not_thrown_away() -> None:
+    module = nn.Linear(2, 2)
+    for weight in module.parameters():
+        nn.init.zeros_(weight)
+    motion = Motion(module)
+    nn.init.ones_(module.weight)
+    assert "update_ratio" not in motion.read()
+
+
 def test_a_motion_too_large_for_a_number_is_left_out() -> None:
     """A log has finite numbers only: a line with another one would be lost."""
     module = nn.Linear(2, 2, bias=False)

@@ -23,15 +23,28 @@ Recursive = Annotated[bool, Flag("-r", "--recursive"), Field(description="Includ
 
 
 class Predict(Action):
-    """Tell which class pictures belong to, by a trained classifier.
+    """Tell what pictures show, by a trained recogniser.
 
-    Writes predictions.csv (file, class, confidence, unknown) and sheet.jpg, the least certain pictures first. Unknown
-    is what is less like the classes than 95 % of the pictures held out from training.
+    Writes predictions.csv and sheet.jpg, the least certain pictures first. A classifier gives a line for each file:
+    file, class, confidence, unknown. Unknown is what is less like the classes than 95 % of the pictures held out from
+    training. A detector gives a line for each box, and predictions.json.
     """
 
-    run: Classifier
+    run: Annotated[Path, RUN, Field(description="Folder of a run of `pinxit train classify` or `detect`.")]
     pictures: Pictures
     out: Folder
+    form: Annotated[Literal["coco", "voc", "yolo"] | None, Flag("--format")] = Field(
+        None,
+        description="Form in which boxes are written beside predictions.csv: coco (predictions.json, always), voc "
+        "(annotations/STEM.xml too) or yolo (labels/STEM.txt too). Of detectors only.",
+    )
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Least score of a box; by default that of each class which found the pictures held out from "
+        "training best (F1). Of detectors only.",
+    )
     recursive: Recursive = False
     overwrite: Overwrite = False
 
@@ -42,7 +55,8 @@ class Predict(Action):
         from pinxit.recognition.reading import load
 
         refuse_to_replace(self.out / TABLE, self.out / SHEET, overwrite=self.overwrite)
-        done = predict_files(load(self.run), self.pictures, self.out, self.recursive, self.overwrite)
+        known = load(self.run).asked(self.form, self.threshold)
+        done = predict_files(known, self.pictures, self.out, self.recursive, self.overwrite)
         document = {"predictions": [asdict(row) for row in done.rows], "files": [str(path) for path in done.files]}
         return Outcome(done.rows, document, done.files, check=done.check)
 

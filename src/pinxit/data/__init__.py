@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pinxit.data.batch import Batch, batch_at
+    from pinxit.data.boxes.opening import open_boxes
     from pinxit.data.kinds import open_kinds
     from pinxit.data.masks import open_masked
     from pinxit.data.pairs import is_packed, open_matted, open_packed, open_pairs
@@ -21,6 +22,7 @@ _HOMES = {
     "ImageSet": "sets",
     "batch_at": "batch",
     "is_packed": "pairs",
+    "open_boxes": "boxes.opening",
     "open_data": "sets",
     "open_kinds": "kinds",
     "open_masked": "masks",
@@ -34,6 +36,7 @@ __all__ = [
     "ImageSet",
     "batch_at",
     "is_packed",
+    "open_boxes",
     "open_data",
     "open_kinds",
     "open_masked",

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from pinxit.data.batch import Batch
 
 NO_CLASS = -1.0  # the class of padding rows
+IGNORED = -2.0  # the class of an ignored thing of class 0, which is neither right nor wrong; -3 is one of class 1 ...
+Edges = Literal["reflection", "border"]
 LEAST_SIDE = 1.0  # pixels; a box that is narrower or lower after clipping is dropped
 
 
 def augmented(batch: Batch, augment: Augment) -> Batch:
     """Return the batch with its images moved, each row at random; edges are continued by reflection.
+
+    Where there are boxes, the edge's own pixels are continued, because a reflected thing would have no box.
 
     The pair moves as the image does, and so does the mask, by the nearest pixel. Boxes become the upright boxes around
     their moved corners, clipped to the image.
@@ -27,11 +31,12 @@ def augmented(batch: Batch, augment: Augment) -> Batch:
     motion = _motion(batch, augment)
     if motion is None:
         return batch
-    moved: dict[str, Any] = {"image": motion.move(batch.image, "bilinear")}
+    edges: Edges = "reflection" if batch.boxes is None else "border"  # reflected things would have no boxes
+    moved: dict[str, Any] = {"image": motion.move(batch.image, "bilinear", edges)}
     if batch.pair is not None:
-        moved["pair"] = motion.move(batch.pair, "bilinear")
+        moved["pair"] = motion.move(batch.pair, "bilinear", edges)
     if batch.mask is not None:
-        moved["mask"] = motion.move(batch.mask.float(), "nearest").to(batch.mask.dtype)
+        moved["mask"] = motion.move(batch.mask.float(), "nearest", edges).to(batch.mask.dtype)
     if batch.boxes is not None:
         moved["boxes"] = motion.move_boxes(batch.boxes, (batch.image.shape[2], batch.image.shape[3]))
     return replace(batch, **moved)
@@ -48,7 +53,7 @@ class Motion:
     turns: tuple[int, ...] | None
     back: Tensor | None
 
-    def move(self, image: Tensor, mode: Literal["bilinear", "nearest"]) -> Tensor:
+    def move(self, image: Tensor, mode: Literal["bilinear", "nearest"], edges: Edges = "reflection") -> Tensor:
         """Return pictures (N, C, H, W), moved."""
         if self.mirrored is not None:
             image = torch.where(self.mirrored[:, None, None, None], image.flip(-1), image)
@@ -57,7 +62,7 @@ class Motion:
         if self.back is None:
             return image
         where = F.affine_grid(self.back, list(image.shape), align_corners=False)
-        return F.grid_sample(image, where, mode=mode, padding_mode="reflection", align_corners=False)
+        return F.grid_sample(image, where, mode=mode, padding_mode=edges, align_corners=False)
 
     def move_boxes(self, boxes: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the upright boxes around the moved corners of (N, K, 5), clipped to `size` = (height, width)."""
@@ -81,7 +86,7 @@ def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Return boxes (N, K, 5) clipped to `size` = (height, width); those too small are replaced by padding rows."""
     limits = boxes.new_tensor([size[1], size[0], size[1], size[0]])
     inside = boxes[..., :4].clamp(min=0).minimum(limits)
-    kept = (inside[..., 2:] - inside[..., :2] >= LEAST_SIDE).all(-1, keepdim=True) & (boxes[..., 4:] >= 0)
+    kept = (inside[..., 2:] - inside[..., :2] >= LEAST_SIDE).all(-1, keepdim=True) & (boxes[..., 4:] != NO_CLASS)
     return torch.cat([torch.where(kept, inside, 0.0), torch.where(kept, boxes[..., 4:], NO_CLASS)], dim=-1)
 
 

@@ -29,10 +29,12 @@ class Batch:
     - `mask`: (N, 1, H, W); where a picture is to change (float32, 0 or 1), or each pixel's class (int64; 255 is void).
     - `pair`: float32 (N, C', H, W) in [0, 1], another picture of the same scene.
     - `boxes`: float32 (N, K, 5); left, top, right, bottom in pixels from the top left corner, and the class. Rows that
-      pad a picture of fewer boxes have class -1.
+      pad a picture of fewer boxes have class -1. Things of class k that are neither right nor wrong to find have class
+      -2 - k.
     - `caption`: N texts.
     - `sound`: float32 (N, D), a vector that describes a sound.
     - `other`: float32 (N, C, H, W) in [0, 1], an independent sample of a second set.
+    - `features`: float32 (N, D), what a frozen network makes of the images, which are then (N, C, 1, 1) and black.
 
     Row i draws from (seed, step, start + i, stream). `start` is the index of row 0 within its step, so a part of a
     batch draws the same numbers as the whole.
@@ -46,6 +48,7 @@ class Batch:
     caption: tuple[str, ...] | None = None
     sound: Tensor | None = None
     other: Tensor | None = None
+    features: Tensor | None = None
     seed: int
     step: int
     start: int = 0

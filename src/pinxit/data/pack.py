@@ -34,7 +34,7 @@ from pinxit.images import Picture
 from pinxit.progress import say, track
 
 MAGIC = b"pinxit pack 1\n\0\0"
-PARTS = ("", "train", "test")
+PARTS = ("", "train", "test", "val")
 NAMED_AT_MOST = 20
 AHEAD_BYTES = 512 << 20
 """Pixels that may wait while others are written: so many bytes, by the largest picture so far."""

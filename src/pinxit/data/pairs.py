@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from pinxit.data.boxes import opening
 from pinxit.data.layout import part_of
 from pinxit.data.pack import NAMED_AT_MOST, Pack, checked, pack, pack_folder, pack_path
 from pinxit.data.places import remember
@@ -115,14 +116,21 @@ def open_matted(spec: str, holdout: float = HOLDOUT) -> DataSet:
 
 def open_packed(fingerprint: str, spec: str, holdout: float = HOLDOUT) -> DataSet:
     """Open a set that was packed before, even if its source is gone; `spec` is the word it was opened by."""
-    joined = record_path(fingerprint).exists()
-    whole = _recorded(fingerprint) if joined else whole_pack(Pack(pack_path(fingerprint)))
-    return divide(whole, *parse_spec(spec), holdout, ())
+    return divide(_whole(fingerprint), *parse_spec(spec), holdout, ())
+
+
+def _whole(fingerprint: str) -> ImageSet:
+    """Return a set with what belongs to its pictures, by the record of that, or the pictures alone."""
+    if record_path(fingerprint).exists():
+        return _recorded(fingerprint)
+    if opening.record_path(fingerprint).exists():
+        return opening.recorded(fingerprint)
+    return whole_pack(Pack(pack_path(fingerprint)))
 
 
 def is_packed(fingerprint: str) -> bool:
     """Return whether the set of a fingerprint is in the cache."""
-    return pack_path(fingerprint).exists() or record_path(fingerprint).exists()
+    return any(path(fingerprint).exists() for path in (pack_path, record_path, opening.record_path))
 
 
 def record_path(fingerprint: str) -> Path:

@@ -83,8 +83,8 @@ class Companions:
     """What belongs to the pictures of a set, in their order and of their shapes: masks, pairs and boxes.
 
     Masks have `pixel_classes` classes, and `VOID` where a pixel has none. Boxes are (k, 5) float32 a picture: left,
-    top, right and bottom in its pixels, and the class. `classes` names those of masks or boxes, if they are to be
-    recognised.
+    top, right and bottom in its pixels, and the class, as in `Batch`. `classes` names those of masks or boxes, if they
+    are to be recognised.
     """
 
     mask: Layer | None = None
@@ -170,6 +170,7 @@ class ImageSet(Layer):
 class DataSet:
     """The pictures to train on, those held out for judging, and remarks on both for the user.
 
+    `apart` are pictures of a test part that is neither, because another part is held out for judging while training.
     `unreadable` names the files that were left out, because they cannot be read. `other` is a second set that belongs
     to it and is not paired with it.
     """
@@ -178,6 +179,7 @@ class DataSet:
     held_out: ImageSet
     notes: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    apart: ImageSet | None = None
     other: ImageSet | None = None
 
 
@@ -225,21 +227,36 @@ def whole_pack(opened: Pack) -> ImageSet:
 
 
 def divide(whole: ImageSet, base: str, part: str, holdout: float, notes: Sequence[str]) -> DataSet:
-    """Divide a set into training and held-out pictures, by its official parts or by name; `part` picks one."""
-    held = whole.parts == PARTS.index("test") if whole.parts.any() else held_out(whole.each_name(), holdout, len(whole))
+    """Divide a set into training and held-out pictures, by its official parts or by name; `part` picks one.
+
+    In a set with the parts val and test, val is held out, and test is left alone unless it is picked.
+    """
+    numbers = _official(whole) if whole.parts.any() else _by_name(whole, holdout)
     name = Path(base).resolve().name
-    divided = held.any() and not held.all()
-    parts = {
-        "train": whole.part(np.flatnonzero(~held), f"{name}:train" if divided else name),
-        "test": whole.part(np.flatnonzero(held), f"{name}:test" if divided else name),
-    }
-    if part and not len(parts[part]):
+    divided = sum(len(places) > 0 for places in numbers.values()) > 1
+    parts = {key: whole.part(places, f"{name}:{key}" if divided else name) for key, places in numbers.items()}
+    nothing = whole.part(np.arange(0), f"{name}:nothing")
+    if part and not len(parts.get(part, nothing)):
         raise DataError(f"{base}: its {part} part is empty; raise --holdout, or leave out ':{part}'")
     if not part and not len(parts["train"]):
-        part = "test"  # the set has only its official test part
-    nothing = whole.part(np.arange(0), f"{name}:nothing")
-    train, rest = (parts[part], nothing) if part else (parts["train"], parts["test"])
-    return DataSet(train, rest, (_summary(whole, name, train, rest), *notes))
+        part = next(key for key in parts if len(parts[key]))  # the set has only an official part to judge by
+    held = "val" if "val" in parts else "test"
+    train, rest = (parts[part], nothing) if part else (parts["train"], parts[held])
+    apart = parts["test"] if held == "val" and not part and len(parts["test"]) else None
+    said = [f"{counted(len(apart), 'picture')} left alone: {spec_of(base, 'test')} names them"] if apart else []
+    return DataSet(train, rest, (_summary(whole, name, train, rest), *said, *notes), apart=apart)
+
+
+def _official(whole: ImageSet) -> dict[str, np.ndarray]:
+    """Return the numbers of the pictures of each official part; val only if there is one."""
+    judged = {part: np.flatnonzero(whole.parts == PARTS.index(part)) for part in ("test", "val")}
+    train = np.flatnonzero(~np.isin(whole.parts, [PARTS.index(part) for part in judged]))
+    return {"train": train, "test": judged["test"]} | ({"val": judged["val"]} if len(judged["val"]) else {})
+
+
+def _by_name(whole: ImageSet, holdout: float) -> dict[str, np.ndarray]:
+    held = held_out(whole.each_name(), holdout, len(whole))
+    return {"train": np.flatnonzero(~held), "test": np.flatnonzero(held)}
 
 
 def held_out(names: Iterable[str], holdout: float, count: int = -1) -> np.ndarray:

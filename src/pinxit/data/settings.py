@@ -39,6 +39,11 @@ class Augment(Settings):
         description="Turn by 0, 90, 180 or 270 degrees, with equal probability; oblong pictures by 0 or 180 degrees.",
     )
 
+    @property
+    def changes(self) -> bool:
+        """Say whether anything is asked for."""
+        return bool(self.flip or self.shift or self.rotate or self.scale or self.turn)
+
 
 class DataSettings(Augment):
     """How pictures are fitted, held out and augmented."""
@@ -164,10 +169,20 @@ class TranslatedSettings(DataSettings):
 class RecognisedSettings(DataSettings):
     """Pictures to be recognised: larger ones, as a network that knows photographs needs them."""
 
-    usual_size: ClassVar[int] = 160
+    usual_size: ClassVar[int] = 224
 
     size: Annotated[Size | None, SIZES] = Field(
         None,
         description="Size of the pictures in pixels: the side of a square, or width x height such as 96x64. By default "
-        f"the side of the set's own pictures if all are squares of one size of at most {LARGEST_OWN_SIZE}, else 160.",
+        f"the side of the set's own pictures if all are squares of one size of at most {LARGEST_OWN_SIZE}, else 224.",
     )
+
+
+class BoxedSettings(DataSettings):
+    """Pictures in which things are framed: whole ones, mirrored, shifted and zoomed."""
+
+    size: Annotated[Size | None, SIZES] = Field(320, description=f"Size of the pictures in pixels{EITHER}")
+    fit: Fit = Field("pad", description=DataSettings.model_fields["fit"].description)
+    flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
+    shift: float = Field(0.1, description=DataSettings.model_fields["shift"].description)
+    scale: float = Field(0.25, description=DataSettings.model_fields["scale"].description)

@@ -100,7 +100,7 @@ def _folder(folder: Path, decode: Decode) -> Source:
         raise DataError(
             f"{folder} is a run, not a set of pictures; `{command('sample', folder, '-o', 'X.npz')}` makes a set of it"
         )
-    found, notes = _files_below(folder)
+    found, notes = files_below(folder)
 
     def head(name: str, largest: int) -> bytes:
         with suppress(DataError, OSError), open_plain(folder / name) as file:
@@ -124,7 +124,7 @@ def _folder(folder: Path, decode: Decode) -> Source:
     )
 
 
-def _files_below(folder: Path) -> tuple[list[str], list[str]]:
+def files_below(folder: Path) -> tuple[list[str], list[str]]:
     """Return the files below a folder, and remarks. Links to folders are followed, but no folder is read twice."""
     found: list[str] = []
     unread: list[OSError] = []

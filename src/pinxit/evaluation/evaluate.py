@@ -11,6 +11,7 @@ from pinxit.data.sets import parse_spec
 from pinxit.data.settings import HOLDOUT
 from pinxit.errors import DataError, UsageError
 from pinxit.evaluation.audit import audit, sheet
+from pinxit.evaluation.boxes import score_boxes
 from pinxit.evaluation.certificate import Document
 from pinxit.evaluation.masks import score_masks
 from pinxit.evaluation.pictures import Generated, Pictures, parts
@@ -22,6 +23,7 @@ from pinxit.images import save_sheet
 from pinxit.latents.sampling import load
 from pinxit.metrics.extractors import EXTRACTORS
 from pinxit.recognition import reading
+from pinxit.recognition.boxes import BoxReader
 from pinxit.recognition.classes import ClassReader
 from pinxit.recognition.masks import MaskReader
 from pinxit.recognition.recogniser import Recogniser
@@ -36,6 +38,7 @@ SCORING: dict[type[Recogniser[Any]], Callable[[Any, ImageSet, int | None, int], 
     # From a recogniser, a labelled set, the number of pictures and a seed to a certificate.
     ClassReader: score_classes,
     MaskReader: score_masks,
+    BoxReader: score_boxes,
 }
 
 SMALL = 64
@@ -192,6 +195,7 @@ def _about_training(run: Run | None, target: ImageSet) -> list[str]:
     """Return a remark if the reference holds pictures that the run was trained on."""
     if run is None or run.recipe.data.fingerprint != target.fingerprint:
         return []
-    if target.selection == _opened(run).held_out.selection:
+    own = _opened(run)
+    if target.selection in (own.held_out.selection, own.apart and own.apart.selection):
         return []
     return [f"{target.name} holds pictures that {run.folder.name} was trained on, so copies would score well"]

@@ -90,7 +90,7 @@ def parts(
         say(f"{role}: {note}")
     if part == "train" or not opened.held_out:
         return opened.train, opened.held_out or None
-    return opened.held_out, opened.train
+    return (opened.apart if opened.apart and part != "val" else opened.held_out), opened.train
 
 
 def identity(images: Pictures) -> dict[str, Any]:

@@ -43,12 +43,15 @@ class MaskPrediction(Prediction):
 class PredictingMasks(Predicting[MaskReader, MaskPrediction]):
     """A segmenter's work on files."""
 
-    files = (MASKS,)
-
     def __init__(self, known: MaskReader, out: Path, found: Sequence[Found]) -> None:
         super().__init__(known, out, found)
         places = [one.place for one in found]
         self.places = dict(zip(places, name_results(places, "png"), strict=True))
+
+    @classmethod
+    def writes(cls, known: MaskReader) -> tuple[str, ...]:
+        """Return the folder of the masks."""
+        return (MASKS,)
 
     def predict(self, waiting: Sequence[tuple[Found, np.ndarray]]) -> list[tuple[MaskPrediction, np.ndarray]]:
         """Write the mask of each picture, and return the shares of the classes and the picture with outlines."""

@@ -19,7 +19,7 @@ from pinxit.recognition.recogniser import Recogniser
 
 TABLE, SHEET = "predictions.csv", "sheet.jpg"
 SIDE = 128
-"""The side in pixels of a picture on the sheet."""
+"""The side in pixels of a picture on the sheet, where its kind asks for no other."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,20 @@ class Predicting(ABC, Generic[K, P]):
     rows: ClassVar[int] = 1
     """Pictures that are predicted at once."""
 
-    files: ClassVar[tuple[str, ...]] = ()
-    """What it writes into the folder beside `TABLE` and `SHEET`."""
+    side: ClassVar[int] = SIDE
+    """The side in pixels of a picture on the sheet."""
 
     def __init__(self, known: K, out: Path, found: Sequence[Found]) -> None:
         self.known, self.out, self.found = known, out, found
 
+    @classmethod
+    def writes(cls, known: K) -> tuple[str, ...]:
+        """Return the names of what it writes into the folder beside `TABLE` and `SHEET`."""
+        return ()
+
     @abstractmethod
     def predict(self, waiting: Sequence[tuple[Found, np.ndarray]]) -> list[tuple[P, np.ndarray]]:
-        """Return what is seen in pictures (H, W, C) uint8, and each (SIDE, SIDE, 3) as the sheet shows it.
+        """Return what is seen in pictures (H, W, C) uint8, and each (`side`, `side`, 3) as the sheet shows it.
 
         What is written for each file is written here.
         """
@@ -74,12 +79,12 @@ def write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]
         writer.writerows(rows)
 
 
-def thumbnail(pixels: np.ndarray) -> np.ndarray:
-    """Return a picture as (SIDE, SIDE, 3) uint8, whole, on white."""
+def thumbnail(pixels: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """Return a picture as (side, side, 3) uint8, whole, on white."""
     image = to_pillow(pixels).convert("RGBA")
-    scale = SIDE / max(image.size)
-    size = [max(1, round(side * scale)) for side in image.size]
+    scale = side / max(image.size)
+    size = [max(1, round(length * scale)) for length in image.size]
     image = image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
-    canvas = Image.new("RGBA", (SIDE, SIDE), "white")
-    canvas.alpha_composite(image, ((SIDE - size[0]) // 2, (SIDE - size[1]) // 2))
+    canvas = Image.new("RGBA", (side, side), "white")
+    canvas.alpha_composite(image, ((side - size[0]) // 2, (side - size[1]) // 2))
     return np.asarray(canvas.convert("RGB"))

@@ -14,10 +14,12 @@ from pinxit.errors import DataError, SomeFailedError, UserError, counted, printa
 from pinxit.files import refuse_to_replace
 from pinxit.images import eight_bit, grid, load_picture, save_sheet
 from pinxit.jobs.listing import Found, find
+from pinxit.jobs.predicted_boxes import PredictingBoxes
 from pinxit.jobs.predicted_classes import PredictingClasses
 from pinxit.jobs.predicted_masks import PredictingMasks
-from pinxit.jobs.predicting import SHEET, SIDE, Predicting, Prediction
+from pinxit.jobs.predicting import SHEET, Predicting, Prediction
 from pinxit.progress import say, track
+from pinxit.recognition.boxes import BoxReader
 from pinxit.recognition.classes import ClassReader
 from pinxit.recognition.masks import MaskReader
 from pinxit.recognition.recogniser import Recogniser
@@ -29,6 +31,7 @@ PREDICTING: dict[type[Recogniser[Any]], type[Predicting[Any, Any]]] = {
     # What is written and drawn, by the kind of recogniser.
     ClassReader: PredictingClasses,
     MaskReader: PredictingMasks,
+    BoxReader: PredictingBoxes,
 }
 
 
@@ -62,7 +65,7 @@ def predict_files(
     A file that cannot be read is named and left out. The sheet shows the least certain first.
     """
     kind = PREDICTING[type(known)]
-    for name in kind.files:
+    for name in kind.writes(known):
         refuse_to_replace(out / name, overwrite=overwrite)
     listing = find(words, recursive, out)
     for remark in listing.remarks:
@@ -101,8 +104,9 @@ def _sheet(seen: Sequence[tuple[Prediction, np.ndarray]]) -> np.ndarray:
     """Return the least certain pictures with their captions, laid out in a square."""
     cells = []
     for row, pixels in sorted(seen, key=lambda one: one[0].sureness)[:SHOWN]:
-        cell = Image.new("RGB", (SIDE, SIDE + LINE), "white")
+        side = len(pixels)
+        cell = Image.new("RGB", (side, side + LINE), "white")
         cell.paste(Image.fromarray(pixels), (0, 0))
-        ImageDraw.Draw(cell).text((2, SIDE), printable(row.caption()), fill="black")
+        ImageDraw.Draw(cell).text((2, side), printable(row.caption()), fill="black")
         cells.append(np.asarray(cell))
     return grid(np.stack(cells))

@@ -139,7 +139,15 @@ class Pretrained(nn.Module):
 
     def classify(self, maps: Tensor) -> Tensor:
         """Return the logits (N, K) of last maps."""
-        return self.head(self.dropout(self.norm(maps.mean((2, 3)).float())))
+        return self.of_features(maps.mean((2, 3)))
+
+    def features(self, image: Tensor) -> Tensor:
+        """Return the means (N, 1280) of the last map of pictures."""
+        return self.maps(image).mean((2, 3))
+
+    def of_features(self, features: Tensor) -> Tensor:
+        """Return the logits (N, K) of features (N, 1280)."""
+        return self.head(self.dropout(self.norm(features.float())))
 
     def maps(self, image: Tensor) -> Tensor:
         """Return the last map (N, 1280, h, w) of pictures."""

@@ -207,6 +207,15 @@ class Detector(Objective):
         A row is left, top, right and bottom in pixels of the picture, the score in [0, 1], and the class.
         """
 
+    @property
+    @abstractmethod
+    def least(self) -> Tensor:
+        """Return the score (K,) from which on a box of each class is likelier right than wrong."""
+
+    @abstractmethod
+    def calibrate(self, batches: Iterable[Batch]) -> None:
+        """Fit `least` to held-out pictures, after training."""
+
 
 class Autoencoder(Generative):
     """An objective that also encodes pictures; a code is a latent."""

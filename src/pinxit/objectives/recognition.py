@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from pinxit.data import Batch
 from pinxit.errors import DataError
 from pinxit.nets.classifier import Calibration, Pretrained
+from pinxit.nets.lite0 import EfficientNetLite0
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.networks import CLASSIFIERS
 from pinxit.objectives.objective import Judgement, Loss, Predictor
@@ -52,6 +53,23 @@ class Recognition(Predictor):
         if isinstance(classifier, Pretrained):
             classifier.adopt()
 
+    @property
+    def frozen(self) -> bool:
+        """Say whether only a head is trained, on the `features` of a frozen network."""
+        settings = self.settings
+        return settings.network == "lite0" and not settings.trained_blocks and not settings.mixup
+
+    @property
+    def dimensions(self) -> int:
+        """Return the length of a picture's features."""
+        return EfficientNetLite0.dimensions
+
+    def features(self, image: Tensor) -> Tensor:
+        """Return what the frozen network makes of pictures (N, C, H, W) in [0, 1]: (N, D) float32, on the processor."""
+        classifier = cast(Pretrained, self.networks["classifier"])
+        with torch.no_grad():
+            return classifier.features(image.to(classifier.head.weight.device)).float().cpu()
+
     def draw(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Return the pictures, mixed if asked for, and each one's own share (N,); None if nothing is mixed."""
         if not self.settings.mixup:
@@ -65,7 +83,7 @@ class Recognition(Predictor):
         """Return the mean cross entropy in nats, and the accuracy where nothing is mixed."""
         label = labels(batch)
         image, share = shared
-        logits = self.logits(image)
+        logits = self.logits(image) if batch.features is None else self.of_features(batch.features)
         entropy = self._entropy(logits, label)
         if share is not None:
             return Loss({"cross_entropy": self._entropy(logits, label.roll(1, 0)).lerp(entropy, share).mean()})
@@ -96,6 +114,10 @@ class Recognition(Predictor):
     def calibration(self) -> Calibration:
         """What is fitted to held-out pictures."""
         return cast(Calibration, self.networks["calibration"])
+
+    def of_features(self, features: Tensor) -> Tensor:
+        """Return the class logits (N, K) of `features`."""
+        return cast(Pretrained, self.networks["classifier"]).of_features(features).float()
 
     def maps(self, image: Tensor) -> Tensor:
         """Return the last maps (N, C, h, w) of pictures, of which `of_maps` makes logits."""

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from pinxit.data.settings import (
     LARGEST,
     SMALLEST,
+    BoxedSettings,
     ColouredSettings,
     DataSettings,
     MattedSettings,
@@ -34,6 +35,7 @@ from pinxit.settings import Place, Settings, Topic, did_you_mean, flag_of
 if TYPE_CHECKING:
     from pinxit.nets.shapes import PictureShape
     from pinxit.objectives.colourising import Colourisation
+    from pinxit.objectives.detection import Detection
     from pinxit.objectives.enhancement import Enhancement
     from pinxit.objectives.gan import GAN
     from pinxit.objectives.matting import Matting
@@ -68,7 +70,7 @@ class ObjectiveSettings(Settings):
     """Defaults of the training settings that differ from those of other objectives."""
     usual_prior: ClassVar[str | None] = None
     """The network that usually learns its codes; None if it has no codes."""
-    opens: ClassVar[Literal["pictures", "mattes", "masks", "kinds"]] = "pictures"
+    opens: ClassVar[Literal["pictures", "mattes", "masks", "boxes", "kinds"]] = "pictures"
     """What its pictures need beside them: a row of `training.pictures.OPENERS`."""
     of_codes: ClassVar[bool] = False
     """Whether it is learned from a run's codes instead of pictures."""
@@ -1150,6 +1152,47 @@ class ClassifySettings(ObjectiveSettings):
             for name, networks in of.items()
             if name in self.model_fields_set and self.network not in networks and "network" in self.model_fields_set
         )
+
+
+class DetectSettings(ObjectiveSettings):
+    """A network that frames the things in pictures and tells what each is (object detection).
+
+    DATA has pictures with boxes, in one of three forms: COCO (JSON), Pascal VOC (XML) or YOLO (text). A picture without
+    boxes is one without things. Unlike the defaults listed below, a batch has 8 pictures and the learning rate decays
+    to zero over the run.
+    """
+
+    noun: ClassVar[str] = "detector"
+    opens = "boxes"
+    recognises: ClassVar[bool] = True
+    pictures: ClassVar[type[DataSettings]] = BoxedSettings
+    training: ClassVar[Mapping[str, Any]] = {
+        "batch_size": 8, "schedule": "cosine", "warmup": 100, "clip": 10.0, "average": 0.998
+    }  # fmt: skip
+    preview: ClassVar[str] = "pictures, each with the true and with the found boxes"
+
+    learning_rate: float = Field(1e-3, gt=0, le=1, description=LEARNING_RATE)
+    channels: Annotated[int, Topic.NETWORKS] = Field(
+        64, ge=16, le=512, multiple_of=8, description="Channels of the part that is trained; more is slower."
+    )
+    trained_blocks: Annotated[int, Topic.NETWORKS] = Field(
+        11,
+        ge=0,
+        le=16,
+        description="Last blocks of the network that knows photographs that are trained too, of 16. 0 is the fastest.",
+    )
+    box: Annotated[float, Topic.LOSS] = Field(
+        2.0, ge=0, le=100, description="Weight of how well boxes fit, beside how well their classes are told."
+    )
+
+    def build(self, shape: PictureShape) -> Detection:
+        """Return the objective; `DataError` if the pictures have no things to find."""
+        from pinxit.objectives.detection import Detection
+
+        check_sides(shape)
+        if not shape.classes:
+            raise DataError("a detector needs boxes: COCO (JSON), Pascal VOC (XML) or YOLO (text) beside the pictures")
+        return Detection(self, shape)
 
 
 def check_unbounded(loss: str) -> None:

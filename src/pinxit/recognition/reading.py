@@ -7,7 +7,8 @@ from typing import Any
 
 from pinxit import models
 from pinxit.errors import DataError, UsageError
-from pinxit.objectives.objective import Predictor, Segmenter
+from pinxit.objectives.objective import Detector, Predictor, Segmenter
+from pinxit.recognition.boxes import BoxReader
 from pinxit.recognition.classes import ClassReader
 from pinxit.recognition.masks import MaskReader
 from pinxit.recognition.recogniser import Recogniser
@@ -17,18 +18,19 @@ READERS: dict[type[Any], type[Recogniser[Any]]] = {
     # By the interface of the objective.
     Predictor: ClassReader,
     Segmenter: MaskReader,
+    Detector: BoxReader,
 }
 
 
 def load(folder: Path) -> Recogniser[Any]:
     """Return the recogniser of a run; `DataError` if it is none, `UsageError` for anything but a run."""
     if not is_run(folder):
-        raise UsageError(f"{folder} is not a run; give the folder of a run of `pinxit train classify`")
+        raise UsageError(f"{folder} is not a run; give the folder of a run of `pinxit train classify` or `detect`")
     data, model = Run.open(folder).recipe.data, models.load(folder)
     for kind, reader in READERS.items():
         if isinstance(model.objective, kind):
             return reader(folder.resolve().name, model.objective, data.classes, data.fit, model.sha256)
-    raise DataError(f"{folder}: models of `pinxit train {model.kind}` do not recognise classes")
+    raise DataError(f"{folder}: models of `pinxit train {model.kind}` do not recognise anything")
 
 
 def load_classes(folder: Path) -> ClassReader:

@@ -9,7 +9,7 @@ from pinxit.data import Batch, ImageSet
 from pinxit.images import grid, save_sheet
 from pinxit.images.convert import to_uint8
 from pinxit.objectives.mixture import flattened
-from pinxit.objectives.objective import Generative, Predictor
+from pinxit.objectives.objective import Detector, Generative, Predictor
 from pinxit.progress import show
 from pinxit.settings import BASE_NAMES, sides
 from pinxit.tensors import write_tensors
@@ -97,8 +97,8 @@ def fit_samplers(run: Run, trainer: Trainer, images: ImageSet) -> None:
 
 
 def calibrate(run: Run, trainer: Trainer, held_out: ImageSet) -> None:
-    """Fit what a classifier says of its certainty to at most `CODED` held-out pictures, each used once."""
-    if not isinstance(trainer.objective, Predictor) or not len(held_out):
+    """Fit what a recogniser says of its certainty to at most `CODED` held-out pictures, each used once."""
+    if not isinstance(trainer.objective, Predictor | Detector) or not len(held_out):
         return
     size = min(run.recipe.training.batch_size, len(held_out))
     steps = range(min(CODED, len(held_out)) // size)

@@ -26,11 +26,13 @@ from pinxit.nets.shapes import PictureShape
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.gan import GAN
 from pinxit.objectives.objective import Autoencoder, Objective
+from pinxit.objectives.recognition import Recognition
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
 from pinxit.page import command
 from pinxit.progress import duration, say
 from pinxit.settings import Size, sides
 from pinxit.threads import placed
+from pinxit.training.features import Batches, described, features_at
 from pinxit.training.pictures import opened, pictures_of
 from pinxit.training.recipes import (
     FITTING,
@@ -277,8 +279,16 @@ def build_trainer(recipe: Recipe, images: ImageSet, autoencoder: Autoencoder | N
     computing = recipe.hardware
     chosen = hardware.choose(computing.device, computing.precision, computing.threads)
     chosen.apply()
-    batches = partial(batch_of, recipe, images, size=recipe.training.batch_size)
-    return Trainer(build(recipe, autoencoder), batches, recipe.training, chosen)
+    objective = build(recipe, autoencoder)
+    batches: Batches = partial(batch_of, recipe, images, size=recipe.training.batch_size)
+    if isinstance(objective, Recognition) and objective.frozen and _still(recipe.data):
+        batches = features_at(objective, recipe, images)
+    return Trainer(objective, batches, recipe.training, chosen)
+
+
+def _still(data: DataRecipe) -> bool:
+    """Say whether a picture is the same each time that it is drawn."""
+    return not data.changes and data.fit != "patch"
 
 
 def build_watch(recipe: Recipe, pictures: DataSet, trainer: Trainer) -> Watch:
@@ -292,7 +302,7 @@ def build_watch(recipe: Recipe, pictures: DataSet, trainer: Trainer) -> Watch:
         if len(images) < LEAST:
             return None
         batch = batch_of(recipe, images, WATCHED, batches * batch_size, augment=False)
-        return batch.to(trainer.hardware.device, trainer.hardware.memory_format)
+        return described(trainer.objective, batch).to(trainer.hardware.device, trainer.hardware.memory_format)
 
     def once(part: int, numbers: np.ndarray) -> Tensor:
         """Return some training pictures, each once, fitted as in training."""

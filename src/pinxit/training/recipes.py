@@ -309,7 +309,6 @@ FITTING: dict[str, dict[str, Fitting]] = {
             lambda known: known.channels > 1 or max(sides(known.size)) > SMALL,
             lambda known: f"because the pictures are in colour or larger than {SMALL} pixels",
             {"network": "lite0", "label_smoothing": 0.05},
-            data={"flip": True, "shift": 0.1, "scale": 0.1},
         ),
         "small": Fitting(
             f"grey pictures of at most {SMALL} pixels",

@@ -160,7 +160,7 @@ class Motion:
         finite is left out, as by the watch.
         """
         moved = torch.stack(torch._foreach_norm(torch._foreach_sub(self.weights, self.before))).norm()
-        values = {"update_ratio": moved / torch.stack(torch._foreach_norm(self.before)).norm().clamp(min=1e-12)}
+        values = {"update_ratio": moved / torch.stack(torch._foreach_norm(self.before)).norm()}
         if (layers := self.layers) is not None:
             values |= {"gradient_first": layers[0], "gradient_last": layers[-1]}
             values |= {"gradient_least": layers.min(), "gradient_largest": layers.max()}
