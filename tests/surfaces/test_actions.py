@@ -48,6 +48,8 @@ CASES: dict[str, dict[str, Any]] = {
     "train enhance": training("enhance", "photos.npz", width=4),
     "train colourise": training("colourise", "photos.npz", width=4),
     "train style": training("style", "photos.npz", style="painting.png", style_size=32),
+    "train translate": training("translate", "a", channels=2, patch=16)
+    | {"data": {"size": 16, "second": "b", "labels": "none"}},
     "train matte": training("matte", "cutouts.npz", channels=4),
     "train segment": training("segment", "fields", network="unet", channels=4),
     "train detect": training("detect", "cells", channels=16, trained_blocks=1),

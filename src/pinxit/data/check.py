@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from pinxit.data import mnist
+from pinxit.data.boxes.checking import box_findings
 from pinxit.data.findings import Facts, Finding, Seen, findings, seen
-from pinxit.data.mask_findings import Look, mask_findings
-from pinxit.data.masks import masked
+from pinxit.data.mask_findings import mask_findings
+from pinxit.data.masks import Masked, masked
 from pinxit.data.pack import readable
 from pinxit.data.pairs import divided
 from pinxit.data.render import fit_picture, with_channels
@@ -87,8 +86,8 @@ def check(spec: str, size: Size | None = None) -> Report:
 
     `size` is what the set is meant to be trained at; by default what training would choose.
     """
-    beside = _beside(spec)
-    source = beside.pictures if beside else _source(spec)
+    beside = _masked(spec)
+    source = divided(beside.pictures) if beside else _source(spec)
     report = Report(source.name, source.notes)
     held = _held(source)
     pictures: list[Seen] = []
@@ -107,8 +106,10 @@ def check(spec: str, size: Size | None = None) -> Report:
     facts = Facts(pictures, report.bad, size or chosen)
     report.duplicates = [[pictures[number].name for number in group] for group in facts.copies]
     report.classes = facts.classes
-    looks = [Look(one.name, one.held, (one.height, one.width), one.turned) for one in pictures]
-    report.findings = [*(beside.findings(looks) if beside else ()), *findings(facts)]
+    if beside:
+        report.findings = [*mask_findings(beside.masks, beside.known, pictures), *findings(facts)]
+    else:
+        report.findings = [*findings(facts), *_of_boxes(spec, pictures, size)]
     marked = _marked(report.findings, len(pictures))
     for number in marked[:MARKED_COUNT]:
         if number not in shown:
@@ -117,33 +118,18 @@ def check(spec: str, size: Size | None = None) -> Report:
     return report
 
 
-class Beside(NamedTuple):
-    """Pictures with something beside each, and what there is to say of that, by what was seen of the pictures."""
-
-    pictures: Source
-    findings: Callable[[Sequence[Look]], list[Finding]]
-
-
-def _masks_beside(base: Path) -> Beside | None:
-    """Return the pictures of a set with masks."""
-    with suppress(DataError):
-        sources, known = masked(base)
-        return Beside(divided(sources["image"]), lambda looks: mask_findings(sources["mask"], known, looks))
+def _masked(spec: str) -> Masked | None:
+    """Return the pictures and masks of a path; None if there are none, and for named sets and parts."""
+    base, part = parse_spec(spec)
+    if base != mnist.NAME and not part and Path(base).exists():
+        with suppress(DataError):
+            return masked(Path(base))
     return None
 
 
-BESIDE: dict[str, Callable[[Path], Beside | None]] = {
-    # What may lie beside pictures, and how it is found; the first that is found counts.
-    "masks": _masks_beside,
-}
-
-
-def _beside(spec: str) -> Beside | None:
-    """Return what lies beside the pictures of a path; None for named sets and parts."""
-    base, part = parse_spec(spec)
-    if base == mnist.NAME or part or not Path(base).exists():
-        return None
-    return next(filter(None, (find(Path(base)) for find in BESIDE.values())), None)
+def _of_boxes(spec: str, pictures: list[Seen], size: Size | None) -> list[Finding]:
+    """Return the findings on boxes beside the pictures of a folder."""
+    return box_findings(Path(spec), pictures, size) if Path(spec).is_dir() else []
 
 
 def _held(source: Source) -> np.ndarray:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
-from pinxit.data.findings import NAMES_KEPT, Finding
+from pinxit.data.findings import NAMES_KEPT, Finding, Seen
 from pinxit.data.masks import Names, stem_of
 from pinxit.data.pack import readable
 from pinxit.data.render import VOID
 from pinxit.data.sources import Source
-from pinxit.errors import counted
+from pinxit.errors import DataError, counted
 
 RARE = 2
 """A class in at most so many of `ENOUGH` masks or more is rare."""
@@ -166,17 +167,20 @@ MASK_FINDINGS = {
 """What is looked for, the gravest first."""
 
 
-def mask_findings(masks: Source, known: Names, pictures: Sequence[Look]) -> list[Finding]:
+def mask_findings(masks: Source, known: Names, pictures: Sequence[Seen]) -> list[Finding]:
     """Return what there is to say of the masks of these pictures."""
     bad: list[str] = []
     looks: dict[str, Look] = {}
     used: dict[str, np.ndarray] = {}
-    seen = readable(masks, "checking masks", bad, defaultdict(list))
-    for number, one in seen:
-        stem = stem_of(PurePosixPath(masks.names[number]))
-        looks[stem] = Look(masks.names[number], False, (one.pixels.shape[0], one.pixels.shape[1]), one.turned)
-        used[stem] = np.bincount(one.pixels.ravel(), minlength=VOID + 1) > 0
-    by_stem = {stem_of(PurePosixPath(one.name)): one for one in pictures}
+    with suppress(DataError):  # if none can be read, `bad` says of each why
+        for number, one in readable(masks, "checking masks", bad, defaultdict(list)):
+            stem, shape = stem_of(PurePosixPath(masks.names[number])), one.pixels.shape
+            looks[stem] = Look(masks.names[number], False, (shape[0], shape[1]), one.turned)
+            used[stem] = np.bincount(one.pixels.ravel(), minlength=VOID + 1) > 0
+    by_stem = {
+        stem_of(PurePosixPath(one.name)): Look(one.name, one.held, (one.height, one.width), one.turned)
+        for one in pictures
+    }
     facts = MaskFacts(looks, used, by_stem, bad, known)
     found = []
     for kind, row in MASK_FINDINGS.items():

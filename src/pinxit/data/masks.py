@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from pinxit.data.pairs import ENDINGS, Kind, PixelClasses, joined, sources_of
+from pinxit.data.pairs import ENDINGS, PixelClasses, joined, sources_of
 from pinxit.data.places import remember
 from pinxit.data.render import VOID
 from pinxit.data.sets import DataSet, parse_spec
@@ -52,15 +52,23 @@ def open_masked(spec: str, holdout: float = HOLDOUT, void: Sequence[str] = ()) -
     there are no masks.
     """
     base = Path(parse_spec(spec)[0])
-    sources, known = masked(base)
-    number = partial(_number, names=known.names)
-    opened = joined(sources, spec, holdout, PixelClasses(known.names, tuple(map(number, void))))
+    pictures, masks, known = masked(base)
+    classes = PixelClasses(known.names, tuple(_number(word, known.names) for word in void))
+    opened = joined({"image": pictures, "mask": masks}, spec, holdout, classes)
     remember(opened.train.fingerprint, base)
     return opened
 
 
-def masked(base: Path) -> tuple[dict[Kind, Source], Names]:
-    """Return the pictures and the masks of a set, and what is known of their classes; `DataError` without masks."""
+class Masked(NamedTuple):
+    """The pictures of a set and their masks, and what is known of the classes."""
+
+    pictures: Source
+    masks: Source
+    known: Names
+
+
+def masked(base: Path) -> Masked:
+    """Return the pictures and masks of a set; `DataError` if there are no masks."""
     known = names_of(base)
     sources = sources_of(base, decode=_decoder(known))
     sources.pop("pair", None)
@@ -70,7 +78,7 @@ def masked(base: Path) -> tuple[dict[Kind, Source], Names]:
     if folders := _class_folders(sources["image"], masks):
         known = known._replace(names=_names_of_folders(folders, known.names))
         masks = _merged(masks, folders, known.names)
-    return {"image": sources["image"], "mask": masks}, known
+    return Masked(sources["image"], masks, known)
 
 
 def names_of(base: Path) -> Names:
