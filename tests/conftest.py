@@ -23,7 +23,7 @@ from pinxit.data.pack import pack_path
 from pinxit.data.sets import DataSet, open_data
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
-KINDS = ("gan", "vae", "cvae", "ladder", "vq", "prior", "classify", "restore", "enhance", "style")
+KINDS = ("gan", "vae", "cvae", "ladder", "vq", "prior", "classify", "detect", "restore", "enhance", "style")
 LONGEST = ("test_export", "test_edits", "test_readme", "test_gan", "test_evaluate_command", "test_score", "test_codes")
 REAL_MNIST = pack_path(mnist.FINGERPRINT)  # looked up before the tests' own cache takes the place of the user's
 
@@ -124,14 +124,15 @@ class TinyRuns:
     """Finished runs of a few steps on 16 x 16 pixels, float32, one thread, without reports, trained when first asked.
 
     `tiny_runs["vae"]` is the folder of one of `KINDS`. `prior` is a VAE with a flow in its folder `prior`. Pictures are
-    `cards` (60 grey ones of 3 classes: gan, vae, cvae, ladder, vq, prior, classify) and `photos` (16 in colour:
-    restore, enhance and style, which learns the picture `painting`). All workers of a session share them: change
-    `copy(kind, to)` only.
+    `cards` (60 grey ones of 3 classes: gan, vae, cvae, ladder, vq, prior, classify), `cells` (8 with boxes of 2
+    classes: detect) and `photos` (16 in colour: restore, enhance and style, which learns the picture `painting`). All
+    workers of a session share them: change `copy(kind, to)` only.
     """
 
     def __init__(self, place: Path) -> None:
         self.place = place
         self.cards, self.photos, self.painting = place / "cards.npz", place / "photos.npz", place / "painting.png"
+        self.cells = place / "cells"
         with self._once(self.painting) as missing:
             if missing:
                 self._draw()
@@ -158,6 +159,7 @@ class TinyRuns:
             yield not made.exists()
 
     def _draw(self) -> None:
+        framed_cells(self.cells)
         rng = np.random.default_rng(0)
         cards = np.array([60, 120, 190])[np.arange(60) % 3, None, None] + rng.integers(-10, 10, (60, 16, 16))
         np.savez(self.cards, images=cards.astype(np.uint8), labels=np.arange(60) % 3)
@@ -174,11 +176,12 @@ class TinyRuns:
             "vq": (pinxit.VQVAESettings(channels=4, codes=16, dimensions=4), 20, None),
             "prior": (pinxit.VAESettings(**dense), 20, None),
             "classify": (pinxit.ClassifySettings(network="plain"), 60, None),
+            "detect": (pinxit.DetectSettings(channels=16, trained_blocks=0), 2, {"size": 32}),
             "restore": (pinxit.RestorationSettings(channels=4, levels=1, blocks=1), 2, {"size": 16}),
             "enhance": (pinxit.EnhancementSettings(width=4), 2, {"size": 16}),
             "style": (pinxit.OBJECTIVES["style"](style=self.painting, style_size=32), 1, {"size": 16}),
         }[kind]
-        source = self.cards if kind in KINDS[:7] else self.photos
+        source = self.cells if kind == "detect" else self.cards if kind in KINDS[:7] else self.photos
         how = {"batch_size": 4, "threads": 1, "device": "cpu", "precision": "float32", "average": 0.9}
         training = pinxit.TrainingSettings(steps=steps, **how)
         with pytest.MonkeyPatch.context() as patch, redirect_stderr(StringIO()):
@@ -186,6 +189,22 @@ class TinyRuns:
             pinxit.train(settings, source, out, data and pinxit.DataSettings(**data), training)
             if kind == "prior":
                 pinxit.train_prior(pinxit.PriorSettings(network="flow", width=32, depth=2), out, training)
+
+
+def framed_cells(folder: Path, count: int = 8) -> None:
+    """Draw grey squares of two sizes on dark ground, with their boxes as YOLO writes them."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        pixels = rng.integers(0, 40, (32, 32, 3)).astype(np.uint8)
+        lines = []
+        for kind, side in enumerate((8, 14)[: 1 + number % 2]):
+            left, top = (int(place) for place in rng.integers(0, 32 - side, 2))
+            pixels[top : top + side, left : left + side] = 200
+            lines.append(f"{kind} {(left + side / 2) / 32} {(top + side / 2) / 32} {side / 32} {side / 32}\n")
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+        (folder / f"{number:02}.txt").write_text("".join(lines))
+    (folder / "classes.txt").write_text("small\nlarge\n")
 
 
 @pytest.fixture(scope="session")

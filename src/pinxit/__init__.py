@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pinxit.latents.sampling import load as load
     from pinxit.objectives import OBJECTIVES as OBJECTIVES
     from pinxit.objectives.settings import ClassifySettings as ClassifySettings
+    from pinxit.objectives.settings import DetectSettings as DetectSettings
     from pinxit.objectives.settings import EnhancementSettings as EnhancementSettings
     from pinxit.objectives.settings import GANSettings as GANSettings
     from pinxit.objectives.settings import PriorSettings as PriorSettings
@@ -42,6 +43,7 @@ _HOMES = {
     "EDITS": "edits",
     "OBJECTIVES": "objectives",
     "ClassifySettings": "objectives.settings",
+    "DetectSettings": "objectives.settings",
     "DataSettings": "data.settings",
     "EnhancementSettings": "objectives.settings",
     "GANSettings": "objectives.settings",

@@ -110,6 +110,14 @@ class Argument:
         return flag.names if flag else (flag_of(self.path[-1]),)
 
     @property
+    def negative(self) -> str | tuple[()] | None:
+        """The flag that says no; None for the usual one, () for none, as of fields of an action."""
+        flag = mark(self.field.metadata, Flag)
+        if flag and flag.negative:
+            return str(flag.negative)
+        return () if len(self.path) == 1 else None
+
+    @property
     def name(self) -> str:
         """What the value is called: RUN, or --batch-size."""
         return self.word.name if self.word else self.flags[0]
@@ -129,7 +137,7 @@ class Argument:
             name=word.name if word else self.flags,
             help=self.field.description,
             group=groups.get(self.heading, "Arguments" if word else "Parameters"),
-            negative=() if len(self.path) == 1 else None,
+            negative=self.negative,
             converter=_whole if kind is int else None,
             consume_multiple=many and not word,
             allow_leading_hyphen=self.pipe,

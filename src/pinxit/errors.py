@@ -88,8 +88,8 @@ def printable(shown: object) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return how many there are: "1 picture", "2,000 pictures"; the noun takes an s, or es after another s."""
-    return f"{count:,} {noun}{('es' if noun.endswith('s') else 's') * (count != 1)}"
+    """Return how many there are: "1 picture", "2,000 pictures"; the noun takes an s, or es after s and x."""
+    return f"{count:,} {noun}{('es' if noun.endswith(('s', 'x')) else 's') * (count != 1)}"
 
 
 def _acts(character: str) -> bool:

@@ -36,6 +36,7 @@ from pinxit.nets.curve import SIDE, lightened
 from pinxit.nets.peak import Peak
 from pinxit.nets.pretrained import lite0_network
 from pinxit.nets.stylizer import AnyStyle
+from pinxit.objectives.detection import Detection
 from pinxit.objectives.enhancement import Enhancement
 from pinxit.objectives.restoration import Inputs, Restoration
 from pinxit.objectives.settings import StyleSettings
@@ -54,6 +55,8 @@ SIZES = ((37, 45), (64, 80), (97, 61))
 """Height and width of the synthetic pictures for the comparison."""
 CHECKED_SIDE = 512
 """Real pictures are compared in a central crop of at most this side, in pixels."""
+FAINT = 0.05
+"""The least score of a box in an exported detector: fainter ones are many, and their order is chance."""
 MEASURED_SIDE = 64
 CALIBRATED, CALIBRATED_SIDE = 32, 128
 """8-bit ranges are calibrated on this many inputs, cropped to this side in pixels, because all are held in memory."""
@@ -201,6 +204,34 @@ def classifier(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     return Portable(graph, [{"image": row[None]} for row in rows], {"image": (0,)}, metadata, "probabilities")
 
 
+def detector(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
+    """Return a model from pictures of its own size to boxes (N, 100, 6), the surest first, already chosen.
+
+    A row is left, top, right and bottom as shares of the picture's sides, the score, and the class, whose names are
+    metadata. Rows of a score below `FAINT` are zeros.
+    """
+    if model.place.name != WEIGHTS or not is_run(model.place.parent):
+        raise UsageError(f"{model.place}: give the folder of the run, which has the names of the classes")
+    known = reading.load(model.place.parent)
+    objective = cast(Detection, known.objective)
+    shape = objective.shape
+    high, wide = shape.sides
+    eight = (np.rint(255 * pixels).astype(np.uint8) for pixels in pictures)
+    rows = torch.stack([known.fitted(pixels) for pixels in eight]).movedim(1, 3).contiguous()
+    sizes = torch.tensor([wide, high, wide, high, 1, 1])
+
+    def forward(image: Tensor) -> Tensor:
+        boxes = objective.rows(image.movedim(3, 1)) / sizes
+        return boxes * (boxes[..., 4:5] >= FAINT)
+
+    metadata = {
+        "channels": str(shape.channels), "size": str(shape.size), "fit": known.fit,
+        "classes": json.dumps(known.classes), "least": json.dumps([round(one, 6) for one in objective.least.tolist()]),
+    }  # fmt: skip
+    graph = Graph(nn.ModuleList([objective.networks, lite0_network(torch.device("cpu"))]), forward)
+    return Portable(graph, [{"image": row[None]} for row in rows], {"image": (0,)}, metadata, "boxes")
+
+
 EXPORTS: dict[str, Callable[[Model, Sequence[np.ndarray]], Portable]] = {
     # By the name in `pinxit train NAME`. Pictures to pictures: the input is `image`, and the runtime can run the file.
     "restore": restoration,
@@ -208,6 +239,8 @@ EXPORTS: dict[str, Callable[[Model, Sequence[np.ndarray]], Portable]] = {
     "style": style_transfer,
     # Pictures to probabilities of classes.
     "classify": classifier,
+    # Pictures to boxes.
+    "detect": detector,
     # Latents to pictures.
     "gan": generator,
     "vae": generator,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,14 @@ from pinxit import runtime
 from pinxit.errors import DataError, MemoryLimitError, UsageError, UserError
 from pinxit.files import cache_folder, parse_json, sha256
 from pinxit.nets.meta import without_memory
-from pinxit.nets.shapes import PictureShape
+from pinxit.nets.shapes import PictureShape, Planes, Target
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Generative, Objective
 from pinxit.objectives.settings import ObjectiveSettings
 from pinxit.page import command
 from pinxit.settings import did_you_mean, sides, size_of
 from pinxit.tensors import MALFORMED, open_tensors, read_tensors, write_tensors
-from pinxit.training.recipes import Recipe
+from pinxit.training.recipes import Recipe, TargetRecipe
 from pinxit.training.run import WEIGHTS, Run, is_run
 
 SHIPPED: dict[str, str] = {
@@ -122,7 +122,14 @@ def build(settings: ObjectiveSettings, shape: PictureShape, autoencoder: Autoenc
 def of_recipe(recipe: Recipe) -> tuple[str, ObjectiveSettings, PictureShape]:
     """Return the kind, the settings and the picture shape of the model that a recipe trains."""
     data = recipe.data
-    return recipe.objective, recipe.settings, PictureShape(data.size, data.channels, len(data.classes))
+    shape = PictureShape(data.size, data.channels, len(data.classes))
+    return recipe.objective, recipe.settings, _with_kinds(shape, data.colours, data.target)
+
+
+def _with_kinds(shape: PictureShape, colours: Sequence[str], target: TargetRecipe | None) -> PictureShape:
+    """Return the shape of pictures that are label maps, if there are colours of classes, and of what they become."""
+    made = None if target is None else Target(Planes(target.channels, tuple(target.colours)), target.paired)
+    return shape._replace(channels=len(colours) or shape.channels, colours=tuple(colours), target=made)
 
 
 def autoencoder_of(run: Run) -> Autoencoder | None:
@@ -242,7 +249,8 @@ def _of_weights(path: Path) -> tuple[str, ObjectiveSettings, PictureShape]:
     about = parse_json(metadata["pinxit"], "pinxit")
     kind, data = str(about["objective"]), about["data"]
     shape = PictureShape(size_of(*sides(data["size"])), int(data["channels"]), len(data.get("classes", ())))
-    return kind, OBJECTIVES[kind].parse(about["settings"]), shape
+    target = TargetRecipe.parse(data["target"]) if "target" in data else None
+    return kind, OBJECTIVES[kind].parse(about["settings"]), _with_kinds(shape, data.get("colours", ()), target)
 
 
 def _fill(objective: Objective, path: Path, inside: Path | None) -> None:

@@ -15,6 +15,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -47,6 +48,25 @@ class Topic(Enum):
     AUGMENTATION = "Augmentation"
     SUBJECT = "Where the subject is"
     HARDWARE = "Hardware"
+
+
+@dataclass(frozen=True)
+class Word:
+    """Marks a field that the command line takes by its place, under this name in the help."""
+
+    name: str
+    pipe: bool = False
+    """Whether - stands for a pipe."""
+
+
+class Flag:
+    """Marks a field whose flags differ from --its-name, such as Flag("-o", "--out").
+
+    `negative` is the flag that says no, where that is not --no-its-name.
+    """
+
+    def __init__(self, *names: str, pipe: bool = False, negative: str | None = None) -> None:
+        self.names, self.pipe, self.negative = names, pipe, negative
 
 
 class Settings(BaseModel):

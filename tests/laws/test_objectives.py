@@ -17,13 +17,14 @@ from pinxit.data import Batch, open_data
 from pinxit.data.settings import DataSettings
 from pinxit.errors import DataError, DivergedError, UserError
 from pinxit.images import save_image
-from pinxit.nets.shapes import PictureShape, keep_variance
+from pinxit.nets.shapes import PictureShape, Planes, Target, keep_variance
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.objective import Autoencoder, Judgement, Loss, Objective, Player, Probabilistic
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
 from pinxit.objectives.settings import (
     ClassifySettings,
     ColourSettings,
+    DetectSettings,
     EnhancementSettings,
     GANSettings,
     MattingSettings,
@@ -31,6 +32,7 @@ from pinxit.objectives.settings import (
     PriorSettings,
     RestorationSettings,
     StyleSettings,
+    TranslationSettings,
     VAESettings,
     VQVAESettings,
 )
@@ -55,6 +57,7 @@ VQ = partial(VQVAESettings, channels=4, codes=16, dimensions=4)
 Prior = partial(PriorSettings, width=32, depth=2)
 RESTORE = partial(RestorationSettings, channels=4, levels=2, blocks=1)
 CLASSIFY = partial(ClassifySettings, channels=4)
+TRANSLATE = partial(TranslationSettings, channels=4, patch=16)
 CASES = {
     "dcgan": GAN(),
     "dcgan conditional": GAN(conditional=True),
@@ -136,23 +139,35 @@ CASES = {
     "classify": CLASSIFY(label_smoothing=0.1, dropout=0.1),
     "classify lite0": CLASSIFY(network="lite0", trained_blocks=1),
     "classify mixed": CLASSIFY(network="plain", mixup=0.2, balanced=True),
+    "detect": DetectSettings(channels=16, trained_blocks=1),
+    "translate": TRANSLATE(network="residual", r1=1, r2=1, penalty_every=2),
+    "translate by much": TRANSLATE(
+        dropout=0.3, feature_matching=1, perceptual=1, loss="relativistic", discriminator_norm="spectral"
+    ),
+    "translate by distance": TRANSLATE(adversarial=0, generator_norm="instance"),
+    "translate both ways": TRANSLATE(dropout=0.3, r1=1),
+    "translate by contrast": TRANSLATE(method="contrast"),
     "style": StyleSettings(style=STYLE, style_size=32),
     "any style": StyleSettings(any=True, styles=STYLE.parent),
 }
+UNPAIRED = ("translate both ways", "translate by contrast")
 EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 
 
 def batch(step: int, rows: int = 6, size: Size = SIZE, channels: int = 3) -> Batch:
     rng = np.random.default_rng(step)
     image = torch.from_numpy(rng.random((rows, channels, *sides(size)), dtype=np.float32))
-    companions = {"pair": image[:, :1].round(), "other": image.flip(0)}
+    corner, side = rng.uniform(0, 10, (rows, 3, 2)), rng.uniform(4, 10, (rows, 3, 2))
+    boxes = np.concatenate([corner, corner + side, rng.integers(-2, 3, (rows, 3, 1))], axis=2)
+    companions = {"pair": image[:, :1].round(), "other": image.flip(0), "boxes": torch.from_numpy(boxes).float()}
     return Batch(image=image, label=torch.arange(rows) % 3, **companions, seed=1, step=step)
 
 
 def built(settings: ObjectiveSettings) -> Objective:
     """The objective of small pictures; a prior is over codes of an autoencoder that has not learned anything."""
     torch.manual_seed(0)
-    shape = PictureShape(SIZE, 3, 3)
+    paired = settings not in [CASES[name] for name in UNPAIRED]
+    shape = PictureShape(SIZE, 3, 3, target=Target(Planes(1 if paired else 3), paired))
     if not isinstance(settings, PriorSettings):
         return settings.build(shape)
     return settings.build_on((VQ if settings.network == "transformer" else VAE)().build(shape), 3)

@@ -17,7 +17,7 @@ from PIL import Image
 from pydantic import Field
 
 import pinxit
-from conftest import TinyRuns
+from conftest import TinyRuns, framed_cells
 from pinxit.actions import ACTIONS, variants
 from pinxit.actions.action import Action, Outcome, Word, mark
 from pinxit.actions.python import functions, value
@@ -48,7 +48,10 @@ CASES: dict[str, dict[str, Any]] = {
     "train enhance": training("enhance", "photos.npz", width=4),
     "train colourise": training("colourise", "photos.npz", width=4),
     "train style": training("style", "photos.npz", style="painting.png", style_size=32),
+    "train translate": training("translate", "a", channels=2, patch=16)
+    | {"data": {"size": 16, "second": "b", "labels": "none"}},
     "train matte": training("matte", "cutouts.npz", channels=4),
+    "train detect": training("detect", "cells", channels=16, trained_blocks=1),
     "train classify": training("classify", "cards.npz", network="plain"),
     "resume": {"run": "gan"},
     "sample": {"run": "vae", "n": 3, "out": "a.npz", "seed": 1, "sampler": "prior", "strategy": "density", "keep": 0.3},
@@ -105,6 +108,8 @@ def world(
         np.savez("few.npz", images=np.load(tiny_runs.cards)["images"][:2])
         if name == "train matte":
             np.savez("cutouts.npz", images=np.random.default_rng(0).integers(0, 256, (16, 16, 16, 4), np.uint8))
+        if name == "train detect":
+            framed_cells(Path("cells"))
         setup = {
             "decompress": ["compress", "vae", "cards.npz", "-n", "3", "-o", "coded.pxc"],
             "redo": ["edit", "adjust(gamma=2)", "painting.png", "-o", "edited.png"],

@@ -16,26 +16,12 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from pinxit.errors import UsageError
+from pinxit.settings import Flag as Flag
 from pinxit.settings import Settings
+from pinxit.settings import Word as Word
 
 PIPE = "-"
 """Stands for stdin or stdout in a field that allows a pipe."""
-
-
-@dataclass(frozen=True)
-class Word:
-    """Marks a field that the command line takes by its place, under this name in the help."""
-
-    name: str
-    pipe: bool = False
-    """Whether `PIPE` is a value."""
-
-
-class Flag:
-    """Marks a field whose flags differ from --its-name, such as Flag("-o", "--out")."""
-
-    def __init__(self, *names: str, pipe: bool = False) -> None:
-        self.names, self.pipe = names, pipe
 
 
 RUN = Word("RUN")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pinxit.data.batch import Batch, batch_at
     from pinxit.data.boxes.opening import open_boxes
+    from pinxit.data.kinds import open_kinds
     from pinxit.data.masks import open_masked
     from pinxit.data.pairs import is_packed, open_matted, open_packed, open_pairs
     from pinxit.data.sets import DataSet, ImageSet, open_data
@@ -23,6 +24,7 @@ _HOMES = {
     "is_packed": "pairs",
     "open_boxes": "boxes.opening",
     "open_data": "sets",
+    "open_kinds": "kinds",
     "open_masked": "masks",
     "open_matted": "pairs",
     "open_packed": "pairs",
@@ -36,6 +38,7 @@ __all__ = [
     "is_packed",
     "open_boxes",
     "open_data",
+    "open_kinds",
     "open_masked",
     "open_matted",
     "open_packed",

@@ -24,7 +24,7 @@ from pinxit.settings import Size, sides
 class Batch:
     """Rows of training data, and each row's own randomness.
 
-    - `image`: float32 (N, C, H, W) in [0, 1].
+    - `image`: float32 (N, C, H, W) in [0, 1]; a label map has a plane for each class.
     - `label`: int64 (N,), the class.
     - `mask`: (N, 1, H, W); where a picture is to change (float32, 0 or 1), or each pixel's class (int64; 255 is void).
     - `pair`: float32 (N, C', H, W) in [0, 1], another picture of the same scene.
@@ -130,17 +130,26 @@ def batch_at(
     def rows(layer: Layer) -> np.ndarray:
         return layer.rows(numbers, sides(size), fit, places)
 
+    def planes(layer: Layer) -> Tensor:
+        return one_hot(rows(layer), len(layer.colours)) if layer.colours else to_float(rows(layer))
+
     belongs = images.companions
     batch = Batch(
-        image=to_float(rows(images)),
+        image=planes(images),
         label=None if images.labels is None else torch.from_numpy(images.labels[numbers]),
         mask=None if belongs.mask is None else torch.from_numpy(rows(belongs.mask)).permute(0, 3, 1, 2).long(),
-        pair=None if belongs.pair is None else to_float(rows(belongs.pair)),
+        pair=None if belongs.pair is None else planes(belongs.pair),
         boxes=None if belongs.boxes is None else _boxes(images, belongs.boxes, numbers, sides(size), fit, places),
         seed=seed,
         step=step,
     )
     return augmented(batch, augment)
+
+
+def one_hot(numbers: np.ndarray, classes: int) -> Tensor:
+    """Return class numbers (N, H, W, 1) as a plane for each class, float32 (N, K, H, W); all 0 where there is none."""
+    planes = numbers == np.arange(classes, dtype=np.uint8)
+    return torch.from_numpy(planes).permute(0, 3, 1, 2).float()
 
 
 def _boxes(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pinxit.data import mnist
+from pinxit.data.boxes.checking import box_findings
 from pinxit.data.findings import Facts, Finding, Seen, findings, seen
 from pinxit.data.pack import readable
 from pinxit.data.render import fit_picture, with_channels
@@ -99,13 +100,18 @@ def check(spec: str, size: Size | None = None) -> Report:
     facts = Facts(pictures, report.bad, size or chosen)
     report.duplicates = [[pictures[number].name for number in group] for group in facts.copies]
     report.classes = facts.classes
-    report.findings = findings(facts)
+    report.findings = [*findings(facts), *_of_boxes(spec, pictures, size)]
     marked = _marked(report.findings, len(pictures))
     for number in marked[:MARKED_COUNT]:
         if number not in shown:
             shown[number] = _thumbnail(source.read(places[number]).pixels)
     report.sheet = _sheet(shown, set(marked))
     return report
+
+
+def _of_boxes(spec: str, pictures: list[Seen], size: Size | None) -> list[Finding]:
+    """Return the findings on boxes beside the pictures of a folder."""
+    return box_findings(Path(spec), pictures, size) if Path(spec).is_dir() else []
 
 
 def _held(source: Source) -> np.ndarray:

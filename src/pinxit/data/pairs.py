@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -60,13 +61,22 @@ def open_pairs(
     return joined(sources_of(Path(parse_spec(spec)[0]), mask, pair), spec, holdout)
 
 
-def joined(sources: Mapping[Kind, Source], spec: str, holdout: float, known: PixelClasses | None = None) -> DataSet:
-    """Return the set of pictures that lie in several sources, together by their stems; `known` are named classes."""
+def joined(
+    sources: Mapping[Kind, Source],
+    spec: str,
+    holdout: float,
+    known: PixelClasses | None = None,
+    colours: Mapping[Kind, Sequence[str]] = MappingProxyType({}),
+) -> DataSet:
+    """Return the set of pictures that lie in several sources, together by their stems; `known` are named classes.
+
+    `colours` has those of the classes of images or pairs that are label maps.
+    """
     base, part = parse_spec(spec)
     packs: dict[Kind, Pack] = {}
     notes: list[str] = []
     for kind, source in sources.items():
-        packs[kind], remarks = pack(_divided(source))
+        packs[kind], remarks = pack(divided(source))
         notes += list(remarks)
     numbers, left_out = _together(packs)
     if not len(numbers["image"]):
@@ -77,8 +87,10 @@ def joined(sources: Mapping[Kind, Source], spec: str, holdout: float, known: Pix
     }
     if known is not None:
         record["classes"] = known._asdict()
+    if shown := {kind: list(found) for kind, found in colours.items() if found}:
+        record["colours"] = shown
     fingerprint = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-    whole = _joined(packs, numbers, fingerprint, known)
+    whole = _joined(packs, numbers, fingerprint, known, shown)
     write_json(record_path(fingerprint), record)
     return divide(whole, base, part, holdout, [*notes, *left_out, *_about_masks(whole.companions)])
 
@@ -135,21 +147,30 @@ def _recorded(fingerprint: str) -> ImageSet:
             raise ValueError("a number beyond the pack")
         named = record.get("classes")
         known = named and PixelClasses(tuple(map(str, named["names"])), tuple(map(int, named["void"])))
-        return _joined(packs, numbers, fingerprint, known)
+        colours = {kind: tuple(map(str, record.get("colours", {}).get(kind, ()))) for kind in packs}
+        return _joined(packs, numbers, fingerprint, known, colours)
     except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise DataError(f"{record_path(fingerprint)}: the record of a packed set is missing or damaged") from error
 
 
 def _joined(
-    packs: Mapping[Kind, Pack], numbers: Mapping[Kind, np.ndarray], fingerprint: str, known: PixelClasses | None
+    packs: Mapping[Kind, Pack],
+    numbers: Mapping[Kind, np.ndarray],
+    fingerprint: str,
+    known: PixelClasses | None,
+    colours: Mapping[Kind, Sequence[str]],
 ) -> ImageSet:
-    pair = Layer(packs["pair"], numbers["pair"]) if "pair" in packs else None
+    def label_maps(kind: Kind) -> tuple[np.ndarray | None, tuple[str, ...]]:
+        shown = tuple(colours.get(kind, ()))
+        return (_classes(packs[kind], numbers[kind], None)[0], shown) if shown else (None, ())
+
+    pair = Layer(packs["pair"], numbers["pair"], *label_maps("pair")) if "pair" in packs else None
     companions = Companions(pair=pair)
     if "mask" in packs:
         table, names, count = _classes(packs["mask"], numbers["mask"], known)
         mask = Layer(packs["mask"], numbers["mask"], table)
         companions = Companions(mask, pair, pixel_classes=count, classes=names)
-    return ImageSet(packs["image"], numbers["image"], "", companions, fingerprint)
+    return ImageSet(packs["image"], numbers["image"], "", companions, fingerprint, *label_maps("image"))
 
 
 def sources_of(path: Path, mask: str | Path | None = None, pair: str | Path | None = None) -> dict[Kind, Source]:
@@ -162,7 +183,7 @@ def sources_of(path: Path, mask: str | Path | None = None, pair: str | Path | No
     if folders:
         found = {kind: _open(kind, path).within(depth, folder) for kind, folder in folders.items()}
         return {kind: replace(source, notes=()) for kind, source in found.items()}
-    return {"image": _half(source, 0), "pair": replace(_half(source, 1), notes=())}
+    return {"image": half(source, 0), "pair": replace(half(source, 1), notes=())}
 
 
 def _open(kind: Kind, path: Path) -> Source:
@@ -188,7 +209,7 @@ def _folders(source: Source) -> tuple[int, dict[Kind, str]]:
     return 0, {}
 
 
-def _divided(source: Source) -> Source:
+def divided(source: Source) -> Source:
     """Return a source with its official parts, if each of its pictures lies in a folder of one."""
     paths = [PurePosixPath(name).parts[:-1] for name in source.names]
     parts = [next(filter(None, map(part_of, path)), "") for path in paths]
@@ -197,7 +218,7 @@ def _divided(source: Source) -> Source:
     return replace(source, key=key_of("divided", source.key), parts=parts, labels=None)
 
 
-def _half(source: Source, side: int) -> Source:
+def half(source: Source, side: int) -> Source:
     """Return the left (0) or right (1) halves of a source's pictures."""
 
     def read(number: int) -> Picture:

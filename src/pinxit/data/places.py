@@ -37,5 +37,10 @@ def remembered(fingerprint: str) -> list[Path]:
     return found
 
 
+def beside(fingerprint: str) -> str:
+    """Return the fingerprint by which a second place is remembered, that of pictures which belong to a set."""
+    return hashlib.sha256(f"beside {fingerprint}".encode()).hexdigest()
+
+
 def _folder(fingerprint: str) -> Path:
     return cache_folder() / "places" / fingerprint

@@ -28,13 +28,16 @@ class Layer:
     """Some pictures of a packed set, in a fixed order, as rows of a batch. They stay on the disk until asked for.
 
     `channels` is 1 if all the pack's pictures are grey, 4 if the alpha of any is not opaque, else 3. `shapes` is
-    (n, 2): height, width. Masks have a `table` (256,) uint8, from the numbers in their files to their classes.
+    (n, 2): height, width. Masks have a `table` (256,) uint8, from the numbers in their files to their classes. Label
+    maps have `colours` too, in which their classes are shown: a batch has a plane for each class.
     """
 
-    def __init__(self, pack: Pack, indices: np.ndarray, table: np.ndarray | None = None) -> None:
+    def __init__(
+        self, pack: Pack, indices: np.ndarray, table: np.ndarray | None = None, colours: tuple[str, ...] = ()
+    ) -> None:
         self.channels = int(pack.shapes[:, 2].max())
         self.shapes: np.ndarray = pack.shapes[indices, :2]
-        self.table = table
+        self.table, self.colours = table, colours
         self._pack, self._indices = pack, indices
         self._renderers: dict[tuple[int, int, Fit], Renderer] = {}
 
@@ -72,7 +75,7 @@ class Layer:
 
     def subset(self, positions: np.ndarray) -> Layer:
         """Return the layer of the pictures at these positions of this one."""
-        return Layer(self._pack, self._indices[positions], self.table)
+        return Layer(self._pack, self._indices[positions], self.table, self.colours)
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,10 @@ class ImageSet(Layer):
         name: str,
         companions: Companions = Companions(),
         fingerprint: str | None = None,
+        table: np.ndarray | None = None,
+        colours: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(pack, indices)
+        super().__init__(pack, indices, table, colours)
         self.name = name
         self.companions = companions
         self.fingerprint = fingerprint or pack.fingerprint
@@ -157,7 +162,8 @@ class ImageSet(Layer):
 
     def part(self, positions: np.ndarray, name: str) -> ImageSet:
         """Return the set of the pictures at these positions, with what belongs to them."""
-        return ImageSet(self._pack, self._indices[positions], name, self.companions.subset(positions), self.fingerprint)
+        belongs = self.companions.subset(positions)
+        return ImageSet(self._pack, self._indices[positions], name, belongs, self.fingerprint, self.table, self.colours)
 
 
 @dataclass(frozen=True)
@@ -165,7 +171,8 @@ class DataSet:
     """The pictures to train on, those held out for judging, and remarks on both for the user.
 
     `apart` are pictures of a test part that is neither, because another part is held out for judging while training.
-    `unreadable` names the files that were left out, because they cannot be read.
+    `unreadable` names the files that were left out, because they cannot be read. `other` is a second set that belongs
+    to it and is not paired with it.
     """
 
     train: ImageSet
@@ -173,6 +180,7 @@ class DataSet:
     notes: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
     apart: ImageSet | None = None
+    other: ImageSet | None = None
 
 
 def own_size(shapes: np.ndarray) -> Size | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from pinxit.settings import Settings, Size, Topic, sides, size_within
+from pinxit.settings import Flag, Place, Settings, Size, Topic, Word, sides, size_within
 
 Fit = Literal["crop", "pad", "stretch", "patch"]
+Layout = Literal["auto", "ab", "ba"]
+Labels = Literal["auto", "none", "a", "b", "both"]
 
 SMALLEST, LARGEST = 16, 1024
 USUAL_SIZE = 64
@@ -70,6 +73,10 @@ class DataSettings(Augment):
         """Return the classes of masks, by name or number, whose pixels belong to no class."""
         return ()
 
+    def kinds(self) -> Kinds:
+        """Return how pictures of two kinds are found and read, where there are two."""
+        return Kinds()
+
     def size_for(self, own: Size | None) -> tuple[Size, str]:
         """Return the size that pictures are fitted to, and why; `own` is as in `sets.own_size`."""
         if self.size:
@@ -114,6 +121,49 @@ class ColouredSettings(PaintedSettings):
     """Pictures whose colours are to be guessed: patches, mirrored, large enough to tell what they show."""
 
     size: Annotated[Size | None, SIZES] = Field(160, description=PaintedSettings.model_fields["size"].description)
+
+
+class Kinds(NamedTuple):
+    """How two kinds of pictures are found and read; see `TranslatedSettings`."""
+
+    second: Path | None = None
+    paired: bool | None = None
+    layout: Layout = "auto"
+    labels: Labels = "auto"
+
+
+class TranslatedSettings(DataSettings):
+    """Pictures that become others: mirrored, large enough to show more than one thing."""
+
+    usual_size: ClassVar[int] = 128
+
+    second: Annotated[Place | None, Word("B")] = Field(
+        None, description="Pictures of the other kind: a folder, a zip or an npz. Omit it if DATA holds both kinds."
+    )
+    paired: Annotated[bool | None, Flag("--paired", negative="--unpaired")] = Field(
+        None, description="Learn from pairs, or from two sets. If omitted, from pairs where stems are equal."
+    )
+    layout: Layout = Field(
+        "auto",
+        description="Where the two kinds are in pictures side by side: A is left (ab), or right (ba). If auto, a set "
+        "whose pictures are all twice as wide as high is taken for ab.",
+    )
+    labels: Labels = Field(
+        "auto",
+        description="Which kinds are label maps, whose grey values or palette indices are class numbers. If auto, "
+        "those whose numbers are all below 64, in one palette or in grey.",
+    )
+
+    size: Annotated[Size | None, SIZES] = Field(
+        None,
+        description="Size of the pictures in pixels: the side of a square, or width x height such as 96x64. By default "
+        f"the side of the set's own pictures if all are squares of one size of at most {LARGEST_OWN_SIZE}, else 128.",
+    )
+    flip: bool = Field(True, description=DataSettings.model_fields["flip"].description)
+
+    def kinds(self) -> Kinds:
+        """Return how the two kinds are found and read."""
+        return Kinds(self.second, self.paired, self.layout, self.labels)
 
 
 class RecognisedSettings(DataSettings):

@@ -11,12 +11,45 @@ from torch import Tensor, nn
 from pinxit.settings import Size, sides
 
 
+class Planes(NamedTuple):
+    """What the planes of a picture are: `channels` of colour, or one for each class of a label map.
+
+    `colours` are those that classes are shown in, such as "#ff0000"; () for pictures.
+    """
+
+    channels: int
+    colours: tuple[str, ...] = ()
+
+    @property
+    def number(self) -> int:
+        """How many planes there are."""
+        return len(self.colours) or self.channels
+
+    @property
+    def palette(self) -> Tensor:
+        """The colours of the classes, (K, 3) in [0, 1]."""
+        return torch.tensor([list(bytes.fromhex(colour[1:])) for colour in self.colours]).float() / 255
+
+
+class Target(NamedTuple):
+    """What pictures are to become: planes of another kind, those of a pair of each if they are `paired`."""
+
+    planes: Planes
+    paired: bool
+
+
 class PictureShape(NamedTuple):
-    """The pictures a network is built for: `size` such as 64 or "96x64", `channels` of 1, 3 or 4, `classes` or 0."""
+    """The pictures a network is built for: `size` such as 64 or "96x64", `channels` of 1, 3 or 4, `classes` or 0.
+
+    Label maps have a plane for each class, which is shown in one of `colours`. `target` is what pictures are to become,
+    if that is another kind of picture.
+    """
 
     size: Size
     channels: int
     classes: int = 0
+    colours: tuple[str, ...] = ()
+    target: Target | None = None
 
     @property
     def sides(self) -> tuple[int, int]:

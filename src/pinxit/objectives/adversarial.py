@@ -12,13 +12,13 @@ from torch import Tensor
 from pinxit.data import Batch
 from pinxit.losses.adversarial import Adversarial
 from pinxit.objectives.objective import Loss, Objective, Player
-from pinxit.objectives.settings import GANSettings, RestorationSettings, VAESettings
+from pinxit.objectives.settings import GANSettings, RestorationSettings, TranslationSettings, VAESettings
 
 
 class Contest(Objective):
     """An objective whose model may play against the network `discriminator`."""
 
-    settings: GANSettings | VAESettings | RestorationSettings
+    settings: GANSettings | VAESettings | RestorationSettings | TranslationSettings
     adversarial: Adversarial
 
     @abstractmethod

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from pinxit.data import Batch
-from pinxit.nets.shapes import PictureShape
+from pinxit.nets.shapes import PictureShape, Planes
 from pinxit.objectives.mixture import Mixture
 from pinxit.objectives.optimiser import Optimiser
 from pinxit.objectives.settings import ObjectiveSettings
@@ -154,6 +154,33 @@ class Predictor(Objective):
     @abstractmethod
     def calibrate(self, batches: Iterable[Batch]) -> None:
         """Fit `temperature` and `least` to held-out pictures, after training."""
+
+
+class Translator(Objective):
+    """An objective that turns pictures of one kind, the side "a", into those of another, "b", and perhaps back."""
+
+    sides: Mapping[str, Planes]
+    """What the pictures of both sides are."""
+
+    made: tuple[str, ...]
+    """The sides that it can make."""
+
+    @property
+    @abstractmethod
+    def radius(self) -> int | None:
+        """Return how far a made pixel sees to each side, in pixels; None if it sees the whole picture."""
+
+    @property
+    @abstractmethod
+    def stride(self) -> int:
+        """Return what origins of tiles must be multiples of, in pixels."""
+
+    @abstractmethod
+    def translate(self, planes: Tensor, to: str = "b", seed: int = 0) -> Tensor:
+        """Return planes (N, C, H, W) of the other side, in [0, 1], as those of the side `to`, float32 in [0, 1].
+
+        Seeds other than 0 give other results, where the objective was trained for variety.
+        """
 
 
 class Segmenter(Objective):

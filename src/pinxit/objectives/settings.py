@@ -18,6 +18,7 @@ from pinxit.data.settings import (
     PaintedSettings,
     PatchSettings,
     RecognisedSettings,
+    TranslatedSettings,
     WholeSettings,
 )
 from pinxit.degradations import Chain
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from pinxit.objectives.recognition import Recognition
     from pinxit.objectives.restoration import Restoration
     from pinxit.objectives.style import AnyStyle, OneStyle
+    from pinxit.objectives.translation import Translation
     from pinxit.objectives.vae import VAE
     from pinxit.objectives.vq import VQVAE
 
@@ -68,7 +70,7 @@ class ObjectiveSettings(Settings):
     """Defaults of the training settings that differ from those of other objectives."""
     usual_prior: ClassVar[str | None] = None
     """The network that usually learns its codes; None if it has no codes."""
-    opens: ClassVar[Literal["pictures", "mattes", "masks", "boxes"]] = "pictures"
+    opens: ClassVar[Literal["pictures", "mattes", "masks", "boxes", "kinds"]] = "pictures"
     """What its pictures need beside them: a row of `training.pictures.OPENERS`."""
     of_codes: ClassVar[bool] = False
     """Whether it is learned from a run's codes instead of pictures."""
@@ -962,6 +964,124 @@ class StyleSettings(ObjectiveSettings):
         return "pictures, each with a style and painted in it" if self.any else "pictures, each beside its painting"
 
 
+class TranslationSettings(ObjectiveSettings):
+    """A network that turns pictures of one kind, A, into pictures of another, B (image-to-image translation).
+
+    Pictures of equal stems are pairs, and training then learns from each pair. Without pairs it learns from the two
+    sets as wholes. docs/translation.md lists the folders that are understood. Unlike the defaults listed below, a batch
+    has 4 pictures, and the learning rate falls to zero over the last third of the run.
+    """
+
+    noun: ClassVar[str] = "translator"
+    opens = "kinds"
+    preview: ClassVar[str] = "pictures, each with what was made of it, and its pair, or itself turned back"
+    pictures: ClassVar[type[DataSettings]] = TranslatedSettings
+    training: ClassVar[Mapping[str, Any]] = {"batch_size": 4, "schedule": "late", "average": 0.998}
+
+    learning_rate: float = Field(5e-4, gt=0, le=1, description=LEARNING_RATE)
+    beta1: float = Field(0.5, ge=0, lt=1, description=BETA1)
+    method: Literal["cycle", "contrast"] = Field(
+        "cycle",
+        description="What keeps the content without pairs: cycle (learns both ways, each undoes the other: CycleGAN, "
+        "Zhu 2017) or contrast (learns A to B, with about half of the time and memory: CUT, Park 2020).",
+    )
+    network: Annotated[Literal["unet", "residual"] | None, Topic.NETWORKS] = Field(
+        None,
+        description="Generator: unet (keeps edges in place, sees far) or residual (may move edges, sees near). If "
+        "omitted, unet with pairs, else residual.",
+    )
+    channels: Annotated[int, Topic.NETWORKS] = Field(
+        32, ge=1, le=512, description="Channels of the networks at their largest map; more is slower."
+    )
+    generator_norm: Annotated[Literal["pixel", "instance", "none"], Topic.NETWORKS] = Field(
+        "pixel",
+        description="Normalisation in the generator: pixel (over the channels of each pixel, so that large pictures "
+        "can be cut into tiles), instance (over the whole picture, without tiles: the usual one of papers) or none.",
+    )
+    discriminator_norm: Annotated[Literal["instance", "spectral", "none"], Topic.NETWORKS] = Field(
+        "instance", description="Normalisation in the discriminator: instance, spectral (bounds its gradient) or none."
+    )
+    patch: Annotated[Literal[16, 34, 70], Topic.NETWORKS] = Field(
+        70, description="Side in pixels of the patches that the discriminator judges one by one; larger sees more."
+    )
+    dropout: Annotated[float, Topic.NETWORKS] = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the channels of the lowest map that are left out at random, so that `pinxit edit "
+        "translate --seed` gives different results. With 0 there is one result.",
+    )
+    loss: Annotated[Literal[*ADVERSARIAL], Topic.LOSS] = Field(  # type: ignore[valid-type]
+        "least-squares", description=f"Adversarial loss, computed from the scores of real and made patches: {LOSSES}."
+    )
+    adversarial: Annotated[float, Topic.LOSS] = Field(
+        1.0, ge=0, description="Weight of the adversarial loss; with 0 there is no discriminator, and results are soft."
+    )
+    conditional: Annotated[bool, Topic.LOSS] = Field(
+        True, description="With pairs: let the discriminator see what a picture was made of."
+    )
+    reconstruction: Annotated[float, Topic.LOSS] = Field(
+        100.0, ge=0, description="With pairs: weight of the distance to the true picture; larger is truer and softer."
+    )
+    perceptual: Annotated[float, Topic.LOSS] = Field(
+        0.0, ge=0, description="With pairs: weight of the distance to it as a network sees it that knows photographs."
+    )
+    feature_matching: Annotated[float, Topic.LOSS] = Field(
+        0.0, ge=0, description="With pairs: weight of the distance to it in the discriminator's maps (Wang 2018)."
+    )
+    cycle: Annotated[float, Topic.LOSS] = Field(
+        10.0, ge=0, description="With --method cycle: weight of the distance from a picture after both ways."
+    )
+    contrast: Annotated[float, Topic.LOSS] = Field(
+        1.0, ge=0, description="With --method contrast: weight of what ties each place to its place before."
+    )
+    identity: Annotated[float, Topic.LOSS] = Field(
+        5.0,
+        ge=0,
+        description="Without pairs: weight of what keeps pictures that are of kind B already; it keeps colours. With "
+        "--method contrast only 0 or not 0 counts.",
+    )
+    r1: Annotated[float, Topic.PENALTIES] = Field(0.0, ge=0, description=GANSettings.model_fields["r1"].description)
+    r2: Annotated[float, Topic.PENALTIES] = Field(0.0, ge=0, description=GANSettings.model_fields["r2"].description)
+    penalty_every: Annotated[int, Topic.PENALTIES] = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Steps from one R1 or R2 penalty to the next, each weighted as many times more; 8 to 16 cost "
+        "little time.",
+    )
+    discriminator_rate: Annotated[float | None, Topic.OPTIMISER] = Field(
+        None, gt=0, le=1, description=DISCRIMINATOR_RATE
+    )
+
+    def build(self, shape: PictureShape) -> Translation:
+        """Return the objective for what was found of the pictures; `UsageError` if the settings do not fit to that."""
+        from pinxit.objectives.translation import Contrast, Cycle, Paired
+
+        check_sides(shape)
+        target = shape.target
+        if target is None:
+            raise DataError("one kind of pictures alone cannot be translated: give a second set as B")
+        if ADVERSARIAL[self.loss].bounded and self.discriminator_norm != "spectral":
+            raise UsageError(f"--loss {self.loss} needs a bounded discriminator: --discriminator-norm spectral")
+        if target.paired:
+            if not (self.adversarial or self.reconstruction or self.perceptual):
+                raise UsageError("--adversarial, --reconstruction and --perceptual are all 0: nothing can be learned")
+            if self.perceptual and target.planes.colours:
+                raise UsageError("--perceptual compares pictures, and what is made here are label maps")
+            return Paired(self, shape)
+        if not (self.adversarial or (self.cycle if self.method == "cycle" else self.contrast)):
+            raise UsageError(f"--adversarial and --{self.method} are both 0: nothing can be learned")
+        if self.method == "cycle":
+            return Cycle(self, shape)
+        if shape.colours or target.planes != (shape.channels, ()):
+            raise UsageError(
+                "--method contrast compares pictures of both kinds by one network, so both must be grey or both in "
+                "colour, and no label maps; --labels none reads those as pictures, and --method cycle takes any"
+            )
+        return Contrast(self, shape)
+
+
 class ClassifySettings(ObjectiveSettings):
     """A network that tells which class a picture belongs to (classification).
 
@@ -1053,7 +1173,7 @@ class DetectSettings(ObjectiveSettings):
 
     learning_rate: float = Field(1e-3, gt=0, le=1, description=LEARNING_RATE)
     channels: Annotated[int, Topic.NETWORKS] = Field(
-        64, ge=8, le=512, multiple_of=8, description="Channels of the part that is trained; more is slower."
+        64, ge=16, le=512, multiple_of=8, description="Channels of the part that is trained; more is slower."
     )
     trained_blocks: Annotated[int, Topic.NETWORKS] = Field(
         11,

@@ -8,7 +8,17 @@ from functools import partial
 
 import numpy as np
 
-from pinxit.data import DataSet, is_packed, mnist, open_boxes, open_data, open_masked, open_matted, open_packed
+from pinxit.data import (
+    DataSet,
+    is_packed,
+    mnist,
+    open_boxes,
+    open_data,
+    open_kinds,
+    open_masked,
+    open_matted,
+    open_packed,
+)
 from pinxit.data.places import remembered
 from pinxit.data.sets import parse_spec, spec_of
 from pinxit.data.settings import DataSettings
@@ -23,6 +33,7 @@ OPENERS: dict[str, Callable[[str, DataSettings], DataSet]] = {
     "mattes": lambda source, data: open_matted(source, data.holdout),
     "masks": lambda source, data: open_masked(source, data.holdout, data.ignored()),
     "boxes": lambda source, data: open_boxes(source, data.holdout),
+    "kinds": lambda source, data: open_kinds(source, data.holdout, data.kinds()),
     "pictures": lambda source, data: open_data(source, data.holdout),
 }
 

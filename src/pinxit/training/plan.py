@@ -43,6 +43,7 @@ from pinxit.training.recipes import (
     HardwareRecipe,
     Known,
     Recipe,
+    TargetRecipe,
     TrainingRecipe,
     filled,
     fitting,
@@ -89,12 +90,14 @@ def plan(
         settings, data = filled(settings, row.settings), filled(data, row.data)
         training = filled(training, row.training)
     second, example = settings.others(), settings.example()
+    other = opened(str(second), data).train if second else pictures.other
+    place = str(second or data.kinds().second or source)
     recipe = Recipe(
         objective=objective,
         settings=settings,
         chosen=chosen,
-        data=_drawn(source, images, data, size),
-        others=_drawn(str(second), opened(str(second), data).train, data, size) if second else None,
+        data=_drawn(source, images, data, size, _target(pictures) if settings.opens == "kinds" else None),
+        others=_drawn(place, other, data, size) if other else None,
         training=TrainingRecipe(**training.model_dump(exclude_unset=True)),
         example=sha256(example) if example else None,
         hardware=_hardware(training),
@@ -141,16 +144,29 @@ def _refusal(settings: ObjectiveSettings, shape: PictureShape) -> str | None:
     return None
 
 
-def _drawn(source: str, images: ImageSet, data: DataSettings, size: Size) -> DataRecipe:
+def _target(pictures: DataSet) -> TargetRecipe | None:
+    """Return what pictures are to become: their pairs, or the second set."""
+    paired = pictures.train.companions.pair
+    made = pictures.other if paired is None else paired
+    if made is None:
+        return None
+    return TargetRecipe(channels=made.channels, colours=made.colours, paired=made is paired)
+
+
+def _drawn(
+    source: str, images: ImageSet, data: DataSettings, size: Size, target: TargetRecipe | None = None
+) -> DataRecipe:
     """Return the recipe of a set of pictures."""
     return DataRecipe(
-        **data.model_dump(exclude={"size"}),
+        **data.model_dump(include=DataRecipe.model_fields.keys() - {"size"}),
         size=size,
         source=source,
         name=images.name,
         fingerprint=images.fingerprint,
         channels=images.channels,
         classes=images.classes,
+        colours=images.colours,
+        target=target,
     )
 
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from pinxit import __version__
-from pinxit.data.settings import SIZES, DataSettings
+from pinxit.data.places import beside, remembered
+from pinxit.data.settings import SIZES, DataSettings, Kinds, Labels
 from pinxit.errors import UsageError
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.settings import GANSettings, ObjectiveSettings
@@ -17,6 +18,18 @@ from pinxit.settings import Device, Settings, Size, did_you_mean, flagged, sides
 from pinxit.training.settings import AUTO, MOST_STEPS, MOST_THREADS, TrainingSettings
 
 SHA256 = "^[0-9a-f]{64}$"
+LABELLED: dict[tuple[bool, bool], Labels] = {
+    (False, False): "none", (True, False): "a", (False, True): "b", (True, True): "both"
+}  # fmt: skip
+"""Which of two kinds of pictures are label maps, by whether each is."""
+
+
+class TargetRecipe(Settings):
+    """What the pictures are to become."""
+
+    channels: Literal[1, 3, 4] = Field(description="Grey, RGB or RGBA.")
+    colours: tuple[str, ...] = Field((), description="If they are label maps: the colours of their classes.")
+    paired: bool = Field(description="Whether each picture has a pair.")
 
 
 class DataRecipe(DataSettings):
@@ -32,9 +45,23 @@ class DataRecipe(DataSettings):
         (), exclude_if=lambda value: not value, description="The classes of masks whose pixels belong to no class."
     )
 
+    colours: tuple[str, ...] = Field(
+        (), exclude_if=lambda value: not value, description="If they are label maps: the colours of their classes."
+    )
+    target: TargetRecipe | None = Field(
+        None, exclude_if=lambda value: value is None, description="What the pictures are to become."
+    )
+
     def ignored(self) -> tuple[str, ...]:
         """Return the void classes."""
         return self.void
+
+    def kinds(self) -> Kinds:
+        """Return how pictures of two kinds were read, with B where this machine read it before."""
+        if self.target is None:
+            return Kinds()
+        labels: Labels = LABELLED[bool(self.colours), bool(self.target.colours)]
+        return Kinds(next(iter(remembered(beside(self.fingerprint))), None), self.target.paired, "auto", labels)
 
 
 class HardwareRecipe(Settings):

@@ -31,9 +31,10 @@ TOUCH = 1.0
 
 @dataclass(frozen=True)
 class Found:
-    """The pictures of a set that have annotations, with what these say."""
+    """The pictures of a set that have annotations, the name of their form, and what they say."""
 
     source: Source
+    form: str
     annotations: Annotations
     notes: tuple[str, ...]
 
@@ -67,11 +68,11 @@ def annotated_or_none(path: Path) -> Found | None:
     """Return the pictures of a folder that are annotated; None if it has no annotations."""
     source = open_source(path)
     place = Place(path, sorted(files_below(path)[0]) if path.is_dir() else (), list(source.names))
-    form = next((form for form in FORMS.values() if form.knows(place)), None)
-    if form is None:
+    name = next((name for name, form in FORMS.items() if form.knows(place)), None)
+    if name is None:
         return None
-    said = form.read(place)
-    parts = parts_by_list(place, Finder(place.pictures)) or said.parts or parts_by_folder(place.pictures)
+    said = FORMS[name].read(place)
+    parts = parts_by_list(place, Finder(place.pictures)) or {**parts_by_folder(place.pictures), **said.parts}
     notes = [*said.notes]
     bare = [name for name in place.pictures if name not in said.pictures]
     apart = [name for name in said.pictures if parts and name not in parts]
@@ -91,7 +92,7 @@ def annotated_or_none(path: Path) -> Found | None:
         parts=[parts[name] for name in names] if parts else None,
         notes=(),
     )
-    return Found(kept, said, tuple(notes))
+    return Found(kept, name, said, tuple(notes))
 
 
 def _joined(opened: Pack, said: Annotations, base: Path) -> tuple[ImageSet, list[str]]:
@@ -145,7 +146,7 @@ def oriented(boxed: Boxed, size: tuple[int, int], path: Path) -> Sequence[Box] |
     if boxed.stated in (None, size):
         return boxed.boxes
     turn = turn_of(path) if boxed.stated == (high, wide) else 1
-    return [turned(box, (high, wide), turn) for box in boxed.boxes] if turn in _QUARTERS else None
+    return [turned(box, (high, wide), turn) for box in boxed.boxes] if turn in QUARTERS else None
 
 
 _TURNS: Mapping[int, Callable[[float, float, float, float], tuple[float, float]]] = {
@@ -159,7 +160,7 @@ _TURNS: Mapping[int, Callable[[float, float, float, float], tuple[float, float]]
     8: lambda x, y, wide, high: (y, wide - x),
 }
 """Where the Exif orientations bring a point of a picture of some width and height."""
-_QUARTERS = (5, 6, 7, 8)
+QUARTERS = (5, 6, 7, 8)
 
 
 def turned(box: Box, size: tuple[int, int], turn: int) -> Box:
