@@ -1243,7 +1243,7 @@ class DetectSettings(ObjectiveSettings):
     recognises: ClassVar[bool] = True
     pictures: ClassVar[type[DataSettings]] = BoxedSettings
     training: ClassVar[Mapping[str, Any]] = {
-        "batch_size": 8, "schedule": "cosine", "warmup": 100, "clip": 10.0, "average": 0.998
+        "batch_size": 8, "schedule": "cosine", "steps": 2000, "warmup": 100, "clip": 10.0, "average": 0.998
     }  # fmt: skip
     preview: ClassVar[str] = "pictures, each with the true and with the found boxes"
 
