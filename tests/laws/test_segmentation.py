@@ -17,10 +17,12 @@ from pinxit.data import ImageSet, open_masked, open_packed
 from pinxit.data.check import check
 from pinxit.data.masks import names_of
 from pinxit.data.render import VOID
+from pinxit.data.things import THINGS, as_classes, grown
 from pinxit.errors import DataError, SomeFailedError, UsageError
 from pinxit.exporting import export
 from pinxit.losses.segmentation import SEGMENTATION
 from pinxit.metrics.masks import MASKS, counted_pixels, estimate
+from pinxit.metrics.things import ap50, matched
 from pinxit.nets.segmenter import Pretrained, UNet
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.seen import Seen
@@ -264,6 +266,62 @@ def test_an_exported_segmenter_gives_probabilities(tiny_runs: TinyRuns, tmp_path
         torch.from_numpy(found[0]).movedim(2, 0), known.probabilities(picture), atol=1e-4, rtol=0
     )
     assert np.array_equal(found[0].argmax(2), known.read(picture)[0])
+
+
+def touching() -> np.ndarray:
+    """Numbers of things: discs that touch, one of two pixels, and one at the edge of the picture."""
+    numbers = np.zeros((40, 60), np.int64)
+    rows, columns = np.mgrid[:40, :60]
+    for number, (row, column, radius) in enumerate([(12, 14, 9), (12, 31, 8), (30, 22, 9), (38, 55, 7)], 1):
+        numbers[((rows - row) ** 2 + (columns - column) ** 2 <= radius**2) & (numbers == 0)] = 90 * number
+    numbers[2, 50:52] = 7
+    return numbers
+
+
+def test_things_are_classes_and_grow_back() -> None:
+    numbers = touching()
+    classes = as_classes(numbers)
+    assert np.array_equal(classes > 0, numbers > 0)
+    again = grown(classes)
+    assert again.max() == 4  # all but that of two pixels
+    assert (again > 0).sum() == (numbers > 7).sum()
+    for number in (90, 180, 270, 360):
+        _, count = np.unique(again[numbers == number], return_counts=True)
+        assert count.max() / count.sum() > 0.98
+    assert matched(again, numbers).tolist() == [4, 4, 5]
+    assert ap50(matched(again, numbers)[None]) == 4 / 5
+    assert grown(np.zeros((5, 5), np.uint8)).max() == 0
+
+
+def test_right_things_have_more_than_half_in_common() -> None:
+    true = np.repeat([1, 2, 3, 0], 6)[None].repeat(4, 0)
+    for shift, right in ((0, 3), (1, 3), (2, 0), (3, 0)):  # 5 of 7 in common, then 4 of 8
+        found = np.roll(true, shift, axis=1)
+        assert matched(found, true).tolist() == [right, 3, 3], shift
+    assert matched(0 * true, true).tolist() == [0, 0, 3]
+    assert ap50(torch.zeros(2, 3, dtype=torch.int64)) == 1
+
+
+def test_things_are_learned_counted_and_scored(tmp_path: Path, no_report: None) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / "cells" / name).mkdir(parents=True)
+    for number in range(6):
+        numbers = np.roll(touching(), 3 * number, axis=1)
+        Image.fromarray(np.where(numbers, 200, 20).astype(np.uint8)).save(
+            tmp_path / "cells" / "images" / f"{number}.png"
+        )
+        Image.fromarray(numbers.astype(np.uint16)).save(tmp_path / "cells" / "masks" / f"{number}.png")
+    how = pinxit.TrainingSettings(steps=2, batch_size=2, threads=1, device="cpu", precision="float32")
+    data = pinxit.SegmentSettings.pictures(size="32x24", instances=True, holdout=0.5)
+    run = pinxit.train(pinxit.SegmentSettings(channels=4), tmp_path / "cells", tmp_path / "run", data, how)
+    assert run.recipe.data.classes == THINGS
+    assert pictures_of(run.recipe.data).train.fingerprint == run.recipe.data.fingerprint
+    document = pinxit.evaluate(str(run.folder), out=tmp_path / "one.json")
+    assert 0 <= document["scores"]["ap50"]["value"] <= 1
+    done = pinxit.predict(run.folder, [str(tmp_path / "cells" / "images")], out=tmp_path / "out")
+    assert [row.things for row in done] == [
+        np.asarray(Image.open(tmp_path / "out" / "instances" / f"{number}.png")).max() for number in range(6)
+    ]
 
 
 def findings(folder: Path) -> dict[str, tuple[str, ...]]:

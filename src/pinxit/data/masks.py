@@ -25,6 +25,7 @@ from pinxit.data.render import VOID
 from pinxit.data.sets import DataSet, parse_spec
 from pinxit.data.settings import HOLDOUT
 from pinxit.data.sources import Decode, Source, key_of
+from pinxit.data.things import THINGS, read_things
 from pinxit.errors import DataError, UsageError
 from pinxit.files import open_plain, parse_json
 from pinxit.images import Picture, read_mask, read_picture
@@ -44,15 +45,15 @@ class Names(NamedTuple):
     colours: tuple[Colour, ...] = ()
 
 
-def open_masked(spec: str, holdout: float = HOLDOUT, void: Sequence[str] = ()) -> DataSet:
+def open_masked(spec: str, holdout: float = HOLDOUT, void: Sequence[str] = (), instances: bool = False) -> DataSet:
     """Open pictures with masks as `open_pairs` does, with names of the masks' classes; `void` ones are ignored.
 
     A file of `FILES` beside the folders names the classes, else each is called by its number. In a set with a folder of
-    masks for each class, a pixel belongs to the last class that covers it, or to `BACKGROUND`. Raises `DataError` if
-    there are no masks.
+    masks for each class, a pixel belongs to the last class that covers it, or to `BACKGROUND`. Masks of `instances`
+    number things; their classes are `THINGS`. Raises `DataError` if there are no masks.
     """
     base = Path(parse_spec(spec)[0])
-    pictures, masks, known = masked(base)
+    pictures, masks, known = masked(base, instances)
     classes = PixelClasses(known.names, tuple(_number(word, known.names) for word in void))
     opened = joined({"image": pictures, "mask": masks}, spec, holdout, classes)
     remember(opened.train.fingerprint, base)
@@ -67,14 +68,16 @@ class Masked(NamedTuple):
     known: Names
 
 
-def masked(base: Path) -> Masked:
+def masked(base: Path, instances: bool = False) -> Masked:
     """Return the pictures and masks of a set; `DataError` if there are no masks."""
-    known = names_of(base)
-    sources = sources_of(base, decode=_decoder(known))
+    known = Names(THINGS) if instances else names_of(base)
+    sources = sources_of(base, decode=read_things if instances else _decoder(known))
     sources.pop("pair", None)
     if "mask" not in sources:
         raise DataError(f"{base}: no masks; pictures in a folder images need masks of equal stems in a folder masks")
-    masks = replace(sources["mask"], key=key_of("classes", known, sources["mask"].key))
+    masks = replace(sources["mask"], key=key_of("classes", known, instances, sources["mask"].key))
+    if instances:
+        return Masked(sources["image"], masks, known)
     if folders := _class_folders(sources["image"], masks):
         known = known._replace(names=_names_of_folders(folders, known.names))
         masks = _merged(masks, folders, known.names)

@@ -74,6 +74,10 @@ class DataSettings(Augment):
         """Return the classes of masks, by name or number, whose pixels belong to no class."""
         return ()
 
+    def numbered(self) -> bool:
+        """Return whether masks number things instead of classes."""
+        return False
+
     def kinds(self) -> Kinds:
         """Return how pictures of two kinds are found and read, where there are two."""
         return Kinds()
@@ -193,6 +197,11 @@ class SegmentedSettings(DataSettings):
         (),
         description="Class of the masks that is ignored, by name or number; 255 always is. May be given several times.",
     )
+    instances: bool = Field(
+        False,
+        description="Masks number things such as cells, in up to 16 bits, and 0 is the background: learn to tell the "
+        "things apart.",
+    )
 
     def size_for(self, own: Size | None) -> tuple[Size, str]:
         """Return the size that pictures are fitted to, and why."""
@@ -203,6 +212,10 @@ class SegmentedSettings(DataSettings):
     def ignored(self) -> tuple[str, ...]:
         """Return the void classes."""
         return self.void
+
+    def numbered(self) -> bool:
+        """Return whether masks number things."""
+        return self.instances
 
 
 class BoxedSettings(DataSettings):

@@ -51,10 +51,17 @@ class DataRecipe(DataSettings):
     target: TargetRecipe | None = Field(
         None, exclude_if=lambda value: value is None, description="What the pictures are to become."
     )
+    instances: bool = Field(
+        False, exclude_if=lambda value: not value, description="Whether masks number things instead of classes."
+    )
 
     def ignored(self) -> tuple[str, ...]:
         """Return the void classes."""
         return self.void
+
+    def numbered(self) -> bool:
+        """Return whether masks number things."""
+        return self.instances
 
     def kinds(self) -> Kinds:
         """Return how pictures of two kinds were read, with B where this machine read it before."""
