@@ -21,7 +21,7 @@ from pinxit.data.places import remember
 from pinxit.data.sets import Companions, DataSet, ImageSet, divide, parse_spec
 from pinxit.data.settings import HOLDOUT
 from pinxit.data.sources import Source, files_below, key_of, open_source
-from pinxit.errors import DataError
+from pinxit.errors import DataError, counted
 from pinxit.files import read_json, write_json
 from pinxit.images.metadata import BROKEN, orientation
 
@@ -76,9 +76,9 @@ def annotated_or_none(path: Path) -> Found | None:
     notes = [*said.notes]
     bare = [name for name in place.pictures if name not in said.pictures]
     apart = [name for name in said.pictures if parts and name not in parts]
-    for what, names in {"no annotation": bare, "no part of the set": apart}.items():
+    for what, names in {"without an annotation": bare, "in no part of the set": apart}.items():
         if names:
-            notes.append(f"{len(names)} pictures have {what} and are left out: {first_few(sorted(names))}")
+            notes.append(f"{counted(len(names), 'picture')} {what}, left out: {first_few(sorted(names))}")
     numbers = [
         number for number, name in enumerate(place.pictures) if name in said.pictures and (not parts or name in parts)
     ]
@@ -111,10 +111,8 @@ def _joined(opened: Pack, said: Annotations, base: Path) -> tuple[ImageSet, list
         numbers.append(number)
         boxes.append([[*box[:4], _class(box, said.classes)] for box in kept])
     if misfits:
-        names = first_few(misfits)
-        notes.append(
-            f"{len(misfits)} pictures have another size than their annotation states and are left out: {names}"
-        )
+        what = f"{counted(len(misfits), 'picture')} of another size than the annotation states, left out"
+        notes.append(f"{what}: {first_few(misfits)}")
     if not any(boxes):
         raise DataError(f"{base}: no box is left of the annotations" + "".join(f"; {note}" for note in notes[:1]))
     record = {"pack": opened.fingerprint, "numbers": numbers, "boxes": boxes, "classes": list(said.classes)}
