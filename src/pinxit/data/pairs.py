@@ -19,7 +19,7 @@ from pinxit.data.places import remember
 from pinxit.data.render import VOID
 from pinxit.data.sets import Companions, DataSet, ImageSet, Layer, divide, open_data, parse_spec, whole_pack
 from pinxit.data.settings import HOLDOUT
-from pinxit.data.sources import Source, key_of, open_source
+from pinxit.data.sources import Decode, Source, key_of, open_source
 from pinxit.errors import DataError
 from pinxit.files import read_json, write_json
 from pinxit.images import Picture, read_mask
@@ -27,8 +27,8 @@ from pinxit.images import Picture, read_mask
 Kind = Literal["image", "mask", "pair"]
 
 FOLDERS: dict[Kind, tuple[str, ...]] = {
-    "image": ("images", "image", "photos", "photo", "inputs", "input", "A"),
-    "mask": ("masks", "mask", "labels", "label"),
+    "image": ("images", "image", "photos", "photo", "inputs", "input", "A", "JPEGImages"),
+    "mask": ("masks", "mask", "labels", "label", "SegmentationClass"),
     "pair": ("pairs", "pair", "targets", "target", "B", "mattes", "matte"),
 }
 ENDINGS = ("_mask", "_gt", "_label")  # what may follow an image's stem in the stem of its mask or pair
@@ -173,24 +173,26 @@ def _joined(
     return ImageSet(packs["image"], numbers["image"], "", companions, fingerprint, *label_maps("image"))
 
 
-def sources_of(path: Path, mask: str | Path | None = None, pair: str | Path | None = None) -> dict[Kind, Source]:
-    """Return the pictures of a set, and what belongs to them, by kind."""
+def sources_of(
+    path: Path, mask: str | Path | None = None, pair: str | Path | None = None, decode: Decode = read_mask
+) -> dict[Kind, Source]:
+    """Return the pictures of a set, and what belongs to them, by kind; `decode` decodes a mask."""
     if mask or pair:
         places: dict[Kind, str | Path | None] = {"image": path, "mask": mask, "pair": pair}
-        return {kind: _open(kind, Path(place)) for kind, place in places.items() if place}
+        return {kind: _open(kind, Path(place), decode) for kind, place in places.items() if place}
     source = open_source(path)
     depth, folders = _folders(source)
     if folders:
-        found = {kind: _open(kind, path).within(depth, folder) for kind, folder in folders.items()}
+        found = {kind: _open(kind, path, decode).within(depth, folder) for kind, folder in folders.items()}
         return {kind: replace(source, notes=()) for kind, source in found.items()}
     return {"image": half(source, 0), "pair": replace(half(source, 1), notes=())}
 
 
-def _open(kind: Kind, path: Path) -> Source:
+def _open(kind: Kind, path: Path, decode: Decode) -> Source:
     """List the pictures of a kind. Masks are decoded as class numbers, so they are packed apart from pictures."""
     if kind != "mask":
         return open_source(path)
-    source = open_source(path, read_mask)
+    source = open_source(path, decode)
     return replace(source, key=key_of("mask", source.key), labels=None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 from pinxit.files import whole_file
+from pinxit.images.palette import class_colours
 from pinxit.jobs.listing import Found, name_results
 from pinxit.jobs.predicting import SIDE, TABLE, Predicting, Prediction, thumbnail, write_table
 from pinxit.recognition.masks import MaskReader
 
 MASKS = "masks"
-TURN = 0.381966  # of the circle of colours from one class to the next, the golden angle
 VEIL = 0.25
 """The share of a class's colour over its pixels on the sheet; its outline has the colour alone."""
 
@@ -76,16 +75,10 @@ class PredictingMasks(Predicting[MaskReader, MaskPrediction]):
         return [self.out / TABLE, self.out / MASKS]
 
 
-def colours(count: int) -> np.ndarray:
-    """Return a colour (count, 3) uint8 for each class: bright ones, far from each other around the circle."""
-    found = [colorsys.hsv_to_rgb(number * TURN % 1, 0.85 if number % 2 else 0.6, 1.0) for number in range(count)]
-    return (255 * np.array(found)).round().astype(np.uint8)
-
-
 def write_mask(path: Path, classes: np.ndarray, count: int) -> None:
     """Write the classes (H, W) uint8 of pixels as a PNG with a palette."""
     image = Image.fromarray(classes, "L")
-    image.putpalette(colours(count).tobytes())
+    image.putpalette(class_colours(count).tobytes())
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary, temporary.open("wb") as file:
         image.save(file, "PNG")
@@ -103,6 +96,6 @@ def outlined(pixels: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
     edge = np.zeros(inner, bool)
     edge[:-1] |= small[:-1] != small[1:]
     edge[:, :-1] |= small[:, :-1] != small[:, 1:]
-    own = colours(count)[small].astype(np.float32)
+    own = class_colours(count)[small].astype(np.float32)
     part[:] = np.where(edge[..., None], own, (1 - VEIL) * part + VEIL * own)
     return shown.round().astype(np.uint8)

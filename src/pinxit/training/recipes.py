@@ -319,6 +319,23 @@ FITTING: dict[str, dict[str, Fitting]] = {
         ),
         PLAIN: EVERYTHING,
     },
+    "segment": {
+        "photos": Fitting(
+            "pictures in colour",
+            lambda known: known.channels > 1,
+            lambda known: "because the pictures are in colour",
+            {"network": "lite0", "channels": 32},
+            data={"flip": True, "shift": 0.1, "scale": 0.25},
+        ),
+        "grey": Fitting(
+            "grey pictures, such as those of microscopes",
+            lambda known: known.channels == 1,
+            lambda known: "because the pictures are grey",
+            {"network": "unet"},
+            data={"fit": "patch", "flip": True, "turn": True},
+        ),
+        PLAIN: EVERYTHING,
+    },
 }
 """Recipes by objective and name, in the order in which they are tried; the last fits everything."""
 
