@@ -150,7 +150,7 @@ def _box(line: str, names: Mapping[int, str]) -> Box | None:
 def _middled(shares: Sequence[float]) -> tuple[float, float, float, float] | None:
     """Return the sides of a box of a middle, a width and a height; None if these are no shares."""
     across, down, wide, high = shares
-    if not (max(shares) <= SLACK and min(wide, high) >= 0):
+    if not all(abs(share) <= SLACK for share in shares):
         return None
     return across - wide / 2, down - high / 2, across + wide / 2, down + high / 2
 
