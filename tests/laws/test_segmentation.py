@@ -160,6 +160,8 @@ def test_classes_have_names_and_void_ones_keep_their_numbers(tmp_path: Path) -> 
         fields(tmp_path)
     (tmp_path / "classes.txt").unlink()
     assert fields(tmp_path).classes == ("0", "1", "2")
+    (tmp_path / "classes.txt").write_text("ground\nred\ngreen\nblue\n")
+    assert "1 class without a pixel: blue" in open_masked(str(tmp_path)).notes
 
 
 def test_masks_in_colours_and_in_folders_are_those_of_numbers(tmp_path: Path) -> None:
@@ -355,4 +357,4 @@ def test_the_check_says_what_is_wrong_with_masks(tmp_path: Path) -> None:
         Image.fromarray(255 * np.eye(16, 24, number, np.uint8)).save(path)
     assert "masks of 0 and 255" in findings(tmp_path / "bad")
     Image.fromarray(np.arange(16 * 24, dtype=np.uint16).reshape(16, 24).astype(np.uint8)).save(masks / "05.png")
-    assert findings(tmp_path / "bad")["soft masks"] == ("05",)
+    assert findings(tmp_path / "bad")["soft masks"] == ("05.png",)

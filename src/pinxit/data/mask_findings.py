@@ -51,12 +51,12 @@ class MaskFacts:
     def binary(self) -> list[str]:
         """Return the masks of 0 and 255, if there are no others."""
         found = [one for one in self.used.values() if one[1:VOID].any()]
-        return [] if found else [name for name, one in self.used.items() if one[VOID]]
+        return [] if found else [self.masks[stem].name for stem, one in self.used.items() if one[VOID]]
 
     def soft(self) -> list[str]:
         """Return the masks of so many numbers that these can be no classes."""
         most = max(SOFT, len(self.known.names))
-        return [name for name, one in self.used.items() if one.sum() > most]
+        return [self.masks[stem].name for stem, one in self.used.items() if one.sum() > most]
 
     def files_of(self) -> dict[int, list[str]]:
         """Return the masks in which each class is."""
