@@ -268,7 +268,7 @@ def _about(what: str, stems: list[str]) -> list[str]:
 
 
 class _Classes(NamedTuple):
-    """A table (256,) uint8 from numbers in files to classes, how many these are, their names, and those of absent ones."""
+    """A table (256,) uint8 from numbers in files to classes, how many these are, their names, and the absent ones."""
 
     table: np.ndarray
     classes: int
