@@ -19,6 +19,7 @@ from pinxit.data.masks import names_of
 from pinxit.data.render import VOID
 from pinxit.data.things import THINGS, as_classes, grown
 from pinxit.errors import DataError, SomeFailedError, UsageError
+from pinxit.evaluation.text import table
 from pinxit.exporting import export
 from pinxit.losses.segmentation import SEGMENTATION
 from pinxit.metrics.masks import MASKS, counted_pixels, estimate
@@ -254,6 +255,9 @@ def test_a_certificate_of_a_segmenter(tiny_runs: TinyRuns, tmp_path: Path) -> No
     assert "1 class: green; no picture has them, so they are left out of means over classes" in document["remarks"]
     assert any(one.startswith("1 class: sky; run does not know them") for one in document["remarks"])
     assert (run / "confusion.png").is_file()
+    lines = [line.split() for line in table(document)]
+    assert ["class", "pixels", "iou", "dice"] in lines
+    assert ["green", "0", "none", "none"] in lines
     pinxit.compare(tmp_path / "one.json", tmp_path / "one.json")
     with pytest.raises(DataError, match="no masks"):
         pinxit.evaluate(str(run), str(tiny_runs.photos))
