@@ -72,6 +72,14 @@ def test_what_is_found_exactly_is_perfect_and_nothing_is_worth_nothing() -> None
     assert [one.limit() for one in taken(exact, true, 2)] == [0.75, 0.4]
 
 
+def test_an_ignored_thing_is_taken_only_where_no_other_is() -> None:
+    true = Things(np.array([[0, 0, 10, 10], [0, 0, 30, 30]], float), np.zeros(2, int), np.array([False, True]))
+    found = np.array([[0, 0, 10, 12, 0.9, 0], [0, 0, 10, 12, 0.8, 0], [40, 0, 50, 9, 0.7, 0]], float)
+    [took] = taken([found], [true], 1)
+    assert took.right[0].tolist() == [True, False, False]
+    assert took.counts[0].tolist() == [True, False, True]  # the second lies in the crowd
+
+
 def greedy(boxes: torch.Tensor, kind: torch.Tensor) -> list[bool]:
     kept: list[int] = []
     for number in range(len(boxes)):

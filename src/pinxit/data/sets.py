@@ -84,7 +84,7 @@ class Companions:
 
     Masks have `pixel_classes` classes, and `VOID` where a pixel has none. Boxes are (k, 5) float32 a picture: left,
     top, right and bottom in its pixels, and the class, as in `Batch`. `classes` names those of masks or boxes, if they
-    are to be recognised.
+    are to be recognised; no mask has a pixel of those that are `absent`.
     """
 
     mask: Layer | None = None
@@ -92,6 +92,7 @@ class Companions:
     boxes: Sequence[np.ndarray] | None = None
     pixel_classes: int = 0
     classes: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
     def subset(self, positions: np.ndarray) -> Companions:
         """Return what belongs to the pictures at these positions."""
