@@ -275,6 +275,6 @@ def _summary(whole: ImageSet, name: str, train: ImageSet, rest: ImageSet) -> str
     if (whole.shapes != whole.shapes[0]).any():
         sizes = f"{wides.min()} to {wides.max()} pixels wide, {highs.min()} to {highs.max()} high"
     colours = {1: "grey (1 channel)", 3: "colour (3 channels)", 4: "colour with transparency (4 channels)"}
-    kind = colours[train.channels] + (f", {len(train.classes)} classes" if train.classes else "")
+    kind = colours[train.channels] + (f", {counted(len(train.classes), 'class')}" if train.classes else "")
     others = f" and {len(rest):,} held out" if len(rest) else ""
     return f"{name}: {counted(len(train), 'picture')}{others}; {sizes}, {kind}"
