@@ -17,7 +17,7 @@ from pinxit.data import ImageSet, open_masked, open_packed
 from pinxit.data.check import check
 from pinxit.data.masks import names_of
 from pinxit.data.render import VOID
-from pinxit.data.things import THINGS, as_classes, grown
+from pinxit.data.things import INSIDE_CLASS, THINGS, as_classes, grown
 from pinxit.errors import DataError, SomeFailedError, UsageError
 from pinxit.evaluation.text import table
 from pinxit.exporting import export
@@ -28,7 +28,7 @@ from pinxit.nets.segmenter import Pretrained, UNet
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.seen import Seen
 from pinxit.objectives.segmentation import Segmentation
-from pinxit.recognition.masks import HALO, MaskReader, spans
+from pinxit.recognition.masks import HALO, MaskReader, reflected, spans
 from pinxit.recognition.reading import load
 from pinxit.runtime import session
 from pinxit.training.pictures import pictures_of
@@ -108,6 +108,13 @@ def test_windows_keep_each_pixel_once_and_far_from_their_edges() -> None:
                 assert one.start + side <= max(side, length)
                 assert one.first == 0 or one.first - one.start >= side // HALO - 1
                 assert one.stop == length or one.start + side - one.stop >= side // HALO - 1
+
+
+def test_small_pictures_go_on_by_reflection() -> None:
+    for length in (1, 4, 7):
+        expected = np.pad(np.arange(length), (0, 16 - length), "symmetric")
+        assert np.array_equal(reflected(0, 16, length), expected)
+    assert reflected(5, 16, 40).tolist() == list(range(5, 21))
 
 
 def test_a_network_of_single_pixels_reads_windows_as_the_whole() -> None:
@@ -297,6 +304,8 @@ def test_things_are_classes_and_grow_back() -> None:
     assert matched(again, numbers).tolist() == [4, 4, 5]
     assert ap50(matched(again, numbers)[None]) == 4 / 5
     assert grown(np.zeros((5, 5), np.uint8)).max() == 0
+    small = as_classes(np.pad(np.ones((4, 4), np.int64), 2))
+    assert np.array_equal(small == INSIDE_CLASS, np.pad(np.ones((2, 2), bool), 3))  # at a width of 2 nothing would be
 
 
 def test_right_things_have_more_than_half_in_common() -> None:
