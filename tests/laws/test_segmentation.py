@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,15 @@ def test_masks_in_colours_and_in_folders_are_those_of_numbers(tmp_path: Path) ->
     (tmp_path / "json" / "classes.json").write_text('{"ground": 3}')
     with pytest.raises(DataError, match="should name 2 to 255 classes"):
         names_of(tmp_path / "json")
+
+
+def test_a_zip_is_read_as_its_folder(tmp_path: Path) -> None:
+    masked_fields(tmp_path / "set" / "fields")
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "set")
+    packed = open_masked(str(tmp_path / "packed.zip"), 0).train
+    assert packed.classes == ("ground", "red", "green")
+    true = np.asarray(Image.open(tmp_path / "set" / "fields" / "masks" / "03.png"))
+    assert np.array_equal(packed.companions.mask[3][..., 0], true)
 
 
 def test_a_run_finds_its_masks_again(tiny_runs: TinyRuns) -> None:
