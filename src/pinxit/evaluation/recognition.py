@@ -43,9 +43,13 @@ def score_classes(known: ClassReader, reference: Pictures, n: int | None = None,
         "generated": {"name": known.name, "model_sha256": known.sha256, "classes": list(known.classes)},
         "reference": identity(reference),
     }
-    scores = {name: _score(name, probabilities, label, seed) | protocol for name in RECOGNITION}
+    several = len(label.unique()) > 1
+    measured = [name for name, row in RECOGNITION.items() if several or not row.compares]
+    scores = {name: _score(name, probabilities, label, seed) | protocol for name in measured}
     left = len(reference) - len(_matched(known, reference)[0])
     remarks = [f"{counted(left, 'picture')} of classes that {known.name} does not know were left out"] if left else []
+    unmeasured = ", ".join(RECOGNITION.keys() - scores.keys())
+    remarks += [f"all pictures are of one class, which says nothing of: {unmeasured}"] if unmeasured else []
     table = confusion(probabilities, label).tolist()
     return {"scores": scores, "confusion": table, "remarks": remarks, "made_by": made_by()}
 
@@ -86,7 +90,9 @@ def _score(name: str, probabilities: Tensor, label: Tensor, seed: int) -> dict[s
 def _matched(known: ClassReader, reference: Pictures) -> tuple[np.ndarray, Tensor]:
     """Return the numbers of the pictures whose class is known, and their classes as the classifier counts them."""
     if reference.labels is None:
-        raise DataError(f"{reference.name} has no labels; put the pictures of each class in a folder of their own")
+        raise DataError(
+            f"{reference.name} has no labels: it needs a folder for each of several classes, or a table labels.csv"
+        )
     places = np.array([known.classes.index(name) if name in known.classes else -1 for name in reference.classes])
     label = places[reference.labels]
     numbers = np.flatnonzero(label >= 0)

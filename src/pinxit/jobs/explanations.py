@@ -143,7 +143,8 @@ def explain_files(
             pixels = read_picture(one)
         except UserError as error:
             failures.append(error)
-            say(str(error))
+            if len(listing.found) > 1:
+                say(str(error))
             continue
         row, shown = _explained(known, chance, str(one.place), pixels, methods, target)
         rows.append(row)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pinxit.errors import DataError, SomeFailedError, UserError, counted, printable
+from pinxit.errors import DataError, SomeFailedError, UserError, printable
 from pinxit.files import refuse_to_replace
 from pinxit.images import eight_bit, grid, load_picture, save_sheet
 from pinxit.jobs.listing import Found, find
@@ -49,12 +49,14 @@ class Predictions:
 
 
 def refuse_failures(done: int, failures: Sequence[UserError]) -> None:
-    """Raise the first error if nothing was done, `SomeFailedError` if some pictures failed beside those done."""
-    if failures and not done:
+    """Raise the error of the only picture, one error if all failed, or `SomeFailedError` if some did."""
+    asked = done + len(failures)
+    if len(failures) == asked == 1:
         raise failures[0]
+    if len(failures) == asked:
+        raise DataError(f"none of {asked:,} pictures can be read")
     if failures:
-        of = counted(done + len(failures), "picture")
-        raise SomeFailedError(f"{len(failures):,} of {of} failed, the others are done")
+        raise SomeFailedError(f"{len(failures):,} of {asked:,} pictures failed, the others are done")
 
 
 def predict_files(
@@ -81,7 +83,8 @@ def predict_files(
             waiting.append((one, read_picture(one)))
         except UserError as error:
             failures.append(error)
-            say(str(error))
+            if len(listing.found) > 1:
+                say(str(error))
         if len(waiting) == kind.rows or one is listing.found[-1]:
             seen += predicting.predict(waiting)
             waiting.clear()
