@@ -369,7 +369,7 @@ def test_the_check_says_what_is_wrong_with_masks(tmp_path: Path) -> None:
     rare[0, 0] = 3
     Image.fromarray(rare).save(masks / "04.png")
     found = findings(tmp_path / "bad")
-    assert set(found["misnamed masks"]) == {"zero.png", "00.png", "03.png"}
+    assert set(found["misnamed masks"]) == {"zero.png", "00.png"}
     assert found["mask sizes"] == ("01.png",)
     assert found["unturned masks"] == ("02.png",)
     assert "03.png: a mask must be grey" in found["unreadable masks"][0]
