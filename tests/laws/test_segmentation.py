@@ -349,6 +349,18 @@ def test_things_are_learned_counted_and_scored(tmp_path: Path, no_report: None) 
     ]
 
 
+def test_a_set_without_names_is_scored_by_number(tiny_runs: TinyRuns, tmp_path: Path) -> None:
+    run = tiny_runs.copy("segment", tmp_path / "run")
+    recipe = json.loads((run / "recipe.json").read_text())
+    recipe["data"] |= {"void": ["sky"]}
+    (run / "recipe.json").write_text(json.dumps(recipe))
+    masked_fields(tmp_path / "fields", 4)
+    named = pinxit.evaluate(str(run), str(tmp_path / "fields"), out=tmp_path / "one.json")
+    (tmp_path / "fields" / "classes.txt").unlink()
+    numbered = pinxit.evaluate(str(run), str(tmp_path / "fields"), out=tmp_path / "other.json")
+    assert numbered["confusion"] == named["confusion"]
+
+
 def findings(folder: Path) -> dict[str, tuple[str, ...]]:
     return {one.kind: one.names for one in check(str(folder)).findings}
 
