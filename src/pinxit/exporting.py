@@ -41,6 +41,7 @@ from pinxit.objectives.enhancement import Enhancement
 from pinxit.objectives.restoration import Inputs, Restoration
 from pinxit.objectives.settings import StyleSettings
 from pinxit.objectives.style import style_encoder
+from pinxit.objectives.translation import Translation
 from pinxit.progress import say
 from pinxit.recognition import reading
 from pinxit.runtime import session
@@ -157,6 +158,18 @@ def style_transfer(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     return _of_pictures(Graph(network, forward), given, None, 1, 1, MEMORY_ANY)
 
 
+def translation(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
+    """Return a model of `pinxit train translate`, which makes pictures of the kind b; label maps are in colours."""
+    objective = cast(Translation, model.objective)
+    if objective.channels == 4:
+        raise UsageError(f"{model.place}: pictures with transparency cannot be translated by an exported file")
+    graph = Graph(objective.networks, lambda image: _rows(objective.pictured(image.movedim(3, 1))))
+    given = [{"image": row} for row in _as_rows(pictures, objective.channels)]
+    portable = _of_pictures(graph, given, objective.radius, objective.stride, 1)
+    portable.metadata["sides"] = json.dumps({name: side._asdict() for name, side in objective.sides.items()})
+    return portable
+
+
 def _rows(pictures: Tensor) -> Tensor:
     return pictures.clamp(0, 1).movedim(1, 3)
 
@@ -237,6 +250,7 @@ EXPORTS: dict[str, Callable[[Model, Sequence[np.ndarray]], Portable]] = {
     "restore": restoration,
     "enhance": enhancement,
     "style": style_transfer,
+    "translate": translation,
     # Pictures to probabilities of classes.
     "classify": classifier,
     # Pictures to boxes.

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pinxit.colour import BT601, luma
 from pinxit.data import Batch
 from pinxit.losses import penalties
 from pinxit.losses.adversarial import ADVERSARIAL
@@ -164,11 +165,25 @@ class Translation(Contest, Translator):
             return -(wanted * made.clamp(min=1e-6).log()).sum(1).mean()
         return 2 * (made - wanted).abs().mean()
 
-    def shown(self, side: str, planes: Tensor) -> Tensor:
-        """Return planes of a side as pictures (N, 3, H, W) for a person: labels in their colours, alpha over black."""
+    @property
+    def channels(self) -> int:
+        """Channels of pictures from which either side can be read, and in which either can be shown: 1, 3 or 4."""
+        return max(side.shown for side in self.sides.values())
+
+    def pictured(self, image: Tensor, to: str = "b", seed: int = 0) -> Tensor:
+        """Return pictures (N, channels, H, W) of the other side as such of the side `to`, as `translate` makes them."""
+        made = self.translate(planes_of(image, self.sides[OPPOSITE[to]]), to, seed)
+        return with_channels(self.as_picture(to, made), self.channels)
+
+    def as_picture(self, side: str, planes: Tensor) -> Tensor:
+        """Return planes of a side as pictures (N, C, H, W): label maps in the colours of their classes."""
         if self.sides[side].colours:
             return painted(planes, self.sides[side].palette.to(planes.device))
-        return over_black(planes).expand(-1, 3, -1, -1)
+        return planes
+
+    def shown(self, side: str, planes: Tensor) -> Tensor:
+        """Return planes of a side as pictures (N, 3, H, W) for a sheet: labels in their colours, alpha over black."""
+        return over_black(self.as_picture(side, planes)).expand(-1, 3, -1, -1)
 
     def after_step(self, batch: Batch, values: Mapping[str, float]) -> None:
         """Take a step of power iteration in the layers that are normalised."""
@@ -430,3 +445,24 @@ def other_of(batch: Batch) -> Tensor:
 def painted(planes: Tensor, colours: Tensor) -> Tensor:
     """Return planes of classes (N, K, H, W) as pictures (N, 3, H, W): each pixel has the colour (K, 3) of its class."""
     return colours[planes.argmax(1)].movedim(3, 1)
+
+
+def planes_of(image: Tensor, side: Planes) -> Tensor:
+    """Return pictures (N, 1, 3 or 4, H, W) as planes of a side; classes by the nearest of their colours."""
+    if side.colours:
+        palette = side.palette.to(image.device)
+        colours = image[:, :3].expand(-1, 3, -1, -1).movedim(1, 3)
+        nearest = torch.stack([(colours - colour).square().sum(3) for colour in palette]).argmin(0)
+        return torch.stack([(nearest == number).to(image.dtype) for number in range(len(palette))], dim=1)
+    if side.channels == 1:
+        return luma(image[:, :3], BT601) if image.shape[1] > 1 else image
+    return with_channels(image[:, : side.channels], side.channels)
+
+
+def with_channels(image: Tensor, channels: int) -> Tensor:
+    """Return pictures (N, C, H, W) with at least as many channels: grey repeated, alpha opaque."""
+    if image.shape[1] == 1 and channels > 1:
+        image = image.expand(-1, 3, -1, -1)
+    if image.shape[1] == 3 and channels == 4:
+        image = torch.cat([image, torch.ones_like(image[:, :1])], dim=1)
+    return image
