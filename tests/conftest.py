@@ -23,7 +23,7 @@ from pinxit.data.pack import pack_path
 from pinxit.data.sets import DataSet, open_data
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
-KINDS = ("gan", "vae", "cvae", "ladder", "vq", "prior", "classify", "detect", "restore", "enhance", "style")
+KINDS = ("gan", "vae", "cvae", "ladder", "vq", "prior", "classify", "detect", "segment", "restore", "enhance", "style")
 LONGEST = ("test_export", "test_edits", "test_readme", "test_gan", "test_evaluate_command", "test_score", "test_codes")
 REAL_MNIST = pack_path(mnist.FINGERPRINT)  # looked up before the tests' own cache takes the place of the user's
 
@@ -125,14 +125,14 @@ class TinyRuns:
 
     `tiny_runs["vae"]` is the folder of one of `KINDS`. `prior` is a VAE with a flow in its folder `prior`. Pictures are
     `cards` (60 grey ones of 3 classes: gan, vae, cvae, ladder, vq, prior, classify), `cells` (8 with boxes of 2
-    classes: detect) and `photos` (16 in colour: restore, enhance and style, which learns the picture `painting`). All
-    workers of a session share them: change `copy(kind, to)` only.
+    classes: detect), `fields` (12 with masks of 3 classes: segment) and `photos` (16 in colour: restore, enhance and
+    style, which learns the picture `painting`). All workers of a session share them: change `copy(kind, to)` only.
     """
 
     def __init__(self, place: Path) -> None:
         self.place = place
         self.cards, self.photos, self.painting = place / "cards.npz", place / "photos.npz", place / "painting.png"
-        self.cells = place / "cells"
+        self.cells, self.fields = place / "cells", place / "fields"
         with self._once(self.painting) as missing:
             if missing:
                 self._draw()
@@ -160,6 +160,7 @@ class TinyRuns:
 
     def _draw(self) -> None:
         framed_cells(self.cells)
+        masked_fields(self.fields)
         rng = np.random.default_rng(0)
         cards = np.array([60, 120, 190])[np.arange(60) % 3, None, None] + rng.integers(-10, 10, (60, 16, 16))
         np.savez(self.cards, images=cards.astype(np.uint8), labels=np.arange(60) % 3)
@@ -177,12 +178,15 @@ class TinyRuns:
             "prior": (pinxit.VAESettings(**dense), 20, None),
             "classify": (pinxit.ClassifySettings(network="plain"), 60, None),
             "detect": (pinxit.DetectSettings(channels=16, trained_blocks=0), 2, {"size": 32}),
+            "segment": (pinxit.SegmentSettings(network="unet", channels=4, learning_rate=0.1), 60, None),
             "restore": (pinxit.RestorationSettings(channels=4, levels=1, blocks=1), 2, {"size": 16}),
             "enhance": (pinxit.EnhancementSettings(width=4), 2, {"size": 16}),
             "style": (pinxit.OBJECTIVES["style"](style=self.painting, style_size=32), 1, {"size": 16}),
         }[kind]
-        source = self.cells if kind == "detect" else self.cards if kind in KINDS[:7] else self.photos
-        how = {"batch_size": 4, "threads": 1, "device": "cpu", "precision": "float32", "average": 0.9}
+        source = {"detect": self.cells, "segment": self.fields}.get(
+            kind, self.cards if kind in KINDS[:7] else self.photos
+        )
+        how = {"batch_size": 4, "threads": 1, "device": "cpu", "precision": "float32", "average": 0.9, "warmup": 0}
         training = pinxit.TrainingSettings(steps=steps, **how)
         with pytest.MonkeyPatch.context() as patch, redirect_stderr(StringIO()):
             patch.setattr("pinxit.training.train._report", lambda run: None)
@@ -205,6 +209,23 @@ def framed_cells(folder: Path, count: int = 8) -> None:
         Image.fromarray(pixels).save(folder / f"{number:02}.png")
         (folder / f"{number:02}.txt").write_text("".join(lines))
     (folder / "classes.txt").write_text("small\nlarge\n")
+
+
+def masked_fields(folder: Path, count: int = 12) -> None:
+    """Draw a red and a green square on dark ground, 24 x 16, with masks of the classes 1 and 2."""
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        pixels = rng.integers(0, 60, (16, 24, 3)).astype(np.uint8)
+        mask = np.zeros((16, 24), np.uint8)
+        for kind in (1, 2):
+            left, top = (12 * kind - 12 + int(rng.integers(0, 5)), int(rng.integers(0, 8)))
+            pixels[top : top + 8, left : left + 8, kind - 1] = 220
+            mask[top : top + 8, left : left + 8] = kind
+        Image.fromarray(pixels).save(folder / "images" / f"{number:02}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{number:02}.png")
+    (folder / "classes.txt").write_text("ground\nred\ngreen\n")
 
 
 @pytest.fixture(scope="session")

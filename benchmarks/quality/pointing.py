@@ -3,9 +3,10 @@
     python benchmarks/quality/pointing.py RUN DATA [--mosaics 300] [--out FILE]
 
 RUN is a run of `pinxit train classify DATA/fashion-mnist`. A mosaic has 3 x 3 pictures of held-out garments, each of
-another class: nine of the ten, in a random order. For each of three random classes of them, a method points at the
-largest value of its map. It is right if that lies in the cell of the class; chance is 1/9. The same is done with random
-weights, where a method should fall to chance. `deletion` is the mean probability of the class while cells are hidden in
+another class: nine of the ten, in a random order. For each of three random classes of them, a method points in two
+ways: by `peak` at the largest value of its map, by `cell` at the cell whose positive values have the largest sum. It is
+right if that is the cell of the class; chance is 1/9. The same is done with random weights, where a method should fall
+to chance. `deletion` is the mean probability of the class while cells are hidden in
 the order of the map, beside that of random orders.
 """
 
@@ -41,12 +42,21 @@ def mosaic(pictures: Tensor, labels: np.ndarray, rng: np.random.Generator) -> tu
     return torch.cat(rows, dim=1)[None], classes
 
 
-def points_at(found: Tensor) -> int:
-    """Return the cell in which the largest value of a map lies; -1 for a map that is the same everywhere."""
+def peak(found: Tensor) -> int:
+    """Return the cell in which the largest value of a map (84, 84) lies; -1 for a map that is the same everywhere."""
     if found.max() == found.min():
         return -1
     place = int(found.argmax())
     return place // found.shape[1] // SIDE * 3 + place % found.shape[1] // SIDE
+
+
+def cell(found: Tensor) -> int:
+    """Return the cell whose positive values have the largest sum; -1 if there is no positive value."""
+    sums = found.clamp(min=0).unflatten(1, (3, SIDE)).unflatten(0, (3, SIDE)).sum((1, 3))
+    return int(sums.argmax()) if sums.max() > 0 else -1
+
+
+WAYS = {"peak": peak, "cell": cell}
 
 
 def measure(asked: argparse.Namespace) -> dict[str, dict[str, object]]:
@@ -54,7 +64,7 @@ def measure(asked: argparse.Namespace) -> dict[str, dict[str, object]]:
     known, held_out = load(asked.run), open_data(str(asked.data / "fashion-mnist")).held_out
     assert held_out.labels is not None
     pictures, chance, rng = held_out.tensor(SIDE), randomised(known.objective), np.random.default_rng(0)
-    hits: dict[tuple[str, str], list[bool]] = defaultdict(list)
+    hits: dict[tuple[str, str, str], list[bool]] = defaultdict(list)
     checks: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for number in track(range(asked.mosaics), "mosaics", asked.mosaics):
         image, classes = mosaic(pictures, held_out.labels, rng)
@@ -63,14 +73,20 @@ def measure(asked: argparse.Namespace) -> dict[str, dict[str, object]]:
             for name, method in METHODS.items():
                 found = method.attribute(known.objective, image, target)
                 blind = method.attribute(chance, image, target)
-                hits[name, "trained"].append(points_at(found) == classes.index(target))
-                hits[name, "random weights"].append(points_at(blind) == classes.index(target))
+                for way, points_at in WAYS.items():
+                    hits[name, way, "trained"].append(points_at(found) == classes.index(target))
+                    hits[name, way, "random weights"].append(points_at(blind) == classes.index(target))
                 if by_chance:
                     tested = check(known, image, target, found, blind, by_chance)
                     checks[name].append((tested.deletion, tested.random_deletion))
     figures: dict[str, dict[str, object]] = {}
     for name in METHODS:
-        ways = {way: share_estimate(torch.tensor(hits[name, way])).document() for way in ("trained", "random weights")}
+        ways = {
+            way: {
+                of: share_estimate(torch.tensor(hits[name, way, of])).document() for of in ("trained", "random weights")
+            }
+            for way in WAYS
+        }
         deletion, by_chance = np.mean(checks[name], axis=0).tolist()
         figures[name] = ways | {"deletion": deletion, "random deletion": by_chance}
     return figures

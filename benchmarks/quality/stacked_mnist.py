@@ -48,6 +48,7 @@ STEADY = {"loss": "relativistic", "discriminator_norm": "none", "r1": 1.0, "r2":
 ROWS: dict[str, dict[str, Any]] = {
     "plain": {"network": "dcgan", "channels": 64, "latent": 100, "learning_rate": 2e-4},
     "defaults": {},
+    "digits": {"r1": 0.1, "penalty_every": 4, "discriminator_norm": "none"},  # the recipe of grey digits
     "packing 2": {"packing": 2},
     "packing 4": {"packing": 4},
     "deviation": {"minibatch": "deviation"},

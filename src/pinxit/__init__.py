@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pinxit.objectives.settings import GANSettings as GANSettings
     from pinxit.objectives.settings import PriorSettings as PriorSettings
     from pinxit.objectives.settings import RestorationSettings as RestorationSettings
+    from pinxit.objectives.settings import SegmentSettings as SegmentSettings
     from pinxit.objectives.settings import VAESettings as VAESettings
     from pinxit.objectives.settings import VQVAESettings as VQVAESettings
     from pinxit.training.settings import TrainingSettings as TrainingSettings
@@ -43,6 +44,7 @@ _HOMES = {
     "EDITS": "edits",
     "OBJECTIVES": "objectives",
     "ClassifySettings": "objectives.settings",
+    "SegmentSettings": "objectives.settings",
     "DetectSettings": "objectives.settings",
     "DataSettings": "data.settings",
     "EnhancementSettings": "objectives.settings",

@@ -44,6 +44,7 @@ from pinxit.objectives.style import style_encoder
 from pinxit.objectives.translation import Translation
 from pinxit.progress import say
 from pinxit.recognition import reading
+from pinxit.recognition.recogniser import Recogniser
 from pinxit.runtime import session
 from pinxit.settings import BASE_NAMES
 from pinxit.training.run import WEIGHTS, is_run
@@ -198,23 +199,27 @@ def generator(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
 
 def classifier(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     """Return a model from pictures of its own size to calibrated probabilities (N, K); the classes are metadata."""
-    if model.place.name != WEIGHTS or not is_run(model.place.parent):
-        raise UsageError(f"{model.place}: give the folder of the run, which has the names of the classes")
-    known = reading.load_classes(model.place.parent)
-    shape = known.objective.shape
-    eight = (np.rint(255 * pixels).astype(np.uint8) for pixels in pictures)
-    rows = torch.stack([known.fitted(pixels) for pixels in eight]).movedim(1, 3).contiguous()
+    known, rows, metadata = _recogniser(model, pictures)
     temperature = known.objective.temperature
 
     def forward(image: Tensor) -> Tensor:
-        return (known.objective.logits(image.movedim(3, 1)) / temperature).softmax(1)
+        found: Tensor = known.objective.logits(image.movedim(3, 1))
+        return (found / temperature).softmax(1)
 
-    metadata = {
-        "channels": str(shape.channels), "size": str(shape.size), "fit": known.fit, "classes": json.dumps(known.classes)
-    }  # fmt: skip
-    frozen = [lite0_network(torch.device("cpu"))] if model.settings.model_dump().get("network") == "lite0" else []
-    graph = Graph(nn.ModuleList([known.objective.networks, *frozen]), forward)
-    return Portable(graph, [{"image": row[None]} for row in rows], {"image": (0,)}, metadata, "probabilities")
+    graph = Graph(_with_frozen(known, model), forward)
+    return Portable(graph, rows, {"image": (0,)}, metadata, "probabilities")
+
+
+def segmenter(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
+    """Return a model from pictures of its own size to probabilities (N, H, W, K); the classes are metadata."""
+    known, rows, metadata = _recogniser(model, pictures)
+
+    def forward(image: Tensor) -> Tensor:
+        found: Tensor = known.objective.logits(image.movedim(3, 1))
+        return found.softmax(1).movedim(1, 3)
+
+    graph = Graph(_with_frozen(known, model), forward)
+    return Portable(graph, rows, {"image": (0,)}, metadata, "probabilities")
 
 
 def detector(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
@@ -223,26 +228,40 @@ def detector(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     A row is left, top, right and bottom as shares of the picture's sides, the score, and the class, whose names are
     metadata. Rows of a score below `FAINT` are zeros.
     """
-    if model.place.name != WEIGHTS or not is_run(model.place.parent):
-        raise UsageError(f"{model.place}: give the folder of the run, which has the names of the classes")
-    known = reading.load(model.place.parent)
+    known, rows, metadata = _recogniser(model, pictures)
     objective = cast(Detection, known.objective)
-    shape = objective.shape
-    high, wide = shape.sides
-    eight = (np.rint(255 * pixels).astype(np.uint8) for pixels in pictures)
-    rows = torch.stack([known.fitted(pixels) for pixels in eight]).movedim(1, 3).contiguous()
+    high, wide = objective.shape.sides
     sizes = torch.tensor([wide, high, wide, high, 1, 1])
 
     def forward(image: Tensor) -> Tensor:
         boxes = objective.rows(image.movedim(3, 1)) / sizes
         return boxes * (boxes[..., 4:5] >= FAINT)
 
-    metadata = {
-        "channels": str(shape.channels), "size": str(shape.size), "fit": known.fit,
-        "classes": json.dumps(known.classes), "least": json.dumps([round(one, 6) for one in objective.least.tolist()]),
-    }  # fmt: skip
+    metadata["least"] = json.dumps([round(one, 6) for one in objective.least.tolist()])
     graph = Graph(nn.ModuleList([objective.networks, lite0_network(torch.device("cpu"))]), forward)
-    return Portable(graph, [{"image": row[None]} for row in rows], {"image": (0,)}, metadata, "boxes")
+    return Portable(graph, rows, {"image": (0,)}, metadata, "boxes")
+
+
+def _recogniser(
+    model: Model, pictures: Sequence[np.ndarray]
+) -> tuple[Recogniser[Any], list[dict[str, Tensor]], dict[str, str]]:
+    """Return the recogniser of a run, trials of its own size, and what a file says of its input and its classes."""
+    if model.place.name != WEIGHTS or not is_run(model.place.parent):
+        raise UsageError(f"{model.place}: give the folder of the run, which has the names of the classes")
+    known = reading.load(model.place.parent)
+    shape = known.objective.shape
+    eight = (np.rint(255 * pixels).astype(np.uint8) for pixels in pictures)
+    rows = torch.stack([known.fitted(pixels) for pixels in eight]).movedim(1, 3).contiguous()
+    metadata = {
+        "channels": str(shape.channels), "size": str(shape.size), "fit": known.fit, "classes": json.dumps(known.classes)
+    }  # fmt: skip
+    return known, [{"image": row[None]} for row in rows], metadata
+
+
+def _with_frozen(known: Recogniser[Any], model: Model) -> nn.ModuleList:
+    """Return a recogniser's networks, with the frozen one if it reads that."""
+    frozen = [lite0_network(torch.device("cpu"))] if model.settings.model_dump().get("network") == "lite0" else []
+    return nn.ModuleList([known.objective.networks, *frozen])
 
 
 EXPORTS: dict[str, Callable[[Model, Sequence[np.ndarray]], Portable]] = {
@@ -253,6 +272,7 @@ EXPORTS: dict[str, Callable[[Model, Sequence[np.ndarray]], Portable]] = {
     "translate": translation,
     # Pictures to probabilities of classes.
     "classify": classifier,
+    "segment": segmenter,
     # Pictures to boxes.
     "detect": detector,
     # Latents to pictures.

@@ -31,6 +31,7 @@ from pinxit.objectives.settings import (
     ObjectiveSettings,
     PriorSettings,
     RestorationSettings,
+    SegmentSettings,
     StyleSettings,
     TranslationSettings,
     VAESettings,
@@ -140,6 +141,8 @@ CASES = {
     "classify lite0": CLASSIFY(network="lite0", trained_blocks=1),
     "classify mixed": CLASSIFY(network="plain", mixup=0.2, balanced=True),
     "detect": DetectSettings(channels=16, trained_blocks=1),
+    "segment": SegmentSettings(channels=4, loss="cross-entropy,dice", balance=0.5),
+    "segment lite0": SegmentSettings(network="lite0", channels=8, trained_blocks=1, loss="focal"),
     "translate": TRANSLATE(network="residual", r1=1, r2=1, penalty_every=2),
     "translate by much": TRANSLATE(
         dropout=0.3, feature_matching=1, perceptual=1, loss="relativistic", discriminator_norm="spectral"
@@ -154,12 +157,14 @@ UNPAIRED = ("translate both ways", "translate by contrast")
 EVERY_CASE = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 
 
-def batch(step: int, rows: int = 6, size: Size = SIZE, channels: int = 3) -> Batch:
+def batch(step: int, rows: int = 6, size: Size = SIZE, channels: int = 3, masked: bool = False) -> Batch:
     rng = np.random.default_rng(step)
     image = torch.from_numpy(rng.random((rows, channels, *sides(size)), dtype=np.float32))
     corner, side = rng.uniform(0, 10, (rows, 3, 2)), rng.uniform(4, 10, (rows, 3, 2))
     boxes = np.concatenate([corner, corner + side, rng.integers(-2, 3, (rows, 3, 1))], axis=2)
     companions = {"pair": image[:, :1].round(), "other": image.flip(0), "boxes": torch.from_numpy(boxes).float()}
+    if masked:
+        companions["mask"] = torch.from_numpy(rng.choice([0, 1, 2, 255], (rows, 1, *sides(size))))
     return Batch(image=image, label=torch.arange(rows) % 3, **companions, seed=1, step=step)
 
 
@@ -176,7 +181,9 @@ def built(settings: ObjectiveSettings) -> Objective:
 def trainer(settings: ObjectiveSettings, precision: str = "float32", **training: object) -> Trainer:
     objective = built(settings)
     asked = TrainingSettings(**({"steps": 4, "batch_size": 6} | training))
-    return Trainer(objective, batch, asked, hardware.choose("cpu", precision, threads=1))
+    return Trainer(
+        objective, partial(batch, masked=settings.opens == "masks"), asked, hardware.choose("cpu", precision, threads=1)
+    )
 
 
 def snapshot(objective: Objective) -> dict[str, torch.Tensor]:
@@ -191,7 +198,7 @@ def test_every_objective_has_a_case() -> None:
 def test_every_player_moves_all_of_its_parameters_and_no_others(settings: ObjectiveSettings) -> None:
     machine = trainer(settings)
     for player in machine.players:
-        loss = machine._backward(player, batch(0), None, 1)
+        loss = machine._backward(player, machine.batches(0), None, 1)
         own = {id(weight) for weight in player.module.parameters()}
         for name, weight in machine.objective.networks.named_parameters():
             if id(weight) in own:

@@ -17,7 +17,7 @@ from PIL import Image
 from pydantic import Field
 
 import pinxit
-from conftest import TinyRuns, framed_cells
+from conftest import TinyRuns, framed_cells, masked_fields
 from pinxit.actions import ACTIONS, variants
 from pinxit.actions.action import Action, Outcome, Word, mark
 from pinxit.actions.python import functions, value
@@ -51,6 +51,7 @@ CASES: dict[str, dict[str, Any]] = {
     "train translate": training("translate", "a", channels=2, patch=16)
     | {"data": {"size": 16, "second": "b", "labels": "none"}},
     "train matte": training("matte", "cutouts.npz", channels=4),
+    "train segment": training("segment", "fields", network="unet", channels=4),
     "train detect": training("detect", "cells", channels=16, trained_blocks=1),
     "train classify": training("classify", "cards.npz", network="plain"),
     "resume": {"run": "gan"},
@@ -85,6 +86,14 @@ CASES: dict[str, dict[str, Any]] = {
 OWN = {"resume": "gan", "train prior": "vae/prior"}
 """The folders in which an action may change files that were there: of the run that it trains."""
 NEEDS = {"demo": "mnist", "data fetch": "mnist"}
+DRAWN: dict[str, Callable[[], None]] = {
+    "train matte": lambda: np.savez(
+        "cutouts.npz", images=np.random.default_rng(0).integers(0, 256, (16, 16, 16, 4), np.uint8)
+    ),
+    "train detect": lambda: framed_cells(Path("cells")),
+    "train segment": lambda: masked_fields(Path("fields")),
+}
+"""What is drawn for an action alone."""
 TIMES = ("seconds", "images_per_second", "speed", "disk")
 TIMED_FILES = re.compile(r"checkpoints/|report\.(html|json)$|\.lock$")
 
@@ -106,10 +115,8 @@ def world(
         for path in (tiny_runs.cards, tiny_runs.photos, tiny_runs.painting):
             shutil.copy(path, path.name)
         np.savez("few.npz", images=np.load(tiny_runs.cards)["images"][:2])
-        if name == "train matte":
-            np.savez("cutouts.npz", images=np.random.default_rng(0).integers(0, 256, (16, 16, 16, 4), np.uint8))
-        if name == "train detect":
-            framed_cells(Path("cells"))
+        if name in DRAWN:
+            DRAWN[name]()
         setup = {
             "decompress": ["compress", "vae", "cards.npz", "-n", "3", "-o", "coded.pxc"],
             "redo": ["edit", "adjust(gamma=2)", "painting.png", "-o", "edited.png"],

@@ -24,7 +24,8 @@ class Evaluate(Action):
 
     Prints a table and writes a certificate, a JSON file that `pinxit compare` reads. Three anchor rows stand beside
     each score: the floor (real pictures against real ones), the reference with noise of 25 grey levels, and the
-    reference after a 3x3 box blur. Scores with different extractors, N or references cannot be compared.
+    reference after a 3x3 box blur. Scores with different extractors, N or references cannot be compared. A run that
+    recognises is scored on pictures with labels, masks or boxes.
     """
 
     generated: Annotated[str, Word("GENERATED")] = Field(

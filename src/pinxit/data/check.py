@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -12,11 +13,15 @@ import numpy as np
 from pinxit.data import mnist
 from pinxit.data.boxes.checking import box_findings
 from pinxit.data.findings import Facts, Finding, Seen, findings, seen
+from pinxit.data.mask_findings import mask_findings
+from pinxit.data.masks import Masked, masked
 from pinxit.data.pack import readable
+from pinxit.data.pairs import divided
 from pinxit.data.render import fit_picture, with_channels
 from pinxit.data.sets import held_out, open_data, own_size, parse_spec
 from pinxit.data.settings import HOLDOUT, DataSettings
 from pinxit.data.sources import Source, open_source
+from pinxit.errors import DataError
 from pinxit.images import Picture, eight_bit, grid
 from pinxit.settings import Size
 
@@ -81,7 +86,8 @@ def check(spec: str, size: Size | None = None) -> Report:
 
     `size` is what the set is meant to be trained at; by default what training would choose.
     """
-    source = _source(spec)
+    beside = _masked(spec)
+    source = divided(beside.pictures) if beside else _source(spec)
     report = Report(source.name, source.notes)
     held = _held(source)
     pictures: list[Seen] = []
@@ -100,13 +106,25 @@ def check(spec: str, size: Size | None = None) -> Report:
     facts = Facts(pictures, report.bad, size or chosen)
     report.duplicates = [[pictures[number].name for number in group] for group in facts.copies]
     report.classes = facts.classes
-    report.findings = [*findings(facts), *_of_boxes(spec, pictures, size)]
+    if beside:
+        report.findings = [*mask_findings(beside.masks, beside.known, pictures), *findings(facts)]
+    else:
+        report.findings = [*findings(facts), *_of_boxes(spec, pictures, size)]
     marked = _marked(report.findings, len(pictures))
     for number in marked[:MARKED_COUNT]:
         if number not in shown:
             shown[number] = _thumbnail(source.read(places[number]).pixels)
     report.sheet = _sheet(shown, set(marked))
     return report
+
+
+def _masked(spec: str) -> Masked | None:
+    """Return the pictures and masks of a path; None if there are none, and for named sets and parts."""
+    base, part = parse_spec(spec)
+    if base != mnist.NAME and not part and Path(base).exists():
+        with suppress(DataError):
+            return masked(Path(base))
+    return None
 
 
 def _of_boxes(spec: str, pictures: list[Seen], size: Size | None) -> list[Finding]:

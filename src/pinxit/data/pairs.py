@@ -19,16 +19,16 @@ from pinxit.data.places import remember
 from pinxit.data.render import VOID
 from pinxit.data.sets import Companions, DataSet, ImageSet, Layer, divide, open_data, parse_spec, whole_pack
 from pinxit.data.settings import HOLDOUT
-from pinxit.data.sources import Source, key_of, open_source
-from pinxit.errors import DataError
+from pinxit.data.sources import Decode, Source, key_of, open_source
+from pinxit.errors import DataError, counted
 from pinxit.files import read_json, write_json
 from pinxit.images import Picture, read_mask
 
 Kind = Literal["image", "mask", "pair"]
 
 FOLDERS: dict[Kind, tuple[str, ...]] = {
-    "image": ("images", "image", "photos", "photo", "inputs", "input", "A"),
-    "mask": ("masks", "mask", "labels", "label"),
+    "image": ("images", "image", "photos", "photo", "inputs", "input", "A", "JPEGImages"),
+    "mask": ("masks", "mask", "labels", "label", "SegmentationClass"),
     "pair": ("pairs", "pair", "targets", "target", "B", "mattes", "matte"),
 }
 ENDINGS = ("_mask", "_gt", "_label")  # what may follow an image's stem in the stem of its mask or pair
@@ -162,35 +162,37 @@ def _joined(
 ) -> ImageSet:
     def label_maps(kind: Kind) -> tuple[np.ndarray | None, tuple[str, ...]]:
         shown = tuple(colours.get(kind, ()))
-        return (_classes(packs[kind], numbers[kind], None)[0], shown) if shown else (None, ())
+        return (_classes(packs[kind], numbers[kind], None).table, shown) if shown else (None, ())
 
     pair = Layer(packs["pair"], numbers["pair"], *label_maps("pair")) if "pair" in packs else None
     companions = Companions(pair=pair)
     if "mask" in packs:
-        table, names, count = _classes(packs["mask"], numbers["mask"], known)
-        mask = Layer(packs["mask"], numbers["mask"], table)
-        companions = Companions(mask, pair, pixel_classes=count, classes=names)
+        found = _classes(packs["mask"], numbers["mask"], known)
+        mask = Layer(packs["mask"], numbers["mask"], found.table)
+        companions = Companions(mask, pair, None, found.classes, found.names, found.absent)
     return ImageSet(packs["image"], numbers["image"], "", companions, fingerprint, *label_maps("image"))
 
 
-def sources_of(path: Path, mask: str | Path | None = None, pair: str | Path | None = None) -> dict[Kind, Source]:
-    """Return the pictures of a set, and what belongs to them, by kind."""
+def sources_of(
+    path: Path, mask: str | Path | None = None, pair: str | Path | None = None, decode: Decode = read_mask
+) -> dict[Kind, Source]:
+    """Return the pictures of a set, and what belongs to them, by kind; `decode` decodes a mask."""
     if mask or pair:
         places: dict[Kind, str | Path | None] = {"image": path, "mask": mask, "pair": pair}
-        return {kind: _open(kind, Path(place)) for kind, place in places.items() if place}
+        return {kind: _open(kind, Path(place), decode) for kind, place in places.items() if place}
     source = open_source(path)
     depth, folders = _folders(source)
     if folders:
-        found = {kind: _open(kind, path).within(depth, folder) for kind, folder in folders.items()}
+        found = {kind: _open(kind, path, decode).within(depth, folder) for kind, folder in folders.items()}
         return {kind: replace(source, notes=()) for kind, source in found.items()}
     return {"image": half(source, 0), "pair": replace(half(source, 1), notes=())}
 
 
-def _open(kind: Kind, path: Path) -> Source:
+def _open(kind: Kind, path: Path, decode: Decode) -> Source:
     """List the pictures of a kind. Masks are decoded as class numbers, so they are packed apart from pictures."""
     if kind != "mask":
         return open_source(path)
-    source = open_source(path, read_mask)
+    source = open_source(path, decode)
     return replace(source, key=key_of("mask", source.key), labels=None)
 
 
@@ -265,8 +267,17 @@ def _about(what: str, stems: list[str]) -> list[str]:
     return [f"{len(stems)} pictures {what} and are left out: {', '.join(stems[:NAMED_AT_MOST])}{more}"] if stems else []
 
 
-def _classes(masks: Pack, numbers: np.ndarray, known: PixelClasses | None) -> tuple[np.ndarray, tuple[str, ...], int]:
-    """Return a table (256,) uint8 from the numbers in mask files to classes, their names, and how many there are.
+class _Classes(NamedTuple):
+    """A table (256,) uint8 from numbers in files to classes, how many these are, their names, and the absent ones."""
+
+    table: np.ndarray
+    classes: int
+    names: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+
+
+def _classes(masks: Pack, numbers: np.ndarray, known: PixelClasses | None) -> _Classes:
+    """Return what the numbers in mask files mean.
 
     Void classes keep their number, so that those of others are the numbers in the files; at the end they are cut off.
     """
@@ -278,7 +289,7 @@ def _classes(masks: Pack, numbers: np.ndarray, known: PixelClasses | None) -> tu
     else:
         count = int(np.flatnonzero(used[:, :VOID].any(0))[-1]) + 1
     if known is None:
-        return table, (), count
+        return _Classes(table, count)
     if known.names and count > len(known.names):
         where = masks.names[int(numbers[int(np.argmax(used[:, count - 1]))])]
         raise DataError(f"{where}: holds class {count - 1}, but only {len(known.names)} classes are named, from 0 on")
@@ -286,7 +297,9 @@ def _classes(masks: Pack, numbers: np.ndarray, known: PixelClasses | None) -> tu
     table[list(known.void)] = VOID
     while names and len(names) - 1 in known.void:
         names = names[:-1]
-    return table, names, len(names)
+    seen = set(table[used.any(0)].tolist())
+    absent = tuple(name for number, name in enumerate(names) if number not in seen)
+    return _Classes(table, len(names), names, absent)
 
 
 def _about_masks(found: Companions) -> list[str]:
@@ -294,4 +307,5 @@ def _about_masks(found: Companions) -> list[str]:
         return []
     binary = found.mask.table[VOID] == 1
     meaning = "0 and 1; 255 in the files is 1" if binary else f"0 to {found.pixel_classes - 1}; 255 is void"
-    return [f"masks of {found.pixel_classes} classes, {meaning}"]
+    absent = f"{counted(len(found.absent), 'class')} without a pixel: {', '.join(found.absent)}"
+    return [f"masks of {found.pixel_classes} classes, {meaning}", *[absent] * bool(found.absent)]

@@ -17,6 +17,7 @@ SMALLEST, LARGEST = 16, 1024
 USUAL_SIZE = 64
 HOLDOUT = 0.1
 LARGEST_OWN_SIZE = 128
+LARGEST_MASKED = 384
 SIZES = size_within(SMALLEST, LARGEST)
 EITHER = ": the side of a square, or width x height such as 96x64."
 
@@ -72,6 +73,10 @@ class DataSettings(Augment):
     def ignored(self) -> tuple[str, ...]:
         """Return the classes of masks, by name or number, whose pixels belong to no class."""
         return ()
+
+    def numbered(self) -> bool:
+        """Return whether masks number things instead of classes."""
+        return False
 
     def kinds(self) -> Kinds:
         """Return how pictures of two kinds are found and read, where there are two."""
@@ -176,6 +181,41 @@ class RecognisedSettings(DataSettings):
         description="Size of the pictures in pixels: the side of a square, or width x height such as 96x64. By default "
         f"the side of the set's own pictures if all are squares of one size of at most {LARGEST_OWN_SIZE}, else 224.",
     )
+
+
+class SegmentedSettings(DataSettings):
+    """Pictures whose pixels are to be recognised: large ones, of any shape."""
+
+    usual_size: ClassVar[int] = 256
+
+    size: Annotated[Size | None, SIZES] = Field(
+        None,
+        description="Size of the pictures in pixels: the side of a square, or width x height such as 96x64. By default "
+        f"the pictures' own size if all have one of at most {LARGEST_MASKED} pixels, else 256.",
+    )
+    void: tuple[str, ...] = Field(
+        (),
+        description="Class of the masks that is ignored, by name or number; 255 always is. May be given several times.",
+    )
+    instances: bool = Field(
+        False,
+        description="Masks number things such as cells, in up to 16 bits, and 0 is the background: learn to tell the "
+        "things apart.",
+    )
+
+    def size_for(self, own: Size | None) -> tuple[Size, str]:
+        """Return the size that pictures are fitted to, and why."""
+        if self.size is None and own is not None and max(sides(own)) <= LARGEST_MASKED:
+            return own, "their own size"
+        return super().size_for(own)
+
+    def ignored(self) -> tuple[str, ...]:
+        """Return the void classes."""
+        return self.void
+
+    def numbered(self) -> bool:
+        """Return whether masks number things."""
+        return self.instances
 
 
 class BoxedSettings(DataSettings):

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from pinxit.data import ImageSet
 from pinxit.data.render import VOID
+from pinxit.data.things import grown
 from pinxit.errors import DataError, counted
 from pinxit.evaluation.certificate import Document, made_by
 from pinxit.evaluation.pictures import identity
 from pinxit.metrics.masks import MASKS, class_dice, class_iou, counted_pixels, estimate
+from pinxit.metrics.things import DEFINITION, estimate_ap50, matched
 from pinxit.progress import track
 from pinxit.recognition.masks import MaskReader
 
@@ -32,11 +34,13 @@ def score_masks(known: MaskReader, reference: ImageSet, n: int | None = None, se
     if masks is None:
         raise DataError(f"{reference.name} has no masks; put them beside the folder images, in a folder masks")
     count = min(len(reference), n or len(reference))
-    rows = []
+    rows, things = [], []
     for number in track(range(count), f"reading {reference.name}", count):
         found, _ = known.read(reference[number])
         true = torch.from_numpy(table[masks[number][..., 0]])
         rows.append(counted_pixels(torch.from_numpy(found), true, len(known.classes), VOID))
+        if known.finds_things:
+            things.append(matched(grown(found), grown(true.numpy())))
     counts = torch.stack(rows)
     if not counts.sum():
         have, knows = (", ".join(names[:5]) for names in (reference.classes, known.classes))
@@ -47,8 +51,11 @@ def score_masks(known: MaskReader, reference: ImageSet, n: int | None = None, se
         "generated": {"name": known.name, "model_sha256": known.sha256, "classes": list(known.classes)},
         "reference": identity(reference),
     }
+    scores = {name: _score(name, counts, seed) | protocol for name in MASKS}
+    if things:
+        scores = {"ap50": _score_of_things(torch.stack(things), seed) | protocol} | scores
     return {
-        "scores": {name: _score(name, counts, seed) | protocol for name in MASKS},
+        "scores": scores,
         "classes": _by_class(known, counts),
         "confusion": counts.sum(0).tolist(),
         "remarks": list(_remarks(known, reference, counts)),
@@ -69,6 +76,14 @@ def _score(name: str, counts: Tensor, seed: int) -> dict[str, Any]:
     ]
     about = {"better": "larger", "headline": row.headline, "metric": row.definition, "rows": rows}
     return found.document() | about
+
+
+def _score_of_things(counts: Tensor, seed: int) -> dict[str, Any]:
+    """Return the score of things, which the true masks' own classes give as the found ones do; nothing found is 0."""
+    found = estimate_ap50(counts, seed)
+    about = "the things as they are found"
+    rows = [{"name": "ap50", "about": about, "n": len(counts), "value": found.value, "ratio": None}]
+    return found.document() | {"better": "larger", "headline": True, "metric": DEFINITION, "rows": rows}
 
 
 def _by_class(known: MaskReader, counts: Tensor) -> list[dict[str, Any]]:

@@ -36,6 +36,9 @@ def table(document: Mapping[str, Any]) -> Iterator[str]:
             yield ""
             yield from [about] if about else []
             yield from _aligned(_rows(own))
+    if classes := document.get("classes"):
+        yield ""
+        yield from _aligned(_of_classes(classes))
     for part in ("audit", "utility"):
         if part in document:
             yield from ("", f"{part}: {document[part]['verdict']}")
@@ -56,6 +59,14 @@ def _rows(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[list[str]]:
             name, f"{score['better']} is better" if score["better"] != "as real" else "best near the floor",
             *_with_interval(score), *ratio, *(_number(row["value"]) for row in rows[1:]),
         ]  # fmt: skip
+
+
+def _of_classes(classes: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
+    """Yield the cells of a table of classes, head first; a class without pixels has no values."""
+    measures = [name for name in classes[0] if name not in ("name", "pixels")]
+    yield ["class", "", "pixels", *measures]
+    for row in classes:
+        yield [row["name"], "", f"{row['pixels']:,}", *(_number(row[name]) or "none" for name in measures)]
 
 
 def _aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:

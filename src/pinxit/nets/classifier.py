@@ -7,8 +7,7 @@ pictures are judged by what can be learned from them.
 `Residual` has three stages of two residual blocks whose activations come first (He et al., 2016), for 16 to 64 pixels.
 
 `Pretrained` is a linear layer on the features of EfficientNet-Lite0. Of its 16 blocks any number of the last can be
-trained too. The others are shared, frozen, and no part of its weights. Differs from usual fine-tuning: batch norms are
-folded into their convolutions already, so none of their statistics move. Smaller pictures are enlarged to `LEAST_SIDE`.
+trained too (`nets.finetuned`). Smaller pictures are enlarged to `LEAST_SIDE`.
 """
 
 from __future__ import annotations
@@ -19,14 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pinxit.nets.finetuned import Finetuned
 from pinxit.nets.lite0 import EfficientNetLite0
 from pinxit.nets.pretrained import lite0_network
 from pinxit.nets.shapes import PictureShape, keep_variance, over_black
 
 WIDTHS = (32, 64, 128)
-BLOCKS = 16
-"""Blocks of EfficientNet-Lite0."""
-
 LEAST_SIDE = 96
 """The least shorter side in pixels of what EfficientNet-Lite0 sees."""
 
@@ -67,7 +64,7 @@ class Residual(nn.Module):
         self.stem = nn.Conv2d(shape.channels, channels, 3, padding=1, bias=False)
         before = [channels, *(width for width in widths for _ in range(2))]
         plan = [(width, 2 if first and stage else 1) for stage, width in enumerate(widths) for first in (True, False)]
-        self.blocks = nn.Sequential(*(_Block(inputs, *block) for inputs, block in zip(before[:-1], plan, strict=True)))
+        self.blocks = nn.Sequential(*(Block(inputs, *block) for inputs, block in zip(before[:-1], plan, strict=True)))
         self.norm = nn.BatchNorm2d(widths[-1])
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(widths[-1], shape.classes)
@@ -86,7 +83,7 @@ class Residual(nn.Module):
         return self.head(self.dropout(maps.mean((2, 3))))
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Two convolutions, each after batch normalisation and ReLU; the input is added, projected where sizes differ."""
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
@@ -98,40 +95,25 @@ class _Block(nn.Module):
         self.project = None if fits else nn.Conv2d(inputs, width, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return a map of `width` channels, smaller by the stride."""
         y = F.relu(self.norms[0](x))
         kept = x if self.project is None else self.project(y)
         return kept + self.second(F.relu(self.norms[1](self.first(y))))
 
 
-class Pretrained(nn.Module):
-    """Pictures (N, C, H, W) in [0, 1] to class logits (N, K), by EfficientNet-Lite0 and a linear layer.
-
-    `trained` of its last blocks have weights of their own, which `adopt` sets to those of the published network.
-    """
+class Pretrained(Finetuned):
+    """Pictures (N, C, H, W) in [0, 1] to class logits (N, K), by EfficientNet-Lite0 and a linear layer."""
 
     def __init__(self, shape: PictureShape, trained: int, dropout: float) -> None:
-        super().__init__()
+        super().__init__(trained, top=True)
         high, wide = shape.sides
         enlarged = max(1.0, LEAST_SIDE / min(high, wide))
         self.sides = round(high * enlarged), round(wide * enlarged)
-        own = EfficientNetLite0() if trained else None
-        self.stem = own.stem if own and trained == BLOCKS else None
-        self.blocks = nn.ModuleList(own.blocks[BLOCKS - trained :] if own else ())
-        self.top = own.top if own else None
         self.norm = nn.BatchNorm1d(EfficientNetLite0.dimensions, affine=False)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(EfficientNetLite0.dimensions, shape.classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-
-    def adopt(self) -> None:
-        """Set the blocks that are trained to the published weights."""
-        network = lite0_network(self.head.weight.device)
-        own = [self.stem, *self.blocks, self.top]
-        published = [network.stem, *list(network.blocks)[BLOCKS - len(self.blocks) :], network.top]
-        for module, known in zip(own, published, strict=True):
-            if module is not None:
-                module.load_state_dict(known.state_dict())
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (N, K)."""
@@ -151,18 +133,10 @@ class Pretrained(nn.Module):
 
     def maps(self, image: Tensor) -> Tensor:
         """Return the last map (N, 1280, h, w) of pictures."""
-        network = lite0_network(image.device)
         seen = over_black(image).expand(-1, 3, -1, -1)
         if seen.shape[-2:] != self.sides:
             seen = F.interpolate(seen, self.sides, mode="bilinear", align_corners=False)
-        followed = torch.is_grad_enabled() and (self.stem is not None or seen.requires_grad)
-        with torch.set_grad_enabled(followed):
-            x = F.relu6((self.stem or network.stem)((255 * seen - 127) / 128))
-            for block in list(network.blocks)[: BLOCKS - len(self.blocks)]:
-                x = block(x)
-        for block in self.blocks:
-            x = block(x)
-        return F.relu6((self.top or network.top)(x))
+        return F.relu6((self.top or lite0_network(image.device).top)(self.stages(seen)[-1]))
 
 
 class Calibration(nn.Module):

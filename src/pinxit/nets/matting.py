@@ -35,32 +35,43 @@ class Logits(NamedTuple):
     coarse: Tensor
 
 
-class MatteDecoder(nn.Module):
-    """Pictures (N, 3, H, W) in [0, 1] and their maps to the logits of mattes."""
+class Pyramid(nn.Module):
+    """Pictures (N, 3, H, W) in [0, 1] and their maps to maps of its own."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        widths = [int(channels * factor) for factor in FACTORS]
-        self.reads = nn.ModuleList(nn.Conv2d(*pair, 1) for pair in zip(WIDTHS, widths, strict=True))
-        self.whole = nn.Linear(WIDTHS[-1], widths[-1])
-        self.ups = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths))
-        self.blocks = nn.ModuleList(_Block(width) for width in widths[1:])
-        self.pixels = nn.Conv2d(12, widths[0], 3, padding=1)
-        self.coarse, self.fine = nn.Conv2d(widths[COARSE], 1, 1), nn.Conv2d(widths[0], 1, 3, padding=1)
-        self.apply(keep_variance)
-        for last in (self.coarse, self.fine):
-            nn.init.zeros_(last.weight)
+        self.widths = [int(channels * factor) for factor in FACTORS]
+        self.reads = nn.ModuleList(nn.Conv2d(*pair, 1) for pair in zip(WIDTHS, self.widths, strict=True))
+        self.whole = nn.Linear(WIDTHS[-1], self.widths[-1])
+        self.ups = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(self.widths))
+        self.blocks = nn.ModuleList(_Block(width) for width in self.widths[1:])
+        self.pixels = nn.Conv2d(12, self.widths[0], 3, padding=1)
 
-    def forward(self, image: Tensor, maps: Sequence[Tensor]) -> Logits:
-        """Return the logits; `maps` are those of `STAGES`, from fine to coarse."""
+    def read(self, image: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Return the maps from coarse to fine, the last at a half of the sides; `maps` are those of `STAGES`."""
         read = [own(F.group_norm(given, GROUPS)) for own, given in zip(self.reads, maps, strict=True)]
         x = read[-1] + self.whole(maps[-1].mean((2, 3)))[:, :, None, None]
         found = []
         for level in range(len(maps) - 1, 0, -1):
             found.append(self.blocks[level - 1](x))
             x = read[level - 1] + _enlarged(self.ups[level - 1](found[-1]), read[level - 1])
-        x = F.relu(x + self.pixels(_halves(image, x)))
-        return Logits(self.fine(x).float(), self.coarse(found[-COARSE]).float())
+        return [*found, F.relu(x + self.pixels(_halves(image, x)))]
+
+
+class MatteDecoder(Pyramid):
+    """Pictures (N, 3, H, W) in [0, 1] and their maps to the logits of mattes."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.coarse, self.fine = nn.Conv2d(self.widths[COARSE], 1, 1), nn.Conv2d(self.widths[0], 1, 3, padding=1)
+        self.apply(keep_variance)
+        for last in (self.coarse, self.fine):
+            nn.init.zeros_(last.weight)
+
+    def forward(self, image: Tensor, maps: Sequence[Tensor]) -> Logits:
+        """Return the logits; `maps` are those of `STAGES`, from fine to coarse."""
+        *coarser, finest = self.read(image, maps)
+        return Logits(self.fine(finest).float(), self.coarse(coarser[-COARSE]).float())
 
 
 class _Block(nn.Module):

@@ -35,7 +35,7 @@ from pinxit.objectives.settings import DetectSettings
 PLACES = 13
 SHARPNESS = 6
 """The exponent of the intersection over union in the alignment."""
-JUDGED, TOGETHER = 48, 8
+JUDGED, TOGETHER = 24, 8
 """Held-out pictures by which a checkpoint is judged, and how many pass the network at once."""
 
 

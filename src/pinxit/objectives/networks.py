@@ -1,4 +1,4 @@
-"""The networks of GANs, autoencoders and classifiers by name. Torch is imported only when one is built.
+"""The networks of GANs, autoencoders, classifiers and segmenters by name. Torch is imported only when one is built.
 
 A new network is a file in `nets/` and a row here.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pinxit.nets import dcgan, dense, projected, residual
     from pinxit.nets.projected import Own
     from pinxit.nets.shapes import PictureShape
-    from pinxit.objectives.settings import ClassifySettings, GANSettings, VAESettings
+    from pinxit.objectives.settings import ClassifySettings, GANSettings, SegmentSettings, VAESettings
 
     Discriminator = Own | projected.Discriminator | projected.Aided
     Pair = tuple[nn.Module, Own]
@@ -212,4 +212,24 @@ CLASSIFIERS: dict[str, Callable[[ClassifySettings, PictureShape], nn.Module]] = 
     "lite0": _lite0_classifier,
     # Three convolutions and a linear layer.
     "plain": _plain_classifier,
+}
+
+
+def _lite0_segmenter(settings: SegmentSettings, shape: PictureShape) -> nn.Module:
+    from pinxit.nets import segmenter
+
+    return segmenter.Pretrained(shape, settings.channels, settings.trained_blocks)
+
+
+def _unet_segmenter(settings: SegmentSettings, shape: PictureShape) -> nn.Module:
+    from pinxit.nets import segmenter
+
+    return segmenter.UNet(shape, settings.channels)
+
+
+SEGMENTERS: dict[str, Callable[[SegmentSettings, PictureShape], nn.Module]] = {
+    # Ronneberger et al., 2015, of residual blocks.
+    "unet": _unet_segmenter,
+    # Tan and Le, 2019, with a decoder.
+    "lite0": _lite0_segmenter,
 }

@@ -23,6 +23,7 @@ from pinxit.nets.lite0 import EfficientNetLite0
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.networks import CLASSIFIERS
 from pinxit.objectives.objective import Judgement, Loss, Predictor
+from pinxit.objectives.seen import Seen
 from pinxit.objectives.settings import ClassifySettings
 
 COOLEST, HOTTEST = -4.0, 4.0
@@ -44,7 +45,7 @@ class Recognition(Predictor):
         classifier = CLASSIFIERS[settings.network](settings, shape)
         self.networks = nn.ModuleDict({"classifier": classifier, "calibration": Calibration()})
         if settings.balanced:
-            self.networks["seen"] = _Seen(shape.classes)
+            self.networks["seen"] = Seen(shape.classes)
         self.judgement = Judgement("accuracy", "highest", self.judge)
 
     def start(self, batch: Batch) -> None:
@@ -94,7 +95,7 @@ class Recognition(Predictor):
         """Return the cross entropy (N,), weighted by class if asked for."""
         smoothing = self.settings.label_smoothing
         entropy = F.cross_entropy(logits, label, reduction="none", label_smoothing=smoothing)
-        return entropy * self.seen.weight(label) if self.settings.balanced else entropy
+        return entropy * self.seen.weights()[label] if self.settings.balanced else entropy
 
     def after_step(self, batch: Batch, values: Mapping[str, float]) -> None:
         """Count the classes of the batch if they are to be balanced."""
@@ -106,9 +107,9 @@ class Recognition(Predictor):
         return self.networks["classifier"](image).float()
 
     @property
-    def seen(self) -> _Seen:
+    def seen(self) -> Seen:
         """How often each class was met."""
-        return cast(_Seen, self.networks["seen"])
+        return cast(Seen, self.networks["seen"])
 
     @property
     def calibration(self) -> Calibration:
@@ -152,24 +153,6 @@ class Recognition(Predictor):
         """Return the batch's pictures, the least confidently classified first."""
         confidence = self.logits(batch.image).softmax(1).amax(1)
         return batch.image[confidence.argsort(stable=True)]
-
-
-class _Seen(nn.Module):
-    """How often each class was met in training, as a buffer; each counts once more."""
-
-    count: Tensor
-
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        self.register_buffer("count", torch.ones(classes))
-
-    def add(self, label: Tensor) -> None:
-        """Count labels (N,)."""
-        self.count.add_(label.bincount(minlength=len(self.count)))
-
-    def weight(self, label: Tensor) -> Tensor:
-        """Return a weight for each of labels (N,): 1 on average, and equal in sum for all classes."""
-        return (self.count.sum() / (len(self.count) * self.count))[label]
 
 
 def labels(batch: Batch) -> Tensor:

@@ -18,6 +18,7 @@ from pinxit.data.settings import (
     PaintedSettings,
     PatchSettings,
     RecognisedSettings,
+    SegmentedSettings,
     TranslatedSettings,
     WholeSettings,
 )
@@ -27,8 +28,9 @@ from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.losses.latent import PENALTIES
 from pinxit.losses.likelihood import LIKELIHOODS
 from pinxit.losses.reconstruction import RECONSTRUCTION
+from pinxit.losses.segmentation import SEGMENTATION
 from pinxit.objectives.augmentation import AUGMENTATIONS
-from pinxit.objectives.networks import CLASSIFIERS, GAN_NETWORKS, VAE_NETWORKS
+from pinxit.objectives.networks import CLASSIFIERS, GAN_NETWORKS, SEGMENTERS, VAE_NETWORKS
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
 from pinxit.settings import Place, Settings, Topic, did_you_mean, flag_of
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from pinxit.objectives.prior import Prior
     from pinxit.objectives.recognition import Recognition
     from pinxit.objectives.restoration import Restoration
+    from pinxit.objectives.segmentation import Segmentation
     from pinxit.objectives.style import AnyStyle, OneStyle
     from pinxit.objectives.translation import Translation
     from pinxit.objectives.vae import VAE
@@ -1154,6 +1157,79 @@ class ClassifySettings(ObjectiveSettings):
         )
 
 
+def mask_losses(text: str) -> tuple[str, ...]:
+    """Return the names of the losses of masks in a text such as "cross-entropy,dice"."""
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in SEGMENTATION:
+            raise ValueError(f"no loss {name!r}{did_you_mean(name, SEGMENTATION)}")
+    if len(set(names)) < len(names):
+        raise ValueError("should name each loss once")
+    return names
+
+
+class SegmentSettings(ObjectiveSettings):
+    """A network that tells which class each pixel belongs to (segmentation).
+
+    DATA has pictures in a folder images and masks of equal stems in a folder masks; classes.txt names the classes.
+    Unlike the defaults listed below, a batch has 8 pictures and the learning rate decays to zero over the run.
+    """
+
+    noun: ClassVar[str] = "segmenter"
+    recognises: ClassVar[bool] = True
+    opens = "masks"
+    pictures: ClassVar[type[DataSettings]] = SegmentedSettings
+    training: ClassVar[Mapping[str, Any]] = {
+        "batch_size": 8, "schedule": "cosine", "warmup": 50, "steps": 2000, "average": 0.99, "clip": 1.0
+    }  # fmt: skip
+    preview: ClassVar[str] = "pictures, each followed by its true and its found classes"
+
+    learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
+    network: Annotated[Literal[*SEGMENTERS], Topic.NETWORKS] = Field(  # type: ignore[valid-type]
+        "unet",
+        description="Network: unet (learns from nothing: Ronneberger 2015) or lite0 (a decoder on a network that knows "
+        "photographs: Tan 2019).",
+    )
+    channels: Annotated[int, Topic.NETWORKS] = Field(
+        16, multiple_of=4, ge=4, le=256, description="Channels of the network at its largest map; more is slower."
+    )
+    trained_blocks: Annotated[int, Topic.NETWORKS] = Field(
+        0,
+        ge=0,
+        le=16,
+        description="Last blocks of --network lite0 that are trained too, of 16. With 0 only the decoder is trained, "
+        "which is faster and safe for few pictures.",
+    )
+    loss: Annotated[str, AfterValidator(lambda text: ",".join(mask_losses(text))), Topic.LOSS] = Field(
+        "cross-entropy",
+        description="Losses that are added, separated by commas: "
+        + "; ".join(f"{name} ({row.purpose})" for name, row in SEGMENTATION.items())
+        + ".",
+    )
+    balance: Annotated[float, Topic.LOSS] = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How much more pixels of rare classes count: 0 not at all, 1 so that all classes count alike.",
+    )
+
+    def build(self, shape: PictureShape) -> Segmentation:
+        """Return the objective; `DataError` if the masks have no classes to learn."""
+        from pinxit.objectives.segmentation import Segmentation
+
+        check_sides(shape)
+        if shape.classes < 2:
+            raise DataError("segmentation needs masks of two classes; these have one, or none that is not void")
+        return Segmentation(self, shape)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return a line for each setting that changes nothing."""
+        useless = "trained_blocks" in self.model_fields_set and self.network == "unet"
+        return ("--trained-blocks changes nothing: it is of --network lite0",) * (
+            useless and "network" in self.model_fields_set
+        )
+
+
 class DetectSettings(ObjectiveSettings):
     """A network that frames the things in pictures and tells what each is (object detection).
 
@@ -1167,7 +1243,7 @@ class DetectSettings(ObjectiveSettings):
     recognises: ClassVar[bool] = True
     pictures: ClassVar[type[DataSettings]] = BoxedSettings
     training: ClassVar[Mapping[str, Any]] = {
-        "batch_size": 8, "schedule": "cosine", "warmup": 100, "clip": 10.0, "average": 0.998
+        "batch_size": 8, "schedule": "cosine", "steps": 2000, "warmup": 100, "clip": 10.0, "average": 0.998
     }  # fmt: skip
     preview: ClassVar[str] = "pictures, each with the true and with the found boxes"
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pinxit.data.render import converted, placement
+from pinxit.data.things import THINGS
 from pinxit.images import eight_bit, resize
 from pinxit.objectives.objective import Segmenter
 from pinxit.recognition.recogniser import Recogniser
@@ -45,6 +46,11 @@ def spans(length: int, side: int) -> list[Span]:
 
 class MaskReader(Recogniser[Segmenter]):
     """A trained network that tells the class of each pixel."""
+
+    @property
+    def finds_things(self) -> bool:
+        """Whether its classes are those of things, which grow from their insides."""
+        return self.classes == THINGS
 
     def read(self, picture: np.ndarray) -> tuple[np.ndarray, float]:
         """Return the class of each pixel (H, W) uint8, and their mean probability, of a picture as `load_image` reads.

@@ -31,7 +31,7 @@ NAMED = 3  # pictures in an error
 OPENERS: dict[str, Callable[[str, DataSettings], DataSet]] = {
     # By what pictures need beside them (`ObjectiveSettings.opens`). A set is found again by trying each, in order.
     "mattes": lambda source, data: open_matted(source, data.holdout),
-    "masks": lambda source, data: open_masked(source, data.holdout, data.ignored()),
+    "masks": lambda source, data: open_masked(source, data.holdout, data.ignored(), data.numbered()),
     "boxes": lambda source, data: open_boxes(source, data.holdout),
     "kinds": lambda source, data: open_kinds(source, data.holdout, data.kinds()),
     "pictures": lambda source, data: open_data(source, data.holdout),

@@ -51,10 +51,17 @@ class DataRecipe(DataSettings):
     target: TargetRecipe | None = Field(
         None, exclude_if=lambda value: value is None, description="What the pictures are to become."
     )
+    instances: bool = Field(
+        False, exclude_if=lambda value: not value, description="Whether masks number things instead of classes."
+    )
 
     def ignored(self) -> tuple[str, ...]:
         """Return the void classes."""
         return self.void
+
+    def numbered(self) -> bool:
+        """Return whether masks number things."""
+        return self.instances
 
     def kinds(self) -> Kinds:
         """Return how pictures of two kinds were read, with B where this machine read it before."""
@@ -316,6 +323,24 @@ FITTING: dict[str, dict[str, Fitting]] = {
             lambda known: f"because the pictures are grey and at most {SMALL} pixels wide and high",
             {"network": "residual"},
             data={"shift": 0.1},
+        ),
+        PLAIN: EVERYTHING,
+    },
+    "segment": {
+        # CamVid at 320 x 240, 931 steps with --balance 0.5: class-mean IoU .641 on the val part.
+        "photos": Fitting(
+            "pictures in colour",
+            lambda known: known.channels > 1,
+            lambda known: "because the pictures are in colour",
+            {"network": "lite0", "channels": 32, "trained_blocks": 6, "learning_rate": 1e-3},
+            data={"flip": True, "shift": 0.1, "scale": 0.25},
+        ),
+        "grey": Fitting(
+            "grey pictures, such as those of microscopes",
+            lambda known: known.channels == 1,
+            lambda known: "because the pictures are grey",
+            {"network": "unet"},
+            data={"fit": "patch", "flip": True, "turn": True},
         ),
         PLAIN: EVERYTHING,
     },

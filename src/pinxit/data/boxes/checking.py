@@ -15,7 +15,7 @@ from pinxit.data.findings import NAMES_KEPT, Finding, Seen
 from pinxit.data.render import placement
 from pinxit.data.sets import held_out
 from pinxit.data.settings import HOLDOUT, BoxedSettings
-from pinxit.errors import counted
+from pinxit.errors import DataError, counted
 from pinxit.settings import Size, sides
 
 SMALL = 8
@@ -189,14 +189,17 @@ BOX_FINDINGS = {
 
 def box_findings(path: Path, seen: Sequence[Seen], size: Size | None) -> list[Finding]:
     """Return what there is to say of the boxes of a set, the gravest first; nothing if it has none."""
-    found = annotated_or_none(path)
+    try:
+        found = annotated_or_none(path)
+    except DataError as error:
+        return [Finding("annotations", 1, (), str(error), "repair or remove it: no detector is trained before")]
     if found is None:
         return []
     named = {one.name: one for one in seen}
     pictures = {name: named[name] for name in found.source.names if name in named}
     usual = BoxedSettings().size
     facts = BoxFacts(found, pictures, path, size or usual or 0)
-    said = [Finding("annotations", 1, (), note, "look at them") for note in found.notes]
+    said = [Finding("annotations", 1, (), note, "make sure that this is meant") for note in found.notes]
     return said + [one for kind, row in BOX_FINDINGS.items() for one in _found(kind, row, facts)]
 
 

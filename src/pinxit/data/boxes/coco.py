@@ -13,7 +13,7 @@ from typing import Any
 from pinxit.data.boxes.box import Annotations, Box, Boxed, Form, Place, Predicted
 from pinxit.data.boxes.finding import Finder, fine_part, in_order, words_of
 from pinxit.data.layout import first_few
-from pinxit.errors import DataError
+from pinxit.errors import DataError, counted
 from pinxit.files import open_plain, read_json, write_json
 
 LARGEST = 512 << 20
@@ -95,8 +95,12 @@ class _Reading:
     def annotations(self) -> Annotations:
         """Return what was read."""
         odd, alone = self.odd, self.alone
-        notes = [f"{len(alone)} pictures that COCO names are not here: {first_few(alone)}"] if alone else []
-        notes += [f"{odd} COCO annotations have no box or an unknown category, and are left out"] if odd else []
+        notes = (
+            [f"{counted(len(alone), 'picture')} named in COCO's file, but not here: {first_few(alone)}"]
+            if alone
+            else []
+        )
+        notes += [f"{counted(odd, 'annotation')} without a box or of an unknown category, left out"] if odd else []
         found = {name: Boxed(boxes, self.stated[name]) for name, boxes in self.boxes.items()}
         return Annotations(found, in_order(self.classes), self.parts if "train" in self.parts.values() else {}, notes)
 

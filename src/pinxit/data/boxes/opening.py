@@ -21,7 +21,7 @@ from pinxit.data.places import remember
 from pinxit.data.sets import Companions, DataSet, ImageSet, divide, parse_spec
 from pinxit.data.settings import HOLDOUT
 from pinxit.data.sources import Source, files_below, key_of, open_source
-from pinxit.errors import DataError
+from pinxit.errors import DataError, counted
 from pinxit.files import read_json, write_json
 from pinxit.images.metadata import BROKEN, orientation
 
@@ -68,31 +68,37 @@ def annotated_or_none(path: Path) -> Found | None:
     """Return the pictures of a folder that are annotated; None if it has no annotations."""
     source = open_source(path)
     place = Place(path, sorted(files_below(path)[0]) if path.is_dir() else (), list(source.names))
-    name = next((name for name, form in FORMS.items() if form.knows(place)), None)
-    if name is None:
+    form = next((name for name, row in FORMS.items() if row.knows(place)), None)
+    if form is None:
         return None
-    said = FORMS[name].read(place)
+    said = FORMS[form].read(place)
     parts = parts_by_list(place, Finder(place.pictures)) or {**parts_by_folder(place.pictures), **said.parts}
-    notes = [*said.notes]
-    bare = [name for name in place.pictures if name not in said.pictures]
-    apart = [name for name in said.pictures if parts and name not in parts]
-    for what, names in {"no annotation": bare, "no part of the set": apart}.items():
-        if names:
-            notes.append(f"{len(names)} pictures have {what} and are left out: {first_few(sorted(names))}")
-    numbers = [
-        number for number, name in enumerate(place.pictures) if name in said.pictures and (not parts or name in parts)
+    left_out = {
+        "without an annotation": [name for name in place.pictures if name not in said.pictures],
+        "in no part of the set": sorted(name for name in said.pictures if parts and name not in parts),
+    }
+    notes = [
+        f"{counted(len(names), 'picture')} {what}, left out: {first_few(names)}"
+        for what, names in left_out.items()
+        if names
     ]
-    names = [place.pictures[number] for number in numbers]
-    kept = replace(
+    kept = [name for name in place.pictures if name in said.pictures and (not parts or name in parts)]
+    return Found(_part_of(source, kept, parts), form, said, (*said.notes, *notes))
+
+
+def _part_of(source: Source, names: list[str], parts: Mapping[str, str]) -> Source:
+    """Return some pictures of a source, in their official parts if there are any, and without classes of their own."""
+    numbers = {name: number for number, name in enumerate(source.names)}
+    divided = [parts[name] for name in names] if parts else None
+    return replace(
         source,
-        key=key_of("boxes", names, [parts.get(name, "") for name in names], source.key),
+        key=key_of("boxes", names, divided, source.key),
         names=names,
-        read=lambda number: source.read(numbers[number]),
+        read=lambda number: source.read(numbers[names[number]]),
         labels=None,
-        parts=[parts[name] for name in names] if parts else None,
+        parts=divided,
         notes=(),
     )
-    return Found(kept, name, said, tuple(notes))
 
 
 def _joined(opened: Pack, said: Annotations, base: Path) -> tuple[ImageSet, list[str]]:
@@ -111,19 +117,15 @@ def _joined(opened: Pack, said: Annotations, base: Path) -> tuple[ImageSet, list
         numbers.append(number)
         boxes.append([[*box[:4], _class(box, said.classes)] for box in kept])
     if misfits:
-        names = first_few(misfits)
-        notes.append(
-            f"{len(misfits)} pictures have another size than their annotation states and are left out: {names}"
-        )
+        what = f"{counted(len(misfits), 'picture')} of another size than the annotation states, left out"
+        notes.append(f"{what}: {first_few(misfits)}")
     if not any(boxes):
         raise DataError(f"{base}: no box is left of the annotations" + "".join(f"; {note}" for note in notes[:1]))
     record = {"pack": opened.fingerprint, "numbers": numbers, "boxes": boxes, "classes": list(said.classes)}
     fingerprint = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
     write_json(record_path(fingerprint), record)
-    more = len(notes) - NAMED_AT_MOST
-    return recorded(fingerprint), notes[:NAMED_AT_MOST] + (
-        [f"... and {more} more remarks on boxes"] if more > 0 else []
-    )
+    more = [f"... and {len(notes) - NAMED_AT_MOST} more remarks on boxes"] if len(notes) > NAMED_AT_MOST else []
+    return recorded(fingerprint), [*notes[:NAMED_AT_MOST], *more]
 
 
 def _class(box: Box, classes: Sequence[str]) -> float:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from pinxit.data.boxes.box import LARGEST_TEXT, Annotations, Box, Boxed, Form, Place, Predicted
 from pinxit.data.boxes.finding import Finder
 from pinxit.data.layout import first_few
-from pinxit.errors import DataError
+from pinxit.errors import DataError, counted
 from pinxit.files import read_bytes, write_whole
 
 ROOT = "annotation"
@@ -41,7 +41,7 @@ def read(place: Place) -> Annotations:
             found[picture] = boxed
         notes += odd
     if alone:
-        notes.append(f"{len(alone)} XML files belong to no picture: {first_few(alone)}")
+        notes.append(f"{counted(len(alone), 'XML file')} of no picture: {first_few(alone)}")
     names = {box.name for boxed in found.values() for box in boxed.boxes}
     return Annotations(found, sorted(names), notes=notes)
 

@@ -13,7 +13,7 @@ from pinxit.data.boxes.box import LARGEST_TEXT, Annotations, Box, Boxed, Form, P
 from pinxit.data.boxes.finding import fine_part, in_order, text_of
 from pinxit.data.boxes.yaml import Value, parsed
 from pinxit.data.layout import first_few
-from pinxit.errors import DataError
+from pinxit.errors import DataError, counted
 from pinxit.files import write_whole
 
 FOLDER = "labels"
@@ -107,7 +107,9 @@ def read(place: Place) -> Annotations:
         found[picture] = Boxed(boxes, shares=True)
     missing = [name for name in place.pictures if name not in found]
     if missing:
-        notes.append(f"{len(missing)} pictures have no text, so they count as without things: {first_few(missing)}")
+        notes.append(
+            f"{counted(len(missing), 'picture')} without a text, taken as without things: {first_few(missing)}"
+        )
     found |= {name: Boxed((), shares=True) for name in missing}
     return Annotations(found, in_order(names or used), _parts(place), notes)
 
@@ -148,7 +150,7 @@ def _box(line: str, names: Mapping[int, str]) -> Box | None:
 def _middled(shares: Sequence[float]) -> tuple[float, float, float, float] | None:
     """Return the sides of a box of a middle, a width and a height; None if these are no shares."""
     across, down, wide, high = shares
-    if not (max(shares) <= SLACK and min(wide, high) >= 0):
+    if not all(abs(share) <= SLACK for share in shares):
         return None
     return across - wide / 2, down - high / 2, across + wide / 2, down + high / 2
 
