@@ -99,7 +99,7 @@ class Translated(Layered):
         side = max(whole.size) + self.runner.stride if self.runner.radius is None else self._side
         for tile in cut(whole, side, self.runner.stride):
             window = tile.with_halo(self.halo, whole)
-            image = torch.from_numpy(np.ascontiguousarray(window.of(given))).movedim(2, 0)[None]
+            image = torch.from_numpy(np.array(window.of(given))).movedim(2, 0)[None]
             rows = self.runner.rows(image, {})[0].float().clamp(0, 1).cpu().movedim(0, 2).numpy()
             tile.of(result)[:] = tile.inside(window).of(rows)[..., : self.target.shown]
         return result

@@ -159,6 +159,18 @@ class Translation(Contest, Translator):
         scores = self.seen(side, fake).scores
         return self.settings.adversarial * self.generator_term(lambda: self.seen(side, real()).scores, scores)
 
+    def wanted(self, batch: Batch) -> Tensor:
+        """Return the batch's pictures of the side b: pairs, or those of the second set."""
+        return pair_of(batch) if self.paired else other_of(batch)
+
+    def score_of(self, batch: Batch, planes: Tensor) -> Tensor:
+        """Return the mean scores (N,) that the discriminator gives patches of planes of the side b."""
+        return self.seen("b", self.beside(batch, planes)).maps[-1].mean((1, 2, 3))
+
+    def beside(self, batch: Batch, planes: Tensor) -> Tensor:
+        """Return planes as the discriminator sees them: beside what they were made of, if it sees that."""
+        return torch.cat([batch.image, planes], dim=1) if self.looks_beside else planes
+
     def distance(self, side: str, made: Tensor, wanted: Tensor) -> Tensor:
         """Return the mean distance of planes from those that are wanted: L1, or the cross-entropy of classes."""
         if self.sides[side].colours:
@@ -214,7 +226,7 @@ class Paired(Translation):
             terms["perceptual"] = weight * perceptual_distance(made, pair).mean()
         if not settings.adversarial:
             return Loss(terms)
-        fake = self.seen("b", self._beside(batch, made))
+        fake = self.seen("b", self.beside(batch, made))
         real = cache(lambda: self._real(batch))  # only if a term reads it
         terms["adversarial"] = settings.adversarial * self.generator_term(lambda: real().scores, fake.scores)
         if weight := settings.feature_matching:
@@ -225,7 +237,7 @@ class Paired(Translation):
 
     def discriminator_loss(self, batch: Batch, made: Tensor) -> Loss:
         """Return the discriminator's loss; with `conditional` it sees what each picture was made of."""
-        return self.judged(batch, "b", self._beside(batch, pair_of(batch)), self._beside(batch, made))
+        return self.judged(batch, "b", self.beside(batch, pair_of(batch)), self.beside(batch, made))
 
     def preview(self, batch: Batch) -> Tensor:
         """Return pictures, each followed by its translation and its true pair, as many as fill a square sheet."""
@@ -235,10 +247,7 @@ class Paired(Translation):
 
     @torch.no_grad()
     def _real(self, batch: Batch) -> Seen:
-        return self.seen("b", self._beside(batch, pair_of(batch)))
-
-    def _beside(self, batch: Batch, planes: Tensor) -> Tensor:
-        return torch.cat([batch.image, planes], dim=1) if self.looks_beside else planes
+        return self.seen("b", self.beside(batch, pair_of(batch)))
 
 
 class Cycled(NamedTuple):
