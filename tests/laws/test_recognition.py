@@ -15,6 +15,8 @@ from conftest import TinyRuns
 from pinxit.cli import run as run_command
 from pinxit.data import Batch
 from pinxit.errors import DataError, SomeFailedError, UsageError
+from pinxit.evaluation.recognition import draw_confusion
+from pinxit.jobs.predicted_classes import ClassPrediction
 from pinxit.metrics.recognition import RECOGNITION, confusion, estimate
 from pinxit.nets.classifier import Pretrained
 from pinxit.nets.pretrained import lite0_network
@@ -197,6 +199,13 @@ def test_a_folder_is_predicted_and_a_bad_file_named(tiny_runs: TinyRuns, tmp_pat
             pinxit.predict(tiny_runs["classify"], [str(tmp_path / "in" / name) for name in bad], out=tmp_path / "other")
     with pytest.raises(DataError, match="do not recognise"):
         pinxit.predict(tiny_runs["gan"], [str(tmp_path / "in")], out=tmp_path / "other")
+
+
+def test_any_names_of_classes_are_drawn(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    names = ("$100_$ bills", r"a $\frac$", "two\nlines\x1b", "long " * 40, "猫", "")
+    draw_confusion(np.eye(6, dtype=int).tolist(), names, tmp_path / "confusion.png", tmp_path)
+    assert (tmp_path / "confusion.png").is_file()
+    assert ClassPrediction("a.png", "long " * 40, 0.5, True).caption().startswith("? 50% long")
 
 
 def test_a_certificate_of_a_classifier(tiny_runs: TinyRuns, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
