@@ -151,7 +151,15 @@ def _labelled(reference: str, run: Run) -> tuple[ImageSet, ImageSet | None]:
     """Return a reference for a run: if it recognises, with all that its own pictures need beside them."""
     data, settings = run.recipe.data, run.recipe.settings
     opener = OPENERS[settings.opens if settings.recognises else "pictures"]
-    return parts(reference, data.holdout, "reference", lambda spec, share: opener(spec, data.changed(holdout=share)))
+
+    def opened(spec: str, share: float) -> DataSet:
+        known = data.changed(holdout=share)
+        try:
+            return opener(spec, known)
+        except UsageError:  # the set has no classes of the names that are void
+            return opener(spec, known.changed(void=()))
+
+    return parts(reference, data.holdout, "reference", opened)
 
 
 def _own(run: Run) -> tuple[ImageSet, ImageSet]:
