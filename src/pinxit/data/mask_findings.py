@@ -138,7 +138,7 @@ MASK_FINDINGS = {
     "soft masks": Kind(
         MaskFacts.soft,
         f"{{count}} of over {SOFT} different numbers: each would be a class",
-        "threshold soft masks; `pinxit train matte` learns from soft ones",
+        "threshold soft masks (`pinxit train matte` learns from soft ones); if they number things, use --instances",
     ),
     "masks of 0 and 255": Kind(
         MaskFacts.binary,
@@ -177,9 +177,11 @@ def mask_findings(masks: Source, known: Names, pictures: Sequence[Seen]) -> list
             stem, shape = stem_of(PurePosixPath(masks.names[number])), one.pixels.shape
             looks[stem] = Look(masks.names[number], False, (shape[0], shape[1]), one.turned)
             used[stem] = np.bincount(one.pixels.ravel(), minlength=VOID + 1) > 0
+    unread = {stem_of(PurePosixPath(name)) for name in masks.names}.difference(looks)
     by_stem = {
-        stem_of(PurePosixPath(one.name)): Look(one.name, one.held, (one.height, one.width), one.turned)
+        stem: Look(one.name, one.held, (one.height, one.width), one.turned)
         for one in pictures
+        if (stem := stem_of(PurePosixPath(one.name))) not in unread
     }
     facts = MaskFacts(looks, used, by_stem, bad, known)
     found = []

@@ -146,6 +146,13 @@ class ImageSet(Layer):
         return hashlib.sha256(self._indices.astype("<i8").tobytes()).hexdigest()
 
     @property
+    def counts(self) -> dict[str, int]:
+        """How many pictures each class has, also those with none; nothing without labels."""
+        if self.labels is None:
+            return {}
+        return dict(zip(self.classes, np.bincount(self.labels, minlength=len(self.classes)).tolist(), strict=True))
+
+    @property
     def transparent(self) -> float:
         """The share of these pictures whose alpha is not opaque."""
         return float((self._pack.shapes[self._indices, 2] == 4).mean())

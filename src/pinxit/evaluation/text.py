@@ -29,7 +29,12 @@ def table(document: Mapping[str, Any]) -> Iterator[str]:
     scores = document["scores"]
     first = next(iter(scores.values()))
     n, generated, reference = first["n"], first["generated"]["name"], first["reference"]["name"]
-    yield f"{counted(n, 'picture')} of {generated} against {n:,} of {reference}, seed {first['seed']}"
+    pictures = f"{counted(n, 'picture')} of"
+    recognised = "classes" in first["generated"]
+    both = (
+        f"{reference}, recognised by the run {generated}" if recognised else f"{generated} against {n:,} of {reference}"
+    )
+    yield f"{pictures} {both}, seed {first['seed']}"
     for group, about in ((True, ""), (False, "secondary scores, not to be quoted alone:")):
         own = {name: score for name, score in scores.items() if score["headline"] is group}
         if own:
@@ -83,7 +88,7 @@ def _aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
 def _with_interval(score: Mapping[str, Any]) -> tuple[str, str]:
     """Return a value and its interval as two cells."""
     if score["interval"].get("method") == ONE_SAMPLE:
-        return _number(score["value"]), "one pair"
+        return _number(score["value"]), "too few"
     return _number(score["value"]), f"{_number(score['interval']['low'])} to {_number(score['interval']['high'])}"
 
 

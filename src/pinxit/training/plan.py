@@ -78,18 +78,20 @@ def plan(
     """
     images = pictures.train
     objective = next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind))
-    for remark in settings.remarks():
-        say(remark)
     size, why = data.size_for(images.own_size)
     high, wide = sides(size)
     say(f"training at {wide} x {high} pixels, {why}")
     chosen = _chosen(objective, asked, settings, images, size)
+    asked_for = settings
     if chosen:
         row = FITTING[objective][chosen.recipe]
         flags = row.flags(settings.model_fields_set | data.model_fields_set | training.model_fields_set)
         say(f"{chosen}: {flags}" if flags else str(chosen))
         settings, data = filled(settings, row.settings), filled(data, row.data)
         training = filled(training, row.training)
+        asked_for = filled(asked_for, {name: value for name, value in row.settings.items() if name == "network"})
+    for remark in (*asked_for.remarks(), *settings.remarks_on(pictures)):
+        say(remark)
     second, example = settings.others(), settings.example()
     other = opened(str(second), data).train if second else pictures.other
     place = str(second or data.kinds().second or source)
