@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pinxit import __version__, models
-from pinxit.errors import DataError, OurFaultError, UsageError
+from pinxit.errors import DataError, OurFaultError, UsageError, UserError
 from pinxit.files import cache_folder, sha256, whole_file
 from pinxit.images import load_image
 from pinxit.images.convert import to_float
@@ -47,7 +47,8 @@ from pinxit.recognition import reading
 from pinxit.recognition.recogniser import Recogniser
 from pinxit.runtime import session
 from pinxit.settings import BASE_NAMES
-from pinxit.training.run import WEIGHTS, is_run
+from pinxit.training.pictures import pictures_of
+from pinxit.training.run import WEIGHTS, Run, is_run
 
 Precision = Literal["float32", "fp16", "int8"]
 OPSET = 20
@@ -64,6 +65,9 @@ CALIBRATED, CALIBRATED_SIDE = 32, 128
 """8-bit ranges are calibrated on this many inputs, cropped to this side in pixels, because all are held in memory."""
 MEMORY_ONE, MEMORY_ANY = 2.1, 1.1
 """Peak memory of onnxruntime relative to torch, measured, for networks of one style and of any style."""
+OWN = 16
+"""The most pictures of its own set that a recogniser is compared on."""
+
 SMALL = 256
 """Arrays of fewer numbers stay float32 in a file of half precision."""
 NOISE_LEVEL, STRENGTH, LATENTS = 0.1, 0.7, 16
@@ -250,12 +254,24 @@ def _recogniser(
         raise UsageError(f"{model.place}: give the folder of the run, which has the names of the classes")
     known = reading.load(model.place.parent)
     shape = known.objective.shape
-    eight = (np.rint(255 * pixels).astype(np.uint8) for pixels in pictures)
-    rows = torch.stack([known.fitted(pixels) for pixels in eight]).movedim(1, 3).contiguous()
+    eight = [np.rint(255 * pixels).astype(np.uint8) for pixels in pictures]
+    seen = [*eight, *_own_pictures(model.place.parent)]
+    rows = torch.stack([known.fitted(pixels) for pixels in seen]).movedim(1, 3).contiguous()
     metadata = {
         "channels": str(shape.channels), "size": str(shape.size), "fit": known.fit, "classes": json.dumps(known.classes)
     }  # fmt: skip
     return known, [{"image": row[None]} for row in rows], metadata
+
+
+def _own_pictures(folder: Path) -> list[np.ndarray]:
+    """Return some pictures of a run's set if it is at hand: a recogniser may be sure of all that is synthetic."""
+    try:
+        pictures = pictures_of(Run.open(folder).recipe.data)
+    except UserError as error:
+        say(f"compared without the run's own pictures: {error}")
+        return []
+    some = pictures.held_out if len(pictures.held_out) else pictures.train
+    return [some[number] for number in np.linspace(0, len(some) - 1, min(OWN, len(some))).astype(int).tolist()]
 
 
 def _with_frozen(known: Recogniser[Any], model: Model) -> nn.ModuleList:
@@ -443,8 +459,9 @@ def _described(model: Any, portable: Portable) -> bytes:
     return content
 
 
-def _corner(value: Tensor) -> Tensor:
-    return value[:, :CALIBRATED_SIDE, :CALIBRATED_SIDE] if value.ndim == 4 else value
+def _corner(value: Tensor, free: tuple[int, ...]) -> Tensor:
+    """Return a corner of pictures whose sides are free."""
+    return value[:, :CALIBRATED_SIDE, :CALIBRATED_SIDE] if {1, 2} <= set(free) else value
 
 
 def _unchanged(model: Any, portable: Portable) -> Any:
@@ -478,7 +495,11 @@ def _quantised(model: Any, portable: Portable) -> Any:
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             trial = next(self.left, None)
-            return None if trial is None else {name: _corner(value).numpy() for name, value in trial.items()}
+            return (
+                None
+                if trial is None
+                else {name: _corner(value, portable.free[name]).numpy() for name, value in trial.items()}
+            )
 
     with TemporaryDirectory() as folder, _quiet():
         made = Path(folder) / "int8.onnx"

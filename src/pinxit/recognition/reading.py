@@ -27,7 +27,9 @@ READERS: dict[type[Any], type[Recogniser[Any]]] = {
 def load(folder: Path) -> Recogniser[Any]:
     """Return the recogniser of a run; `DataError` if it is none, `UsageError` for anything but a run."""
     if not is_run(folder):
-        raise UsageError(f"{folder} is not a run; give the folder of a run of `pinxit train classify` or `detect`")
+        raise UsageError(
+            f"{folder} is not a run; give the folder of a run of `pinxit train classify`, `segment` or `detect`"
+        )
     run, model = Run.open(folder), models.load(folder)
     data = run.recipe.data
     for kind, reader in READERS.items():
