@@ -15,6 +15,8 @@ from conftest import TinyRuns
 from pinxit.cli import run as run_command
 from pinxit.data import Batch
 from pinxit.errors import DataError, SomeFailedError, UsageError
+from pinxit.evaluation.recognition import draw_confusion
+from pinxit.jobs.predicted_classes import ClassPrediction
 from pinxit.metrics.recognition import RECOGNITION, confusion, estimate
 from pinxit.nets.classifier import Pretrained
 from pinxit.nets.pretrained import lite0_network
@@ -185,18 +187,31 @@ def test_a_folder_is_predicted_and_a_bad_file_named(tiny_runs: TinyRuns, tmp_pat
         Image.fromarray(card).convert("RGB").save(tmp_path / "in" / name)  # a colour picture for a grey run
     (tmp_path / "in" / "05.png").write_bytes(b"no picture")
     with pytest.raises(SomeFailedError, match="1 of 20 pictures"):
-        pinxit.predict(tiny_runs["classify"], [str(tmp_path / "in")], out=tmp_path / "out")
+        pinxit.predict(tiny_runs["classify"], tmp_path / "in", out=tmp_path / "out")
     rows = list(csv.DictReader((tmp_path / "out" / "predictions.csv").open()))
     assert [row["file"] for row in rows] == [name for name in names if name != "05.png"]
     right = [int(row["class"]) == int(Path(row["file"]).stem) % 3 for row in rows]
     assert sum(right) == len(rows)
     assert all(1 / 3 < float(row["confidence"]) <= 1 for row in rows)
     assert (tmp_path / "out" / "sheet.jpg").is_file()
+    for folder in ("one", "two"):
+        (tmp_path / folder / "in").mkdir(parents=True)
+        Image.fromarray(cards["images"][0]).save(tmp_path / folder / "in" / "a.png")
+    asked = [tmp_path / "one", tmp_path / "two", tmp_path / "in" / "00.png"]
+    rows = pinxit.predict(tiny_runs["classify"], asked, out=tmp_path / "third", recursive=True)
+    assert [row.file for row in rows] == ["one/in/a.png", "two/in/a.png", f"{tmp_path.name}/in/00.png"]
     for bad, message in {("05.png",): "05.png: not a picture", ("05.png", "gone.png"): "none of 2 pictures"}.items():
         with pytest.raises(DataError, match=message):
-            pinxit.predict(tiny_runs["classify"], [str(tmp_path / "in" / name) for name in bad], out=tmp_path / "other")
+            pinxit.predict(tiny_runs["classify"], [tmp_path / "in" / name for name in bad], out=tmp_path / "other")
     with pytest.raises(DataError, match="do not recognise"):
         pinxit.predict(tiny_runs["gan"], [str(tmp_path / "in")], out=tmp_path / "other")
+
+
+def test_any_names_of_classes_are_drawn(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    names = ("$100_$ bills", r"a $\frac$", "two\nlines\x1b", "long " * 40, "猫", "")
+    draw_confusion(np.eye(6, dtype=int).tolist(), names, tmp_path / "confusion.png", tmp_path)
+    assert (tmp_path / "confusion.png").is_file()
+    assert ClassPrediction("a.png", "long " * 40, 0.5, True).caption().startswith("? 50% long")
 
 
 def test_a_certificate_of_a_classifier(tiny_runs: TinyRuns, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

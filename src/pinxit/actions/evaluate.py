@@ -30,12 +30,13 @@ class Evaluate(Action):
 
     generated: Annotated[str, Word("GENERATED")] = Field(
         description="Pictures to score: a run, a folder, a zip, an npz, IDX files, a named set or one picture. A run "
-        "samples new pictures and adds the scores to its report."
+        "samples new pictures, or recognises what the other ones show, and adds the scores to its report."
     )
     reference: Annotated[str | None, Word("REFERENCE")] = Field(
         None,
         description="Real pictures, such as mnist:test. The floor comes from the set's other part, if it has one. For "
-        "a run, the default is the pictures held out from its training.",
+        "a run, the default is the pictures held out from its training. For one that recognises, the pictures need "
+        "labels, masks or boxes.",
     )
     extractors: Annotated[tuple[str, ...], Flag("--extractor")] = Field(
         (),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pinxit.errors import DataError, counted
+from pinxit.errors import DataError, counted, printable, shorten
 from pinxit.evaluation.certificate import Document, made_by
 from pinxit.evaluation.pictures import Pictures, identity
 from pinxit.files import whole_file
@@ -21,6 +21,9 @@ from pinxit.recognition.classes import ClassReader
 
 NAMED = 50
 """The most classes that a picture of confusions names."""
+
+LONGEST = 24
+"""The most characters of a name on an axis."""
 
 BLIND = "every picture gets the classes' own shares as probabilities"
 """The anchor row: what needs no look at the pictures."""
@@ -63,14 +66,20 @@ def draw_confusion(table: Sequence[Sequence[int]], classes: Sequence[str], path:
     axes = figure.add_subplot(xlabel="taken for", ylabel="true class")
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(classes) <= NAMED:
-        axes.set_xticks(range(len(classes)), classes, rotation=90)
-        axes.set_yticks(range(len(classes)), classes)
+        names = [_tick(name) for name in classes]
+        axes.set_xticks(range(len(classes)), names, rotation=90)
+        axes.set_yticks(range(len(classes)), names)
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=8)
     with whole_file(path, inside) as temporary, temporary.open("wb") as file:
         figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
+
+
+def _tick(name: str) -> str:
+    """Return a class's name for an axis: one short line, in which a dollar begins no formula."""
+    return shorten(printable(name), LONGEST).replace("$", r"\$")
 
 
 def _score(name: str, probabilities: Tensor, label: Tensor, seed: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from pinxit.explanation.methods import METHODS
 from pinxit.files import write_json, write_whole
 from pinxit.images import Picture, eight_bit, write_picture
 from pinxit.images.convert import to_uint8
-from pinxit.jobs.listing import find
+from pinxit.jobs.listing import find, told_apart
 from pinxit.jobs.predictions import read_picture, refuse_failures
 from pinxit.nets.shapes import over_black
 from pinxit.objectives.objective import Predictor
@@ -132,18 +132,19 @@ def explain_files(
     listing = find(words, recursive, out)
     for remark in listing.remarks:
         say(remark)
-    if not listing.found:
+    found = told_apart(listing.found)
+    if not found:
         raise DataError(f"no pictures in {', '.join(words)}")
     neighbours, chance = _neighbours(known, run), randomised(known.objective)
     rows: list[Explanation] = []
     failures: list[UserError] = []
     sections: list[str] = []
-    for one in track(listing.found, "explaining", len(listing.found)):
+    for one in track(found, "explaining", len(found)):
         try:
             pixels = read_picture(one)
         except UserError as error:
             failures.append(error)
-            if len(listing.found) > 1:
+            if len(found) > 1:
                 say(str(error))
             continue
         row, shown = _explained(known, chance, str(one.place), pixels, methods, target)

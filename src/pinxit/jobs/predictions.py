@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from pinxit.errors import DataError, SomeFailedError, UserError, printable
 from pinxit.files import refuse_to_replace
 from pinxit.images import eight_bit, grid, load_picture, save_sheet
-from pinxit.jobs.listing import Found, find
+from pinxit.jobs.listing import Found, find, told_apart
 from pinxit.jobs.predicted_boxes import PredictingBoxes
 from pinxit.jobs.predicted_classes import PredictingClasses
 from pinxit.jobs.predicted_masks import PredictingMasks
@@ -72,20 +72,21 @@ def predict_files(
     listing = find(words, recursive, out)
     for remark in listing.remarks:
         say(remark)
-    if not listing.found:
+    found = told_apart(listing.found)
+    if not found:
         raise DataError(f"no pictures in {', '.join(words)}")
-    predicting = kind(known, out, listing.found)
+    predicting = kind(known, out, found)
     seen: list[tuple[Prediction, np.ndarray]] = []
     failures: list[UserError] = []
     waiting: list[tuple[Found, np.ndarray]] = []
-    for one in track(listing.found, "recognising", len(listing.found)):
+    for one in track(found, "recognising", len(found)):
         try:
             waiting.append((one, read_picture(one)))
         except UserError as error:
             failures.append(error)
-            if len(listing.found) > 1:
+            if len(found) > 1:
                 say(str(error))
-        if len(waiting) == kind.rows or one is listing.found[-1]:
+        if len(waiting) == kind.rows or one is found[-1]:
             seen += predicting.predict(waiting)
             waiting.clear()
     rows, files = [row for row, _ in seen], []

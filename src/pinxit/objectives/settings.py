@@ -999,7 +999,7 @@ class TranslationSettings(ObjectiveSettings):
         "omitted, unet with pairs, else residual.",
     )
     channels: Annotated[int, Topic.NETWORKS] = Field(
-        32, ge=1, le=512, description="Channels of the networks at their largest map; more is slower."
+        32, ge=2, le=512, description="Channels of the networks at their largest map; more is slower."
     )
     generator_norm: Annotated[Literal["pixel", "instance", "none"], Topic.NETWORKS] = Field(
         "pixel",

@@ -28,6 +28,7 @@ from pinxit.objectives.gan import GAN
 from pinxit.objectives.objective import Autoencoder, Objective
 from pinxit.objectives.recognition import Recognition
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
+from pinxit.objectives.translation import Translation
 from pinxit.page import command
 from pinxit.progress import duration, say
 from pinxit.settings import Size, sides
@@ -309,7 +310,9 @@ def build_watch(recipe: Recipe, pictures: DataSet, trainer: Trainer) -> Watch:
     def once(part: int, numbers: np.ndarray) -> Tensor:
         """Return some training pictures, each once, fitted as in training."""
         few = images.part(numbers, images.name)
-        return batch_of(recipe, few, WATCHED + part, len(numbers), augment=False).image
+        batch = batch_of(recipe, few, WATCHED + part, len(numbers), augment=False)
+        known = trainer.objective
+        return known.shown("b", known.wanted(batch)) if isinstance(known, Translation) else batch.image
 
     order = draws.permutation(len(images), training.seed, WATCHED)[:REFERENCE]
     parts = np.array_split(order, math.ceil(len(order) / READ_AT_ONCE))
