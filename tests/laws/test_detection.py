@@ -132,7 +132,7 @@ def test_what_is_exported_gives_the_same_boxes(trained: tuple[Path, Path]) -> No
     pictures = [np.asarray(Image.open(path)) for path in sorted(cells.glob("*.png"))[:3]]
     portable = exporting.portable_of(run, [picture.astype(np.float32) / 255 for picture in pictures])
     with torch.no_grad():
-        made = [portable.network(**trial)[0].numpy() for trial in portable.trials]
+        made = [portable.network(**trial)[0].numpy() for trial in portable.trials[:3]]  # then come pictures of the set
     for found, expected in zip(made, known.read(pictures), strict=True):
         kept = expected[expected[:, 4] >= exporting.FAINT]
         assert len(kept)
