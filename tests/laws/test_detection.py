@@ -14,10 +14,11 @@ import pinxit
 from conftest import TinyRuns, framed_cells
 from pinxit import exporting, runtime
 from pinxit.actions.predict import Predict
-from pinxit.data import open_boxes
+from pinxit.data import Batch, open_boxes
 from pinxit.data.boxes.forms import FORMS
 from pinxit.data.settings import BoxedSettings
 from pinxit.errors import DataError, UsageError
+from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.detection import Detection
 from pinxit.recognition import boxes, reading
 
@@ -166,3 +167,18 @@ def test_a_set_without_a_thing_of_a_kind_or_without_boxes_is_one_line(tmp_path: 
     with pytest.raises(DataError, match="no box"):
         open_boxes(str(tmp_path / "cells"))
     assert issubclass(Detection, pinxit.objectives.objective.Detector)
+
+
+def test_pictures_without_things_train_too() -> None:
+    objective = pinxit.DetectSettings(channels=16, trained_blocks=0).build(PictureShape(32, 3, 2))
+    batch = Batch(image=torch.rand(2, 3, 32, 32), boxes=torch.zeros(2, 0, 5), seed=0, step=0)
+    before = objective.loss(batch, objective.draw(batch))
+    assert before.terms["box"] == 0
+    assert before.terms["class"] > 0
+    before.terms["class"].backward()
+    bias = objective.networks["detector"].score.bias
+    assert (bias.grad > 0).all()  # scores are to fall
+    with torch.no_grad():
+        [found, _] = objective.boxes(batch.image)
+        assert found.shape[1] == 6
+        assert objective.judge(batch) == 0
