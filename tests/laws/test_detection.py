@@ -16,6 +16,7 @@ from pinxit import exporting, runtime
 from pinxit.actions.predict import Predict
 from pinxit.data import Batch, open_boxes
 from pinxit.data.boxes.forms import FORMS
+from pinxit.data.settings import BoxedSettings
 from pinxit.errors import DataError, UsageError
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.detection import Detection
@@ -73,6 +74,7 @@ def test_predictions_are_the_same_in_every_file(form: str, trained: tuple[Path, 
     results = json.loads((out / "predictions.json").read_text())
     boxes = [(row.file, box) for row in rows for box in row.boxes]
     assert len(boxes) == len(lines) == len(results) > 0
+    assert [one for row in rows for one in row.document()["boxes"]] == [box._asdict() for _, box in boxes]
     for (file, box), line, result in zip(boxes, lines, results, strict=True):
         assert file == line["file"] == result["file_name"]
         assert box.name == line["class"] == result["category"]
@@ -108,6 +110,11 @@ def test_the_threshold_is_fitted_to_held_out_pictures(trained: tuple[Path, Path]
     ]
     assert counts[0] > counts[1] > counts[2]
     assert set(Predict.model_fields["form"].annotation.__args__[0].__args__) == set(FORMS)  # type: ignore[union-attr]
+
+
+def test_a_size_that_nobody_asked_for_is_not_called_asked_for() -> None:
+    assert BoxedSettings().size_for(64) == (320, "the usual size; --size chooses another")
+    assert BoxedSettings(size=320).size_for(64) == (320, "as asked")
 
 
 def test_options_of_boxes_are_refused_by_other_recognisers(tiny_runs: TinyRuns, tmp_path: Path) -> None:
