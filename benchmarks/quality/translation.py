@@ -106,7 +106,8 @@ def pairs(case: str, data: Path) -> Iterator[tuple[str, str, Image.Image, Image.
 
 def emoji(data: Path) -> Iterator[tuple[str, str, Image.Image, Image.Image]]:
     """Yield the part, the name and both makes of each emoji, over white."""
-    one, other = np.load(data / "emoji64" / "emoji64.npz"), np.load(data / "emoji-twemoji" / "twemoji64.npz")
+    files = (data / "emoji64" / "emoji64.npz", data / "emoji-twemoji" / "twemoji64.npz")
+    one, other = ({name: archive[name] for name in ("x", "codepoint")} for archive in map(np.load, files))
     places = {int(point): number for number, point in enumerate(other["codepoint"])}
     common = [(int(point), number) for number, point in enumerate(one["codepoint"]) if int(point) in places]
     for count, (point, number) in enumerate(sorted(common)):

@@ -323,7 +323,9 @@ MORE: dict[str, dict[str, object]] = {
     "outpaint": {"pixels": 3},
     "enhance": {"denoise": False},
 }
-WITH_A_NETWORK = [name for name, kind in EDITS.items() if "runtime" in kind.model_fields]
+ELSEWHERE = ("translate",)
+"""Edits whose own tests compare both: tests/laws/test_translate.py."""
+WITH_A_NETWORK = [name for name, kind in EDITS.items() if "runtime" in kind.model_fields and name not in ELSEWHERE]
 
 
 @pytest.mark.parametrize(

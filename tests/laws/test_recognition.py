@@ -14,7 +14,7 @@ import pinxit
 from conftest import TinyRuns
 from pinxit.cli import run as run_command
 from pinxit.data import Batch
-from pinxit.errors import DataError, SomeFailedError, UsageError
+from pinxit.errors import DataError, DiskError, SomeFailedError, UsageError
 from pinxit.evaluation.recognition import draw_confusion
 from pinxit.jobs.predicted_classes import ClassPrediction
 from pinxit.metrics.recognition import RECOGNITION, confusion, estimate
@@ -179,7 +179,9 @@ def test_predictions_do_not_depend_on_other_pictures(tiny_runs: TinyRuns) -> Non
     assert known.logits([]).shape == (0, 3)
 
 
-def test_a_folder_is_predicted_and_a_bad_file_named(tiny_runs: TinyRuns, tmp_path: Path) -> None:
+def test_a_folder_is_predicted_and_a_bad_file_named(
+    tiny_runs: TinyRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cards = np.load(tiny_runs.cards)
     names = [f"{number:02}.png" for number in range(20)]
     (tmp_path / "in").mkdir()
@@ -203,6 +205,14 @@ def test_a_folder_is_predicted_and_a_bad_file_named(tiny_runs: TinyRuns, tmp_pat
     for bad, message in {("05.png",): "05.png: not a picture", ("05.png", "gone.png"): "none of 2 pictures"}.items():
         with pytest.raises(DataError, match=message):
             pinxit.predict(tiny_runs["classify"], [tmp_path / "in" / name for name in bad], out=tmp_path / "other")
+
+    def refused(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "mkdir", refused)
+        with pytest.raises(DiskError, match="permission denied"):
+            pinxit.predict(tiny_runs["classify"], tmp_path / "in" / "00.png", out=tmp_path / "locked")
     with pytest.raises(DataError, match="do not recognise"):
         pinxit.predict(tiny_runs["gan"], [str(tmp_path / "in")], out=tmp_path / "other")
 

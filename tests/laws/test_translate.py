@@ -15,7 +15,7 @@ from pinxit.data import Batch
 from pinxit.edits import edit, settings
 from pinxit.edits import translate as translate_module
 from pinxit.edits.translate import Invented, new_edges, translator
-from pinxit.errors import UsageError
+from pinxit.errors import UsageError, UserError
 from pinxit.exporting import export
 from pinxit.images import Picture
 from pinxit.nets.shapes import PictureShape, Planes, Target
@@ -205,3 +205,23 @@ def test_the_history_of_fakes_is_saved_and_moves_only_after_steps() -> None:
     mixed = pool.mixed(batch(0, rows=200), torch.full((200, 3, 16, 16), 2.0), "pool b")
     replaced = (mixed < 2).flatten(1).all(1)
     assert 60 < int(replaced.sum()) < 140
+
+
+@pytest.mark.parametrize(
+    ("given", "sides", "line"),
+    [
+        ({"patch": 70}, SIDES["colour"], "--patch 34 or 16"),
+        ({"loss": "wasserstein"}, SIDES["colour"], "--discriminator-norm spectral"),
+        ({"adversarial": 0, "reconstruction": 0}, SIDES["colour"], "nothing can be learned"),
+        ({"adversarial": 0, "cycle": 0}, SIDES["both ways"], "nothing can be learned"),
+        ({"perceptual": 1}, SIDES["to labels"], "--perceptual compares pictures"),
+        ({"method": "contrast"}, SIDES["both ways"], "--method cycle takes any"),
+        ({}, None, "give a second set as B"),
+    ],
+)
+def test_what_cannot_work_is_refused(
+    given: dict[str, Any], sides: tuple[Planes, Planes, bool] | None, line: str
+) -> None:
+    target = sides and Target(sides[1], sides[2])
+    with pytest.raises(UserError, match=line):
+        OBJECTIVES["translate"].parse({"patch": 16, **given}).build(PictureShape(16, 3, target=target))

@@ -58,7 +58,7 @@ class Predict(Action):
         refuse_to_replace(self.out / TABLE, self.out / SHEET, overwrite=self.overwrite)
         known = load(self.run).asked(self.form, self.threshold)
         done = predict_files(known, self.pictures, self.out, self.recursive, self.overwrite)
-        document = {"predictions": [asdict(row) for row in done.rows], "files": [str(path) for path in done.files]}
+        document = {"predictions": [row.document() for row in done.rows], "files": [str(path) for path in done.files]}
         return Outcome(done.rows, document, done.files, check=done.check)
 
 

@@ -116,23 +116,23 @@ class Kind(NamedTuple):
 MASK_FINDINGS = {
     "unreadable masks": Kind(
         lambda facts: facts.bad,
-        "{count} that cannot be read as class numbers, and left out with their pictures",
+        "{count} that cannot be read as class numbers, left out with the picture of each",
         "write masks as grey or palette PNG; for masks in colours, name the colours in classes.json",
     ),
     "misnamed masks": Kind(
         MaskFacts.lonely,
-        "{count} without a picture, or pictures without a mask; they are left out",
+        "{count} without a mask or a picture of the same name, left out",
         "give both files the same name up to the suffix",
         "file",
     ),
     "unturned masks": Kind(
         MaskFacts.unturned,
-        "{count} that Exif does not turn as it turns their pictures",
+        "{count} that Exif does not turn as it turns the picture of each",
         "turn the masks, or remove Exif's orientation from the pictures",
     ),
     "mask sizes": Kind(
         MaskFacts.unequal,
-        "{count} of another size than their pictures; they are left out",
+        "{count} of another size than the picture of each, left out",
         "save masks at the size of their pictures, by the nearest pixel",
     ),
     "soft masks": Kind(

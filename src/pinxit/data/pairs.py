@@ -245,7 +245,7 @@ def _together(packs: Mapping[Kind, Pack]) -> tuple[dict[Kind, np.ndarray], list[
     shapes = {stem: {tuple(packs[kind].shapes[places[kind][stem], :2]) for kind in packs} for stem in whole}
     kept = [stem for stem in whole if len(shapes[stem]) == 1]
     unequal = [stem for stem in whole if len(shapes[stem]) > 1]
-    remarks = [*_about("lack a partner", lonely), *_about("have a partner of another size", unequal)]
+    remarks = [*_about("without a partner", lonely), *_about("with a partner of another size", unequal)]
     return {kind: np.array([places[kind][stem] for stem in kept], np.int64) for kind in packs}, remarks
 
 
@@ -264,7 +264,8 @@ def _stems(kind: Kind, names: Sequence[str], images: frozenset[str]) -> dict[str
 
 def _about(what: str, stems: list[str]) -> list[str]:
     more = ", ..." if len(stems) > NAMED_AT_MOST else ""
-    return [f"{len(stems)} pictures {what} and are left out: {', '.join(stems[:NAMED_AT_MOST])}{more}"] if stems else []
+    shown = ", ".join(stems[:NAMED_AT_MOST]) + more
+    return [f"{what}, left out: {counted(len(stems), 'picture')}, {shown}"] if stems else []
 
 
 class _Classes(NamedTuple):

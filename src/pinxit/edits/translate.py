@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
@@ -67,7 +68,7 @@ class Translated(Layered):
         """Return the memory of the network on a tile with its halo, and of the picture and its result as floats."""
         whole = math.prod(size)
         window = whole if self.runner.radius is None else min(whole, (self._side + 2 * self.halo) ** 2)
-        return int(MARGIN * self._pixel() * window) + KEPT * whole
+        return int(MARGIN * self._pixel * window) + KEPT * whole
 
     def compose(self, picture: Picture, share: np.ndarray) -> Picture:
         """Return the translated picture; `share` blends it into the picture."""
@@ -110,8 +111,9 @@ class Translated(Layered):
         stride = self.runner.stride
         return -(-max(SIDE, 2 * self.halo) // stride) * stride
 
+    @cached_property
     def _pixel(self) -> int:
-        """Return the memory of the network for each pixel, in bytes: as a file states it, or measured."""
+        """The memory of the network for each pixel, in bytes: as a file states it, or measured."""
         if self.runner.bytes_per_pixel:
             return self.runner.bytes_per_pixel
         image = torch.full((1, self.runner.channels or 3, TRIAL, TRIAL), 0.5)

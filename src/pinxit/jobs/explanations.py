@@ -151,7 +151,6 @@ def explain_files(
         rows.append(row)
         sections.append(_section(row, shown, neighbours, known, pixels))
     if rows:
-        out.mkdir(parents=True, exist_ok=True)
         write_json(out / NUMBERS, [asdict(row) for row in rows])
         write_whole(out / PAGE, _page(known, rows, sections))
     return Explanations(tuple(rows), tuple(failures), (out / PAGE, out / NUMBERS) if rows else ())

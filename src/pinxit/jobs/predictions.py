@@ -91,7 +91,6 @@ def predict_files(
             waiting.clear()
     rows, files = [row for row, _ in seen], []
     if rows:
-        out.mkdir(parents=True, exist_ok=True)
         files = [*predicting.finish(rows), out / SHEET]
         save_sheet(out / SHEET, _sheet(seen))
     return Predictions(tuple(rows), tuple(failures), tuple(files))

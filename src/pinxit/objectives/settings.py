@@ -972,6 +972,10 @@ class StyleSettings(ObjectiveSettings):
         return "pictures, each with a style and painted in it" if self.any else "pictures, each beside its painting"
 
 
+LEAST_SIDES = {16: 16, 34: 16, 70: 32}
+"""The smallest side of pictures whose patches of so many pixels a discriminator can judge."""
+
+
 class TranslationSettings(ObjectiveSettings):
     """A network that turns pictures of one kind, A, into pictures of another, B (image-to-image translation).
 
@@ -1070,6 +1074,11 @@ class TranslationSettings(ObjectiveSettings):
         target = shape.target
         if target is None:
             raise DataError("one kind of pictures alone cannot be translated: give a second set as B")
+        if self.adversarial and min(shape.sides) < (least := LEAST_SIDES[self.patch]):
+            raise UsageError(
+                f"--size {shape.size}: patches of {self.patch} pixels need sides of at least {least}; --patch 34 or 16 "
+                "fit smaller pictures"
+            )
         if ADVERSARIAL[self.loss].bounded and self.discriminator_norm != "spectral":
             raise UsageError(f"--loss {self.loss} needs a bounded discriminator: --discriminator-norm spectral")
         if target.paired:

@@ -99,7 +99,7 @@ def plan(
         objective=objective,
         settings=settings,
         chosen=chosen,
-        data=_drawn(source, images, data, size, _target(pictures) if settings.opens == "kinds" else None),
+        data=_drawn(source, images, data, size, _target(pictures, data) if settings.opens == "kinds" else None),
         others=_drawn(place, other, data, size) if other else None,
         training=TrainingRecipe(**training.model_dump(exclude_unset=True)),
         example=sha256(example) if example else None,
@@ -147,13 +147,14 @@ def _refusal(settings: ObjectiveSettings, shape: PictureShape) -> str | None:
     return None
 
 
-def _target(pictures: DataSet) -> TargetRecipe | None:
+def _target(pictures: DataSet, data: DataSettings) -> TargetRecipe | None:
     """Return what pictures are to become: their pairs, or the second set."""
     paired = pictures.train.companions.pair
     made = pictures.other if paired is None else paired
     if made is None:
         return None
-    return TargetRecipe(channels=made.channels, colours=made.colours, paired=made is paired)
+    asked = data.kinds()
+    return TargetRecipe(channels=made.channels, colours=made.colours, paired=made is paired, layout=asked.layout)
 
 
 def _drawn(
