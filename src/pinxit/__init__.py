@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pinxit.objectives.settings import PriorSettings as PriorSettings
     from pinxit.objectives.settings import RestorationSettings as RestorationSettings
     from pinxit.objectives.settings import SegmentSettings as SegmentSettings
+    from pinxit.objectives.settings import TranslationSettings as TranslationSettings
     from pinxit.objectives.settings import VAESettings as VAESettings
     from pinxit.objectives.settings import VQVAESettings as VQVAESettings
     from pinxit.training.settings import TrainingSettings as TrainingSettings
@@ -52,6 +53,7 @@ _HOMES = {
     "PriorSettings": "objectives.settings",
     "RestorationSettings": "objectives.settings",
     "TrainingSettings": "training.settings",
+    "TranslationSettings": "objectives.settings",
     "VAESettings": "objectives.settings",
     "VQVAESettings": "objectives.settings",
     "edit": "actions.python",

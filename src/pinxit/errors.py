@@ -87,6 +87,11 @@ def printable(shown: object) -> str:
     return "".join(_escaped(character) if _acts(character) else character for character in text)
 
 
+def shorten(text: str, longest: int) -> str:
+    """Return a text of at most so many characters, with an ellipsis in place of what follows."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def counted(count: int, noun: str) -> str:
     """Return how many there are: "1 picture", "2,000 pictures"; the noun takes an s, or es after s and x."""
     return f"{count:,} {noun}{('es' if noun.endswith(('s', 'x')) else 's') * (count != 1)}"

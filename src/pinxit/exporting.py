@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pinxit import __version__, models
-from pinxit.errors import DataError, OurFaultError, UsageError
+from pinxit.errors import DataError, OurFaultError, UsageError, UserError
 from pinxit.files import cache_folder, sha256, whole_file
 from pinxit.images import load_image
 from pinxit.images.convert import to_float
@@ -41,12 +41,14 @@ from pinxit.objectives.enhancement import Enhancement
 from pinxit.objectives.restoration import Inputs, Restoration
 from pinxit.objectives.settings import StyleSettings
 from pinxit.objectives.style import style_encoder
+from pinxit.objectives.translation import Translation
 from pinxit.progress import say
 from pinxit.recognition import reading
 from pinxit.recognition.recogniser import Recogniser
 from pinxit.runtime import session
 from pinxit.settings import BASE_NAMES
-from pinxit.training.run import WEIGHTS, is_run
+from pinxit.training.pictures import pictures_of
+from pinxit.training.run import WEIGHTS, Run, is_run
 
 Precision = Literal["float32", "fp16", "int8"]
 OPSET = 20
@@ -63,6 +65,9 @@ CALIBRATED, CALIBRATED_SIDE = 32, 128
 """8-bit ranges are calibrated on this many inputs, cropped to this side in pixels, because all are held in memory."""
 MEMORY_ONE, MEMORY_ANY = 2.1, 1.1
 """Peak memory of onnxruntime relative to torch, measured, for networks of one style and of any style."""
+OWN = 16
+"""The most pictures of its own set that a recogniser is compared on."""
+
 SMALL = 256
 """Arrays of fewer numbers stay float32 in a file of half precision."""
 NOISE_LEVEL, STRENGTH, LATENTS = 0.1, 0.7, 16
@@ -158,6 +163,18 @@ def style_transfer(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
     return _of_pictures(Graph(network, forward), given, None, 1, 1, MEMORY_ANY)
 
 
+def translation(model: Model, pictures: Sequence[np.ndarray]) -> Portable:
+    """Return a model of `pinxit train translate`, which makes pictures of the kind b; label maps are in colours."""
+    objective = cast(Translation, model.objective)
+    if objective.channels == 4:
+        raise UsageError(f"{model.place}: pictures with transparency cannot be translated by an exported file")
+    graph = Graph(objective.networks, lambda image: _rows(objective.pictured(image.movedim(3, 1))))
+    given = [{"image": row} for row in _as_rows(pictures, objective.channels)]
+    portable = _of_pictures(graph, given, objective.radius, objective.stride, 1)
+    portable.metadata["sides"] = json.dumps({name: side._asdict() for name, side in objective.sides.items()})
+    return portable
+
+
 def _rows(pictures: Tensor) -> Tensor:
     return pictures.clamp(0, 1).movedim(1, 3)
 
@@ -237,12 +254,24 @@ def _recogniser(
         raise UsageError(f"{model.place}: give the folder of the run, which has the names of the classes")
     known = reading.load(model.place.parent)
     shape = known.objective.shape
-    eight = (np.rint(255 * pixels).astype(np.uint8) for pixels in pictures)
-    rows = torch.stack([known.fitted(pixels) for pixels in eight]).movedim(1, 3).contiguous()
+    eight = [np.rint(255 * pixels).astype(np.uint8) for pixels in pictures]
+    seen = [*eight, *_own_pictures(model.place.parent)]
+    rows = torch.stack([known.fitted(pixels) for pixels in seen]).movedim(1, 3).contiguous()
     metadata = {
         "channels": str(shape.channels), "size": str(shape.size), "fit": known.fit, "classes": json.dumps(known.classes)
     }  # fmt: skip
     return known, [{"image": row[None]} for row in rows], metadata
+
+
+def _own_pictures(folder: Path) -> list[np.ndarray]:
+    """Return some pictures of a run's set if it is at hand: a recogniser may be sure of all that is synthetic."""
+    try:
+        pictures = pictures_of(Run.open(folder).recipe.data)
+    except UserError as error:
+        say(f"compared without the run's own pictures: {error}")
+        return []
+    some = pictures.held_out if len(pictures.held_out) else pictures.train
+    return [some[number] for number in np.linspace(0, len(some) - 1, min(OWN, len(some))).astype(int).tolist()]
 
 
 def _with_frozen(known: Recogniser[Any], model: Model) -> nn.ModuleList:
@@ -256,6 +285,7 @@ EXPORTS: dict[str, Callable[[Model, Sequence[np.ndarray]], Portable]] = {
     "restore": restoration,
     "enhance": enhancement,
     "style": style_transfer,
+    "translate": translation,
     # Pictures to probabilities of classes.
     "classify": classifier,
     "segment": segmenter,
@@ -429,8 +459,9 @@ def _described(model: Any, portable: Portable) -> bytes:
     return content
 
 
-def _corner(value: Tensor) -> Tensor:
-    return value[:, :CALIBRATED_SIDE, :CALIBRATED_SIDE] if value.ndim == 4 else value
+def _corner(value: Tensor, free: tuple[int, ...]) -> Tensor:
+    """Return a corner of pictures whose sides are free."""
+    return value[:, :CALIBRATED_SIDE, :CALIBRATED_SIDE] if {1, 2} <= set(free) else value
 
 
 def _unchanged(model: Any, portable: Portable) -> Any:
@@ -464,7 +495,11 @@ def _quantised(model: Any, portable: Portable) -> Any:
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             trial = next(self.left, None)
-            return None if trial is None else {name: _corner(value).numpy() for name, value in trial.items()}
+            return (
+                None
+                if trial is None
+                else {name: _corner(value, portable.free[name]).numpy() for name, value in trial.items()}
+            )
 
     with TemporaryDirectory() as folder, _quiet():
         made = Path(folder) / "int8.onnx"

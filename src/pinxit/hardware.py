@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 import torch
 
 from pinxit import threads as placing
-from pinxit.errors import UsageError
+from pinxit.errors import UsageError, counted
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,7 +49,7 @@ class Hardware:
 
     def describe(self) -> str:
         """Return a description of the choice."""
-        return f"{self.device}, {self.precision}, channels_last, {self.threads} threads: {self.reason}"
+        return f"{self.device}, {self.precision}, channels_last, {counted(self.threads, 'thread')}: {self.reason}"
 
 
 def choose(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Hardware:

@@ -234,8 +234,8 @@ def test_what_lacks_a_partner_or_fits_none_is_named_and_left_out(folder: Path) -
     data = open_pairs(str(folder), 0)
     assert data.train.names == ["0.png"]
     told = "\n".join(data.notes)
-    assert "3 pictures lack a partner and are left out: 1, alone, orphan" in told
-    assert "another size and are left out: 2" in told
+    assert "without a partner, left out: 3 pictures, 1, alone, orphan" in told
+    assert "with a partner of another size, left out: 1 picture, 2" in told
     assert "1.png: " in told
     (folder / "pairs" / "0.png").unlink()
     with pytest.raises(DataError, match="no picture has a mask and a pair of the same stem"):

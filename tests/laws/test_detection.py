@@ -14,9 +14,11 @@ import pinxit
 from conftest import TinyRuns, framed_cells
 from pinxit import exporting, runtime
 from pinxit.actions.predict import Predict
-from pinxit.data import open_boxes
+from pinxit.data import Batch, open_boxes
 from pinxit.data.boxes.forms import FORMS
+from pinxit.data.settings import BoxedSettings
 from pinxit.errors import DataError, UsageError
+from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.detection import Detection
 from pinxit.recognition import boxes, reading
 
@@ -72,6 +74,7 @@ def test_predictions_are_the_same_in_every_file(form: str, trained: tuple[Path, 
     results = json.loads((out / "predictions.json").read_text())
     boxes = [(row.file, box) for row in rows for box in row.boxes]
     assert len(boxes) == len(lines) == len(results) > 0
+    assert [one for row in rows for one in row.document()["boxes"]] == [box._asdict() for _, box in boxes]
     for (file, box), line, result in zip(boxes, lines, results, strict=True):
         assert file == line["file"] == result["file_name"]
         assert box.name == line["class"] == result["category"]
@@ -109,6 +112,11 @@ def test_the_threshold_is_fitted_to_held_out_pictures(trained: tuple[Path, Path]
     assert set(Predict.model_fields["form"].annotation.__args__[0].__args__) == set(FORMS)  # type: ignore[union-attr]
 
 
+def test_a_size_that_nobody_asked_for_is_not_called_asked_for() -> None:
+    assert BoxedSettings().size_for(64) == (320, "the usual size; --size chooses another")
+    assert BoxedSettings(size=320).size_for(64) == (320, "as asked")
+
+
 def test_options_of_boxes_are_refused_by_other_recognisers(tiny_runs: TinyRuns, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--format and --threshold"):
         pinxit.predict(tiny_runs["classify"], [str(tiny_runs.painting)], out=tmp_path, form="voc", threshold=0.5)
@@ -132,7 +140,7 @@ def test_what_is_exported_gives_the_same_boxes(trained: tuple[Path, Path]) -> No
     pictures = [np.asarray(Image.open(path)) for path in sorted(cells.glob("*.png"))[:3]]
     portable = exporting.portable_of(run, [picture.astype(np.float32) / 255 for picture in pictures])
     with torch.no_grad():
-        made = [portable.network(**trial)[0].numpy() for trial in portable.trials]
+        made = [portable.network(**trial)[0].numpy() for trial in portable.trials[:3]]  # then come pictures of the set
     for found, expected in zip(made, known.read(pictures), strict=True):
         kept = expected[expected[:, 4] >= exporting.FAINT]
         assert len(kept)
@@ -159,3 +167,18 @@ def test_a_set_without_a_thing_of_a_kind_or_without_boxes_is_one_line(tmp_path: 
     with pytest.raises(DataError, match="no box"):
         open_boxes(str(tmp_path / "cells"))
     assert issubclass(Detection, pinxit.objectives.objective.Detector)
+
+
+def test_pictures_without_things_train_too() -> None:
+    objective = pinxit.DetectSettings(channels=16, trained_blocks=0).build(PictureShape(32, 3, 2))
+    batch = Batch(image=torch.rand(2, 3, 32, 32), boxes=torch.zeros(2, 0, 5), seed=0, step=0)
+    before = objective.loss(batch, objective.draw(batch))
+    assert before.terms["box"] == 0
+    assert before.terms["class"] > 0
+    before.terms["class"].backward()
+    bias = objective.networks["detector"].score.bias
+    assert (bias.grad > 0).all()  # scores are to fall
+    with torch.no_grad():
+        [found, _] = objective.boxes(batch.image)
+        assert found.shape[1] == 6
+        assert objective.judge(batch) == 0

@@ -154,6 +154,7 @@ SICK: dict[str, list[tuple[Recipe, Log]]] = {
         (recipe(), healthy() | {"watch/data_diversity": to(0.0, 0.0)}),
     ],
     "partial-collapse": [(recipe(), healthy() | {"watch/coverage": to(0.05, 0.2), "watch/separation": to(0.1, 0.4)})],
+    "identity": [(recipe(objective="translate"), healthy() | {"watch/identity": to(0.5, 0.01)})],
     "oscillation": [(recipe(), healthy() | swinging())],
     "posterior-collapse": [(recipe(objective="vae"), autoencoder(active_units=steady(0.01), sharpness=steady(0.05)))],
     "blurry-decoder": [(recipe(objective="vae"), autoencoder(sharpness=steady(0.1)))],

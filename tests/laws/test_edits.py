@@ -15,6 +15,7 @@ from test_engine import SIZES, small_tiles
 from test_enhance import untrained_curve
 from test_restore_edits import untrained
 from test_style import drawn_style
+from test_translate import untrained as untrained_translator
 
 import pinxit
 from pinxit.edits import EDITS
@@ -67,12 +68,13 @@ CASES: dict[str, dict[str, object]] = {
     "stylize": {"style": drawn_style(Path(MODELS.name) / "style.png"), "steps": 2},
     "texture": {"steps": 2},
     "colourise": {"guess": False, "hint": HINT},
+    "translate": {"model": untrained_translator(Path(MODELS.name) / "translate.safetensors")},
     "cutout": {"matte": MATTE},
     "background": {"matte": MATTE, "to": "#abc"},
 }
 FILLS_HOLES = ("inpaint-prior", "inpaint", "erase")
-LAYERED = ("cutout", "background", "colourise")
-"""Their results have other alpha or channels: test_matte_edits.py and test_colourise.py."""
+LAYERED = ("cutout", "background", "colourise", "translate")
+"""Their results have other alpha or channels: test_matte_edits.py, test_colourise.py and test_translate.py."""
 PICTURES = {
     "colour": PHOTO,
     "grey": PHOTO[..., :1],

@@ -14,7 +14,7 @@ import pinxit
 from conftest import TinyRuns
 from pinxit.errors import SomeFailedError, UsageError
 from pinxit.explanation.attribution import BASELINES, grad_cam, integrated_gradients, occlusion
-from pinxit.explanation.checks import cells, likeness, randomised, removal
+from pinxit.explanation.checks import cells, check, likeness, randomised, removal
 from pinxit.explanation.methods import METHODS
 from pinxit.nets.shapes import PictureShape, keep_variance
 from pinxit.objectives.recognition import Recognition
@@ -73,6 +73,17 @@ def test_maps_find_what_decides() -> None:
         assert inside.flatten()[found.argmax()]
         assert found[inside].mean() > 5 * found[~inside].abs().mean()
     assert integrated_gradients(SQUARE, BRIGHT, 0)[~inside].eq(0).all()
+
+
+def test_a_picture_of_one_colour_has_no_map_of_what_is_hidden_in_it() -> None:
+    for network in ("residual", "plain", "lite0"):
+        objective, image = trained(network=network), torch.full((1, 3, 24, 24), 0.3)
+        image[:, 1] = 0.7
+        found = occlusion(objective, image, 1)
+        assert found.eq(0).all(), network
+        known, by_chance = ClassReader("one", objective, ("a", "b", "c"), "crop", ""), (0.25, 0.75)
+        tested = check(known, image, 1, found, torch.rand(24, 24), by_chance)
+        assert (tested.deletion, tested.insertion, tested.likeness) == (*by_chance, 0), network
 
 
 def test_checks_tell_a_good_map_from_a_bad_one() -> None:

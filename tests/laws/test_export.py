@@ -323,7 +323,9 @@ MORE: dict[str, dict[str, object]] = {
     "outpaint": {"pixels": 3},
     "enhance": {"denoise": False},
 }
-WITH_A_NETWORK = [name for name, kind in EDITS.items() if "runtime" in kind.model_fields]
+ELSEWHERE = ("translate",)
+"""Edits whose own tests compare both: tests/laws/test_translate.py."""
+WITH_A_NETWORK = [name for name, kind in EDITS.items() if "runtime" in kind.model_fields and name not in ELSEWHERE]
 
 
 @pytest.mark.parametrize(
@@ -430,6 +432,20 @@ def test_a_classifier_gives_the_same_probabilities(tiny_runs: TinyRuns, tmp_path
     assert (json.loads(about["classes"]), about["size"], about["fit"]) == (["0", "1", "2"], "16", "crop")
     with pytest.raises(runtime.RefusedError, match="tells the classes"):
         runtime.Model(file)
+
+
+def test_a_classifier_of_8_bits_is_measured_on_its_own_pictures(
+    tiny_runs: TinyRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "CALIBRATED_SIDE", 8)  # less than its own side, which is not free
+    said = exporting.export(tiny_runs["classify"], tmp_path / "cards.onnx", precision="int8")
+    known = reading.load(tiny_runs["classify"])
+    held_out = [Path(name).stem for name in pinxit.data.open_data(str(tiny_runs.cards)).held_out.names]
+    cards = np.load(tiny_runs.cards)["images"][[int(name) for name in held_out], ..., None]
+    (made,) = runtime.session(tmp_path / "cards.onnx").run(None, {"image": cards.astype(np.float32) / 255})
+    true = known.probabilities(known.logits(cards)).numpy()
+    assert len(said["inputs"]) == len(exporting.SIZES) + min(exporting.OWN, len(cards))
+    assert np.abs(made - true).max() <= said["largest_difference"] + 1e-5
 
 
 def test_nothing_is_written_that_departs_from_pytorch(files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

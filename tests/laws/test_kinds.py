@@ -15,6 +15,8 @@ from pinxit import models
 from pinxit.cli import run
 from pinxit.data import batch_at, open_kinds, open_packed
 from pinxit.data.kinds import usual
+from pinxit.data.pack import pack_path
+from pinxit.data.pairs import record_path
 from pinxit.data.settings import Kinds
 from pinxit.errors import DataError, UsageError
 from pinxit.training.pictures import pictures_of
@@ -132,16 +134,25 @@ def test_every_form_is_found_said_and_trained_on(
 ) -> None:
     write, words, said, planes, target = FORMS[form]
     write(tmp_path / "set")
+    monkeypatch.setattr("pinxit.training.outputs.sheet_steps", lambda training: {training.steps})
     monkeypatch.chdir(tmp_path / "set")
-    how = "--size 16 --channels 2 --patch 16 --steps 20 --batch-size 2 --threads 1 --precision float32 --holdout 0.3"
+    steps = 2 if form in ("right to left", "table", "to masks", "as asked") else 20
+    how = f"--size 16 --channels 2 --patch 16 --steps {steps} --batch-size 2 --threads 1 --holdout 0.3"
     assert run(["train", "translate", *words, *how.split(), "--out", str(tmp_path / "run")]) == 0
     assert said in capsys.readouterr().err
     recipe = Run.open(tmp_path / "run").recipe
     model = models.load(tmp_path / "run")
     assert (model.shape.channels, model.shape.target.paired) == (planes, target is not None)
-    for name in (recipe.data, recipe.others):  # from the cache, as they were
-        if name is not None:
-            assert pictures_of(name).train.fingerprint == name.fingerprint
+    for name in filter(None, (recipe.data, recipe.others)):
+        assert pictures_of(name).train.fingerprint == name.fingerprint
+        for path in (record_path(name.fingerprint), pack_path(name.fingerprint)):
+            path.unlink(missing_ok=True)
+        assert pictures_of(name).train.fingerprint == name.fingerprint  # from where they were read
+    if form == "masks":
+        sheet = tmp_path / "sheet.png"
+        assert run(["sample", str(tmp_path / "run"), "-n", "3", "-o", str(sheet)]) == 0
+        assert Image.open(sheet).width > 3 * 16
+        assert run(["sample", str(tmp_path / "run"), "--sampler", "prior", "-o", str(tmp_path / "no.png")]) == 2
     images = pictures_of(recipe.data).train
     batch = batch_at(images, 0, 3, 0, size=16)
     assert batch.image.shape == (3, planes, 16, 16)

@@ -187,3 +187,46 @@ def test_a_table_names_the_classes(photos: Photos) -> None:
     assert open_data(str(folder), holdout=0).train.classes == ("cat", "cow")
     (folder / "labels.csv").write_text("name,what\nx,1\n")  # somebody's other table
     assert open_data(str(folder), holdout=0).train.classes == ("a", "b")
+    (folder / "labels.csv").unlink()
+    (folder / "c").mkdir()
+    assert "folders without pictures: c" in open_data(str(folder), holdout=0).notes
+
+
+PICTURES = ("in/p1.png", "in/p2.png", "in/p3.png")
+CLASSES = {"in/p1.png": "a", "in/p2.png": "b, c", "in/p3.png": "a"}
+
+# What people write into labels.csv, and the classes that are found, or a part of the remark why the table is not used.
+TABLES: dict[str, tuple[bytes, dict[str, str] | str]] = {
+    "as it should be": (b'file,label\nin/p1.png,a\nin/p2.png,"b, c"\nin/p3.png,a\n', CLASSES),
+    "a mark, Windows line ends, other columns": (
+        b'\xef\xbb\xbfid,File, Label ,w\r\n1,in/p1.png,a,9\r\n2,in/p2.png,"b, c",9\r\n3,in/p3.png, a,9,,\r\n', CLASSES),
+    "semicolons and backslashes": (b"file;label\nin\\p1.png;a\nin\\p2.png;b, c\nin\\p3.png;a\n", CLASSES),
+    "tabs in UTF-16": ("file\tlabel\nin/p1.png\ta\nin/p2.png\tb, c\nin/p3.png\ta\n".encode("utf-16"), CLASSES),
+    "absolute paths": (b'file,label\n/my/in/p1.png,a\n/my/in/p2.png,"b, c"\n/my/in/p3.png,a\n', CLASSES),
+    "without folders": (b'file,label\np1.png,a\np2.png,"b, c"\np3.png,a\np3.png,a\n', CLASSES),
+    "without suffixes": (b'file,label\np1,a\np2,"b, c"\np3,a\n', CLASSES),
+    "with other suffixes": (b'file,label\nx/p1.jpg,a\nx/p2.jpg,"b, c"\nx/p3.jpg,a\n', CLASSES),
+    "two labels": (b"file,label\nin/p1.png,a\nin/p2.png,b\nin/p2.png,c\n", {"in/p1.png": "a"}),
+    "blank": (b"file,label\nin/p1.png,a\nin/p2.png,\n\nin/p3.png\n", {"in/p1.png": "a"}),
+    "a comma too many": (b"file,label\nin/p1.png,a\nin/p2.png,b, c\n", "row 3 has more columns than the first"),
+    "other columns": (b"name,class\nin/p1.png,a\n", "must name the columns file and label, and is 'name,class'"),
+    "no head": (b"in/p1.png,a\n", "and is 'in/p1.png,a'"),
+    "no rows": (b"file,label\n", "names no file"),
+    "nothing": (b"", "and is ''"),
+    "another encoding": ("file,label\nin/p1.png,Käfer\n".encode("cp1252"), "not UTF-8"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("table", ["labels.csv", "Labels.CSV", "in/labels.csv"])
+def test_tables_as_people_write_them_are_read_or_refused_by_name(table: str) -> None:
+    for name, (content, expected) in TABLES.items():
+        found = layout_of([*PICTURES, table], lambda _, largest, content=content: content[:largest])
+        told = "\n".join(found.notes)
+        if isinstance(expected, str):
+            assert found.names == list(PICTURES), name
+            assert f"{table} is not used: " in told, name
+            assert expected in told, name
+        else:
+            assert dict(zip(found.names, found.labels or (), strict=True)) == expected, name
+            assert f"the classes are those of {table}" in told, name
+            assert all(picture in told for picture in PICTURES if picture not in expected), name

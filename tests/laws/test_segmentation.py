@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from pinxit.data import ImageSet, open_masked, open_packed
 from pinxit.data.check import check
 from pinxit.data.masks import names_of
 from pinxit.data.render import VOID
-from pinxit.data.things import THINGS, as_classes, grown
+from pinxit.data.things import INSIDE_CLASS, THINGS, as_classes, grown
 from pinxit.errors import DataError, SomeFailedError, UsageError
+from pinxit.evaluation.text import table
 from pinxit.exporting import export
 from pinxit.losses.segmentation import SEGMENTATION
 from pinxit.metrics.masks import MASKS, counted_pixels, estimate
@@ -27,7 +29,7 @@ from pinxit.nets.segmenter import Pretrained, UNet
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.seen import Seen
 from pinxit.objectives.segmentation import Segmentation
-from pinxit.recognition.masks import HALO, MaskReader, spans
+from pinxit.recognition.masks import HALO, MaskReader, reflected, spans
 from pinxit.recognition.reading import load
 from pinxit.runtime import session
 from pinxit.training.pictures import pictures_of
@@ -109,6 +111,13 @@ def test_windows_keep_each_pixel_once_and_far_from_their_edges() -> None:
                 assert one.stop == length or one.start + side - one.stop >= side // HALO - 1
 
 
+def test_small_pictures_go_on_by_reflection() -> None:
+    for length in (1, 4, 7):
+        expected = np.pad(np.arange(length), (0, 16 - length), "symmetric")
+        assert np.array_equal(reflected(0, 16, length), expected)
+    assert reflected(5, 16, 40).tolist() == list(range(5, 21))
+
+
 def test_a_network_of_single_pixels_reads_windows_as_the_whole() -> None:
     class Brightness(Segmentation):
         def logits(self, image: torch.Tensor) -> torch.Tensor:
@@ -126,13 +135,14 @@ def test_a_network_of_single_pixels_reads_windows_as_the_whole() -> None:
         assert 1 / 3 < sure <= 1
 
 
-def test_networks_take_any_size_and_begin_without_preference() -> None:
+def test_networks_take_any_size_and_begin_with_different_features() -> None:
     for network in (UNet(PictureShape(32, 1, 3), 4), Pretrained(PictureShape(32, 1, 3), 8, 2)):
         network.eval()
         for size in ((32, 32), (17, 45)):
             logits = network(torch.rand(2, 1, *size))
             assert logits.shape == (2, 3, *size)
-            assert logits.eq(0).all()
+        head = network.head.weight.flatten(1)
+        assert torch.linalg.matrix_rank(head) == min(head.shape)  # from zero all features would move alike, for good
 
 
 def fields(tmp_path: Path, **words: object) -> ImageSet:
@@ -160,6 +170,8 @@ def test_classes_have_names_and_void_ones_keep_their_numbers(tmp_path: Path) -> 
         fields(tmp_path)
     (tmp_path / "classes.txt").unlink()
     assert fields(tmp_path).classes == ("0", "1", "2")
+    (tmp_path / "classes.txt").write_text("ground\nred\ngreen\nblue\n")
+    assert "1 class without a pixel: blue" in open_masked(str(tmp_path)).notes
 
 
 def test_masks_in_colours_and_in_folders_are_those_of_numbers(tmp_path: Path) -> None:
@@ -193,6 +205,15 @@ def test_masks_in_colours_and_in_folders_are_those_of_numbers(tmp_path: Path) ->
     (tmp_path / "json" / "classes.json").write_text('{"ground": 3}')
     with pytest.raises(DataError, match="should name 2 to 255 classes"):
         names_of(tmp_path / "json")
+
+
+def test_a_zip_is_read_as_its_folder(tmp_path: Path) -> None:
+    masked_fields(tmp_path / "set" / "fields")
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "set")
+    packed = open_masked(str(tmp_path / "packed.zip"), 0).train
+    assert packed.classes == ("ground", "red", "green")
+    true = np.asarray(Image.open(tmp_path / "set" / "fields" / "masks" / "03.png"))
+    assert np.array_equal(packed.companions.mask[3][..., 0], true)
 
 
 def test_a_run_finds_its_masks_again(tiny_runs: TinyRuns) -> None:
@@ -252,6 +273,9 @@ def test_a_certificate_of_a_segmenter(tiny_runs: TinyRuns, tmp_path: Path) -> No
     assert "1 class: green; no picture has them, so they are left out of means over classes" in document["remarks"]
     assert any(one.startswith("1 class: sky; run does not know them") for one in document["remarks"])
     assert (run / "confusion.png").is_file()
+    lines = [line.split() for line in table(document)]
+    assert ["class", "pixels", "iou", "dice"] in lines
+    assert ["green", "0", "none", "none"] in lines
     pinxit.compare(tmp_path / "one.json", tmp_path / "one.json")
     with pytest.raises(DataError, match="no masks"):
         pinxit.evaluate(str(run), str(tiny_runs.photos))
@@ -291,6 +315,8 @@ def test_things_are_classes_and_grow_back() -> None:
     assert matched(again, numbers).tolist() == [4, 4, 5]
     assert ap50(matched(again, numbers)[None]) == 4 / 5
     assert grown(np.zeros((5, 5), np.uint8)).max() == 0
+    small = as_classes(np.pad(np.ones((4, 4), np.int64), 2))
+    assert np.array_equal(small == INSIDE_CLASS, np.pad(np.ones((2, 2), bool), 3))  # at a width of 2 nothing would be
 
 
 def test_right_things_have_more_than_half_in_common() -> None:
@@ -324,6 +350,18 @@ def test_things_are_learned_counted_and_scored(tmp_path: Path, no_report: None) 
     ]
 
 
+def test_a_set_without_names_is_scored_by_number(tiny_runs: TinyRuns, tmp_path: Path) -> None:
+    run = tiny_runs.copy("segment", tmp_path / "run")
+    recipe = json.loads((run / "recipe.json").read_text())
+    recipe["data"] |= {"void": ["sky"]}
+    (run / "recipe.json").write_text(json.dumps(recipe))
+    masked_fields(tmp_path / "fields", 4)
+    named = pinxit.evaluate(str(run), str(tmp_path / "fields"), out=tmp_path / "one.json")
+    (tmp_path / "fields" / "classes.txt").unlink()
+    numbered = pinxit.evaluate(str(run), str(tmp_path / "fields"), out=tmp_path / "other.json")
+    assert numbered["confusion"] == named["confusion"]
+
+
 def findings(folder: Path) -> dict[str, tuple[str, ...]]:
     return {one.kind: one.names for one in check(str(folder)).findings}
 
@@ -344,7 +382,7 @@ def test_the_check_says_what_is_wrong_with_masks(tmp_path: Path) -> None:
     rare[0, 0] = 3
     Image.fromarray(rare).save(masks / "04.png")
     found = findings(tmp_path / "bad")
-    assert set(found["misnamed masks"]) == {"zero.png", "00.png", "03.png"}
+    assert set(found["misnamed masks"]) == {"zero.png", "00.png"}
     assert found["mask sizes"] == ("01.png",)
     assert found["unturned masks"] == ("02.png",)
     assert "03.png: a mask must be grey" in found["unreadable masks"][0]
@@ -355,4 +393,4 @@ def test_the_check_says_what_is_wrong_with_masks(tmp_path: Path) -> None:
         Image.fromarray(255 * np.eye(16, 24, number, np.uint8)).save(path)
     assert "masks of 0 and 255" in findings(tmp_path / "bad")
     Image.fromarray(np.arange(16 * 24, dtype=np.uint16).reshape(16, 24).astype(np.uint8)).save(masks / "05.png")
-    assert findings(tmp_path / "bad")["soft masks"] == ("05",)
+    assert findings(tmp_path / "bad")["soft masks"] == ("05.png",)

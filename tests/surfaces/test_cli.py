@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 import pinxit
+from pinxit.actions.action import mark
 from pinxit.cli import run
 from pinxit.files import sha256
+from pinxit.settings import Word
 
 TINY = ["--network", "dense", "--channels", "2", "--latent", "4", "--batch-size", "8", "--threads", "1"]
 
@@ -91,10 +93,11 @@ def test_every_setting_has_help_with_its_default(objective: str) -> None:
     pictures = () if objective == "prior" else (kind.pictures,)  # a prior's are those of its run
     for settings in (kind, pinxit.TrainingSettings, *pictures):
         for name, field in settings.model_fields.items():
-            assert f"--{name.replace('_', '-')}" in shown
+            word = mark(field.metadata, Word)
+            assert (word.name if word else f"--{name.replace('_', '-')}") in shown
             assert field.description, name
             assert field.description.split()[0] in shown
-            if field.default is not None:
+            if field.default not in (None, ()):
                 assert f"[default: {field.default}]" in shown, name
 
 

@@ -12,6 +12,7 @@ from pinxit.actions.action import OUT, RUN, Action, AnyRun, N, Outcome, Overwrit
 from pinxit.files import refuse_to_replace
 from pinxit.latents.strategies import STRATEGIES
 from pinxit.progress import say
+from pinxit.settings import flag_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,7 @@ MaybeOut = Annotated[Path | None, OUT]
 
 
 class Sample(Action):
-    """Sample new pictures from a run.
+    """Sample new pictures from a run; of a translator, show held-out pictures before and after.
 
     Picture i depends on seed + i alone, so it is the same however many you sample.
     """
@@ -96,6 +97,9 @@ class Sample(Action):
         _refuse(self.out, names, self.overwrite)
         from pinxit.latents import sampling
 
+        if (shown := sampling.before_and_after(self.run, self.n)) is not None:
+            self._refuse_latents()
+            return _sheet(self.out or self.run / "sample.png", shown, columns=6)
         model = sampling.load(self.run)
         if self.sampler:
             model = model.using(self.sampler)
@@ -115,6 +119,12 @@ class Sample(Action):
         kept = None if labels is None else sampling.named(labels, model.classes)
         sampling.save_samples(out, images, kept, names=[*_numbers(self.n, self.seed)], repeats=repeats)
         return Outcome(images, files=(out,))
+
+    def _refuse_latents(self) -> None:
+        """Raise `UsageError` if something was asked for that needs a model with latents."""
+        plain = {"run", "n", "out", "overwrite"}
+        asked = {flag_of(name): True for name in sorted(self.model_fields_set - plain)}
+        refuse(asked, "{}: a translator has no latents; `pinxit edit translate` translates pictures of your own")
 
 
 class Reconstruct(Action):

@@ -24,17 +24,19 @@ class Evaluate(Action):
 
     Prints a table and writes a certificate, a JSON file that `pinxit compare` reads. Three anchor rows stand beside
     each score: the floor (real pictures against real ones), the reference with noise of 25 grey levels, and the
-    reference after a 3x3 box blur. Scores with different extractors, N or references cannot be compared.
+    reference after a 3x3 box blur. Scores with different extractors, N or references cannot be compared. A run that
+    recognises is scored on pictures with labels, masks or boxes.
     """
 
     generated: Annotated[str, Word("GENERATED")] = Field(
         description="Pictures to score: a run, a folder, a zip, an npz, IDX files, a named set or one picture. A run "
-        "samples new pictures and adds the scores to its report."
+        "samples new pictures, or recognises what the other ones show, and adds the scores to its report."
     )
     reference: Annotated[str | None, Word("REFERENCE")] = Field(
         None,
         description="Real pictures, such as mnist:test. The floor comes from the set's other part, if it has one. For "
-        "a run, the default is the pictures held out from its training.",
+        "a run, the default is the pictures held out from its training. For one that recognises, the pictures need "
+        "labels, masks or boxes.",
     )
     extractors: Annotated[tuple[str, ...], Flag("--extractor")] = Field(
         (),

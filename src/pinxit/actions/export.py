@@ -18,7 +18,8 @@ class Export(Action):
     """Write a model as an ONNX file, for use without torch.
 
     The file is compared with PyTorch before it is kept. If it edits pictures, it takes any size. To run it:
-    `pinxit-runtime FILE IN -o OUT` without torch, or `pinxit edit restore --model FILE`.
+    `pinxit-runtime FILE IN -o OUT` without torch, or `pinxit edit restore --model FILE`. A recogniser takes pictures of
+    its own size; docs/export.md has the inputs and outputs of each kind.
     """
 
     model: Annotated[str, Word("MODEL")] = Field(

@@ -27,10 +27,11 @@ class Predict(Action):
 
     Writes predictions.csv and sheet.jpg, the least certain pictures first. A classifier gives a line for each file:
     file, class, confidence, unknown. Unknown is what is less like the classes than 95 % of the pictures held out from
-    training. A detector gives a line for each box, and predictions.json.
+    training. A segmenter gives masks/STEM.png, whose palette's index is the class, and the share of each class. A
+    detector gives a line for each box, and predictions.json.
     """
 
-    run: Annotated[Path, RUN, Field(description="Folder of a run of `pinxit train classify` or `detect`.")]
+    run: Annotated[Path, RUN, Field(description="Folder of a run of `pinxit train classify`, `segment` or `detect`.")]
     pictures: Pictures
     out: Folder
     form: Annotated[Literal["coco", "voc", "yolo"] | None, Flag("--format")] = Field(
@@ -57,7 +58,7 @@ class Predict(Action):
         refuse_to_replace(self.out / TABLE, self.out / SHEET, overwrite=self.overwrite)
         known = load(self.run).asked(self.form, self.threshold)
         done = predict_files(known, self.pictures, self.out, self.recursive, self.overwrite)
-        document = {"predictions": [asdict(row) for row in done.rows], "files": [str(path) for path in done.files]}
+        document = {"predictions": [row.document() for row in done.rows], "files": [str(path) for path in done.files]}
         return Outcome(done.rows, document, done.files, check=done.check)
 
 

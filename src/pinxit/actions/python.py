@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature, cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
+
+from pydantic.fields import FieldInfo
 
 from pinxit.actions import ACTIONS
 from pinxit.actions.action import Action, Word, mark
@@ -30,17 +32,28 @@ def functions() -> dict[str, Callable[..., Any]]:
 
 
 def function(name: str, kind: type[Action]) -> Callable[..., Any]:
-    """Return the function of an action: words by place or name, flags by name."""
+    """Return the function of an action: words by place or name, flags by name.
+
+    What takes several takes one alone, too, and a path may be a `Path` wherever it may be a text.
+    """
     signature = Signature([_parameter(key, kind) for key in kind.model_fields])
 
     def act(*words: Any, **flags: Any) -> Any:
         given = signature.bind(*words, **flags).arguments
-        return value(kind.parse({key: str(each) if isinstance(each, Path) else each for key, each in given.items()}))
+        return value(kind.parse({key: _asked(each, kind.model_fields[key]) for key, each in given.items()}))
 
     act.__name__ = act.__qualname__ = name
     act.__doc__ = _doc(kind)
     act.__signature__ = signature  # type: ignore[attr-defined]
     return act
+
+
+def _asked(given: Any, field: FieldInfo) -> Any:
+    """Return an argument as the command line would give it."""
+    if get_origin(field.annotation) is not tuple or not isinstance(given, str | Path | list | tuple):
+        return str(given) if isinstance(given, Path) else given
+    several = [given] if isinstance(given, str | Path) else given
+    return tuple(str(one) if isinstance(one, Path) else one for one in several)
 
 
 def value(action: Action) -> Any:

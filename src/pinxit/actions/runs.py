@@ -100,10 +100,13 @@ class TrainByRecipe(Train):
     recipe: Any = AUTO
     advise: bool = Field(
         False,
-        description="Do not train. In short trials, at most a tenth of the time or a minute, look for a learning rate, "
-        "penalty, augmentation and batch size that suit the pictures; say why, and print the command.",
+        description="Of `pinxit train gan` only. Do not train. In short trials, at most a tenth of the time or a "
+        "minute, look for a learning rate, penalty, augmentation and batch size that suit the pictures; say why, and "
+        "print the command.",
     )
-    auto: bool = Field(False, description="Train by what --advise would propose. What you give stays as it is.")
+    auto: bool = Field(
+        False, description="Of `pinxit train gan` only. Train by what --advise would propose; what you give stays."
+    )
 
     def do(self) -> Outcome:
         """Train; the value is the run. With `advise`, value is the advice."""

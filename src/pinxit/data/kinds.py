@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pinxit.data.pack import pack
 from pinxit.data.pairs import ENDINGS, divided, half, joined
 from pinxit.data.places import beside, remember
 from pinxit.data.render import VOID
-from pinxit.data.sets import DataSet, parse_spec
+from pinxit.data.sets import DataSet, divide, parse_spec, whole_pack
 from pinxit.data.settings import Kinds, Labels
 from pinxit.data.sources import Source, key_of, open_source
 from pinxit.errors import DataError, UsageError, counted
@@ -83,8 +84,8 @@ def open_kinds(spec: str, holdout: float, asked: Kinds) -> DataSet:
     if paired:
         opened = joined({"image": a, "pair": b}, spec, holdout, colours={"image": labelled["a"], "pair": labelled["b"]})
     else:
-        opened = joined({"image": a}, spec, holdout, colours={"image": labelled["a"]})
-        second = joined({"image": b}, str(asked.second or base), holdout, colours={"image": labelled["b"]})
+        opened = _alone(a, spec, holdout, labelled["a"])
+        second = _alone(b, str(asked.second or base), holdout, labelled["b"])
         other = second.train
         said += second.notes[:1]
         remember(other.fingerprint, asked.second or Path(base))
@@ -92,6 +93,14 @@ def open_kinds(spec: str, holdout: float, asked: Kinds) -> DataSet:
     if asked.second:
         remember(beside(opened.train.fingerprint), asked.second)
     return replace(opened, notes=(*opened.notes, *said), other=other)
+
+
+def _alone(source: Source, spec: str, holdout: float, colours: Sequence[str]) -> DataSet:
+    """Return the set of one kind, without partners."""
+    if colours:
+        return joined({"image": source}, spec, holdout, colours={"image": colours})
+    opened, notes = pack(divided(source))
+    return divide(whole_pack(opened), *parse_spec(spec), holdout, notes)
 
 
 def _found(base: Path, asked: Kinds) -> Found:
@@ -214,9 +223,8 @@ def _picked(kind: Kind, numbers: Sequence[int], names: Sequence[str]) -> Kind:
 
 
 def _source(kind: Kind, colours: Sequence[str]) -> Source:
-    """Return the source to pack: of class numbers if there are colours of classes, with its official parts."""
-    source = kind.numbers if colours and kind.numbers else kind.pictures
-    return divided(source)
+    """Return the source to pack: of class numbers if there are colours of classes."""
+    return kind.numbers if colours and kind.numbers else kind.pictures
 
 
 def _common(names: Sequence[str], others: Sequence[str]) -> set[str]:

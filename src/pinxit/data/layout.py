@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from posixpath import commonprefix, splitext
 from typing import NamedTuple
 
+from pinxit.data.labels import TABLE, Labels, matched, read_labels
 from pinxit.errors import DataError
 from pinxit.files import LARGEST_JSON, parse_json
 from pinxit.images import SUFFIXES
@@ -25,8 +25,6 @@ _AFTER = re.compile(r"[-_ ]?(set|data|images?|[12][0-9]{3})$")
 STAMPS_COMPARED = 8
 NAMED = 5
 HIDDEN = (".", "__MACOSX")
-TABLE = "labels.csv"
-"""A table with the columns file and label, which names the classes of pictures. A row without a label says nothing."""
 
 Head = Callable[[str, int], bytes]
 """Returns the first bytes of a file of the set, at most so many; b"" if it cannot be read."""
@@ -49,37 +47,46 @@ def layout_of(found: Iterable[str], head: Head, wrapped: bool = False) -> Layout
     shown = [name for name in found if not any(part.startswith(HIDDEN) for part in name.split("/"))]
     kept, own = _without_own(sorted(shown), head)
     layout = _divided([name for name in kept if like_picture(name)], wrapped)
-    if table := _labels(head(TABLE, LARGEST_JSON)) if TABLE in kept else {}:
-        layout = _labelled(layout, table)
-        kept.remove(TABLE)
+    if table := _table_among(kept, layout.names):
+        layout = _tabled(layout, table, head(table, LARGEST_JSON))
+        kept.remove(table)
     others = Counter(_suffix(name) or "no suffix" for name in kept if not like_picture(name))
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(NAMED))
     skipped = (f"skipped, not named like pictures: {kinds}",) if kinds else ()
     return layout._replace(notes=(*own, *skipped, *layout.notes))
 
 
-def _labels(content: bytes) -> dict[str, str]:
-    """Return the labels by file in a table with the columns file and label; none if it is not such a table."""
+def _table_among(names: Sequence[str], pictures: Sequence[str]) -> str:
+    """Return the table of labels, in the set's own folder or in that around all pictures; "" if there is none."""
+    around = "".join(f"{folder}/" for folder in commonprefix([name.split("/")[:-1] for name in pictures] or [[]]))
+    places = [name for name in names if name.lower() in (TABLE, f"{around.lower()}{TABLE}")]
+    return min(places, key=len, default="")
+
+
+def _tabled(layout: Layout, table: str, content: bytes) -> Layout:
+    """Return a layout with the classes of a table, if it is one, in place of those of folders."""
     try:
-        rows = csv.DictReader(content.decode("utf-8-sig").splitlines())
-        return {row["file"].strip().removeprefix("./"): (row["label"] or "").strip() for row in rows}
-    except (UnicodeDecodeError, csv.Error, KeyError, AttributeError):
-        return {}
+        rows = read_labels(content)
+    except DataError as error:
+        return layout._replace(notes=(*layout.notes, f"{table} is not used: {error}"))
+    return _labelled(layout, table, matched(rows, layout.names))
 
 
-def _labelled(layout: Layout, table: Mapping[str, str]) -> Layout:
-    """Return a layout with the classes of a table in place of those of folders; pictures without one are left out."""
-    kept = [place for place, name in enumerate(layout.names) if table.get(name)]
-    said = [f"the classes are those of {TABLE}"]
+def _labelled(layout: Layout, table: str, labels: Labels) -> Layout:
+    """Return a layout with these classes; pictures without one are left out."""
+    kept = [place for place, name in enumerate(layout.names) if name in labels.of]
+    bare = [name for name in layout.names if name not in labels.of and name not in labels.unclear]
+    said = [f"the classes are those of {table}" + (f", its files found {labels.how}" if labels.how else "")]
     for what, names in {
-        f"left out, without a label in {TABLE}": [name for name in layout.names if not table.get(name)],
-        f"named in {TABLE}, but not here": sorted(table.keys() - set(layout.names)),
+        f"left out, without a label in {table}": bare,
+        f"left out, with several labels in {table}": labels.unclear,
+        f"named in {table}, but not here": labels.absent,
     }.items():
         if names:
             said.append(f"{what}: {first_few(names)}")
     names = [layout.names[place] for place in kept]
     parts = layout.parts and [layout.parts[place] for place in kept]
-    return Layout(names, [table[name] for name in names], parts, (*layout.notes, *said))
+    return Layout(names, [labels.of[name] for name in names], parts, (*layout.notes, *said))
 
 
 def like_picture(name: str) -> bool:

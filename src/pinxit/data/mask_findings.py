@@ -51,12 +51,12 @@ class MaskFacts:
     def binary(self) -> list[str]:
         """Return the masks of 0 and 255, if there are no others."""
         found = [one for one in self.used.values() if one[1:VOID].any()]
-        return [] if found else [name for name, one in self.used.items() if one[VOID]]
+        return [] if found else [self.masks[stem].name for stem, one in self.used.items() if one[VOID]]
 
     def soft(self) -> list[str]:
         """Return the masks of so many numbers that these can be no classes."""
         most = max(SOFT, len(self.known.names))
-        return [name for name, one in self.used.items() if one.sum() > most]
+        return [self.masks[stem].name for stem, one in self.used.items() if one.sum() > most]
 
     def files_of(self) -> dict[int, list[str]]:
         """Return the masks in which each class is."""
@@ -116,29 +116,29 @@ class Kind(NamedTuple):
 MASK_FINDINGS = {
     "unreadable masks": Kind(
         lambda facts: facts.bad,
-        "{count} that cannot be read as class numbers, and left out with their pictures",
+        "{count} that cannot be read as class numbers, left out with the picture of each",
         "write masks as grey or palette PNG; for masks in colours, name the colours in classes.json",
     ),
     "misnamed masks": Kind(
         MaskFacts.lonely,
-        "{count} without a picture, or pictures without a mask; they are left out",
+        "{count} without a mask or a picture of the same name, left out",
         "give both files the same name up to the suffix",
         "file",
     ),
     "unturned masks": Kind(
         MaskFacts.unturned,
-        "{count} that Exif does not turn as it turns their pictures",
+        "{count} that Exif does not turn as it turns the picture of each",
         "turn the masks, or remove Exif's orientation from the pictures",
     ),
     "mask sizes": Kind(
         MaskFacts.unequal,
-        "{count} of another size than their pictures; they are left out",
+        "{count} of another size than the picture of each, left out",
         "save masks at the size of their pictures, by the nearest pixel",
     ),
     "soft masks": Kind(
         MaskFacts.soft,
         f"{{count}} of over {SOFT} different numbers: each would be a class",
-        "threshold soft masks; `pinxit train matte` learns from soft ones",
+        "threshold soft masks (`pinxit train matte` learns from soft ones); if they number things, use --instances",
     ),
     "masks of 0 and 255": Kind(
         MaskFacts.binary,
@@ -177,9 +177,11 @@ def mask_findings(masks: Source, known: Names, pictures: Sequence[Seen]) -> list
             stem, shape = stem_of(PurePosixPath(masks.names[number])), one.pixels.shape
             looks[stem] = Look(masks.names[number], False, (shape[0], shape[1]), one.turned)
             used[stem] = np.bincount(one.pixels.ravel(), minlength=VOID + 1) > 0
+    unread = {stem_of(PurePosixPath(name)) for name in masks.names}.difference(looks)
     by_stem = {
-        stem_of(PurePosixPath(one.name)): Look(one.name, one.held, (one.height, one.width), one.turned)
+        stem: Look(one.name, one.held, (one.height, one.width), one.turned)
         for one in pictures
+        if (stem := stem_of(PurePosixPath(one.name))) not in unread
     }
     facts = MaskFacts(looks, used, by_stem, bad, known)
     found = []

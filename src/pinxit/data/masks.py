@@ -100,14 +100,12 @@ def names_of(base: Path) -> Names:
 
 
 def _content(base: Path, name: str) -> bytes:
-    """Return a file in a folder or at the top of a zip; b"" if there is none."""
+    """Return a file in a folder, or that nearest to the top of a zip; b"" if there is none."""
     if base.is_file():
-        with (
-            suppress(zipfile.BadZipFile, OSError, KeyError, RuntimeError),
-            zipfile.ZipFile(open_plain(base)) as archive,
-            archive.open(name) as member,
-        ):
-            return member.read(LARGEST_NAMES)
+        with suppress(zipfile.BadZipFile, OSError, RuntimeError), zipfile.ZipFile(open_plain(base)) as archive:
+            for found in sorted((one for one in archive.namelist() if one.rpartition("/")[2] == name), key=len)[:1]:
+                with archive.open(found) as member:
+                    return member.read(LARGEST_NAMES)
         return b""
     if not (base / name).is_file():
         return b""

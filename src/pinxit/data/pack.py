@@ -28,7 +28,7 @@ import numpy as np
 
 from pinxit.data.arrays import Names
 from pinxit.data.sources import Source
-from pinxit.errors import DataError, UserError
+from pinxit.errors import DataError, UserError, counted
 from pinxit.files import cache_folder, leftovers, read_json, whole_file, write_json
 from pinxit.images import Picture
 from pinxit.progress import say, track
@@ -278,11 +278,11 @@ def _about_bad(bad: Sequence[str], of: int) -> list[str]:
     if not bad:
         return []
     more = [f"... and {len(bad) - NAMED_AT_MOST} more"] if len(bad) > NAMED_AT_MOST else []
-    return [f"{len(bad)} of {of} pictures cannot be read and are left out:", *bad[:NAMED_AT_MOST], *more]
+    return [f"left out, because unreadable, {len(bad):,} of {counted(of, 'picture')}:", *bad[:NAMED_AT_MOST], *more]
 
 
 def _about_lost(lost: dict[str, list[str]]) -> list[str]:
-    return [f"{len(names)} pictures (the first: {names[0]}): {what}" for what, names in lost.items()]
+    return [f"{counted(len(names), 'picture')} (the first: {names[0]}): {what}" for what, names in lost.items()]
 
 
 def _sweep() -> None:

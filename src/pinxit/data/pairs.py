@@ -20,7 +20,7 @@ from pinxit.data.render import VOID
 from pinxit.data.sets import Companions, DataSet, ImageSet, Layer, divide, open_data, parse_spec, whole_pack
 from pinxit.data.settings import HOLDOUT
 from pinxit.data.sources import Decode, Source, key_of, open_source
-from pinxit.errors import DataError
+from pinxit.errors import DataError, counted
 from pinxit.files import read_json, write_json
 from pinxit.images import Picture, read_mask
 
@@ -162,14 +162,14 @@ def _joined(
 ) -> ImageSet:
     def label_maps(kind: Kind) -> tuple[np.ndarray | None, tuple[str, ...]]:
         shown = tuple(colours.get(kind, ()))
-        return (_classes(packs[kind], numbers[kind], None)[0], shown) if shown else (None, ())
+        return (_classes(packs[kind], numbers[kind], None).table, shown) if shown else (None, ())
 
     pair = Layer(packs["pair"], numbers["pair"], *label_maps("pair")) if "pair" in packs else None
     companions = Companions(pair=pair)
     if "mask" in packs:
-        table, names, count = _classes(packs["mask"], numbers["mask"], known)
-        mask = Layer(packs["mask"], numbers["mask"], table)
-        companions = Companions(mask, pair, pixel_classes=count, classes=names)
+        found = _classes(packs["mask"], numbers["mask"], known)
+        mask = Layer(packs["mask"], numbers["mask"], found.table)
+        companions = Companions(mask, pair, None, found.classes, found.names, found.absent)
     return ImageSet(packs["image"], numbers["image"], "", companions, fingerprint, *label_maps("image"))
 
 
@@ -245,7 +245,7 @@ def _together(packs: Mapping[Kind, Pack]) -> tuple[dict[Kind, np.ndarray], list[
     shapes = {stem: {tuple(packs[kind].shapes[places[kind][stem], :2]) for kind in packs} for stem in whole}
     kept = [stem for stem in whole if len(shapes[stem]) == 1]
     unequal = [stem for stem in whole if len(shapes[stem]) > 1]
-    remarks = [*_about("lack a partner", lonely), *_about("have a partner of another size", unequal)]
+    remarks = [*_about("without a partner", lonely), *_about("with a partner of another size", unequal)]
     return {kind: np.array([places[kind][stem] for stem in kept], np.int64) for kind in packs}, remarks
 
 
@@ -264,11 +264,21 @@ def _stems(kind: Kind, names: Sequence[str], images: frozenset[str]) -> dict[str
 
 def _about(what: str, stems: list[str]) -> list[str]:
     more = ", ..." if len(stems) > NAMED_AT_MOST else ""
-    return [f"{len(stems)} pictures {what} and are left out: {', '.join(stems[:NAMED_AT_MOST])}{more}"] if stems else []
+    shown = ", ".join(stems[:NAMED_AT_MOST]) + more
+    return [f"{what}, left out: {counted(len(stems), 'picture')}, {shown}"] if stems else []
 
 
-def _classes(masks: Pack, numbers: np.ndarray, known: PixelClasses | None) -> tuple[np.ndarray, tuple[str, ...], int]:
-    """Return a table (256,) uint8 from the numbers in mask files to classes, their names, and how many there are.
+class _Classes(NamedTuple):
+    """A table (256,) uint8 from numbers in files to classes, how many these are, their names, and the absent ones."""
+
+    table: np.ndarray
+    classes: int
+    names: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+
+
+def _classes(masks: Pack, numbers: np.ndarray, known: PixelClasses | None) -> _Classes:
+    """Return what the numbers in mask files mean.
 
     Void classes keep their number, so that those of others are the numbers in the files; at the end they are cut off.
     """
@@ -280,7 +290,7 @@ def _classes(masks: Pack, numbers: np.ndarray, known: PixelClasses | None) -> tu
     else:
         count = int(np.flatnonzero(used[:, :VOID].any(0))[-1]) + 1
     if known is None:
-        return table, (), count
+        return _Classes(table, count)
     if known.names and count > len(known.names):
         where = masks.names[int(numbers[int(np.argmax(used[:, count - 1]))])]
         raise DataError(f"{where}: holds class {count - 1}, but only {len(known.names)} classes are named, from 0 on")
@@ -288,7 +298,9 @@ def _classes(masks: Pack, numbers: np.ndarray, known: PixelClasses | None) -> tu
     table[list(known.void)] = VOID
     while names and len(names) - 1 in known.void:
         names = names[:-1]
-    return table, names, len(names)
+    seen = set(table[used.any(0)].tolist())
+    absent = tuple(name for number, name in enumerate(names) if number not in seen)
+    return _Classes(table, len(names), names, absent)
 
 
 def _about_masks(found: Companions) -> list[str]:
@@ -296,4 +308,5 @@ def _about_masks(found: Companions) -> list[str]:
         return []
     binary = found.mask.table[VOID] == 1
     meaning = "0 and 1; 255 in the files is 1" if binary else f"0 to {found.pixel_classes - 1}; 255 is void"
-    return [f"masks of {found.pixel_classes} classes, {meaning}"]
+    absent = f"{counted(len(found.absent), 'class')} without a pixel: {', '.join(found.absent)}"
+    return [f"masks of {found.pixel_classes} classes, {meaning}", *[absent] * bool(found.absent)]

@@ -84,7 +84,7 @@ class Companions:
 
     Masks have `pixel_classes` classes, and `VOID` where a pixel has none. Boxes are (k, 5) float32 a picture: left,
     top, right and bottom in its pixels, and the class, as in `Batch`. `classes` names those of masks or boxes, if they
-    are to be recognised.
+    are to be recognised; no mask has a pixel of those that are `absent`.
     """
 
     mask: Layer | None = None
@@ -92,6 +92,7 @@ class Companions:
     boxes: Sequence[np.ndarray] | None = None
     pixel_classes: int = 0
     classes: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
     def subset(self, positions: np.ndarray) -> Companions:
         """Return what belongs to the pictures at these positions."""
@@ -143,6 +144,13 @@ class ImageSet(Layer):
     def selection(self) -> str:
         """The SHA-256 of the pictures' numbers in the pack."""
         return hashlib.sha256(self._indices.astype("<i8").tobytes()).hexdigest()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pictures each class has, also those with none; nothing without labels."""
+        if self.labels is None:
+            return {}
+        return dict(zip(self.classes, np.bincount(self.labels, minlength=len(self.classes)).tolist(), strict=True))
 
     @property
     def transparent(self) -> float:
@@ -274,6 +282,6 @@ def _summary(whole: ImageSet, name: str, train: ImageSet, rest: ImageSet) -> str
     if (whole.shapes != whole.shapes[0]).any():
         sizes = f"{wides.min()} to {wides.max()} pixels wide, {highs.min()} to {highs.max()} high"
     colours = {1: "grey (1 channel)", 3: "colour (3 channels)", 4: "colour with transparency (4 channels)"}
-    kind = colours[train.channels] + (f", {len(train.classes)} classes" if train.classes else "")
+    kind = colours[train.channels] + (f", {counted(len(train.classes), 'class')}" if train.classes else "")
     others = f" and {len(rest):,} held out" if len(rest) else ""
     return f"{name}: {counted(len(train), 'picture')}{others}; {sizes}, {kind}"

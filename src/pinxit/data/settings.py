@@ -85,7 +85,10 @@ class DataSettings(Augment):
     def size_for(self, own: Size | None) -> tuple[Size, str]:
         """Return the size that pictures are fitted to, and why; `own` is as in `sets.own_size`."""
         if self.size:
-            return self.size, "as asked"
+            return (
+                self.size,
+                "as asked" if "size" in self.model_fields_set else "the usual size; --size chooses another",
+            )
         if own is None or max(sides(own)) > LARGEST_OWN_SIZE:
             return self.usual_size, "the usual size; --size chooses another"
         if isinstance(own, str):

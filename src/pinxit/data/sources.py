@@ -20,7 +20,8 @@ import numpy as np
 
 from pinxit.data import idx
 from pinxit.data.arrays import RATIO_CEILING, SMALL, Numbered, class_names, load_npz, reader
-from pinxit.data.layout import HIDDEN, TABLE, first_few, layout_of, like_picture
+from pinxit.data.labels import TABLE
+from pinxit.data.layout import HIDDEN, Layout, first_few, layout_of, like_picture
 from pinxit.errors import DataError
 from pinxit.files import open_plain
 from pinxit.images import Picture, read_picture
@@ -28,7 +29,7 @@ from pinxit.marks import RUN, mark_at
 from pinxit.page import command
 
 MEMBER_CEILING = 512 << 20
-READING = 4  # raised when the same files come to be read, or laid out, differently
+READING = 5  # raised when the same files come to be read, or laid out, differently
 THREADS = min(8, os.cpu_count() or 1)
 
 _BAD_ZIP = (OSError, RuntimeError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
@@ -110,8 +111,7 @@ def _folder(folder: Path, decode: Decode) -> Source:
     layout = layout_of(found, head)
     paths, names = [folder / name for name in layout.names], [_utf8(name) for name in layout.names]
     facts = [(name, *_facts(path)) for name, path in zip(layout.names, paths, strict=True)]
-    if TABLE in found:
-        facts.append((TABLE, *_facts(folder / TABLE)))
+    facts += [(name, *_facts(folder / name)) for name in sorted(found) if PurePosixPath(name).name.lower() == TABLE]
     return Source(
         name=folder.resolve().name,
         key=key_of("folder", str(folder.resolve()), facts),
@@ -119,9 +119,20 @@ def _folder(folder: Path, decode: Decode) -> Source:
         read=lambda number: decode(paths[number], names[number]),
         labels=layout.labels and [_utf8(label) for label in layout.labels],
         parts=layout.parts,
-        notes=(*notes, *layout.notes),
+        notes=(*notes, *layout.notes, *_empty_classes(folder, layout, found)),
         threads=THREADS,
     )
+
+
+def _empty_classes(folder: Path, layout: Layout, found: Sequence[str]) -> list[str]:
+    """Return a remark on folders that lie beside those of classes and hold no pictures."""
+    if not layout.labels:
+        return []
+    used = {parent for name in found if like_picture(name) for parent in PurePosixPath(name).parents}
+    around = {parent.parent for parent in {PurePosixPath(name).parent for name in layout.names}}
+    beside = [path.relative_to(folder) for place in around for path in (folder / place).iterdir() if path.is_dir()]
+    empty = [path.as_posix() for path in beside if PurePosixPath(path) not in used and not path.name.startswith(HIDDEN)]
+    return [f"folders without pictures: {first_few(sorted(empty))}"] if empty else []
 
 
 def files_below(folder: Path) -> tuple[list[str], list[str]]:

@@ -40,6 +40,8 @@ EDITS: dict[str, type[Edit]] = {
     "enhance": settings.Enhance,
     # Colours by a network (Zhang et al., 2016) and by dabs of them (Levin et al., 2004), at the picture's lightness.
     "colourise": settings.Colourise,
+    # One kind of pictures into another, with a network of one's own (Isola et al., 2017; Zhu et al., 2017).
+    "translate": settings.Translate,
     # Painted by optimisation (Gatys et al., 2016 and 2015); `stylize` also in one pass.
     "stylize": settings.Stylize,
     "texture": settings.Texture,

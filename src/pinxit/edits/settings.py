@@ -311,6 +311,33 @@ class Colourise(Edit):
         return colouriser(self.model, self.hint, self.guess, self.seed, device)
 
 
+class Translate(Networked):
+    """Turn a picture of one kind into one of another, with your own network of `pinxit train translate`.
+
+    The network may insert and remove things: --only invented shows where to look.
+    """
+
+    model: Path = Field(description=f"{OWN.format('translate')}.")
+    to: Literal["a", "b"] = Field(
+        "b",
+        description="The kind that is made: b of pictures of kind A, or a of those of B, if the run learned both ways.",
+    )
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="Seed of the result, if the run was trained with --dropout; 0 for the mean one."
+    )
+    only: Literal["invented"] | None = Field(
+        None,
+        description="Write a map instead of the picture, bright where the result may be invented. If the run learned "
+        "both ways: where the result, turned back, is not the picture. Else: where the result has edges of its own.",
+    )
+
+    def bind(self, device: str = "cpu", memory: int | None = None) -> Bound:
+        """Load the network; `UsageError` if it does not make what is asked for."""
+        from pinxit.edits.translate import translator
+
+        return translator(self.model, self.to, self.seed, self.only is not None, device, self.runtime)
+
+
 # Styles and textures.
 
 

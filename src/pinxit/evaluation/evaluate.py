@@ -95,7 +95,7 @@ def evaluate(
         if with_utility:
             beside["utility"] = utility(training, pictures, held_out, seed).document()
     document = score(pictures, target, real=real, extractors=names, metrics=metrics, n=n, seed=seed) | beside
-    document["remarks"] += _about_extractors(names, target) + _about_training(run, target)
+    document["remarks"] += _about_extractors(names, target) + _about_training(run, target, "copies would score well")
     return _kept(run, document) if run else document
 
 
@@ -107,7 +107,7 @@ def _recognised(run: Run, reference: str | None, n: int | None, seed: int) -> Do
     target, _ = _reference(reference, run)
     known = reading.load(run.folder)
     document = SCORING[type(known)](known, target, n, seed)
-    document["remarks"] += _about_training(run, target)
+    document["remarks"] += _about_training(run, target, "the scores are too good")
     if "confusion" in document:
         draw_confusion(document["confusion"], known.classes, run.folder / CONFUSION, run.folder)
     return _kept(run, document)
@@ -151,7 +151,15 @@ def _labelled(reference: str, run: Run) -> tuple[ImageSet, ImageSet | None]:
     """Return a reference for a run: if it recognises, with all that its own pictures need beside them."""
     data, settings = run.recipe.data, run.recipe.settings
     opener = OPENERS[settings.opens if settings.recognises else "pictures"]
-    return parts(reference, data.holdout, "reference", lambda spec, share: opener(spec, data.changed(holdout=share)))
+
+    def opened(spec: str, share: float) -> DataSet:
+        known = data.changed(holdout=share)
+        try:
+            return opener(spec, known)
+        except UsageError:  # the set has no classes of the names that are void
+            return opener(spec, known.changed(void=()))
+
+    return parts(reference, data.holdout, "reference", opened)
 
 
 def _own(run: Run) -> tuple[ImageSet, ImageSet]:
@@ -191,11 +199,11 @@ def _about_extractors(names: Sequence[str], target: ImageSet) -> list[str]:
     return [f"{name} was trained on {EXTRACTORS[name].trained_on}" for name in names if name.startswith("digits")]
 
 
-def _about_training(run: Run | None, target: ImageSet) -> list[str]:
-    """Return a remark if the reference holds pictures that the run was trained on."""
+def _about_training(run: Run | None, target: ImageSet, so: str) -> list[str]:
+    """Return a remark if the reference holds pictures that the run was trained on, and what follows from that."""
     if run is None or run.recipe.data.fingerprint != target.fingerprint:
         return []
     own = _opened(run)
     if target.selection in (own.held_out.selection, own.apart and own.apart.selection):
         return []
-    return [f"{target.name} holds pictures that {run.folder.name} was trained on, so copies would score well"]
+    return [f"{target.name} holds pictures that {run.folder.name} was trained on, so {so}"]

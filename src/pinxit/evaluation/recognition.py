@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pinxit.errors import DataError, counted
+from pinxit.errors import DataError, counted, printable, shorten
 from pinxit.evaluation.certificate import Document, made_by
 from pinxit.evaluation.pictures import Pictures, identity
 from pinxit.files import whole_file
@@ -21,6 +21,9 @@ from pinxit.recognition.classes import ClassReader
 
 NAMED = 50
 """The most classes that a picture of confusions names."""
+
+LONGEST = 24
+"""The most characters of a name on an axis."""
 
 BLIND = "every picture gets the classes' own shares as probabilities"
 """The anchor row: what needs no look at the pictures."""
@@ -43,9 +46,13 @@ def score_classes(known: ClassReader, reference: Pictures, n: int | None = None,
         "generated": {"name": known.name, "model_sha256": known.sha256, "classes": list(known.classes)},
         "reference": identity(reference),
     }
-    scores = {name: _score(name, probabilities, label, seed) | protocol for name in RECOGNITION}
+    several = len(label.unique()) > 1
+    measured = [name for name, row in RECOGNITION.items() if several or not row.compares]
+    scores = {name: _score(name, probabilities, label, seed) | protocol for name in measured}
     left = len(reference) - len(_matched(known, reference)[0])
     remarks = [f"{counted(left, 'picture')} of classes that {known.name} does not know were left out"] if left else []
+    unmeasured = ", ".join(RECOGNITION.keys() - scores.keys())
+    remarks += [f"all pictures are of one class, which says nothing of: {unmeasured}"] if unmeasured else []
     table = confusion(probabilities, label).tolist()
     return {"scores": scores, "confusion": table, "remarks": remarks, "made_by": made_by()}
 
@@ -59,14 +66,20 @@ def draw_confusion(table: Sequence[Sequence[int]], classes: Sequence[str], path:
     axes = figure.add_subplot(xlabel="taken for", ylabel="true class")
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(classes) <= NAMED:
-        axes.set_xticks(range(len(classes)), classes, rotation=90)
-        axes.set_yticks(range(len(classes)), classes)
+        names = [_tick(name) for name in classes]
+        axes.set_xticks(range(len(classes)), names, rotation=90)
+        axes.set_yticks(range(len(classes)), names)
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=8)
     with whole_file(path, inside) as temporary, temporary.open("wb") as file:
         figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
+
+
+def _tick(name: str) -> str:
+    """Return a class's name for an axis: one short line, in which a dollar begins no formula."""
+    return shorten(printable(name), LONGEST).replace("$", r"\$")
 
 
 def _score(name: str, probabilities: Tensor, label: Tensor, seed: int) -> dict[str, Any]:
@@ -86,7 +99,9 @@ def _score(name: str, probabilities: Tensor, label: Tensor, seed: int) -> dict[s
 def _matched(known: ClassReader, reference: Pictures) -> tuple[np.ndarray, Tensor]:
     """Return the numbers of the pictures whose class is known, and their classes as the classifier counts them."""
     if reference.labels is None:
-        raise DataError(f"{reference.name} has no labels; put the pictures of each class in a folder of their own")
+        raise DataError(
+            f"{reference.name} has no labels: it needs a folder for each of several classes, or a table labels.csv"
+        )
     places = np.array([known.classes.index(name) if name in known.classes else -1 for name in reference.classes])
     label = places[reference.labels]
     numbers = np.flatnonzero(label >= 0)

@@ -29,13 +29,21 @@ def table(document: Mapping[str, Any]) -> Iterator[str]:
     scores = document["scores"]
     first = next(iter(scores.values()))
     n, generated, reference = first["n"], first["generated"]["name"], first["reference"]["name"]
-    yield f"{counted(n, 'picture')} of {generated} against {n:,} of {reference}, seed {first['seed']}"
+    pictures = f"{counted(n, 'picture')} of"
+    recognised = "classes" in first["generated"]
+    both = (
+        f"{reference}, recognised by the run {generated}" if recognised else f"{generated} against {n:,} of {reference}"
+    )
+    yield f"{pictures} {both}, seed {first['seed']}"
     for group, about in ((True, ""), (False, "secondary scores, not to be quoted alone:")):
         own = {name: score for name, score in scores.items() if score["headline"] is group}
         if own:
             yield ""
             yield from [about] if about else []
             yield from _aligned(_rows(own))
+    if classes := document.get("classes"):
+        yield ""
+        yield from _aligned(_of_classes(classes))
     for part in ("audit", "utility"):
         if part in document:
             yield from ("", f"{part}: {document[part]['verdict']}")
@@ -58,6 +66,14 @@ def _rows(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[list[str]]:
         ]  # fmt: skip
 
 
+def _of_classes(classes: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
+    """Yield the cells of a table of classes, head first; a class without pixels has no values."""
+    measures = [name for name in classes[0] if name not in ("name", "pixels")]
+    yield ["class", "", "pixels", *measures]
+    for row in classes:
+        yield [row["name"], "", f"{row['pixels']:,}", *(_number(row[name]) or "none" for name in measures)]
+
+
 def _aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Yield lines: the first two columns to the left, numbers to the right."""
     columns = list(zip(*rows, strict=True))
@@ -72,7 +88,7 @@ def _aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
 def _with_interval(score: Mapping[str, Any]) -> tuple[str, str]:
     """Return a value and its interval as two cells."""
     if score["interval"].get("method") == ONE_SAMPLE:
-        return _number(score["value"]), "one pair"
+        return _number(score["value"]), "too few"
     return _number(score["value"]), f"{_number(score['interval']['low'])} to {_number(score['interval']['high'])}"
 
 

@@ -19,6 +19,9 @@ STEPS = 32
 BASELINES = (0.0, 1.0)
 """Where integrated gradients begin: a black and a white picture. From one alone, its colour would never count."""
 
+ROUNDING = 1e-5
+"""The largest change of a logit, as a share of it, that is no more than another order of sums."""
+
 WINDOWS, AT_ONCE = 6, 16
 """How many windows would fit beside each other, and how many pictures pass the network at once."""
 
@@ -70,7 +73,9 @@ def occlusion(objective: Predictor, image: Tensor, target: int) -> Tensor:
             hidden = image.repeat(len(part), 1, 1, 1)
             for row, (top, left) in zip(hidden, part, strict=True):
                 row[:, top : top + side, left : left + side] = fill
-            for fall, (top, left) in zip(whole - objective.logits(hidden)[:, target], part, strict=True):
+            falls = whole - objective.logits(hidden)[:, target]
+            falls = falls * (falls.abs() > ROUNDING * (1 + whole.abs()))
+            for fall, (top, left) in zip(falls, part, strict=True):
                 total[top : top + side, left : left + side] += fall
                 covered[top : top + side, left : left + side] += 1
     return total / covered

@@ -108,7 +108,11 @@ def check(
 ) -> Check:
     """Return how a map of a picture (1, C, H, W) did.
 
-    `blind` is the map of the network with random weights, and `by_chance` what `random_removal` gives.
+    `blind` is the map of the network with random weights, and `by_chance` what `random_removal` gives. A map that is
+    the same everywhere has no order, so it does as random ones.
     """
-    deletion, insertion = removal(known, image, target, cells(found).flatten().argsort(descending=True, stable=True))
+    important = cells(found).flatten()
+    order = important.argsort(descending=True, stable=True)
+    flat = bool((important == important[0]).all())
+    deletion, insertion = by_chance if flat else removal(known, image, target, order)
     return Check(likeness(found, blind), deletion, by_chance[0], insertion, by_chance[1])

@@ -42,7 +42,9 @@ def read_mask(file: BinaryIO, name: str) -> Picture:
     """Decode a file of class numbers as `pinxit.images.read_mask` says."""
     with loaded(file, name) as (image, turn, _, lost):
         if image.format == "JPEG" or image.mode not in ("P", "1", "L", "I", *GREY_16):
-            raise DataError(f"{name}: a mask must be grey or have a palette, and not be a JPEG; PNG works")
+            raise DataError(
+                f"{name}: a mask must be grey or have a palette, and not be a JPEG; `pinxit data check` says more"
+            )
         numbers = np.asarray(image).astype(np.int64)[..., None]
         least, most = int(numbers.min()), int(numbers.max())
         if least < 0 or most > 255:

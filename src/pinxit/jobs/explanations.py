@@ -21,7 +21,7 @@ from pinxit.explanation.methods import METHODS
 from pinxit.files import write_json, write_whole
 from pinxit.images import Picture, eight_bit, write_picture
 from pinxit.images.convert import to_uint8
-from pinxit.jobs.listing import find
+from pinxit.jobs.listing import find, told_apart
 from pinxit.jobs.predictions import read_picture, refuse_failures
 from pinxit.nets.shapes import over_black
 from pinxit.objectives.objective import Predictor
@@ -132,24 +132,25 @@ def explain_files(
     listing = find(words, recursive, out)
     for remark in listing.remarks:
         say(remark)
-    if not listing.found:
+    found = told_apart(listing.found)
+    if not found:
         raise DataError(f"no pictures in {', '.join(words)}")
     neighbours, chance = _neighbours(known, run), randomised(known.objective)
     rows: list[Explanation] = []
     failures: list[UserError] = []
     sections: list[str] = []
-    for one in track(listing.found, "explaining", len(listing.found)):
+    for one in track(found, "explaining", len(found)):
         try:
             pixels = read_picture(one)
         except UserError as error:
             failures.append(error)
-            say(str(error))
+            if len(found) > 1:
+                say(str(error))
             continue
         row, shown = _explained(known, chance, str(one.place), pixels, methods, target)
         rows.append(row)
         sections.append(_section(row, shown, neighbours, known, pixels))
     if rows:
-        out.mkdir(parents=True, exist_ok=True)
         write_json(out / NUMBERS, [asdict(row) for row in rows])
         write_whole(out / PAGE, _page(known, rows, sections))
     return Explanations(tuple(rows), tuple(failures), (out / PAGE, out / NUMBERS) if rows else ())

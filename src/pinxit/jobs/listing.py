@@ -7,7 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from itertools import count, pairwise
 from pathlib import Path, PurePath, PurePosixPath
@@ -93,6 +93,18 @@ def find(words: Sequence[str], recursive: bool, out: Path | None) -> Listing:
     kinds = ", ".join(f"{count:,} {what}" for what, count in (+walk.skipped).most_common(5))
     remarks = (f"skipped: {kinds}",) if kinds else ()
     return Listing(listed, remarks, len(listed) == 1 and not any(Path(word).is_dir() for word in words))
+
+
+def told_apart(found: Sequence[Found]) -> list[Found]:
+    """Return the pictures with different places: if some are equal, all begin with as many folders as that takes."""
+    paths = [PurePosixPath(os.path.abspath(one.path)).parts[1:] for one in found]  # noqa: PTH100
+    places = [one.place for one in found]
+    depth = 1
+    while len(set(places)) < len(places):
+        depth += 1
+        kept = [max(depth, len(one.place.parts)) for one in found]
+        places = [PurePosixPath(*path[-count:]) for path, count in zip(paths, kept, strict=True)]
+    return [replace(one, place=place) for one, place in zip(found, places, strict=True)]
 
 
 def plan(found: Sequence[Found], out: Path, folder: Path | None, settings: EditSettings) -> list[Job]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,10 @@ class BoxPrediction(Prediction):
     def sureness(self) -> float:
         """The least score; 1 where nothing is found."""
         return min((box.score or 0.0 for box in self.boxes), default=1.0)
+
+    def document(self) -> dict[str, Any]:
+        """Return the file, the size, and the boxes with their sides by name."""
+        return {"file": self.file, "size": self.size, "boxes": [box._asdict() for box in self.boxes]}
 
     def caption(self) -> str:
         """Return how many things of each class were found."""

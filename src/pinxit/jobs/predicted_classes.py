@@ -27,8 +27,8 @@ class ClassPrediction(Prediction):
         return self.confidence
 
     def caption(self) -> str:
-        """Return a line for a sheet."""
-        return f"{'? ' if self.unknown else ''}{self.found} {self.confidence:.0%}"
+        """Return a line for a sheet, the number first: long names are cut."""
+        return f"{'? ' if self.unknown else ''}{self.confidence:.0%} {self.found}"
 
 
 class PredictingClasses(Predicting[ClassReader, ClassPrediction]):

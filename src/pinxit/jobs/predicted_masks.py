@@ -104,14 +104,12 @@ def write_mask(path: Path, classes: np.ndarray, count: int) -> None:
     """Write the classes (H, W) uint8 of pixels as a PNG with a palette."""
     image = Image.fromarray(classes, "L")
     image.putpalette(class_colours(count).tobytes())
-    path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary, temporary.open("wb") as file:
         image.save(file, "PNG")
 
 
 def write_things(path: Path, numbers: np.ndarray) -> None:
     """Write the numbers (H, W) of things as a grey PNG of 16 bits; beyond `MOST_THINGS` they are 0."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary, temporary.open("wb") as file:
         Image.fromarray(np.where(numbers > MOST_THINGS, 0, numbers).astype(np.uint16)).save(file, "PNG")
 

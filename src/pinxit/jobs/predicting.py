@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -32,6 +32,10 @@ class Prediction(ABC):
     @abstractmethod
     def sureness(self) -> float:
         """How sure it is, in [0, 1]."""
+
+    def document(self) -> dict[str, Any]:
+        """Return the prediction for JSON."""
+        return asdict(self)
 
     @abstractmethod
     def caption(self) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pinxit.errors import DataError, SomeFailedError, UserError, counted, printable
+from pinxit.errors import DataError, SomeFailedError, UserError, printable
 from pinxit.files import refuse_to_replace
 from pinxit.images import eight_bit, grid, load_picture, save_sheet
-from pinxit.jobs.listing import Found, find
+from pinxit.jobs.listing import Found, find, told_apart
 from pinxit.jobs.predicted_boxes import PredictingBoxes
 from pinxit.jobs.predicted_classes import PredictingClasses
 from pinxit.jobs.predicted_masks import PredictingMasks
@@ -49,12 +49,14 @@ class Predictions:
 
 
 def refuse_failures(done: int, failures: Sequence[UserError]) -> None:
-    """Raise the first error if nothing was done, `SomeFailedError` if some pictures failed beside those done."""
-    if failures and not done:
+    """Raise the error of the only picture, one error if all failed, or `SomeFailedError` if some did."""
+    asked = done + len(failures)
+    if len(failures) == asked == 1:
         raise failures[0]
+    if len(failures) == asked:
+        raise DataError(f"none of {asked:,} pictures can be read")
     if failures:
-        of = counted(done + len(failures), "picture")
-        raise SomeFailedError(f"{len(failures):,} of {of} failed, the others are done")
+        raise SomeFailedError(f"{len(failures):,} of {asked:,} pictures failed, the others are done")
 
 
 def predict_files(
@@ -70,24 +72,25 @@ def predict_files(
     listing = find(words, recursive, out)
     for remark in listing.remarks:
         say(remark)
-    if not listing.found:
+    found = told_apart(listing.found)
+    if not found:
         raise DataError(f"no pictures in {', '.join(words)}")
-    predicting = kind(known, out, listing.found)
+    predicting = kind(known, out, found)
     seen: list[tuple[Prediction, np.ndarray]] = []
     failures: list[UserError] = []
     waiting: list[tuple[Found, np.ndarray]] = []
-    for one in track(listing.found, "recognising", len(listing.found)):
+    for one in track(found, "recognising", len(found)):
         try:
             waiting.append((one, read_picture(one)))
         except UserError as error:
             failures.append(error)
-            say(str(error))
-        if len(waiting) == kind.rows or one is listing.found[-1]:
+            if len(found) > 1:
+                say(str(error))
+        if len(waiting) == kind.rows or one is found[-1]:
             seen += predicting.predict(waiting)
             waiting.clear()
     rows, files = [row for row, _ in seen], []
     if rows:
-        out.mkdir(parents=True, exist_ok=True)
         files = [*predicting.finish(rows), out / SHEET]
         save_sheet(out / SHEET, _sheet(seen))
     return Predictions(tuple(rows), tuple(failures), tuple(files))

@@ -39,6 +39,8 @@ from pinxit.page import command
 from pinxit.progress import say, track
 from pinxit.settings import did_you_mean
 from pinxit.tensors import read_tensors
+from pinxit.training.pictures import pictures_of
+from pinxit.training.plan import batch_of
 from pinxit.training.recipes import Recipe
 from pinxit.training.run import Run, is_run
 from pinxit.training.store import Checkpoints
@@ -303,6 +305,23 @@ def load(folder: str | Path) -> GenerativeModel:
         sampler = "prior"
     digests = {name: weights for name, (_, weights) in learned.items()}
     return GenerativeModel(run.recipe, objective, model.sha256, samplers, sampler, digests)
+
+
+def before_and_after(folder: Path, count: int) -> np.ndarray | None:
+    """Return held-out pictures of a translator's run, each with its translation and a third: uint8 (N, H, W, 3).
+
+    The third is the true pair, the translation turned back, or a picture of the other side. `count` is how many there
+    are at most. None if the run is no translator's.
+    """
+    recipe = Run.open(folder).recipe
+    if recipe.data.target is None:
+        return None
+    objective = models.load(folder).objective
+    pictures = pictures_of(recipe.data)
+    shown = pictures.held_out if len(pictures.held_out) else pictures.train
+    batch = batch_of(recipe, shown, 0, min(count, len(shown)), augment=False)
+    with torch.no_grad():
+        return to_uint8(objective.preview(batch))
 
 
 def _learned(run: Run) -> dict[str, tuple[Prior, str]]:

@@ -71,18 +71,24 @@ def confusion(probabilities: Tensor, label: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class RecognitionMetric:
-    """A metric, its definition in one line, which way is better, and whether it may be quoted alone."""
+    """A metric, its definition in one line, which way is better, and whether it may be quoted alone.
+
+    One that `compares` classes needs pictures of two.
+    """
 
     measure: Callable[[Tensor, Tensor], float]
     definition: str
     better: Literal["larger", "smaller"] = "larger"
     headline: bool = True
+    compares: bool = False
 
 
 RECOGNITION: dict[str, RecognitionMetric] = {
     "accuracy": RecognitionMetric(accuracy, "share of pictures whose likeliest class is the true one"),
     "balanced accuracy": RecognitionMetric(balanced_accuracy, "mean over classes of the share that is recognised"),
-    "auroc": RecognitionMetric(auroc, "area under the ROC curve, mean over classes of one class against the rest"),
+    "auroc": RecognitionMetric(
+        auroc, "area under the ROC curve, mean over classes of one class against the rest", compares=True
+    ),
     "calibration error": RecognitionMetric(
         calibration_error, f"expected calibration error of the likeliest class, {BINS} bins of equal width", "smaller",
         headline=False,

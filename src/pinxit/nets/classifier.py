@@ -24,6 +24,9 @@ from pinxit.nets.pretrained import lite0_network
 from pinxit.nets.shapes import PictureShape, keep_variance, over_black
 
 WIDTHS = (32, 64, 128)
+NEVER = -1e9
+"""A log-sum-exp of logits that no picture has."""
+
 LEAST_SIDE = 96
 """The least shorter side in pixels of what EfficientNet-Lite0 sees."""
 
@@ -152,4 +155,4 @@ class Calibration(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("temperature", torch.ones(()))
-        self.register_buffer("least", torch.full((), -1e9))
+        self.register_buffer("least", torch.full((), NEVER))

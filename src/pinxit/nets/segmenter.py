@@ -2,7 +2,8 @@
 
 `UNet` has an encoder and a decoder of residual blocks whose activations come first (He et al., 2016), as wide as each
 other, and adds each encoder's map to the decoder's (Ronneberger et al., 2015, who concatenate). The picture's 2 x 2
-pixels become channels first, and the logits of 2 x 2 pixels come from one place (Shi et al., 2016).
+pixels become channels first, and the logits of 2 x 2 pixels come from one place (Shi et al., 2016). The last layer does
+not begin at zero: its features are never negative, so all would move alike, and nuclei were then never found.
 
 `Pretrained` is the decoder of `nets.matting` over EfficientNet-Lite0, of which any number of the last blocks can be
 trained too. Its logits are those of 2 x 2 pixels together, enlarged.
@@ -11,7 +12,6 @@ trained too. Its logits are those of 2 x 2 pixels together, enlarged.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -43,10 +43,8 @@ class UNet(nn.Module):
         self.ups = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths))
         self.decoders = nn.ModuleList(Block(width, width, 1) for width in widths)
         self.norm = nn.BatchNorm2d(channels)
-        self.apply(keep_variance)
         self.head = nn.Conv2d(channels, 4 * shape.classes, 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(cast(Tensor, self.head.bias))
+        self.apply(keep_variance)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits; pictures are padded to multiples of `stride` by reflection, and cropped again."""
@@ -71,9 +69,8 @@ class Pretrained(nn.Module):
         self.encoder = Finetuned(trained, top=False)
         self.decoder = Pyramid(channels)
         self.head = nn.Conv2d(self.decoder.widths[0], shape.classes, 3, padding=1)
-        self.decoder.apply(keep_variance)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(cast(Tensor, self.head.bias))
+        for module in (self.decoder, self.head):
+            module.apply(keep_variance)
 
     def adopt(self) -> None:
         """Set the blocks that are trained to the published weights."""

@@ -26,6 +26,11 @@ class Planes(NamedTuple):
         return len(self.colours) or self.channels
 
     @property
+    def shown(self) -> int:
+        """Channels of a picture of these planes: label maps are shown in colour."""
+        return 3 if self.colours else self.channels
+
+    @property
     def palette(self) -> Tensor:
         """The colours of the classes, (K, 3) in [0, 1]."""
         return torch.tensor([list(bytes.fromhex(colour[1:])) for colour in self.colours]).float() / 255

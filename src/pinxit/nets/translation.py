@@ -58,11 +58,19 @@ class PixelNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class InstanceNorm(nn.GroupNorm):
-    """Normalises each channel of a map (N, C, H, W) over its picture (Ulyanov et al., 2016), with a learned scale."""
+class InstanceNorm(nn.Module):
+    """Normalises each channel of a map (N, C, H, W) over its picture (Ulyanov et al., 2016), with a learned scale.
+
+    A group normalisation of single channels is the same; in bf16 on a processor it takes five times as long.
+    """
 
     def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels)
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a map of the same shape."""
+        return torch.instance_norm(x, self.weight, self.bias, None, None, True, 0.0, 1e-5, False)
 
 
 NORMS: dict[str, type[PixelNorm] | type[InstanceNorm] | type[nn.Identity]] = {

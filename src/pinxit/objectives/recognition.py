@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from pinxit.data import Batch
 from pinxit.errors import DataError
-from pinxit.nets.classifier import Calibration, Pretrained
+from pinxit.nets.classifier import NEVER, Calibration, Pretrained
 from pinxit.nets.lite0 import EfficientNetLite0
 from pinxit.nets.shapes import PictureShape
 from pinxit.objectives.networks import CLASSIFIERS
@@ -30,7 +30,7 @@ COOLEST, HOTTEST = -4.0, 4.0
 """Natural logarithms of the least and the highest temperature."""
 
 UNKNOWN = 0.05
-"""The share of held-out pictures that count as unknown: those of the least log-sum-exp."""
+"""The chance that a picture like the held-out ones is called unknown."""
 
 
 class Recognition(Predictor):
@@ -143,7 +143,7 @@ class Recognition(Predictor):
         found = [(self.logits(batch.image).cpu(), labels(batch).cpu()) for batch in batches]
         logits, label = (torch.cat(part) for part in zip(*found, strict=True))
         self.calibration.temperature.fill_(fitted_temperature(logits, label))
-        self.calibration.least.fill_(float(logits.logsumexp(1).quantile(UNKNOWN)))
+        self.calibration.least.fill_(least_known(logits))
 
     def judge(self, batch: Batch) -> float:
         """Return the share of pictures whose class is recognised."""
@@ -163,11 +163,27 @@ def labels(batch: Batch) -> Tensor:
 
 
 def fitted_temperature(logits: Tensor, label: Tensor) -> float:
-    """Return the temperature that makes the labels (N,) most likely by logits (N, K) divided by it."""
-    logits = logits.double()
+    """Return the temperature that makes the labels (N,) most likely by logits (N, K) divided by it.
+
+    A label counts as right with the probability (N + 1) / (N + 2) only, as Platt (1999, 2.2) proposes. Otherwise few
+    pictures that are all recognised would make every confidence 1.
+    """
+    logits, (count, classes) = logits.double(), logits.shape
+    doubt = classes / ((classes - 1) * (count + 2))  # torch gives the true class a share of it, too
 
     def likely(logarithm: float) -> float:
-        return float(F.cross_entropy(logits * torch.tensor(-logarithm).exp().double(), label))
+        scaled = logits * torch.tensor(-logarithm).exp().double()
+        return float(F.cross_entropy(scaled, label, label_smoothing=doubt))
 
     found = minimize_scalar(likely, bounds=(COOLEST, HOTTEST), method="bounded")
     return float(torch.tensor(found.x).exp())
+
+
+def least_known(logits: Tensor) -> float:
+    """Return the log-sum-exp below which the logits of a picture like these (N, K) are with the chance `UNKNOWN`.
+
+    It is an order statistic, so the chance is at most that for any N (Vovk et al., 2005, conformal prediction). Too few
+    pictures say nothing: then no picture is below.
+    """
+    place = int(UNKNOWN * (len(logits) + 1))
+    return float(logits.logsumexp(1).kthvalue(place).values) if place else NEVER

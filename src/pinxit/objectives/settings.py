@@ -35,6 +35,7 @@ from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
 from pinxit.settings import Place, Settings, Topic, did_you_mean, flag_of
 
 if TYPE_CHECKING:
+    from pinxit.data import DataSet
     from pinxit.nets.shapes import PictureShape
     from pinxit.objectives.colourising import Colourisation
     from pinxit.objectives.detection import Detection
@@ -118,6 +119,10 @@ class ObjectiveSettings(Settings):
 
     def remarks(self) -> tuple[str, ...]:
         """Return what a person should know of the settings that were given: those that change nothing."""
+        return ()
+
+    def remarks_on(self, pictures: DataSet) -> tuple[str, ...]:
+        """Return what a person should know of the pictures before they are trained on."""
         return ()
 
     def player_optimiser(self, rate: float | None = None) -> Optimiser:
@@ -967,6 +972,10 @@ class StyleSettings(ObjectiveSettings):
         return "pictures, each with a style and painted in it" if self.any else "pictures, each beside its painting"
 
 
+LEAST_SIDES = {16: 16, 34: 16, 70: 32}
+"""The smallest side of pictures whose patches of so many pixels a discriminator can judge."""
+
+
 class TranslationSettings(ObjectiveSettings):
     """A network that turns pictures of one kind, A, into pictures of another, B (image-to-image translation).
 
@@ -994,7 +1003,7 @@ class TranslationSettings(ObjectiveSettings):
         "omitted, unet with pairs, else residual.",
     )
     channels: Annotated[int, Topic.NETWORKS] = Field(
-        32, ge=1, le=512, description="Channels of the networks at their largest map; more is slower."
+        32, ge=2, le=512, description="Channels of the networks at their largest map; more is slower."
     )
     generator_norm: Annotated[Literal["pixel", "instance", "none"], Topic.NETWORKS] = Field(
         "pixel",
@@ -1065,6 +1074,11 @@ class TranslationSettings(ObjectiveSettings):
         target = shape.target
         if target is None:
             raise DataError("one kind of pictures alone cannot be translated: give a second set as B")
+        if self.adversarial and min(shape.sides) < (least := LEAST_SIDES[self.patch]):
+            raise UsageError(
+                f"--size {shape.size}: patches of {self.patch} pixels need sides of at least {least}; --patch 34 or 16 "
+                "fit smaller pictures"
+            )
         if ADVERSARIAL[self.loss].bounded and self.discriminator_norm != "spectral":
             raise UsageError(f"--loss {self.loss} needs a bounded discriminator: --discriminator-norm spectral")
         if target.paired:
@@ -1083,6 +1097,10 @@ class TranslationSettings(ObjectiveSettings):
                 "colour, and no label maps; --labels none reads those as pictures, and --method cycle takes any"
             )
         return Contrast(self, shape)
+
+
+FEW_HELD_OUT = 19
+"""The fewest held-out pictures of which the least likely one has a chance of 5 % to be surpassed by a new one."""
 
 
 class ClassifySettings(ObjectiveSettings):
@@ -1144,7 +1162,7 @@ class ClassifySettings(ObjectiveSettings):
 
         check_sides(shape)
         if shape.classes < 2:
-            raise DataError("a classifier needs two classes: put the pictures of each class in a folder of their own")
+            raise DataError("a classifier needs two classes: a folder for each, or a table labels.csv (file, label)")
         return Recognition(self, shape)
 
     def remarks(self) -> tuple[str, ...]:
@@ -1153,8 +1171,24 @@ class ClassifySettings(ObjectiveSettings):
         return tuple(
             f"{flag_of(name)} changes nothing: it is of --network {' and '.join(networks)}"
             for name, networks in of.items()
-            if name in self.model_fields_set and self.network not in networks and "network" in self.model_fields_set
+            if name in self.model_fields_set and self.network not in networks
         )
+
+    def remarks_on(self, pictures: DataSet) -> tuple[str, ...]:
+        """Return a line on classes with fewer than two pictures to train on, and on too few that are held out."""
+        from pinxit.data.layout import first_few
+
+        counts, held = pictures.train.counts, len(pictures.held_out)
+        of = {"no picture": 0, "a single picture": 1}
+        names = {what: [name for name, count in counts.items() if count == least] for what, least in of.items()}
+        said = [f"classes with {what} to train on: {first_few(some)}" for what, some in names.items() if some]
+        if 0 < held < FEW_HELD_OUT:
+            of_held = "picture is" if held == 1 else "pictures are"
+            said.append(
+                f"only {held} {of_held} held out: no picture will be called unknown, and confidences are rough; "
+                f"{FEW_HELD_OUT} or more are better (--holdout)"
+            )
+        return tuple(said)
 
 
 def mask_losses(text: str) -> tuple[str, ...]:
@@ -1225,9 +1259,7 @@ class SegmentSettings(ObjectiveSettings):
     def remarks(self) -> tuple[str, ...]:
         """Return a line for each setting that changes nothing."""
         useless = "trained_blocks" in self.model_fields_set and self.network == "unet"
-        return ("--trained-blocks changes nothing: it is of --network lite0",) * (
-            useless and "network" in self.model_fields_set
-        )
+        return ("--trained-blocks changes nothing: it is of --network lite0",) * useless
 
 
 class DetectSettings(ObjectiveSettings):

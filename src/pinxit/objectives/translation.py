@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pinxit.colour import BT601, luma
 from pinxit.data import Batch
 from pinxit.losses import penalties
 from pinxit.losses.adversarial import ADVERSARIAL
@@ -158,17 +159,43 @@ class Translation(Contest, Translator):
         scores = self.seen(side, fake).scores
         return self.settings.adversarial * self.generator_term(lambda: self.seen(side, real()).scores, scores)
 
+    def wanted(self, batch: Batch) -> Tensor:
+        """Return the batch's pictures of the side b: pairs, or those of the second set."""
+        return pair_of(batch) if self.paired else other_of(batch)
+
+    def score_of(self, batch: Batch, planes: Tensor) -> Tensor:
+        """Return the mean scores (N,) that the discriminator gives patches of planes of the side b."""
+        return self.seen("b", self.beside(batch, planes)).maps[-1].mean((1, 2, 3))
+
+    def beside(self, batch: Batch, planes: Tensor) -> Tensor:
+        """Return planes as the discriminator sees them: beside what they were made of, if it sees that."""
+        return torch.cat([batch.image, planes], dim=1) if self.looks_beside else planes
+
     def distance(self, side: str, made: Tensor, wanted: Tensor) -> Tensor:
         """Return the mean distance of planes from those that are wanted: L1, or the cross-entropy of classes."""
         if self.sides[side].colours:
             return -(wanted * made.clamp(min=1e-6).log()).sum(1).mean()
         return 2 * (made - wanted).abs().mean()
 
-    def shown(self, side: str, planes: Tensor) -> Tensor:
-        """Return planes of a side as pictures (N, 3, H, W) for a person: labels in their colours, alpha over black."""
+    @property
+    def channels(self) -> int:
+        """Channels of pictures from which either side can be read, and in which either can be shown: 1, 3 or 4."""
+        return max(side.shown for side in self.sides.values())
+
+    def pictured(self, image: Tensor, to: str = "b", seed: int = 0) -> Tensor:
+        """Return pictures (N, channels, H, W) of the other side as such of the side `to`, as `translate` makes them."""
+        made = self.translate(planes_of(image, self.sides[OPPOSITE[to]]), to, seed)
+        return with_channels(self.as_picture(to, made), self.channels)
+
+    def as_picture(self, side: str, planes: Tensor) -> Tensor:
+        """Return planes of a side as pictures (N, C, H, W): label maps in the colours of their classes."""
         if self.sides[side].colours:
             return painted(planes, self.sides[side].palette.to(planes.device))
-        return over_black(planes).expand(-1, 3, -1, -1)
+        return planes
+
+    def shown(self, side: str, planes: Tensor) -> Tensor:
+        """Return planes of a side as pictures (N, 3, H, W) for a sheet: labels in their colours, alpha over black."""
+        return over_black(self.as_picture(side, planes)).expand(-1, 3, -1, -1)
 
     def after_step(self, batch: Batch, values: Mapping[str, float]) -> None:
         """Take a step of power iteration in the layers that are normalised."""
@@ -199,7 +226,7 @@ class Paired(Translation):
             terms["perceptual"] = weight * perceptual_distance(made, pair).mean()
         if not settings.adversarial:
             return Loss(terms)
-        fake = self.seen("b", self._beside(batch, made))
+        fake = self.seen("b", self.beside(batch, made))
         real = cache(lambda: self._real(batch))  # only if a term reads it
         terms["adversarial"] = settings.adversarial * self.generator_term(lambda: real().scores, fake.scores)
         if weight := settings.feature_matching:
@@ -210,7 +237,7 @@ class Paired(Translation):
 
     def discriminator_loss(self, batch: Batch, made: Tensor) -> Loss:
         """Return the discriminator's loss; with `conditional` it sees what each picture was made of."""
-        return self.judged(batch, "b", self._beside(batch, pair_of(batch)), self._beside(batch, made))
+        return self.judged(batch, "b", self.beside(batch, pair_of(batch)), self.beside(batch, made))
 
     def preview(self, batch: Batch) -> Tensor:
         """Return pictures, each followed by its translation and its true pair, as many as fill a square sheet."""
@@ -220,10 +247,7 @@ class Paired(Translation):
 
     @torch.no_grad()
     def _real(self, batch: Batch) -> Seen:
-        return self.seen("b", self._beside(batch, pair_of(batch)))
-
-    def _beside(self, batch: Batch, planes: Tensor) -> Tensor:
-        return torch.cat([batch.image, planes], dim=1) if self.looks_beside else planes
+        return self.seen("b", self.beside(batch, pair_of(batch)))
 
 
 class Cycled(NamedTuple):
@@ -430,3 +454,24 @@ def other_of(batch: Batch) -> Tensor:
 def painted(planes: Tensor, colours: Tensor) -> Tensor:
     """Return planes of classes (N, K, H, W) as pictures (N, 3, H, W): each pixel has the colour (K, 3) of its class."""
     return colours[planes.argmax(1)].movedim(3, 1)
+
+
+def planes_of(image: Tensor, side: Planes) -> Tensor:
+    """Return pictures (N, 1, 3 or 4, H, W) as planes of a side; classes by the nearest of their colours."""
+    if side.colours:
+        palette = side.palette.to(image.device)
+        colours = image[:, :3].expand(-1, 3, -1, -1).movedim(1, 3)
+        nearest = torch.stack([(colours - colour).square().sum(3) for colour in palette]).argmin(0)
+        return torch.stack([(nearest == number).to(image.dtype) for number in range(len(palette))], dim=1)
+    if side.channels == 1:
+        return luma(image[:, :3], BT601) if image.shape[1] > 1 else image
+    return with_channels(image[:, : side.channels], side.channels)
+
+
+def with_channels(image: Tensor, channels: int) -> Tensor:
+    """Return pictures (N, C, H, W) with at least as many channels: grey repeated, alpha opaque."""
+    if image.shape[1] == 1 and channels > 1:
+        image = image.expand(-1, 3, -1, -1)
+    if image.shape[1] == 3 and channels == 4:
+        image = torch.cat([image, torch.ones_like(image[:, :1])], dim=1)
+    return image

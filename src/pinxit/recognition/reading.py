@@ -8,6 +8,8 @@ from typing import Any
 from pinxit import models
 from pinxit.errors import DataError, UsageError
 from pinxit.objectives.objective import Detector, Predictor, Segmenter
+from pinxit.page import command
+from pinxit.progress import say
 from pinxit.recognition.boxes import BoxReader
 from pinxit.recognition.classes import ClassReader
 from pinxit.recognition.masks import MaskReader
@@ -25,10 +27,15 @@ READERS: dict[type[Any], type[Recogniser[Any]]] = {
 def load(folder: Path) -> Recogniser[Any]:
     """Return the recogniser of a run; `DataError` if it is none, `UsageError` for anything but a run."""
     if not is_run(folder):
-        raise UsageError(f"{folder} is not a run; give the folder of a run of `pinxit train classify` or `detect`")
-    data, model = Run.open(folder).recipe.data, models.load(folder)
+        raise UsageError(
+            f"{folder} is not a run; give the folder of a run of `pinxit train classify`, `segment` or `detect`"
+        )
+    run, model = Run.open(folder), models.load(folder)
+    data = run.recipe.data
     for kind, reader in READERS.items():
         if isinstance(model.objective, kind):
+            if not run.facts().get("finished"):
+                say(f"{folder} is not finished, so nothing is calibrated; `{command('resume', folder)}` continues it")
             return reader(folder.resolve().name, model.objective, data.classes, data.fit, model.sha256)
     raise DataError(f"{folder}: models of `pinxit train {model.kind}` do not recognise anything")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -79,6 +80,8 @@ def _found(spec: str, data: DataRecipe) -> DataSet:
             pictures = opener(spec, data)
             if pictures.train.fingerprint == data.fingerprint:
                 return pictures
+            if pictures.other is not None and pictures.other.fingerprint == data.fingerprint:
+                return replace(pictures, train=pictures.other)
     return open_data(spec, data.holdout)
 
 

@@ -28,6 +28,7 @@ from pinxit.objectives.gan import GAN
 from pinxit.objectives.objective import Autoencoder, Objective
 from pinxit.objectives.recognition import Recognition
 from pinxit.objectives.settings import ObjectiveSettings, PriorSettings
+from pinxit.objectives.translation import Translation
 from pinxit.page import command
 from pinxit.progress import duration, say
 from pinxit.settings import Size, sides
@@ -77,18 +78,20 @@ def plan(
     """
     images = pictures.train
     objective = next(name for name, kind in OBJECTIVES.items() if isinstance(settings, kind))
-    for remark in settings.remarks():
-        say(remark)
     size, why = data.size_for(images.own_size)
     high, wide = sides(size)
     say(f"training at {wide} x {high} pixels, {why}")
     chosen = _chosen(objective, asked, settings, images, size)
+    asked_for = settings
     if chosen:
         row = FITTING[objective][chosen.recipe]
         flags = row.flags(settings.model_fields_set | data.model_fields_set | training.model_fields_set)
         say(f"{chosen}: {flags}" if flags else str(chosen))
         settings, data = filled(settings, row.settings), filled(data, row.data)
         training = filled(training, row.training)
+        asked_for = filled(asked_for, {name: value for name, value in row.settings.items() if name == "network"})
+    for remark in (*asked_for.remarks(), *settings.remarks_on(pictures)):
+        say(remark)
     second, example = settings.others(), settings.example()
     other = opened(str(second), data).train if second else pictures.other
     place = str(second or data.kinds().second or source)
@@ -96,7 +99,7 @@ def plan(
         objective=objective,
         settings=settings,
         chosen=chosen,
-        data=_drawn(source, images, data, size, _target(pictures) if settings.opens == "kinds" else None),
+        data=_drawn(source, images, data, size, _target(pictures, data) if settings.opens == "kinds" else None),
         others=_drawn(place, other, data, size) if other else None,
         training=TrainingRecipe(**training.model_dump(exclude_unset=True)),
         example=sha256(example) if example else None,
@@ -144,13 +147,14 @@ def _refusal(settings: ObjectiveSettings, shape: PictureShape) -> str | None:
     return None
 
 
-def _target(pictures: DataSet) -> TargetRecipe | None:
+def _target(pictures: DataSet, data: DataSettings) -> TargetRecipe | None:
     """Return what pictures are to become: their pairs, or the second set."""
     paired = pictures.train.companions.pair
     made = pictures.other if paired is None else paired
     if made is None:
         return None
-    return TargetRecipe(channels=made.channels, colours=made.colours, paired=made is paired)
+    asked = data.kinds()
+    return TargetRecipe(channels=made.channels, colours=made.colours, paired=made is paired, layout=asked.layout)
 
 
 def _drawn(
@@ -307,7 +311,9 @@ def build_watch(recipe: Recipe, pictures: DataSet, trainer: Trainer) -> Watch:
     def once(part: int, numbers: np.ndarray) -> Tensor:
         """Return some training pictures, each once, fitted as in training."""
         few = images.part(numbers, images.name)
-        return batch_of(recipe, few, WATCHED + part, len(numbers), augment=False).image
+        batch = batch_of(recipe, few, WATCHED + part, len(numbers), augment=False)
+        known = trainer.objective
+        return known.shown("b", known.wanted(batch)) if isinstance(known, Translation) else batch.image
 
     order = draws.permutation(len(images), training.seed, WATCHED)[:REFERENCE]
     parts = np.array_split(order, math.ceil(len(order) / READ_AT_ONCE))

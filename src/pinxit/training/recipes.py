@@ -10,7 +10,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from pinxit import __version__
 from pinxit.data.places import beside, remembered
-from pinxit.data.settings import SIZES, DataSettings, Kinds, Labels
+from pinxit.data.settings import SIZES, DataSettings, Kinds, Labels, Layout
 from pinxit.errors import UsageError
 from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.settings import GANSettings, ObjectiveSettings
@@ -30,6 +30,9 @@ class TargetRecipe(Settings):
     channels: Literal[1, 3, 4] = Field(description="Grey, RGB or RGBA.")
     colours: tuple[str, ...] = Field((), description="If they are label maps: the colours of their classes.")
     paired: bool = Field(description="Whether each picture has a pair.")
+    layout: Layout = Field(
+        "auto", exclude_if=lambda value: value == "auto", description="Where both kinds are in pictures side by side."
+    )
 
 
 class DataRecipe(DataSettings):
@@ -68,7 +71,9 @@ class DataRecipe(DataSettings):
         if self.target is None:
             return Kinds()
         labels: Labels = LABELLED[bool(self.colours), bool(self.target.colours)]
-        return Kinds(next(iter(remembered(beside(self.fingerprint))), None), self.target.paired, "auto", labels)
+        return Kinds(
+            next(iter(remembered(beside(self.fingerprint))), None), self.target.paired, self.target.layout, labels
+        )
 
 
 class HardwareRecipe(Settings):
@@ -327,11 +332,12 @@ FITTING: dict[str, dict[str, Fitting]] = {
         PLAIN: EVERYTHING,
     },
     "segment": {
+        # CamVid at 320 x 240, 931 steps with --balance 0.5: class-mean IoU .641 on the val part.
         "photos": Fitting(
             "pictures in colour",
             lambda known: known.channels > 1,
             lambda known: "because the pictures are in colour",
-            {"network": "lite0", "channels": 32},
+            {"network": "lite0", "channels": 32, "trained_blocks": 6, "learning_rate": 1e-3},
             data={"flip": True, "shift": 0.1, "scale": 0.25},
         ),
         "grey": Fitting(

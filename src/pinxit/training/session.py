@@ -210,7 +210,15 @@ class Session:
             say(f"auto-fix: returns took most of the minutes; `{more}` trains all {planned:,} steps of the plan")
         outputs.calibrate(self.run, self.trainer, self.pictures.held_out)
         self.publish()
+        self._say_judgement()
         outputs.fit_samplers(self.run, self.trainer, self.pictures.train)
+
+    def _say_judgement(self) -> None:
+        """Say how well a recogniser did on pictures that were held out."""
+        found = outputs.judgement(self.run, self.trainer, self.pictures.held_out).get("judgement")
+        if found and self.recipe.settings.recognises:
+            more = command("evaluate", self.run.folder)
+            say(f"{found['name']} on held-out pictures: {found['value']:.3f}; `{more}` says how certain that is")
 
     def due(self) -> bool:
         """Say whether a checkpoint is due: at the last step and other fixed ones, or some seconds after the last."""

@@ -37,7 +37,8 @@ class TrainingSettings(Settings):
     clip: float = Field(
         0.0,
         ge=0,
-        description="Largest norm of the gradient, for generator and discriminator separately; 0 for no limit.",
+        description="Largest norm of the gradient; of a GAN, for generator and discriminator separately. 0 sets no "
+        "limit.",
     )
     average: float = Field(
         0.999,

@@ -26,6 +26,7 @@ from pinxit.data import Batch, draws
 from pinxit.hardware import Hardware
 from pinxit.objectives.gan import GAN
 from pinxit.objectives.objective import Objective
+from pinxit.objectives.translation import Translation
 from pinxit.objectives.vq import VQVAE
 from pinxit.training.curves import EVERY
 
@@ -73,19 +74,23 @@ class Watch:
         """Look at `objective` by fixed batches of training and of held-out pictures, None where there are too few.
 
         They pass the networks in parts of `rows` pictures, as in training, so that statistics of a batch are alike.
-        `reference` has training pictures (N, C, H, W) part by part, at most `REFERENCE`; only a GAN needs them.
+        `reference` has what samples are compared with, part by part, at most `REFERENCE`: training pictures
+        (N, C, H, W), or those of a translator's side b, as they are shown. Only these two objectives need them.
         """
         self.objective, self.hardware, self.rows = objective, hardware, rows
         self.train, self.held_out = train, held_out
         self.likeness: Likeness | None = None
-        if isinstance(objective, GAN) and train is not None:
-            extractor = RandomFeatures(train.image.shape[1]).to(hardware.device)
+        if isinstance(objective, GAN | Translation) and train is not None:
+            channels = 3 if isinstance(objective, Translation) else train.image.shape[1]
+            extractor = RandomFeatures(channels).to(hardware.device)
             self.likeness = Likeness(extractor, (part.to(hardware.device) for part in reference), len(train))
 
     def read(self) -> dict[str, float]:
         """Return the readings after a step by their names in the log; one that is not finite is left out."""
         with torch.no_grad(), unmoved(self.objective.networks), self.hardware.autocast():
             readings = self._played() if isinstance(self.objective, GAN) else self._learned()
+            if isinstance(self.objective, Translation):
+                readings |= self._translated(self.objective)
         weights = torch._foreach_norm(list(self.objective.networks.parameters()))
         readings["non_finite"] = torch.stack(weights).isfinite().logical_not().sum()
         values = torch.stack([value.detach().float().cpu() for value in readings.values()]).tolist()
@@ -137,6 +142,40 @@ class Watch:
             unseen = scores(self.held_out, self.held_out.image)
             readings |= {"held_out_score": unseen.mean(), "held_out_told_apart": told_apart(unseen, fake)}
         return readings | {"generator/dead_units": makers.dead(), "discriminator/dead_units": judges.dead()}
+
+    def _translated(self, objective: Translation) -> dict[str, Tensor]:
+        """Return what translations of held-out pictures are like, if there are some, and how they are scored.
+
+        `identity` is how much a picture changes, beside how much it differs from a picture of the other side;
+        `content` how far pictures that are alike become pictures that are alike, as a correlation of distances.
+        """
+        batch = self.train if self.held_out is None else self.held_out
+        if batch is None or self.likeness is None:
+            return {}
+        units = Units()
+        made, real, given = [], [], []
+        scores: list[tuple[Tensor, Tensor]] = []
+        for part in self._parts(batch):
+            with units:
+                planes = objective.translate(part.image)
+            wanted = objective.wanted(part)
+            made.append(objective.shown("b", planes))
+            real.append(objective.shown("b", wanted))
+            given.append(objective.shown("a", part.image))
+            if objective.settings.adversarial:
+                scores.append((objective.score_of(part, wanted), objective.score_of(part, planes)))
+        results, others, pictures = torch.cat(made).float(), torch.cat(real), torch.cat(given)
+        changed, apart_ = (results - pictures).abs().mean(), (others.roll(1, 0) - pictures).abs().mean()
+        readings = self.likeness.read(results)
+        readings |= {
+            "identity": changed / apart_.clamp(min=1e-3),
+            "content": alike(self.likeness.extractor(pictures), self.likeness.extractor(results)),
+            "generator/dead_units": units.dead(),
+        }
+        if scores:
+            true, fake = (torch.cat(part) for part in zip(*scores, strict=True))
+            readings |= {"sample_score": fake.mean(), "train_score": true.mean(), "told_apart": told_apart(true, fake)}
+        return readings
 
     def _parts(self, batch: Batch) -> list[Batch]:
         return [batch.rows(start, start + self.rows) for start in range(0, len(batch), self.rows)]
@@ -291,6 +330,13 @@ def unmoved(networks: nn.Module) -> Iterator[None]:
 def apart(features: Tensor) -> Tensor:
     """Return the distances (N, N) between features (N, D); infinite from each to itself."""
     return torch.cdist(features, features).fill_diagonal_(math.inf)
+
+
+def alike(features: Tensor, others: Tensor) -> Tensor:
+    """Return the correlation of the distances between features (N, D) with those between others (N, E)."""
+    above = torch.ones(len(features), len(features), device=features.device).triu(1) > 0
+    pairs = torch.stack([torch.cdist(one, one)[above] for one in (features, others)])
+    return torch.corrcoef(pairs)[0, 1] if pairs.shape[1] > 1 else torch.ones(())
 
 
 def codes_met(codes: Tensor, count: int) -> Tensor:

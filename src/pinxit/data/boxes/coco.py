@@ -50,7 +50,8 @@ def read(place: Place) -> Annotations:
         try:
             reading.add(name, content)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"{name} is not a COCO file: {type(error).__name__} at {error}") from error
+            what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise DataError(f"{name} cannot be read as COCO: {what}") from error
     return reading.annotations()
 
 

@@ -159,6 +159,11 @@ RULES: dict[str, Rule] = {
         "Samples are of few kinds: they meet {coverage:.0%} of the clusters that as many training pictures meet.",
         changes=(above("beta1", 0.5, 0.0), penalised, rate(0.25)),
     ),
+    "identity": Rule(
+        adversaries.unchanged,
+        "Pictures stay as they are: the translator changes them by {identity:.0%} of what the two kinds differ by. A "
+        "smaller --identity or --cycle leaves it more freedom.",
+    ),
     "oscillation": Rule(
         adversaries.oscillation,
         "Training swings back and forth: {turns:.0f} of the last changes turned back.",

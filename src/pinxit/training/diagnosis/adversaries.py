@@ -30,6 +30,7 @@ SURE = 0.99  # told_apart: the discriminator is right of 99 of 100 pairs
 GUESSING = 0.6  # told_apart: barely better than the 0.5 of a guess
 OPPOSITE = 0.1  # told_apart: wrong in nine of ten pairs, which is not weakness
 MEMORISED = 0.5  # of the way from unknown pictures to samples; Karras et al., 2020 (ADA), eq. 1, aim at 0.6
+UNCHANGED = 0.05  # identity: so little of the way to the other side is what a network changes that is not sharp
 FADED = 1e-3  # of a gradient's largest window: what is left of it
 NOTHING = 1e-6  # a gradient's norm: below what Adam tells from zero, divided among a hundred thousand weights
 SWUNG = 9  # windows that show whether a value swings
@@ -121,6 +122,13 @@ def partial_collapse(course: Course) -> Sign | None:
     so = (covered < FEW_KINDS) & (course.look("nearest") < UNLIKE) & ~rising(covered) & ~rising(diversity)
     window = course.since(so & course.late(), course.youth())
     return None if window is None else Sign(window, last(coverage=covered, diversity=diversity))
+
+
+def unchanged(course: Course) -> Sign | None:
+    """Translations are the pictures themselves."""
+    identity = course.look("identity")
+    window = course.since((identity < UNCHANGED) & course.late())
+    return None if window is None else Sign(window, last(identity=identity))
 
 
 def oscillation(course: Course) -> Sign | None:
