@@ -4,8 +4,8 @@
 
 RUN is a run of `pinxit train classify DATA/fashion-mnist`. A mosaic has 3 x 3 pictures of held-out garments, each of
 another class: nine of the ten, in a random order. For each of three random classes of them, a method points in two
-ways: by `peak` at the largest value of its map, by `cell` at the cell whose positive values have the largest sum. It is
-right if that is the cell of the class; chance is 1/9. The same is done with random weights, where a method should fall
+ways: by `peak` at the largest value of its map, by `cell` at the cell whose values have the largest sum. It is right if
+that is the cell of the class; chance is 1/9. The same is done with random weights, where a method should fall
 to chance. `deletion` is the mean probability of the class while cells are hidden in
 the order of the map, beside that of random orders.
 """
@@ -51,9 +51,9 @@ def peak(found: Tensor) -> int:
 
 
 def cell(found: Tensor) -> int:
-    """Return the cell whose positive values have the largest sum; -1 if there is no positive value."""
-    sums = found.clamp(min=0).unflatten(1, (3, SIDE)).unflatten(0, (3, SIDE)).sum((1, 3))
-    return int(sums.argmax()) if sums.max() > 0 else -1
+    """Return the cell whose values have the largest sum; -1 for a map that is the same everywhere."""
+    sums = found.unflatten(1, (3, SIDE)).unflatten(0, (3, SIDE)).sum((1, 3))
+    return int(sums.argmax()) if sums.max() > sums.min() else -1
 
 
 WAYS = {"peak": peak, "cell": cell}
