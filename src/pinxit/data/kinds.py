@@ -124,6 +124,8 @@ def _found(base: Path, asked: Kinds) -> Found:
 
 def _kind(path: Path) -> Kind:
     source = replace(open_source(path), labels=None)
+    if not source.names:
+        raise DataError(f"{path}: no pictures")
     if not path.is_dir():
         return Kind(source, None)
     numbers = open_source(path, read_mask)

@@ -278,7 +278,7 @@ def _about_bad(bad: Sequence[str], of: int) -> list[str]:
     if not bad:
         return []
     more = [f"... and {len(bad) - NAMED_AT_MOST} more"] if len(bad) > NAMED_AT_MOST else []
-    return [f"left out, because unreadable, {len(bad):,} of {counted(of, 'picture')}:", *bad[:NAMED_AT_MOST], *more]
+    return [f"{len(bad):,} of {counted(of, 'picture')} cannot be read and are left out:", *bad[:NAMED_AT_MOST], *more]
 
 
 def _about_lost(lost: dict[str, list[str]]) -> list[str]:

@@ -215,8 +215,9 @@ class Session:
 
     def _say_judgement(self) -> None:
         """Say how well a recogniser did on pictures that were held out."""
-        found = outputs.judgement(self.run, self.trainer, self.pictures.held_out).get("judgement")
-        if found and self.recipe.settings.recognises:
+        if not self.recipe.settings.recognises:
+            return
+        if found := outputs.judgement(self.run, self.trainer, self.pictures.held_out).get("judgement"):
             more = command("evaluate", self.run.folder)
             say(f"{found['name']} on held-out pictures: {found['value']:.3f}; `{more}` says how certain that is")
 
