@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import shutil
@@ -496,7 +497,7 @@ def verdict(name: str, seed: int, folder: Path) -> dict[str, Any]:
     measure = {
         name: value
         for name, value in json.loads((place / MEASURED).read_text()).items()
-        if value == value  # copies of one picture have no distances to compare with
+        if not isinstance(value, float) or math.isfinite(value)  # copies of one picture have no distances
     }
     return {"seed": seed, "told": grave, "right": right, "measured": measure}
 
