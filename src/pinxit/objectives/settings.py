@@ -1093,8 +1093,8 @@ class TranslationSettings(ObjectiveSettings):
             return Cycle(self, shape)
         if shape.colours or target.planes != (shape.channels, ()):
             raise UsageError(
-                "--method contrast compares pictures of both kinds by one network, so both must be grey or both in "
-                "colour, and no label maps; --labels none reads those as pictures, and --method cycle takes any"
+                "--method contrast reads both kinds by one network: both must be grey or both in colour, and no label "
+                "maps. --labels none reads these as pictures; --method cycle takes any"
             )
         return Contrast(self, shape)
 
