@@ -69,6 +69,10 @@ class Flag:
         self.names, self.pipe, self.negative = names, pipe, negative
 
 
+class Reads:
+    """Marks a text field that may name a file, a folder or a set to read. A field with a `Path` always may."""
+
+
 class Settings(BaseModel):
     """Base of all settings: frozen, no unknown names, finite numbers, every field with a description."""
 

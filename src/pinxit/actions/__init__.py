@@ -1,6 +1,6 @@
 """What a person can do: the table of actions, by the name that the command line and Python take. No torch here."""
 
-from pinxit.actions import codes, data, doctor, edit, evaluate, export, learn, predict, runs
+from pinxit.actions import codes, data, doctor, edit, evaluate, export, learn, predict, runs, studio
 from pinxit.actions.action import Action
 
 ACTIONS: dict[str, type[Action]] = {
@@ -38,6 +38,7 @@ ACTIONS: dict[str, type[Action]] = {
     "runs show": runs.RunsShow,
     "runs diagnose": runs.RunsDiagnose,
     "doctor": doctor.Doctor,
+    "studio": studio.Studio,
 }
 
 GROUPS = {

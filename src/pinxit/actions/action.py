@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field
 
 from pinxit.errors import UsageError
 from pinxit.settings import Flag as Flag
+from pinxit.settings import Reads as Reads
 from pinxit.settings import Settings
 from pinxit.settings import Word as Word
 
@@ -31,6 +32,7 @@ N = Flag("-n")
 Source = Annotated[
     str,
     Word("DATA"),
+    Reads(),
     Field(description="A named set (mnist), a folder of pictures, a zip, an npz, IDX files, or one picture."),
 ]
 AnyRun = Annotated[Path, RUN, Field(description="Folder of the run.")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, RUN, Action, AnyRun, N, Outcome, Overwrite, Word, refuse
+from pinxit.actions.action import OUT, RUN, Action, AnyRun, N, Outcome, Overwrite, Reads, Word, refuse
 from pinxit.files import refuse_to_replace
 from pinxit.latents.strategies import STRATEGIES
 from pinxit.progress import say
@@ -22,7 +22,7 @@ SHEET = "Sheet to write (.png, .jpg, .webp)"
 
 VAERun = Annotated[Path, RUN, Field(description="Folder of a run of `pinxit train vae`.")]
 CoderRun = Annotated[Path, RUN, Field(description="Folder of a run of `pinxit train vae` or `pinxit train vq`.")]
-Pictures = Annotated[str, Word("PICTURES"), Field(description=SOURCE)]
+Pictures = Annotated[str, Word("PICTURES"), Reads(), Field(description=SOURCE)]
 Count = Annotated[int, N, Field(description="Number of pictures, taken from the start of the set.")]
 Out = Annotated[Path, OUT]
 MaybeOut = Annotated[Path | None, OUT]

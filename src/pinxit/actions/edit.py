@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, create_model
 
-from pinxit.actions.action import OUT, PIPE, Action, Flag, Outcome, Overwrite, Word, refuse
+from pinxit.actions.action import OUT, PIPE, Action, Flag, Outcome, Overwrite, Reads, Word, refuse
 from pinxit.errors import DataError, UsageError
 from pinxit.files import is_device, read_bytes, refuse_to_replace
 from pinxit.settings import Settings, chain_document, parse_chain
@@ -47,7 +47,7 @@ class Edit(Action):
     """
 
     edit: Any = Field(None, title="The edit")
-    pictures: Annotated[tuple[str, ...], Word("IN", pipe=True)] = Field(
+    pictures: Annotated[tuple[str, ...], Word("IN", pipe=True), Reads()] = Field(
         (), description="Pictures: files, folders, patterns in quotes such as 'photos/*.jpg', or - for one from stdin."
     )
     out: Annotated[str | None, Flag("-o", "--out", pipe=True)] = Field(

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, Action, Flag, Outcome, Overwrite, Word, refuse
+from pinxit.actions.action import OUT, Action, Flag, Outcome, Overwrite, Reads, Word, refuse
 from pinxit.errors import DataError, UsageError
 from pinxit.files import numbered, refuse_to_replace, write_json
 from pinxit.progress import say
@@ -28,11 +28,11 @@ class Evaluate(Action):
     recognises is scored on pictures with labels, masks or boxes.
     """
 
-    generated: Annotated[str, Word("GENERATED")] = Field(
+    generated: Annotated[str, Word("GENERATED"), Reads()] = Field(
         description="Pictures to score: a run, a folder, a zip, an npz, IDX files, a named set or one picture. A run "
         "samples new pictures, or recognises what the other ones show, and adds the scores to its report."
     )
-    reference: Annotated[str | None, Word("REFERENCE")] = Field(
+    reference: Annotated[str | None, Word("REFERENCE"), Reads()] = Field(
         None,
         description="Real pictures, such as mnist:test. The floor comes from the set's other part, if it has one. For "
         "a run, the default is the pictures held out from its training. For one that recognises, the pictures need "

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, Action, Outcome, Overwrite, Word
+from pinxit.actions.action import OUT, Action, Outcome, Overwrite, Reads, Word
 from pinxit.errors import UsageError, counted
 from pinxit.files import refuse_to_replace
 from pinxit.progress import say
@@ -22,7 +22,7 @@ class Export(Action):
     its own size; docs/export.md has the inputs and outputs of each kind.
     """
 
-    model: Annotated[str, Word("MODEL")] = Field(
+    model: Annotated[str, Word("MODEL"), Reads()] = Field(
         description="Folder of a run, a file of weights, or the name of a network that comes with pinxit, such as "
         "upscale-x2-v1."
     )

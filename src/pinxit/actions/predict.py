@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, RUN, Action, Flag, Outcome, Overwrite, Word
+from pinxit.actions.action import OUT, RUN, Action, Flag, Outcome, Overwrite, Reads, Word
 from pinxit.explanation.methods import METHODS
 from pinxit.files import refuse_to_replace
 
@@ -16,6 +16,7 @@ Classifier = Annotated[Path, RUN, Field(description="Folder of a run of `pinxit 
 Pictures = Annotated[
     tuple[str, ...],
     Word("IN"),
+    Reads(),
     Field(min_length=1, description="Pictures: files, folders, or patterns in quotes such as 'photos/*.jpg'."),
 ]
 Folder = Annotated[Path, OUT, Field(description="Folder for the results.")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, create_model
 
-from pinxit.actions.action import RUN, Action, AnyRun, Flag, N, Outcome, Source, Word
+from pinxit.actions.action import RUN, Action, AnyRun, Flag, N, Outcome, Reads, Source, Word
 from pinxit.errors import DataError
 from pinxit.page import command
 from pinxit.progress import duration, say
@@ -143,7 +143,7 @@ class Resume(Action):
     """
 
     run: AnyRun
-    data: str | None = Field(
+    data: Annotated[str | None, Reads()] = Field(
         None, description="Where the run's pictures are now, if they were moved. They must be the same pictures."
     )
     steps: int | None = Field(

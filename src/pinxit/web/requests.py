@@ -1,0 +1,129 @@
+"""From a request over HTTP to an action: which actions are offered, their forms, and what a request may say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pinxit.actions import variants
+from pinxit.actions.action import Action
+from pinxit.commands import Argument, fields, help_of
+from pinxit.errors import UsageError
+from pinxit.settings import did_you_mean, explain
+from pinxit.web.references import Places, reads, resolved
+from pinxit.web.views import View
+
+OUT = "out"
+HIDDEN = {
+    OUT, "overwrite", "recursive", "proof", "camera", "camera_side", "audit_sheet", "check", "skip_existing", "frames",
+}  # fmt: skip
+"""Fields that no client gives: where files go is the server's choice, and cameras and films are not offered."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """How an action is offered: the names under which its result may be written, the usual one first."""
+
+    outs: tuple[str, ...] = ()
+    lane: str = "work"
+    """Which queue its jobs wait in."""
+
+
+OFFERED = {
+    "train": Offer(lane="train"),
+    "resume": Offer(lane="train"),
+    "edit": Offer(("results",)),
+    "sample": Offer(("pictures", "sheet.png", "pictures.npz")),
+    "reconstruct": Offer(("sheet.png",)),
+    "traverse": Offer(("sheet.png",)),
+    "morph": Offer(("sheet.png",)),
+    "map": Offer(("sheet.png",)),
+    "codes": Offer(),
+    "anomaly": Offer(("anomalies",)),
+    "predict": Offer(("predictions",)),
+    "explain": Offer(("explanations",)),
+    "evaluate": Offer(("certificate.json",)),
+    "compare": Offer(),
+    "export": Offer(("model.onnx",)),
+    "data check": Offer(("check",)),
+    "runs diagnose": Offer(),
+    "doctor": Offer(),
+}
+"""The actions of `ACTIONS` that clients may ask for."""
+
+
+@cache
+def kinds() -> Mapping[str, tuple[type[Action], Offer]]:
+    """Return every action that is offered, with its offer, by its full name: "edit denoise", "train gan"."""
+    found = {full: (kind, offer) for name, offer in OFFERED.items() for full, kind in variants(name).items()}
+    return found | {"view": (View, Offer(("view.png",), "view"))}
+
+
+def kind_of(name: str) -> tuple[type[Action], Offer]:
+    """Return an action that is offered; `UsageError` if none has this name."""
+    if name not in kinds():
+        raise UsageError(f"no action {name[:80]!r}{did_you_mean(name, kinds())}")
+    return kinds()[name]
+
+
+def asked(name: str, request: Mapping[str, Any], places: Places, out: Path) -> Action:
+    """Return the action that a request asks for, with paths in place of references, and its result under `out`.
+
+    Raises `UsageError` if the request is wrong, `DataError` if a reference leads nowhere.
+    """
+    kind, offer = kind_of(name)
+    values = {key: dict(value) if isinstance(value, Mapping) else value for key, value in request.items()}
+    chosen = values.pop(OUT, offer.outs[0] if offer.outs else None)
+    if chosen is not None and chosen not in offer.outs:
+        raise UsageError(f"out: should be one of {', '.join(offer.outs)}" if offer.outs else "out: not of this action")
+    given = {*values, *(key for value in values.values() if isinstance(value, Mapping) for key in value)}
+    if hidden := sorted(given & HIDDEN):
+        raise UsageError(f"{hidden[0]}: cannot be given over HTTP")
+    try:
+        # `out` is required of some actions, and is no reference
+        action = resolved(kind.model_validate(values | ({OUT: chosen} if chosen else {})), places.find)
+    except ValidationError as error:
+        raise UsageError(explain(error, kind.model_fields)) from error
+    place = str(out / chosen) if chosen else None
+    if place is None:
+        return action
+    typed = place if kind.model_fields[OUT].annotation == str | None else Path(place)
+    return action.model_copy(update={OUT: typed})
+
+
+def form(name: str) -> dict[str, Any]:
+    """Return what a client needs to ask for an action: its help, its fields in order, and its JSON schema."""
+    kind, offer = kind_of(name)
+    return {
+        "name": name,
+        "summary": kind.summary(),
+        "help": help_of(kind),
+        "outs": list(offer.outs),
+        "lane": offer.lane,
+        "fields": [_field(one, kind) for one in fields(kind) if not HIDDEN & {*one.path}],
+        "schema": kind.model_json_schema(),
+    }
+
+
+def _field(one: Argument, kind: type[Action]) -> dict[str, Any]:
+    *around, name = one.path
+    owner = kind.model_fields[around[0]].annotation if around else kind
+    assert owner is not None
+    schema = owner.model_json_schema()
+    own = dict(schema["properties"][name])
+    if "$defs" in schema:
+        own["$defs"] = schema["$defs"]
+    return {
+        "path": list(one.path),
+        "name": one.name,
+        "heading": one.heading,
+        "description": one.field.description,
+        "required": one.field.is_required(),
+        "reads": reads(one.field),
+        "schema": own,
+    }
