@@ -21,6 +21,7 @@ import pinxit
 from pinxit.data import mnist
 from pinxit.data.pack import pack_path
 from pinxit.data.sets import DataSet, open_data
+from studios import Studio
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 KINDS = ("gan", "vae", "cvae", "ladder", "vq", "prior", "classify", "detect", "segment", "restore", "enhance", "style")
@@ -235,6 +236,14 @@ def tiny_runs(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> TinyRuns
     place = (base.parent if WORKER else base) / "tiny-runs"
     place.mkdir(exist_ok=True)
     return TinyRuns(place)
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A studio that serves while the session lasts."""
+    started = Studio(tmp_path_factory.mktemp("studio").resolve())
+    yield started
+    started.stop()
 
 
 def png_16(pixels: np.ndarray) -> bytes:

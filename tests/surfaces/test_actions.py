@@ -82,6 +82,7 @@ CASES: dict[str, dict[str, Any]] = {
     "runs show": {"run": "gan"},
     "runs diagnose": {"run": "gan"},
     "doctor": {},
+    "studio": {"port": 0, "folders": ["a"], "runs": "."},
 }  # fmt: skip
 OWN = {"resume": "gan", "train prior": "vae/prior"}
 """The folders in which an action may change files that were there: of the run that it trains."""
@@ -108,6 +109,7 @@ def world(
     monkeypatch.setattr("pinxit.exporting.export", exported)
     monkeypatch.setattr("pinxit.hardware.convolution_speed", lambda device: {"float32": 1e9})
     monkeypatch.setitem(GOLDEN, "digits", tiny)
+    monkeypatch.setattr("pinxit.web.serve.serve", lambda *asked: None)
 
     def fill(name: str) -> None:
         for kind in ("gan", "vae", *(("classify",) if name in ("predict", "explain") else ())):

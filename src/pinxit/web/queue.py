@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pinxit.web.references import Places
@@ -131,7 +130,7 @@ class Queue:
         try:
             action = asked(job.action, job.request, self.places, folder / "out")
             request = action.model_dump(mode="json", exclude_unset=True)
-            process = await self._process(job.lane, folder)
+            process = await self._process(job.lane)
             line = {"job": job.id, "action": job.action, "request": request, "folder": str(folder)}
             await _send(process, line)
             if job.lane == "train" and process.stdin:
@@ -145,15 +144,15 @@ class Queue:
         finally:
             self.running.pop(job.lane, None)
 
-    async def _process(self, lane: str, folder: Path) -> Process:
+    async def _process(self, lane: str) -> Process:
         """Return the process of a lane: the worker that stays, or a new one for a training."""
         process = self.processes.get(lane)
         if process is None or process.returncode is not None or lane == "train":
-            words = [sys.executable, "-m", "pinxit.web.worker"]
+            words = [sys.executable, "-P", "-m", "pinxit.web.worker"]
             log = (self.places.state / f"{lane}.log").open("ab")
             with log:
                 process = await asyncio.create_subprocess_exec(
-                    *words, stdin=PIPE, stdout=PIPE, stderr=log, limit=LINE, start_new_session=True, cwd=folder
+                    *words, stdin=PIPE, stdout=PIPE, stderr=log, limit=LINE, start_new_session=True
                 )
             self.processes[lane] = process
         return process

@@ -23,6 +23,10 @@ WORD = re.compile(r"[\w#][\w#:., -]{0,127}", re.ASCII)
 HASH = re.compile(r"[0-9a-f]{64}")
 
 
+class MissingError(DataError):
+    """What a request names is not there, or is there no longer."""
+
+
 @dataclass(frozen=True)
 class Places:
     """Where the server keeps what it may read, and the folders that a person allowed."""
@@ -49,13 +53,13 @@ class Places:
     def find(self, reference: str) -> str:
         """Return the path, or the word, that a reference stands for.
 
-        Raises `UsageError` if it is no reference, `DataError` if nothing is there.
+        Raises `UsageError` if it is no reference, `MissingError` if nothing is there.
         """
         kind, colon, rest = reference.partition(":")
         if colon and kind in _FINDERS:
             found = _FINDERS[kind](self, rest)
             if found is None or not found.exists():
-                raise DataError(f"{shorten(reference, 100)}: not found; it may have expired")
+                raise MissingError(f"{shorten(reference, 100)}: not found; it may have expired")
             return str(found)
         if WORD.fullmatch(reference):
             return reference

@@ -96,6 +96,7 @@ def asked(name: str, request: Mapping[str, Any], places: Places, out: Path) -> A
     return action.model_copy(update={OUT: typed})
 
 
+@cache
 def form(name: str) -> dict[str, Any]:
     """Return what a client needs to ask for an action: its help, its fields in order, and its JSON schema."""
     kind, offer = kind_of(name)
@@ -112,9 +113,7 @@ def form(name: str) -> dict[str, Any]:
 
 def _field(one: Argument, kind: type[Action]) -> dict[str, Any]:
     *around, name = one.path
-    owner = kind.model_fields[around[0]].annotation if around else kind
-    assert owner is not None
-    schema = owner.model_json_schema()
+    schema = _schema(kind.model_fields[around[0]].annotation if around else kind)
     own = dict(schema["properties"][name])
     if "$defs" in schema:
         own["$defs"] = schema["$defs"]
@@ -127,3 +126,9 @@ def _field(one: Argument, kind: type[Action]) -> dict[str, Any]:
         "reads": reads(one.field),
         "schema": own,
     }
+
+
+@cache
+def _schema(kind: Any) -> dict[str, Any]:
+    """Return the JSON schema of a settings class."""
+    return dict(kind.model_json_schema())

@@ -17,15 +17,20 @@ _TABLE = """
 create table if not exists jobs (
     id text primary key, client text not null, action text not null, request text not null, lane text not null,
     state text not null, tries integer not null default 0, created real not null, started real, ended real,
-    result text
+    result text, run text
 );
 create index if not exists waiting on jobs (lane, state);
+create index if not exists turns on jobs (client, lane, started);
+create index if not exists over on jobs (ended);
 """
 
 
 @dataclass(frozen=True)
 class Job:
-    """A request of a client, and its state. `result` holds `document` and `files`, or `error` and `code`."""
+    """A request of a client, and its state. `result` holds `document` and `files`, or `error` and `code`.
+
+    `run` is the name of the run that it trains, once there is one.
+    """
 
     id: str
     client: str
@@ -38,6 +43,7 @@ class Job:
     started: float | None
     ended: float | None
     result: Mapping[str, Any] | None
+    run: str | None
 
 
 class Store:
@@ -45,6 +51,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.base = sqlite3.connect(path, isolation_level=None)
+        self.base.row_factory = sqlite3.Row
         self.base.executescript("pragma journal_mode = wal; pragma synchronous = normal;" + _TABLE)
 
     def add(self, job: Job) -> None:
@@ -80,9 +87,7 @@ class Store:
     def next(self, lane: str) -> Job | None:
         """Return the job of a lane that is to run now: the oldest of the client whose last start is longest ago."""
         row = self.base.execute(
-            f"""{_SELECT} as job where state = ? and lane = ?
-            order by (select max(started) from jobs as other where other.client = job.client and lane = job.lane)
-            nulls first, created limit 1""",
+            f"{_SELECT} as job where state = ? and lane = ? order by {_LAST_TURN} nulls first, created limit 1",
             (QUEUED, lane),
         ).fetchone()
         return _job(row) if row else None
@@ -117,9 +122,11 @@ class Store:
         self.base.close()
 
 
-_SELECT = "select id, client, action, request, lane, state, tries, created, started, ended, result from jobs"
+_SELECT = "select id, client, action, request, lane, state, tries, created, started, ended, result, run from jobs"
+_LAST_TURN = "(select max(started) from jobs as other where other.client = job.client and other.lane = job.lane)"
 
 
-def _job(row: tuple[Any, ...]) -> Job:
-    known, (action, request, *rest, result) = row[:2], row[2:]
-    return Job(*known, action, json.loads(request), *rest, result=json.loads(result) if result else None)
+def _job(row: sqlite3.Row) -> Job:
+    known = dict(row)
+    result = json.loads(known.pop("result") or "null")
+    return Job(**known | {"request": json.loads(known["request"]), "result": result})

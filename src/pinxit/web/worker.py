@@ -1,8 +1,8 @@
 """The process that computes: takes jobs from stdin, one JSON line each, and writes their events to stdout.
 
 A line to it is `{"job": ID, "action": NAME, "request": {...}, "folder": PATH}`, with paths in place of references, or
-`{"cancel": ID}`. It answers with lines `{"job": ID, "event": ..., ...}`, of which the last says "done" or "failed". When
-stdin closes, it ends with the job at hand. If nobody reads its events any more, it goes on.
+`{"cancel": ID}`. It answers with lines `{"job": ID, "event": ..., ...}`, of which the last says "done" or "failed".
+When stdin closes, it ends with the job at hand. If nobody reads its events any more, it goes on.
 """
 
 from __future__ import annotations
