@@ -488,7 +488,7 @@ def test_the_only_array_that_can_be_pictures_is_taken(tmp_path: Path, capsys: py
     images = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), np.uint8)
     np.savez(tmp_path / "set.npz", x=images, names=np.array(["a", "b", "c"]), code=np.zeros(3, np.int32))
     opened = open_data(str(tmp_path / "set.npz"), holdout=0).train
-    assert np.array_equal(np.stack([opened[number].pixels for number in range(3)]), images)
+    assert np.array_equal(np.stack([opened[number] for number in range(3)]), images)
     assert "its array 'x' is taken for the pictures" in capsys.readouterr().err
 
 
