@@ -17,12 +17,15 @@ import pytest
 
 from pinxit.data import open_data
 from pinxit.data.settings import DataSettings
+from pinxit.errors import StoppedError
 from pinxit.files import sha256
+from pinxit.objectives import OBJECTIVES
 from pinxit.objectives.settings import GANSettings
 from pinxit.training import session, store, train, trainer
 from pinxit.training.plan import plan
 from pinxit.training.run import Run
 from pinxit.training.settings import TrainingSettings
+from pinxit.training.store import Checkpoints
 from pinxit.training.train import resume
 
 pytestmark = pytest.mark.alone
@@ -155,6 +158,39 @@ def test_twenty_kills_change_nothing(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert steps == (undisturbed.folder / "log.jsonl").read_text().splitlines()
     assert not list(disturbed.rglob(".*.tmp"))
     assert len(list(disturbed.glob("checkpoints/*/complete.json"))) == 3
+
+
+def test_a_translator_that_was_killed_and_stopped_is_the_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_report: None
+) -> None:
+    """Its history of fakes is in the checkpoint, and both sets are drawn by the step."""
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        np.savez(tmp_path / f"{name}.npz", images=rng.integers(0, 256, (12, 16, 16, 3), np.uint8))
+    settings = OBJECTIVES["translate"].parse({"channels": 2, "patch": 16})
+    data = settings.pictures.parse({"size": 16, "second": tmp_path / "b.npz", "paired": False})
+    training = TrainingSettings(steps=LIFE - 10, batch_size=2, threads=1, precision="float32", device="cpu")
+    recipe, *_ = train.prepared(settings, str(tmp_path / "a.npz"), data, training)
+    undisturbed, disturbed = (Run.create(tmp_path / name, recipe) for name in ("undisturbed", "disturbed"))
+    resume(undisturbed.folder)
+
+    *_, code = life(disturbed.folder, "saved", 0.05, 0)
+    assert code == -signal.SIGKILL
+    advance = trainer.Trainer.advance
+
+    def stopped(self: trainer.Trainer) -> object:
+        signal.raise_signal(signal.SIGTERM)
+        return advance(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "advance", stopped)
+        with pytest.raises(StoppedError):
+            resume(disturbed.folder)
+    resume(disturbed.folder)
+    for name in ("weights.safetensors", "log.jsonl"):
+        assert sha256(disturbed.folder / name) == sha256(undisturbed.folder / name)
+    pool = Checkpoints(disturbed.checkpoints).intact().state["networks.pool.b.planes"]
+    assert pool.any()
 
 
 def test_the_lock_of_a_living_process_counts_and_that_of_a_dead_one_does_not(tmp_path: Path) -> None:

@@ -469,7 +469,8 @@ def test_a_hostile_file_is_one_line(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "reason"),
     [
-        ({"pictures": np.zeros((2, 4, 4, 3), np.uint8)}, "no array called images"),
+        ({"pictures": np.zeros((2, 4, 4, 3), np.float32)}, "no array called images .* no other could be"),
+        ({"x": np.zeros((2, 4, 4), np.uint8), "y": np.zeros((2, 4, 4, 3), np.uint16)}, "2 others could be"),
         ({"images": np.zeros((2, 4, 4, 3), np.float32)}, "float32"),
         ({"images": np.zeros((2, 4, 4, 2), np.uint8)}, "1, 3 or 4 channels"),
         ({"images": np.zeros((0, 4, 4, 3), np.uint8)}, "needed"),
@@ -481,6 +482,14 @@ def test_npz_files_that_do_not_fit_are_one_line(arrays: dict[str, np.ndarray], r
     np.savez(tmp_path / "set.npz", **arrays, allow_pickle=True)
     with pytest.raises(DataError, match=reason):
         open_data(str(tmp_path / "set.npz"))
+
+
+def test_the_only_array_that_can_be_pictures_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), np.uint8)
+    np.savez(tmp_path / "set.npz", x=images, names=np.array(["a", "b", "c"]), code=np.zeros(3, np.int32))
+    opened = open_data(str(tmp_path / "set.npz"), holdout=0).train
+    assert np.array_equal(np.stack([opened[number] for number in range(3)]), images)
+    assert "its array 'x' is taken for the pictures" in capsys.readouterr().err
 
 
 def test_a_zip_bomb_and_an_empty_zip_are_refused(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_on_the_map_what_no_one_sees_agrees_and_grey_is_a_colour() -> None:
 
 
 def test_the_map_is_black_where_all_is_well_and_bright_where_it_is_not() -> None:
-    shown = heat(np.array([[0, HOTTEST / 4, HOTTEST / 2, HOTTEST, 1]], np.float32))[0].astype(int)
+    shown = heat(np.array([[0, 1 / 4, 1 / 2, 1, 20]], np.float32))[0].astype(int)
     assert shown[0].max() < 5
     assert (np.diff(shown.sum(axis=1)) >= 0).all()
     np.testing.assert_array_equal(shown[3], shown[4])
@@ -123,7 +123,7 @@ def test_a_map_lies_beside_each_result(
     assert run(words) == 0
     enlarged = Picture(load_image(Path("out/a.png")))
     drawn = load_image(Path("out/a.png.map.png"))
-    np.testing.assert_array_equal(drawn, heat(disagreement(Picture(PHOTO), enlarged)))
+    np.testing.assert_array_equal(drawn, heat(disagreement(Picture(PHOTO), enlarged) / HOTTEST))
     assert run(words) == 2
     Path("out/b.png.map.png").unlink()
     assert run([*words, "--skip-existing"]) == 0

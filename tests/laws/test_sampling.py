@@ -16,7 +16,7 @@ import pinxit
 from pinxit.data import open_data
 from pinxit.errors import DataError, UsageError
 from pinxit.images.convert import to_uint8
-from pinxit.latents import sampling, styles
+from pinxit.latents import directions, sampling, styles
 from pinxit.latents.choosing import Choice
 from pinxit.latents.sampling import GenerativeModel, load, named, slerp
 from pinxit.latents.strategies import STRATEGIES
@@ -329,6 +329,41 @@ def test_slerp_keeps_the_norm_and_reaches_both_ends() -> None:
     assert torch.allclose(slerp(start, end, torch.tensor(0.0)), start, atol=1e-6)
     assert torch.allclose(slerp(start, end, torch.tensor(1.0)), end, atol=1e-6)
     assert torch.allclose(slerp(start, start, torch.tensor(0.3)), start, atol=1e-5)
+
+
+def test_seeds_may_be_any(model: GenerativeModel) -> None:
+    images, _ = model.sample(8, seed=2)
+    some, _ = model.seeded((2, 9, 4)).sample(3)
+    if not model.classes:  # with classes the class depends on the place in the row
+        assert np.array_equal(some, images[[0, 7, 2]])
+    assert np.array_equal(model.seeded((5, 6, 7)).interpolate(2, 3), model.interpolate(2, 3, seed=5))
+
+
+def test_a_move_shifts_every_latent_and_none_leaves_the_pictures(model: GenerativeModel) -> None:
+    length = directions.spread(model.samplers[model.sampler], model.directions()[1])
+    there = model.moving("2=-1.5").latents(4)
+    torch.testing.assert_close(model.latents(4) - there, 1.5 * length * model.directions()[1].expand(4, -1))
+    assert np.array_equal(model.moving("1=0").sample(3)[0], model.sample(3)[0])
+    for wrong in ("1", "0=1", "7=1", "1=1,1=2", "1=nan", ""):
+        with pytest.raises(UsageError, match="--move"):
+            model.moving(wrong)
+
+
+def test_the_directions_of_a_linear_generator_are_its_singular_vectors() -> None:
+    """Independent of the estimate: numpy's singular values of the matrix that makes the pictures."""
+    weights = torch.linalg.qr(torch.randn(12, 4, generator=torch.Generator().manual_seed(0))).Q * torch.tensor(
+        [8.0, 4, 2, 1]
+    )
+    turned = weights @ torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(1))).Q.T
+
+    class Linear:
+        def sample(self, latent: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
+            return (latent @ turned.T).reshape(-1, 3, 2, 2)
+
+    found = directions.directions(Linear(), torch.randn(1024, 4))
+    expected = np.linalg.svd(turned.numpy())[2]
+    assert np.abs((found.numpy() * expected).sum(1)).min() > 0.99
+    assert (found.gather(1, found.abs().argmax(1, keepdim=True)) > 0).all()
 
 
 def test_what_cannot_be_drawn_is_said(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from pinxit.cli import run
 from pinxit.data import Batch
 from pinxit.edits import edit, settings
 from pinxit.edits import translate as translate_module
+from pinxit.edits.restore import heat
 from pinxit.edits.translate import Invented, new_edges, translator
 from pinxit.errors import UsageError, UserError
 from pinxit.exporting import export
@@ -162,9 +165,24 @@ def test_the_map_shows_what_is_invented(place: Path) -> None:
         edit_ = translator(place / f"{kind}.safetensors", "b", 0, True, "cpu", "torch")
         assert isinstance(edit_, Invented)
         assert (edit_.back is not None) == both
-        made = edit_.compose(Picture(PHOTO), np.ones((37, 45), np.float32))
+        picture, whole = Picture(PHOTO), np.ones((37, 45), np.float32)
+        made = edit_.compose(picture, whole)
         assert made.pixels.shape == (37, 45, 1)
         assert made.pixels.max() > 0
+        plain = translator(place / f"{kind}.safetensors", "b", 0, False, "cpu", "torch")
+        doubts = plain.doubts(picture, plain.compose(picture, whole))
+        np.testing.assert_array_equal(np.rint(255 * doubts), made.pixels[..., 0])
+
+
+def test_the_map_beside_a_result_is_that_of_what_is_invented(place: Path, tmp_path: Path) -> None:
+    Image.fromarray(PHOTO).save(tmp_path / "photo.png")
+    words = ["edit", "translate", "--model", str(place / "both ways.safetensors"), str(tmp_path / "photo.png")]
+    assert run([*words, "--map", "-o", str(tmp_path / "new.png")]) == 0
+    assert run([*words, "--only", "invented", "-o", str(tmp_path / "map.png")]) == 0
+    grey = np.asarray(Image.open(tmp_path / "map.png")).astype(np.float32) / 255
+    drawn = np.asarray(Image.open(tmp_path / "new.png.map.png")).astype(int)
+    assert np.abs(drawn - heat(grey)).max() < 12  # the grey map has only 8 bits, before the colours
+    assert len(np.unique(drawn)) > 50
 
 
 def test_a_file_translates_as_torch_does(place: Path, tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pinxit.actions.action import OUT, RUN, Action, AnyRun, N, Outcome, Overwrite, Reads, Word, refuse
+from pinxit.errors import UsageError
 from pinxit.files import refuse_to_replace
 from pinxit.latents.strategies import STRATEGIES
 from pinxit.progress import say
@@ -17,6 +18,8 @@ from pinxit.settings import flag_of
 if TYPE_CHECKING:
     import numpy as np
 
+    from pinxit.latents.sampling import GenerativeModel
+
 SOURCE = "A named set (mnist:test), a folder of pictures, a zip, an npz, IDX files, or one picture."
 SHEET = "Sheet to write (.png, .jpg, .webp)"
 
@@ -24,6 +27,13 @@ VAERun = Annotated[Path, RUN, Field(description="Folder of a run of `pinxit trai
 CoderRun = Annotated[Path, RUN, Field(description="Folder of a run of `pinxit train vae` or `pinxit train vq`.")]
 Pictures = Annotated[str, Word("PICTURES"), Reads(), Field(description=SOURCE)]
 Count = Annotated[int, N, Field(description="Number of pictures, taken from the start of the set.")]
+
+
+def _listed(value: Any) -> Any:
+    return value.split(",") if isinstance(value, str) else value
+
+
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed)]
 Out = Annotated[Path, OUT]
 MaybeOut = Annotated[Path | None, OUT]
 
@@ -42,6 +52,17 @@ class Sample(Action):
         "files; by default the sheet sample.png in the run.",
     )
     seed: int = Field(0, ge=0, description="Seed of the first picture.")
+    seeds: Seeds = Field(
+        (),
+        description="Seeds of the pictures, such as 3,17, in place of --seed and -n. With --interpolate, each row "
+        "leads from one of them to the next.",
+    )
+    move: str | None = Field(
+        None,
+        description="Move along the directions of the latents that change pictures most, the strongest first: 1=1.5,"
+        "2=-0.5 moves 1.5 standard deviations along the first, and half a one back along the second. `pinxit traverse "
+        "--directions` shows them.",
+    )
     label: str | None = Field(
         None, description="Class to sample, if the run is conditional; by default all classes in turn."
     )
@@ -92,14 +113,44 @@ class Sample(Action):
 
     def do(self) -> Outcome:
         """Sample and save the pictures; the value is (N, H, W, C) uint8, interpolations one row after the other."""
-        refuse({"--keep": self.strategy is None and "keep" in self.model_fields_set}, "{} needs --strategy")
-        names = _numbers(self.n * self.interpolate) if self.interpolate else _numbers(self.n, self.seed)
+        self._check()
+        seeds, n = self._seeds(), self._seeds_or_rows()
+        names = [*_numbers(n * self.interpolate)] if self.interpolate else [f"{seed:06d}.png" for seed in seeds]
         _refuse(self.out, names, self.overwrite)
         from pinxit.latents import sampling
 
         if (shown := sampling.before_and_after(self.run, self.n)) is not None:
             self._refuse_latents()
             return _sheet(self.out or self.run / "sample.png", shown, columns=6)
+        model = self._model()
+        out, repeats = self.out or self.run / "sample.png", 3 if self.tileable else 1
+        if self.interpolate:
+            rows = model.interpolate(n, self.interpolate, self.seed, self.label, self.truncation)
+            return _sheet(out, rows, self.interpolate, repeats)
+        images, labels = model.sample(n, self.seed, self.label, self.truncation)
+        kept = None if labels is None else sampling.named(labels, model.classes)
+        sampling.save_samples(out, images, kept, names=names, repeats=repeats)
+        return Outcome(images, files=(out,))
+
+    def _check(self) -> None:
+        """Raise `UsageError` if what is asked for contradicts itself."""
+        refuse({"--keep": self.strategy is None and "keep" in self.model_fields_set}, "{} needs --strategy")
+        instead = {flag: name in self.model_fields_set for flag, name in (("--seed", "seed"), ("-n", "n"))}
+        refuse({flag: given and bool(self.seeds) for flag, given in instead.items()}, "--seeds stands in place of {}")
+        if self.interpolate and len(self.seeds) == 1:
+            raise UsageError("--interpolate leads from one seed to the next; give --seeds two or more")
+
+    def _seeds(self) -> Sequence[int]:
+        return self.seeds or range(self.seed, self.seed + self.n)
+
+    def _seeds_or_rows(self) -> int:
+        """Return how many pictures are sampled, or rows if they are interpolations."""
+        return len(self.seeds) - bool(self.interpolate) if self.seeds else self.n
+
+    def _model(self) -> GenerativeModel:
+        """Return the run's model, sampled as asked."""
+        from pinxit.latents import sampling
+
         model = sampling.load(self.run)
         if self.sampler:
             model = model.using(self.sampler)
@@ -109,16 +160,13 @@ class Sample(Action):
             model = model.tiling()
         if self.strategy:
             model = model.choosing(self.strategy, self.keep, self.run)
+        if self.seeds:
+            model = model.seeded(self.seeds)
+        if self.move:
+            model = model.moving(self.move)
         if len(model.samplers) > 1:
             say(f"latents sampled with {model.sampler!r}, one of {', '.join(model.samplers)}")
-        out, repeats = self.out or self.run / "sample.png", 3 if self.tileable else 1
-        if self.interpolate:
-            rows = model.interpolate(self.n, self.interpolate, self.seed, self.label, self.truncation)
-            return _sheet(out, rows, self.interpolate, repeats)
-        images, labels = model.sample(self.n, self.seed, self.label, self.truncation)
-        kept = None if labels is None else sampling.named(labels, model.classes)
-        sampling.save_samples(out, images, kept, names=[*_numbers(self.n, self.seed)], repeats=repeats)
-        return Outcome(images, files=(out,))
+        return model
 
     def _refuse_latents(self) -> None:
         """Raise `UsageError` if something was asked for that needs a model with latents."""
@@ -167,6 +215,11 @@ class Traverse(Action):
     out: MaybeOut = Field(None, description=f"{SHEET}; by default traverse.png in the run.")
     seed: int = Field(0, ge=0, description="Seed of the picture.")
     label: str | None = Field(None, description="Class to sample, if the run is conditional.")
+    directions: bool = Field(
+        False,
+        description="Move along the directions of the latents that change pictures most, the strongest first, instead "
+        "of single dimensions.",
+    )
     overwrite: Overwrite = False
 
     def do(self) -> Outcome:
@@ -174,7 +227,9 @@ class Traverse(Action):
         _refuse(self.out, _numbers(self.n * self.columns), self.overwrite)
         from pinxit.latents import coding, sampling
 
-        rows = coding.traverse(sampling.load(self.run), self.n, self.columns, self.seed, self.label)
+        model = sampling.load(self.run)
+        traverse = coding.along_directions if self.directions else coding.traverse
+        rows = traverse(model, self.n, self.columns, self.seed, self.label)
         return _sheet(self.out or self.run / "traverse.png", rows, self.columns)
 
 
@@ -354,9 +409,9 @@ def _refuse(out: Path | None, names: Iterable[str], overwrite: bool) -> None:
         refuse_to_replace(*places, overwrite=overwrite)
 
 
-def _numbers(count: int, first: int = 0) -> Iterator[str]:
+def _numbers(count: int) -> Iterator[str]:
     """Yield the names that pictures without a name get in a folder."""
-    return (f"{number:06d}.png" for number in range(first, first + count))
+    return (f"{number:06d}.png" for number in range(count))
 
 
 def _table(codes: Mapping[str, Any]) -> Iterator[str]:

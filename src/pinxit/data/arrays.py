@@ -10,6 +10,7 @@ import zlib
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import IO, overload
@@ -20,7 +21,9 @@ from pinxit.errors import DataError, MemoryLimitError
 from pinxit.files import open_plain
 from pinxit.images import Picture
 from pinxit.images.room import too_little_for
+from pinxit.progress import say
 
+IMAGES = "images"
 BYTE_CEILING = 4 << 30
 RATIO_CEILING, SMALL = 100, 64 << 20
 """A file above `SMALL` bytes unpacked may unpack to so many times its size."""
@@ -114,16 +117,34 @@ def read_claimed(file: IO[bytes], size: int, where: str) -> bytes:
 
 
 def load_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the arrays `images` and `labels` (None if there are none) of an npz; `DataError` names file and array."""
+    """Return the arrays `images` and `labels` (None if there are none) of an npz; `DataError` names file and array.
+
+    If none is called images, the only one that can be pictures is taken, and it is said which.
+    """
     try:
         with open_plain(path) as file, zipfile.ZipFile(file) as archive:
-            members = set(archive.namelist())
-            if "images.npy" not in members:
-                raise DataError(f"{path.name}: holds no array called images (uint8 or uint16, N H W C or N H W)")
-            images = _member(archive, "images", path)
-            return images, _member(archive, "labels", path) if "labels.npy" in members else None
+            members = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+            images = _member(archive, IMAGES if IMAGES in members else _pictures(archive, members, path), path)
+            return images, _member(archive, "labels", path) if "labels" in members else None
     except BROKEN as error:
         raise DataError(f"{path.name}: cannot be read as npz ({line(error)})") from error
+
+
+def _pictures(archive: zipfile.ZipFile, members: Sequence[str], path: Path) -> str:
+    """Return the name of the only array of an npz that can be pictures, and say it; `DataError` unless there is one."""
+    found = [name for name in members if _may_be_pictures(archive, name)]
+    if len(found) != 1:
+        why = f"{len(found)} others could be pictures: name one of them images" if found else "no other could be"
+        raise DataError(f"{path.name}: holds no array called images (uint8 or uint16, N H W C or N H W), and {why}")
+    say(f"{path.name}: its array {found[0]!r} is taken for the pictures")
+    return found[0]
+
+
+def _may_be_pictures(archive: zipfile.ZipFile, name: str) -> bool:
+    with suppress(*BROKEN), archive.open(f"{name}.npy") as file:
+        shape, _, dtype = _header(file)
+        return dtype in (np.uint8, np.uint16) and len(shape) in (3, 4)
+    return False
 
 
 def _member(archive: zipfile.ZipFile, field: str, path: Path) -> np.ndarray:

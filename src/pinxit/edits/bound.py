@@ -88,6 +88,10 @@ class Bound(ABC):
         """Return the memory of a run on a picture of `size` = (H, W), in bytes. Called only if `radius` is None."""
         return self.bytes_per_pixel * math.prod(size)
 
+    def doubts(self, before: Picture, after: Picture) -> np.ndarray | None:
+        """Return where a result may not be what its picture shows, (H, W) in [0, 1]; None for where the two differ."""
+        return None
+
     def area(self, mask: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:
         """Return where a picture of `size` = (H, W) may change, (H, W) in [0, 1], or None for everywhere.
 

@@ -277,10 +277,10 @@ def disagreement(before: Picture, after: Picture) -> np.ndarray:
 
 
 def heat(values: np.ndarray) -> np.ndarray:
-    """Return (H, W) as colours (H, W, 3) uint8: black for 0, through red, to bright yellow from `HOTTEST` on."""
+    """Return (H, W) in [0, 1] as colours (H, W, 3) uint8: black for 0, through red, to bright yellow for 1."""
     from pinxit.plots import colormaps  # imported here: an edit without a map does not need it
 
-    colours: np.ndarray = colormaps["inferno"](values / HOTTEST, bytes=True)[..., :3]
+    colours: np.ndarray = colormaps["inferno"](values, bytes=True)[..., :3]
     return colours
 
 

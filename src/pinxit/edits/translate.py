@@ -60,6 +60,9 @@ class TorchTranslator(Runner):
 class Translated(Layered):
     """A picture as a runner translates it, tile by tile, with the alpha that it has or, where both have one, gets."""
 
+    back: Translated | None = None
+    """The other way, if the run learned it."""
+
     def __init__(self, runner: Runner, source: Planes, target: Planes) -> None:
         self.runner, self.source, self.target = runner, source, target
         self.halo = -(-(runner.radius or 0) // runner.stride) * runner.stride
@@ -73,7 +76,7 @@ class Translated(Layered):
     def compose(self, picture: Picture, share: np.ndarray) -> Picture:
         """Return the translated picture; `share` blends it into the picture."""
         colours, alpha = split(picture)
-        made = self.made(self.given(colours if alpha is None else filled(colours, alpha), alpha))
+        made = self.made(self.read(picture))
         channels = 4 if self.target.shown == 4 or alpha is not None else self.target.shown
         if (share < 1).any():
             channels = max(channels, colours.shape[2])
@@ -105,6 +108,25 @@ class Translated(Layered):
             tile.of(result)[:] = tile.inside(window).of(rows)[..., : self.target.shown]
         return result
 
+    def doubts(self, before: Picture, after: Picture) -> np.ndarray:
+        """Return where the result may be invented, (H, W) in [0, 1]: where it does not turn back, or has own edges."""
+        return self.invented(self.read(before), unit(split(after)[0])) * visible(before)
+
+    def read(self, picture: Picture) -> np.ndarray:
+        """Return what the runner reads of a picture, as `given`."""
+        colours, alpha = split(picture)
+        return self.given(colours if alpha is None else filled(colours, alpha), alpha)
+
+    def invented(self, given: np.ndarray, made: np.ndarray) -> np.ndarray:
+        """Return how much of a result (H, W, C) in [0, 1] is not in what was given, (H, W) in [0, 1]."""
+        if self.back is None:
+            wrong = new_edges(given, made)
+        else:
+            again = self.back.made(_with_channels(made, None, self.runner.channels or 3))
+            channels = min(again.shape[2], given.shape[2])
+            wrong = np.abs(again[..., :channels] - given[..., :channels]).mean(2)
+        return (wrong / HOTTEST).clip(0, 1).astype(np.float32)
+
     @property
     def _side(self) -> int:
         """The side of tiles: at least as large as their halos, because these are computed in vain."""
@@ -130,28 +152,20 @@ class Translated(Layered):
 class Invented(Translated):
     """A grey map of where a translation may be invented, in place of the translation."""
 
-    def __init__(self, way: Translated, back: Translated | None) -> None:
-        super().__init__(way.runner, way.source, way.target)
-        self.back = back
-
     def compose(self, picture: Picture, share: np.ndarray) -> Picture:
         """Return the map."""
         if (share < 1).any():
             raise UsageError("--only invented maps the whole picture: leave out masks, and --strength")
-        colours, alpha = split(picture)
-        given = self.given(colours if alpha is None else filled(colours, alpha), alpha)
+        given = self.read(picture)
         made = rounded(self.made(given), np.dtype(np.uint8))  # as it would be kept: what hides below 8 bits is lost
-        wrong = new_edges(given, unit(made)) if self.back is None else self._not_turned_back(given, made)
-        marked = rounded((wrong / HOTTEST).clip(0, 1).astype(np.float32), colours.dtype)
-        if alpha is not None:
-            marked = np.where(alpha == 0, 0, marked).astype(colours.dtype)
-        return replace(picture, pixels=marked[..., None], mode="L")
+        marked = self.invented(given, unit(made)) * visible(picture)
+        return replace(picture, pixels=rounded(marked, picture.pixels.dtype)[..., None], mode="L")
 
-    def _not_turned_back(self, given: np.ndarray, made: np.ndarray) -> np.ndarray:
-        back = cast(Translated, self.back)
-        again = back.made(_with_channels(unit(made), None, self.runner.channels or 3))
-        channels = min(again.shape[2], given.shape[2])
-        return np.abs(again[..., :channels] - given[..., :channels]).mean(2)
+
+def visible(picture: Picture) -> np.ndarray | float:
+    """Return 0 where a picture is fully transparent and 1 elsewhere, (H, W)."""
+    _, alpha = split(picture)
+    return 1.0 if alpha is None else (alpha > 0).astype(np.float32)
 
 
 def new_edges(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -193,16 +207,19 @@ def translator(model: Path, to: str, seed: int, invented: bool, device: str, run
             )
         if seed and not objective.settings.dropout:
             raise UsageError(f"--seed {seed}: {model} has one result for a picture; training with --dropout gives more")
-        ways = {side: _way(objective, side, seed, device) for side in objective.made}
-        return Invented(ways[to], ways.get(OPPOSITE[to])) if invented else ways[to]
+        kind = Invented if invented else Translated
+        way, *back = (
+            _way(kind, objective, side, seed, device) for side in (to, OPPOSITE[to]) if side in objective.made
+        )
+        way.back = next(iter(back), None)
+        return way
 
     def in_onnx(exported: Model) -> Translated:
         if to != "b" or seed:
             raise UsageError(
                 f"{exported.path.name}: an exported network makes b, in one way; give the run for --to and --seed"
             )
-        way = Translated(OnnxRunner(exported), *_sides(exported))
-        return Invented(way, None) if invented else way
+        return (Invented if invented else Translated)(OnnxRunner(exported), *_sides(exported))
 
     return runner_of(model, "translate", runtime, in_torch, in_onnx)
 
@@ -220,6 +237,6 @@ def _sides(exported: Model) -> tuple[Planes, Planes]:
     return a, b
 
 
-def _way(objective: Translation, to: str, seed: int, device: str) -> Translated:
+def _way(kind: type[Translated], objective: Translation, to: str, seed: int, device: str) -> Translated:
     runner = TorchTranslator(objective, to, seed, device)
-    return Translated(runner, objective.sides[OPPOSITE[to]], objective.sides[to])
+    return kind(runner, objective.sides[OPPOSITE[to]], objective.sides[to])

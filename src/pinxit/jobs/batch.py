@@ -23,7 +23,7 @@ from typing import Any
 from pinxit import __version__
 from pinxit.edits import EDITS
 from pinxit.edits.mask import Mask
-from pinxit.edits.restore import disagreement, heat
+from pinxit.edits.restore import heat
 from pinxit.edits.settings import Edit
 from pinxit.errors import (
     DataError,
@@ -322,7 +322,7 @@ class _Batch:
         if self.chain.settings.map:
             if isinstance(given, Animation) or isinstance(result, Animation):
                 raise UsageError(f"{job.name}: --map does not work with animations")
-            save_sheet(map_of(job.out), heat(disagreement(given, result)))
+            save_sheet(map_of(job.out), heat(self.chain.doubts(given, result)))
         save(job.out, result, recipe)
         if self.chain.settings.sidecar:
             write_json(sidecar(job.out), recipe)

@@ -9,12 +9,15 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from pinxit import __version__
 from pinxit.edits import EDITS
 from pinxit.edits.bound import Bound
 from pinxit.edits.drawn import FAINTLY, NO_PIXEL, is_faint, understood
 from pinxit.edits.engine import changes_nothing, edit_picture
 from pinxit.edits.mask import Mask
+from pinxit.edits.restore import HOTTEST, disagreement
 from pinxit.edits.settings import Edit
 from pinxit.edits.subjects import asked_for
 from pinxit.errors import DataError, printable
@@ -93,6 +96,11 @@ class LoadedChain:
     def edit_frame(self, frame: Picture, mask: Picture | None, film: Deflicker | None) -> Picture:
         """Return a picture after the edits, smoothed over the earlier frames of `film` if there is one."""
         return self._frame(frame, self.bounds, mask, film)[0]
+
+    def doubts(self, before: Picture, after: Picture) -> np.ndarray:
+        """Return where a result may be wrong, (H, W) in [0, 1]: as its edit tells, or else where they disagree."""
+        own = self.bounds[0].doubts(before, after) if len(self.bounds) == 1 else None
+        return disagreement(before, after) / HOTTEST if own is None else own
 
     def _for_place(self, place: PurePosixPath) -> LoadedChain:
         """Return the chain for a picture, with its own files instead of folders of them."""

@@ -56,6 +56,8 @@ class EditSettings(Settings):
     )
     sidecar: bool = Field(False, description="Also write the recipe of each result OUT to OUT.json.")
     map: bool = Field(
-        False, description="Also write OUT.map.png, which shows where a result OUT disagrees with its picture."
+        False,
+        description="Also write OUT.map.png, which shows where a result OUT disagrees with its picture, or of "
+        "translate, where it may be invented.",
     )
     skip_existing: bool = Field(False, description="Resume: keep the results that are complete and make the others.")

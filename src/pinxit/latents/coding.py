@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from pinxit.errors import DataError, SomeFailedError, UsageError
 from pinxit.files import remove_leftovers, write_json
 from pinxit.images import grid, save_sheet
 from pinxit.images.convert import to_uint8
+from pinxit.latents.directions import spread
 from pinxit.latents.sampling import COPIES, GenerativeModel, check_room, file_name, finite
 from pinxit.losses.latent import kl_to_normal
 from pinxit.objectives.mixture import BY_CLASS
@@ -31,6 +32,9 @@ from pinxit.settings import did_you_mean, sides
 SAMPLES = 16
 DEVIATIONS = 2.5
 SCORE = "-ELBO in nats, or the distortion alone for codes that are points; the most anomalous first"
+
+Vary = Callable[[GenerativeModel, Tensor, int], Iterator[Tensor]]
+"""Yields rows of latents (columns, latent), one for each row of a traversal, from a model and a latent (1, latent)."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +118,36 @@ def traverse(model: GenerativeModel, rows: int, columns: int, seed: int = 0, lab
     The rows are the dimensions that vary most under the model's sampler, each from 2.5 standard deviations below its
     mean to 2.5 above. Before them, a GAN with a code has its categories in turn, and then its values from -1 to 1.
     """
+    return _traversed(model, _varied, rows, columns, seed, label)
+
+
+def along_directions(
+    model: GenerativeModel, rows: int, columns: int, seed: int = 0, label: str | None = None
+) -> np.ndarray:
+    """Return (rows, columns, H, W, C) uint8: the picture of `seed`, moved along a direction in each row.
+
+    The rows are the directions that change pictures most. Each leads from 2.5 standard deviations behind the picture to
+    2.5 before it.
+    """
+    return _traversed(model, _moved, rows, columns, seed, label)
+
+
+def _traversed(model: GenerativeModel, vary: Vary, rows: int, columns: int, seed: int, label: str | None) -> np.ndarray:
     if rows < 1 or columns < 2:
         raise UsageError("a traversal needs at least one row and two pictures in it")
     check_room(min(rows, model.objective.latent) * columns, model.objective.shape, COPIES, "--columns asks for fewer")
     labels = model.labels(1, label)
     latent = model.latents(1, seed, labels=labels)
-    latents = torch.cat(list(islice(_varied(model, latent, columns), rows)))
+    latents = torch.cat(list(islice(vary(model, latent, columns), rows)))
     pictures = model.generate(latents, None if labels is None else labels.expand(len(latents)))
     return pictures.reshape(-1, columns, *pictures.shape[1:])
+
+
+def _moved(model: GenerativeModel, latent: Tensor, columns: int) -> Iterator[Tensor]:
+    """Yield the rows of a traversal along directions, (columns, latent) each, of a latent (1, latent)."""
+    places = torch.linspace(-DEVIATIONS, DEVIATIONS, columns)
+    for direction in model.directions():
+        yield latent + places[:, None] * spread(model.samplers[model.sampler], direction) * direction
 
 
 def _varied(model: GenerativeModel, latent: Tensor, columns: int) -> Iterator[Tensor]:

@@ -21,6 +21,7 @@ from pinxit.files import remove_leftovers, whole_file
 from pinxit.images import grid, save_image, save_sheet
 from pinxit.images.convert import to_uint8
 from pinxit.images.room import too_little_for
+from pinxit.latents import directions
 from pinxit.latents.choosing import Choice, keys
 from pinxit.latents.strategies import STRATEGIES
 from pinxit.latents.styles import by_styles, truncated
@@ -74,6 +75,10 @@ class GenerativeModel:
     """Fixes parts of a code in latents (N, latent)."""
     make: Callable[..., Tensor] | None = None
     """Makes pictures of latents and labels; as the objective does if None."""
+    seeds: tuple[int, ...] = ()
+    """The seeds of its pictures, where they do not follow each other."""
+    step: Tensor | None = None
+    """How far every latent is moved, (latent,)."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -106,6 +111,29 @@ class GenerativeModel:
         category, values = coded_parts(text, self.code)
         return replace(self, coded=partial(self.code.chosen, category=category, values=values))
 
+    def seeded(self, seeds: Sequence[int]) -> GenerativeModel:
+        """Return the model with pictures of these seeds, however many are asked for at most."""
+        return replace(self, seeds=tuple(seeds))
+
+    def directions(self) -> Tensor:
+        """Return the directions (latent, latent) of its latents that change pictures most; `UsageError` without any."""
+        plain = replace(self, choice=None, seeds=(), step=None)
+        labels = plain.labels(directions.LATENTS)
+        latents = plain.latents(directions.LATENTS, labels=labels)
+        if not latents.is_floating_point():
+            raise UsageError("quantised codes have no directions to move along")
+        return directions.directions(self.objective, latents, labels)
+
+    def moving(self, text: str) -> GenerativeModel:
+        """Return the model with latents moved along directions, such as "1=1.5,2=-0.5"; `UsageError` if they cannot.
+
+        A move of 1 is a standard deviation of the sampler's latents along the direction.
+        """
+        far = directions.moves(text, self.objective.latent)
+        chosen = self.directions()[[*far]]
+        lengths = directions.spread(self.samplers[self.sampler], chosen) * torch.tensor([*far.values()])
+        return replace(self, step=lengths @ chosen)
+
     def tiling(self) -> GenerativeModel:
         """Return the model with pictures whose opposite edges join; `UsageError` if its network cannot do that."""
         if not neighbour_layers(self.objective.networks):
@@ -131,8 +159,9 @@ class GenerativeModel:
             )
         if truncation is not None and not self.samplers[self.sampler].normals:
             raise UsageError("--truncation: quantised codes have no tails to cut off")
-        seeds, propose = range(seed, seed + n), partial(self._proposed, truncation=truncation)
-        return propose(seeds, 0, labels) if self.choice is None else self.choice.latents(propose, seeds, labels)
+        seeds, propose = self.seeds[:n] or range(seed, seed + n), partial(self._proposed, truncation=truncation)
+        found = propose(seeds, 0, labels) if self.choice is None else self.choice.latents(propose, seeds, labels)
+        return found if self.step is None else found + self.step
 
     def _proposed(
         self, seeds: Sequence[int], attempt: int, labels: Tensor | None, truncation: float | None = None
