@@ -113,7 +113,8 @@ def form(name: str) -> dict[str, Any]:
 
 def _field(one: Argument, kind: type[Action]) -> dict[str, Any]:
     *around, name = one.path
-    schema = _schema(kind.model_fields[around[0]].annotation if around else kind)
+    owner: Any = kind.model_fields[around[0]].annotation if around else kind
+    schema = _schema(owner)
     own = dict(schema["properties"][name])
     if "$defs" in schema:
         own["$defs"] = schema["$defs"]
