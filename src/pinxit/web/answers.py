@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from pinxit.errors import UserError, printable, shorten
-from pinxit.web.references import MissingError
+from pinxit.web.references import MissingError, Places
 from pinxit.web.store import Job
 
 AGAIN = 2
@@ -117,12 +117,12 @@ def refusal(status: int, text: str, code: int = 2) -> JSONResponse:
     return JSONResponse({"error": shorten(printable(text), LONGEST_LINE), "code": code}, status, headers)
 
 
-def explain_errors(app: FastAPI) -> None:
-    """Let every error of the application become a refusal."""
+def explain_errors(app: FastAPI, places: Places) -> None:
+    """Let every error of the application become a refusal, without paths of this machine."""
 
     @app.exception_handler(UserError)
     async def refused(request: Request, error: UserError) -> JSONResponse:
-        return refusal(status_of(error), str(error), error.exit_code)
+        return refusal(status_of(error), places.hide(str(error)), error.exit_code)
 
     @app.exception_handler(HTTPException)
     async def failed(request: Request, error: HTTPException) -> JSONResponse:

@@ -37,7 +37,7 @@ def build(places: Places) -> FastAPI:
 
     app = FastAPI(title="pinxit", version=__version__, lifespan=life, docs_url=None, redoc_url=None, responses=REFUSALS)
     app.state.studio = Studio(places, store, queue)
-    explain_errors(app)
+    explain_errors(app, places)
     for topic in (forms, jobs, pictures, runs, page):
         app.include_router(topic.router)
     app.routes.append(Route("/{path:path}", StaticFiles(directory=PAGE, html=True), methods=["GET"]))
