@@ -50,6 +50,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         415: "The body is of a kind that is not taken here.",
         421: "The server does not answer to that host name.",
         422: "The request is wrong.",
+        431: "The headers are too long.",
         503: "Too many jobs wait; ask again later.",
         507: "The memory or the disk is used up.",
     }.items()
@@ -129,6 +130,10 @@ def explain_errors(app: FastAPI, places: Places) -> None:
         answer = refusal(error.status_code, error.detail)
         answer.headers.update(error.headers or {})
         return answer
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        return refusal(500, "our fault: PINXIT_DEBUG=1 shows where; please report this", 1)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
