@@ -130,6 +130,11 @@ SETS: dict[str, str | Callable[[Path], np.ndarray[Any, Any]]] = {
     "ten garments": lambda pictures: garments(pictures, 12),  # two of them are held out
     "fifteen emoji": lambda pictures: np.load(pictures / "emoji64" / "emoji64.npz")["x"][:18],
     "one emoji 2,000 times": lambda pictures: np.load(pictures / "emoji64" / "emoji64.npz")["x"][:1].repeat(2000, 0),
+    "twelve sprites": lambda pictures: np.load(pictures / "sprites-crawl" / "crawl32.npz")["x"][:14],
+    "one sprite 2,000 times": lambda pictures: np.load(pictures / "sprites-crawl" / "crawl32.npz")["x"][:1].repeat(
+        2000, 0
+    ),
+    "500 garments": lambda pictures: garments(pictures, 500),
     "thirty sprites": lambda pictures: np.load(pictures / "sprites-crawl" / "crawl32.npz")["x"][:33],
     "one garment 2,000 times": lambda pictures: garments(pictures, 1, times=2000),
 }
@@ -201,6 +206,12 @@ HEALTHY = {
     "paintings, no help": gan("paintings", size=32, learning_rate=1e-3, **UNNORMED),
 }  # fmt: skip
 
+PHOTOS = dict(FITTING["gan"]["photos"].settings)
+DIGITS = dict(FITTING["gan"]["digits"].settings)
+FEW = dict(FITTING["gan"]["few"].settings)
+
+SPRITES = dict(FITTING["gan"]["sprites"].settings)
+
 EARLIER = {
     "RMSprop, rate .3": gan(
         "fashion", "exploding-gradient discriminator-won dead-units collapse", optimiser="rmsprop", learning_rate=0.3
@@ -261,13 +272,6 @@ EARLIER = {
     "VQ of garments": other("vq", "fashion", codes=128),
     "restoration of garments": other("restore", "fashion"),
     "500 digits, augmented": gan("500 digits", augment_discriminator="translation,cutout", augment_target=0.6),
-}  # fmt: skip
-
-PHOTOS = dict(FITTING["gan"]["photos"].settings)
-DIGITS = dict(FITTING["gan"]["digits"].settings)
-FEW = dict(FITTING["gan"]["few"].settings)
-
-BLIND = {
     "emoji, rate .3": gan(
         "emoji", "exploding-gradient discriminator-won dead-units collapse", learning_rate=0.3, size=32
     ),
@@ -334,6 +338,81 @@ BLIND = {
     "dense VAE": other("vae", "mnist", network="dense", likelihood="bernoulli"),
     "VQ of emoji": other("vq", "emoji", codes=128, size=32),
     "restoration of digits": other("restore", "mnist"),
+}  # fmt: skip
+
+BLIND = {
+    "sprites, rate .2": gan(
+        "sprites", "exploding-gradient discriminator-won dead-units collapse", learning_rate=0.2, size=32
+    ),
+    "fashion, generator 1e-8": gan(
+        "fashion", "no-learning discriminator-won", learning_rate=1e-8, discriminator_rate=2e-3
+    ),
+    "emoji, spectral norm, discriminator 1e-9": gan(
+        "emoji", "discriminator-weak", discriminator_norm="spectral", discriminator_rate=1e-9, learning_rate=1e-3,
+        size=32
+    ),
+    "photos, hinge, r1 1e5": gan(
+        "photos", "discriminator-weak", loss="hinge", r1=1e5, learning_rate=1e-3, fit="patch", size=32, **UNNORMED
+    ),
+    "fashion, wasserstein, penalty 1e7": gan(
+        "fashion", "discriminator-weak vanishing-gradient no-learning", loss="wasserstein", gradient_penalty=1e7,
+        learning_rate=1e-3, **UNNORMED
+    ),
+    "mnist, hinge, discriminator 200 times faster": gan(
+        "mnist", "discriminator-won", loss="hinge", learning_rate=1e-5, discriminator_rate=2e-3, **UNNORMED
+    ),
+    "emoji, saturating, strong discriminator": gan(
+        "emoji", "vanishing-gradient discriminator-won", loss="saturating", learning_rate=1e-4,
+        discriminator_rate=5e-3, size=32, **UNNORMED
+    ),
+    "sprites, 60 discriminator steps": gan(
+        "sprites", "no-learning discriminator-won", discriminator_steps=60, learning_rate=3e-4, size=32
+    ),
+    "twelve sprites": gan("twelve sprites", "discriminator-memorises collapse discriminator-won", steps=1400, size=32),
+    "twenty digits, residual": gan(
+        "twenty digits", "discriminator-memorises collapse discriminator-won", steps=1400, size=16,
+        **RESIDUAL | {"r1": 0.0, "r2": 0.0, "loss": "non-saturating"}
+    ),
+    "one sprite 2,000 times": gan("one sprite 2,000 times", "collapse discriminator-memorises", size=32),
+    "emoji, latent 1": gan("emoji", "partial-collapse collapse", latent=1, learning_rate=1e-3, size=32),
+    "dense, weight decay 1": gan(
+        "fashion", "collapse vanishing-gradient discriminator-won", network="dense", weight_decay=1.0,
+        learning_rate=5e-4, r1=0.1
+    ),
+    "sprites, beta1 .99": gan(
+        "sprites", "oscillation collapse discriminator-won exploding-gradient", beta1=0.99, learning_rate=5e-3, size=32
+    ),
+    "fashion, wasserstein, clip 2": gan(
+        "fashion", "exploding-gradient collapse oscillation", loss="wasserstein", weight_clip=2.0, learning_rate=1e-3,
+        **UNNORMED
+    ),
+    "sprites VAE, beta 300": other("vae", "sprites", "posterior-collapse", beta=300.0, size=32),
+    "VAE of emoji, rate 1e-10": other("vae", "emoji", "no-learning", learning_rate=1e-10, size=32),
+    "256 codes for one sprite": other(
+        "vq", "one sprite 2,000 times", "dead-codes", codes=256, decay=0.95, size=32
+    ),
+    "sprites, their recipe": gan("sprites", steps=400, size=32, **SPRITES),
+    "paintings, their recipe": gan("paintings", steps=400, size=32, **PHOTOS),
+    "500 garments, their recipe": gan("500 garments", **FEW),
+    "fashion, least squares, r1": gan("fashion", loss="least-squares", r1=0.1, learning_rate=1e-3, **UNNORMED),
+    "fashion, wasserstein": gan(
+        "fashion", loss="wasserstein", gradient_penalty=10.0, learning_rate=1e-3, discriminator_steps=2, **UNNORMED
+    ),
+    "fashion, relativistic": gan(
+        "fashion", loss="relativistic", r1=1.0, r2=1.0, learning_rate=1e-3, **UNNORMED
+    ),
+    "mnist, cutout": gan("mnist", augment_discriminator="cutout"),
+    "ten categories of garments": gan("fashion", code_categories=10),
+    "emoji, packing 2": gan("emoji", packing=2, learning_rate=1e-3, size=32),
+    "latent 100": gan("mnist", latent=100),
+    "fashion, batches of 64": gan("fashion", batch_size=64),
+    "mnist, bilinear": gan("mnist", enlarge="bilinear"),
+    "attention": gan("mnist", attention=7, learning_rate=1e-3),
+    "classes of digits": gan("mnist", conditional=True),
+    "VAE of emoji": other("vae", "emoji", size=32),
+    "ladder": other("vae", "mnist", levels=2),
+    "VQ of sprites": other("vq", "sprites", codes=64, size=32),
+    "restoration of garments, 16 channels": other("restore", "fashion", channels=16),
 }  # fmt: skip
 
 CASES = SICK | HEALTHY | EARLIER | BLIND

@@ -6,9 +6,10 @@
 DATA is the folder of the sets (camvid, facades, emoji64, emoji-twemoji). Cases:
 
 camvid, facades: label maps become photographs, at 128 x 96 and 128 x 128; camvid keeps its own division, of facades
-every eighth pair is held out. Rows in Isola's order, with pairs: "L1", "GAN", "cGAN", "L1 + cGAN" (the defaults), and
-"published" (`benchmarks/published.py`, float32, as many pictures as "L1 + cGAN" saw). Without pairs: "cycle", which
-reads labels as planes, and "contrast", which reads them as colour pictures. "photographs" are the true ones.
+every eighth pair is held out. Rows in Isola's order, with pairs: "L1", "GAN", "cGAN", "L1 + cGAN" (the defaults),
+"instance" (these with the papers' norm), and "published" (`benchmarks/published.py`, float32, as many pictures as "L1 +
+cGAN" saw). Without pairs: "cycle", which reads labels as planes, and "contrast", which reads them as colour pictures.
+"photographs" are the true ones.
 camvid-back: photographs become label maps; "L1" and "L1 + cGAN". Only the accuracies are judged, of the map itself.
 emoji: Noto's become Twemoji's, over white, at 64 x 64, without pairs; every fifth codepoint is held out of both. Rows:
 "cycle", "contrast", "identity" (the picture itself), "mean colour" (that of all training targets).
@@ -59,6 +60,7 @@ PAIRED: dict[str, dict[str, Any]] = {
     "GAN": {"reconstruction": 0, "conditional": False},
     "cGAN": {"reconstruction": 0},
     "L1 + cGAN": {},
+    "instance": {"generator_norm": "instance"},
 }
 UNPAIRED: dict[str, dict[str, Any]] = {"cycle": {}, "contrast": {"method": "contrast"}}
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from pinxit.training.diagnosis import Finding
+
 T = TypeVar("T")
 
 PLAIN_INTERVAL = 15.0
@@ -35,13 +37,14 @@ class Event:
 
     `fraction` is the share of the action that is done, in [0, 1]. It never falls. `text` is one line, and empty when a
     stage ends; it cannot act on a terminal. `picture` is an intermediate result: a file, or an array (H, W, C) uint8. A
-    `remark` is a message to a person, not a measure of progress.
+    `remark` is a message to a person, not a measure of progress. It may tell of a `finding` in a training.
     """
 
     fraction: float
     text: str
     picture: Path | np.ndarray | None = None
     remark: bool = False
+    finding: Finding | None = None
 
 
 Listener = Callable[[Event], None]
@@ -80,9 +83,15 @@ class Watch:
         """What the next line is a part of."""
         return self.lines[-1] if self.lines else self
 
-    def tell(self, text: str, picture: Path | np.ndarray | None = None, remark: bool = False) -> None:
+    def tell(
+        self,
+        text: str,
+        picture: Path | np.ndarray | None = None,
+        remark: bool = False,
+        finding: Finding | None = None,
+    ) -> None:
         """Send an event to the listener."""
-        self.listener(Event(self.innermost.at, printable(text), picture, remark))
+        self.listener(Event(self.innermost.at, printable(text), picture, remark, finding))
 
 
 _TERMINAL = Watch(to_stderr)
@@ -158,9 +167,9 @@ class Line:
             self.watch.tell("")
 
 
-def say(text: str) -> None:
-    """Send the person a remark on a line of its own."""
-    _WATCH.get().tell(text, remark=True)
+def say(text: str, finding: Finding | None = None) -> None:
+    """Send the person a remark on a line of its own, and what is found of a training if it tells of that."""
+    _WATCH.get().tell(text, remark=True, finding=finding)
 
 
 def show(picture: Path | np.ndarray, text: str) -> None:

@@ -265,10 +265,10 @@ class RunsDiagnose(Action):
         return Outcome(found, document, lines=lines or [f"{run.folder}: nothing found"])
 
 
-def new_folder(objective: str, source: str) -> Path:
-    """Return the first of the folders runs/OBJECTIVE-DATA-NUMBER that does not exist."""
+def new_folder(objective: str, source: str, runs: Path = Path("runs")) -> Path:
+    """Return the first of the folders RUNS/OBJECTIVE-DATA-NUMBER that does not exist."""
     stem = Path(source.rstrip("/")).stem.replace(":", "-") or "data"
     number = 1
-    while (folder := Path("runs") / f"{objective}-{stem}-{number}").exists():
+    while (folder := runs / f"{objective}-{stem}-{number}").exists():
         number += 1
     return folder

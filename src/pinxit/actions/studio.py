@@ -24,8 +24,8 @@ class Studio(Action):
     host: str = Field(
         "127.0.0.1", description="Address to listen at. Any but this machine's own (127.0.0.1) needs a token."
     )
-    token: str | None = Field(
-        None, description="What others must know to come in; made up and printed if --host needs one."
+    token: Path | None = Field(
+        None, description="File that holds what others must know to come in; made up and printed if --host needs one."
     )
     open: Annotated[bool, Flag("--open", negative="--no-open")] = Field(True, description="Open the browser.")
 

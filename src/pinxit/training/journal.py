@@ -42,7 +42,7 @@ class Journal:
         found = judge(self.windows, recipe, ended)
         appeared = [finding for finding in found if finding.name not in self.told]
         for finding in appeared:
-            say(f"step {step:,}: {finding}")
+            say(f"step {step:,}: {finding}", finding)
         self.told |= {finding.name for finding in appeared}
         self.ill = next((finding for finding in found if finding.grave), None)
         return appeared

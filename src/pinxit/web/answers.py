@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from pinxit.errors import UserError, printable, shorten
-from pinxit.web.references import MissingError
+from pinxit.web.references import MissingError, Places
 from pinxit.web.store import Job
 
 AGAIN = 2
@@ -50,6 +50,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         415: "The body is of a kind that is not taken here.",
         421: "The server does not answer to that host name.",
         422: "The request is wrong.",
+        431: "The headers are too long.",
         503: "Too many jobs wait; ask again later.",
         507: "The memory or the disk is used up.",
     }.items()
@@ -117,18 +118,22 @@ def refusal(status: int, text: str, code: int = 2) -> JSONResponse:
     return JSONResponse({"error": shorten(printable(text), LONGEST_LINE), "code": code}, status, headers)
 
 
-def explain_errors(app: FastAPI) -> None:
-    """Let every error of the application become a refusal."""
+def explain_errors(app: FastAPI, places: Places) -> None:
+    """Let every error of the application become a refusal, without paths of this machine."""
 
     @app.exception_handler(UserError)
     async def refused(request: Request, error: UserError) -> JSONResponse:
-        return refusal(status_of(error), str(error), error.exit_code)
+        return refusal(status_of(error), places.hide(str(error)), error.exit_code)
 
     @app.exception_handler(HTTPException)
     async def failed(request: Request, error: HTTPException) -> JSONResponse:
         answer = refusal(error.status_code, error.detail)
         answer.headers.update(error.headers or {})
         return answer
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        return refusal(500, "our fault: PINXIT_DEBUG=1 shows where; please report this", 1)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import mimetypes
 from pathlib import Path
 
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 
-from pinxit.web.references import MissingError
+from pinxit.web.references import MissingError, Places
 
-BYTES = "application/octet-stream"
-SVG = "image/svg+xml"
+BYTES, SVG = "application/octet-stream", "image/svg+xml"
+WRITTEN = (".json", ".jsonl", ".csv", ".html", ".md", ".txt", ".xml")
+"""Files of text, which may name paths."""
 
 
-def served(place: str | Path) -> FileResponse:
-    """Return the answer with a file; `MissingError` if it is not there."""
-    path = Path(place)
+def served(path: Path, places: Places, kind: str = "") -> Response:
+    """Return the answer with a file, of a kind if one is given; `MissingError` if it is not there."""
     if not path.is_file():
         raise MissingError("no such file; it may have expired")
-    kind = mimetypes.guess_type(path.name)[0] or BYTES
-    return FileResponse(
-        path, media_type=kind if kind.startswith("image/") and kind != SVG else BYTES, filename=path.name
-    )
+    guessed = kind or mimetypes.guess_type(path.name)[0] or BYTES
+    shown = guessed if kind or (guessed.startswith("image/") and guessed != SVG) else BYTES
+    answer = FileResponse(path, media_type=shown, filename=None if kind else path.name)
+    if path.suffix.lower() not in WRITTEN:
+        return answer
+    text = places.hide_own(path.read_text(encoding="utf-8", errors="replace"))
+    headers = {name: answer.headers[name] for name in ("content-disposition",) if name in answer.headers}
+    return Response(text, media_type=shown, headers=headers)

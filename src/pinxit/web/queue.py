@@ -1,47 +1,38 @@
-"""Who computes what and when: a worker that stays for short jobs, and a process of its own for each training."""
+"""Who computes what and when: jobs wait in lanes, and each lane carries out one at a time."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
-import signal
-import sys
 import time
-from asyncio.subprocess import PIPE, Process
-from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from pinxit.errors import as_user_error
+from pinxit.files import read_json
+from pinxit.web.events import Events
+from pinxit.web.processes import SAVING, Alone, Computer, Staying
 from pinxit.web.references import Places
-from pinxit.web.requests import asked
+from pinxit.web.requests import asked, run_of
 from pinxit.web.store import CANCELLED, DONE, ENDED, FAILED, QUEUED, RUNNING, Job, Store
+from pinxit.web.uploads import forget_uploads
+from pinxit.web.worker import REQUEST, STOPPED
 
-LANES = ("view", "work", "train")
-MOST_TRIES, GRACE, KEPT_EVENTS = 2, 10.0, 200
-LIFETIME = 24 * 3600.0
-"""Seconds for which the results of a job are kept."""
-DIED = "the process that computed this ended at once; it was killed, or ran out of memory"
-LINE = 1 << 24
-"""Bytes of the longest line that a worker may write."""
-
-
-@dataclass
-class Events:
-    """What a job has reported lately, for those who follow it."""
-
-    last: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
-    count: int = 0
-    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-
-    async def add(self, event: dict[str, Any]) -> None:
-        """Keep an event and wake those who wait for it."""
-        async with self.changed:
-            self.count += 1
-            self.last.append(event | {"number": self.count})
-            self.changed.notify_all()
+TRAIN = "train"
+LANES: dict[str, type[Staying | Alone]] = {"view": Staying, "work": Staying, TRAIN: Alone}
+"""What carries out the jobs of each lane."""
+MOST_TRIES = 2
+BY_SIGNAL = 128
+"""Exit codes from here on say that a signal stopped a job."""
+LONGEST = {"view": 30.0}
+"""Seconds that a job of a lane may take, where that is bounded."""
+LIFETIME, SWEPT = 24 * 3600.0, 600.0
+"""Seconds for which results and uploads are kept, and after which old ones are looked for."""
+DIED = {"error": "the process that computed this ended at once; it was killed, or ran out of memory", "code": 5}
+DIED_TRAINING = DIED | {"error": f"{DIED['error']}; resume goes on from what it saved last"}
+TOO_LONG = {"error": "this takes too long; a smaller picture would work", "code": 3}
 
 
 class Queue:
@@ -51,25 +42,34 @@ class Queue:
         self.store, self.places = store, places
         self.events: dict[str, Events] = {}
         self.wake = {lane: asyncio.Event() for lane in LANES}
-        self.processes: dict[str, Process] = {}
-        self.running: dict[str, str] = {}
-        self.tasks: list[asyncio.Task[None]] = []
+        self.computers: dict[str, Computer] = {lane: kind(places.state / f"{lane}.log") for lane, kind in LANES.items()}
+        self.running: dict[str, Mapping[str, Any]] = {}
+        self.lanes: dict[str, asyncio.Task[None]] = {}
+        self.others: set[asyncio.Task[None]] = set()
         self.cancelled: set[str] = set()
+        self.closing = False
 
     def start(self) -> None:
         """Go on with what an earlier server left, and run what waits."""
-        for job in self.store.of_state(RUNNING):
-            self._died(job)
-        self.tasks = [asyncio.create_task(self._lane(lane)) for lane in LANES] + [asyncio.create_task(self._expire())]
+        left = self.store.of_state(RUNNING)
+        for job in left:
+            if job.lane != TRAIN:
+                self._died(job)
+        trained = [job for job in left if job.lane == TRAIN]
+        self.lanes = {lane: asyncio.create_task(self._lane(lane, trained if lane == TRAIN else [])) for lane in LANES}
+        self._aside(self._expire())
 
     async def stop(self) -> None:
-        """Stop; a training saves first."""
-        for task in self.tasks:
+        """End; a training saves first. If that takes too long, it is left to a later server."""
+        self.closing = True
+        training = self.lanes.pop(TRAIN)
+        if job := self.running.get(TRAIN):
+            await self.computers[TRAIN].stop(job)
+            await asyncio.wait([training], timeout=SAVING)
+        for task in (training, *self.lanes.values(), *self.others):
             task.cancel()
-        for lane, process in self.processes.items():
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM if lane == "train" else signal.SIGKILL)
-                await process.wait()
+        for computer in self.computers.values():
+            await computer.close()
 
     def add(self, job: Job) -> None:
         """Put a job into its queue."""
@@ -79,140 +79,138 @@ class Queue:
     async def cancel(self, job: Job) -> None:
         """Stop a job: one that waits at once, one that runs when it has put away what it holds."""
         if job.state == QUEUED:
-            await self._end(job.id, CANCELLED, {"error": "stopped", "code": 130})
-        elif job.state == RUNNING:
+            await self._end(job, CANCELLED, STOPPED)
+        elif job.state == RUNNING and job.id not in self.cancelled:
             self.cancelled.add(job.id)
-            process = self.processes.get(job.lane)
-            if process and self.running.get(job.lane) == job.id:
-                await self._interrupt(process, job)
-
-    async def _interrupt(self, process: Process, job: Job) -> None:
-        if job.lane == "train":
-            process.send_signal(signal.SIGTERM)  # saves, then ends
-            return
-        await _send(process, {"cancel": job.id})
-        await asyncio.sleep(GRACE)
-        if self.running.get(job.lane) == job.id:
-            with suppress(ProcessLookupError):
-                process.kill()
+            if line := self._line(job):
+                self._aside(self.computers[job.lane].stop(line))
 
     async def follow(self, name: str, after: int = 0) -> AsyncIterator[dict[str, Any]]:
         """Yield the events of a job, those after a number, until it ends."""
-        events = self.events.setdefault(name, Events())
-        while True:
-            for event in [event for event in events.last if event["number"] > after]:
-                after = event["number"]
-                yield event
-            job = self.store.get(name)
-            if job is None or job.state in ENDED:
-                return
-            async with events.changed:
-                if events.count <= after:
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(events.changed.wait(), 15)
 
-    async def _lane(self, lane: str) -> None:
-        """Run the jobs of a lane for ever."""
-        while True:
-            job = self.store.next(lane)
-            if job is None:
+        def over() -> bool:
+            job = self.store.get(name)
+            return job is None or job.state in ENDED
+
+        async for event in self.events.setdefault(name, Events()).follow(after, over):
+            yield event
+
+    def _line(self, job: Job) -> Mapping[str, Any] | None:
+        """Return what a job's process was told, if it runs."""
+        line = self.running.get(job.lane)
+        return line if line and line["job"] == job.id else None
+
+    def _aside(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self.others.add(task)
+        task.add_done_callback(self.others.discard)
+
+    async def _lane(self, lane: str, left: list[Job]) -> None:
+        """Run the jobs of a lane for ever, those first that an earlier server left running."""
+        for job in left:
+            await self._run(job)
+        while not self.closing:
+            following = self.store.next(lane)
+            if following is None:
                 self.wake[lane].clear()
                 await self.wake[lane].wait()
-                continue
-            await self._run(job)
+            else:
+                self.store.start(following.id)
+                shutil.rmtree(self._folder(following), ignore_errors=True)
+                await self._run(following)
 
     async def _run(self, job: Job) -> None:
-        self.store.start(job.id)
-        self.running[job.lane] = job.id
-        folder = self.places.jobs / job.id
-        shutil.rmtree(folder, ignore_errors=True)
-        (folder / "out").mkdir(parents=True)
+        """Carry out a job, or go on following a training that an earlier server began."""
         try:
-            action = asked(job.action, job.request, self.places, folder / "out")
-            request = action.model_dump(mode="json", exclude_unset=True)
-            process = await self._process(job.lane)
-            line = {"job": job.id, "action": job.action, "request": request, "folder": str(folder)}
-            await _send(process, line)
-            if job.lane == "train" and process.stdin:
-                process.stdin.close()
-            await self._listen(process, job)
+            line = self.running[job.lane] = self._told(job)
+            if job.id in self.cancelled:
+                await self._end(job, CANCELLED, STOPPED)
+                return
+            async with asyncio.timeout(LONGEST.get(job.lane)):
+                await self._listen(job, line)
+        except TimeoutError:
+            await self.computers[job.lane].close()
+            await self._end(job, FAILED, TOO_LONG)
         except Exception as error:
-            from pinxit.errors import as_user_error
-
             plain = as_user_error(error)
-            await self._end(job.id, FAILED, {"error": str(plain), "code": plain.exit_code})
+            await self._end(job, FAILED, self.places.hide({"error": str(plain), "code": plain.exit_code}))
         finally:
             self.running.pop(job.lane, None)
 
-    async def _process(self, lane: str) -> Process:
-        """Return the process of a lane: the worker that stays, or a new one for a training."""
-        process = self.processes.get(lane)
-        if process is None or process.returncode is not None or lane == "train":
-            words = [sys.executable, "-P", "-m", "pinxit.web.worker"]
-            log = (self.places.state / f"{lane}.log").open("ab")
-            with log:
-                process = await asyncio.create_subprocess_exec(
-                    *words, stdin=PIPE, stdout=PIPE, stderr=log, limit=LINE, start_new_session=True
-                )
-            self.processes[lane] = process
-        return process
+    def _told(self, job: Job) -> dict[str, Any]:
+        """Return what the process of a job is told: the action with paths, its folder, and the run that it trains."""
+        folder = self._folder(job)
+        if (folder / REQUEST).exists():
+            return dict(read_json(folder / REQUEST))
+        (folder / "out").mkdir(parents=True, exist_ok=True)
+        action = asked(job.action, job.request, self.places, folder / "out")
+        action, run = run_of(action, job.request, self.places)
+        request = action.model_dump(mode="json", exclude_unset=True)
+        return {"job": job.id, "action": job.action, "request": request, "folder": str(folder), "run": run}
 
-    async def _listen(self, process: Process, job: Job) -> None:
+    async def _listen(self, job: Job, line: Mapping[str, Any]) -> None:
         """Pass on the events of a job until it ends or its process dies."""
-        assert process.stdout is not None
-        while line := await process.stdout.readline():
-            event = json.loads(self.places.hide(line.decode()))
-            if event["job"] != job.id:
-                continue
+        async for event in self.computers[job.lane].carry_out(line):
+            shown = self.places.hide({key: value for key, value in event.items() if key != "job"})
             if event["event"] in (DONE, FAILED):
-                stopped = job.id in self.cancelled or event.get("code", 0) >= 128
-                state = CANCELLED if event["event"] == FAILED and stopped else event["event"]
-                result = {key: value for key, value in event.items() if key not in ("job", "event", "time")}
-                await self._end(job.id, state, result | {"files": self._files(job)})
-                if job.lane == "train":
-                    await process.wait()
+                await self._end(job, self._state(job, event), self._result(job, shown))
                 return
-            await self._tell(job.id, event)
-        await process.wait()
+            if event["event"] == "run":
+                self.store.trains(job.id, event["run"])
+            await self._tell(job.id, shown)
         self._died(job)
+        await self.events.setdefault(job.id, Events()).wake()
 
-    def _files(self, job: Job) -> list[str]:
-        """Return the names of a job's results, those in folders with a slash."""
-        out = self.places.jobs / job.id / "out"
-        return sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    def _state(self, job: Job, last: Mapping[str, Any]) -> str:
+        """Return the state in which a job's last event leaves it."""
+        stopped = job.id in self.cancelled or last.get("code", 0) >= BY_SIGNAL
+        return CANCELLED if last["event"] == FAILED and stopped else str(last["event"])
+
+    def _result(self, job: Job, last: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a job's last event says, with the names of its files, those in folders with a slash."""
+        out = self._folder(job) / "out"
+        files = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+        return {key: value for key, value in last.items() if key not in ("event", "time")} | {"files": files}
+
+    def _folder(self, job: Job) -> Path:
+        return self.places.jobs / job.id
 
     def _died(self, job: Job) -> None:
         """Run a job whose process died once more, unless it trained, was stopped, or died before."""
         known = self.store.get(job.id)
-        tries = known.tries if known else MOST_TRIES
         if job.id in self.cancelled:
-            self.store.end(job.id, CANCELLED, {"error": "stopped", "code": 130})
-        elif job.lane == "train" or tries >= MOST_TRIES:
-            self.store.end(job.id, FAILED, {"error": DIED, "code": 5})
+            self._over(job, CANCELLED, STOPPED)
+        elif job.lane == TRAIN:
+            self._over(job, FAILED, DIED_TRAINING)
+        elif known is None or known.tries >= MOST_TRIES:
+            self._over(job, FAILED, DIED)
         else:
             self.store.wait_again(job.id)
             self.wake[job.lane].set()
 
-    async def _tell(self, name: str, event: dict[str, Any]) -> None:
+    def _over(self, job: Job, state: str, result: Mapping[str, Any]) -> None:
+        """Note how a job ended; nothing is left of one that was stopped, but a run."""
+        if state == CANCELLED:
+            shutil.rmtree(self._folder(job), ignore_errors=True)
+            result = {**result, "files": []}
+        self.store.end(job.id, state, result)
+        self.cancelled.discard(job.id)
+
+    async def _end(self, job: Job, state: str, result: Mapping[str, Any]) -> None:
+        self._over(job, state, result)
+        await self._tell(job.id, {"event": state, "time": time.time()})
+
+    async def _tell(self, name: str, event: Mapping[str, Any]) -> None:
         await self.events.setdefault(name, Events()).add(event)
 
-    async def _end(self, name: str, state: str, result: Mapping[str, Any]) -> None:
-        self.store.end(name, state, result)
-        self.cancelled.discard(name)
-        await self._tell(name, {"job": name, "event": state, "time": time.time()})
-
     async def _expire(self) -> None:
-        """Remove what is older than its lifetime, every ten minutes."""
+        """Remove results and uploads that are older than their lifetime, from time to time."""
         while True:
-            for name in self.store.expired(time.time() - LIFETIME):
+            before = time.time() - LIFETIME
+            for name in self.store.expired(before):
                 shutil.rmtree(self.places.jobs / name, ignore_errors=True)
                 self.store.forget(name)
                 self.events.pop(name, None)
-            await asyncio.sleep(600)
-
-
-async def _send(process: Process, line: dict[str, Any]) -> None:
-    with suppress(BrokenPipeError, ConnectionResetError):
-        assert process.stdin is not None
-        process.stdin.write((json.dumps(line) + "\n").encode())
-        await process.stdin.drain()
+            with suppress(OSError):
+                await asyncio.to_thread(forget_uploads, self.places, before)
+            await asyncio.sleep(SWEPT)

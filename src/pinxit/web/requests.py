@@ -12,10 +12,12 @@ from pydantic import ValidationError
 
 from pinxit.actions import variants
 from pinxit.actions.action import Action
+from pinxit.actions.runs import Resume, Train, TrainPrior, new_folder
 from pinxit.commands import Argument, fields, help_of
 from pinxit.errors import UsageError
 from pinxit.settings import did_you_mean, explain
-from pinxit.web.references import Places, reads, resolved
+from pinxit.training.run import PRIOR
+from pinxit.web.references import Places, in_words, reads, resolved
 from pinxit.web.views import View
 
 OUT = "out"
@@ -94,6 +96,27 @@ def asked(name: str, request: Mapping[str, Any], places: Places, out: Path) -> A
         return action
     typed = place if kind.model_fields[OUT].annotation == str | None else Path(place)
     return action.model_copy(update={OUT: typed})
+
+
+def run_of(action: Action, request: Mapping[str, Any], places: Places) -> tuple[Action, dict[str, str] | None]:
+    """Return the action with the folder of its run, and the run's name and folder; None if it trains none of ours."""
+    if isinstance(action, Train):
+        action = action.model_copy(
+            update={"out": new_folder(action.objective, in_words(request["source"]), places.runs)}
+        )
+    folder = _trained(action)
+    if folder is None or not folder.is_relative_to(places.runs):
+        return action, None
+    return action, {"name": str(folder.relative_to(places.runs)), "folder": str(folder)}
+
+
+def _trained(action: Action) -> Path | None:
+    """Return the folder of the run that an action trains, if it trains one."""
+    if isinstance(action, TrainPrior):
+        return action.run / PRIOR
+    if isinstance(action, Resume):
+        return action.run
+    return action.out if isinstance(action, Train) else None
 
 
 @cache

@@ -22,7 +22,7 @@ def listed(folder: Path) -> list[dict[str, Any]]:
     found = []
     for path in folder.glob("*") if folder.is_dir() else ():
         with suppress(DataError):
-            if is_run(path):
+            if is_run(path) and not path.is_symlink():
                 found.append((path.stat().st_mtime, summary(Run.open(path))))
     return [row for _, row in sorted(found, key=lambda row: row[0], reverse=True)]
 
@@ -49,7 +49,8 @@ def summary(run: Run) -> dict[str, Any]:
 def details(run: Run) -> dict[str, Any]:
     """Return everything that a page shows of a run, but its pictures."""
     return summary(run) | {
-        "recipe": run.recipe.model_dump(mode="json"),
+        "recipe": run.recipe.model_dump(mode="json", exclude={"data": {"source"}}),
+        "prior": is_run(run.prior),
         "training": is_training(run),
         "sheets": steps(run),
         "findings": [asdict(finding) for finding in diagnose(read_log(run.folder / LOG), run.recipe)],

@@ -98,6 +98,10 @@ class Store:
             "update jobs set state = ?, tries = tries + 1, started = ? where id = ?", (RUNNING, time.time(), name)
         )
 
+    def trains(self, name: str, run: str) -> None:
+        """Note the run that a job trains."""
+        self.base.execute("update jobs set run = ? where id = ?", (run, name))
+
     def wait_again(self, name: str) -> None:
         """Put a job whose process died back into its queue."""
         self.base.execute("update jobs set state = ? where id = ?", (QUEUED, name))

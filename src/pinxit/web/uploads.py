@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
+import secrets
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from pinxit.errors import DataError, UsageError
-from pinxit.files import disk_errors, whole_file
-from pinxit.web.references import HASH, Places
+from pinxit.files import disk_errors, sync_folder
+from pinxit.web.references import HASH, PICTURES, Places
 
 KINDS: dict[str, tuple[int, tuple[bytes, ...]]] = {
     ".png": (0, (b"\x89PNG\r\n\x1a\n",)),
@@ -26,7 +29,8 @@ KINDS: dict[str, tuple[int, tuple[bytes, ...]]] = {
 """The suffix under which a file is kept, and the bytes by which it is known: where they begin, and which they are."""
 SETS = (".zip",)
 """Kinds that hold a set of pictures."""
-MOST_IN_SET = 20_000
+HEAD, MOST_IN_SET = 16, 20_000
+PART = ".part"
 
 
 def suffix_of(head: bytes) -> str:
@@ -44,34 +48,57 @@ async def keep(places: Places, name: str, body: AsyncIterator[bytes]) -> Path:
     """
     if not HASH.fullmatch(name):
         raise UsageError("an upload is named by its SHA-256, in 64 lower-case digits")
+    part = places.uploads / f".{secrets.token_hex(8)}{PART}"
+    try:
+        with disk_errors(places.uploads / name):
+            suffix = await _written(part, name, body)
+            place = places.uploads / (f"{name}/{PICTURES}{suffix}" if suffix in SETS else f"{name}{suffix}")
+            place.parent.mkdir(exist_ok=True)
+            part.replace(place)
+            sync_folder(place.parent)
+        return place
+    finally:
+        part.unlink(missing_ok=True)
+
+
+async def _written(part: Path, name: str, body: AsyncIterator[bytes]) -> str:
+    """Write the pieces to a file and on the disk; return the suffix that they deserve."""
     digest, head, suffix = hashlib.sha256(), b"", ""
-    with disk_errors(places.uploads), whole_file(places.uploads / f"{name}.part") as temporary:
-        with temporary.open("wb") as file:
-            async for piece in body:
-                digest.update(piece)
-                file.write(piece)
-                head = head + piece if len(head) < 16 else head
-                if not suffix and len(head) >= 16:
-                    suffix = suffix_of(head)
+    with part.open("wb") as file:
+        async for piece in body:
+            digest.update(piece)
+            file.write(piece)
+            if not suffix:
+                head += piece
+                suffix = suffix_of(head) if len(head) >= HEAD else ""
         if digest.hexdigest() != name:
             raise UsageError("what arrived has another SHA-256 than its name; send it again")
-        suffix = suffix or suffix_of(head)
-    place = places.uploads / f"{name}{suffix}"
-    (places.uploads / f"{name}.part").replace(place)
-    return place
+        file.flush()
+        await asyncio.to_thread(os.fsync, file.fileno())
+    return suffix or suffix_of(head)
 
 
 def keep_set(places: Places, references: Sequence[str]) -> str:
     """Make a set of uploads; return its name, which is the same for the same files."""
-    files = [Path(places.find(reference)) for reference in references]
-    if len(files) > MOST_IN_SET or not files:
-        raise UsageError(f"a set has 1 to {MOST_IN_SET:,} files")
     if any(not reference.startswith("upload:") for reference in references):
         raise UsageError("a set is made of uploads: upload:SHA256")
+    files = [Path(places.find(reference)) for reference in references]
     name = hashlib.sha256("\n".join(sorted(references)).encode()).hexdigest()[:16]
-    folder = places.sets / name
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        if not (folder / file.name).exists():
-            os.link(file, folder / file.name)
+    folder = places.sets / name / PICTURES
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            if not (folder / file.name).exists():
+                os.link(file, folder / file.name)
+        os.utime(folder.parent)
     return name
+
+
+def forget_uploads(places: Places, before: float) -> None:
+    """Remove the uploads and sets that were last sent before a time, in seconds since 1970."""
+    for place in (*places.uploads.iterdir(), *places.sets.iterdir()):
+        if place.stat().st_mtime < before:
+            if place.is_dir():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink(missing_ok=True)

@@ -180,6 +180,7 @@ RULES: dict[str, Rule] = {
         autoencoders.ending("sharpness", autoencoders.SHARP),
         "Reconstructions are blurry: their edges keep {sharpness:.0%} of the pictures' edge energy; a 3 x 3 blur keeps "
         "about a quarter. More steps, a smaller --beta, wider networks (--channels) or --perceptual may help.",
+        grave=False,
         changes=(above("beta", 1.0, 0.1), more_steps),
     ),
     "dead-codes": Rule(

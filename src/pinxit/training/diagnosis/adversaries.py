@@ -27,6 +27,8 @@ TWINS = 0.1  # separation: copies among 64 samples; samples of a healthy GAN kee
 COPIES = 0.45  # nearest: samples closer than this to training pictures, which are black at 0.55, are copies
 SAME_DATA = 0.05  # data_diversity: photographs are at 0.7, digits at 0.5
 SURE = 0.99  # told_apart: the discriminator is right of 99 of 100 pairs
+AHEAD = 0.9  # told_apart: the discriminator is right of nine of ten pairs
+FLED = 1.5  # of the smallest nearest: samples that were so much nearer to the pictures before
 GUESSING = 0.6  # told_apart: barely better than the 0.5 of a guess
 OPPOSITE = 0.1  # told_apart: wrong in nine of ten pairs, which is not weakness
 MEMORISED = 0.5  # of the way from unknown pictures to samples; Karras et al., 2020 (ADA), eq. 1, aim at 0.6
@@ -59,8 +61,20 @@ def won(course: Course) -> Sign | None:
     sure = (apart > SURE) | np.isnan(apart)
     window = course.since((loss < healthy[0]) & sure & unlike & course.late(), max(PATIENCE, course.youth() // 2))
     if window is None:
-        return None
+        return driven_away(course)
     return Sign(window, last(loss=loss, told_apart=apart, nearest=course.look("nearest")))
+
+
+def driven_away(course: Course) -> Sign | None:
+    """Samples that get ever less like the pictures while the discriminator is ahead: the generator flees from it."""
+    nearest, apart = course.look("nearest"), course.look("told_apart")
+    fled = (nearest > UNLIKE) & (nearest > FLED * np.fmin.accumulate(nearest)) & (apart > AHEAD)
+    window = course.since(fled & course.late())
+    sentence = (
+        "The discriminator has won: it finds the picture in {told_apart:.0%} of all pairs, and samples get less and "
+        "less like the pictures. They are {nearest:.1f} times as far from these as these from each other."
+    )
+    return None if window is None else Sign(window, last(told_apart=apart, nearest=nearest), sentence)
 
 
 SWAPPED = (
@@ -77,7 +91,8 @@ def weak(course: Course) -> Sign | None:
     apart, nearest = course.look("told_apart"), course.look("nearest")
     healthy = course.healthy() or (-np.inf, np.inf)
     sure_of_others = (apart < OPPOSITE) & (course.mean(f"{DISCRIMINATOR}/adversarial") < healthy[0])
-    window = course.since(((apart < GUESSING) & (nearest > UNLIKE) | sure_of_others) & course.late())
+    unlike = (nearest > UNLIKE) | (course.look("diversity") < ALIKE)
+    window = course.since(((apart < GUESSING) & unlike | sure_of_others) & course.late())
     if window is None:
         return None
     return Sign(window, last(told_apart=apart, nearest=nearest), SWAPPED if apart[-1] < OPPOSITE else "")
@@ -132,14 +147,19 @@ def unchanged(course: Course) -> Sign | None:
 
 
 def oscillation(course: Course) -> Sign | None:
-    """Scores or the samples' diversity swing back and forth, window by window, as widely as they are apart."""
+    """Scores or the samples' diversity swing back and forth, window by window, as widely as they are apart.
+
+    How far scores can be apart is known from the whole training: near its balance they hardly are.
+    """
     if course.count < BEGINNING + SWUNG:
         return None
-    real, fake = (course.mean(f"{DISCRIMINATOR}/{name}_score")[-SWUNG:] for name in ("real", "fake"))
-    for values, unit in ((fake, abs(np.mean(real - fake))), (course.mean("watch/diversity")[-SWUNG:], 1.0)):
+    real, fake = (course.mean(f"{DISCRIMINATOR}/{name}_score") for name in ("real", "fake"))
+    gaps = np.abs(real - fake)
+    apart = float(np.nansum(gaps)) / max(1, np.isfinite(gaps).sum())
+    for values, unit in ((fake[-SWUNG:], apart), (course.mean("watch/diversity")[-SWUNG:], 1.0)):
         steps = np.diff(values)
         turns = int((steps[1:] * steps[:-1] < 0).sum())
-        size = float(np.abs(steps).mean()) / max(float(unit), 1e-9)
+        size = float(np.abs(steps).mean()) / max(unit, 1e-9)
         if turns >= SWINGS and size > WIDE:
             return Sign(course.count - SWUNG, {"turns": turns, "size": size})
     return None

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from fastapi import Path as InPath
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from pinxit.web.answers import JobState
 from pinxit.web.files import served
-from pinxit.web.references import NAME, MissingError
 from pinxit.web.studio import LONGEST_WAIT, Client, Here
+from pinxit.web.worker import PREVIEWS
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -57,9 +57,8 @@ async def job(name: Name, here: Here) -> JobState:
 @router.delete("/{name}", status_code=202)
 async def cancel(name: Name, here: Here) -> JobState:
     """Stop a job. A training saves first."""
-    found = here.found(name)
-    asyncio.get_running_loop().create_task(here.queue.cancel(found))
-    return JobState.of(found)
+    await here.queue.cancel(here.found(name))
+    return JobState.of(here.found(name))
 
 
 @router.get("/{name}/events", response_class=StreamingResponse)
@@ -76,15 +75,15 @@ async def events(name: Name, here: Here, last: After = 0) -> StreamingResponse:
 
 
 @router.get("/{name}/files/{file:path}", response_class=FileResponse)
-async def result(name: Name, file: str, here: Here) -> FileResponse:
+async def result(name: Name, file: str, here: Here) -> Response:
     """Return a file of a job's result."""
-    return served(here.places.find(f"job:{name}/{file}"))
+    return served(Path(here.places.find(f"job:{name}/{file}")), here.places)
 
 
 @router.get("/{name}/previews/{file}", response_class=FileResponse)
-async def preview(name: Name, file: str, here: Here) -> FileResponse:
+async def preview(
+    name: Name, file: Annotated[str, InPath(pattern=r"^[\w-]+\.png$", max_length=64)], here: Here
+) -> Response:
     """Return an intermediate picture of a job."""
     here.found(name)
-    if not NAME.fullmatch(file):
-        raise MissingError("no such picture")
-    return served(here.places.jobs / name / "previews" / file)
+    return served(here.places.jobs / name / PREVIEWS / file, here.places)

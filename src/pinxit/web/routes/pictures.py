@@ -71,7 +71,7 @@ async def view(
 ) -> Response:
     """Show a picture of any format and depth as a PNG of 8 bits, upright."""
     job, place = await here.view(of, side)
-    return served(place) if job.state == DONE else _failed(job)
+    return served(place, here.places) if job.state == DONE else _failed(job)
 
 
 def _failed(job: Job) -> Response:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 from fastapi import Path as InPath
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 
 from pinxit.training.run import Run
 from pinxit.web import runs as shown
@@ -18,7 +18,7 @@ from pinxit.web.studio import Here, Studio
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
-Name = Annotated[str, InPath(pattern=r"^[\w-][\w.-]{0,127}(/prior)?$", description="Name of the run.")]
+Name = Annotated[str, InPath(pattern=r"^[^/]{1,200}(/prior)?$", description="Name of the run.")]
 SANDBOX = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
 """What a report may do in a browser: show itself."""
 
@@ -26,7 +26,7 @@ SANDBOX = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox
 @router.get("")
 async def runs(here: Here) -> list[dict[str, Any]]:
     """List the runs, the newest first."""
-    return await asyncio.to_thread(shown.listed, here.places.runs)
+    return here.places.hide(await asyncio.to_thread(shown.listed, here.places.runs))
 
 
 @router.get("/{name:path}/curves")
@@ -36,27 +36,26 @@ async def curves(name: Name, here: Here) -> dict[str, Any]:
 
 
 @router.get("/{name:path}/sheets/{step}.png", response_class=FileResponse)
-async def sheet(name: Name, step: int, here: Here) -> FileResponse:
+async def sheet(name: Name, step: int, here: Here) -> Response:
     """Return the sheet of samples of a step."""
     found = shown.sheet(_opened(here, name), step)
     if found is None:
         raise MissingError(f"no sheet of step {step}")
-    return served(found)
+    return served(found, here.places)
 
 
 @router.get("/{name:path}/report", response_class=FileResponse)
-async def report(name: Name, here: Here) -> FileResponse:
+async def report(name: Name, here: Here) -> Response:
     """Return the report of a run, a page that loads nothing and runs no script."""
-    page = _opened(here, name).page
-    if not page.exists():
-        raise MissingError(f"{name} has no report yet")
-    return FileResponse(page, media_type="text/html", headers={"content-security-policy": SANDBOX})
+    page = await asyncio.to_thread(served, _opened(here, name).page, here.places, "text/html")
+    page.headers["content-security-policy"] = SANDBOX
+    return page
 
 
 @router.get("/{name:path}")
 async def run(name: Name, here: Here) -> dict[str, Any]:
     """Return a run: its recipe, progress, findings, sheets and scores."""
-    return await asyncio.to_thread(lambda: shown.details(_opened(here, name)))
+    return here.places.hide(await asyncio.to_thread(lambda: shown.details(_opened(here, name))))
 
 
 def _opened(here: Studio, name: str) -> Run:
