@@ -212,7 +212,7 @@ def fields(kind: type[Action]) -> Iterator[Argument]:
     """
     taken: set[str] = set()
     for name, field in kind.model_fields.items():
-        if inner := _settings(field):
+        if inner := settings_in(field):
             for key in [key for key in inner.model_fields if key not in taken]:
                 value, topic = inner.model_fields[key], inner.topic_of(key)
                 taken.add(key)
@@ -233,7 +233,7 @@ def headings(arguments: Iterable[Argument]) -> list[str]:
 
 def parsed(kind: type[Action], flat: Mapping[Argument, Any]) -> Action:
     """Return the action with these values; a `UsageError` names the flag that is wrong."""
-    values: dict[str, Any] = {name: {} for name, field in kind.model_fields.items() if _settings(field)}
+    values: dict[str, Any] = {name: {} for name, field in kind.model_fields.items() if settings_in(field)}
     for one, value in flat.items():
         *around, name = one.path
         (values[around[0]] if around else values)[name] = value
@@ -323,7 +323,8 @@ def _document(document: Any) -> str:
     return f"{json.dumps(document, indent=2)}\n"
 
 
-def _settings(field: FieldInfo) -> type[Settings] | None:
+def settings_in(field: FieldInfo) -> type[Settings] | None:
+    """Return the class of the settings that a field of an action holds; None if it holds none."""
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, Settings) else None
 
