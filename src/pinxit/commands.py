@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, ValidationError
 from pydantic.fields import FieldInfo
 
 from pinxit.actions import ACTIONS, GROUPS, variants
-from pinxit.actions.action import PIPE, Action, Flag, Outcome, Word, mark
+from pinxit.actions.action import PIPE, Action, First, Flag, Outcome, Word, mark
 from pinxit.errors import UsageError, printable
 from pinxit.settings import Range, Settings, Topic, as_text, did_you_mean, explain, flag_of, step_text
 from pinxit.streams import stdout
@@ -97,6 +97,8 @@ class Argument:
     field: FieldInfo
     heading: str = ""
     """Under which help lists it; the usual ones if empty."""
+    first: bool = False
+    """Whether it is among the few that matter first."""
 
     @property
     def word(self) -> Word | None:
@@ -216,9 +218,11 @@ def fields(kind: type[Action]) -> Iterator[Argument]:
             for key in [key for key in inner.model_fields if key not in taken]:
                 value, topic = inner.model_fields[key], inner.topic_of(key)
                 taken.add(key)
-                yield Argument((name, key), value, topic.value if topic else str(field.title))
+                first = inner.marked(key, First) or (mark(field.metadata, First) and not topic)
+                heading = topic.value if topic else str(field.title)
+                yield Argument((name, key), value, heading, value.is_required() or bool(first))
         else:
-            yield Argument((name,), field)
+            yield Argument((name,), field, first=field.is_required() or bool(mark(field.metadata, First)))
 
 
 def headings(arguments: Iterable[Argument]) -> list[str]:

@@ -146,6 +146,7 @@ def _field(one: Argument, kind: type[Action]) -> dict[str, Any]:
         "path": list(one.path),
         "name": one.name,
         "heading": one.heading,
+        "first": one.first,
         "description": one.field.description,
         "required": one.field.is_required(),
         "reads": reads(one.field),
