@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from pinxit.actions import ACTIONS, GROUPS, variants
 from pinxit.actions.action import PIPE, Action, Flag, Outcome, Word, mark
 from pinxit.errors import UsageError, printable
-from pinxit.settings import Settings, Topic, as_text, did_you_mean, explain, flag_of
+from pinxit.settings import Range, Settings, Topic, as_text, did_you_mean, explain, flag_of, step_text
 from pinxit.streams import stdout
 
 JSON = Place(
@@ -128,6 +128,36 @@ class Argument:
         marked = self.word or mark(self.field.metadata, Flag)
         return bool(marked and marked.pipe)
 
+    def words(self, value: Any) -> list[str]:
+        """Return the words that give this value, in its JSON form; none if it says nothing."""
+        if value is None or value == []:
+            return []
+        if isinstance(value, bool):
+            return self._yes_or_no(value)
+        kind = _typed(self.field.annotation, self.field.metadata)
+        many = get_origin(kind) is tuple
+        joint = ".." if _holds(self.field.annotation, get_args(Range)[0]) else ","
+        texts = [_text(item) for item in (value if isinstance(value, list) else [value])]
+        texts = texts if many else [joint.join(texts)]
+        if self.word:
+            return [f"./{text}" if text.startswith("-") and text != PIPE else text for text in texts]
+        return self._flagged(texts)
+
+    def _flagged(self, texts: list[str]) -> list[str]:
+        """Return the flag with these values: alone if it may stand so, joined by = if a value looks like a flag."""
+        lone, more = LONE.get(self.flags[0], ("", ".*"))
+        if texts == [lone]:
+            return [self.flags[0]]
+        if all(re.fullmatch(more, text, re.DOTALL) and not text.startswith("-") for text in texts):
+            return [self.flags[0], *texts]
+        return [f"{self.flags[-1]}={text}" for text in texts]
+
+    def _yes_or_no(self, value: bool) -> list[str]:
+        if value:
+            return [self.flags[0]]
+        no = f"--no-{self.flags[-1].removeprefix('--')}" if self.negative is None else self.negative
+        return [no] if no else []
+
     def parameter(self, groups: Mapping[str, Group]) -> Place:
         """Return the function parameter from which cyclopts makes the flag."""
         word = self.word
@@ -213,6 +243,36 @@ def parsed(kind: type[Action], flat: Mapping[Argument, Any]) -> Action:
         raise UsageError(_as_flag(error, kind)) from error
 
 
+def words(name: str, action: Action) -> list[str]:
+    """Return the words after `pinxit` that ask for an action of this full name, such as "train gan".
+
+    This is the inverse of parsing, for what was given; a value that says nothing, such as None, has no words.
+    """
+    placed: list[str] = []
+    flags: list[str] = []
+    values = action.model_dump(mode="json")
+    for one in fields(type(action)):
+        *around, key = one.path
+        owner = getattr(action, around[0]) if around else action
+        if key in owner.model_fields_set:
+            value = (values[around[0]] if around else values).get(key)
+            (placed if one.word else flags).extend(one.words(_brief(getattr(owner, key), value)))
+    return [*name.split(), *placed, *flags]
+
+
+def _brief(value: Any, document: Any) -> Any:
+    """Return the JSON of a value; of a chain of edits, in the text grammar, what was given of each."""
+    if not (isinstance(value, tuple) and value and all(isinstance(step, Settings) for step in value)):
+        return document
+    steps = [
+        step_text({key: row[key] for key in row if key == "name" or key in step.model_fields_set})
+        for step, row in zip(value, document, strict=True)
+    ]
+    if len(steps) > 1:  # a name alone, without brackets, is a command of its own
+        steps = [step.removesuffix("()") for step in steps]
+    return " | ".join(steps)
+
+
 def _as_flag(error: ValidationError, kind: type[Action]) -> str:
     """Return the error about a value, with the name it has on the command line."""
     place = tuple(map(str, error.errors(include_url=False)[0]["loc"]))
@@ -288,6 +348,15 @@ def _whole(kind: Any, tokens: Sequence[Token]) -> Any:
     if tokens[0].value.partition(".")[2].strip("0"):
         raise ValueError(f'"{tokens[0].value}" is not a whole number')
     return convert(int, tokens)
+
+
+def _holds(kind: Any, wanted: Any) -> bool:
+    """Return whether a type is, or is made of, another."""
+    return kind == wanted or any(_holds(one, wanted) for one in get_args(kind))
+
+
+def _text(value: Any) -> str:
+    return as_text(value) if isinstance(value, float) else str(value)
 
 
 def _shown(default: Any) -> Any:

@@ -171,12 +171,13 @@ def chain_document(chain: Sequence[Settings], table: Mapping[str, type[Settings]
 
 def chain_text(chain: Sequence[Settings], table: Mapping[str, type[Settings]]) -> str:
     """Return a chain in the text grammar, with every setting; `parse_chain` reads it back."""
-    steps = []
-    for step in chain_document(chain, table):
-        name = step.pop("name")
-        pairs = ", ".join(f"{key}={as_text(value)}" for key, value in step.items())
-        steps.append(f"{name}({pairs})")
-    return " | ".join(steps)
+    return " | ".join(map(step_text, chain_document(chain, table)))
+
+
+def step_text(step: Mapping[str, Any]) -> str:
+    """Return a step of a chain's canonical JSON list in the text grammar."""
+    pairs = ", ".join(f"{key}={as_text(value)}" for key, value in step.items() if key != "name")
+    return f"{step['name']}({pairs})"
 
 
 def _step(name: str, values: Mapping[str, Any], table: Mapping[str, type[S]], what: str) -> S:

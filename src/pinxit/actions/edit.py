@@ -27,7 +27,10 @@ def _parsed(value: Any) -> Any:
         value = json.dumps(value)
     if isinstance(value, str):
         return parse_chain(value, EDITS, "edit")
-    return (value,) if isinstance(value, Settings) else value
+    chain = (value,) if isinstance(value, Settings) else value
+    if not (isinstance(chain, tuple | list) and all(isinstance(step, Settings) for step in chain)):
+        raise ValueError("should be edits as text, such as denoise | upscale(scale=2), or as a JSON list")
+    return chain
 
 
 def _document(chain: Any) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -20,7 +21,7 @@ def _bytes(value: Any) -> Any:
     """Return '500MB', '2 GB' or '1.5G' in bytes; pydantic judges anything else."""
     text = value if isinstance(value, str) else ""
     found = re.fullmatch(r"\s*(\d{1,18}(?:\.\d*)?)\s*([KMG]?)B?\s*", text, re.IGNORECASE)
-    return int(float(found[1]) * _UNITS[found[2].upper()]) if found else value
+    return int(Decimal(found[1]) * _UNITS[found[2].upper()]) if found else value
 
 
 class EditSettings(Settings):

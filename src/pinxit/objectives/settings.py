@@ -1091,7 +1091,7 @@ class TranslationSettings(ObjectiveSettings):
             raise UsageError(f"--adversarial and --{self.method} are both 0: nothing can be learned")
         if self.method == "cycle":
             return Cycle(self, shape)
-        if shape.colours or target.planes != (shape.channels, ()):
+        if shape.colours or target.planes[:2] != (shape.channels, ()):
             raise UsageError(
                 "--method contrast reads both kinds by one network: both must be grey or both in colour, and no label "
                 "maps. --labels none reads these as pictures; --method cycle takes any"
