@@ -2,7 +2,8 @@
 
 import { useEffect, useState } from "./vendor/htm-preact.js";
 
-/** Follow a job: `tell` gets what changes of {state, text, fraction, remark, preview, run, result}. Returns an end. */
+/** Follow a job: `tell` gets what changes of {state, text, fraction, remark, preview, run, beat, result}.
+ * `beat` is another whenever its run has something new to show. Returns an end. */
 function follow(job, tell) {
   const events = new EventSource(`/v1/jobs/${job}/events`);
   const on = (name, read) => events.addEventListener(name, (event) => tell(read(JSON.parse(event.data))));
@@ -11,6 +12,9 @@ function follow(job, tell) {
   on("picture", ({ text, fraction, file }) => ({
     state: "running", text, fraction, ...(file && { preview: `/v1/jobs/${job}/previews/${file}` }),
   }));
+  on("run", ({ run }) => ({ run }));
+  on("sheet", ({ number }) => ({ state: "running", beat: number }));
+  on("finding", ({ number }) => ({ beat: number }));
   events.addEventListener("end", (event) => {
     events.close();
     tell(JSON.parse(event.data));

@@ -60,3 +60,9 @@ export function Copyable({ text }) {
   };
   return html`<div class="copyable"><pre tabindex="0"><code>${text}</code></pre><button type="button" onClick=${copy}>${done ? say("copied") : say("copy")}</button></div>`;
 }
+
+/** A score with its interval. */
+export const interval = ({ value, interval: range }) =>
+  html`<strong>${digits(value)}</strong>${range && html` <small class="inline">${digits(range.low)} … ${digits(range.high)}</small>`}`;
+
+export const digits = (value) => (typeof value === "number" ? Number(value.toPrecision(4)).toLocaleString() : "–");
