@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
 
+from pinxit.web.api import PAGE
+from pinxit.web.requests import form, kinds
 from studios import Studio
 
 UPLOAD = f"upload:{'ab12' * 16}"
@@ -48,3 +52,22 @@ def test_what_is_wrong_has_no_command(studio: Studio, action: str, request_: dic
     answer = studio.client.post("/v1/command", json={"action": action, "request": request_})
     assert answer.status_code == 422
     assert why in answer.json()["error"]
+
+
+CHINESE: dict[str, str] = json.loads((PAGE / "zh-help.json").read_text(encoding="utf-8"))
+
+
+def test_all_help_of_the_page_is_there_in_chinese() -> None:
+    forms = [form(name) for name in kinds()]
+    shown = {text for one in forms for text in (one["summary"], one["help"])}
+    shown |= {field[key] for one in forms for field in one["fields"] for key in ("heading", "description")} - {""}
+    assert sorted(shown - CHINESE.keys()) == [], "missing in zh-help.json"
+    assert sorted(CHINESE.keys() - shown) == [], "no longer shown: remove from zh-help.json"
+
+
+def test_what_a_person_types_is_the_same_in_chinese() -> None:
+    """Flags, commands, file names and numbers stay as they are."""
+    typed = re.compile(r"--[a-z][a-z0-9-]+|`[^`]+`|[A-Za-z/]+\.(?:md|json|csv|onnx|npz|html|txt)|\d+(?:[.,]\d+)*")
+    for english, chinese in CHINESE.items():
+        assert sorted(set(typed.findall(english))) == sorted(set(typed.findall(chinese))), english
+        assert re.search(r"[\u4e00-\u9fff]", chinese), english
