@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from pinxit.web.api import PAGE
 from pinxit.web.requests import form, kinds
 from studios import Studio
 
+ROOT = Path(__file__).parents[2]
 UPLOAD = f"upload:{'ab12' * 16}"
 LINES: list[tuple[str, dict[str, Any], dict[str, str], str]] = [
     ("edit denoise", {"pictures": [UPLOAD]}, {UPLOAD: "photo.png"}, "edit denoise photo.png -o results"),
@@ -71,3 +75,17 @@ def test_what_a_person_types_is_the_same_in_chinese() -> None:
     for english, chinese in CHINESE.items():
         assert sorted(set(typed.findall(english))) == sorted(set(typed.findall(chinese))), english
         assert re.search(r"[\u4e00-\u9fff]", chinese), english
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("bash", "curl", "sha256sum"))), reason="curl or sha256sum is missing")
+def test_the_commands_of_the_docs_run(studio: Studio, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "studio.md").read_text(encoding="utf-8")
+    first = re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0]
+    script = first.replace("http://127.0.0.1:7860", studio.address.rstrip("/")).replace("curl -s", "curl -sSf")
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    [promised] = re.findall(r"The last answer is `(.*)`", page)
+    assert done.stdout.endswith(promised), done.stdout[-400:]
+    assert "event: end" in done.stdout
+    assert (tmp_path / "lighter.png").read_bytes().startswith(b"\x89PNG")
