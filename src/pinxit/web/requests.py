@@ -18,7 +18,7 @@ from pinxit.errors import UsageError
 from pinxit.settings import did_you_mean, explain
 from pinxit.training.run import PRIOR
 from pinxit.web.references import Places, in_words, reads, resolved
-from pinxit.web.views import View
+from pinxit.web.views import Area, View
 
 OUT = "out"
 HIDDEN = {
@@ -63,7 +63,7 @@ OFFERED = {
 def kinds() -> Mapping[str, tuple[type[Action], Offer]]:
     """Return every action that is offered, with its offer, by its full name: "edit denoise", "train gan"."""
     found = {full: (kind, offer) for name, offer in OFFERED.items() for full, kind in variants(name).items()}
-    return found | {"view": (View, Offer(("view.png",), "view"))}
+    return found | {"view": (View, Offer(("view.png",), "view")), "area": (Area, Offer(("area.png",), "view"))}
 
 
 def kind_of(name: str) -> tuple[type[Action], Offer]:
