@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, ValidationError
 from pydantic.fields import FieldInfo
 
 from pinxit.actions import ACTIONS, GROUPS, variants
-from pinxit.actions.action import PIPE, Action, Flag, Outcome, Word, mark
+from pinxit.actions.action import PIPE, Action, First, Flag, Outcome, Word, mark
 from pinxit.errors import UsageError, printable
 from pinxit.settings import Range, Settings, Topic, as_text, did_you_mean, explain, flag_of, step_text
 from pinxit.streams import stdout
@@ -97,6 +97,8 @@ class Argument:
     field: FieldInfo
     heading: str = ""
     """Under which help lists it; the usual ones if empty."""
+    first: bool = False
+    """Whether it is among the few that matter first."""
 
     @property
     def word(self) -> Word | None:
@@ -212,13 +214,15 @@ def fields(kind: type[Action]) -> Iterator[Argument]:
     """
     taken: set[str] = set()
     for name, field in kind.model_fields.items():
-        if inner := _settings(field):
+        if inner := settings_in(field):
             for key in [key for key in inner.model_fields if key not in taken]:
                 value, topic = inner.model_fields[key], inner.topic_of(key)
                 taken.add(key)
-                yield Argument((name, key), value, topic.value if topic else str(field.title))
+                first = inner.marked(key, First) or (mark(field.metadata, First) and not topic)
+                heading = topic.value if topic else str(field.title)
+                yield Argument((name, key), value, heading, value.is_required() or bool(first))
         else:
-            yield Argument((name,), field)
+            yield Argument((name,), field, first=field.is_required() or bool(mark(field.metadata, First)))
 
 
 def headings(arguments: Iterable[Argument]) -> list[str]:
@@ -233,7 +237,7 @@ def headings(arguments: Iterable[Argument]) -> list[str]:
 
 def parsed(kind: type[Action], flat: Mapping[Argument, Any]) -> Action:
     """Return the action with these values; a `UsageError` names the flag that is wrong."""
-    values: dict[str, Any] = {name: {} for name, field in kind.model_fields.items() if _settings(field)}
+    values: dict[str, Any] = {name: {} for name, field in kind.model_fields.items() if settings_in(field)}
     for one, value in flat.items():
         *around, name = one.path
         (values[around[0]] if around else values)[name] = value
@@ -323,7 +327,8 @@ def _document(document: Any) -> str:
     return f"{json.dumps(document, indent=2)}\n"
 
 
-def _settings(field: FieldInfo) -> type[Settings] | None:
+def settings_in(field: FieldInfo) -> type[Settings] | None:
+    """Return the class of the settings that a field of an action holds; None if it holds none."""
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, Settings) else None
 

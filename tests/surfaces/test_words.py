@@ -114,3 +114,11 @@ def test_a_request_has_the_words_that_ask_for_it(name: str, parsed: list[Action]
         assert run(line) == 0, line
         assert parsed[-1].model_dump() == asked.model_dump(), line
         assert words(name, parsed[-1]) == line
+
+
+def test_few_fields_come_first() -> None:
+    first = {name: [one.name for one in fields(kind) if one.first] for name, kind in EVERY.items()}
+    assert all(len(names) <= 12 for names in first.values()), "as many as a person reads at once"
+    for name in ("train gan", "train vae", "train restore", "edit denoise", "edit inpaint", "sample", "evaluate"):
+        assert 4 <= len(first[name]) <= 10, name
+    assert first["train gan"] == ["DATA", "--network", "--loss", "--conditional", "--size", "--minutes", "--recipe"]

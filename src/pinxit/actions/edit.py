@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, create_model
 
-from pinxit.actions.action import OUT, PIPE, Action, Flag, Outcome, Overwrite, Reads, Word, refuse
+from pinxit.actions.action import OUT, PIPE, Action, First, Flag, Outcome, Overwrite, Reads, Word, refuse
 from pinxit.errors import DataError, UsageError
 from pinxit.files import is_device, read_bytes, refuse_to_replace
 from pinxit.settings import Settings, chain_document, parse_chain
@@ -100,7 +100,7 @@ class Edit(Action):
             return create_model(name, __base__=Edit, __doc__=doc, edit=edit, **common)
 
         return {"": variant("EditChain", Edit.__doc__, (Annotated[Chain, Word("EDIT")], text))} | {
-            name: variant(f"Edit{kind.__name__}", kind.__doc__, (kind, Field(title="The edit")))
+            name: variant(f"Edit{kind.__name__}", kind.__doc__, (Annotated[kind, First()], Field(title="The edit")))
             for name, kind in EDITS.items()
         }
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from pinxit.settings import Device, Settings
+from pinxit.settings import Device, First, Settings
 
 # What `--format` accepts, with the suffix of its results; `auto` keeps the picture's own format where we can write it.
 SAVED = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tiff", "avif": ".avif"}
@@ -27,7 +27,9 @@ def _bytes(value: Any) -> Any:
 class EditSettings(Settings):
     """What every edit accepts beside its own settings."""
 
-    strength: float = Field(1.0, ge=0, le=1, description="Strength of the edit, 0 to 1; 0 leaves the picture as it is.")
+    strength: Annotated[float, First()] = Field(
+        1.0, ge=0, le=1, description="Strength of the edit, 0 to 1; 0 leaves the picture as it is."
+    )
     max_memory: Annotated[int | None, BeforeValidator(_bytes)] = Field(
         None,
         ge=64 * 10**6,

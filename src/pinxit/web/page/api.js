@@ -40,7 +40,7 @@ export const bytes = async (path) => (await call("GET", path)).blob();
 export const actions = () => get("/v1/actions");
 export const form = (action) => get(`/v1/actions/${encodeURIComponent(action)}`);
 export const places = () => get("/v1/places");
-export const command = async (action, request) => (await send("POST", "/v1/command", { action, request })).command;
+export const command = async (action, request, names) => (await send("POST", "/v1/command", { action, request, names })).command;
 
 /** Keep a file on the server, under its SHA-256; return {reference, kind, width, height, channels}. */
 export async function upload(file) {

@@ -205,13 +205,9 @@ function History({ picture, change }) {
 }
 
 function Command({ edit }) {
-  const line = useAsked(() => command(edit.action, edit.request), [edit.job]);
-  if (!line.value) return null;
-  const text = Object.entries(edit.names).reduce((old, [reference, name]) => old.replaceAll(reference, quoted(name)), line.value);
-  return html`<details><summary>${say("command")}</summary><${Copyable} text=${text} /></details>`;
+  const line = useAsked(() => command(edit.action, edit.request, edit.names), [edit.job]);
+  return line.value && html`<details><summary>${say("command")}</summary><${Copyable} text=${line.value} /></details>`;
 }
-
-const quoted = (name) => (/^[\w.,-]+$/.test(name) ? name : `'${name.replaceAll("'", `'\\''`)}'`);
 
 /** Return what a job made of one picture; nothing if that failed. */
 async function edited(row, at, job, action, request, names, files) {
