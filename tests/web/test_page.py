@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
-import os
 import re
 import shutil
 import zipfile
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[2] / "src/pinxit/web/page"
 STATES = (QUEUED, RUNNING, *ENDED)
 ROOMS = ("edit", "train", "runs", "play", "judge")
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), "")
-AXE = Path(os.environ.get("PINXIT_AXE", "axe.min.js"))
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+AXE = Path(__file__).with_name("axe.min.js.gz")
+"""axe-core 4.14.1, of npm, unchanged but for the packing; its licence, MPL 2.0, lies beside it."""
 PATIENCE = 60_000
 
 
@@ -206,10 +207,10 @@ def test_a_sick_training_is_watched_stopped_found_and_resumed(page: Page, studio
     seen: dict[str, int] = {}
     while len(seen) < 3:
         sheet.wait_for()
-        seen[str(sheet.get_attribute("data-step"))] = int(page.locator("[data-points]").first.get_attribute("data-points") or 0)
+        points = page.locator("[data-points]").first.get_attribute("data-points")
+        seen[str(sheet.get_attribute("data-step"))] = int(points or 0)
         page.wait_for_timeout(50)
-    points = list(seen.values())
-    assert points[-1] > points[0] or points[-1] > 1
+    assert len({*seen.values()}) > 1
     page.locator(".findings", has_text="Nothing is learned").wait_for()
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Go on").wait_for()
@@ -237,7 +238,11 @@ def two_runs(studio: Studio, tiny_runs: TinyRuns) -> tuple[str, str]:
 
 
 def certify(folder: Path, weights: str, n: int) -> None:
-    score = {"value": 2, "interval": {"low": 1, "high": 3}, "better": "smaller", "headline": True, "n": n}
+    score = {
+        "value": 2, "interval": {"low": 1, "high": 3, "level": 0.95, "method": "made"}, "better": "smaller",
+        "headline": True, "n": n, "metric": "made", "reference": {"name": "made"},
+        "rows": [{"name": name, "about": "made", "n": n, "value": 2, "ratio": 1} for name in ("generated", "floor")],
+    }  # fmt: skip
     document = {"weights": weights, "scores": {"fd": score}, "remarks": [], "made_by": made_by()}
     (folder / "evaluation.json").write_text(json.dumps(document))
 
@@ -273,15 +278,14 @@ def test_a_run_is_sampled_and_the_way_between_two_pictures_shown(
 def test_no_room_has_a_serious_fault_for_those_who_cannot_see(
     page: Page, studio: Studio, two_runs: tuple[str, str], photo: Path, scheme: Any
 ) -> None:
-    if not AXE.exists():
-        pytest.skip("needs axe.min.js of the npm package axe-core: PINXIT_AXE says where it is")
+    axe = gzip.decompress(AXE.read_bytes()).decode()
     page.emulate_media(color_scheme=scheme)
     open_picture(page, studio, photo)
     for room in (*ROOMS, f"runs/{two_runs[0]}"):
         page.goto(f"{studio.address}#{room}")
         page.wait_for_load_state("networkidle")
         page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true })")
-        page.evaluate(AXE.read_text())
+        page.evaluate(axe)
         found = page.evaluate("() => axe.run().then(({ violations }) => violations)")
         grave = [row for row in found if row["impact"] in ("serious", "critical")]
         assert not [(room, row["id"], [node["html"][:200] for node in row["nodes"][:3]]) for row in grave]

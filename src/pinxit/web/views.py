@@ -1,4 +1,4 @@
-"""What a browser shows of pictures: upright, 8 bits, in sRGB, no larger than asked; and where an edit would change one."""
+"""What a browser shows of pictures: upright, 8 bits, in sRGB, no larger than asked; and where an edit applies."""
 
 from __future__ import annotations
 
