@@ -79,7 +79,8 @@ def asked(name: str, request: Mapping[str, Any], places: Places, out: Path) -> A
     Raises `UsageError` if the request is wrong, `DataError` if a reference leads nowhere.
     """
     kind, offer = kind_of(name)
-    values = {key: dict(value) if isinstance(value, Mapping) else value for key, value in request.items()}
+    groups = {one.path[0] for one in fields(kind) if len(one.path) > 1}
+    values: dict[str, Any] = {group: {} for group in groups} | dict(request)
     chosen = values.pop(OUT, offer.outs[0] if offer.outs else None)
     if chosen is not None and chosen not in offer.outs:
         raise UsageError(f"out: should be one of {', '.join(offer.outs)}" if offer.outs else "out: not of this action")
