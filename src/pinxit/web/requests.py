@@ -91,7 +91,7 @@ def asked(name: str, request: Mapping[str, Any], places: Places, out: Path) -> A
         # `out` is required of some actions, and is no reference
         action = resolved(kind.model_validate(values | ({OUT: chosen} if chosen else {})), places.find)
     except ValidationError as error:
-        raise UsageError(explain(error, kind.model_fields)) from error
+        raise UsageError(explain(error, [one.path[-1] for one in fields(kind) if not HIDDEN & {*one.path}])) from error
     place = str(out / chosen) if chosen else None
     if place is None:
         return action
