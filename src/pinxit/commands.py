@@ -18,9 +18,9 @@ from pydantic import BeforeValidator, ValidationError
 from pydantic.fields import FieldInfo
 
 from pinxit.actions import ACTIONS, GROUPS, variants
-from pinxit.actions.action import PIPE, Action, Flag, Outcome, Word, mark
+from pinxit.actions.action import PIPE, Action, First, Flag, Outcome, Word, mark
 from pinxit.errors import UsageError, printable
-from pinxit.settings import Settings, Topic, as_text, did_you_mean, explain, flag_of
+from pinxit.settings import Range, Settings, Topic, as_text, did_you_mean, explain, flag_of, step_text
 from pinxit.streams import stdout
 
 JSON = Place(
@@ -97,6 +97,8 @@ class Argument:
     field: FieldInfo
     heading: str = ""
     """Under which help lists it; the usual ones if empty."""
+    first: bool = False
+    """Whether it is among the few that matter first."""
 
     @property
     def word(self) -> Word | None:
@@ -127,6 +129,36 @@ class Argument:
         """Whether - stands for a pipe."""
         marked = self.word or mark(self.field.metadata, Flag)
         return bool(marked and marked.pipe)
+
+    def words(self, value: Any) -> list[str]:
+        """Return the words that give this value, in its JSON form; none if it says nothing."""
+        if value is None or value == []:
+            return []
+        if isinstance(value, bool):
+            return self._yes_or_no(value)
+        kind = _typed(self.field.annotation, self.field.metadata)
+        many = get_origin(kind) is tuple
+        joint = ".." if _holds(self.field.annotation, get_args(Range)[0]) else ","
+        texts = [_text(item) for item in (value if isinstance(value, list) else [value])]
+        texts = texts if many else [joint.join(texts)]
+        if self.word:
+            return [f"./{text}" if text.startswith("-") and text != PIPE else text for text in texts]
+        return self._flagged(texts)
+
+    def _flagged(self, texts: list[str]) -> list[str]:
+        """Return the flag with these values: alone if it may stand so, joined by = if a value looks like a flag."""
+        lone, more = LONE.get(self.flags[0], ("", ".*"))
+        if texts == [lone]:
+            return [self.flags[0]]
+        if all(re.fullmatch(more, text, re.DOTALL) and not text.startswith("-") for text in texts):
+            return [self.flags[0], *texts]
+        return [f"{self.flags[-1]}={text}" for text in texts]
+
+    def _yes_or_no(self, value: bool) -> list[str]:
+        if value:
+            return [self.flags[0]]
+        no = f"--no-{self.flags[-1].removeprefix('--')}" if self.negative is None else self.negative
+        return [no] if no else []
 
     def parameter(self, groups: Mapping[str, Group]) -> Place:
         """Return the function parameter from which cyclopts makes the flag."""
@@ -182,13 +214,15 @@ def fields(kind: type[Action]) -> Iterator[Argument]:
     """
     taken: set[str] = set()
     for name, field in kind.model_fields.items():
-        if inner := _settings(field):
+        if inner := settings_in(field):
             for key in [key for key in inner.model_fields if key not in taken]:
                 value, topic = inner.model_fields[key], inner.topic_of(key)
                 taken.add(key)
-                yield Argument((name, key), value, topic.value if topic else str(field.title))
+                first = inner.marked(key, First) or (mark(field.metadata, First) and not topic)
+                heading = topic.value if topic else str(field.title)
+                yield Argument((name, key), value, heading, value.is_required() or bool(first))
         else:
-            yield Argument((name,), field)
+            yield Argument((name,), field, first=field.is_required() or bool(mark(field.metadata, First)))
 
 
 def headings(arguments: Iterable[Argument]) -> list[str]:
@@ -203,7 +237,7 @@ def headings(arguments: Iterable[Argument]) -> list[str]:
 
 def parsed(kind: type[Action], flat: Mapping[Argument, Any]) -> Action:
     """Return the action with these values; a `UsageError` names the flag that is wrong."""
-    values: dict[str, Any] = {name: {} for name, field in kind.model_fields.items() if _settings(field)}
+    values: dict[str, Any] = {name: {} for name, field in kind.model_fields.items() if settings_in(field)}
     for one, value in flat.items():
         *around, name = one.path
         (values[around[0]] if around else values)[name] = value
@@ -211,6 +245,36 @@ def parsed(kind: type[Action], flat: Mapping[Argument, Any]) -> Action:
         return kind.model_validate(values)
     except ValidationError as error:
         raise UsageError(_as_flag(error, kind)) from error
+
+
+def words(name: str, action: Action) -> list[str]:
+    """Return the words after `pinxit` that ask for an action of this full name, such as "train gan".
+
+    This is the inverse of parsing, for what was given; a value that says nothing, such as None, has no words.
+    """
+    placed: list[str] = []
+    flags: list[str] = []
+    values = action.model_dump(mode="json")
+    for one in fields(type(action)):
+        *around, key = one.path
+        owner = getattr(action, around[0]) if around else action
+        if key in owner.model_fields_set:
+            value = (values[around[0]] if around else values).get(key)
+            (placed if one.word else flags).extend(one.words(_brief(getattr(owner, key), value)))
+    return [*name.split(), *placed, *flags]
+
+
+def _brief(value: Any, document: Any) -> Any:
+    """Return the JSON of a value; of a chain of edits, in the text grammar, what was given of each."""
+    if not (isinstance(value, tuple) and value and all(isinstance(step, Settings) for step in value)):
+        return document
+    steps = [
+        step_text({key: row[key] for key in row if key == "name" or key in step.model_fields_set})
+        for step, row in zip(value, document, strict=True)
+    ]
+    if len(steps) > 1:  # a name alone, without brackets, is a command of its own
+        steps = [step.removesuffix("()") for step in steps]
+    return " | ".join(steps)
 
 
 def _as_flag(error: ValidationError, kind: type[Action]) -> str:
@@ -263,7 +327,8 @@ def _document(document: Any) -> str:
     return f"{json.dumps(document, indent=2)}\n"
 
 
-def _settings(field: FieldInfo) -> type[Settings] | None:
+def settings_in(field: FieldInfo) -> type[Settings] | None:
+    """Return the class of the settings that a field of an action holds; None if it holds none."""
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, Settings) else None
 
@@ -288,6 +353,15 @@ def _whole(kind: Any, tokens: Sequence[Token]) -> Any:
     if tokens[0].value.partition(".")[2].strip("0"):
         raise ValueError(f'"{tokens[0].value}" is not a whole number')
     return convert(int, tokens)
+
+
+def _holds(kind: Any, wanted: Any) -> bool:
+    """Return whether a type is, or is made of, another."""
+    return kind == wanted or any(_holds(one, wanted) for one in get_args(kind))
+
+
+def _text(value: Any) -> str:
+    return as_text(value) if isinstance(value, float) else str(value)
 
 
 def _shown(default: Any) -> Any:

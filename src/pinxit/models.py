@@ -128,7 +128,9 @@ def of_recipe(recipe: Recipe) -> tuple[str, ObjectiveSettings, PictureShape]:
 
 def _with_kinds(shape: PictureShape, colours: Sequence[str], target: TargetRecipe | None) -> PictureShape:
     """Return the shape of pictures that are label maps, if there are colours of classes, and of what they become."""
-    made = None if target is None else Target(Planes(target.channels, tuple(target.colours)), target.paired)
+    made = (
+        None if target is None else Target(Planes(target.channels, tuple(target.colours), target.deep), target.paired)
+    )
     return shape._replace(channels=len(colours) or shape.channels, colours=tuple(colours), target=made)
 
 

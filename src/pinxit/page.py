@@ -22,7 +22,7 @@ HTML = """<!doctype html>
 </html>
 """
 
-CSS = """
+HOUSE = """
 :root {
   --paper: #faf8f4; --mat: #fff; --ink: #24211d; --soft: #6b665e; --rule: #ddd7cc;
   --line-0: #2b6592; --line-1: #bf4a2c; --line-2: #5c7f3b; --line-3: #80609f;
@@ -34,6 +34,12 @@ CSS = """
     --line-0: #82b6dd; --line-1: #ee8a67; --line-2: #a3c37d; --line-3: #c0a3dc;
   }
 }
+"""
+"""Colours and the serif of the reports and of the studio."""
+
+CSS = (
+    HOUSE
+    + """
 * { box-sizing: border-box; margin: 0; }
 body {
   max-width: 64rem; margin: auto; padding: clamp(1.25rem, 4vw, 3.5rem);
@@ -102,6 +108,7 @@ code { font: .875rem/1.5 ui-monospace, Menlo, Consolas, monospace; }
 }
 @media print { body { max-width: none; padding: 0; } }
 """
+)
 
 
 def page(title: str, body: str, style: str = "") -> str:

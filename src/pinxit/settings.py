@@ -73,6 +73,16 @@ class Reads:
     """Marks a text field that may name a file, a folder or a set to read. A field with a `Path` always may."""
 
 
+class First:
+    """Marks a field among the few that matter first, which a page shows unfolded.
+
+    On a field of an action that holds settings: all of them that have no topic.
+    """
+
+
+M = TypeVar("M")
+
+
 class Settings(BaseModel):
     """Base of all settings: frozen, no unknown names, finite numbers, every field with a description."""
 
@@ -92,10 +102,15 @@ class Settings(BaseModel):
 
     @classmethod
     def topic_of(cls, field: str) -> Topic | None:
-        """Return what a field is about, as the class that declares it says or those that it is derived from."""
+        """Return what a field is about."""
+        return cls.marked(field, Topic)
+
+    @classmethod
+    def marked(cls, field: str, wanted: type[M]) -> M | None:
+        """Return the mark of a field, as the class that declares it says or those that it is derived from."""
         kinds = (kind for kind in cls.__mro__ if issubclass(kind, Settings) and field in kind.model_fields)
         marks = (mark for kind in kinds for mark in kind.model_fields[field].metadata)
-        return next((mark for mark in marks if isinstance(mark, Topic)), None)
+        return next((mark for mark in marks if isinstance(mark, wanted)), None)
 
 
 def explain(error: ValidationError, names: Iterable[str] = ()) -> str:
@@ -171,12 +186,13 @@ def chain_document(chain: Sequence[Settings], table: Mapping[str, type[Settings]
 
 def chain_text(chain: Sequence[Settings], table: Mapping[str, type[Settings]]) -> str:
     """Return a chain in the text grammar, with every setting; `parse_chain` reads it back."""
-    steps = []
-    for step in chain_document(chain, table):
-        name = step.pop("name")
-        pairs = ", ".join(f"{key}={as_text(value)}" for key, value in step.items())
-        steps.append(f"{name}({pairs})")
-    return " | ".join(steps)
+    return " | ".join(map(step_text, chain_document(chain, table)))
+
+
+def step_text(step: Mapping[str, Any]) -> str:
+    """Return a step of a chain's canonical JSON list in the text grammar."""
+    pairs = ", ".join(f"{key}={as_text(value)}" for key, value in step.items() if key != "name")
+    return f"{step['name']}({pairs})"
 
 
 def _step(name: str, values: Mapping[str, Any], table: Mapping[str, type[S]], what: str) -> S:

@@ -19,6 +19,7 @@ from pinxit.data.pack import pack_path
 from pinxit.data.pairs import record_path
 from pinxit.data.settings import Kinds
 from pinxit.errors import DataError, UsageError
+from pinxit.images import load_image
 from pinxit.training.pictures import pictures_of
 from pinxit.training.run import Run
 
@@ -148,6 +149,12 @@ def test_every_form_is_found_said_and_trained_on(
         for path in (record_path(name.fingerprint), pack_path(name.fingerprint)):
             path.unlink(missing_ok=True)
         assert pictures_of(name).train.fingerprint == name.fingerprint  # from where they were read
+    if form == "16 bits":
+        scene = tmp_path / "set" / "input" / "0.png"
+        assert (
+            run(["edit", "translate", "--model", str(tmp_path / "run"), str(scene), "-o", str(tmp_path / "d.png")]) == 0
+        )
+        assert load_image(tmp_path / "d.png").dtype == np.uint16
     if form == "masks":
         sheet = tmp_path / "sheet.png"
         assert run(["sample", str(tmp_path / "run"), "-n", "3", "-o", str(sheet)]) == 0

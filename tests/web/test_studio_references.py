@@ -121,10 +121,10 @@ READING = [(name, one) for name, one in every_field() if reads(one.field)]
 def test_every_field_that_reads_refuses_paths_and_takes_references(name: str, one: Argument, places: Places) -> None:
     for payload in ("/etc/passwd", "../secret.txt", "folder:photos/link.txt", "folder:photos/../secret.txt"):
         with pytest.raises((UsageError, DataError)) as refused:
-            asked(name, request(name, one, payload), places, Path("out"))
+            asked(name, request(name, one, payload), places.find, Path("out"))
         assert "reference" in str(refused.value) or "not found" in str(refused.value), refused.value
     (places.folders["photos"] / "a.png").write_bytes(b"a")
-    given = asked(name, request(name, one, "folder:photos/a.png"), places, Path("out"))
+    given = asked(name, request(name, one, "folder:photos/a.png"), places.find, Path("out"))
     action, _ = run_of(given, request(name, one, "folder:photos/a.png"), places)
     assert str(places.folders["photos"] / "a.png") in str(action.model_dump())
 
@@ -143,13 +143,13 @@ def test_every_field_that_reads_refuses_paths_and_takes_references(name: str, on
 )
 def test_chains_are_resolved_too(chain: Any, places: Places) -> None:
     with pytest.raises(UserError, match=r"reference|not found"):
-        asked("edit", {"pictures": ["mnist"], "edit": chain}, places, Path("out"))
+        asked("edit", {"pictures": ["mnist"], "edit": chain}, places.find, Path("out"))
 
 
 def test_what_no_client_gives_is_refused(places: Places) -> None:
     for hidden in ({"overwrite": True}, {"camera": "0"}, {"settings": {"frames": True}}, {"out": "/tmp/x"}):
         with pytest.raises(UsageError):
-            asked("edit adjust", {"pictures": ["mnist"]} | hidden, places, Path("out"))
+            asked("edit adjust", {"pictures": ["mnist"]} | hidden, places.find, Path("out"))
 
 
 def tree(folder: Path) -> str:
@@ -200,6 +200,6 @@ def test_paths_are_hidden_however_they_are_written(tmp_path: Path) -> None:
 
 
 def test_settings_without_references_stay_the_same(places: Places) -> None:
-    action = asked("edit adjust", {"pictures": ["mnist"], "edit": {"gamma": 2}}, places, Path("out"))
+    action = asked("edit adjust", {"pictures": ["mnist"], "edit": {"gamma": 2}}, places.find, Path("out"))
     assert isinstance(action, Settings)
     assert action.model_dump(exclude_unset=True)["edit"] == {"gamma": 2}

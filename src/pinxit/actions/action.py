@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from pinxit.errors import UsageError
+from pinxit.settings import First as First
 from pinxit.settings import Flag as Flag
 from pinxit.settings import Reads as Reads
 from pinxit.settings import Settings

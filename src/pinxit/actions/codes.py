@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from pinxit.actions.action import OUT, RUN, Action, AnyRun, N, Outcome, Overwrite, Reads, Word, refuse
+from pinxit.actions.action import OUT, RUN, Action, AnyRun, First, N, Outcome, Overwrite, Reads, Word, refuse
 from pinxit.errors import UsageError
 from pinxit.files import refuse_to_replace
 from pinxit.latents.strategies import STRATEGIES
@@ -45,13 +45,15 @@ class Sample(Action):
     """
 
     run: AnyRun
-    n: Count = Field(64, ge=1, description="Number of pictures; with --interpolate, number of rows.")
+    n: Annotated[Count, First()] = Field(
+        64, ge=1, description="Number of pictures; with --interpolate, number of rows."
+    )
     out: MaybeOut = Field(
         None,
         description="An .npz (key `images`, uint8, N H W C), a sheet (.png, .jpg, .webp), or a folder for single "
         "files; by default the sheet sample.png in the run.",
     )
-    seed: int = Field(0, ge=0, description="Seed of the first picture.")
+    seed: Annotated[int, First()] = Field(0, ge=0, description="Seed of the first picture.")
     seeds: Seeds = Field(
         (),
         description="Seeds of the pictures, such as 3,17, in place of --seed and -n. With --interpolate, each row "
@@ -63,7 +65,7 @@ class Sample(Action):
         "2=-0.5 moves 1.5 standard deviations along the first, and half a one back along the second. `pinxit traverse "
         "--directions` shows them.",
     )
-    label: str | None = Field(
+    label: Annotated[str | None, First()] = Field(
         None, description="Class to sample, if the run is conditional; by default all classes in turn."
     )
     code: str | None = Field(
@@ -72,7 +74,7 @@ class Sample(Action):
         "--code-categories or --code-values. Categories count from 0, values from 1; a value is from -1 to 1. What is "
         "not fixed is random.",
     )
-    truncation: float | None = Field(
+    truncation: Annotated[float | None, First()] = Field(
         None,
         gt=0,
         description="Standard deviations at which the latents' normal distribution is cut off. Smaller gives more "
@@ -98,7 +100,7 @@ class Sample(Action):
         description="Share of the candidates that --strategy keeps. Smaller is stricter: better pictures, less "
         "diversity, more time.",
     )
-    interpolate: int | None = Field(
+    interpolate: Annotated[int | None, First()] = Field(
         None,
         ge=2,
         description="Pictures per row, where each row leads from one latent to the next; -n is then the number of "
@@ -180,7 +182,7 @@ class Reconstruct(Action):
 
     run: CoderRun
     pictures: Pictures
-    n: Count = Field(32, ge=1)
+    n: Annotated[Count, First()] = Field(32, ge=1)
     out: MaybeOut = Field(None, description=f"{SHEET}; by default reconstruct.png in the run.")
     overwrite: Overwrite = False
 
@@ -206,8 +208,10 @@ class Traverse(Action):
     """
 
     run: AnyRun
-    n: Count = Field(8, ge=1, description="Number of rows; the dimensions that vary most come first.")
-    columns: int = Field(
+    n: Annotated[Count, First()] = Field(
+        8, ge=1, description="Number of rows; the dimensions that vary most come first."
+    )
+    columns: Annotated[int, First()] = Field(
         9,
         ge=2,
         description="Pictures in a row, from 2.5 standard deviations below the dimension's mean to 2.5 above it.",
@@ -215,7 +219,7 @@ class Traverse(Action):
     out: MaybeOut = Field(None, description=f"{SHEET}; by default traverse.png in the run.")
     seed: int = Field(0, ge=0, description="Seed of the picture.")
     label: str | None = Field(None, description="Class to sample, if the run is conditional.")
-    directions: bool = Field(
+    directions: Annotated[bool, First()] = Field(
         False,
         description="Move along the directions of the latents that change pictures most, the strongest first, instead "
         "of single dimensions.",
@@ -247,8 +251,8 @@ class Morph(Action):
     )
     start: str = Field(description="Class that the pictures belong to.")
     end: str = Field(description="Class that they move towards.")
-    n: Count = Field(8, ge=1, description="Number of pictures, the first of their class.")
-    columns: int = Field(8, ge=2, description="Pictures in a row; the first is the reconstruction.")
+    n: Annotated[Count, First()] = Field(8, ge=1, description="Number of pictures, the first of their class.")
+    columns: Annotated[int, First()] = Field(8, ge=2, description="Pictures in a row; the first is the reconstruction.")
     out: MaybeOut = Field(None, description=f"{SHEET}, one row per picture; by default morph.png in the run.")
     overwrite: Overwrite = False
 

@@ -11,7 +11,7 @@ from typing import Any
 from pinxit.actions.action import Action, Outcome
 
 QUIET = 0.9  # share of the processor from which nobody notices the rest
-EXTRAS = {"camera": "cv2", "export": "onnxscript"}
+EXTRAS = {"camera": "cv2", "export": "onnxscript", "studio": "uvicorn"}
 
 
 class Doctor(Action):

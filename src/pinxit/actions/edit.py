@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, create_model
 
-from pinxit.actions.action import OUT, PIPE, Action, Flag, Outcome, Overwrite, Reads, Word, refuse
+from pinxit.actions.action import OUT, PIPE, Action, First, Flag, Outcome, Overwrite, Reads, Word, refuse
 from pinxit.errors import DataError, UsageError
 from pinxit.files import is_device, read_bytes, refuse_to_replace
 from pinxit.settings import Settings, chain_document, parse_chain
@@ -27,7 +27,10 @@ def _parsed(value: Any) -> Any:
         value = json.dumps(value)
     if isinstance(value, str):
         return parse_chain(value, EDITS, "edit")
-    return (value,) if isinstance(value, Settings) else value
+    chain = (value,) if isinstance(value, Settings) else value
+    if not (isinstance(chain, tuple | list) and all(isinstance(step, Settings) for step in chain)):
+        raise ValueError("should be edits as text, such as denoise | upscale(scale=2), or as a JSON list")
+    return chain
 
 
 def _document(chain: Any) -> list[dict[str, Any]]:
@@ -97,7 +100,7 @@ class Edit(Action):
             return create_model(name, __base__=Edit, __doc__=doc, edit=edit, **common)
 
         return {"": variant("EditChain", Edit.__doc__, (Annotated[Chain, Word("EDIT")], text))} | {
-            name: variant(f"Edit{kind.__name__}", kind.__doc__, (kind, Field(title="The edit")))
+            name: variant(f"Edit{kind.__name__}", kind.__doc__, (Annotated[kind, First()], Field(title="The edit")))
             for name, kind in EDITS.items()
         }
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pinxit.actions.action import OUT, Action, Flag, Outcome, Overwrite, Reads, Word, refuse
+from pinxit.actions.action import OUT, Action, First, Flag, Outcome, Overwrite, Reads, Word, refuse
 from pinxit.errors import DataError, UsageError
 from pinxit.files import numbered, refuse_to_replace, write_json
 from pinxit.progress import say
@@ -32,25 +32,25 @@ class Evaluate(Action):
         description="Pictures to score: a run, a folder, a zip, an npz, IDX files, a named set or one picture. A run "
         "samples new pictures, or recognises what the other ones show, and adds the scores to its report."
     )
-    reference: Annotated[str | None, Word("REFERENCE"), Reads()] = Field(
+    reference: Annotated[str | None, Word("REFERENCE"), Reads(), First()] = Field(
         None,
         description="Real pictures, such as mnist:test. The floor comes from the set's other part, if it has one. For "
         "a run, the default is the pictures held out from its training. For one that recognises, the pictures need "
         "labels, masks or boxes.",
     )
-    extractors: Annotated[tuple[str, ...], Flag("--extractor")] = Field(
+    extractors: Annotated[tuple[str, ...], Flag("--extractor"), First()] = Field(
         (),
         description="Extractor, the network that gives the features to compare: digits-v1 or digits-v2 for MNIST, "
         "lite0 for any pictures, lite0-96 for small ones, inception-2015 or vgg16 from a file of yours. May be given "
         "several times. By default digits-v1 for MNIST, lite0-96 for a reference of at most 64 pixels a side, else "
         "lite0.",
     )
-    metrics: tuple[str, ...] = Field(
+    metrics: Annotated[tuple[str, ...], First()] = Field(
         (),
         description='fd, kd, precision, recall, density, coverage, vendi, "class score", "class entropy"; with '
         "--paired psnr, ssim and others. By default all that are valid at this N.",
     )
-    n: Annotated[int | None, Flag("-n", "--n")] = Field(
+    n: Annotated[int | None, Flag("-n", "--n"), First()] = Field(
         None, ge=12, description="Number of pictures in each set; by default the size of the smaller set."
     )
     seed: int = Field(
@@ -60,7 +60,7 @@ class Evaluate(Action):
         "",
         description="Sampler of an autoencoder's latents; if omitted, the model's default. The certificate names it.",
     )
-    audit: bool = Field(
+    audit: Annotated[bool, First()] = Field(
         False,
         description="Also test whether training pictures were copied, and draw the twenty nearest pairs. The "
         "reference must be held out from the training, and the model must have been trained on the other part of the "
@@ -74,7 +74,7 @@ class Evaluate(Action):
         description="Also measure how well a classifier learns from the generated pictures, tested on real ones. Both "
         "sets need classes.",
     )
-    paired: bool = Field(
+    paired: Annotated[bool, First()] = Field(
         False,
         description="Compare each picture with the one of the same name, such as a restored one with its original. "
         "Two single pictures are always compared this way.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, create_model
 
-from pinxit.actions.action import RUN, Action, AnyRun, Flag, N, Outcome, Reads, Source, Word
+from pinxit.actions.action import RUN, Action, AnyRun, First, Flag, N, Outcome, Reads, Source, Word
 from pinxit.errors import DataError
 from pinxit.page import command
 from pinxit.progress import duration, say
@@ -83,7 +83,10 @@ class Train(Action):
                 return create_model("TrainPrior", __base__=TrainPrior, __doc__=kind.__doc__, **fields)
             fields["data"] = (kind.pictures, Field(default=kind.pictures(), title="The pictures"))
             if name in FITTING:
-                fields["recipe"] = (Literal[AUTO, *FITTING[name]], Field(AUTO, description=in_words(name)))
+                fields["recipe"] = (
+                    Annotated[Literal[AUTO, *FITTING[name]], First()],
+                    Field(AUTO, description=in_words(name)),
+                )
                 fitted = create_model(f"Train{kind.__name__}", __base__=TrainByRecipe, __doc__=kind.__doc__, **fields)
                 fitted.objective = name
                 return fitted

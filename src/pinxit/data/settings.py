@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from pinxit.settings import Flag, Place, Settings, Size, Topic, Word, sides, size_within
+from pinxit.settings import First, Flag, Place, Settings, Size, Topic, Word, sides, size_within
 
 Fit = Literal["crop", "pad", "stretch", "patch"]
 Layout = Literal["auto", "ab", "ba"]
@@ -52,7 +52,7 @@ class DataSettings(Augment):
     usual_size: ClassVar[int] = USUAL_SIZE
     """The side of pictures that have no common size of their own, or too large a one."""
 
-    size: Annotated[Size | None, SIZES] = Field(
+    size: Annotated[Size | None, SIZES, First()] = Field(
         None,
         description="Size of the pictures in pixels: the side of a square, or width x height such as 96x64. By default "
         f"the side of the set's own pictures if all are squares of one size of at most {LARGEST_OWN_SIZE}, else "
@@ -145,7 +145,7 @@ class TranslatedSettings(DataSettings):
 
     usual_size: ClassVar[int] = 128
 
-    second: Annotated[Place | None, Word("B")] = Field(
+    second: Annotated[Place | None, Word("B"), First()] = Field(
         None, description="Pictures of the other kind: a folder, a zip or an npz. Omit it if DATA holds both kinds."
     )
     paired: Annotated[bool | None, Flag("--paired", negative="--unpaired")] = Field(
@@ -162,7 +162,7 @@ class TranslatedSettings(DataSettings):
         "those whose numbers are all below 64, in one palette or in grey.",
     )
 
-    size: Annotated[Size | None, SIZES] = Field(
+    size: Annotated[Size | None, SIZES, First()] = Field(
         None,
         description="Size of the pictures in pixels: the side of a square, or width x height such as 96x64. By default "
         f"the side of the set's own pictures if all are squares of one size of at most {LARGEST_OWN_SIZE}, else 128.",
@@ -179,7 +179,7 @@ class RecognisedSettings(DataSettings):
 
     usual_size: ClassVar[int] = 224
 
-    size: Annotated[Size | None, SIZES] = Field(
+    size: Annotated[Size | None, SIZES, First()] = Field(
         None,
         description="Size of the pictures in pixels: the side of a square, or width x height such as 96x64. By default "
         f"the side of the set's own pictures if all are squares of one size of at most {LARGEST_OWN_SIZE}, else 224.",
@@ -191,7 +191,7 @@ class SegmentedSettings(DataSettings):
 
     usual_size: ClassVar[int] = 256
 
-    size: Annotated[Size | None, SIZES] = Field(
+    size: Annotated[Size | None, SIZES, First()] = Field(
         None,
         description="Size of the pictures in pixels: the side of a square, or width x height such as 96x64. By default "
         f"the pictures' own size if all have one of at most {LARGEST_MASKED} pixels, else 256.",

@@ -116,9 +116,12 @@ class Bound(ABC):
 class Layered(Bound):
     """An edit whose result may have other alpha or channels than its picture: the engine hands it whole pictures."""
 
+    deep: bool = False
+    """Whether its results have 16 bits where their pictures have 8."""
+
     @abstractmethod
     def compose(self, picture: Picture, share: np.ndarray) -> Picture:
-        """Return the edited picture, of the same size and depth.
+        """Return the edited picture, of the same size and depth, or of 16 bits if it is `deep`.
 
         `share` (H, W) in [0, 1] is how much it applies: where it is 0 no bit changes, and alpha that is new is opaque.
         """

@@ -95,6 +95,7 @@ def _pieces(
     depth = picture.pixels.dtype
     if len(pieces) > 1:
         picture = replace(picture, pixels=sixteen_bit(picture.pixels))
+        depth = picture.pixels.dtype if any(isinstance(bound, Layered) and bound.deep for bound in bounds) else depth
     for number, piece in enumerate(pieces, start=1):
         if isinstance(piece[0], Layered):
             stages = iter([_layered(picture, piece[0], mask, strength, memory, held)])
@@ -117,6 +118,8 @@ def _layered(
     _refuse_too_large(type(bound).__name__, needed, left)
     share = np.broadcast_to(np.float32(strength) * (1 if mask is None else mask), picture.pixels.shape[:2])
     edited = bound.compose(picture, share)
+    if bound.deep:
+        picture = replace(picture, pixels=sixteen_bit(picture.pixels))
     if edited.pixels.shape[:2] != picture.pixels.shape[:2] or edited.pixels.dtype != picture.pixels.dtype:
         raise BrokenEditError(f"{type(bound).__name__} returned {edited.pixels.dtype} {edited.pixels.shape}")
     (before, first), (after, last) = split(picture), split(edited)

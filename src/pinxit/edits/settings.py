@@ -15,7 +15,7 @@ from pinxit.edits.bound import Bound, Padding
 from pinxit.errors import UsageError
 from pinxit.images import load_image
 from pinxit.runtime import STROKES
-from pinxit.settings import Settings
+from pinxit.settings import Settings, Topic
 
 
 class Edit(Settings):
@@ -40,7 +40,7 @@ class Edit(Settings):
 class Networked(Edit):
     """Base of edits by a trained network: what runs it."""
 
-    runtime: Literal["torch", "onnx"] = Field(
+    runtime: Annotated[Literal["torch", "onnx"], Topic.HARDWARE] = Field(
         "torch",
         description="What runs the network: torch, or onnx for onnxruntime on the CPU in float32. The network is "
         "exported once, into pinxit's cache folder.",

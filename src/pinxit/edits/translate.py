@@ -64,7 +64,7 @@ class Translated(Layered):
     """The other way, if the run learned it."""
 
     def __init__(self, runner: Runner, source: Planes, target: Planes) -> None:
-        self.runner, self.source, self.target = runner, source, target
+        self.runner, self.source, self.target, self.deep = runner, source, target, target.deep
         self.halo = -(-(runner.radius or 0) // runner.stride) * runner.stride
 
     def bytes_for(self, size: tuple[int, int]) -> int:
@@ -80,11 +80,12 @@ class Translated(Layered):
         channels = 4 if self.target.shown == 4 or alpha is not None else self.target.shown
         if (share < 1).any():
             channels = max(channels, colours.shape[2])
-        result = np.empty((*share.shape, channels), colours.dtype)
+        depth = np.uint16 if self.deep and colours.dtype == np.uint8 else colours.dtype
+        result = np.empty((*share.shape, channels), depth)
         for strip in strips(share.shape):
             own = _with_channels(unit(colours[strip]), None if alpha is None else unit(alpha[strip]), channels)
             new = _with_channels(made[strip][..., :3], self._alpha(made[strip], alpha, strip), channels)
-            result[strip] = rounded(own + share[strip][..., None] * (new - own), colours.dtype)
+            result[strip] = rounded(own + share[strip][..., None] * (new - own), result.dtype)
         return replace(picture, pixels=result, mode=MODES[channels])
 
     def given(self, colours: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
@@ -150,7 +151,11 @@ class Translated(Layered):
 
 
 class Invented(Translated):
-    """A grey map of where a translation may be invented, in place of the translation."""
+    """A grey map of where a translation may be invented, in place of the translation; of the picture's depth."""
+
+    def __init__(self, runner: Runner, source: Planes, target: Planes) -> None:
+        super().__init__(runner, source, target)
+        self.deep = False
 
     def compose(self, picture: Picture, share: np.ndarray) -> Picture:
         """Return the map."""
@@ -228,7 +233,10 @@ def _sides(exported: Model) -> tuple[Planes, Planes]:
     """Return what an exported network reads and makes, as `pinxit export` states it."""
     try:
         known = parse_json(exported.metadata["sides"], "sides")
-        a, b = (Planes(int(known[side]["channels"]), tuple(map(str, known[side]["colours"]))) for side in "ab")
+        a, b = (
+            Planes(int(one["channels"]), tuple(map(str, one["colours"])), bool(one.get("deep", False)))
+            for one in (known["a"], known["b"])
+        )
         _ = a.palette, b.palette
     except (ValueError, LookupError, TypeError, DataError) as error:
         raise DataError(

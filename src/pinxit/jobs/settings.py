@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from pinxit.settings import Device, Settings
+from pinxit.settings import Device, First, Settings
 
 # What `--format` accepts, with the suffix of its results; `auto` keeps the picture's own format where we can write it.
 SAVED = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tiff", "avif": ".avif"}
@@ -20,13 +21,15 @@ def _bytes(value: Any) -> Any:
     """Return '500MB', '2 GB' or '1.5G' in bytes; pydantic judges anything else."""
     text = value if isinstance(value, str) else ""
     found = re.fullmatch(r"\s*(\d{1,18}(?:\.\d*)?)\s*([KMG]?)B?\s*", text, re.IGNORECASE)
-    return int(float(found[1]) * _UNITS[found[2].upper()]) if found else value
+    return int(Decimal(found[1]) * _UNITS[found[2].upper()]) if found else value
 
 
 class EditSettings(Settings):
     """What every edit accepts beside its own settings."""
 
-    strength: float = Field(1.0, ge=0, le=1, description="Strength of the edit, 0 to 1; 0 leaves the picture as it is.")
+    strength: Annotated[float, First()] = Field(
+        1.0, ge=0, le=1, description="Strength of the edit, 0 to 1; 0 leaves the picture as it is."
+    )
     max_memory: Annotated[int | None, BeforeValidator(_bytes)] = Field(
         None,
         ge=64 * 10**6,

@@ -14,11 +14,12 @@ from pinxit.settings import Size, sides
 class Planes(NamedTuple):
     """What the planes of a picture are: `channels` of colour, or one for each class of a label map.
 
-    `colours` are those that classes are shown in, such as "#ff0000"; () for pictures.
+    `colours` are those that classes are shown in, such as "#ff0000"; () for pictures. `deep` pictures have 16 bits.
     """
 
     channels: int
     colours: tuple[str, ...] = ()
+    deep: bool = False
 
     @property
     def number(self) -> int:

@@ -32,7 +32,7 @@ from pinxit.losses.segmentation import SEGMENTATION
 from pinxit.objectives.augmentation import AUGMENTATIONS
 from pinxit.objectives.networks import CLASSIFIERS, GAN_NETWORKS, SEGMENTERS, VAE_NETWORKS
 from pinxit.objectives.optimiser import OPTIMISERS, Optimiser
-from pinxit.settings import Place, Settings, Topic, did_you_mean, flag_of
+from pinxit.settings import First, Place, Settings, Topic, did_you_mean, flag_of
 
 if TYPE_CHECKING:
     from pinxit.data import DataSet
@@ -181,14 +181,14 @@ class GANSettings(ObjectiveSettings):
 
     learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
     beta1: float = Field(0.5, ge=0, lt=1, description=BETA1)
-    network: Annotated[Literal[*GAN_NETWORKS], Topic.NETWORKS] = Field(  # type: ignore[valid-type]
+    network: Annotated[Literal[*GAN_NETWORKS], Topic.NETWORKS, First()] = Field(  # type: ignore[valid-type]
         "dcgan",
         description="Networks: dcgan (the fastest: strided convolutions, Radford 2016); residual (slower: residual "
         "blocks, for detail); plain (for comparison: residual without skip connections); dense (for small pictures: "
         "fully connected layers, Goodfellow 2014); style (slower: the latent scales every layer, for latents that "
         "change one thing, Karras 2020).",
     )
-    loss: Annotated[Literal[*ADVERSARIAL], Topic.LOSS] = Field(  # type: ignore[valid-type]
+    loss: Annotated[Literal[*ADVERSARIAL], Topic.LOSS, First()] = Field(  # type: ignore[valid-type]
         "non-saturating",
         description=f"Adversarial loss, computed from the scores of real and generated pictures: {LOSSES}.",
     )
@@ -198,7 +198,7 @@ class GANSettings(ObjectiveSettings):
     latent: Annotated[int, Topic.NETWORKS] = Field(
         64, ge=1, le=4096, description="Length of the latent vector: the random numbers that a picture is made from."
     )
-    conditional: Annotated[bool, Topic.NETWORKS] = Field(
+    conditional: Annotated[bool, Topic.NETWORKS, First()] = Field(
         False, description="Learn the data's classes, so that you can sample one class."
     )
     enlarge: Annotated[Literal["strided", "nearest", "bilinear"], Topic.NETWORKS] = Field(
@@ -475,7 +475,7 @@ class VAESettings(ObjectiveSettings):
     noun: ClassVar[str] = "VAE"
     usual_prior = "flow"
 
-    network: Annotated[Literal[*VAE_NETWORKS], Topic.NETWORKS] = Field(  # type: ignore[valid-type]
+    network: Annotated[Literal[*VAE_NETWORKS], Topic.NETWORKS, First()] = Field(  # type: ignore[valid-type]
         "convolutional",
         description="Networks: strided convolutions, residual blocks, or fully connected layers for small pictures.",
     )
@@ -486,16 +486,16 @@ class VAESettings(ObjectiveSettings):
         description="Channels of the networks at the largest feature map; more is slower. Dense networks have 8 units "
         "per channel.",
     )
-    latent: Annotated[int, Topic.NETWORKS] = Field(
+    latent: Annotated[int, Topic.NETWORKS, First()] = Field(
         64, ge=1, le=1024, description="Length of the code; longer keeps more detail."
     )
     levels: Annotated[int, Topic.NETWORKS] = Field(
         1, ge=1, le=16, description="Levels of the code (ladder VAE); each depends on the levels above it."
     )
-    conditional: Annotated[bool, Topic.NETWORKS] = Field(
+    conditional: Annotated[bool, Topic.NETWORKS, First()] = Field(
         False, description="Learn the data's classes, so that you can sample one class."
     )
-    likelihood: Annotated[Literal[*LIKELIHOODS], Topic.LOSS] = Field(  # type: ignore[valid-type]
+    likelihood: Annotated[Literal[*LIKELIHOODS], Topic.LOSS, First()] = Field(  # type: ignore[valid-type]
         "gaussian",
         description="Distribution of a pixel value given the code: bernoulli for black and white, gaussian for noisy "
         "greys, logistic for 256 levels.",
@@ -512,12 +512,12 @@ class VAESettings(ObjectiveSettings):
         description="In every step, make each pixel white or black at random; its grey value is the probability of "
         "white.",
     )
-    penalty: Annotated[Literal[*PENALTIES], Topic.PENALTIES] = Field(  # type: ignore[valid-type]
+    penalty: Annotated[Literal[*PENALTIES], Topic.PENALTIES, First()] = Field(  # type: ignore[valid-type]
         "kl",
         description="Penalty on codes: kl (VAE), tc (total correlation, beta-TC-VAE) or info (KL and MMD, InfoVAE). "
         "For deterministic codes: mmd (WAE), l2 (squared length, RAE) or none.",
     )
-    beta: Annotated[float | None, Topic.PENALTIES] = Field(
+    beta: Annotated[float | None, Topic.PENALTIES, First()] = Field(
         None,
         ge=0,
         description="Weight of the penalty; larger keeps codes closer to the prior. If omitted, "
@@ -612,10 +612,10 @@ class VQVAESettings(ObjectiveSettings):
         le=1024,
         description="Channels of the networks where the feature map has half the picture's side; more is slower.",
     )
-    halvings: Annotated[int, Topic.NETWORKS] = Field(
+    halvings: Annotated[int, Topic.NETWORKS, First()] = Field(
         2, ge=1, le=6, description="Halvings of the picture's side; more compresses more."
     )
-    codes: Annotated[int, Topic.CODES] = Field(
+    codes: Annotated[int, Topic.CODES, First()] = Field(
         512, ge=2, le=65_536, description="Size of the codebook; larger keeps more detail."
     )
     dimensions: Annotated[int, Topic.CODES] = Field(
@@ -648,7 +648,7 @@ class PriorSettings(ObjectiveSettings):
     of_codes = True
     preview: ClassVar[str] = "samples from noise fixed at the start"
 
-    network: Annotated[Literal["auto", "flow", "two-stage", "transformer"], Topic.NETWORKS] = Field(
+    network: Annotated[Literal["auto", "flow", "two-stage", "transformer"], Topic.NETWORKS, First()] = Field(
         "auto",
         description="Kind of prior. For a vae: flow (a normalising flow, RealNVP) or two-stage (a second, smaller "
         "VAE, Dai and Wipf 2019). For a vq: transformer. auto chooses flow or transformer.",
@@ -706,13 +706,13 @@ class RestorationSettings(ObjectiveSettings):
     pictures: ClassVar[type[DataSettings]] = PatchSettings
     preview: ClassVar[str] = "pictures, each followed by its degraded and its restored form"
 
-    degrade: Degrade = Field(
+    degrade: Annotated[Degrade, First()] = Field(
         "noise(sigma=0..0.2)",
         description="Degradations to undo, in the order in which they happen, such as 'blur(sigma=1) | "
         "jpeg(quality=30)'. Write 'or' between chains to sample one for each picture. Give '' if the pictures are "
         "degraded already; that needs --target blind-spot or neighbours.",
     )
-    target: Literal["clean", "noisy", "blind-spot", "neighbours"] = Field(
+    target: Annotated[Literal["clean", "noisy", "blind-spot", "neighbours"], First()] = Field(
         "clean",
         description="What the network learns to predict: the clean picture, or, without clean pictures, another "
         "sample of the noise (noisy, Noise2Noise), hidden pixels (blind-spot, Noise2Void) or neighbouring pixels "
@@ -721,7 +721,7 @@ class RestorationSettings(ObjectiveSettings):
     loss: Annotated[Literal[*RECONSTRUCTION], Topic.LOSS] = Field(  # type: ignore[valid-type]
         "charbonnier", description="Loss of each pixel value's error."
     )
-    network: Annotated[Literal["residual", "nafnet"], Topic.NETWORKS] = Field(
+    network: Annotated[Literal["residual", "nafnet"], Topic.NETWORKS, First()] = Field(
         "residual", description="Blocks of the U-Net: pairs of 3 x 3 convolutions, or the gated blocks of NAFNet."
     )
     channels: Annotated[int, Topic.NETWORKS] = Field(
@@ -799,7 +799,7 @@ class EnhancementSettings(ObjectiveSettings):
     pictures: ClassVar[type[DataSettings]] = WholeSettings
     preview: ClassVar[str] = "pictures, each followed by its darkened and its lightened form"
 
-    degrade: Degrade = Field(
+    degrade: Annotated[Degrade, First()] = Field(
         "dark(gain=0.1..0.3) | clip or dark(gain=0.1..1) | clip or dark(gain=1, read_noise=0)",
         description="Degradations that darken pictures. Write 'or' between chains to sample one for each picture. "
         "Leave some pictures unchanged, so that the network learns to leave bright pictures alone.",
@@ -836,7 +836,7 @@ class MattingSettings(ObjectiveSettings):
     preview: ClassVar[str] = "pictures, each followed by its true and its found matte"
 
     learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
-    backgrounds: Place | None = Field(
+    backgrounds: Annotated[Place | None, First()] = Field(
         None,
         description="Pictures before which subjects are put: a folder, a zip or an npz. Without it, and sometimes with "
         "it, backgrounds are drawn: smooth colours with some texture.",
@@ -892,7 +892,7 @@ class ColourSettings(ObjectiveSettings):
     width: Annotated[int, Topic.NETWORKS] = Field(
         64, ge=2, le=1024, description="Channels of the network at the largest feature map; more is slower."
     )
-    rebalance: Annotated[float, Topic.LOSS] = Field(
+    rebalance: Annotated[float, Topic.LOSS, First()] = Field(
         0.2,
         ge=0,
         lt=1,
@@ -930,13 +930,17 @@ class StyleSettings(ObjectiveSettings):
     }  # fmt: skip
 
     learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
-    style: Place | None = Field(None, description="The picture whose style is learned.")
-    any: bool = Field(False, description="Learn to paint in any style, from the pictures of --styles.")
-    styles: Place | None = Field(None, description="Pictures of many styles: a folder, a zip or an npz.")
-    style_size: int = Field(
+    style: Annotated[Place | None, First()] = Field(None, description="The picture whose style is learned.")
+    any: Annotated[bool, First()] = Field(
+        False, description="Learn to paint in any style, from the pictures of --styles."
+    )
+    styles: Annotated[Place | None, First()] = Field(
+        None, description="Pictures of many styles: a folder, a zip or an npz."
+    )
+    style_size: Annotated[int, First()] = Field(
         256, ge=32, le=4096, description="Shorter side of the style's picture in pixels; larger gives finer strokes."
     )
-    style_weight: Annotated[float, Topic.LOSS] = Field(
+    style_weight: Annotated[float, Topic.LOSS, First()] = Field(
         5.0,
         ge=0,
         description="Weight of the style distance; larger gives a stronger style. The content distance has weight 1.",
@@ -992,7 +996,7 @@ class TranslationSettings(ObjectiveSettings):
 
     learning_rate: float = Field(5e-4, gt=0, le=1, description=LEARNING_RATE)
     beta1: float = Field(0.5, ge=0, lt=1, description=BETA1)
-    method: Literal["cycle", "contrast"] = Field(
+    method: Annotated[Literal["cycle", "contrast"], First()] = Field(
         "cycle",
         description="What keeps the content without pairs: cycle (learns both ways, each undoes the other: CycleGAN, "
         "Zhu 2017) or contrast (learns A to B, with about half of the time and memory: CUT, Park 2020).",
@@ -1091,7 +1095,7 @@ class TranslationSettings(ObjectiveSettings):
             raise UsageError(f"--adversarial and --{self.method} are both 0: nothing can be learned")
         if self.method == "cycle":
             return Cycle(self, shape)
-        if shape.colours or target.planes != (shape.channels, ()):
+        if shape.colours or target.planes[:2] != (shape.channels, ()):
             raise UsageError(
                 "--method contrast reads both kinds by one network: both must be grey or both in colour, and no label "
                 "maps. --labels none reads these as pictures; --method cycle takes any"
@@ -1116,7 +1120,7 @@ class ClassifySettings(ObjectiveSettings):
     preview: ClassVar[str] = "training pictures, the least certain first"
 
     learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
-    network: Annotated[Literal[*CLASSIFIERS], Topic.NETWORKS] = Field(  # type: ignore[valid-type]
+    network: Annotated[Literal[*CLASSIFIERS], Topic.NETWORKS, First()] = Field(  # type: ignore[valid-type]
         "residual",
         description="Network: residual (learns from nothing, for small pictures: He 2016), lite0 (a head on a network "
         "that knows photographs: Tan 2019) or plain (three convolutions, the fastest).",
@@ -1219,7 +1223,7 @@ class SegmentSettings(ObjectiveSettings):
     preview: ClassVar[str] = "pictures, each followed by its true and its found classes"
 
     learning_rate: float = Field(2e-3, gt=0, le=1, description=LEARNING_RATE)
-    network: Annotated[Literal[*SEGMENTERS], Topic.NETWORKS] = Field(  # type: ignore[valid-type]
+    network: Annotated[Literal[*SEGMENTERS], Topic.NETWORKS, First()] = Field(  # type: ignore[valid-type]
         "unet",
         description="Network: unet (learns from nothing: Ronneberger 2015) or lite0 (a decoder on a network that knows "
         "photographs: Tan 2019).",
@@ -1283,7 +1287,7 @@ class DetectSettings(ObjectiveSettings):
     channels: Annotated[int, Topic.NETWORKS] = Field(
         64, ge=16, le=512, multiple_of=8, description="Channels of the part that is trained; more is slower."
     )
-    trained_blocks: Annotated[int, Topic.NETWORKS] = Field(
+    trained_blocks: Annotated[int, Topic.NETWORKS, First()] = Field(
         11,
         ge=0,
         le=16,

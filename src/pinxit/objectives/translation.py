@@ -275,7 +275,7 @@ class Cycle(Translation):
     def draw(self, batch: Batch) -> Cycled:
         """Return both sides' fakes, and own pictures through the same networks if both sides are of one form."""
         own = {"a": batch.image, "b": other_of(batch)}
-        identity = self.settings.identity > 0 and self.sides["a"] == self.sides["b"]
+        identity = self.settings.identity > 0 and self.sides["a"][:2] == self.sides["b"][:2]
         fakes, same = {}, {}
         for side in self.made:
             generator, given = self.generator(side), [own[OPPOSITE[side]], *[own[side]] * identity]

@@ -154,7 +154,10 @@ def _target(pictures: DataSet, data: DataSettings) -> TargetRecipe | None:
     if made is None:
         return None
     asked = data.kinds()
-    return TargetRecipe(channels=made.channels, colours=made.colours, paired=made is paired, layout=asked.layout)
+    return TargetRecipe(
+        channels=made.channels, colours=made.colours, paired=made is paired, deep=made.dtype != np.uint8,
+        layout=asked.layout,
+    )  # fmt: skip
 
 
 def _drawn(

@@ -30,6 +30,7 @@ class TargetRecipe(Settings):
     channels: Literal[1, 3, 4] = Field(description="Grey, RGB or RGBA.")
     colours: tuple[str, ...] = Field((), description="If they are label maps: the colours of their classes.")
     paired: bool = Field(description="Whether each picture has a pair.")
+    deep: bool = Field(False, exclude_if=lambda value: not value, description="Whether they have 16 bits.")
     layout: Layout = Field(
         "auto", exclude_if=lambda value: value == "auto", description="Where both kinds are in pictures side by side."
     )

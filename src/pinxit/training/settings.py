@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pinxit.settings import Device, Settings, Topic
+from pinxit.settings import Device, First, Settings, Topic
 
 MOST_THREADS, MOST_STEPS = 1024, 10**12
 AUTO = "auto"
@@ -18,7 +18,7 @@ class TrainingSettings(Settings):
     """Length, batches, schedule and precision of training, for every objective."""
 
     steps: int = Field(20_000, ge=0, le=MOST_STEPS, description="Optimiser steps to train for.")
-    minutes: float | None = Field(
+    minutes: Annotated[float | None, First()] = Field(
         None,
         gt=0,
         description="Minutes to train for, instead of steps. The number of steps follows the machine's speed.",

@@ -14,7 +14,7 @@ from pinxit import __version__
 from pinxit.web.answers import REFUSALS, explain_errors
 from pinxit.web.queue import Queue
 from pinxit.web.references import Places
-from pinxit.web.routes import forms, jobs, pictures, runs
+from pinxit.web.routes import forms, jobs, page, pictures, runs, words
 from pinxit.web.store import Store
 from pinxit.web.studio import Studio
 
@@ -38,7 +38,7 @@ def build(places: Places) -> FastAPI:
     app = FastAPI(title="pinxit", version=__version__, lifespan=life, docs_url=None, redoc_url=None, responses=REFUSALS)
     app.state.studio = Studio(places, store, queue)
     explain_errors(app, places)
-    for topic in (forms, jobs, pictures, runs):
+    for topic in (forms, words, jobs, pictures, runs, page):
         app.include_router(topic.router)
     app.routes.append(Route("/{path:path}", StaticFiles(directory=PAGE, html=True), methods=["GET"]))
     return app

@@ -143,7 +143,7 @@ class Queue:
         if (folder / REQUEST).exists():
             return dict(read_json(folder / REQUEST))
         (folder / "out").mkdir(parents=True, exist_ok=True)
-        action = asked(job.action, job.request, self.places, folder / "out")
+        action = asked(job.action, job.request, self.places.find, folder / "out")
         action, run = run_of(action, job.request, self.places)
         request = action.model_dump(mode="json", exclude_unset=True)
         return {"job": job.id, "action": job.action, "request": request, "folder": str(folder), "run": run}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pinxit.actions import variants
 from pinxit.actions.action import Action
 from pinxit.actions.runs import Resume, Train, TrainPrior, new_folder
-from pinxit.commands import Argument, fields, help_of
+from pinxit.commands import Argument, fields, help_of, settings_in
 from pinxit.errors import UsageError
 from pinxit.settings import did_you_mean, explain
 from pinxit.training.run import PRIOR
@@ -73,14 +73,13 @@ def kind_of(name: str) -> tuple[type[Action], Offer]:
     return kinds()[name]
 
 
-def asked(name: str, request: Mapping[str, Any], places: Places, out: Path) -> Action:
-    """Return the action that a request asks for, with paths in place of references, and its result under `out`.
+def asked(name: str, request: Mapping[str, Any], find: Callable[[str], str], out: Path) -> Action:
+    """Return the action that a request asks for, with what `find` gives for references, and its result under `out`.
 
     Raises `UsageError` if the request is wrong, `DataError` if a reference leads nowhere.
     """
     kind, offer = kind_of(name)
-    groups = {one.path[0] for one in fields(kind) if len(one.path) > 1}
-    values: dict[str, Any] = {group: {} for group in groups} | dict(request)
+    values = {key: {} for key, field in kind.model_fields.items() if settings_in(field)} | dict(request)
     chosen = values.pop(OUT, offer.outs[0] if offer.outs else None)
     if chosen is not None and chosen not in offer.outs:
         raise UsageError(f"out: should be one of {', '.join(offer.outs)}" if offer.outs else "out: not of this action")
@@ -89,7 +88,7 @@ def asked(name: str, request: Mapping[str, Any], places: Places, out: Path) -> A
         raise UsageError(f"{hidden[0]}: cannot be given over HTTP")
     try:
         # `out` is required of some actions, and is no reference
-        action = resolved(kind.model_validate(values | ({OUT: chosen} if chosen else {})), places.find)
+        action = resolved(kind.model_validate(values | ({OUT: chosen} if chosen else {})), find)
     except ValidationError as error:
         raise UsageError(explain(error, [one.path[-1] for one in fields(kind) if not HIDDEN & {*one.path}])) from error
     place = str(out / chosen) if chosen else None
@@ -146,6 +145,7 @@ def _field(one: Argument, kind: type[Action]) -> dict[str, Any]:
         "path": list(one.path),
         "name": one.name,
         "heading": one.heading,
+        "first": one.first,
         "description": one.field.description,
         "required": one.field.is_required(),
         "reads": reads(one.field),

@@ -54,7 +54,7 @@ class Studio:
             return job
         if self.store.waiting() >= MOST_WAITING or self.store.waiting(client=client) >= MOST_OF_CLIENT:
             raise FullError(f"too many jobs wait; ask again in {AGAIN} seconds")
-        asked(action, request, self.places, self.places.jobs / name / "out")
+        asked(action, request, self.places.find, self.places.jobs / name / "out")
         lane = kind_of(action)[1].lane
         job = Job(name, client, action, request, lane, QUEUED, 0, time.time(), None, None, None, None)
         self.queue.add(job)

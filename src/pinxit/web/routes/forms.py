@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from pinxit import __version__
+from pinxit.data import mnist
 from pinxit.web.answers import Health
 from pinxit.web.requests import form, kinds
+from pinxit.web.studio import Here
 
 router = APIRouter(tags=["forms"])
 
@@ -21,10 +23,23 @@ class Summary(BaseModel):
     summary: str
 
 
+class Sources(BaseModel):
+    """Where data may come from, but for uploads."""
+
+    sets: list[str]
+    folders: list[str] = Field(description="Names of folders that a person allowed: folder:NAME.")
+
+
 @router.get("/healthz")
 async def health() -> Health:
     """Say that the server answers."""
     return Health(status="ok", version=__version__)
+
+
+@router.get("/v1/places")
+async def places(here: Here) -> Sources:
+    """List the named sets, and the folders that may be read."""
+    return Sources(sets=[mnist.NAME], folders=sorted(here.places.folders))
 
 
 @router.get("/v1/actions")
