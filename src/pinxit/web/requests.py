@@ -79,8 +79,7 @@ def asked(name: str, request: Mapping[str, Any], find: Callable[[str], str], out
     Raises `UsageError` if the request is wrong, `DataError` if a reference leads nowhere.
     """
     kind, offer = kind_of(name)
-    values = {key: dict(value) if isinstance(value, Mapping) else value for key, value in request.items()}
-    values = {key: {} for key, field in kind.model_fields.items() if settings_in(field)} | values
+    values = {key: {} for key, field in kind.model_fields.items() if settings_in(field)} | dict(request)
     chosen = values.pop(OUT, offer.outs[0] if offer.outs else None)
     if chosen is not None and chosen not in offer.outs:
         raise UsageError(f"out: should be one of {', '.join(offer.outs)}" if offer.outs else "out: not of this action")
@@ -91,7 +90,7 @@ def asked(name: str, request: Mapping[str, Any], find: Callable[[str], str], out
         # `out` is required of some actions, and is no reference
         action = resolved(kind.model_validate(values | ({OUT: chosen} if chosen else {})), find)
     except ValidationError as error:
-        raise UsageError(explain(error, dict.fromkeys(key for one in fields(kind) for key in one.path))) from error
+        raise UsageError(explain(error, [one.path[-1] for one in fields(kind) if not HIDDEN & {*one.path}])) from error
     place = str(out / chosen) if chosen else None
     if place is None:
         return action
