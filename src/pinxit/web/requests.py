@@ -18,7 +18,7 @@ from pinxit.errors import UsageError
 from pinxit.settings import did_you_mean, explain
 from pinxit.training.run import PRIOR
 from pinxit.web.references import Places, in_words, reads, resolved
-from pinxit.web.views import View
+from pinxit.web.views import Area, View
 
 OUT = "out"
 HIDDEN = {
@@ -63,7 +63,7 @@ OFFERED = {
 def kinds() -> Mapping[str, tuple[type[Action], Offer]]:
     """Return every action that is offered, with its offer, by its full name: "edit denoise", "train gan"."""
     found = {full: (kind, offer) for name, offer in OFFERED.items() for full, kind in variants(name).items()}
-    return found | {"view": (View, Offer(("view.png",), "view"))}
+    return found | {"view": (View, Offer(("view.png",), "view")), "area": (Area, Offer(("area.png",), "view"))}
 
 
 def kind_of(name: str) -> tuple[type[Action], Offer]:
@@ -79,8 +79,7 @@ def asked(name: str, request: Mapping[str, Any], find: Callable[[str], str], out
     Raises `UsageError` if the request is wrong, `DataError` if a reference leads nowhere.
     """
     kind, offer = kind_of(name)
-    values = {key: dict(value) if isinstance(value, Mapping) else value for key, value in request.items()}
-    values = {key: {} for key, field in kind.model_fields.items() if settings_in(field)} | values
+    values = {key: {} for key, field in kind.model_fields.items() if settings_in(field)} | dict(request)
     chosen = values.pop(OUT, offer.outs[0] if offer.outs else None)
     if chosen is not None and chosen not in offer.outs:
         raise UsageError(f"out: should be one of {', '.join(offer.outs)}" if offer.outs else "out: not of this action")
@@ -91,7 +90,7 @@ def asked(name: str, request: Mapping[str, Any], find: Callable[[str], str], out
         # `out` is required of some actions, and is no reference
         action = resolved(kind.model_validate(values | ({OUT: chosen} if chosen else {})), find)
     except ValidationError as error:
-        raise UsageError(explain(error, dict.fromkeys(key for one in fields(kind) for key in one.path))) from error
+        raise UsageError(explain(error, [one.path[-1] for one in fields(kind) if not HIDDEN & {*one.path}])) from error
     place = str(out / chosen) if chosen else None
     if place is None:
         return action

@@ -28,6 +28,7 @@ from typing import IO, Any
 from pinxit.errors import UserError, as_user_error
 from pinxit.progress import Event, watched
 from pinxit.streams import prepare, silence_libraries
+from pinxit.training.run import SAMPLES, is_run
 from pinxit.web.requests import kind_of
 
 REQUEST, EVENTS, PID = "request.json", "events.jsonl", "pid"
@@ -56,8 +57,7 @@ class Reports:
         """Report an event of the action."""
         self._tell_run()
         if isinstance(event.picture, Path):
-            if event.picture.stem.isdecimal():
-                self.write("sheet", text=event.text, fraction=event.fraction, step=int(event.picture.stem))
+            self._written(event.picture, event)
         elif event.picture is not None:
             self.write("picture", text=event.text, fraction=event.fraction, file=self._kept(event.picture))
         elif event.finding is not None:
@@ -67,10 +67,17 @@ class Reports:
         elif event.text:
             self.write("progress", text=event.text, fraction=event.fraction)
 
+    def _written(self, picture: Path, event: Event) -> None:
+        """Report a picture that was written: a sheet of a run, or a result of the job."""
+        out = self.folder / "out"
+        if picture.parent.name == SAMPLES:
+            self.write("sheet", text=event.text, fraction=event.fraction, step=int(picture.stem))
+        elif picture.absolute().is_relative_to(out):
+            file = str(picture.absolute().relative_to(out))
+            self.write("result", text=event.text, fraction=event.fraction, file=file)
+
     def _tell_run(self) -> None:
         """Report the run once it is there."""
-        from pinxit.training.run import is_run
-
         if self.run is not None and is_run(Path(self.run["folder"])):
             self.write("run", run=self.run["name"])
             self.run = None

@@ -6,7 +6,6 @@ import { help, say } from "./words.js";
 import { Fault } from "./parts.js";
 
 const keyOf = (field) => field.path.join(".");
-const isFirst = (field) => field.first ?? (field.required || field.path[0] === "edit");
 
 /** Return the request that values by their paths make: {"edit.gamma": 2} is {edit: {gamma: 2}}. */
 export function nested(values) {
@@ -21,8 +20,8 @@ export function nested(values) {
 
 /** The fields of an action: the first ones open, the rest folded under their headings. */
 export function Form({ fields, values, set, sources }) {
-  const first = fields.filter(isFirst);
-  const groups = Map.groupBy(fields.filter((field) => !isFirst(field)), (field) => field.heading ?? "");
+  const first = fields.filter((field) => field.first);
+  const groups = Map.groupBy(fields.filter((field) => !field.first), (field) => field.heading ?? "");
   const draw = (field) => html`<${Field} key=${keyOf(field)} ...${{ field, values, set, sources }} />`;
   return html`
     <div class="form">

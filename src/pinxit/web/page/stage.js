@@ -114,7 +114,7 @@ export function Stage({ picture, strokes, tool, size, before, compare, overlay, 
       </div>
       <div class="zoom" onPointerDown=${(e) => e.stopPropagation()}>
         <button type="button" aria-label=${say("zoom_out")} onClick=${() => zoom(1 / 1.5)}>−</button>
-        <button type="button" onClick=${fit} aria-label=${say("fit")}>${Math.round(place.scale * 100)} %</button>
+        <button type="button" onClick=${fit} aria-label="${Math.round(place.scale * 100)} %, ${say("fit")}">${Math.round(place.scale * 100)} %</button>
         <button type="button" aria-label=${say("zoom_in")} onClick=${() => zoom(1.5)}>+</button>
       </div>
     </div>`;

@@ -16,10 +16,10 @@ export const WORDS = {
     editor: "Edit", apply: "Apply", apply_all: "Apply to all {n}", undo: "Undo", redo: "Redo", history: "History", original: "Original",
     hand: "Move", brush: "Brush", eraser: "Eraser", box: "Box", pick: "Pick a colour", clear: "Clear mask", size: "Size of the brush",
     tools: "Tools of the mask", zoom_in: "Zoom in", zoom_out: "Zoom out", fit: "Fit", before_after: "Before / after",
-    before: "Before", after: "After", map: "Map of changes", show_map: "Show map", download: "Download", download_all: "Download all",
+    show_map: "Show map", download: "Download", download_all: "Download all",
     command: "The same on the command line", stage: "The picture. [ and ] change the brush, x swaps brush and eraser, space moves, + and - zoom.",
-    settings: "Settings", mask_shown: "The mask covers {share} % of the picture.", mask_none: "No mask: the whole picture changes.",
-    expired: "This result is no longer kept. Undo it, or apply it again.", where: "Where to change",
+
+    expired: "This result is no longer kept. Undo it, or apply it again.",
     // Train
     data: "Data", choose_data: "choose", folder: "folder {name}", own_set: "{n} files of yours", sending: "{at} of {of}",
     drop_set: "Drop pictures or a zip", drop_set_hint: "They stay on this machine.", objective: "What to train", start: "Start training",
@@ -52,10 +52,10 @@ export const WORDS = {
     editor: "编辑操作", apply: "应用", apply_all: "应用到全部 {n} 张", undo: "撤销", redo: "重做", history: "历史", original: "原图",
     hand: "移动", brush: "画笔", eraser: "橡皮", box: "方框", pick: "取色", clear: "清除蒙版", size: "画笔大小",
     tools: "蒙版工具", zoom_in: "放大", zoom_out: "缩小", fit: "适合窗口", before_after: "前后对比",
-    before: "之前", after: "之后", map: "变化图", show_map: "显示变化图", download: "下载", download_all: "全部下载",
+    show_map: "显示变化图", download: "下载", download_all: "全部下载",
     command: "等效的命令行", stage: "图片。[ 和 ] 改变画笔大小，x 切换画笔与橡皮，空格移动，+ 和 - 缩放。",
-    settings: "设置", mask_shown: "蒙版覆盖图片的 {share} %。", mask_none: "没有蒙版：整张图片都会改变。",
-    expired: "这个结果已不再保存。请撤销，或重新应用。", where: "改变哪里",
+
+    expired: "这个结果已不再保存。请撤销，或重新应用。",
     data: "数据", choose_data: "请选择", folder: "文件夹 {name}", own_set: "你的 {n} 个文件", sending: "第 {at} 个，共 {of} 个",
     drop_set: "拖入多张图片或一个 zip", drop_set_hint: "它们不会离开这台机器。", objective: "训练什么", start: "开始训练",
     train_empty: "看它学习", train_hint: "选择数据，给出分钟数，然后开始。样张、曲线和诊断会出现在这里。",

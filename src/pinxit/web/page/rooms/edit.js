@@ -1,7 +1,7 @@
 // The Edit room: pictures, the edits that can be made of them, a mask, and the history of each picture.
 
 import { html, useEffect, useState } from "../vendor/htm-preact.js";
-import { actions, ask, bytes, command, fileOf, form, measure, upload, viewOf } from "../api.js";
+import { actions, ask, bytes, command, done, fileOf, form, measure, upload, viewOf } from "../api.js";
 import { Form, nested } from "../form.js";
 import { act, back, now, opened, redo, undo } from "../history.js";
 import { runs, useJob } from "../jobs.js";
@@ -70,6 +70,7 @@ function Desk({ pictures, put, picture, change, tell }) {
   const values = settings[name] ?? {};
   const give = (next) => set((old) => ({ ...old, [name]: next }));
   const last = state.edits.at(-1);
+  const area = useArea(state, values);
 
   useEffect(() => { if (job && !runs(job)) finish(asked, job).catch((error) => tell(error.message)); }, [job?.state]);
   const finish = async ({ job: id, action, request, names, before }, ended) => {
@@ -83,8 +84,7 @@ function Desk({ pictures, put, picture, change, tell }) {
     }));
   };
   const request = async (which) => {
-    const drawn = state.strokes.length ? { mask: (await upload(await mask.file(state.strokes, state.width, state.height))).reference } : {};
-    return { ...nested(values), ...drawn, pictures: which.map((one) => now(one).reference) };
+    return { ...nested(values), ...(await drawn(state)), pictures: which.map((one) => now(one).reference) };
   };
   const apply = async (which) => {
     tell("");
@@ -120,7 +120,7 @@ function Desk({ pictures, put, picture, change, tell }) {
           <button type="button" disabled=${!picture.undone.length} onClick=${() => change(redo)}>${say("redo")}</button>
         </div>
         <${Stage} picture=${map && last?.map ? { ...state, reference: last.map } : state} strokes=${state.strokes} tool=${tool} size=${size}
-          before=${compared === null ? null : picture.first.reference} compare=${compared ?? 50}
+          before=${compared === null ? null : picture.first.reference} compare=${compared ?? 50} overlay=${area?.src}
           drawn=${(stroke) => change((old) => act(old, { stroke }))} picked=${(pixel, image) => pick(pixel, image, state, (colour) => give({ ...values, "area.colour": colour }))} fault=${tell} />
         <div class="bar">
           ${state.edits.length > 0 && html`<button type="button" aria-pressed=${compared !== null} onClick=${() => compare(compared === null ? 50 : null)}>${say("before_after")}</button>`}
@@ -130,6 +130,7 @@ function Desk({ pictures, put, picture, change, tell }) {
           ${last && html`<button type="button" onClick=${() => download(picture).catch((error) => tell(error.message))}>${say("download")}</button>`}
           ${pictures.length > 1 && pictures.some((one) => now(one).edits.length) && html`<button type="button" onClick=${() => downloadAll(pictures).catch((error) => tell(error.message))}>${say("download_all")}</button>`}
         </div>
+        ${area?.error && html`<${Fault} text=${area.error} />`}
         <${Progress} job=${job} />
       </section>
       <section class="panel">
@@ -141,6 +142,27 @@ function Desk({ pictures, put, picture, change, tell }) {
         <${History} picture=${picture} change=${change} />
       </section>
     </div>`;
+}
+
+/** Return the request's mask, sent to the server, if one is drawn. */
+async function drawn({ strokes, width, height }) {
+  return strokes.length ? { mask: (await upload(await mask.file(strokes, width, height))).reference } : {};
+}
+
+/** Where the server would change the picture by the mask and the settings of the area: {src} or {error}; else null. */
+function useArea(state, values) {
+  const [shown, show] = useState({});
+  const area = Object.fromEntries(Object.entries(values).filter(([name]) => name.startsWith("area.")));
+  const key = JSON.stringify([state.reference, state.strokes, area]);
+  useEffect(() => {
+    if (!Object.keys(area).length) return undefined;
+    const ask = async () => done("area", { ...nested(area), ...(await drawn(state)), picture: state.reference });
+    const timer = setTimeout(
+      () => ask().then((job) => show({ key, src: fileOf(job.id, "area.png") }), (error) => show({ key, error: error.message })), 300,
+    );
+    return () => clearTimeout(timer);
+  }, [key]);
+  return shown.key === key ? shown : null;
 }
 
 /** The choice of an edit, and its settings. */
