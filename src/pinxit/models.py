@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -98,6 +99,10 @@ def load(place: str | Path, *kinds: str) -> Model:
     path = find(place)
     if is_exported(path):
         return _exported(path, kinds)
+    return _shipped(place, path, kinds) if path.parent == FOLDER else _loaded(place, path, kinds)
+
+
+def _loaded(place: str | Path, path: Path, kinds: Sequence[str]) -> Model:
     run = Run.open(Path(place)) if is_run(Path(place)) else None
     autoencoder = autoencoder_of(run) if run else None
     try:
@@ -112,6 +117,10 @@ def load(place: str | Path, *kinds: str) -> Model:
     _fill(objective, path, inside)
     name = path.stem if path.parent == FOLDER else Path(place).stem
     return Model(name, path, kind, settings, shape, sha256(path, inside), objective)
+
+
+_shipped = lru_cache(maxsize=4)(_loaded)
+"""What ships never changes, so the studio keeps the last few from one edit to the next."""
 
 
 def build(settings: ObjectiveSettings, shape: PictureShape, autoencoder: Autoencoder | None = None) -> Objective:

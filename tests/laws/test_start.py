@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ import pinxit
 from pinxit.data.settings import DataSettings
 from pinxit.errors import DataError
 from pinxit.files import sha256
-from pinxit.objectives.settings import RestorationSettings
+from pinxit.objectives.settings import GANSettings, RestorationSettings
 from pinxit.tensors import read_tensors
 from pinxit.training import train as train_module
-from pinxit.training.run import Run
+from pinxit.training.run import STATE, Run
 from pinxit.training.settings import TrainingSettings
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -43,6 +44,23 @@ def test_training_begins_with_the_weights_and_the_recipe_names_them(learn) -> No
         assert all(torch.equal(value, begun[name]) for name, value in read_tensors(first.weights).items())
         assert later.recipe.start == sha256(first.weights)
     assert first.recipe.start is None
+
+
+def test_training_goes_on_from_an_earlier_checkpoint_by_the_same_recipe(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16), np.uint8)
+    np.savez(tmp_path / "set.npz", images=pixels)
+
+    def learn(name: str, **how: Any) -> Run:
+        training = TrainingSettings(steps=2, batch_size=2, threads=1)
+        return pinxit.train(GANSettings(channels=4), tmp_path / "set.npz", tmp_path / name, training=training, **how)
+
+    first = learn("first", recipe="digits")
+    (state,) = first.checkpoints.glob(f"*/{STATE}")
+    later = learn("later", start=state)
+    assert later.recipe.chosen is not None
+    assert (later.recipe.chosen.recipe, later.recipe.start) == ("digits", sha256(state))
+    begun = read_tensors(later.checkpoints / "00000000" / STATE)
+    assert all(torch.equal(value, begun[name]) for name, value in read_tensors(state).items() if "networks." in name)
 
 
 def test_what_does_not_fit_starts_anew_and_is_counted(learn, capsys: pytest.CaptureFixture[str]) -> None:

@@ -172,7 +172,7 @@ def test_where_an_edit_applies_is_shown_by_the_server(page: Page, studio: Studio
     page.locator("[aria-label='area.box 3']").fill("20")
     page.locator("[aria-label='area.box 4']").fill("20")
     page.keyboard.press("Tab")
-    overlay = page.locator(".overlay")
+    overlay = page.locator(".overlay i")
     overlay.wait_for()
     place = re.search(r"/v1/[^\"')]+", str(overlay.get_attribute("style")))
     assert place is not None

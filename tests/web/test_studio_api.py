@@ -36,3 +36,8 @@ def test_what_is_not_there_is_said(studio: Studio) -> None:
         answer = studio.client.get(path)
         assert answer.status_code == 404, path
         assert answer.json().keys() == {"error", "code"}
+
+
+def test_answers_on_a_connection_that_stays_open_are_sent_at_once(studio: Studio) -> None:
+    taken = [studio.client.get("/healthz").elapsed.total_seconds() for _ in range(9)]
+    assert sorted(taken)[4] < 0.02, "TCP waits for more to send"

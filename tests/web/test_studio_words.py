@@ -59,11 +59,13 @@ def test_what_is_wrong_has_no_command(studio: Studio, action: str, request_: dic
 
 
 CHINESE: dict[str, str] = json.loads((PAGE / "zh-help.json").read_text(encoding="utf-8"))
+LABELS = {field["name"] for name in kinds() for field in form(name)["fields"]}
+"""What fields are called on the command line; the page in Chinese calls them otherwise."""
 
 
 def test_all_help_of_the_page_is_there_in_chinese() -> None:
     forms = [form(name) for name in kinds()]
-    shown = {text for one in forms for text in (one["summary"], one["help"])}
+    shown = LABELS | {text for one in forms for text in (one["summary"], one["help"])}
     shown |= {field[key] for one in forms for field in one["fields"] for key in ("heading", "description")} - {""}
     assert sorted(shown - CHINESE.keys()) == [], "missing in zh-help.json"
     assert sorted(CHINESE.keys() - shown) == [], "no longer shown: remove from zh-help.json"
@@ -73,8 +75,10 @@ def test_what_a_person_types_is_the_same_in_chinese() -> None:
     """Flags, commands, file names and numbers stay as they are."""
     typed = re.compile(r"--[a-z][a-z0-9-]+|`[^`]+`|[A-Za-z/]+\.(?:md|json|csv|onnx|npz|html|txt)|\d+(?:[.,]\d+)*")
     for english, chinese in CHINESE.items():
-        assert sorted(set(typed.findall(english))) == sorted(set(typed.findall(chinese))), english
         assert re.search(r"[\u4e00-\u9fff]", chinese), english
+        if english in LABELS:
+            continue
+        assert sorted(set(typed.findall(english))) == sorted(set(typed.findall(chinese))), english
 
 
 @pytest.mark.skipif(not all(map(shutil.which, ("bash", "curl", "sha256sum"))), reason="curl or sha256sum is missing")

@@ -57,7 +57,8 @@ class Train(Action):
     data: Any = Field(None, title="The pictures")
     training: Training = TrainingSettings()
     start: Annotated[Path | None, Flag("--from")] = Field(
-        None, description="Weights to start from: the folder of a run, or a safetensors file."
+        None,
+        description="Weights to start from: the folder of a run, or a safetensors file, also that of a checkpoint.",
     )
 
     def do(self) -> Outcome:

@@ -25,6 +25,7 @@ RECIPE, WEIGHTS, LOG, LOCK = "recipe.json", "weights.safetensors", "log.jsonl", 
 REPORT, EVALUATION, PAGE = "report.json", "evaluation.json", "report.html"
 SAMPLERS, PRIOR = "samplers.safetensors", "prior"
 CHECKPOINTS, SAMPLES = "checkpoints", "samples"
+MARKER, STATE = "complete.json", "state.safetensors"  # of a checkpoint
 
 KINDS = {
     "file": (stat.S_ISREG, (RECIPE, WEIGHTS, LOG, LOCK, REPORT, EVALUATION, PAGE, SAMPLERS)),

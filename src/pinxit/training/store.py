@@ -19,10 +19,8 @@ from pinxit.files import disk_errors, leftovers, read_json, remove_leftovers, sh
 from pinxit.progress import say
 from pinxit.tensors import read_tensors, write_tensors
 from pinxit.training.documents import CheckpointFacts
-from pinxit.training.run import KINDS, SAMPLES
+from pinxit.training.run import KINDS, MARKER, SAMPLES, STATE
 
-MARKER = "complete.json"
-STATE = "state.safetensors"
 FACTS = "facts.json"
 DAMAGED = "damaged-"
 

@@ -95,8 +95,8 @@ def _asked(recipe: str, start: str | Path | None, kind: type[ObjectiveSettings])
         return Chosen(recipe=recipe, because="as asked")
     if start is None:
         return None
-    folder = models.find(start).parent
-    trained = Run.open(folder).recipe if is_run(folder) else None
+    folder = next(filter(is_run, models.find(start).parents), None)  # a checkpoint lies deeper in its run
+    trained = Run.open(folder).recipe if folder else None
     if trained and trained.chosen and isinstance(trained.settings, kind):
         return Chosen(recipe=trained.chosen.recipe, because="because the weights to start from were trained by it")
     return Chosen(recipe=PLAIN, because="because the weights to start from were trained without a recipe")

@@ -137,9 +137,9 @@ class Trainer:
     def begin(self, weights: Mapping[str, Tensor]) -> int:
         """Load the tensors that fit by name and shape, and return how many of the model's own are missing.
 
-        Raises `DataError` if none fits.
+        Of a checkpoint's tensors, those of the networks count. Raises `DataError` if none fits.
         """
-        found = fitting(weights, self.objective.networks)
+        found = fitting(below(weights, "networks.") or weights, self.objective.networks)
         if not found:
             raise DataError(f"none of {len(weights)} tensors fits this network by name and shape; check --channels")
         self.objective.networks.load_state_dict(found, strict=False)
@@ -280,7 +280,7 @@ def split(batch: Batch, parts: int) -> list[Batch]:
     return [batch.rows(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names begin with a prefix, by the rest of their names."""
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 

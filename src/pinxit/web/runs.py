@@ -11,7 +11,7 @@ from typing import Any
 from pinxit.errors import BusyError, DataError
 from pinxit.training.curves import FOUND, WATCH, read_log
 from pinxit.training.diagnosis import diagnose
-from pinxit.training.run import LOG, Run, is_run
+from pinxit.training.run import LOG, MARKER, STATE, Run, is_run
 
 MOST_POINTS = 500
 """Points of a curve that a page gets; longer curves are thinned."""
@@ -53,6 +53,7 @@ def details(run: Run) -> dict[str, Any]:
         "prior": is_run(run.prior),
         "training": is_training(run),
         "sheets": steps(run),
+        "checkpoints": checkpoints(run),
         "findings": [asdict(finding) for finding in diagnose(read_log(run.folder / LOG), run.recipe)],
         "evaluation": run.evaluation(),
         "report": run.page.exists(),
@@ -72,6 +73,13 @@ def curves(run: Run) -> dict[str, dict[str, list[float]]]:
 def steps(run: Run) -> list[int]:
     """Return the steps of which there is a sheet."""
     return sorted(int(path.stem) for path in _sheets(run) if path.stem.isdecimal())
+
+
+def checkpoints(run: Run) -> dict[int, str]:
+    """Return the file of each complete checkpoint inside the run's folder, by its step, from which a run may start."""
+    found = run.checkpoints.glob(f"*/{STATE}")
+    complete = [path for path in found if path.parent.name.isdecimal() and (path.parent / MARKER).exists()]
+    return {int(path.parent.name): str(path.relative_to(run.folder)) for path in sorted(complete)}
 
 
 def sheet(run: Run, step: int) -> Path | None:

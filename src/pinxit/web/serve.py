@@ -109,8 +109,10 @@ def _hosts(host: str, port: int) -> frozenset[str]:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens at an address; `UsageError` if it cannot be had."""
+    """Return a socket that listens at an address and sends answers at once; `UsageError` if it cannot be had."""
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        return listening
     except OSError as error:
         raise UsageError(f"{host}:{port} cannot be used ({error.strerror}); another --port would work") from error

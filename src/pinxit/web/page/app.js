@@ -20,7 +20,10 @@ const named = () => {
 function Page() {
   const [{ room, rest }, go] = useState(named());
   const [tongue, speak] = useKept("language", language.get());
-  useEffect(() => addEventListener("hashchange", () => go(named())), []);
+  useEffect(() => {
+    addEventListener("hashchange", () => go(named()));
+    for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault()); // else the browser opens the file
+  }, []);
   useEffect(() => {
     document.documentElement.lang = tongue;
     document.title = `${say(room)} – pinxit`;
@@ -33,7 +36,7 @@ function Page() {
       <nav aria-label=${say("rooms")}>
         ${Object.keys(ROOMS).map((one) => html`<a href="#${one}" aria-current=${one === room ? "page" : undefined}>${say(one)}</a>`)}
       </nav>
-      <button type="button" class="quiet" lang=${tongue === "zh" ? "en" : "zh"} onClick=${() => speak(tongue === "zh" ? "en" : "zh")}>${say("language")}</button>
+      <button type="button" class="quiet tongue" lang=${tongue === "zh" ? "en" : "zh"} onClick=${() => speak(tongue === "zh" ? "en" : "zh")}>${say("language")}</button>
     </header>
     <main tabindex="-1" class=${room}><h1 class="unseen">${say(room)}</h1><${Room} rest=${rest} /></main>`;
 }

@@ -5,7 +5,10 @@ import { upload } from "./api.js";
 import { help, say } from "./words.js";
 import { Fault } from "./parts.js";
 
-const keyOf = (field) => field.path.join(".");
+export const keyOf = (field) => field.path.join(".");
+
+/** Say whether a value is what a field has without one. */
+export const isDefault = ({ schema }, value) => JSON.stringify(value ?? null) === JSON.stringify(schema.default ?? null);
 
 /** Return the request that values by their paths make: {"edit.gamma": 2} is {edit: {gamma: 2}}. */
 export function nested(values) {
@@ -18,10 +21,10 @@ export function nested(values) {
   return request;
 }
 
-/** The fields of an action: the first ones open, the rest folded under their headings. */
-export function Form({ fields, values, set, sources }) {
-  const first = fields.filter((field) => field.first);
-  const groups = Map.groupBy(fields.filter((field) => !field.first), (field) => field.heading ?? "");
+/** The fields of an action: the first ones open, the rest folded under their headings; or `all` of them open. */
+export function Form({ fields, values, set, sources, all = false }) {
+  const first = fields.filter((field) => all || field.first);
+  const groups = Map.groupBy(fields.filter((field) => !first.includes(field)), (field) => field.heading ?? "");
   const draw = (field) => html`<${Field} key=${keyOf(field)} ...${{ field, values, set, sources }} />`;
   return html`
     <div class="form">
@@ -46,19 +49,26 @@ function Field({ field, values, set, sources }) {
   const given = values[key];
   const change = (value) => {
     const { [key]: _, ...others } = values;
-    const plain = value === undefined || JSON.stringify(value) === JSON.stringify(shape.default);
-    set(plain ? others : { ...others, [key]: value });
+    set(value === undefined || isDefault(field, value) ? others : { ...others, [key]: value });
   };
   const Control = CONTROLS[shape.kind];
   return html`
     <div class="field ${shape.kind}">
-      <label for=${key}>${label(field)}</label>
+      <label for=${key} title=${field.name}>${label(field)}</label>
       <${Control} id=${key} describedby="${key}-help" ...${{ shape, sources, change }} value=${given ?? shape.default} />
-      <small id="${key}-help">${help(field.description)}</small>
+      <${Help} id="${key}-help" text=${help(field.description)} />
     </div>`;
 }
 
+/** Help in two lines; all of it while its field has the focus, or once it is clicked. */
+function Help({ id, text }) {
+  const [whole, open] = useState(false);
+  return html`<small id=${id} class="help ${whole ? "whole" : ""}" onClick=${() => open(!whole)}>${text}</small>`;
+}
+
 const label = ({ name }) => {
+  const known = help(name);
+  if (known !== name) return known;
   const words = name.replace(/^-+/, "").replaceAll(/[-_]/g, " ");
   return words.charAt(0).toUpperCase() + (words === words.toUpperCase() ? words.slice(1).toLowerCase() : words.slice(1));
 };

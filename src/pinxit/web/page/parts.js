@@ -23,30 +23,31 @@ export function Progress({ job }) {
     </div>`;
 }
 
-/** A place for files: they may be dropped, pasted or chosen. */
-export function Drop({ take, label, accept, hint }) {
+/** A place for files: they may be dropped or chosen; with `anywhere`, also pasted, or dropped elsewhere on the page. */
+export function Drop({ take, label, accept, hint, anywhere = false }) {
   const [over, tell] = useState(false);
-  usePaste(take);
-  const dropped = (event) => {
-    event.preventDefault();
-    tell(false);
-    if (event.dataTransfer.files.length) take([...event.dataTransfer.files]);
-  };
+  const place = useRef();
+  useFiles((files, where) => { if (anywhere || place.current.contains(where)) take(files); });
+  const dropped = () => tell(false);
   return html`
-    <label class="drop ${over ? "over" : ""}" onDragOver=${(e) => { e.preventDefault(); tell(true); }} onDragLeave=${() => tell(false)} onDrop=${dropped}>
+    <label ref=${place} class="drop ${over ? "over" : ""}" onDragOver=${() => tell(true)} onDragLeave=${() => tell(false)} onDrop=${dropped}>
       <input type="file" multiple accept=${accept} onChange=${(e) => { take([...e.target.files]); e.target.value = ""; }} />
       <strong>${label}</strong><span>${hint}</span>
     </label>`;
 }
 
-/** Take files that are pasted anywhere on the page. */
-export function usePaste(take) {
+/** Take files that are pasted, or dropped, with where on the page that was. */
+function useFiles(take) {
   const latest = useRef(take);
   latest.current = take;
   useEffect(() => {
-    const pasted = (event) => event.clipboardData?.files.length && latest.current([...event.clipboardData.files]);
-    addEventListener("paste", pasted);
-    return () => removeEventListener("paste", pasted);
+    const came = (event) => {
+      const files = [...(event.clipboardData ?? event.dataTransfer).files];
+      if (files.length) latest.current(files, event.target);
+    };
+    addEventListener("paste", came);
+    addEventListener("drop", came);
+    return () => { removeEventListener("paste", came); removeEventListener("drop", came); };
   }, []);
 }
 

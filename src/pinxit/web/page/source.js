@@ -6,8 +6,8 @@ import { Drop, Fault } from "./parts.js";
 import { useAsked, useKept } from "./store.js";
 import { say } from "./words.js";
 
-/** `value` is a reference; `more` are references that stand first, such as runs. */
-export function Source({ id, label, value, choose, more = [] }) {
+/** `value` is a reference; `more` are references that stand first, such as runs; `anywhere` is as for `Drop`. */
+export function Source({ id, label, value, choose, more = [], anywhere = false }) {
   const known = useAsked(places, []);
   const [own, keep] = useKept("sets", []);
   const [count, tell] = useState(null);
@@ -43,7 +43,7 @@ export function Source({ id, label, value, choose, more = [] }) {
         ${value && !choices.some((one) => one.reference === value) && html`<option value=${value} selected>${value}</option>`}
         ${choices.map((one) => html`<option value=${one.reference} selected=${one.reference === value}>${one.label}</option>`)}
       </select>
-      <${Drop} take=${take} accept="image/*,.zip,.tif,.tiff,.heic,.avif,.jp2" label=${count ?? say("drop_set")} hint=${say("drop_set_hint")} />
+      <${Drop} anywhere=${anywhere} take=${take} accept="image/*,.zip,.tif,.tiff,.heic,.avif,.jp2" label=${count ?? say("drop_set")} hint=${say("drop_set_hint")} />
       <${Fault} text=${fault} />
     </div>`;
 }

@@ -14,8 +14,9 @@ const fitting = (frame, { width, height }) => {
   return { scale, x: (frame.clientWidth - width * scale) / 2, y: (frame.clientHeight - height * scale) / 2, fits: true };
 };
 
-/** The picture, with what is drawn on it. `picture` is {reference, width, height}; `drawn` gets a new stroke. */
-export function Stage({ picture, strokes, tool, size, before, compare, overlay, drawn, picked, fault }) {
+/** The picture, with what is drawn on it. `picture` is {reference, width, height}; `drawn` gets a new stroke.
+ * With a picture `before`, nothing is drawn: the line between the two, at `compare` percent, follows the pointer. */
+export function Stage({ picture, strokes, tool, size, before, compare, slide, overlay, drawn, picked, fault }) {
   const frame = useRef(), canvas = useRef(), drawing = useRef(null), fingers = useRef(new Map());
   const [place, move] = useState({ scale: 1, x: 0, y: 0, fits: true });
   const [space, hold] = useState(false);
@@ -51,12 +52,18 @@ export function Stage({ picture, strokes, tool, size, before, compare, overlay, 
     return [rounded((x - place.x) / place.scale), rounded((y - place.y) / place.scale)];
   };
 
+  /** Lead the line between before and after to the pointer. */
+  const follow = (event) => {
+    if (event.button < 1 && !space) slide(Math.min(100, Math.max(0, (pixel(event)[0] / width) * 100)));
+  };
   const down = (event) => {
     frame.current.setPointerCapture(event.pointerId);
     fingers.current.set(event.pointerId, inside(event));
     if (fingers.current.size > 1) {
       drawing.current = null;
       redraw(canvas.current, strokes);
+    } else if (before) {
+      follow(event);
     } else if (tool === "pick") {
       picked(pixel(event), frame.current.querySelector("img.now"));
     } else if (!space && event.button === 0 && tool !== "hand") {
@@ -73,6 +80,8 @@ export function Stage({ picture, strokes, tool, size, before, compare, overlay, 
       if (drawing.current.tool === "box") points.splice(1);
       points.push(pixel(event));
       stroke(points.length - 1);
+    } else if (before && event.buttons === 1 && !space && earlier.length === 1) {
+      follow(event);
     } else if (tool === "hand" || space || event.buttons === 4 || earlier.length > 1) drag(earlier, [...fingers.current.values()]);
   };
   /** Move the picture with one finger; with two, zoom as well. */
@@ -101,16 +110,16 @@ export function Stage({ picture, strokes, tool, size, before, compare, overlay, 
   };
 
   const view = (one) => viewOf(one, place.scale * Math.max(width, height) > SIDES[0] * 1.5 && Math.max(width, height) > SIDES[0] ? SIDES[1] : SIDES[0]);
-  const at = { width: `${width}px`, height: `${height}px`, transform: `translate(${place.x}px, ${place.y}px) scale(${place.scale})` };
+  const at = { width: `${width}px`, height: `${height}px`, transform: `translate(${place.x}px, ${place.y}px) scale(${place.scale})`, "--scale": place.scale };
   return html`
-    <div class="frame ${space ? "hand" : tool}" ref=${frame} tabindex="0" role="application" aria-label=${say("stage")}
+    <div class="frame ${space ? "hand" : before ? "comparing" : tool}" ref=${frame} tabindex="0" role="application" aria-label=${say("stage")}
       onPointerDown=${down} onPointerMove=${moved} onPointerUp=${up} onPointerCancel=${up} onWheel=${wheel} onKeyDown=${key}>
       <div class="sheet ${place.scale > 1.5 ? "pixels" : ""}" style=${at}>
         <img class="now" src=${view(reference)} alt="" draggable="false" onError=${() => fault(say("expired"))} />
         ${before && html`<img class="before" src=${view(before)} alt="" draggable="false" style=${{ clipPath: `inset(0 ${100 - compare}% 0 0)` }} />`}
         ${before && html`<i class="divider" style=${{ left: `${compare}%`, width: `${2 / place.scale}px` }}></i>`}
         <canvas class="mask" ref=${canvas} width=${width} height=${height} hidden=${Boolean(overlay) || Boolean(before)}></canvas>
-        ${overlay && !before && html`<div class="overlay" style=${{ maskImage: `url(${overlay})` }}></div>`}
+        ${overlay && !before && html`<div class="overlay"><i style=${{ maskImage: `url(${overlay})` }}></i></div>`}
       </div>
       <div class="zoom" onPointerDown=${(e) => e.stopPropagation()}>
         <button type="button" aria-label=${say("zoom_out")} onClick=${() => zoom(1 / 1.5)}>−</button>

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "../vendor/htm-preact.js";
 import { actions, ask, bytes, command, done, fileOf, form, measure, upload, viewOf } from "../api.js";
-import { Form, nested } from "../form.js";
+import { Form, keyOf, nested } from "../form.js";
 import { act, back, now, opened, redo, undo } from "../history.js";
 import { runs, useJob } from "../jobs.js";
 import * as mask from "../mask.js";
@@ -12,6 +12,8 @@ import { useAsked, useKept } from "../store.js";
 import { help, say } from "../words.js";
 
 const TOOLS = ["hand", "brush", "eraser", "box", "pick"];
+const EDIT = "edit "; // what names of edits begin with
+const OWN = ["pictures", "mask"]; // what the room itself asks for
 const TAKEN = "image/*,.tif,.tiff,.heic,.avif,.jp2";
 
 export function Edit() {
@@ -39,7 +41,7 @@ export function Edit() {
   if (!picture) {
     return html`
       <${Empty} title=${say("edit_empty")} />
-      <${Drop} take=${take} accept=${TAKEN} label=${say("drop_pictures")} hint=${say("drop_hint")} />
+      <${Drop} anywhere take=${take} accept=${TAKEN} label=${say("drop_pictures")} hint=${say("drop_hint")} />
       <${Fault} text=${fault} />`;
   }
   return html`
@@ -50,7 +52,7 @@ export function Edit() {
             <img src=${viewOf(now(one).reference, 160)} alt=${one.name} /></button>
           <button type="button" class="quiet close" aria-label=${say("close_picture", one)} onClick=${() => close(i)}>×</button>
         </li>`)}
-      <li><${Drop} take=${take} accept=${TAKEN} label="+" hint=${say("add_pictures")} /></li>
+      <li><${Drop} anywhere take=${take} accept=${TAKEN} label="+" hint=${say("add_pictures")} /></li>
     </ul>
     <${Fault} text=${fault} />
     <${Desk} key=${picture.first.reference + shown} ...${{ pictures, put, picture, change, tell }} />`;
@@ -65,16 +67,22 @@ function Desk({ pictures, put, picture, change, tell }) {
   const [settings, set] = useKept("edit-values", {});
   const [compared, compare] = useState(null);
   const [map, showMap] = useState(false);
-  const [asked, follow] = useKept("edit-job", null);
-  const job = useJob(asked?.job);
-  const values = settings[name] ?? {};
-  const give = (next) => set((old) => ({ ...old, [name]: next }));
+  const [chain, link] = useKept("edit-chain", []);
+  const [doing, follow] = useKept("edit-job", null);
+  const job = useJob(doing?.job);
+  const shape = useAsked(() => form(name), [name]);
+  const fields = (shape.value?.fields ?? []).filter(({ path }) => !OWN.includes(path[0]));
+  const values = taken({ ...settings.all, ...settings[name] }, fields);
+  const give = (next) => set((old) => ({ ...old, ...parted(next, name) }));
   const last = state.edits.at(-1);
+  const comparable = last && Math.abs(picture.first.width / picture.first.height / (state.width / state.height) - 1) < 0.02;
+  const before = comparable && compared !== null ? picture.first.reference : null;
   const area = useArea(state, values);
 
-  useEffect(() => { if (job && !runs(job)) finish(asked, job).catch((error) => tell(error.message)); }, [job?.state]);
+  useEffect(() => { if (job && !runs(job)) finish(doing, job).catch((error) => tell(error.message)); }, [job?.state]);
   const finish = async ({ job: id, action, request, names, before }, ended) => {
     follow(null);
+    if (action === "edit" && ended.state === "done") link([]);
     if (ended.state !== "done") return tell(ended.state === "failed" ? ended.result.error : "");
     tell(ended.result.error ?? "");
     const made = await Promise.all(ended.result.document.pictures.map((row, i) => edited(row, i, id, action, request, names, ended.result.files)));
@@ -83,16 +91,16 @@ function Desk({ pictures, put, picture, change, tell }) {
       return which < 0 || !made[which] ? one : act(one, { edit: made[which] });
     }));
   };
-  const request = async (which) => {
-    return { ...nested(values), ...(await drawn(state)), pictures: which.map((one) => now(one).reference) };
-  };
+  const step = { name: name.slice(EDIT.length), ...nested(values).edit };
   const apply = async (which) => {
     tell("");
     try {
-      const document = await request(which);
-      const started = await ask(name, document);
+      const whole = { ...nested(values), ...(chain.length > 0 && { edit: [...chain, step] }) };
+      const action = chain.length > 0 ? "edit" : name;
+      const document = { ...whole, ...(await drawn(state)), pictures: which.map((one) => now(one).reference) };
+      const started = await ask(action, document);
       const names = Object.fromEntries([...which.map((one) => [now(one).reference, one.name]), [document.mask, "mask.png"]]);
-      follow({ job: started.id, action: name, request: document, names, before: which.map((one) => ({ reference: now(one).reference, name: one.name })) });
+      follow({ job: started.id, action, request: document, names, before: which.map((one) => ({ reference: now(one).reference, name: one.name })) });
     } catch (error) {
       tell(error.message);
     }
@@ -120,11 +128,11 @@ function Desk({ pictures, put, picture, change, tell }) {
           <button type="button" disabled=${!picture.undone.length} onClick=${() => change(redo)}>${say("redo")}</button>
         </div>
         <${Stage} picture=${map && last?.map ? { ...state, reference: last.map } : state} strokes=${state.strokes} tool=${tool} size=${size}
-          before=${compared === null ? null : picture.first.reference} compare=${compared ?? 50} overlay=${area?.src}
+          before=${before} compare=${compared ?? 50} slide=${compare} overlay=${area?.src}
           drawn=${(stroke) => change((old) => act(old, { stroke }))} picked=${(pixel, image) => pick(pixel, image, state, (colour) => give({ ...values, "area.colour": colour }))} fault=${tell} />
         <div class="bar">
-          ${state.edits.length > 0 && html`<button type="button" aria-pressed=${compared !== null} onClick=${() => compare(compared === null ? 50 : null)}>${say("before_after")}</button>`}
-          ${compared !== null && html`<input type="range" class="compare" aria-label=${say("before_after")} min="0" max="100" value=${compared} onInput=${(e) => compare(Number(e.target.value))} />`}
+          ${comparable && html`<button type="button" aria-pressed=${compared !== null} onClick=${() => compare(compared === null ? 50 : null)}>${say("before_after")}</button>`}
+          ${before && html`<input type="range" class="compare" aria-label=${say("before_after")} min="0" max="100" value=${compared} onInput=${(e) => compare(Number(e.target.value))} />`}
           ${last?.map && html`<button type="button" aria-pressed=${map} onClick=${() => showMap(!map)}>${say("show_map")}</button>`}
           <span class="gap"></span>
           ${last && html`<button type="button" onClick=${() => download(picture).catch((error) => tell(error.message))}>${say("download")}</button>`}
@@ -134,15 +142,31 @@ function Desk({ pictures, put, picture, change, tell }) {
         <${Progress} job=${job} />
       </section>
       <section class="panel">
-        <${Settings} ...${{ name, choose, values, give, pictures }} />
+        ${chain.length > 0 && html`
+          <ol class="history chain" aria-label=${say("chain")}>
+            ${chain.map((one, i) => html`<li><button type="button" class="chip" aria-label=${say("unlink", one)} onClick=${() => link(chain.filter((_, at) => at !== i))}>${one.name} ×</button></li>`)}
+            <li><strong>${step.name}</strong></li>
+          </ol>`}
+        <${Settings} ...${{ name, choose, asked: shape, fields, values, give, pictures }} />
         <div class="bar act">
-          <button type="button" class="primary" disabled=${Boolean(asked)} onClick=${() => apply([picture])}>${say("apply")}</button>
-          ${pictures.length > 1 && html`<button type="button" disabled=${Boolean(asked)} onClick=${() => apply(pictures)}>${say("apply_all", { n: pictures.length })}</button>`}
+          <button type="button" class="primary" disabled=${Boolean(doing)} onClick=${() => apply([picture])}>${say("apply")}</button>
+          ${pictures.length > 1 && html`<button type="button" disabled=${Boolean(doing)} onClick=${() => apply(pictures)}>${say("apply_all", { n: pictures.length })}</button>`}
+          <span class="gap"></span>
+          <button type="button" class="quiet" title=${say("then_hint")} onClick=${() => link([...chain, step])}>${say("then")}</button>
         </div>
         <${History} picture=${picture} change=${change} />
       </section>
     </div>`;
 }
+
+/** Return the settings of an edit by its name, and under "all" those that it shares with others, such as of the mask. */
+function parted(values, name) {
+  const of = (own) => Object.fromEntries(Object.entries(values).filter(([key]) => key.startsWith("edit.") === own));
+  return { [name]: of(true), all: of(false) };
+}
+
+/** Return those of the values that a form has fields for. */
+const taken = (values, fields) => Object.fromEntries(Object.entries(values).filter(([key]) => fields.some((field) => keyOf(field) === key)));
 
 /** Return the request's mask, sent to the server, if one is drawn. */
 async function drawn({ strokes, width, height }) {
@@ -166,19 +190,17 @@ function useArea(state, values) {
 }
 
 /** The choice of an edit, and its settings. */
-function Settings({ name, choose, values, give, pictures }) {
+function Settings({ name, choose, asked, fields, values, give, pictures }) {
   const listed = useAsked(actions, []);
-  const drawn = useAsked(() => form(name), [name]);
-  const edits = (listed.value ?? []).filter((one) => one.name.startsWith("edit "));
+  const edits = (listed.value ?? []).filter((one) => one.name.startsWith(EDIT));
   const sources = useSources(pictures);
-  const fields = (drawn.value?.fields ?? []).filter(({ path }) => path[0] !== "pictures" && path[0] !== "mask");
   return html`
     <div class="field"><label for="editor">${say("editor")}</label>
       <select id="editor" onChange=${(e) => choose(e.target.value)}>
-        ${edits.map((one) => html`<option value=${one.name} selected=${one.name === name}>${one.name.slice(5)}</option>`)}
+        ${edits.map((one) => html`<option value=${one.name} selected=${one.name === name}>${one.name.slice(EDIT.length)}</option>`)}
       </select>
-      <small>${help(drawn.value?.summary ?? "")}</small></div>
-    <${Fault} text=${listed.error ?? drawn.error} />
+      <small>${help(asked.value?.summary ?? "")}</small></div>
+    <${Fault} text=${listed.error ?? asked.error} />
     <${Form} key=${name} fields=${fields} values=${values} set=${give} sources=${sources} />`;
 }
 
@@ -199,10 +221,13 @@ function History({ picture, change }) {
     <ol class="history">
       <li><button type="button" onClick=${() => change((old) => back(old, 0))}>${say("original")}</button></li>
       ${edits.map((one, i) => html`
-        <li key=${one.job}><button type="button" aria-current=${i === edits.length - 1 ? "step" : undefined} onClick=${() => change((old) => back(old, i + 1))}>${one.action.slice(5)}</button></li>`)}
+        <li key=${one.job}><button type="button" aria-current=${i === edits.length - 1 ? "step" : undefined} onClick=${() => change((old) => back(old, i + 1))}>${title(one)}</button></li>`)}
     </ol>
     <${Command} edit=${edits.at(-1)} />`;
 }
+
+/** What an edit, or a chain of them, is called. */
+const title = ({ action, request }) => action.slice(EDIT.length) || request.edit.map(({ name }) => name).join(" | ");
 
 function Command({ edit }) {
   const line = useAsked(() => command(edit.action, edit.request, edit.names), [edit.job]);

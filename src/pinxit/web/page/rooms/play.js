@@ -4,6 +4,7 @@ import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { ask, bytes, done, fileOf, form, get, upload, viewOf } from "../api.js";
 import { Form, nested, Send } from "../form.js";
 import { Empty, Fault } from "../parts.js";
+import { details } from "../run.js";
 import { useAsked, useKept } from "../store.js";
 import { help, say } from "../words.js";
 
@@ -19,17 +20,18 @@ export function Play({ rest }) {
   return html`
     ${listed.value && !usable.length && html`<${Empty} title=${say("play_empty")}><a class="button" href="#train">${say("train")}</a><//>`}
     <${Fault} text=${listed.error} />
-    ${name && html`
-      <div class="field short"><label for="run">${say("run")}</label>
+    ${name && html`<${Samples} key=${name} run=${name}>
+      <div class="field"><label for="run">${say("run")}</label>
         <select id="run" onChange=${(e) => keep(e.target.value)}>${usable.map((run) => html`<option selected=${run.name === name}>${run.name}</option>`)}</select></div>
-      <${Samples} key=${name} run=${name} />`}
+    <//>`}
     <${Style} />`;
 }
 
 /** Samples of a run; a click keeps one, two show the way between, sliders move what is kept. */
-function Samples({ run }) {
+function Samples({ run, children }) {
   const drawn = useAsked(() => form("sample"), []);
-  const [settings, set] = useKept("play-values", { n: 16 });
+  const known = useAsked(() => details(run), [run]);
+  const [settings, set] = useKept("play-values", {});
   const [shown, show] = useState([]);
   const [picked, pick] = useKept(`picked.${run}`, []);
   const [between, walk] = useState([]);
@@ -64,7 +66,8 @@ function Samples({ run }) {
     setTimeout(() => turn === latest.current && run_(() => sample({ seeds: picked, ...(text && { move: text }) }), (made) => turn === latest.current && showMoved(made)), 120);
   };
   useEffect(() => { run_(() => sample({}), show); }, []);
-  const fields = (drawn.value?.fields ?? []).filter(({ path }) => !OWN.includes(path[0]));
+  const classes = known.value?.recipe.settings.conditional ? known.value.classes : [];
+  const fields = (drawn.value?.fields ?? []).filter(({ path }) => !OWN.includes(path[0])).flatMap((field) => (field.path[0] === "label" ? named(field, classes) : [field]));
   return html`
     <div class="desk">
       <section class="view">
@@ -90,11 +93,15 @@ function Samples({ run }) {
           ${moved.length > 0 && html`<ul class="grid moved">${moved.map((one) => html`<li><img src=${one.src} alt=${say("seed", one)} /></li>`)}</ul>`}`}
       </section>
       <section class="panel">
+        ${children}
         <${Form} fields=${fields} values=${settings} set=${set} sources=${[]} />
         <div class="bar act"><button type="button" class="primary" disabled=${busy} onClick=${() => run_(() => sample({}), show)}>${say("sample")}</button></div>
       </section>
     </div>`;
 }
+
+/** A field for a class offers those of the run, if it has learned any. */
+const named = (field, classes) => (classes.length ? [{ ...field, schema: { ...field.schema, anyOf: [{ enum: classes }, { type: "null" }] } }] : []);
 
 /** A picture in the style of another, by the net that paints in one pass; the slider asks for each strength. */
 function Style() {
@@ -131,13 +138,12 @@ function Style() {
     <section class="style">
       <h2>${say("style")}</h2>
       <p class="soft">${say("style_hint")}</p>
-      <div class="bar"><${Send} label=${say("content")} take=${take(load)} /><${Send} label=${say("style_of")} take=${take(dress)} /></div>
-      <${Fault} text=${fault} />
       <div class="three">
-        ${content && html`<img src=${viewOf(content, PREVIEW)} alt=${say("content")} />`}
-        ${style && html`<img src=${viewOf(style, PREVIEW)} alt=${say("style_of")} />`}
-        ${shown && html`<img class="painted" src=${shown} alt=${say("painted")} />`}
+        <figure><${Send} label=${say("content")} take=${take(load)} />${content && html`<img src=${viewOf(content, PREVIEW)} alt=${say("content")} />`}</figure>
+        <figure><${Send} label=${say("style_of")} take=${take(dress)} />${style && html`<img src=${viewOf(style, PREVIEW)} alt=${say("style_of")} />`}</figure>
+        ${shown && html`<figure><figcaption>${say("painted")}</figcaption><img class="painted" src=${shown} alt=${say("painted")} /></figure>`}
       </div>
+      <${Fault} text=${fault} />
       ${content && style && html`
         <label class="strength">${say("strength")}<input type="range" min="0" max="1" step="0.02" value=${strength} onInput=${(e) => { set(Number(e.target.value)); paint(Number(e.target.value)); }} /><output>${Math.round(strength * 100)} %</output>
         ${rate && html`<small data-rate=${rate.toFixed(1)}>${say("rate", { n: rate.toFixed(1) })}</small>`}</label>`}

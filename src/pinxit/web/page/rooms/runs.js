@@ -1,7 +1,8 @@
 // The Runs room: all runs, one of them in full, or two side by side.
 
 import { html, useState } from "../vendor/htm-preact.js";
-import { ask, done, get } from "../api.js";
+import { ask, done, form, get } from "../api.js";
+import { Form, isDefault, keyOf } from "../form.js";
 import { Empty, Fault, interval } from "../parts.js";
 import { details, reportOf, Run, Sheets, sheetOf } from "../run.js";
 import { kept, useAsked } from "../store.js";
@@ -42,27 +43,59 @@ function List() {
 /** One run: sheets of all steps, findings, curves and its report. */
 function One({ name }) {
   const run = useAsked(() => details(name), [name]);
-  const [fault, tell] = useState("");
   const [report, show] = useState(false);
-  const go = async () => {
-    try {
-      kept("training", null).set((await ask("resume", { run: `run:${name}` })).id);
-      location.hash = "#train";
-    } catch (error) {
-      tell(error.message);
-    }
-  };
   return html`
     <div class="bar"><a class="button" href="#runs">${say("all_runs")}</a><h2>${name}</h2><span class="gap"></span>
       ${run.value?.report && html`
         <button type="button" aria-pressed=${report} onClick=${() => show(!report)}>${say("report")}</button>
         <a class="button" href=${reportOf(name)} target="_blank" rel="noopener">${say("new_tab")}</a>`}
-      ${run.value && !run.value.finished && !run.value.training && html`<button type="button" onClick=${go}>${say("resume")}</button>`}
-      <a class="button" href="#play/${name}">${say("play")}</a>
+      ${run.value?.weights && html`<a class="button" href="#play/${name}">${say("play")}</a><a class="button" href="#judge/${name}">${say("judge")}</a>`}
     </div>
-    <${Fault} text=${fault || run.error} />
+    <${Fault} text=${run.error} />
     ${report && html`<iframe class="report" sandbox="" src=${reportOf(name)} title=${say("report")}></iframe>`}
-    ${!report && html`<${Run} name=${name} beat="" />`}`;
+    ${!report && html`<${Run} name=${name} beat="" />`}
+    ${run.value && !run.value.training && html`<${Further} run=${run.value} />`}`;
+}
+
+/** Ways to train on: from where the run stopped, for more steps than it has, or another run from a checkpoint. */
+function Further({ run }) {
+  const drawn = useAsked(() => form("resume"), []);
+  const [values, set] = useState({});
+  const [fault, tell] = useState("");
+  const go = async () => {
+    try {
+      kept("training", null).set((await ask("resume", { run: `run:${run.name}`, ...values })).id);
+      location.hash = "#train";
+    } catch (error) {
+      tell(error.message);
+    }
+  };
+  const begin = async (file) => {
+    const kind = `train ${run.objective}`;
+    const fields = (await form(kind)).fields.filter(({ path }) => path[0] === "settings");
+    const given = fields.map((field) => [field, run.recipe.settings[field.path[1]]]).filter(([field, value]) => !isDefault(field, value));
+    const own = Object.fromEntries(given.map(([field, value]) => [keyOf(field), value]));
+    kept("train", kind).set(kind);
+    kept("train-values", {}).set((old) => ({ ...old, [kind]: { ...own, start: `run:${run.name}/${file}` } }));
+    location.hash = "#train";
+  };
+  const longer = (drawn.value?.fields ?? []).filter(({ path }) => path[0] === "steps");
+  return html`
+    <section class="further">
+      <h2>${say("further")}</h2>
+      <div class="two">
+        <div class="panel">
+          ${run.finished && html`<${Form} fields=${longer} values=${values} set=${set} sources=${[]} all />`}
+          <div class="bar"><button type="button" class="primary" disabled=${run.finished && !values.steps} onClick=${go}>${say("resume")}</button></div>
+          <${Fault} text=${fault || drawn.error} />
+        </div>
+        <div class="panel">
+          <p class="soft">${say("from_checkpoint")}</p>
+          <div class="bar">${Object.entries(run.checkpoints).map(([step, file]) => html`
+            <button type="button" class="chip" onClick=${() => begin(file).catch((error) => tell(error.message))}>${say("sheet_of", { step: Number(step).toLocaleString() })}</button>`)}</div>
+        </div>
+      </div>
+    </section>`;
 }
 
 /** Two runs side by side: sheets, the settings that differ, and their scores. */

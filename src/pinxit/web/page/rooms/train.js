@@ -1,6 +1,6 @@
 // The Train room: data and their check, an objective and its settings, and a training while it runs.
 
-import { html, useState } from "../vendor/htm-preact.js";
+import { html, useRef, useState } from "../vendor/htm-preact.js";
 import { actions, ask, fileOf, form, get } from "../api.js";
 import { Form, nested } from "../form.js";
 import { runs, useJob } from "../jobs.js";
@@ -10,18 +10,24 @@ import { Source } from "../source.js";
 import { useAsked, useKept } from "../store.js";
 import { help, say } from "../words.js";
 
+const MINUTES = "training.minutes"; // what this room asks for first
+
 export function Train() {
   const [name, choose] = useKept("train", "train gan");
   const [data, load] = useKept("train-data", "");
   const [settings, set] = useKept("train-values", {});
   const [training, follow] = useKept("training", null);
   const [fault, tell] = useState("");
+  const [checked, check] = useState(null);
+  const view = useRef();
   const listed = useAsked(actions, []);
   const drawn = useAsked(() => form(name), [name]);
   const known = useAsked(() => get("/v1/runs"), [training]);
   const job = useJob(training);
   const fields = drawn.value?.fields ?? [];
   const reads = fields.find(({ path }) => path[0] === "source");
+  const minutes = fields.find(({ path }) => path.join(".") === MINUTES);
+  const asked = [minutes, ...fields.filter((one) => one !== reads && one !== minutes)].filter(Boolean);
   const values = settings[name] ?? {};
   const sources = (known.value ?? []).map((one) => ({ reference: `run:${one.name}`, label: one.name }));
 
@@ -29,26 +35,30 @@ export function Train() {
     tell("");
     try {
       follow((await ask(name, { ...nested(values), ...(reads && { source: data }) })).id);
+      check(null);
+      view.current.scrollIntoView({ block: "nearest" });
     } catch (error) {
       tell(error.message);
     }
   };
+  const look = () => ask("data check", { source: data }).then((one) => check(one.id), (error) => tell(error.message));
   return html`
     <div class="desk wide">
       <section class="panel">
-        ${reads !== undefined && html`<${Source} id="source" label=${say("data")} value=${data} choose=${load} />`}
-        ${reads !== undefined && data && html`<${Check} key=${data} data=${data} />`}
+        ${reads !== undefined && html`<${Source} anywhere id="source" label=${say("data")} value=${data} choose=${(one) => { load(one); check(null); }} />
+          <div class="bar"><button type="button" disabled=${!data} onClick=${look}>${say("check")}</button></div>`}
         <div class="field"><label for="objective">${say("objective")}</label>
           <select id="objective" onChange=${(e) => choose(e.target.value)}>
             ${(listed.value ?? []).filter((one) => one.name.startsWith("train ")).map((one) => html`<option value=${one.name} selected=${one.name === name}>${one.name.slice(6)}</option>`)}
           </select>
           <small>${help(drawn.value?.summary ?? "")}</small></div>
-        <${Form} key=${name} fields=${fields.filter((one) => one !== reads)} values=${values} set=${(next) => set((old) => ({ ...old, [name]: next }))} sources=${sources} />
+        <${Form} key=${name} fields=${asked} values=${values} set=${(next) => set((old) => ({ ...old, [name]: next }))} sources=${sources} />
         <${Fault} text=${fault || listed.error || drawn.error} />
         <div class="bar act"><button type="button" class="primary" disabled=${runs(job) || (reads && !data)} onClick=${start}>${say("start")}</button></div>
       </section>
-      <section class="view">
-        ${job ? html`<${Live} job=${job} follow=${follow} />` : html`<${Empty} title=${say("train_empty")}>${say("train_hint")}<//>`}
+      <section class="view" ref=${view}>
+        ${checked && html`<${Check} key=${checked} id=${checked} />`}
+        ${job ? html`<${Live} job=${job} follow=${follow} />` : !checked && html`<${Empty} title=${say("train_empty")}>${say("train_hint")}<//>`}
       </section>
     </div>`;
 }
@@ -78,20 +88,23 @@ function Live({ job, follow }) {
       </div>`}`;
 }
 
-/** What spoils a training with these data, and their contact sheet. */
-function Check({ data }) {
-  const [id, follow] = useState(null);
-  const [fault, tell] = useState("");
+/** What the data are, what spoils a training with them, and their contact sheet. */
+function Check({ id }) {
   const job = useJob(id);
-  const check = () => ask("data check", { source: data }).then((one) => follow(one.id), (error) => tell(error.message));
-  const sheet = job?.result?.files?.find((file) => file.endsWith(".png"));
+  if (job?.state !== "done") return html`<${Progress} job=${job} />`;
+  const { document, lines, files } = job.result;
+  const facts = lines.slice(1, lines.findIndex((line, i) => i > 0 && !line.startsWith(" ")));
+  const sheet = files.find((file) => file.endsWith(".png"));
   return html`
-    <div class="bar"><button type="button" disabled=${runs(job)} onClick=${check}>${say("check")}</button></div>
-    <${Fault} text=${fault} />
-    <${Progress} job=${job} />
-    ${job?.state === "done" && html`
-      <div class="check">
-        <pre tabindex="0">${job.result.lines.filter((line) => !line.startsWith("contact sheet")).join("\n")}</pre>
-        ${sheet && html`<img src=${fileOf(job.id, sheet)} alt=${say("contact")} />`}
-      </div>`}`;
+    <h2>${lines[0]}</h2>
+    <div class="check">
+      <div>
+        <ul class="findings">
+          ${document.findings.map((one) => html`<li class="grave"><p>${one.what}</p><p>→ ${one.do}</p>${one.names.length > 0 && html`<small>${one.names.slice(0, 4).join(", ")}</small>`}</li>`)}
+          ${!document.findings.length && html`<li><p>${say("sound")}</p></li>`}
+        </ul>
+        <pre tabindex="0">${facts.map((line) => line.trim()).join("\n")}</pre>
+      </div>
+      ${sheet && html`<figure><img src=${fileOf(job.id, sheet)} alt=${say("contact")} /><figcaption>${say("contact")}</figcaption></figure>`}
+    </div>`;
 }
