@@ -62,7 +62,7 @@ def main() -> None:
 def studio() -> Iterator[str]:
     """Run a studio, and give its address."""
     command = [sys.executable, "-m", "pinxit", "studio", "--port", "0", "--no-open", "--runs", str(RUNS)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603
     assert process.stderr is not None
     said = process.stderr.readline()
     try:

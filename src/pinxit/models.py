@@ -302,7 +302,7 @@ def _odd(value: Tensor) -> str:
     return f"{int((~value.isfinite()).sum()):,} of {value.numel():,} values that are NaN or infinite"
 
 
-def _commands(kinds: tuple[str, ...]) -> str:
+def _commands(kinds: Sequence[str]) -> str:
     return " or ".join(f"`pinxit train {kind}`" for kind in kinds) or "pinxit"
 
 

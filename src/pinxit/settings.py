@@ -29,6 +29,7 @@ from pydantic import (
     SerializationInfo,
     ValidationError,
 )
+from pydantic.fields import FieldInfo
 
 from pinxit.errors import UsageError
 
@@ -271,10 +272,14 @@ def flag_of(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
-def flagged(field: str, value: Any) -> tuple[str, ...]:
-    """Return the words that give a field this value on the command line."""
+def flagged(field: str, value: Any, info: FieldInfo | None = None) -> tuple[str, ...]:
+    """Return the words that give a field this value on the command line; `info` is how its class declares it."""
+    if isinstance(value, tuple):
+        return tuple(word for one in value for word in flagged(field, one))
     if isinstance(value, bool):
-        return (flag_of(field if value else f"no_{field}"),)
+        marks = (one for one in info.metadata if isinstance(one, Flag)) if info else ()
+        negative = next((mark.negative for mark in marks), None) or flag_of(f"no_{field}")
+        return (flag_of(field) if value else negative,)
     return flag_of(field), as_text(value) if isinstance(value, float) else str(value)
 
 

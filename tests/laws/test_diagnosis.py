@@ -2,13 +2,14 @@
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from conftest import TinyRuns
 from pinxit.cli import run as command_line
 from pinxit.losses.adversarial import ADVERSARIAL
 from pinxit.losses.latent import PENALTIES
@@ -16,6 +17,7 @@ from pinxit.objectives import OBJECTIVES
 from pinxit.training import plan
 from pinxit.training.curves import EVERY, Curve, Windows, read_log
 from pinxit.training.diagnosis import ENDS, RULES, diagnose, judge
+from pinxit.training.diagnosis.remedies import anew
 from pinxit.training.recipes import DataRecipe, HardwareRecipe, Recipe, TrainingRecipe
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -270,6 +272,34 @@ def test_a_remedy_is_a_command_that_runs(tmp_path: Path, monkeypatch: pytest.Mon
     changed = {name for name, value in again.settings.model_dump().items() if value != before[name]}
     assert len(changed) == 1
     assert again.training.batch_size == 8
+
+
+@pytest.mark.parametrize("how", ["--paired", "--unpaired", "ab"])
+@pytest.mark.usefixtures("no_report")
+def test_a_remedy_of_a_translation_names_both_places(
+    how: str, tmp_path: Path, photos: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ways = {"ab": [str(photos(6, size=(64, 32)))]}
+    ways[how] = ways.get(how) or [str(photos(6, name="a")), str(photos(6, name="b")), how]
+    words = ["train", "translate", *ways[how], "--size", "16", "--channels", "4", "--patch", "16", "--steps", "1"]
+    assert command_line([*words, "--out", "first"]) == 0
+    first = Recipe.parse(json.loads(Path("first/recipe.json").read_text()))
+    assert command_line([*shlex.split(anew(first, {"learning_rate": 1e-5}))[1:], "--out", "again"]) == 0
+    again = Recipe.parse(json.loads(Path("again/recipe.json").read_text()))
+    assert again.settings == first.settings.changed(learning_rate=1e-5)
+    assert (again.data, again.others, again.training) == (first.data, first.others, first.training)
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_remedy_repeats_what_is_void(tmp_path: Path, tiny_runs: TinyRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "segment", str(tiny_runs.fields), "--void", "2", "--steps", "1", "--channels", "4"]
+    assert command_line([*words, "--out", "first"]) == 0
+    first = Recipe.parse(json.loads(Path("first/recipe.json").read_text()))
+    assert " --void 2 " in anew(first, {"learning_rate": 1e-5})
+    both = first.changed(data=first.data.changed(void=("1", "2")).model_dump())
+    assert " --void 1 --void 2 " in anew(both, {"learning_rate": 1e-5})
 
 
 def test_a_remedy_changes_the_settings_that_are_in_force() -> None:

@@ -33,21 +33,33 @@ REFUSED = re.compile("does not answer to that host|another origin may not")
 LURE = "<!doctype html><title>cats</title>"
 PROBES = """async (to) => {
   const asked = async (method, path, rest) => (await fetch(to + path, { method, ...rest })).text();
-  const told = (one, good, bad) => new Promise((yes, no) => { one[good] = () => yes("told"); one[bad] = no; setTimeout(no, 1500); });
+  const told = (one, good, bad) => new Promise((yes, no) => {
+    Object.assign(one, { [good]: () => yes("told"), [bad]: no });
+    setTimeout(no, 1500);
+  });
   const json = { headers: { "content-type": "application/json" }, body: '{"action": "doctor"}' };
   const frame = Object.assign(document.createElement("iframe"), { name: "sink" });
-  const form = Object.assign(document.createElement("form"), { method: "POST", action: to + "/v1/command", enctype: "text/plain", target: "sink" });
+  const form = Object.assign(document.createElement("form"), {
+    method: "POST", action: to + "/v1/command", enctype: "text/plain", target: "sink",
+  });
   document.body.append(frame, form);
   const probes = {
     get: () => asked("GET", "/v1/runs"),
     put: () => asked("PUT", "/v1/jobs/evil-evil", json),
     simple: () => asked("POST", "/v1/command", { body: '{"action": "doctor"}' }),
     blind: () => asked("POST", "/v1/command", { body: "{}", mode: "no-cors" }),
-    events: () => { const one = new EventSource(to + "/v1/jobs/evil-evil/events"); return told(one, "onopen", "onerror").finally(() => one.close()); },
+    events: () => {
+      const one = new EventSource(to + "/v1/jobs/evil-evil/events");
+      return told(one, "onopen", "onerror").finally(() => one.close());
+    },
     image: () => { const one = new Image(); one.src = to + "/icon.svg"; return told(one, "onload", "onerror"); },
     script: () => import(to + "/words.js").then(() => "told"),
     socket: () => told(new WebSocket(to.replace("http", "ws") + "/v1/jobs"), "onopen", "onerror"),
-    form: async () => { form.submit(); await told(frame, "onload", "onerror"); return frame.contentDocument.body.textContent; },
+    form: async () => {
+      form.submit();
+      await told(frame, "onload", "onerror");
+      return frame.contentDocument.body.textContent;
+    },
   };
   const got = {};
   for (const [name, probe] of Object.entries(probes)) got[name] = await probe().catch(() => "");

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from pinxit.data.settings import DataSettings
 from pinxit.losses.latent import PENALTIES
 from pinxit.objectives.settings import VAESettings
 from pinxit.page import command
@@ -113,20 +114,37 @@ def anew(recipe: Recipe, change: Mapping[str, Any]) -> str:
     length = {"steps"}
     if minutes is not None and "steps" not in change:
         length, change = set(), {**change, "steps": usual[1].steps}
+    pictures = usual[0] if settings.of_codes else _pictures(recipe)
     words = [
         *_flags(settings, type(settings)(), change, change.keys()),
-        *(() if settings.of_codes else _flags(recipe.data, usual[0], change, change.keys())),
+        *_flags(pictures, usual[0], change, change.keys()),
         *_flags(recipe.training, usual[1], change, {"seed"} | length | (change.keys() - {"steps"})),
         *(() if length else ("--minutes", f"{minutes:g}")),
         *(("--recipe", PLAIN) if recipe.chosen and recipe.chosen.recipe != PLAIN else ()),  # the flags say it all
     ]
-    return command("train", recipe.objective, "RUN" if settings.of_codes else recipe.data.source, *words)
+    source = ("RUN",) if settings.of_codes else _sources(recipe)
+    return command("train", recipe.objective, *source, *words)
+
+
+def _pictures(recipe: Recipe) -> DataSettings:
+    """Return the settings by which a recipe draws its pictures."""
+    kind = recipe.settings.pictures
+    known = {field: getattr(recipe.data, field) for field in kind.model_fields if hasattr(recipe.data, field)}
+    kinds = recipe.data.kinds()._asdict() if recipe.data.target else {}
+    return kind().changed(**known, **{name: value for name, value in kinds.items() if name != "second"})
+
+
+def _sources(recipe: Recipe) -> Iterator[str]:
+    """Yield where the pictures are, and where those that they become are, if that is another place."""
+    yield recipe.data.source
+    if recipe.data.target and (second := recipe.data.kinds().second):
+        yield str(second)
 
 
 def _flags(part: Settings, usual: Settings, change: Mapping[str, Any], always: Collection[str] = ()) -> Iterator[str]:
     """Yield the flags of the settings that differ from the usual ones."""
-    for field in type(usual).model_fields:
+    for field, info in type(usual).model_fields.items():
         value = change.get(field, getattr(part, field))
         if field in HOW or (value == getattr(usual, field) and field not in always):
             continue
-        yield from flagged(field, value)
+        yield from flagged(field, value, info)
