@@ -181,6 +181,23 @@ def test_where_an_edit_applies_is_shown_by_the_server(page: Page, studio: Studio
     assert set(np.unique(mask)) == {0, 255}
 
 
+def test_edits_are_chained_and_the_line_between_before_and_after_is_dragged(
+    page: Page, studio: Studio, photo: Path
+) -> None:
+    open_picture(page, studio, photo)
+    page.get_by_role("button", name="And then").click()
+    page.fill("[id='edit.gamma']", "2")
+    page.keyboard.press("Tab")
+    page.get_by_role("button", name="Apply", exact=True).click()
+    page.locator(".history", has_text="adjust | adjust").wait_for()
+    page.get_by_text("The same on the command line").click()
+    page.locator("pre", has_text="pinxit edit 'adjust | adjust(gamma=2)' 'two boats.png' -o results").wait_for()
+    page.get_by_role("button", name="Before / after").click()
+    draw(page, (0.5, 0.5), (0.25, 0.5))
+    assert page.get_by_role("slider", name="Before / after").input_value() == "25"
+    assert not kept(page, "pictures")[0]["done"][-1].get("stroke")
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """A zip of a few small grey pictures."""
@@ -281,7 +298,7 @@ def test_no_room_has_a_serious_fault_for_those_who_cannot_see(
     axe = gzip.decompress(AXE.read_bytes()).decode()
     page.emulate_media(color_scheme=scheme)
     open_picture(page, studio, photo)
-    for room in (*ROOMS, f"runs/{two_runs[0]}"):
+    for room in (*ROOMS, f"runs/{two_runs[0]}", "runs/" + "+".join(two_runs)):
         page.goto(f"{studio.address}#{room}")
         page.wait_for_load_state("networkidle")
         page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true })")

@@ -22,11 +22,11 @@ function Panel({ name, lines, curves }) {
   useEffect(() => {
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--rule"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
     plot.current = new uPlot({
-      width: place.current.clientWidth, height: 170, scales: { x: { time: false } }, legend: { show: false }, cursor: { y: false },
-      axes: [{ ...axis, space: 60 }, { ...axis, size: 48, space: 30 }],
+      width: place.current.clientWidth, height: 150, padding: [8, 8, 0, 0], scales: { x: { time: false } }, legend: { show: false }, cursor: { y: false },
+      axes: [{ ...axis, space: 60, size: 28 }, { ...axis, size: 48, space: 30 }],
       series: [{}, ...lines.map((line, i) => ({ label: short(line), stroke: colour(`--line-${i % 4}`), width: 1.5, spanGaps: true, points: { show: false } }))],
     }, data, place.current);
-    const watch = new ResizeObserver(() => plot.current.setSize({ width: place.current.clientWidth, height: 170 }));
+    const watch = new ResizeObserver(() => plot.current.setSize({ width: place.current.clientWidth, height: 150 }));
     watch.observe(place.current);
     return () => { watch.disconnect(); plot.current.destroy(); };
   }, [lines.join()]);

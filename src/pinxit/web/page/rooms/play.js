@@ -31,9 +31,10 @@ export function Play({ rest }) {
 function Samples({ run, children }) {
   const drawn = useAsked(() => form("sample"), []);
   const known = useAsked(() => details(run), [run]);
+  const classes = known.value?.recipe.settings.conditional ? known.value.classes : [];
   const [settings, set] = useKept("play-values", {});
   const [shown, show] = useState([]);
-  const [picked, pick] = useKept(`picked.${run}`, []);
+  const [picked, pick] = useKept(`kept.${run}`, []);
   const [between, walk] = useState([]);
   const [moves, move] = useState({});
   const [moved, showMoved] = useState([]);
@@ -45,8 +46,11 @@ function Samples({ run, children }) {
     const { n, seed, ...others } = settings;
     const request = { ...nested(more.seeds ? others : settings), run: `run:${run}`, ...more };
     const job = await done("sample", request);
-    return job.result.files.filter((file) => file.endsWith(".png")).map((file) => ({ src: fileOf(job.id, file), seed: Number(file.match(/(\d+)\.png$/)[1]) }));
+    const files = job.result.files.filter((file) => file.endsWith(".png"));
+    return files.map((file, i) => ({ src: fileOf(job.id, file), seed: Number(file.match(/(\d+)\.png$/)[1]), label: request.label ?? classes[i % classes.length] }));
   };
+  /** Sample what is kept again, each picture of its own class. */
+  const again = async (more) => (await Promise.all(picked.map((one) => sample({ ...asked(one), ...more })))).flat();
   const run_ = async (what, give) => {
     tell("");
     wait(true);
@@ -57,32 +61,32 @@ function Samples({ run, children }) {
     }
     wait(false);
   };
-  const toggle = (seed) => pick((old) => (old.includes(seed) ? old.filter((one) => one !== seed) : [...old, seed]));
+  const has = (list, { seed, label }) => list.some((one) => one.seed === seed && one.label === label);
+  const toggle = ({ seed, label }) => pick((old) => (has(old, { seed, label }) ? old.filter((one) => !has([one], { seed, label })) : [...old, { seed, label }]));
   const slide = (at, value) => {
     const next = { ...moves, [at]: value };
     move(next);
     const turn = ++latest.current;
     const text = Object.entries(next).filter(([, by]) => by).map(([which, by]) => `${which}=${by}`).join(",");
-    setTimeout(() => turn === latest.current && run_(() => sample({ seeds: picked, ...(text && { move: text }) }), (made) => turn === latest.current && showMoved(made)), 120);
+    setTimeout(() => turn === latest.current && run_(() => again(text && { move: text }), (made) => turn === latest.current && showMoved(made)), 120);
   };
-  useEffect(() => { run_(() => sample({}), show); }, []);
-  const classes = known.value?.recipe.settings.conditional ? known.value.classes : [];
+  useEffect(() => { if (known.value) run_(() => sample({}), show); }, [known.value]);
   const fields = (drawn.value?.fields ?? []).filter(({ path }) => !OWN.includes(path[0])).flatMap((field) => (field.path[0] === "label" ? named(field, classes) : [field]));
   return html`
     <div class="desk">
       <section class="view">
         <ul class="grid" aria-busy=${busy}>
           ${shown.map((one) => html`
-            <li key=${one.src}><button type="button" class="thumb" aria-pressed=${picked.includes(one.seed)} aria-label=${say("seed", one)} onClick=${() => toggle(one.seed)}><img src=${one.src} alt="" /></button></li>`)}
+            <li key=${one.src}><button type="button" class="thumb" aria-pressed=${has(picked, one)} aria-label=${say("seed", one)} onClick=${() => toggle(one)}><img src=${one.src} alt="" /></button></li>`)}
         </ul>
         ${!shown.length && html`<p class="soft" role="status">${busy ? say("running") : ""}</p>`}
         <${Fault} text=${fault} />
         ${picked.length > 0 && html`
           <h2>${say("kept")}</h2>
           <div class="bar">
-            ${picked.map((seed) => html`<button type="button" class="chip" aria-label=${say("let_go", { seed })} onClick=${() => toggle(seed)}>${say("seed", { seed })} ×</button>`)}
+            ${picked.map((one) => html`<button type="button" class="chip" aria-label=${say("let_go", one)} onClick=${() => toggle(one)}>${say("seed", one)} ×</button>`)}
             <span class="gap"></span>
-            ${picked.length === 2 && html`<button type="button" disabled=${busy} onClick=${() => run_(() => sample({ seeds: picked, interpolate: 8 }), walk)}>${say("between")}</button>`}
+            ${picked.length === 2 && html`<button type="button" disabled=${busy} onClick=${() => run_(() => sample({ ...asked(picked[0]), seeds: picked.map(({ seed }) => seed), interpolate: 8 }), walk)}>${say("between")}</button>`}
           </div>
           ${between.length > 0 && picked.length === 2 && html`<ol class="grid row8 between">${between.map((one) => html`<li><img src=${one.src} alt="" /></li>`)}</ol>`}
           <h3>${say("directions")}</h3>
@@ -99,6 +103,9 @@ function Samples({ run, children }) {
       </section>
     </div>`;
 }
+
+/** Return what asks for a kept picture again. */
+const asked = ({ seed, label }) => ({ seeds: [seed], ...(label !== undefined && { label }) });
 
 /** A field for a class offers those of the run, if it has learned any. */
 const named = (field, classes) => (classes.length ? [{ ...field, schema: { ...field.schema, anyOf: [{ enum: classes }, { type: "null" }] } }] : []);
