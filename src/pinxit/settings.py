@@ -29,7 +29,6 @@ from pydantic import (
     SerializationInfo,
     ValidationError,
 )
-from pydantic.fields import FieldInfo
 
 from pinxit.errors import UsageError
 
@@ -272,14 +271,13 @@ def flag_of(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
-def flagged(field: str, value: Any, info: FieldInfo | None = None) -> tuple[str, ...]:
-    """Return the words that give a field this value on the command line; `info` is how its class declares it."""
+def flagged(field: str, value: Any, flag: Flag | None = None) -> tuple[str, ...]:
+    """Return the words that give a field this value on the command line; `flag` is the field's mark, if it has one."""
     if isinstance(value, tuple):
         return tuple(word for one in value for word in flagged(field, one))
     if isinstance(value, bool):
-        marks = (one for one in info.metadata if isinstance(one, Flag)) if info else ()
-        negative = next((mark.negative for mark in marks), None) or flag_of(f"no_{field}")
-        return (flag_of(field) if value else negative,)
+        negative = flag.negative if flag else None
+        return (flag_of(field) if value else negative or flag_of(f"no_{field}"),)
     return flag_of(field), as_text(value) if isinstance(value, float) else str(value)
 
 

@@ -10,7 +10,7 @@ from pinxit.data.settings import DataSettings
 from pinxit.losses.latent import PENALTIES
 from pinxit.objectives.settings import VAESettings
 from pinxit.page import command
-from pinxit.settings import Settings, flagged
+from pinxit.settings import Flag, Settings, flagged
 from pinxit.training.recipes import PLAIN, Recipe
 from pinxit.training.settings import TrainingSettings
 
@@ -143,8 +143,8 @@ def _sources(recipe: Recipe) -> Iterator[str]:
 
 def _flags(part: Settings, usual: Settings, change: Mapping[str, Any], always: Collection[str] = ()) -> Iterator[str]:
     """Yield the flags of the settings that differ from the usual ones."""
-    for field, info in type(usual).model_fields.items():
+    for field in type(usual).model_fields:
         value = change.get(field, getattr(part, field))
         if field in HOW or (value == getattr(usual, field) and field not in always):
             continue
-        yield from flagged(field, value, info)
+        yield from flagged(field, value, usual.marked(field, Flag))

@@ -19,7 +19,6 @@ export const WORDS = {
     show_map: "Show map", then: "And then…", then_hint: "Choose another edit to follow; both are applied at once.", chain: "Edits in turn",
     unlink: "Take out {name}", download: "Download", download_all: "Download all",
     command: "The same on the command line", stage: "The picture. [ and ] change the brush, x swaps brush and eraser, space moves, + and - zoom.",
-
     expired: "This result is no longer kept. Undo it, or apply it again.",
     // Train
     data: "Data", choose_data: "choose", folder: "folder {name}", own_set: "{n} files of yours", sending: "{at} of {of}",
@@ -56,7 +55,6 @@ export const WORDS = {
     show_map: "显示变化图", then: "接着…", then_hint: "再选一个编辑操作；它们会一起应用。", chain: "依次的编辑操作",
     unlink: "去掉 {name}", download: "下载", download_all: "全部下载",
     command: "等效的命令行", stage: "图片。[ 和 ] 改变画笔大小，x 切换画笔与橡皮，空格移动，+ 和 - 缩放。",
-
     expired: "这个结果已不再保存。请撤销，或重新应用。",
     data: "数据", choose_data: "请选择", folder: "文件夹 {name}", own_set: "你的 {n} 个文件", sending: "第 {at} 个，共 {of} 个",
     drop_set: "拖入多张图片或一个 zip", drop_set_hint: "它们不会离开这台机器。", objective: "训练什么", start: "开始训练",
