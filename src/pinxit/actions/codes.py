@@ -116,9 +116,9 @@ class Sample(Action):
     def do(self) -> Outcome:
         """Sample and save the pictures; the value is (N, H, W, C) uint8, interpolations one row after the other."""
         self._check()
-        seeds, n = self._seeds(), self._seeds_or_rows()
-        names = [*_numbers(n * self.interpolate)] if self.interpolate else [f"{seed:06d}.png" for seed in seeds]
-        _refuse(self.out, names, self.overwrite)
+        n = self._seeds_or_rows()
+        numbers = range(n * self.interpolate) if self.interpolate else self._seeds()
+        _refuse(self.out, _names(numbers), self.overwrite)
         from pinxit.latents import sampling
 
         if (shown := sampling.before_and_after(self.run, self.n)) is not None:
@@ -131,7 +131,7 @@ class Sample(Action):
             return _sheet(out, rows, self.interpolate, repeats)
         images, labels = model.sample(n, self.seed, self.label, self.truncation)
         kept = None if labels is None else sampling.named(labels, model.classes)
-        sampling.save_samples(out, images, kept, names=names, repeats=repeats)
+        sampling.save_samples(out, images, kept, names=[*_names(numbers)], repeats=repeats)
         return Outcome(images, files=(out,))
 
     def _check(self) -> None:
@@ -188,7 +188,7 @@ class Reconstruct(Action):
 
     def do(self) -> Outcome:
         """Save the sheet; the value is (2 N, H, W, C) uint8, each picture followed by its reconstruction."""
-        _refuse(self.out, _numbers(2 * self.n), self.overwrite)
+        _refuse(self.out, _names(range(2 * self.n)), self.overwrite)
         from pinxit.latents import coding, sampling
         from pinxit.objectives.objective import Autoencoder
 
@@ -228,7 +228,7 @@ class Traverse(Action):
 
     def do(self) -> Outcome:
         """Save the sheet; the value is its pictures, (rows * columns, H, W, C) uint8."""
-        _refuse(self.out, _numbers(self.n * self.columns), self.overwrite)
+        _refuse(self.out, _names(range(self.n * self.columns)), self.overwrite)
         from pinxit.latents import coding, sampling
 
         model = sampling.load(self.run)
@@ -258,7 +258,7 @@ class Morph(Action):
 
     def do(self) -> Outcome:
         """Save the sheet; the value is its pictures, (N * columns, H, W, C) uint8."""
-        _refuse(self.out, _numbers(self.n * self.columns), self.overwrite)
+        _refuse(self.out, _names(range(self.n * self.columns)), self.overwrite)
         from pinxit.latents import coding, sampling
 
         model = sampling.load(self.run)
@@ -284,7 +284,7 @@ class Map(Action):
 
     def do(self) -> Outcome:
         """Save the sheet; the value is its cells, (columns^2, H, W, C) uint8."""
-        _refuse(self.out, _numbers(self.columns**2), self.overwrite)
+        _refuse(self.out, _names(range(self.columns**2)), self.overwrite)
         from pinxit.latents import coding, sampling
 
         model = sampling.load(self.run)
@@ -413,9 +413,9 @@ def _refuse(out: Path | None, names: Iterable[str], overwrite: bool) -> None:
         refuse_to_replace(*places, overwrite=overwrite)
 
 
-def _numbers(count: int) -> Iterator[str]:
-    """Yield the names that pictures without a name get in a folder."""
-    return (f"{number:06d}.png" for number in range(count))
+def _names(numbers: Iterable[int]) -> Iterator[str]:
+    """Yield the names that pictures get in a folder by their numbers. There may be too many for a list."""
+    return (f"{number:06d}.png" for number in numbers)
 
 
 def _table(codes: Mapping[str, Any]) -> Iterator[str]:
